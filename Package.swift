@@ -1,0 +1,76 @@
+// swift-tools-version: 6.2
+
+import PackageDescription
+
+/// Settings of every Swift target: a warning is an error, imports say what they expose.
+let strict: [SwiftSetting] = [
+  .treatAllWarnings(as: .error),
+  .enableUpcomingFeature("ExistentialAny"),
+  .enableUpcomingFeature("InternalImportsByDefault"),
+  .enableUpcomingFeature("MemberImportVisibility"),
+]
+
+let package = Package(
+  name: "pkvm-replay",
+  products: [
+    .library(name: "KVMTrace", targets: ["KVMTrace"]),
+    .library(name: "Stage2Model", targets: ["Stage2Model"]),
+    .library(name: "Stage2Replay", targets: ["Stage2Replay"]),
+    .library(name: "Reporting", targets: ["Reporting"]),
+    .executable(name: "pkvm-replay", targets: ["pkvm-replay"]),
+  ],
+  dependencies: [
+    .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2")
+  ],
+  targets: [
+    // System libraries. Debian: libzstd-dev, libtraceevent-dev, zlib1g-dev.
+    .systemLibrary(name: "CZstd", pkgConfig: "libzstd", providers: [.apt(["libzstd-dev"])]),
+    .systemLibrary(name: "CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"])]),
+    .systemLibrary(
+      name: "CTraceEvent", pkgConfig: "libtraceevent", providers: [.apt(["libtraceevent-dev"])]),
+    .target(name: "CTraceEventShims", dependencies: ["CTraceEvent"]),
+
+    // Data flows one way: KVMTypes <- KVMTrace, Stage2Model <- Stage2Replay <- Reporting <- pkvm-replay.
+    // Tests/LayoutTests fails when a target imports what it must not.
+    .target(name: "KVMTypes", swiftSettings: strict),
+    .target(
+      name: "KVMTrace",
+      dependencies: ["KVMTypes", "CZstd", "CZlib", "CTraceEvent", "CTraceEventShims"],
+      swiftSettings: strict),
+    .target(name: "Stage2Model", dependencies: ["KVMTypes"], swiftSettings: strict),
+    .target(
+      name: "Stage2Replay", dependencies: ["KVMTypes", "KVMTrace", "Stage2Model"],
+      swiftSettings: strict),
+    .target(
+      name: "Reporting", dependencies: ["KVMTypes", "KVMTrace", "Stage2Model", "Stage2Replay"],
+      swiftSettings: strict),
+    .target(name: "TraceSynth", dependencies: ["KVMTypes", "CZstd", "CZlib"], swiftSettings: strict),
+    .executableTarget(
+      name: "pkvm-replay",
+      dependencies: [
+        "KVMTypes", "KVMTrace", "Stage2Model", "Stage2Replay", "Reporting", "TraceSynth",
+        .product(name: "ArgumentParser", package: "swift-argument-parser"),
+      ],
+      swiftSettings: strict),
+
+    .testTarget(name: "KVMTypesTests", dependencies: ["KVMTypes"], swiftSettings: strict),
+    .testTarget(
+      name: "KVMTraceTests", dependencies: ["KVMTypes", "KVMTrace", "TraceSynth"],
+      swiftSettings: strict),
+    .testTarget(
+      name: "Stage2ModelTests", dependencies: ["KVMTypes", "Stage2Model"], swiftSettings: strict),
+    .testTarget(
+      name: "Stage2ReplayTests",
+      dependencies: ["KVMTypes", "KVMTrace", "Stage2Model", "Stage2Replay", "TraceSynth"],
+      swiftSettings: strict),
+    .testTarget(
+      name: "ReportingTests",
+      dependencies: ["KVMTypes", "KVMTrace", "Stage2Model", "Stage2Replay", "Reporting"],
+      swiftSettings: strict),
+    .testTarget(
+      name: "TraceSynthTests", dependencies: ["KVMTypes", "TraceSynth"], swiftSettings: strict),
+    .testTarget(name: "CommandLineTests", dependencies: ["pkvm-replay"], swiftSettings: strict),
+    .testTarget(name: "LayoutTests", swiftSettings: strict),
+  ],
+  swiftLanguageModes: [.v6]
+)

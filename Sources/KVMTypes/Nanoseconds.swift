@@ -1,0 +1,25 @@
+/// A moment of a trace's clock, or a span between two of them, in nanoseconds.
+@frozen
+public struct Nanoseconds: Hashable, Comparable, Sendable {
+  /// The number of nanoseconds.
+  public var rawValue: UInt64
+
+  /// `rawValue` nanoseconds.
+  @inlinable
+  public init(_ rawValue: UInt64) { self.rawValue = rawValue }
+
+  @inlinable
+  public static func < (a: Nanoseconds, b: Nanoseconds) -> Bool { a.rawValue < b.rawValue }
+
+  /// The moment `b` after `a`.
+  @inlinable
+  public static func + (a: Nanoseconds, b: Nanoseconds) -> Nanoseconds {
+    Nanoseconds(a.rawValue &+ b.rawValue)
+  }
+
+  /// The span from `b` to `a`, 0 where `a` lies before `b`: clocks of two CPUs can disagree.
+  @inlinable
+  public static func - (a: Nanoseconds, b: Nanoseconds) -> Nanoseconds {
+    Nanoseconds(a.rawValue > b.rawValue ? a.rawValue - b.rawValue : 0)
+  }
+}

@@ -1,0 +1,74 @@
+public import KVMTypes
+
+/// The stage-2 operations that KVM dispatches to one of two implementations (`KVM_PGT_FN`).
+///
+/// `PKVMStage2` stands for `pkvm_pgtable_stage2_*`, `TraditionalStage2` for `kvm_pgtable_stage2_*`. Which
+/// one a host uses is a property of its boot mode, not of the VM (`is_protected_kvm_enabled()`). A patch
+/// is tried by conforming a type of one's own. Callers are generic over the backend, never existential, so
+/// the choice costs nothing per operation.
+///
+/// Addresses and sizes are bytes of IPA. Results are the kernel function's.
+public protocol Stage2Backend: ~Copyable {
+  /// `*_pgtable_stage2_map`: maps `[ipa, ipa + size)` for the fault that `vcpu` took.
+  ///
+  /// - Parameters:
+  ///   - pfn: the host frame behind `ipa`, nil where it is not known, as in a replay: then nothing that
+  ///     depends on the frame's identity (share counts, a changed frame) is modelled for this mapping.
+  ///   - vcpu: whose memory cache pays for tables.
+  mutating func map(_ ipa: IPA, size: UInt64, pfn: PFN?, prot: Stage2Prot, vcpu: VCPUIndex) -> KernelResult
+
+  /// `*_pgtable_stage2_unmap`.
+  mutating func unmap(_ ipa: IPA, size: UInt64) -> KernelResult
+
+  /// `*_pgtable_stage2_wrprotect`.
+  mutating func wrprotect(_ ipa: IPA, size: UInt64) -> KernelResult
+
+  /// `*_pgtable_stage2_flush`: cache maintenance, no effect on the mappings.
+  mutating func flush(_ ipa: IPA, size: UInt64) -> KernelResult
+
+  /// `*_pgtable_stage2_test_clear_young`: whether any mapping that overlaps the range was young.
+  mutating func testClearYoung(_ ipa: IPA, size: UInt64, markOld: Bool) -> Bool
+
+  /// `*_pgtable_stage2_relax_perms`: adds rights to the mapping of `ipa`, removes none.
+  mutating func relaxPerms(_ ipa: IPA, prot: Stage2Prot) -> KernelResult
+
+  /// `*_pgtable_stage2_mkyoung`: sets the access flag of the mapping of `ipa`.
+  mutating func mkyoung(_ ipa: IPA)
+
+  /// `*_pgtable_stage2_split`: breaks the blocks of a range into pages.
+  mutating func split(_ ipa: IPA, size: UInt64, vcpu: VCPUIndex) -> KernelResult
+
+  /// `*_pgtable_stage2_destroy_range`: drops what is mapped in a range, at the end of the VM's life.
+  mutating func destroyRange(_ ipa: IPA, size: UInt64)
+
+  /// `*_pgtable_stage2_destroy_pgd`.
+  mutating func destroyPGD()
+
+  /// The top-up of the vCPU's memory cache, `pages` at least, that a fault makes before it takes the lock
+  /// (`topup_hyp_memcache`, `kvm_mmu_topup_memory_cache`).
+  mutating func topUpMemcache(vcpu: VCPUIndex, pages: Int)
+
+  /// What a hardware walk of `ipa` finds in the table that the CPU uses: the host's under the traditional
+  /// MMU, EL2's under pKVM.
+  borrowing func walk(_ ipa: IPA) -> Stage2Walk
+}
+
+/// The number of a vCPU within its VM (`vcpu_idx`), dense from 0.
+@frozen
+public struct VCPUIndex: Hashable, Sendable {
+  /// The number.
+  public var rawValue: Int
+
+  /// The vCPU `rawValue`.
+  @inlinable
+  public init(_ rawValue: Int) { self.rawValue = rawValue }
+}
+
+/// The end of a stage-2 walk.
+@frozen
+public enum Stage2Walk: Hashable, Sendable {
+  /// No valid descriptor: the walk stops at `level`, the level a translation fault would report.
+  case invalid(level: TranslationLevel)
+  /// A page or block descriptor at `level`, with its rights and its access flag.
+  case leaf(level: TranslationLevel, prot: Stage2Prot, young: Bool)
+}
