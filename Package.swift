@@ -55,6 +55,10 @@ let package = Package(
 
     // What the model must do, written naively: the oracle of its random tests and of the long run.
     .target(name: "ModelOracle", dependencies: ["KVMTypes", "Stage2Model"], swiftSettings: strict),
+    // The mapping trees in C with pointers, for tree-bench alone.
+    .target(name: "CTreeBench"),
+    .executableTarget(
+      name: "tree-bench", dependencies: ["KVMTypes", "Stage2Model", "CTreeBench"], swiftSettings: strict),
     .executableTarget(name: "model-soak", dependencies: ["ModelOracle"], swiftSettings: strict),
 
     .testTarget(name: "KVMTypesTests", dependencies: ["KVMTypes"], swiftSettings: strict),

@@ -97,7 +97,7 @@ public struct MappingIntervalTree: ~Copyable {
     let last = mapping.last.rawValue
     var parent: UInt32 = 0
     var side = RBSide.left
-    var isLeftmost = true
+    var isLeftmost = -1
     var visited: UInt64 = 0
     descents += 1
     if tree.root != 0 {
@@ -107,20 +107,17 @@ public struct MappingIntervalTree: ~Copyable {
         parent = link
         visited += 1
         if nodes[link].subtreeLast < last { nodes[link].subtreeLast = last }
-        if start < nodes[link].gfn {
-          side = RBSide.left
-        } else {
-          side = RBSide.right
-          isLeftmost = false
-        }
-        link = nodes.child(link, side)
+        let goesLeft = maskIfLess(start, nodes[link].gfn)
+        side = RBSide.right &+ goesLeft
+        isLeftmost &= goesLeft
+        link = selected(nodes[link].links.left, nodes[link].links.right, goesLeft)
       } while link != 0
     }
     nodesVisited += visited
     let index = tree.arena.allocate()
     tree.nodes[index] = IntervalMappingNode(
       pages: UInt32(mapping.pages), gfn: start, pfn: mapping.pfn.nodeValue, subtreeLast: last)
-    if isLeftmost { leftmost = index }
+    if isLeftmost != 0 { leftmost = index }
     tree.insert(index, below: parent, side: side)
     return MappingID(index)
   }

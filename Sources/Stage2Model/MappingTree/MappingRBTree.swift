@@ -64,8 +64,9 @@ public struct MappingRBTree: ~Copyable {
           nodesVisited += visited
           return nil
         }
-        side = key < other ? RBSide.left : RBSide.right
-        link = nodes.child(link, side)
+        let goesLeft = maskIfLess(key, other)
+        side = RBSide.right &+ goesLeft
+        link = selected(nodes[link].links.left, nodes[link].links.right, goesLeft)
       } while link != 0
     }
     nodesVisited += visited
@@ -81,7 +82,7 @@ public struct MappingRBTree: ~Copyable {
     descents += 1
     guard node != 0 else { return nil }
     let nodes = tree.nodes
-    let key = gfn.rawValue
+    let key = min(gfn.rawValue, .max >> 1)
     var next: UInt32 = 0
     var visited: UInt64 = 0
     while node != 0 {
@@ -91,9 +92,9 @@ public struct MappingRBTree: ~Copyable {
         next = node
         break
       }
-      let side = key < other ? RBSide.left : RBSide.right
-      if side == RBSide.left { next = node }
-      node = nodes.child(node, side)
+      let goesLeft = maskIfLess(key, other)
+      next = selected(node, next, goesLeft)
+      node = selected(nodes[node].links.left, nodes[node].links.right, goesLeft)
     }
     nodesVisited += visited
     return .unlessNone(next)

@@ -1,7 +1,9 @@
 /// The storage of a red-black tree's nodes: one growing block of memory, nodes named by 32-bit indices.
 ///
 /// The kernel links `struct rb_node` with pointers. An index is half the size, so a mapping fits 40 bytes
-/// instead of 56, and nothing here is reference-counted.
+/// instead of 56, and nothing here is reference-counted. Indices count words of 8 bytes, not nodes: the
+/// CPU adds such an offset within the load itself, where a multiple of 40 would take instructions of its own on
+/// every step down the tree.
 ///
 /// This file and nothing else in the trees touches raw memory. The invariants that make it safe:
 /// - `Node` begins with an `RBLinks`; the arena reads and writes links through that prefix.
@@ -40,21 +42,26 @@ enum RBSide {
 
 /// A borrowed view of an arena's memory, trivially copyable so that loops keep the base in a register.
 struct RBNodes<Node: RBNode> {
-  private let base: UnsafeMutablePointer<Node>
+  private let base: UnsafeMutableRawPointer
 
   @inline(__always)
-  fileprivate init(_ base: UnsafeMutablePointer<Node>) { self.base = base }
+  fileprivate init(_ base: UnsafeMutableRawPointer) { self.base = base }
+
+  @inline(__always)
+  private func node(_ index: UInt32) -> UnsafeMutablePointer<Node> {
+    (base + Int(index) &* 8).assumingMemoryBound(to: Node.self)
+  }
 
   /// The node `index`.
   @inline(__always)
   subscript(index: UInt32) -> Node {
-    unsafeAddress { UnsafePointer(base + Int(index)) }
-    nonmutating unsafeMutableAddress { base + Int(index) }
+    unsafeAddress { UnsafePointer(node(index)) }
+    nonmutating unsafeMutableAddress { node(index) }
   }
 
   @inline(__always)
   private func word(_ index: UInt32, _ number: Int) -> UnsafeMutablePointer<UInt32> {
-    UnsafeMutableRawPointer(base + Int(index)).assumingMemoryBound(to: UInt32.self) + number
+    (base + Int(index) &* 8).assumingMemoryBound(to: UInt32.self) + number
   }
 
   /// The child of `index` on `side`, 0 for none.
@@ -96,22 +103,25 @@ struct RBNodes<Node: RBNode> {
 
 /// The owner of the memory.
 struct RBNodeArena<Node: RBNode>: ~Copyable {
-  private var base: UnsafeMutablePointer<Node>?
+  private var base: UnsafeMutableRawPointer?
+  /// Nodes that the block holds, slot 0 included.
   private var capacity: Int
-  /// Slots ever handed out, slot 0 included.
-  private var used: UInt32 = 1
+  /// The index behind the slots handed out so far.
+  private var end: UInt32 = Self.words
   /// The most recently freed slot; freed slots are chained through `links.left`.
   private var freeHead: UInt32 = 0
+
+  /// The distance between two nodes.
+  @inline(__always)
+  private static var words: UInt32 { UInt32(MemoryLayout<Node>.stride / 8) }
 
   /// An arena that takes no memory before the first node, and then for `minimumCapacity` nodes at least.
   init(minimumCapacity: Int) {
     base = nil
-    capacity = minimumCapacity
+    capacity = minimumCapacity + 1
   }
 
-  deinit {
-    if let base { UnsafeMutableRawPointer(base).deallocate() }
-  }
+  deinit { base?.deallocate() }
 
   /// The nodes. Empty arenas have no view: callers test their root first.
   @inline(__always)
@@ -128,9 +138,9 @@ struct RBNodeArena<Node: RBNode>: ~Copyable {
       freeHead = nodes[index].links.left
       return index
     }
-    if base == nil || Int(used) == capacity { grow() }
-    defer { used += 1 }
-    return used
+    if base == nil || Int(end) * 8 == byteCount { grow() }
+    defer { end += Self.words }
+    return end
   }
 
   /// Gives a slot back. The last one freed is the first one reused, as in a slab's free list.
@@ -142,26 +152,24 @@ struct RBNodeArena<Node: RBNode>: ~Copyable {
 
   /// Forgets every node and keeps the memory.
   mutating func removeAll() {
-    used = 1
+    end = Self.words
     freeHead = 0
   }
 
   @inline(never)
   private mutating func grow() {
-    let wanted = base == nil ? max(capacity, 64) : capacity * 2
+    // By four while it is small: memory that is not touched yet costs nothing, copies do.
+    let wanted = base == nil ? max(capacity, 64) : capacity * (capacity < 1 << 20 ? 4 : 2)
+    let bytes = wanted * MemoryLayout<Node>.stride
     // Parent links hold 31 bits of index.
-    precondition(wanted <= 1 << 31, "a mapping tree holds at most 2^31 nodes")
-    let memory = UnsafeMutableRawPointer.allocate(
-      byteCount: wanted * MemoryLayout<Node>.stride, alignment: Self.alignment
-    ).bindMemory(to: Node.self, capacity: wanted)
+    precondition(bytes / 8 <= 1 << 31, "a mapping tree holds at most 16 GiB of nodes")
+    // Aligned to cache lines, so that nodes of 32 bytes never straddle one.
+    let memory = UnsafeMutableRawPointer.allocate(byteCount: bytes, alignment: 64)
     if let old = base {
-      memory.update(from: old, count: Int(used))
-      UnsafeMutableRawPointer(old).deallocate()
+      memory.copyMemory(from: old, byteCount: Int(end) * 8)
+      old.deallocate()
     }
     base = memory
     capacity = wanted
   }
-
-  /// Nodes of 32 bytes then never straddle a cache line.
-  private static var alignment: Int { 64 }
 }

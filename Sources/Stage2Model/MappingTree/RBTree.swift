@@ -93,44 +93,55 @@ struct RBTree<Augmentation: RBAugmentation>: ~Copyable {
     while true {
       // A red parent is never the root, so there is a grandparent, and it is black.
       let grandparent = nodes.parent(parent)
-      let side = nodes.child(grandparent, RBSide.left) == parent ? RBSide.left : RBSide.right
-      let uncle = nodes.child(grandparent, 1 - side)
-      if nodes.isRed(uncle) {
-        // Both children of the grandparent turn black, the conflict moves two levels up.
-        nodes.setParent(uncle, grandparent, color: RBColor.black)
-        nodes.setParent(parent, grandparent, color: RBColor.black)
-        node = grandparent
-        parent = nodes.parent(node)
-        if parent == 0 {
-          nodes.setParent(node, 0, color: RBColor.black)
-          return
-        }
-        nodes.setParent(node, parent, color: RBColor.red)
-        if !nodes.isRed(parent) { return }
-        continue
-      }
-      var inner = nodes.child(parent, 1 - side)
-      if inner == node {
-        // The node is an inner grandchild: rotate it outwards.
-        inner = nodes.child(node, side)
-        nodes.setChild(parent, 1 - side, inner)
-        nodes.setChild(node, side, parent)
-        if inner != 0 { nodes.setParent(inner, parent, color: RBColor.black) }
-        nodes.setParent(parent, node, color: RBColor.red)
-        Augmentation.rotate(nodes, old: parent, new: node)
-        rotations += 1
-        parent = node
-        inner = nodes.child(node, 1 - side)
-      }
-      // The parent rises above the grandparent.
-      nodes.setChild(grandparent, side, inner)
-      nodes.setChild(parent, 1 - side, grandparent)
-      if inner != 0 { nodes.setParent(inner, grandparent, color: RBColor.black) }
-      rotateSetParents(nodes, old: grandparent, new: parent, color: RBColor.red)
-      Augmentation.rotate(nodes, old: grandparent, new: parent)
-      rotations += 1
-      return
+      // The step is compiled once for each side: a constant side costs nothing, a computed one delays loads.
+      let goesOn =
+        nodes.child(grandparent, RBSide.left) == parent
+        ? rebalanceStep(nodes, &node, &parent, grandparent, side: RBSide.left)
+        : rebalanceStep(nodes, &node, &parent, grandparent, side: RBSide.right)
+      if !goesOn { return }
     }
+  }
+
+  /// One round of `__rb_insert` with the parent on `side` of the grandparent. False when the tree is balanced.
+  @inline(__always)
+  private mutating func rebalanceStep(
+    _ nodes: Nodes, _ node: inout UInt32, _ parent: inout UInt32, _ grandparent: UInt32, side: Int
+  ) -> Bool {
+    let uncle = nodes.child(grandparent, 1 - side)
+    if nodes.isRed(uncle) {
+      // Both children of the grandparent turn black, the conflict moves two levels up.
+      nodes.setParent(uncle, grandparent, color: RBColor.black)
+      nodes.setParent(parent, grandparent, color: RBColor.black)
+      node = grandparent
+      parent = nodes.parent(node)
+      if parent == 0 {
+        nodes.setParent(node, 0, color: RBColor.black)
+        return false
+      }
+      nodes.setParent(node, parent, color: RBColor.red)
+      return nodes.isRed(parent)
+    }
+    var inner = nodes.child(parent, 1 - side)
+    if inner == node {
+      // The node is an inner grandchild: rotate it outwards.
+      inner = nodes.child(node, side)
+      nodes.setChild(parent, 1 - side, inner)
+      nodes.setChild(node, side, parent)
+      if inner != 0 { nodes.setParent(inner, parent, color: RBColor.black) }
+      nodes.setParent(parent, node, color: RBColor.red)
+      Augmentation.rotate(nodes, old: parent, new: node)
+      rotations += 1
+      parent = node
+      inner = nodes.child(node, 1 - side)
+    }
+    // The parent rises above the grandparent.
+    nodes.setChild(grandparent, side, inner)
+    nodes.setChild(parent, 1 - side, grandparent)
+    if inner != 0 { nodes.setParent(inner, grandparent, color: RBColor.black) }
+    rotateSetParents(nodes, old: grandparent, new: parent, color: RBColor.red)
+    Augmentation.rotate(nodes, old: grandparent, new: parent)
+    rotations += 1
+    return false
   }
 
   // MARK: Removal
@@ -293,4 +304,18 @@ struct RBTree<Augmentation: RBAugmentation>: ~Copyable {
       node = parent
     }
   }
+}
+
+// Going down, a node's key decides which child is next, and nobody can guess it. A branch would be wrong half
+// of the time; a load at a computed index would wait for the comparison. So both links are loaded together
+// with the key and one is selected by a mask, in a form that the compiler does not turn into a branch.
+
+/// All ones where `a` is less than `b`, else 0. Frame numbers are far below 2^63.
+@inline(__always)
+func maskIfLess(_ a: UInt64, _ b: UInt64) -> Int { Int(truncatingIfNeeded: a &- b) >> 63 }
+
+/// `ones` where `mask` is all ones, `zeros` where it is 0.
+@inline(__always)
+func selected(_ ones: UInt32, _ zeros: UInt32, _ mask: Int) -> UInt32 {
+  zeros ^ ((ones ^ zeros) & UInt32(truncatingIfNeeded: mask))
 }
