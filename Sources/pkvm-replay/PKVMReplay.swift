@@ -4,6 +4,7 @@ import ArgumentParser
 struct PKVMReplay: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "pkvm-replay",
-    abstract: "Replays recorded KVM/arm64 stage-2 events through models of the pKVM and the traditional MMU."
+    abstract: "Replays recorded KVM/arm64 stage-2 events through models of the pKVM and the traditional MMU.",
+    subcommands: [InfoCommand.self, EventsCommand.self]
   )
 }

@@ -18,11 +18,14 @@ public final class EventFormats {
   /// How many formats were there that libtraceevent could not parse.
   let unparsedCount: Int
 
+  /// The byte order of the records.
+  let isBigEndian: Bool
   private let tep: OpaquePointer
   private let indexByID: [UInt16: Int]
 
   /// Parses the texts of `events`, pairs of a system and the content of its `format` file.
   init(_ events: [(system: String, format: UnsafeRawBufferPointer)], bigEndian: Bool, kernelLongSize: Int) {
+    isBigEndian = bigEndian
     tep_set_loglevel(TEP_LOG_NONE)
     let tep = tep_alloc()!
     self.tep = tep
