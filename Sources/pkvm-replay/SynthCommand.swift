@@ -79,8 +79,7 @@ struct SynthCommand: ParsableCommand {
       _ = try Synthesizer.write(workload, flavour, to: file, spillDirectory: Self.temporaryDirectory)
       try file.close()
     } catch {
-      writeError("pkvm-replay synth: \(error)")
-      throw ExitCode(74)
+      throw Diagnostics.failure("\(error)", .inputOutput)
     }
   }
 
@@ -103,12 +102,5 @@ struct SynthCommand: ParsableCommand {
   private static var temporaryDirectory: String {
     guard let path = unsafe getenv("TMPDIR"), unsafe path.pointee != 0 else { return "/tmp" }
     return unsafe String(cString: path)
-  }
-
-  /// One line on standard error.
-  private func writeError(_ line: String) {
-    var bytes = Array(line.utf8)
-    bytes.append(10)
-    _ = unsafe write(2, bytes, bytes.count)
   }
 }
