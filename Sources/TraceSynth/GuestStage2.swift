@@ -149,7 +149,8 @@ struct GuestStage2 {
   mutating func populate(_ page: Int) { leaves[page].insert(.populated) }
 
   /// Unmaps a range. A block goes whole, and its huge page is split if the range leaves a part of it.
-  mutating func unmap(_ range: Range<Int>) {
+  /// When the host discards the contents too, the next read finds the zero page.
+  mutating func unmap(_ range: Range<Int>, discards: Bool = false) {
     var page = range.lowerBound
     while page < range.upperBound {
       let entry = (firstGFN + page) >> bits
@@ -168,6 +169,9 @@ struct GuestStage2 {
           pagesBelow[entry] -= 1
         }
         if pagesBelow[entry] == 0 { entryUnused(entry) }
+      }
+      if discards {
+        for page in page..<end { leaves[page].remove(.populated) }
       }
       page = end
     }

@@ -25,7 +25,7 @@ extension Synthesizer {
 
   private mutating func age(_ guest: Int, _ cpu: Int) throws(TraceWriteError) {
     var range = someRange(guest, pages: 1 << random.below(6))
-    if let block = blockRange(guest, range) { range = block }
+    if let block = blockRange(guest, range.lowerBound) { range = block }
     try notify(.ageHVA, guest, cpu, HostThread.kswapd, range)
     guests[guest].stage2.age(range)
     guests[guest].aged.add(range)
@@ -39,7 +39,12 @@ extension Synthesizer {
     let pid = isReclaim ? HostThread.kswapd : HostThread.vmm(guest)
     let range = someRange(guest, pages: pages)
     try notify(.unmapHVARange, guest, cpu, pid, range)
-    guests[guest].stage2.unmap(range)
+    // A huge page that the range covers in part is split, and the split takes all of it away.
+    let first = blockRange(guest, range.lowerBound)
+    let last = blockRange(guest, range.upperBound - 1)
+    if let first, !range.contains(first) { try notify(.unmapHVARange, guest, cpu, pid, first) }
+    if let last, last != first, !range.contains(last) { try notify(.unmapHVARange, guest, cpu, pid, last) }
+    guests[guest].stage2.unmap(range, discards: !isReclaim)
     guests[guest].reclaimed.add(range)
   }
 
@@ -61,9 +66,9 @@ extension Synthesizer {
     return start..<min(start + pages, all)
   }
 
-  /// The whole block, when a range lies in one: the host ages a huge page as one.
-  private func blockRange(_ guest: Int, _ range: Range<Int>) -> Range<Int>? {
-    guard guests[guest].stage2.isInBlock(range.lowerBound) else { return nil }
-    return guests[guest].stage2.block(around: range.lowerBound)
+  /// The mapped block around a page: the host handles a huge page as one.
+  private func blockRange(_ guest: Int, _ page: Int) -> Range<Int>? {
+    guard guests[guest].stage2.isInBlock(page) else { return nil }
+    return guests[guest].stage2.block(around: page)
   }
 }

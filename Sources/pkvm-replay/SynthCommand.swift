@@ -11,8 +11,9 @@ struct SynthCommand: ParsableCommand {
     discussion: """
       Makes up guests whose vCPUs run, fault, trap and migrate, and a host that ages and reclaims their \
       memory. The trace is consistent: every fault is one that the guest's stage 2 would raise at that \
-      moment, so a correct replay finds no divergence. The same options give the same bytes on every \
-      machine. Memory use does not depend on the number of events.
+      moment, so a correct replay finds no divergence. The same options give the same events on every \
+      machine, and the same bytes unless they are compressed. Memory use does not depend on the number of \
+      events.
 
       Long traces pass through temporary files in TMPDIR (/tmp by default).
 
