@@ -65,3 +65,24 @@ extension RegionTimelines {
     return .performed(.assumed)
   }
 }
+
+extension RegionTimelines {
+  /// Whether the page of `fault` takes a write permission fault later, before it is unmapped: it was mapped
+  /// read-only, then.
+  func laterWriteFault(on fault: FaultRecord) -> Bool {
+    let gfn = fault.page.gfn(pageSize)
+    var index = self[fault.node].next
+    while index != TimelineNode.none {
+      let node = self[index]
+      index = node.next
+      switch node.kind {
+      case .permissionFault:
+        if node.frames.start == gfn, node.isWrite, node.entry >= fault.end { return true }
+      case .unmap, .slotChange:
+        if node.sequence > fault.end, node.frames.contains(gfn) { return false }
+      case .translationFault, .accessFault, .age, .testAge: continue
+      }
+    }
+    return false
+  }
+}

@@ -58,7 +58,7 @@ struct RegionTimelines {
 
   /// The frames of the region around `gfn`.
   func region(_ gfn: GFN) -> FrameRange {
-    let first = GFN(gfn.rawValue >> blockShift << blockShift)
+    let first = GFN((gfn.rawValue >> blockShift) << blockShift)
     return FrameRange(start: first, end: first + pageSize.pagesPerPMD)
   }
 
