@@ -29,11 +29,13 @@ public struct TraditionalTablePages: TablePages {
 
   init(accounting: MemoryAccounting) { self.accounting = accounting }
 
+  /// Whether the running operation has a cache to take pages from.
   public var hasMemcache: Bool {
     if case .none = source { return false }
     return true
   }
 
+  /// Spare pages of that cache.
   public var sparePages: Int {
     switch source {
     case .none: 0
