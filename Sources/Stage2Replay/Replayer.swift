@@ -369,7 +369,10 @@ struct Replayer<Backend: ReplayedBackend & ~Copyable>: ~Copyable {
       emit(record, .mkyoung, fault.page, size: 0, result: nil, basis: .derived)
     case .performed(let basis):
       guard let slot = fault.slot else { return }
-      let size = timelines.mappingSize(of: fault, in: slot)
+      let size = timelines.mappingSize(of: fault, in: slot, tally: vm.tally.sizes)
+      if slot.supportsBlock(of: pageSize.pmdBytes, at: fault.page.gfn(pageSize), pageSize) {
+        vm.tally.sizes.add(size, fault)
+      }
       let vcpu = VCPUIndex(fault.vcpu)
       if fault.kind != .permission || slot.isLogging || profile.isPKVM {
         vm.backend.topUpMemcache(vcpu: vcpu, pages: profile.minPages)

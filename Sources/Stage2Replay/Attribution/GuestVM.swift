@@ -37,6 +37,7 @@ final class GuestVM<Backend: ReplayedBackend & ~Copyable> {
 struct VMTally {
   var faults = FaultCounts()
   var operations: [OperationCounts] = Array(repeating: OperationCounts(), count: OperationKind.allCases.count)
+  var sizes = SizeTally()
   var nothing: [Int] = Array(repeating: 0, count: FaultOutcome.Reason.allCases.count)
 }
 
