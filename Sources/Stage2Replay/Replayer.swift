@@ -30,6 +30,8 @@ struct Replayer<Backend: ReplayedBackend & ~Copyable>: ~Copyable {
   private var queue: LagQueue<PendingRecord>
   /// The event's place in the merged trace.
   private var sequence: UInt64 = 0
+  /// Whether the trace records who waits for locks.
+  private var sawContention = false
   private(set) var agreement: Agreement
   private(set) var lostEvents: UInt64 = 0
   private(set) var lossCount = 0
@@ -100,8 +102,9 @@ struct Replayer<Backend: ReplayedBackend & ~Copyable>: ~Copyable {
     case .probeMap, .probeMapReturn, .probeUnmap, .probeUnmapReturn, .probeWrprotect, .probeWrprotectReturn,
       .probeTestClearYoung, .probeTestClearYoungReturn, .probeRelaxPerms, .probeRelaxPermsReturn, .probeMkyoung:
       agreement.record(record, place: place(record.tid))
-    case .other, .exit, .setWayFlush, .toggleCache, .dirtyRingPush, .hypercall, .contentionBegin, .contentionEnd,
-      .setMemoryRegion, .probeAbortReturn, .probeAgeGFN, .probeUnmapGFN:
+    case .contentionBegin: contention(record, isEnd: false)
+    case .contentionEnd: contention(record, isEnd: true)
+    case .other, .exit, .setWayFlush, .toggleCache, .dirtyRingPush, .hypercall, .setMemoryRegion, .probeAbortReturn, .probeAgeGFN, .probeUnmapGFN:
       break
     }
   }
@@ -151,15 +154,19 @@ struct Replayer<Backend: ReplayedBackend & ~Copyable>: ~Copyable {
       default: .translationFault
       }
     let level = esr.level ?? .l3
-    let node = timelines.append(
-      fault: TimelineNode(
-        kind: kind, level: level, isWrite: esr.isWrite, isExec: esr.isExec, sequence: sequence,
-        entry: threads[position].lastEntry, frames: FrameRange(start: gfn, end: gfn + 1)),
-      vm: vm)
+    let slot = vms[vm].slots.slot(gfn)
+    var seen = TimelineNode(
+      kind: kind, level: level, isWrite: esr.isWrite, isExec: esr.isExec, sequence: sequence,
+      entry: threads[position].lastEntry, frames: FrameRange(start: gfn, end: gfn + 1))
+    seen.locked = sequence
+    seen.tableMayChange =
+      slot?.supportsBlock(of: profile.pageSize.pmdBytes, at: gfn, profile.pageSize) ?? false
+      && timelines.hasOpenFault(around: gfn, vm: vm, openFaults: threads)
+    let node = timelines.append(fault: seen, vm: vm)
     let fault = FaultRecord(
       time: record.time, cpu: record.cpu, tid: record.tid, sequence: sequence, page: page, kind: esr.faultKind,
-      level: level, isWrite: esr.isWrite, isExec: esr.isExec, vcpu: threads[position].vcpu,
-      entry: threads[position].lastEntry, slot: vms[vm].slots.slot(gfn), window: threads[position].windows,
+      level: level, isWrite: esr.isWrite, isExec: esr.isExec, vm: vm, vcpu: threads[position].vcpu,
+      entry: threads[position].lastEntry, slot: slot, window: threads[position].windows,
       node: node)
     threads[position].openFault = OpenFault(record: fault, node: node)
   }
@@ -176,6 +183,14 @@ struct Replayer<Backend: ReplayedBackend & ~Copyable>: ~Copyable {
       PendingRecord(
         action: .fault(fault), vm: vm, time: record.time, cpu: fault.cpu, tid: fault.tid,
         place: ThreadPlace(windows: fault.window, notifiers: notifierCounts[fault.tid] ?? 0)))
+  }
+
+  private mutating func contention(_ record: TraceRecord, isEnd: Bool) {
+    sawContention = true
+    guard let position = threadTable[record.tid], let open = threads[position].openFault,
+      let vm = threads[position].vm, vms[vm].kvm == record.contendedLock
+    else { return }
+    timelines.setLocked(open.node, at: isEnd ? sequence : nil)
   }
 
   private mutating func abandon(_ open: OpenFault, vm: Int?) {
@@ -337,6 +352,7 @@ struct Replayer<Backend: ReplayedBackend & ~Copyable>: ~Copyable {
       apply(fault, record)
       timelines.release(fault: fault.node, vm: record.vm)
     case .unmap(let frames), .deleteSlot(let frames):
+      vms[record.vm].hostMappings.unmap(frames)
       // stage2_apply_range: one call a chunk, so that the lock can be dropped in between.
       var address = frames.start.ipa(pageSize).rawValue
       let end = frames.end.ipa(pageSize).rawValue
@@ -369,8 +385,10 @@ struct Replayer<Backend: ReplayedBackend & ~Copyable>: ~Copyable {
       emit(record, .mkyoung, fault.page, size: 0, result: nil, basis: .derived)
     case .performed(let basis):
       guard let slot = fault.slot else { return }
-      let size = timelines.mappingSize(of: fault, in: slot, tally: vm.tally.sizes)
-      if slot.supportsBlock(of: pageSize.pmdBytes, at: fault.page.gfn(pageSize), pageSize) {
+      let gfn = fault.page.gfn(pageSize)
+      let size = timelines.mappingSize(of: fault, in: slot, host: vm.hostMappings, tally: vm.tally.sizes)
+      if size.basis == .derived, !slot.isLogging, slot.supportsBlock(of: pageSize.pmdBytes, at: gfn, pageSize) {
+        vm.hostMappings.prove(gfn, isBlock: size.isBlock)
         vm.tally.sizes.add(size, fault)
       }
       let vcpu = VCPUIndex(fault.vcpu)
@@ -391,7 +409,16 @@ struct Replayer<Backend: ReplayedBackend & ~Copyable>: ~Copyable {
         var prot: Stage2Prot = .read
         if fault.isWrite || mapsWritable(fault, slot) { prot.insert(.write) }
         if fault.isExec { prot.insert(.execute) }
-        let result = vm.backend.map(address, size: bytes, pfn: nil, prot: prot, vcpu: vcpu)
+        var result = vm.backend.map(address, size: bytes, pfn: nil, prot: prot, vcpu: vcpu)
+        // Windows that overlap end in any order. Where the trace shows who waited for the lock, it shows who had it
+        // first; elsewhere the first one to end is taken for the first one to map.
+        let frames = FrameRange(start: address.gfn(pageSize), end: (address + bytes).gfn(pageSize))
+        if timelines[fault.node].wonRace, result == .again {
+          result = .success
+        } else if sawContention, result == .success, let rival = timelines.rival(of: fault, frames) {
+          timelines.setWonRace(rival)
+          result = .again
+        }
         emit(
           record, .map, address, size: bytes, prot: prot, result: result.rawValue, basis: max(basis, size.basis))
       }

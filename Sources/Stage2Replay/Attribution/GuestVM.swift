@@ -21,6 +21,7 @@ final class GuestVM<Backend: ReplayedBackend & ~Copyable> {
   var vcpus: [ThreadID] = []
   /// Every slot that the VM ever had, in the order of appearance.
   var slotHistory: [Memslot] = []
+  var hostMappings: HostMappings
   var tally = VMTally()
 
   init(id: Int, kvm: KernelAddress?, creator: ThreadID?, since: Nanoseconds, pageSize: PageSize, backend: consuming Backend) {
@@ -30,6 +31,7 @@ final class GuestVM<Backend: ReplayedBackend & ~Copyable> {
     self.since = since
     slots = MemslotTable(pageSize: pageSize)
     self.backend = backend
+    hostMappings = HostMappings(pageSize: pageSize)
   }
 }
 

@@ -56,6 +56,7 @@ extension RegionTimelines {
       switch node.kind {
       case .translationFault, .permissionFault, .accessFault:
         guard node.frames.start == gfn, node.entry >= fault.end else { continue }
+        if node.kind == .translationFault, node.tableMayChange { continue }
         return node.kind == .translationFault ? .nothing(.faultedAgain) : .performed(.derived)
       case .unmap, .slotChange:
         if node.sequence > fault.end, node.frames.contains(gfn) { return .performed(.assumed) }

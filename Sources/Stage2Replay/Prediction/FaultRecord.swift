@@ -14,7 +14,8 @@ struct FaultRecord {
   var level: TranslationLevel
   var isWrite: Bool
   var isExec: Bool
-  /// The vCPU's number in its VM.
+  /// The VM, and the vCPU's number in it.
+  var vm: Int
   var vcpu: Int
   /// The thread's last kvm_entry before the fault.
   var entry: UInt64
