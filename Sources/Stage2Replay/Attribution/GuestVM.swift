@@ -18,6 +18,10 @@ final class GuestVM<Backend: ReplayedBackend & ~Copyable> {
   var backend: Backend
   /// Whether another VM has taken its place: no event concerns it any more.
   var isGone = false
+  /// Unmaps of its memory that may still be under way.
+  var unfinishedUnmaps = 0
+  /// The pages of slots that log on which a write was granted last, and to whom.
+  var writeGrants: [GFN: WriteGrant] = [:]
   /// The last event of one of its threads.
   var lastActivity: UInt64 = 0
   var vcpus: [ThreadID] = []
@@ -40,11 +44,18 @@ final class GuestVM<Backend: ReplayedBackend & ~Copyable> {
   }
 }
 
+/// Who was granted the right to write to a page, and where in the merged trace.
+struct WriteGrant {
+  var tid: ThreadID
+  var sequence: UInt64
+}
+
 /// What is counted for one VM.
 struct VMTally {
   var faults = FaultCounts()
   var operations: [OperationCounts] = Array(repeating: OperationCounts(), count: OperationKind.allCases.count)
-  var sizes = SizeTally()
+  /// By the first frame of the slot.
+  var sizes: [GFN: SizeTally] = [:]
   var nothing: [Int] = Array(repeating: 0, count: FaultOutcome.Reason.allCases.count)
 }
 

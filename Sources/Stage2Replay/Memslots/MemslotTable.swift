@@ -31,9 +31,9 @@ struct MemslotTable {
 
   func contains(id: Int16) -> Bool { slots.contains { $0.id == id } }
 
-  /// Calls `body` with each slot that a notifier's range overlaps and its frames in it, in the order of host
-  /// addresses, as the kernel's interval tree of slots delivers them.
-  func forEachOverlap(_ range: HVARange, _ body: (Memslot, FrameRange) -> Void) {
+  /// Appends the frames of each slot that a notifier's range overlaps, in the order of host addresses, as the kernel's
+  /// interval tree of slots delivers them.
+  func appendOverlaps(_ range: HVARange, to frames: inout [FrameRange]) {
     var low = 0
     var high = byHVA.count
     while low < high {
@@ -44,7 +44,7 @@ struct MemslotTable {
     while first > 0, byHVA[first - 1].highestEnd > range.start.rawValue { first -= 1 }
     for entry in byHVA[first..<low] {
       let slot = slots[entry.slot]
-      if let frames = slot.frames(range, pageSize) { body(slot, frames) }
+      if let overlap = slot.frames(range, pageSize) { frames.append(overlap) }
     }
   }
 

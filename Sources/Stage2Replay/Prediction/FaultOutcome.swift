@@ -1,9 +1,6 @@
 internal import KVMTrace
 internal import KVMTypes
 
-// What KVM did about a fault, as far as the events tell. The rules carry the names under which the README lists
-// them; each says why the kernel leaves no other choice, or that it does.
-
 /// Whether a fault led to an operation on the table at all.
 enum FaultOutcome: Hashable {
   /// An access flag fault: mkyoung, always.
@@ -30,8 +27,13 @@ enum FaultOutcome: Hashable {
 }
 
 extension RegionTimelines {
-  /// Decides what became of `fault`, from its window and from what followed in its region.
-  func outcome(of fault: FaultRecord) -> FaultOutcome {
+  /// Decides what became of `fault`, from its window and, where that leaves it open, from what followed.
+  ///
+  /// Between the event and the operation stands one silent exit: `mmu_invalidate_retry`, which lets the guest fault
+  /// again if memory of the VM, any of it, was unmapped since the fault looked at the host's table. So a fault with no
+  /// unmap in reach performed its operation. One with an unmap in reach is decided by the next vCPU that enters after
+  /// its window and faults on the page: it walks the table as this fault left it.
+  func outcome(of fault: FaultRecord, isMapped: Bool) -> FaultOutcome {
     guard let slot = fault.slot else { return .nothing(.noSlot) }
     if fault.isWrite, slot.flags.contains(.readOnly) { return .nothing(.readOnlySlot) }
     switch fault.kind {
@@ -43,46 +45,60 @@ extension RegionTimelines {
     if fault.failed { return .nothing(.failed) }
     // user_mem_abort samples mmu_invalidate_seq before it pins the page; an unmap by its own thread comes from the
     // pinning, so the check under the lock fails.
-    if fault.retriedByOwnUnmap { return .nothing(.ownUnmap) }
+    if fault.sawOwnUnmap { return .nothing(.ownUnmap) }
+    guard fault.mayBeInvalidated else { return .performed(.derived) }
 
-    // A vCPU that entered after the window's end walks the table as the fault left it. If it takes a translation
-    // fault on the page, nothing was mapped; any other fault on it proves a mapping. An unmap of the page in between
-    // takes the proof away.
-    let gfn = fault.page.gfn(pageSize)
     var index = self[fault.node].next
+    let gfn = fault.page.gfn(pageSize)
     while index != TimelineNode.none {
       let node = self[index]
       index = node.next
       switch node.kind {
       case .translationFault, .permissionFault, .accessFault:
         guard node.frames.start == gfn, node.entry >= fault.end else { continue }
-        if node.kind == .translationFault, node.tableMayChange { continue }
-        return node.kind == .translationFault ? .nothing(.faultedAgain) : .performed(.derived)
+        if node.kind == .translationFault {
+          // While a region changes between pages and a block, another vCPU can find it empty.
+          if node.isRaced, node.tid != fault.tid { continue }
+          return .nothing(.faultedAgain)
+        }
+        // The mapping may be another vCPU's, whose copy-on-write made this fault retry.
+        if fault.mayRaceCopyOnWrite, isMapped, fault.kind == .translation { return .nothing(.faultedAgain) }
+        return .performed(.assumed)
       case .unmap, .slotChange:
+        // From here on a fault on the page says nothing.
         if node.sequence > fault.end, node.frames.contains(gfn) { return .performed(.assumed) }
       case .age, .testAge: continue
       }
     }
     return .performed(.assumed)
   }
-}
 
-extension RegionTimelines {
   /// Whether the page of `fault` takes a write permission fault later, before it is unmapped: it was mapped
   /// read-only, then.
   func laterWriteFault(on fault: FaultRecord) -> Bool {
     let gfn = fault.page.gfn(pageSize)
+    var index = self[fault.node].nextOnPage
+    while index != TimelineNode.none {
+      let node = self[index]
+      if node.kind == .permissionFault, node.isWrite, node.entry >= fault.end {
+        return !isUnmapped(gfn, after: fault, before: node.sequence)
+      }
+      index = node.nextOnPage
+    }
+    return false
+  }
+
+  /// Whether the region's timeline has an unmap of `gfn` between the end of `fault` and an event.
+  private func isUnmapped(_ gfn: GFN, after fault: FaultRecord, before sequence: UInt64) -> Bool {
     var index = self[fault.node].next
     while index != TimelineNode.none {
       let node = self[index]
-      index = node.next
-      switch node.kind {
-      case .permissionFault:
-        if node.frames.start == gfn, node.isWrite, node.entry >= fault.end { return true }
-      case .unmap, .slotChange:
-        if node.sequence > fault.end, node.frames.contains(gfn) { return false }
-      case .translationFault, .accessFault, .age, .testAge: continue
+      if node.sequence >= sequence { return false }
+      if node.kind == .unmap || node.kind == .slotChange, node.sequence > fault.end, node.frames.contains(gfn)
+      {
+        return true
       }
+      index = node.next
     }
     return false
   }

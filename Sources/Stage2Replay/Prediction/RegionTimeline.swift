@@ -27,17 +27,19 @@ struct TimelineNode {
   var next: Index = Self.none
   /// Whether the node is a fault that waits for its decision.
   var isWaiting = false
-  /// Whether, when the fault was taken, another vCPU's fault was open in a region that can hold a block: the table
-  /// may just then have been between pages and block.
-  var tableMayChange = false
+  /// For a fault: its thread, the end of its window, and whether the walk was that of a stage-1 table.
+  var tid = ThreadID(-1)
+  var end: UInt64 = .max
+  var isStage1Walk = false
+  /// Whether another vCPU faulted on the page, or in a region that can hold a block, while the operation of either
+  /// may have been under way: the order of the two is not known.
+  var isRaced = false
+  /// The next fault on the same page.
+  var nextOnPage: Index = Self.none
+  /// The event before, none where it can decide nothing any more.
+  var previous: Index = Self.none
 
   var isFault: Bool { kind.rawValue <= Kind.accessFault.rawValue }
-}
-
-/// A region, as a key: the VM and the number of the block.
-struct RegionKey: Hashable {
-  var vm: Int32
-  var block: UInt64
 }
 
 struct RegionTimelines {
@@ -48,7 +50,8 @@ struct RegionTimelines {
 
   private var nodes: [TimelineNode] = []
   private var free: TimelineNode.Index = TimelineNode.none
-  private var chains: [RegionKey: Chain] = [:]
+  private var chains: [UInt64: Chain] = [:]
+  private var lastOnPage: [UInt64: TimelineNode.Index] = [:]
   private let blockShift: UInt64
   let pageSize: PageSize
 
@@ -56,6 +59,10 @@ struct RegionTimelines {
     self.pageSize = pageSize
     blockShift = pageSize.bitsPerLevel
   }
+
+  /// Frames have 52 bits at most, blocks fewer; the VM's number goes above them.
+  private func pageKey(_ vm: Int, _ gfn: GFN) -> UInt64 { UInt64(vm) << 52 | gfn.rawValue }
+  private func regionKey(_ vm: Int, _ block: UInt64) -> UInt64 { UInt64(vm) << 52 | block }
 
   func block(_ gfn: GFN) -> UInt64 { gfn.rawValue >> blockShift }
 
@@ -68,12 +75,19 @@ struct RegionTimelines {
   subscript(index: TimelineNode.Index) -> TimelineNode { nodes[Int(index)] }
 
   /// Adds a fault that waits for its decision.
-  mutating func append(fault node: TimelineNode, vm: Int) -> TimelineNode.Index {
-    let key = RegionKey(vm: Int32(vm), block: block(node.frames.start))
+  ///
+  /// - Parameter canHoldBlock: whether the region may be mapped by a block, so that any fault in it concerns all pages.
+  mutating func append(fault node: TimelineNode, vm: Int, canHoldBlock: Bool) -> TimelineNode.Index {
+    let key = regionKey(vm, block(node.frames.start))
     let index = allocate(node)
     nodes[Int(index)].isWaiting = true
+    if let earlier = lastOnPage.updateValue(index, forKey: pageKey(vm, node.frames.start)) {
+      nodes[Int(earlier)].nextOnPage = index
+    }
     if var chain = chains[key] {
       nodes[Int(chain.last)].next = index
+      nodes[Int(index)].previous = chain.last
+      defer { markRaces(index, canHoldBlock: canHoldBlock) }
       chain.last = index
       chains[key] = chain
     } else {
@@ -82,10 +96,24 @@ struct RegionTimelines {
     return index
   }
 
-  /// Whether a fault waits in the region of `gfn` whose window is still open.
-  func hasOpenFault(around gfn: GFN, vm: Int, openFaults: [VCPUThread]) -> Bool {
-    openFaults.contains { thread in
-      thread.vm == vm && thread.openFault.map { block($0.record.page.gfn(pageSize)) == block(gfn) } ?? false
+  /// The window of a fault ends.
+  mutating func close(_ index: TimelineNode.Index, at sequence: UInt64) { nodes[Int(index)].end = sequence }
+
+  /// Marks faults of other vCPUs whose operation may come before or after that of the fault at `index`.
+  private mutating func markRaces(_ index: TimelineNode.Index, canHoldBlock: Bool) {
+    let node = nodes[Int(index)]
+    var other = node.previous
+    while other != TimelineNode.none {
+      let candidate = nodes[Int(other)]
+      if candidate.isFault, candidate.tid != node.tid, candidate.end > node.entry,
+        canHoldBlock || candidate.frames == node.frames
+      {
+        nodes[Int(other)].isRaced = true
+        if candidate.end == .max { nodes[Int(index)].isRaced = true }
+      }
+      // Windows end in about the order in which they begin: what ended before this vCPU entered is far enough back.
+      if candidate.isFault, candidate.end <= node.entry { return }
+      other = candidate.previous
     }
   }
 
@@ -94,35 +122,45 @@ struct RegionTimelines {
     let first = block(node.frames.start)
     let last = block(GFN(node.frames.end.rawValue - 1))
     if last - first < UInt64(chains.count) {
-      for block in first...last { append(node, RegionKey(vm: Int32(vm), block: block)) }
+      for block in first...last { append(node, regionKey(vm, block)) }
     } else {
-      for key in chains.keys where key.vm == vm && key.block >= first && key.block <= last {
+      for key in chains.keys where key >= regionKey(vm, first) && key <= regionKey(vm, last) {
         append(node, key)
       }
     }
   }
 
-  private mutating func append(_ node: TimelineNode, _ key: RegionKey) {
+  private mutating func append(_ node: TimelineNode, _ key: UInt64) {
     guard var chain = chains[key] else { return }
     let index = allocate(node)
     nodes[Int(chain.last)].next = index
+    nodes[Int(index)].previous = chain.last
     chain.last = index
     chains[key] = chain
   }
 
   /// Gives up the fault at `index`, and with it what only it waited for.
   mutating func release(fault index: TimelineNode.Index, vm: Int) {
-    let key = RegionKey(vm: Int32(vm), block: block(nodes[Int(index)].frames.start))
+    let key = regionKey(vm, block(nodes[Int(index)].frames.start))
     guard var chain = chains[key] else { return }
     nodes[Int(index)].isWaiting = false
     // What precedes the first waiting fault can decide nothing any more.
     while chain.first != TimelineNode.none, !nodes[Int(chain.first)].isWaiting {
       let following = nodes[Int(chain.first)].next
+      if nodes[Int(chain.first)].isFault {
+        let page = pageKey(vm, nodes[Int(chain.first)].frames.start)
+        if lastOnPage[page] == chain.first { lastOnPage[page] = nil }
+      }
       nodes[Int(chain.first)].next = free
       free = chain.first
       chain.first = following
     }
-    chains[key] = chain.first == TimelineNode.none ? nil : chain
+    if chain.first == TimelineNode.none {
+      chains[key] = nil
+    } else {
+      nodes[Int(chain.first)].previous = TimelineNode.none
+      chains[key] = chain
+    }
   }
 
   private mutating func allocate(_ node: TimelineNode) -> TimelineNode.Index {
