@@ -33,7 +33,8 @@ public enum Replay {
     _ onOperation: ((Stage2Operation) throws -> Void)?, makeBackend: @escaping () -> Backend
   ) throws -> (result: ReplayResult, statistics: EventStatistics) {
     var replayer = Replayer(
-      profile: profile, options: options, collectsOperations: onOperation != nil, makeBackend: makeBackend)
+      profile: profile, options: options, hasProbes: trace.hasOperationProbes,
+      collectsOperations: onOperation != nil, makeBackend: makeBackend)
     var events = trace.events(.replay(probes: !options.ignoresProbes))
     while let run = events.nextRun() {
       replayer.consume(run)

@@ -48,27 +48,21 @@ extension RegionTimelines {
     if fault.sawOwnUnmap { return .nothing(.ownUnmap) }
     guard fault.mayBeInvalidated else { return .performed(.derived) }
 
-    var index = self[fault.node].next
-    let gfn = fault.page.gfn(pageSize)
+    var index = self[fault.node].nextOnPage
     while index != TimelineNode.none {
       let node = self[index]
-      index = node.next
-      switch node.kind {
-      case .translationFault, .permissionFault, .accessFault:
-        guard node.frames.start == gfn, node.entry >= fault.end else { continue }
-        if node.kind == .translationFault {
-          // While a region changes between pages and a block, another vCPU can find it empty.
-          if node.isRaced, node.tid != fault.tid { continue }
-          return .nothing(.faultedAgain)
-        }
-        // The mapping may be another vCPU's, whose copy-on-write made this fault retry.
-        if fault.mayRaceCopyOnWrite, isMapped, fault.kind == .translation { return .nothing(.faultedAgain) }
-        return .performed(.assumed)
-      case .unmap, .slotChange:
-        // From here on a fault on the page says nothing.
-        if node.sequence > fault.end, node.frames.contains(gfn) { return .performed(.assumed) }
-      case .age, .testAge: continue
+      index = node.nextOnPage
+      guard node.entry >= fault.end else { continue }
+      // Once the page was unmapped, a fault on it says nothing.
+      if isUnmapped(fault.page.gfn(pageSize), after: fault, before: node.sequence) { break }
+      if node.kind == .translationFault {
+        // While a region changes between pages and a block, another vCPU can find it empty.
+        if node.isRaced, node.tid != fault.tid { continue }
+        return .nothing(.faultedAgain)
       }
+      // The mapping may be another vCPU's, whose copy-on-write made this fault retry.
+      if fault.mayRaceCopyOnWrite, isMapped, fault.kind == .translation { return .nothing(.faultedAgain) }
+      break
     }
     return .performed(.assumed)
   }

@@ -47,7 +47,7 @@ struct Replayer<Backend: ReplayedBackend & ~Copyable>: ~Copyable {
   var unattributedFaults = 0
 
   init(
-    profile: ReplayProfile, options: ReplayOptions, collectsOperations: Bool,
+    profile: ReplayProfile, options: ReplayOptions, hasProbes: Bool, collectsOperations: Bool,
     makeBackend: @escaping () -> Backend
   ) {
     self.collectsOperations = collectsOperations
@@ -56,7 +56,7 @@ struct Replayer<Backend: ReplayedBackend & ~Copyable>: ~Copyable {
     self.makeBackend = makeBackend
     timelines = RegionTimelines(pageSize: profile.pageSize)
     queue = LagQueue(lag: options.lag)
-    agreement = Agreement(isActive: !options.ignoresProbes)
+    agreement = Agreement(isActive: hasProbes && !options.ignoresProbes)
   }
 
   /// The operations applied since the last call.
