@@ -18,10 +18,13 @@ public struct HypGuestPages: TablePages {
   /// EL2 must never collapse a table into a block: sharing insists on an unmapped range instead.
   public static var hasFreeUnlinkedTable: Bool { false }
 
+  /// EL2 always has a cache at hand, if an empty one.
   public var hasMemcache: Bool { true }
 
+  /// Pages of pool and cache.
   public var sparePages: Int { pool + memcache }
 
+  /// A page of the pool, else of the cache.
   public mutating func takePage(level: TranslationLevel) -> Bool {
     if pool > 0 {
       pool -= 1
@@ -35,6 +38,7 @@ public struct HypGuestPages: TablePages {
     return true
   }
 
+  /// To the pool.
   public mutating func freePage(level: TranslationLevel) {
     pool += 1
     memory.move(from: .table(level: level), to: .pool)

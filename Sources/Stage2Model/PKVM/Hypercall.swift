@@ -131,10 +131,12 @@ public struct HypercallCounts: Hashable, Sendable {
   @inline(__always)
   mutating func count(_ hypercall: Hypercall) { counts[Int(hypercall.rawValue)] &+= 1 }
 
+  /// Whether every count is the same.
   public static func == (a: HypercallCounts, b: HypercallCounts) -> Bool {
     Hypercall.allCases.allSatisfy { a[$0] == b[$0] }
   }
 
+  /// Every count enters the hash.
   public func hash(into hasher: inout Hasher) {
     for index in counts.indices { hasher.combine(counts[index]) }
   }
