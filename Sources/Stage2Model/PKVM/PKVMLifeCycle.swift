@@ -122,7 +122,7 @@ extension PKVMStage2 {
   /// The vCPU trapped: with the address of a stage-2 translation abort, or with anything else. Only
   /// `__pkvm_vcpu_in_poison_fault` asks for it.
   public mutating func recordTrap(_ vcpu: VCPUIndex, translationAbort ipa: IPA?) {
-    guard vcpu.rawValue < hyp.vcpus.count else { return }
+    guard vcpu.rawValue < hyp.vcpus.count, hyp.vcpus[vcpu.rawValue].isCreated else { return }
     hyp.vcpus[vcpu.rawValue].translationAbort = ipa
   }
 
