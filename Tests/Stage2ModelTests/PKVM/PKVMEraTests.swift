@@ -35,7 +35,7 @@ struct PKVMEraTests {
     check(vm.fault(0), .noMemory)
     check(vm.walk(0), .invalid(level: .l3))
     check(vm.mappingCount, era < .v6_16 ? 2 : 1)
-    check(vm.preallocatedMappings.live, era < .v6_16 ? 0 : 1)
+    check(vm.memory.spareMappings.live, era < .v6_16 ? 0 : 1)
     check(vm.checkInvariants(), [])
     let result = vm.unmap(0, 2 * page4K)
     if era < .v6_16 {
@@ -58,7 +58,7 @@ struct PKVMEraTests {
     check(vm.fault(0), .noMemory)
     check(vm.fault(0), .success)
     check(vm.warnings.count(of: .duplicateMapping), 1)
-    check(vm.leakedMappings, 1)
+    check(vm.memory.lostMappings.live, 1)
     check(vm.mappingCount, 1)
     check(vm.unmap(0, page4K), .success)
     check(vm.checkInvariants(), [])
@@ -122,7 +122,7 @@ struct PKVMEraTests {
 
   /// Slab bytes a mapping: 64 in every era, 72 with memory control groups.
   @Test func bytesOfMappings() {
-    var vm = makeVM { $0.hasMemcg = true }
+    var vm = makeVM { $0.bytesPerMapping = 72 }
     check(vm.fault(0), .success)
     check(vm.memory.mappingBytesLive, 72)
     var plain = makeVM(.v6_14)
@@ -147,7 +147,7 @@ struct PKVMEraTests {
     check(vm.destroyVM(), .success)
     check(vm.hypercalls[era == .v7_3 ? .finalizeTeardownVM : .teardownVM], 1)
     check(vm.memory.totalBytes.live, 0)
-    check(vm.preallocatedMappings.live, 0)
+    check(vm.memory.spareMappings.live, 0)
     check(vm.warnings.isEmpty, true)
 
     var idle = makeVM(era)

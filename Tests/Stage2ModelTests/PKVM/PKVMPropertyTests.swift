@@ -1,4 +1,5 @@
 import Foundation
+import KVMTypes
 import ModelOracle
 import Testing
 
