@@ -54,7 +54,13 @@ public protocol Stage2Backend: ~Copyable {
 
   /// The top-up of the VM's `split_page_cache`, `pages` at least, that eager splitting makes with `mmu_lock`
   /// dropped (`kvm_mmu_split_huge_pages`). Nothing where blocks are never split.
-  mutating func topUpSplitCache(pages: Int)
+  ///
+  /// - Returns: the pages that were allocated.
+  @discardableResult
+  mutating func topUpSplitCache(pages: Int) -> Int
+
+  /// Frees the `split_page_cache` (`kvm_mmu_free_memory_cache`).
+  mutating func freeSplitCache()
 
   /// `kvm_arch_flush_remote_tlbs`, and under pKVM also `kvm_arch_flush_remote_tlbs_range`: invalidates what
   /// the TLBs hold for the VM.
@@ -62,6 +68,9 @@ public protocol Stage2Backend: ~Copyable {
 
   /// `kvm_arch_flush_remote_tlbs_range`: invalidates what the TLBs hold for a range.
   mutating func flushRemoteTLBs(_ ipa: IPA, size: UInt64)
+
+  /// What the operations cost so far.
+  var work: Stage2Work { get }
 
   /// What a hardware walk of `ipa` finds in the table that the CPU uses: the host's under the traditional
   /// MMU, EL2's under pKVM.
@@ -75,7 +84,16 @@ extension Stage2Backend where Self: ~Copyable {
 
   /// Nothing: the backend splits no blocks.
   @inlinable
-  public mutating func topUpSplitCache(pages: Int) {}
+  @discardableResult
+  public mutating func topUpSplitCache(pages: Int) -> Int { 0 }
+
+  /// Nothing: the backend splits no blocks.
+  @inlinable
+  public mutating func freeSplitCache() {}
+
+  /// Nothing: the backend counts no work.
+  @inlinable
+  public var work: Stage2Work { Stage2Work() }
 
   /// Nothing: the backend counts no invalidations.
   @inlinable

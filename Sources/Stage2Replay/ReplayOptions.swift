@@ -9,7 +9,7 @@ public struct ReplayOptions: Sendable {
   /// Only events before this moment.
   public var to: Nanoseconds?
   /// How many records wait for later evidence before they are applied. It bounds the memory of the replay.
-  public var lag = 1 << 16
+  public var lag = 1 << 12
 
   /// The defaults.
   public init() {}

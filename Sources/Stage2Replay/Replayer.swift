@@ -30,8 +30,8 @@ struct Replayer<Backend: ReplayedBackend & ~Copyable>: ~Copyable {
   private var queue: LagQueue<PendingRecord>
   /// The event's place in the merged trace.
   private var sequence: UInt64 = 0
-  /// Whether the trace records who waits for locks.
-  private var sawContention = false
+  /// The trace has ended: what still waits has seen all that there is to see.
+  private var isFinishing = false
   private(set) var agreement: Agreement
   private(set) var lostEvents: UInt64 = 0
   private(set) var lossCount = 0
@@ -40,7 +40,8 @@ struct Replayer<Backend: ReplayedBackend & ~Copyable>: ~Copyable {
   private(set) var lastTime: Nanoseconds?
 
   init(
-    profile: ReplayProfile, options: ReplayOptions, collectsOperations: Bool, makeBackend: @escaping () -> Backend
+    profile: ReplayProfile, options: ReplayOptions, collectsOperations: Bool,
+    makeBackend: @escaping () -> Backend
   ) {
     self.collectsOperations = collectsOperations
     self.profile = profile
@@ -67,6 +68,7 @@ struct Replayer<Backend: ReplayedBackend & ~Copyable>: ~Copyable {
 
   /// Applies what still waits. Must be the last call.
   mutating func finish() {
+    isFinishing = true
     for position in threads.indices {
       // A window that the trace cuts: what KVM did is not known, so nothing is said about it.
       if let open = threads[position].openFault { abandon(open, vm: threads[position].vm) }
@@ -88,6 +90,10 @@ struct Replayer<Backend: ReplayedBackend & ~Copyable>: ~Copyable {
     case .accessFault: withOpenFault(record.tid) { $0.record.sawAccessFault = true }
     case .mmio, .mmioNISV: withOpenFault(record.tid) { $0.record.sawMMIO = true }
     case .userspaceExit:
+      if let position = threadTable[record.tid] {
+        threads[position].isInUserspace = true
+        if let vm = threads[position].vm { vms[vm].lastActivity = sequence }
+      }
       // -EINTR and -EAGAIN only say that the thread was interrupted.
       let errno = record.userspaceExit.errno
       if errno < 0, errno != -4, errno != -11 { withOpenFault(record.tid) { $0.record.failed = true } }
@@ -100,11 +106,12 @@ struct Replayer<Backend: ReplayedBackend & ~Copyable>: ~Copyable {
       lossCount += 1
       lostEvents += record.lostCount ?? 0
     case .probeMap, .probeMapReturn, .probeUnmap, .probeUnmapReturn, .probeWrprotect, .probeWrprotectReturn,
-      .probeTestClearYoung, .probeTestClearYoungReturn, .probeRelaxPerms, .probeRelaxPermsReturn, .probeMkyoung:
+      .probeTestClearYoung, .probeTestClearYoungReturn, .probeRelaxPerms, .probeRelaxPermsReturn,
+      .probeMkyoung:
       agreement.record(record, place: place(record.tid))
-    case .contentionBegin: contention(record, isEnd: false)
-    case .contentionEnd: contention(record, isEnd: true)
-    case .other, .exit, .setWayFlush, .toggleCache, .dirtyRingPush, .hypercall, .setMemoryRegion, .probeAbortReturn, .probeAgeGFN, .probeUnmapGFN:
+    case .other, .exit, .setWayFlush, .toggleCache, .dirtyRingPush, .hypercall, .contentionBegin,
+      .contentionEnd,
+      .setMemoryRegion, .probeAbortReturn, .probeAgeGFN, .probeUnmapGFN:
       break
     }
   }
@@ -118,6 +125,8 @@ struct Replayer<Backend: ReplayedBackend & ~Copyable>: ~Copyable {
       close(open, thread: position, at: record)
     }
     threads[position].lastEntry = sequence
+    threads[position].isInUserspace = false
+    if let vm = threads[position].vm { vms[vm].lastActivity = sequence }
     threads[position].windows &+= 1
   }
 
@@ -158,13 +167,13 @@ struct Replayer<Backend: ReplayedBackend & ~Copyable>: ~Copyable {
     var seen = TimelineNode(
       kind: kind, level: level, isWrite: esr.isWrite, isExec: esr.isExec, sequence: sequence,
       entry: threads[position].lastEntry, frames: FrameRange(start: gfn, end: gfn + 1))
-    seen.locked = sequence
     seen.tableMayChange =
       slot?.supportsBlock(of: profile.pageSize.pmdBytes, at: gfn, profile.pageSize) ?? false
       && timelines.hasOpenFault(around: gfn, vm: vm, openFaults: threads)
     let node = timelines.append(fault: seen, vm: vm)
     let fault = FaultRecord(
-      time: record.time, cpu: record.cpu, tid: record.tid, sequence: sequence, page: page, kind: esr.faultKind,
+      time: record.time, cpu: record.cpu, tid: record.tid, sequence: sequence, page: page,
+      kind: esr.faultKind,
       level: level, isWrite: esr.isWrite, isExec: esr.isExec, vm: vm, vcpu: threads[position].vcpu,
       entry: threads[position].lastEntry, slot: slot, window: threads[position].windows,
       node: node)
@@ -181,16 +190,8 @@ struct Replayer<Backend: ReplayedBackend & ~Copyable>: ~Copyable {
     if fault.sawMMIO { vms[vm].tally.faults.mmio += 1 }
     enqueue(
       PendingRecord(
-        action: .fault(fault), vm: vm, time: record.time, cpu: fault.cpu, tid: fault.tid,
+        action: .fault(fault), vm: vm, sequence: sequence, time: record.time, cpu: fault.cpu, tid: fault.tid,
         place: ThreadPlace(windows: fault.window, notifiers: notifierCounts[fault.tid] ?? 0)))
-  }
-
-  private mutating func contention(_ record: TraceRecord, isEnd: Bool) {
-    sawContention = true
-    guard let position = threadTable[record.tid], let open = threads[position].openFault,
-      let vm = threads[position].vm, vms[vm].kvm == record.contendedLock
-    else { return }
-    timelines.setLocked(open.node, at: isEnd ? sequence : nil)
   }
 
   private mutating func abandon(_ open: OpenFault, vm: Int?) {
@@ -257,7 +258,8 @@ struct Replayer<Backend: ReplayedBackend & ~Copyable>: ~Copyable {
         for vm in vms where vm.creator == record.tid { vm.isGone = true }
         vms.append(
           GuestVM(
-            id: vms.count, kvm: commit.kvm, creator: record.tid, since: record.time, pageSize: profile.pageSize,
+            id: vms.count, kvm: commit.kvm, creator: record.tid, since: record.time,
+            pageSize: profile.pageSize,
             backend: makeBackend()))
         position = vms.count - 1
       }
@@ -269,16 +271,25 @@ struct Replayer<Backend: ReplayedBackend & ~Copyable>: ~Copyable {
         note(.slotChange, frames, vm: vm)
         enqueue(
           PendingRecord(
-            action: .deleteSlot(frames), vm: vm, time: record.time, cpu: record.cpu, tid: record.tid,
+            action: .deleteSlot(frames), vm: vm, sequence: sequence, time: record.time, cpu: record.cpu,
+            tid: record.tid,
             place: place(record.tid)))
       }
     }
     if commit.change == .flagsOnly { _ = vms[vm].slots.remove(base: commit.base) }
     guard commit.change != .delete, commit.pages > 0 else { return }
     let slot = Memslot(
-      id: commit.id, base: commit.base, pages: commit.pages, hva: commit.hva, flags: commit.flags, basis: .recorded)
+      id: commit.id, base: commit.base, pages: commit.pages, hva: commit.hva, flags: commit.flags,
+      basis: .recorded)
     vms[vm].slots.insert(slot)
     if commit.change != .flagsOnly { adopt(slot, vm: vm) }
+    if slot.flags.contains(.logDirtyPages) {
+      // kvm_mmu_wp_memory_region, unless the VMM asked for KVM_DIRTY_LOG_INITIALLY_SET.
+      enqueue(
+        PendingRecord(
+          action: .wrprotect(FrameRange(start: slot.base, end: slot.end)), vm: vm, sequence: sequence,
+          time: record.time, cpu: record.cpu, tid: record.tid, place: place(record.tid)))
+    }
     if !vms[vm].slotHistory.contains(slot) { vms[vm].slotHistory.append(slot) }
   }
 
@@ -320,8 +331,15 @@ struct Replayer<Backend: ReplayedBackend & ~Copyable>: ~Copyable {
           }
         enqueue(
           PendingRecord(
-            action: action, vm: position, time: record.time, cpu: record.cpu, tid: record.tid,
+            action: action, vm: position, sequence: sequence, time: record.time, cpu: record.cpu,
+            tid: record.tid,
             place: place(record.tid)))
+      }
+      // A thread of the VMM that changes its memory shows that the VMM lives.
+      if record.tid == vms[position].creator
+        || threadTable[record.tid].map({ threads[$0].vm == position }) ?? false
+      {
+        vms[position].lastActivity = sequence
       }
       if hit, kind == .unmap, let thread = threadTable[record.tid], threads[thread].vm == position,
         threads[thread].openFault != nil
@@ -353,17 +371,17 @@ struct Replayer<Backend: ReplayedBackend & ~Copyable>: ~Copyable {
       timelines.release(fault: fault.node, vm: record.vm)
     case .unmap(let frames), .deleteSlot(let frames):
       vms[record.vm].hostMappings.unmap(frames)
-      // stage2_apply_range: one call a chunk, so that the lock can be dropped in between.
-      var address = frames.start.ipa(pageSize).rawValue
-      let end = frames.end.ipa(pageSize).rawValue
-      while address < end {
-        let next = min((address / profile.chunkBytes + 1) * profile.chunkBytes, end)
-        let result = vms[record.vm].backend.unmap(IPA(address), size: next - address)
-        emit(
-          record, .unmap, IPA(address), size: next - address, result: result.rawValue, basis: .derived)
-        address = next
+      forEachChunk(of: frames) { address, size, replayer in
+        let result = replayer.vms[record.vm].backend.unmap(address, size: size)
+        replayer.emit(record, .unmap, address, size: size, result: result.rawValue, basis: .derived)
+      }
+    case .wrprotect(let frames):
+      forEachChunk(of: frames) { address, size, replayer in
+        let result = replayer.vms[record.vm].backend.wrprotect(address, size: size)
+        replayer.emit(record, .wrprotect, address, size: size, result: result.rawValue, basis: .assumed)
       }
     case .age(let frames, let markOld):
+      if isFinishing, isDead(vms[record.vm], at: record.sequence) { return }
       let address = frames.start.ipa(pageSize)
       let size = frames.count << pageSize.shift
       let young = vms[record.vm].backend.testClearYoung(address, size: size, markOld: markOld)
@@ -371,6 +389,27 @@ struct Replayer<Backend: ReplayedBackend & ~Copyable>: ~Copyable {
         record, .testClearYoung, address, size: size, markOld: markOld, result: young ? 1 : 0,
         basis: profile.hasHardwareAccessFlag ? .assumed : .derived)
     }
+  }
+
+  /// Range operations go chunk by chunk, so that the lock can be dropped in between (`stage2_apply_range`).
+  private mutating func forEachChunk(
+    of frames: FrameRange, _ body: (IPA, UInt64, inout Self) -> Void
+  ) {
+    var address = frames.start.ipa(profile.pageSize).rawValue
+    let end = frames.end.ipa(profile.pageSize).rawValue
+    while address < end {
+      let next = min((address / profile.chunkBytes + 1) * profile.chunkBytes, end)
+      body(IPA(address), next - address, &self)
+      address = next
+    }
+  }
+
+  /// Whether a VM was being torn down at an event: its vCPUs have all left the guest for good, and none of its
+  /// threads did anything any more. Nothing marks that moment; the notifier's events go on without any effect until
+  /// the VM is freed.
+  private func isDead(_ vm: GuestVM<Backend>, at sequence: UInt64) -> Bool {
+    guard !vm.vcpus.isEmpty, sequence > vm.lastActivity else { return false }
+    return vm.vcpus.allSatisfy { tid in threadTable[tid].map { threads[$0].isInUserspace } ?? false }
   }
 
   private mutating func apply(_ fault: FaultRecord, _ record: PendingRecord) {
@@ -387,7 +426,8 @@ struct Replayer<Backend: ReplayedBackend & ~Copyable>: ~Copyable {
       guard let slot = fault.slot else { return }
       let gfn = fault.page.gfn(pageSize)
       let size = timelines.mappingSize(of: fault, in: slot, host: vm.hostMappings, tally: vm.tally.sizes)
-      if size.basis == .derived, !slot.isLogging, slot.supportsBlock(of: pageSize.pmdBytes, at: gfn, pageSize) {
+      if size.basis == .derived, !slot.isLogging, slot.supportsBlock(of: pageSize.pmdBytes, at: gfn, pageSize)
+      {
         vm.hostMappings.prove(gfn, isBlock: size.isBlock)
         vm.tally.sizes.add(size, fault)
       }
@@ -396,33 +436,36 @@ struct Replayer<Backend: ReplayedBackend & ~Copyable>: ~Copyable {
         vm.backend.topUpMemcache(vcpu: vcpu, pages: profile.minPages)
       }
       let relaxes = fault.kind == .permission && (fault.level == .l2) == size.isBlock
+      if fault.kind == .permission, fault.isWrite, slot.isLogging { proveWriteProtection(fault, record) }
       if relaxes {
         var prot: Stage2Prot = .read
         if fault.isWrite || isWritable(fault.page, vm) { prot.insert(.write) }
         if fault.isExec { prot.insert(.execute) }
         let result = vm.backend.relaxPerms(fault.page, prot: prot)
         emit(
-          record, .relaxPerms, fault.page, size: 0, prot: prot, result: result.rawValue, basis: max(basis, size.basis))
+          record, .relaxPerms, fault.page, size: 0, prot: prot, result: result.rawValue,
+          basis: max(basis, size.basis))
       } else {
         let bytes = size.isBlock ? pageSize.pmdBytes : pageSize.bytes
         let address = fault.page.alignedDown(to: bytes)
         var prot: Stage2Prot = .read
         if fault.isWrite || mapsWritable(fault, slot) { prot.insert(.write) }
         if fault.isExec { prot.insert(.execute) }
-        var result = vm.backend.map(address, size: bytes, pfn: nil, prot: prot, vcpu: vcpu)
-        // Windows that overlap end in any order. Where the trace shows who waited for the lock, it shows who had it
-        // first; elsewhere the first one to end is taken for the first one to map.
-        let frames = FrameRange(start: address.gfn(pageSize), end: (address + bytes).gfn(pageSize))
-        if timelines[fault.node].wonRace, result == .again {
-          result = .success
-        } else if sawContention, result == .success, let rival = timelines.rival(of: fault, frames) {
-          timelines.setWonRace(rival)
-          result = .again
-        }
+        let result = vm.backend.map(address, size: bytes, pfn: nil, prot: prot, vcpu: vcpu)
         emit(
-          record, .map, address, size: bytes, prot: prot, result: result.rawValue, basis: max(basis, size.basis))
+          record, .map, address, size: bytes, prot: prot, result: result.rawValue,
+          basis: max(basis, size.basis))
       }
     }
+  }
+
+  /// A write fault on what the model holds writable, in a slot that logs: the VMM had it write-protected, which leaves
+  /// no event (KVM_GET_DIRTY_LOG, KVM_CLEAR_DIRTY_LOG). Of the range only this page is known.
+  private mutating func proveWriteProtection(_ fault: FaultRecord, _ record: PendingRecord) {
+    guard isWritable(fault.page, vms[record.vm]) else { return }
+    let size = profile.pageSize.bytes
+    let result = vms[record.vm].backend.wrprotect(fault.page, size: size)
+    emit(record, .wrprotect, fault.page, size: size, result: result.rawValue, basis: .derived)
   }
 
   /// Whether the mapping of `ipa` permits writing, as far as the model knows.
@@ -443,7 +486,8 @@ struct Replayer<Backend: ReplayedBackend & ~Copyable>: ~Copyable {
     markOld: Bool = false, result: Int32?, basis: Basis
   ) {
     var operation = Stage2Operation(
-      time: record.time, cpu: record.cpu, tid: record.tid, vm: record.vm, kind: kind, address: address, size: size,
+      time: record.time, cpu: record.cpu, tid: record.tid, vm: record.vm, kind: kind, address: address,
+      size: size,
       prot: prot, result: result, basis: basis)
     operation.markOld = markOld
     let vm = vms[record.vm]

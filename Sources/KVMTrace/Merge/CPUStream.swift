@@ -2,14 +2,15 @@ public import KVMTypes
 
 /// The records of one CPU in one buffer: a page of them decoded at a time.
 ///
-/// Invariant: `records` has room for every record that one page can hold, and `count` of them are initialised;
-/// `page` is valid until the next `refill`.
+/// Invariant: once a page was read, `records` has room for every record that one page can hold, and `count` of them
+/// are initialised; `page` is valid until the next `refill`.
 struct CPUStream: ~Copyable {
   let bufferIndex: Int
   let cpu: UInt16
   private let decoder: PageDecoder
   private var source: PageSource
-  let records: UnsafeMutablePointer<TraceRecord>
+  private let capacity: Int
+  private var storage: UnsafeMutablePointer<TraceRecord>?
   private(set) var count = 0
   var position = 0
   private(set) var page = UnsafeRawBufferPointer(start: nil, count: 0)
@@ -33,10 +34,13 @@ struct CPUStream: ~Copyable {
       cpu: CPUIndex(area.cpu))
     source = PageSource(
       file: file, area: area, buffer: buffer, compression: compression, bigEndian: contents.bigEndian)
-    records = .allocate(capacity: PageDecoder.recordsMax(pageBytes: buffer.pageBytes))
+    capacity = PageDecoder.recordsMax(pageBytes: buffer.pageBytes)
   }
 
-  deinit { records.deallocate() }
+  deinit { storage?.deallocate() }
+
+  /// The records of the page; there are some only while `hasRecord`.
+  var records: UnsafeMutablePointer<TraceRecord> { storage! }
 
   var damage: [Damage] { source.damage }
   var hasRecord: Bool { position < count }
@@ -46,6 +50,9 @@ struct CPUStream: ~Copyable {
     count = 0
     position = 0
     while let next = source.next() {
+      // Not before: a damaged table can name thousands of areas that hold no page.
+      let records = storage ?? .allocate(capacity: capacity)
+      storage = records
       let outcome = decoder.decode(next, plan: plan, into: records, counts: counts)
       if let damage = outcome.damage { source.report(at: source.pageOffset + damage.offset, damage.what) }
       if first == nil { first = outcome.first }

@@ -43,10 +43,13 @@ struct PageSource: ~Copyable {
     chunk = UnsafeMutableRawBufferPointer(start: nil, count: 0)
     position = area.offset
     released = area.offset
-    if isCompressed, area.count >= 4 {
-      chunksLeft = word(at: position)
-      position += 4
+    guard isCompressed else { return }
+    guard area.count >= 4 else {
+      report(at: position, "the chunks of CPU \(area.cpu) end before their number")
+      return
     }
+    chunksLeft = word(at: position)
+    position += 4
   }
 
   deinit { chunk.deallocate() }
@@ -104,7 +107,7 @@ struct PageSource: ~Copyable {
     }
     position = offset + 8 + compressed
     pageOffset = offset
-    guard uncompressed <= Decompressor.uncompressedBytesMax, uncompressed % pageBytes == 0 else {
+    guard uncompressed <= Decompressor.chunkBytesMax, uncompressed % pageBytes == 0 else {
       report(
         at: offset, "a chunk of CPU \(area.cpu) claims \(uncompressed) bytes, not a number of pages; left out"
       )

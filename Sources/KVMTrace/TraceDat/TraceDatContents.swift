@@ -34,6 +34,8 @@ struct TraceDatContents {
   /// The size of a long in the traced kernel, from `header_page`.
   var kernelLongSize = 8
   var pageBytes: Int
+  /// The length of a sub-buffer, from `header_page`; nil where that does not say.
+  var subBufferBytes: Int?
   var compression: String = "none"
   var clock = ""
   var uname = ""

@@ -36,7 +36,7 @@ enum TraceDatOpener {
     let userLongSize = Int(try reader.u8())
     let pageOffset = reader.offset
     let pageBytes = Int(try reader.u32())
-    guard (512...(16 << 20)).contains(pageBytes), pageBytes & (pageBytes - 1) == 0 else {
+    guard TraceDatContents.isPageSize(pageBytes) else {
       throw IngestError(
         .notATrace, path: file.path, offset: pageOffset,
         what: "has pages of \(pageBytes) bytes, which no host has")
@@ -57,8 +57,9 @@ enum TraceDatOpener {
       }
       let firstOptions = try reader.u64()
       TraceDatV7(file: file.all, bigEndian: bigEndian, compression: compression)
-        .read(firstOptions: firstOptions, into: &contents)
+        .read(firstOptions: firstOptions, sections: reader.offset, into: &contents)
     }
+    contents.separateAreas()
     return contents
   }
 }

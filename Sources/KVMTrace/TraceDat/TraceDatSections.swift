@@ -3,23 +3,31 @@ extension TraceDatContents {
   /// The longest text that a section may claim, in bytes.
   static let textBytesMax: UInt64 = 64 << 20
 
-  /// `header_page` and `header_event`: of interest is the size of the kernel's long, that of `commit`.
+  /// `header_page` and `header_event`: of interest are the size of the kernel's long, that of `commit`, and the
+  /// length of a sub-buffer, which ends where `data` does.
   mutating func readHeaderInfo(_ reader: inout ByteReader) throws {
     for name in ["header_page", "header_event"] {
       let found = try reader.nulTerminated()
       guard found == name else { throw ByteReader.Overrun(offset: reader.offset) }
       let text = try reader.text(try reader.u64())
-      if name == "header_page", let size = Self.commitBytes(text) { kernelLongSize = size }
+      if name == "header_page" {
+        if let size = Self.field("commit", of: text)?.size, size == 4 || size == 8 { kernelLongSize = size }
+        if let data = Self.field("data", of: text), Self.isPageSize(data.offset + data.size) {
+          subBufferBytes = data.offset + data.size
+        }
+      }
     }
   }
 
-  /// The size of the field `commit` in the text of `header_page`, nil where it is neither 4 nor 8.
-  private static func commitBytes(_ text: String) -> Int? {
-    for line in text.split(separator: "\n") where line.contains(" commit;") {
+  /// Offset and size of a field in the text of `header_page`.
+  private static func field(_ name: String, of text: String) -> (offset: Int, size: Int)? {
+    for line in text.split(separator: "\n") where line.contains(" \(name);") {
+      var numbers: [Substring: Int] = [:]
       for part in line.split(separator: ";") {
-        let part = part.drop(while: { $0 == " " || $0 == "\t" })
-        if part.hasPrefix("size:"), let size = Int(part.dropFirst(5)), size == 4 || size == 8 { return size }
+        let pair = part.drop(while: { $0 == " " || $0 == "\t" }).split(separator: ":", maxSplits: 1)
+        if pair.count == 2, let number = UInt32(pair[1]) { numbers[pair[0]] = Int(number) }
       }
+      if let offset = numbers["offset"], let size = numbers["size"] { return (offset, size) }
     }
     return nil
   }

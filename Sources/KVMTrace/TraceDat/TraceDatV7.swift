@@ -1,9 +1,20 @@
 /// Reads the metadata of a trace.dat version 7: a chain of option sections that point at all others.
 ///
-/// A section header is u16 id, u16 flags (1 = compressed), u32 description, u64 size of what follows.
+/// A section header is u16 id, u16 flags (1 = compressed), u32 description, u64 size of what follows. Where the
+/// chain is broken, `TraceDatV7+Salvage.swift` goes from header to header instead.
 struct TraceDatV7: ~Copyable {
-  private let file: UnsafeRawBufferPointer
-  private let bigEndian: Bool
+  /// What the options point at, and which of them were read.
+  struct Index {
+    var optionSections: Set<UInt64> = []
+    var metadata: [(option: TraceDatOption, offset: UInt64)] = []
+    var bufferSections: Set<UInt64> = []
+  }
+
+  /// The length of a section's header, in bytes.
+  static let headerBytes = 16
+
+  let file: UnsafeRawBufferPointer
+  let bigEndian: Bool
   private let decompressor: Decompressor
 
   init(file: UnsafeRawBufferPointer, bigEndian: Bool, compression: Compression) {
@@ -12,41 +23,56 @@ struct TraceDatV7: ~Copyable {
     decompressor = Decompressor(compression)
   }
 
-  /// Takes in everything that the option sections from `firstOptions` on point at.
-  func read(firstOptions: UInt64, into contents: inout TraceDatContents) {
-    var references: [(option: TraceDatOption, offset: UInt64)] = []
-    var next = firstOptions
-    var visited: Set<UInt64> = []
-    do {
-      while next != 0 {
-        guard visited.insert(next).inserted else {
-          contents.damage.append(
-            Damage(offset: Int(next), what: "the chain of option sections runs in a circle"))
-          break
-        }
-        next = try readOptions(at: next, into: &contents, references: &references)
-      }
-    } catch {
-      contents.damage.append(
-        Damage(
-          offset: Int(clamping: next),
-          what: next >= UInt64(file.count)
-            ? "the file ends before its option section at byte \(next)" : "an option section is damaged"))
-    }
+  /// Takes in everything that the option sections from `firstOptions` on point at; where they do not lead to a
+  /// buffer, also what is found from `sections` on, where the first section of the file lies.
+  func read(firstOptions: UInt64, sections: Int, into contents: inout TraceDatContents) {
+    var index = Index()
+    let isWhole = readOptionChain(from: firstOptions, into: &contents, index: &index)
+    let found =
+      isWhole && !contents.buffers.isEmpty
+      ? [] : salvageSections(from: sections, into: &contents, index: &index)
     // The header page decides how everything else is read; the order in the file is free.
     for wanted in [TraceDatOption.headerInfo, .ftraceEvents, .eventFormats, .printFormats, .commands] {
-      for reference in references where reference.option == wanted {
+      for reference in index.metadata where reference.option == wanted {
         readSection(wanted, at: reference.offset, into: &contents)
       }
     }
+    salvageBuffers(in: found, into: &contents, index: index)
+  }
+
+  /// Follows the chain of option sections; false where it is broken.
+  private func readOptionChain(
+    from first: UInt64, into contents: inout TraceDatContents, index: inout Index
+  ) -> Bool {
+    var next = first
+    while next != 0 {
+      guard index.optionSections.insert(next).inserted else {
+        contents.damage.append(
+          Damage(offset: Int(clamping: next), what: "the chain of option sections runs in a circle"))
+        return false
+      }
+      guard next < UInt64(file.count) else {
+        contents.damage.append(
+          Damage(
+            offset: file.count, what: "the file ends before its option section, which begins at byte \(next)")
+        )
+        return false
+      }
+      do {
+        next = try readOptions(at: next, into: &contents, index: &index)
+      } catch {
+        contents.damage.append(Damage(offset: Int(next), what: "an option section is damaged or cut"))
+        return false
+      }
+    }
+    return true
   }
 
   /// Reads one section of options and returns where the next one is, 0 for none.
-  private func readOptions(
-    at offset: UInt64, into contents: inout TraceDatContents,
-    references: inout [(option: TraceDatOption, offset: UInt64)]
+  func readOptions(
+    at offset: UInt64, into contents: inout TraceDatContents, index: inout Index
   ) throws -> UInt64 {
-    var section = try open(at: offset, into: &contents).reader
+    var section = try open(at: offset, into: &contents)
     while true {
       let id = try section.u16()
       let size = try section.u32()
@@ -56,16 +82,25 @@ struct TraceDatV7: ~Copyable {
       switch option {
       case .done: return size >= 8 ? try body.u64() : 0
       case .headerInfo, .ftraceEvents, .eventFormats, .printFormats, .commands:
-        references.append((option, try body.u64()))
+        let target = try body.u64()
+        // A forged file could name one section a million times.
+        if !index.metadata.contains(where: { $0 == (option, target) }) {
+          index.metadata.append((option, target))
+        }
       case .buffer:
         do {
-          try readBuffer(&body, into: &contents)
+          try readBuffer(&body, into: &contents, index: &index)
         } catch {
           contents.damage.append(
             Damage(
               offset: Int(offset) + start,
               what: "the description of a buffer is damaged; the buffer is left out"))
         }
+      case .bufferText:
+        contents.damage.append(
+          Damage(
+            offset: Int(offset) + start, what: "a buffer holds text of a latency tracer, which has no events")
+        )
       default:
         do {
           try contents.apply(option, body)
@@ -78,14 +113,14 @@ struct TraceDatV7: ~Copyable {
   }
 
   /// Reads the option that describes a buffer: where its section is, and each CPU's area.
-  private func readBuffer(_ body: inout ByteReader, into contents: inout TraceDatContents) throws {
+  private func readBuffer(
+    _ body: inout ByteReader, into contents: inout TraceDatContents, index: inout Index
+  ) throws {
     let sectionOffset = try body.u64()
     let name = try body.nulTerminated()
     let clock = try body.nulTerminated()
     let pageBytes = Int(try body.u32())
-    guard (512...(16 << 20)).contains(pageBytes), pageBytes & (pageBytes - 1) == 0 else {
-      throw ByteReader.Overrun(offset: body.offset)
-    }
+    guard TraceDatContents.isPageSize(pageBytes) else { throw ByteReader.Overrun(offset: body.offset) }
     var areas: [TraceDatContents.CPUArea] = []
     let count = try body.u32()
     for _ in 0..<count {
@@ -96,8 +131,10 @@ struct TraceDatV7: ~Copyable {
     }
     var header = ByteReader(file, bigEndian: bigEndian)
     try header.seek(to: sectionOffset)
-    _ = try header.u16()
+    let id = try header.u16()
     let flags = try header.u16()
+    guard id == TraceDatOption.buffer.rawValue else { throw ByteReader.Overrun(offset: header.offset) }
+    index.bufferSections.insert(sectionOffset)
     contents.buffers.append(
       .init(
         name: name, clock: clock, pageBytes: pageBytes, isCompressed: flags & 1 != 0, areas: areas))
@@ -107,8 +144,7 @@ struct TraceDatV7: ~Copyable {
   private func readSection(_ option: TraceDatOption, at offset: UInt64, into contents: inout TraceDatContents)
   {
     do {
-      var (reader, owner) = try open(at: offset, into: &contents)
-      if let owner { contents.sections.append(owner) }
+      var reader = try open(at: offset, into: &contents)
       switch option {
       case .headerInfo: try contents.readHeaderInfo(&reader)
       case .ftraceEvents: try contents.readFtraceFormats(&reader)
@@ -118,7 +154,9 @@ struct TraceDatV7: ~Copyable {
       }
     } catch {
       contents.damage.append(
-        Damage(offset: Int(clamping: offset), what: "the section of \(Self.name(option)) is damaged"))
+        Damage(
+          offset: min(Int(clamping: offset), file.count),
+          what: "the section of \(Self.name(option)) is damaged"))
     }
   }
 
@@ -132,25 +170,24 @@ struct TraceDatV7: ~Copyable {
     }
   }
 
-  /// A reader over the body of the section at `offset`, decompressed if need be, and the owner of those bytes.
-  private func open(
-    at offset: UInt64, into contents: inout TraceDatContents
-  ) throws -> (reader: ByteReader, owner: SectionBytes?) {
+  /// A reader over the body of the section at `offset`, decompressed if need be; `contents` keeps those bytes.
+  private func open(at offset: UInt64, into contents: inout TraceDatContents) throws -> ByteReader {
     var header = ByteReader(file, bigEndian: bigEndian)
     try header.seek(to: offset)
     _ = try header.u16()
     let flags = try header.u16()
     _ = try header.u32()
-    let size = try header.u64()
-    let body = try header.slice(size)
-    guard flags & 1 != 0 else { return (ByteReader(body, bigEndian: bigEndian), nil) }
+    let body = try header.slice(try header.u64())
+    guard flags & 1 != 0 else { return ByteReader(body, bigEndian: bigEndian) }
     var sizes = ByteReader(body, bigEndian: bigEndian)
     let compressed = try sizes.u32()
     let uncompressed = Int(try sizes.u32())
     let input = try sizes.slice(UInt64(compressed))
-    guard uncompressed <= Decompressor.uncompressedBytesMax else { throw ByteReader.Overrun(offset: 0) }
+    let held = contents.sections.reduce(0) { $0 + $1.bytes.count }
+    guard uncompressed <= Decompressor.sectionBytesMax - held else { throw ByteReader.Overrun(offset: 0) }
     let section = SectionBytes(count: uncompressed)
     guard decompressor.decompress(input, into: section.bytes) else { throw ByteReader.Overrun(offset: 0) }
-    return (ByteReader(UnsafeRawBufferPointer(section.bytes), bigEndian: bigEndian), section)
+    contents.sections.append(section)
+    return ByteReader(UnsafeRawBufferPointer(section.bytes), bigEndian: bigEndian)
   }
 }

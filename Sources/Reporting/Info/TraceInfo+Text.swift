@@ -62,9 +62,13 @@ extension TraceInfo {
   public var incompleteness: String {
     var parts: [String] = []
     if let first = damage.first {
-      parts.append(
-        "\(first.what) (byte \(first.offset))\(damage.count > 1 ? ", and \(damage.count - 1) more places are damaged" : "")"
-      )
+      let more =
+        switch damage.count - 1 {
+        case 0: ""
+        case 1: ", and one more place is damaged"
+        default: ", and \(damage.count - 1) more places are damaged"
+        }
+      parts.append("\(first.what) (byte \(first.offset))\(more)")
     }
     if lossCount > 0 { parts.append("the kernel lost \(lossText)") }
     return parts.joined(separator: "; ") + "; --allow-loss accepts this"

@@ -12,7 +12,9 @@ extension ReplayReport {
     }
     if vms.count > Self.vmsMax {
       page.blank()
-      page.line("and \(vms.count - Self.vmsMax) more VMs, with \(Quantity.count(busiest[Self.vmsMax...].reduce(0) { $0 + $1.faults.total })) faults; --json lists them")
+      page.line(
+        "and \(vms.count - Self.vmsMax) more VMs, with \(Quantity.count(busiest[Self.vmsMax...].reduce(0) { $0 + $1.faults.total })) faults; --json lists them"
+      )
     }
     if let agreement { write(agreement, &page) }
     return page.text
@@ -26,12 +28,15 @@ extension ReplayReport {
     page.row(
       "trace",
       "\(Quantity.count(input.events)) events"
-        + (input.firstNs.flatMap { first in input.lastNs.map { " in \(Quantity.duration($0 - min(first, $0)))" } } ?? "")
+        + (input.firstNs.flatMap { first in
+          input.lastNs.map { " in \(Quantity.duration($0 - min(first, $0)))" }
+        } ?? "")
         + (input.isIncomplete ? ", incomplete" : ", complete"))
     page.row(
       "model",
       "\(profile.path) (\(basis("path"))), \(Quantity.bytes(UInt64(profile.pageSize))) pages, \(profile.ipaBits)-bit IPA (\(basis("ipaBits"))), "
-        + "hardware access flag \(profile.hardwareAccessFlag ? "yes" : "no") (\(basis("hardwareAccessFlag")))")
+        + "hardware access flag \(profile.hardwareAccessFlag ? "yes" : "no") (\(basis("hardwareAccessFlag")))"
+    )
     if unattributedFaults > 0 {
       page.row("", "\(Quantity.count(unattributedFaults)) faults belong to no VM and are left out")
     }
@@ -40,7 +45,8 @@ extension ReplayReport {
   private func basis(_ field: String) -> String { profileBasis[field] ?? "assumed" }
 
   private func write(_ vm: VMEntry, _ page: inout TextPage) {
-    let memory = vm.slots.isEmpty ? "no slots known" : "\(vm.slots.count) slot\(vm.slots.count == 1 ? "" : "s")"
+    let memory =
+      vm.slots.isEmpty ? "no slots known" : "\(vm.slots.count) slot\(vm.slots.count == 1 ? "" : "s")"
     page.line(
       "VM \(vm.id)" + (vm.pids.first.map { " of process \($0)" } ?? "")
         + ", \(vm.vcpus.count) vCPU\(vm.vcpus.count == 1 ? "" : "s"), \(memory)")
@@ -62,7 +68,8 @@ extension ReplayReport {
         + "PGD \(vm.memory.pgdPages), memcaches \(vm.memory.memcachePages.live)")
     page.row(
       "memory",
-      "\(Quantity.bytes(UInt64(vm.memory.totalBytes.live))) at the end, \(Quantity.bytes(UInt64(vm.memory.totalBytes.peak))) at most (\(vm.memory.basis))")
+      "\(Quantity.bytes(UInt64(vm.memory.totalBytes.live))) at the end, \(Quantity.bytes(UInt64(vm.memory.totalBytes.peak))) at most (\(vm.memory.basis))"
+    )
     if let hypercalls = vm.hypercalls, !hypercalls.isEmpty {
       page.row(
         "hypercalls",
@@ -89,9 +96,11 @@ extension ReplayReport {
     page.table(
       header: ["operation", "recorded", "predicted", "agree", "share"],
       alignRight: [false, true, true, true, true],
-      rows: agreement.sorted { ($1.value.recorded, $0.key) < ($0.value.recorded, $1.key) }.map { name, entry in
+      rows: agreement.sorted { ($1.value.recorded, $0.key) < ($0.value.recorded, $1.key) }.map {
+        name, entry in
         [
-          name, Quantity.count(entry.recorded), Quantity.count(entry.predicted), Quantity.count(entry.matched),
+          name, Quantity.count(entry.recorded), Quantity.count(entry.predicted),
+          Quantity.count(entry.matched),
           Quantity.percent(UInt64(entry.matched), of: UInt64(max(entry.recorded, entry.predicted))),
         ]
       })

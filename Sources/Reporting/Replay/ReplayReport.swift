@@ -153,7 +153,8 @@ public struct ReplayReport: Encodable, Sendable {
     inputs = [TraceInfo(trace, statistics)]
     let profile = result.profile
     self.profile = ProfileEntry(
-      path: profile.isPKVM ? "pKVM" : "traditional", pageSize: Int(profile.pageSize.bytes), ipaBits: profile.ipaBits,
+      path: profile.isPKVM ? "pKVM" : "traditional", pageSize: Int(profile.pageSize.bytes),
+      ipaBits: profile.ipaBits,
       hardwareAccessFlag: profile.hasHardwareAccessFlag)
     profileBasis = profile.basis.mapValues(\.name)
     vms = result.vms.map { VMEntry($0, trace, isPKVM: profile.isPKVM) }
@@ -241,7 +242,8 @@ extension ReplayReport.AgreementEntry {
     protMatched = kind == .map || kind == .relaxPerms ? score.protMatched : nil
     derivedWrong = score.derivedWrong
     self.mismatches = mismatches.filter { ($0.predicted ?? $0.recorded)?.kind == kind }.map {
-      ReplayReport.MismatchEntry(predicted: $0.predicted.map { .init($0) }, recorded: $0.recorded.map { .init($0) })
+      ReplayReport.MismatchEntry(
+        predicted: $0.predicted.map { .init($0) }, recorded: $0.recorded.map { .init($0) })
     }
   }
 }

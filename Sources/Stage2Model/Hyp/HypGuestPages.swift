@@ -18,13 +18,13 @@ public struct HypGuestPages: TablePages {
   /// EL2 must never collapse a table into a block: sharing insists on an unmapped range instead.
   public static var hasFreeUnlinkedTable: Bool { false }
 
-  /// Always: without a page there a table cannot grow.
+  /// EL2 always has a cache at hand, if an empty one.
   public var hasMemcache: Bool { true }
 
-  /// Pages that can be taken before the host must donate more.
+  /// Pages of pool and cache.
   public var sparePages: Int { pool + memcache }
 
-  /// Takes a page for a table of `level`; false when there is none.
+  /// A page of the pool, else of the cache.
   public mutating func takePage(level: TranslationLevel) -> Bool {
     if pool > 0 {
       pool -= 1
@@ -38,7 +38,7 @@ public struct HypGuestPages: TablePages {
     return true
   }
 
-  /// Puts a table's page into the VM's pool.
+  /// To the pool.
   public mutating func freePage(level: TranslationLevel) {
     pool += 1
     memory.move(from: .table(level: level), to: .pool)

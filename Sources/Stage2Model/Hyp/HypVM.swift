@@ -52,7 +52,7 @@ public struct HypVM: ~Copyable {
   /// Pages that were wiped before the host got them back.
   public internal(set) var zeroedPages = 0
   let pageShift: UInt64
-  /// Fault injection for tests: how many refills of the memory cache are to fail.
+  /// How many refills of the memory cache are to fail yet.
   var failingRefills = 0
 
   init(_ configuration: PKVMConfiguration, memory: MemoryAccounting, vmemmap: HypVMemmap) {
@@ -82,7 +82,7 @@ public struct HypVM: ~Copyable {
   /// (`pkvm_get_loaded_hyp_vcpu`).
   @inline(__always)
   func isLoaded(_ vcpu: VCPUIndex) -> Bool {
-    vcpu.rawValue < vcpus.count && vcpus[vcpu.rawValue].isCreated
+    vcpu.rawValue < vcpus.count && vcpus[vcpu.rawValue].isCreated && state == .created
       && (!requiresLoadedVCPU || vcpus[vcpu.rawValue].isLoaded)
   }
 

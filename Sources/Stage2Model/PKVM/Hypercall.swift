@@ -131,12 +131,12 @@ public struct HypercallCounts: Hashable, Sendable {
   @inline(__always)
   mutating func count(_ hypercall: Hypercall) { counts[Int(hypercall.rawValue)] &+= 1 }
 
-  /// Whether all counts are the same.
+  /// Whether every count is the same.
   public static func == (a: HypercallCounts, b: HypercallCounts) -> Bool {
     Hypercall.allCases.allSatisfy { a[$0] == b[$0] }
   }
 
-  /// Feeds all counts.
+  /// Every count enters the hash.
   public func hash(into hasher: inout Hasher) {
     for index in counts.indices { hasher.combine(counts[index]) }
   }

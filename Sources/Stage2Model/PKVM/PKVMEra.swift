@@ -15,7 +15,7 @@ public enum PKVMEra: UInt8, Hashable, Comparable, Sendable, CaseIterable {
   /// Linux 7.3.
   case v7_3
 
-  /// By age, the oldest first.
+  /// Older is less.
   @inlinable
   public static func < (a: PKVMEra, b: PKVMEra) -> Bool { a.rawValue < b.rawValue }
 

@@ -55,6 +55,9 @@ extension PKVMStage2 {
     memcaches[index] = HypMemcache()
   }
 
+  /// The next refill of EL2's cache fails, as where a page of the host's cache cannot be donated: for tests.
+  package mutating func failNextRefill() { hyp.failingRefills += 1 }
+
   // MARK: vCPUs
 
   /// Makes room for `vcpu`, and lets it run where running is not modelled.

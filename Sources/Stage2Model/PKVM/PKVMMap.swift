@@ -46,8 +46,12 @@ extension PKVMStage2 {
     let gfn = gfn(ipa)
     let result = hostShareGuest(pfn, gfn, pages: 1, prot: prot, vcpu: vcpu)
     if result == .notPermitted { return .again }
-    insertMapping(Mapping(gfn: gfn, pfn: pfn, pages: 1), vcpu: vcpu)
-    if !result.isSuccess { phantoms.insert(gfn) }
+    let isNew = insertMapping(Mapping(gfn: gfn, pfn: pfn, pages: 1), vcpu: vcpu)
+    if result.isSuccess {
+      phantoms.remove(gfn)
+    } else if isNew {
+      phantoms.insert(gfn)
+    }
     return result
   }
 

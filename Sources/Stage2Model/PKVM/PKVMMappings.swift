@@ -101,16 +101,19 @@ extension PKVMStage2 {
   }
 
   /// A mapping object is taken from the vCPU's memory cache, filled in and linked.
+  ///
+  /// - Returns: false where the plain tree had a node for the frame already.
   @inline(__always)
-  mutating func insertMapping(_ mapping: Mapping, vcpu: VCPUIndex) {
+  @discardableResult
+  mutating func insertMapping(_ mapping: Mapping, vcpu: VCPUIndex) -> Bool {
     takePreallocatedMapping(vcpu)
     if usesTree, !mappings.insert(mapping) {
       warnings.record(.duplicateMapping)
       leakedMappings += 1
-      phantoms.remove(mapping.gfn)
-      return
+      return false
     }
     hyp.memory.addMapping(isBlock: mapping.pages != 1)
+    return true
   }
 
   /// A mapping is unlinked and freed.

@@ -93,7 +93,8 @@ public struct TraditionalStage2: ~Copyable, Stage2Backend {
   public mutating func freeMemcache(vcpu: VCPUIndex) { table.pages.free(vcpu) }
 
   /// `__kvm_mmu_topup_memory_cache` of `split_page_cache`.
-  public mutating func topUpSplitCache(pages: Int) { table.pages.topUpSplitCache(pages) }
+  @discardableResult
+  public mutating func topUpSplitCache(pages: Int) -> Int { table.pages.topUpSplitCache(pages) }
 
   /// `kvm_mmu_free_memory_cache` of `split_page_cache` (`kvm_uninit_stage2_mmu`).
   public mutating func freeSplitCache() { table.pages.freeSplitCache() }

@@ -95,10 +95,12 @@ public struct TraditionalTablePages: TablePages {
   }
 
   /// `__kvm_mmu_topup_memory_cache` of the split cache, whose capacity is what is asked for.
-  mutating func topUpSplitCache(_ pages: Int) {
-    if splitCachePages >= pages { return }
-    accounting.allocate(.splitCache, pages: pages - splitCachePages)
+  mutating func topUpSplitCache(_ pages: Int) -> Int {
+    let missing = pages - splitCachePages
+    if missing <= 0 { return 0 }
+    accounting.allocate(.splitCache, pages: missing)
     splitCachePages = pages
+    return missing
   }
 
   /// `kvm_mmu_free_memory_cache` of the split cache.

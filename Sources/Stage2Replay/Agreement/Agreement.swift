@@ -21,7 +21,8 @@ struct Agreement {
 
     /// The function of the youngest open call of this kind has returned.
     mutating func complete(_ kind: OperationKind, _ result: Int32) {
-      guard let index = entries[head...].lastIndex(where: { $0.operation.kind == kind && !$0.isComplete }) else {
+      guard let index = entries[head...].lastIndex(where: { $0.operation.kind == kind && !$0.isComplete })
+      else {
         return
       }
       entries[index].operation.result = result
@@ -59,7 +60,8 @@ struct Agreement {
 
   let isActive: Bool
   private var pending: [ThreadID: Stream] = [:]
-  private(set) var scores: [AgreementScore] = Array(repeating: AgreementScore(), count: OperationKind.allCases.count)
+  private(set) var scores: [AgreementScore] = Array(
+    repeating: AgreementScore(), count: OperationKind.allCases.count)
   private(set) var mismatches: [AgreementMismatch] = []
   private(set) var mismatchCount = 0
   /// How many mismatches are kept.

@@ -18,13 +18,18 @@ final class GuestVM<Backend: ReplayedBackend & ~Copyable> {
   var backend: Backend
   /// Whether another VM has taken its place: no event concerns it any more.
   var isGone = false
+  /// The last event of one of its threads.
+  var lastActivity: UInt64 = 0
   var vcpus: [ThreadID] = []
   /// Every slot that the VM ever had, in the order of appearance.
   var slotHistory: [Memslot] = []
   var hostMappings: HostMappings
   var tally = VMTally()
 
-  init(id: Int, kvm: KernelAddress?, creator: ThreadID?, since: Nanoseconds, pageSize: PageSize, backend: consuming Backend) {
+  init(
+    id: Int, kvm: KernelAddress?, creator: ThreadID?, since: Nanoseconds, pageSize: PageSize,
+    backend: consuming Backend
+  ) {
     self.id = id
     self.kvm = kvm
     self.creator = creator

@@ -11,6 +11,8 @@ struct VCPUThread {
   var lastEntry: UInt64 = 0
   /// How often it entered: the number of the window that is open.
   var windows: UInt32 = 0
+  /// Whether its last event was a kvm_userspace_exit: it is not in KVM_RUN.
+  var isInUserspace = false
   /// The fault whose window is open.
   var openFault: OpenFault?
 }

@@ -56,7 +56,9 @@ extension RegionTimelines {
         if node.frames.count == 1 { return MappingSize(isBlock: false, basis: .derived) }
       case .unmap, .slotChange:
         guard node.sequence > fault.end else { continue }
-        if node.frames.start <= region.start, node.frames.end >= region.end { return byDefault(fault, host, tally) }
+        if node.frames.start <= region.start, node.frames.end >= region.end {
+          return byDefault(fault, host, tally)
+        }
         partlyUnmapped = true
       case .testAge: continue
       }

@@ -11,12 +11,15 @@ struct PendingRecord {
     case unmap(FrameRange)
     /// A notifier's aging, or its test.
     case age(FrameRange, markOld: Bool)
+    /// Dirty logging begins: the whole slot is write-protected.
+    case wrprotect(FrameRange)
     /// A slot is deleted or moved away: everything in it is unmapped.
     case deleteSlot(FrameRange)
   }
 
   var action: Action
   var vm: Int
+  var sequence: UInt64
   var time: Nanoseconds
   var cpu: CPUIndex
   var tid: ThreadID

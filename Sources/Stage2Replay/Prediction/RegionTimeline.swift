@@ -30,10 +30,6 @@ struct TimelineNode {
   /// Whether, when the fault was taken, another vCPU's fault was open in a region that can hold a block: the table
   /// may just then have been between pages and block.
   var tableMayChange = false
-  /// When the fault got the VM's lock: at once, unless lock:contention events show that it waited.
-  var locked: UInt64 = 0
-  /// Whether a rival that ended its window earlier has left the queue already, and lost the race for the lock.
-  var wonRace = false
 
   var isFault: Bool { kind.rawValue <= Kind.accessFault.rawValue }
 }
@@ -85,35 +81,6 @@ struct RegionTimelines {
     }
     return index
   }
-
-  /// The waiting fault for the same mapping that was taken before `fault` ended and got the lock before it.
-  func rival(of fault: FaultRecord, _ frames: FrameRange) -> TimelineNode.Index? {
-    let locked = self[fault.node].locked
-    var index = first(in: fault)
-    while index != TimelineNode.none {
-      let node = self[index]
-      if node.sequence > fault.end { return nil }
-      if index != fault.node, node.isWaiting, node.kind == .translationFault, frames.contains(node.frames.start),
-        node.locked < locked
-      {
-        return index
-      }
-      index = node.next
-    }
-    return nil
-  }
-
-  /// A fault waits for the VM's lock (`nil`), or has it since an event.
-  mutating func setLocked(_ index: TimelineNode.Index, at sequence: UInt64?) {
-    nodes[Int(index)].locked = sequence ?? .max
-  }
-
-  private func first(in fault: FaultRecord) -> TimelineNode.Index {
-    let key = RegionKey(vm: Int32(fault.vm), block: block(self[fault.node].frames.start))
-    return chains[key]?.first ?? TimelineNode.none
-  }
-
-  mutating func setWonRace(_ index: TimelineNode.Index) { nodes[Int(index)].wonRace = true }
 
   /// Whether a fault waits in the region of `gfn` whose window is still open.
   func hasOpenFault(around gfn: GFN, vm: Int, openFaults: [VCPUThread]) -> Bool {

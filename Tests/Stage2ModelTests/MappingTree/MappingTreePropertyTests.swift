@@ -1,4 +1,5 @@
 import KVMTypes
+import ModelOracle
 import Testing
 
 @testable import Stage2Model
@@ -31,7 +32,7 @@ struct MappingTreePropertyTests {
         #expect(place == array.count, "seed \(seed) step \(step)")
       }
       if step % 97 == 0 {
-        try tree.checkInvariants()
+        check(tree.checkInvariants(), [])
         let last = gfn + random.below(64)
         var found: [UInt64] = []
         var id = tree.iterFirst(from: GFN(gfn), through: GFN(last))
@@ -42,7 +43,7 @@ struct MappingTreePropertyTests {
         #expect(found == array.filter { $0 >= gfn && $0 <= last }, "seed \(seed) step \(step)")
       }
     }
-    try tree.checkInvariants()
+    check(tree.checkInvariants(), [])
     #expect(tree.count == array.count)
   }
 
@@ -66,7 +67,7 @@ struct MappingTreePropertyTests {
         #expect(mapping == victim.mapping, "seed \(seed) step \(step)")
         tree.remove(victim.id)
       }
-      if step % 97 == 0 { try tree.checkInvariants() }
+      if step % 97 == 0 { check(tree.checkInvariants(), []) }
       if step % 13 == 0 {
         let last = GFN(gfn + random.below(2048))
         var found: [MappingID] = []
@@ -79,7 +80,7 @@ struct MappingTreePropertyTests {
         #expect(found == expected.map(\.id), "seed \(seed) step \(step)")
       }
     }
-    try tree.checkInvariants()
+    check(tree.checkInvariants(), [])
     var walked: [MappingID] = []
     tree.forEach { id, _ in walked.append(id) }
     #expect(walked == array.map(\.id), "seed \(seed)")

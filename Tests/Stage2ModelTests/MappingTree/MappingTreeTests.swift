@@ -9,12 +9,12 @@ struct MappingTreeTests {
     var interval = MappingIntervalTree()
     let overlap = interval.iterFirst(from: GFN(0), through: GFN(.max))
     #expect(overlap == nil)
-    try interval.checkInvariants()
+    check(interval.checkInvariants(), [])
     #expect(interval.depth() == MappingTreeDepth(max: 0, mean: 0))
     var plain = MappingRBTree()
     let next = plain.findFirst(from: GFN(0))
     #expect(next == nil)
-    try plain.checkInvariants()
+    check(plain.checkInvariants(), [])
     #expect(plain.byteCount == 0)
   }
 
@@ -27,7 +27,7 @@ struct MappingTreeTests {
   @Test func ascendingInsertion() throws {
     var tree = MappingRBTree()
     for gfn in 1...7 as ClosedRange<UInt64> { tree.insert(GFN(gfn), pfn: nil) }
-    try tree.checkInvariants()
+    check(tree.checkInvariants(), [])
     #expect(tree.shape() == "((1b)2b((3b)4r((5r)6b(7r))))")
     #expect(tree.counters.rotations == 3)
     #expect(tree.depth() == MappingTreeDepth(max: 4, mean: 19.0 / 7))
@@ -37,7 +37,7 @@ struct MappingTreeTests {
   @Test func descendingInsertion() throws {
     var tree = MappingRBTree()
     for gfn in (1...7 as ClosedRange<UInt64>).reversed() { tree.insert(GFN(gfn), pfn: nil) }
-    try tree.checkInvariants()
+    check(tree.checkInvariants(), [])
     #expect(tree.shape() == "((((1r)2b(3r))4r(5b))6b(7b))")
   }
 
@@ -54,10 +54,10 @@ struct MappingTreeTests {
     var tree = MappingRBTree()
     for gfn in 1...7 as ClosedRange<UInt64> { tree.insert(GFN(gfn), pfn: nil) }
     tree.removeFirst(from: 4)
-    try tree.checkInvariants()
+    check(tree.checkInvariants(), [])
     #expect(tree.shape() == "((1b)2b((3b)5r(6b(7r))))")
     tree.removeFirst(from: 2)
-    try tree.checkInvariants()
+    check(tree.checkInvariants(), [])
     #expect(tree.shape() == "((1b)3b((5b)6r(7b)))")
   }
 
@@ -89,7 +89,7 @@ struct MappingTreeTests {
     var tree = MappingIntervalTree()
     tree.insert(Mapping(gfn: GFN(8), pfn: PFN(1), pages: 1))
     tree.insert(Mapping(gfn: GFN(8), pfn: PFN(2), pages: 4))
-    try tree.checkInvariants()
+    check(tree.checkInvariants(), [])
     let found = tree.overlaps(8, 8).map(\.pfn)
     #expect(found == [PFN(1), PFN(2)])
   }
@@ -129,12 +129,12 @@ struct MappingTreeTests {
     }
     for id in ids.dropLast() {
       tree.remove(id)
-      try tree.checkInvariants()
+      check(tree.checkInvariants(), [])
     }
     let again = tree.insert(Mapping(gfn: GFN(77), pfn: nil, pages: 1))
     #expect(again == ids[3])
     tree.removeAll()
-    try tree.checkInvariants()
+    check(tree.checkInvariants(), [])
   }
 }
 

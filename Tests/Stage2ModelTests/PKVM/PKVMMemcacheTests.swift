@@ -20,7 +20,7 @@ struct PKVMMemcacheTests {
     // The first fault uses its three pages for tables, the second refills EL2's cache.
     #expect(afterEL2 == [0, 3, 3, 3, 3, 3])
     check(vm.memory.tables.live, 3)
-    try vm.checkInvariants()
+    check(vm.checkInvariants(), [])
   }
 
   /// After a map that took one page, the next share moves one, and the fault after that tops up one.
@@ -36,7 +36,7 @@ struct PKVMMemcacheTests {
     check(vm.memcachePages(vcpu0), 2)
     check(vm.fault(block2M + 2 * page4K), .success)
     check(vm.memcachePages(vcpu0), 3)
-    try vm.checkInvariants()
+    check(vm.checkInvariants(), [])
   }
 
   /// Five pages of a protected guest in one region: 1 PGD + 3 tables + 3 + 3 pages = 40 KiB of SecPageTables.
@@ -47,7 +47,7 @@ struct PKVMMemcacheTests {
     var large = makeVM(ipaBits: 52, protected: true)
     for index in 0..<5 as Range<UInt64> { check(large.fault(index * page4K, prot: .rwx), .success) }
     check(large.memory.secPageTables.live, 25)
-    try vm.checkInvariants()
+    check(vm.checkInvariants(), [])
   }
 
   /// Freed tables go to the pool and are taken from there first; the host gets none back.
@@ -62,7 +62,7 @@ struct PKVMMemcacheTests {
     check(vm.hyp.table.pages.pool, 0)
     check(vm.memory.allPages.live, before)
     check(vm.hyp.memcachePages(vcpu0), 3)
-    try vm.checkInvariants()
+    check(vm.checkInvariants(), [])
   }
 
   /// Without the top-up that a fault makes, EL2 has less than a map can need.
@@ -72,7 +72,7 @@ struct PKVMMemcacheTests {
     check(vm.mappingCount, 0)
     vm.topUpMemcache(vcpu: vcpu0, pages: 2)
     check(vm.map(IPA(0), size: page4K, pfn: nil, prot: .rw, vcpu: vcpu0), .noMemory)
-    try vm.checkInvariants()
+    check(vm.checkInvariants(), [])
   }
 
   /// The precheck looks at the cache alone: a full pool does not help, a map that needs nothing fails too.
@@ -102,7 +102,7 @@ struct PKVMMemcacheTests {
     check(vm.hypercalls[.initVM], 1)
     check(vm.hyp.memcachePages(VCPUIndex(1)), 3)
     check(vm.hyp.memcachePages(vcpu0), 0)
-    try vm.checkInvariants()
+    check(vm.checkInvariants(), [])
   }
 
   /// Structures at 4 KiB: the VM takes 2 pages, each vCPU 3.

@@ -1,5 +1,4 @@
 import KVMTypes
-import Testing
 
 @testable import Stage2Model
 
@@ -43,10 +42,4 @@ extension PKVMStage2 {
     mappings.forEach { all.append($0) }
     return all
   }
-}
-
-/// `#expect(found == expected)` for values that come from a non-copyable model, which the macro cannot take
-/// apart.
-func check<T: Equatable>(_ found: T, _ expected: T, sourceLocation: SourceLocation = #_sourceLocation) {
-  #expect(found == expected, sourceLocation: sourceLocation)
 }

@@ -1,5 +1,6 @@
 import Foundation
 import KVMTypes
+import ModelOracle
 import Testing
 
 @testable import Stage2Model
