@@ -70,7 +70,7 @@ public protocol Stage2Backend: ~Copyable {
   mutating func flushRemoteTLBs(_ ipa: IPA, size: UInt64)
 
   /// What the operations cost so far.
-  var work: Stage2Work { get }
+  var work: Stage2Work { mutating get }
 
   /// What a hardware walk of `ipa` finds in the table that the CPU uses: the host's under the traditional
   /// MMU, EL2's under pKVM.

@@ -34,6 +34,16 @@ public struct Stage2Work: Hashable, Sendable {
       tlbInvalidations: a.tlbInvalidations + b.tlbInvalidations, cachePages: a.cachePages + b.cachePages)
   }
 
+  /// Adds the work of `b` to `a`.
+  @inlinable
+  public static func += (a: inout Stage2Work, b: Stage2Work) {
+    a.descriptors += b.descriptors
+    a.treeNodes += b.treeNodes
+    a.hypercalls += b.hypercalls
+    a.tlbInvalidations += b.tlbInvalidations
+    a.cachePages += b.cachePages
+  }
+
   /// The work between `b` and `a`.
   @inlinable
   public static func - (a: Stage2Work, b: Stage2Work) -> Stage2Work {
