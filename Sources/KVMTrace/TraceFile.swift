@@ -10,15 +10,18 @@ public final class TraceFile {
   public let formats: EventFormats
   private let file: FileBytes
   private let contents: TraceDatContents
+  private let formatDamage: [Damage]
 
   /// Opens the trace.dat at `path`, or on standard input for "-".
   public init(path: String) throws(IngestError) {
     self.path = path
     file = try FileBytes(path: path)
     contents = try TraceDatOpener.open(file)
-    formats = EventFormats(
+    let parsed = EventFormats(
       contents.formats.map { ($0.system, $0.text) }, bigEndian: contents.bigEndian,
       kernelLongSize: contents.kernelLongSize)
+    formats = parsed
+    formatDamage = contents.damage(ofFormats: parsed.unparsed, in: file.all)
     for (tid, command) in contents.commands { formats.register(command: command, tid: tid) }
     for (address, text) in contents.printFormats { formats.register(printFormat: text, address: address) }
   }
@@ -55,7 +58,7 @@ public final class TraceFile {
   /// The names of the buffers, "" for the top one.
   public var bufferNames: [String] { contents.buffers.map(\.name) }
   /// Where the file's metadata is damaged or cut.
-  public var damage: [Damage] { contents.damage }
+  public var damage: [Damage] { contents.damage + formatDamage }
 
   /// Whether the trace can hold probes on the kernel's stage-2 operations.
   public var hasOperationProbes: Bool {

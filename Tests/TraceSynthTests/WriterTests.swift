@@ -33,6 +33,15 @@ struct WriterTests {
     #expect(try nanoseconds([.date(microseconds: 0x1234)]) == Self.time + 0x1234 * 1000)
     #expect(
       try nanoseconds([.ticksToNanoseconds(multiplier: 3, shift: 1, offset: 0)]) == Self.time * 3 / 2)
+    // A guest's clock that lies 1,000 ns behind its host's.
+    let sample = TraceOption.TimeSample(time: 1, offset: 1000)
+    for withFractions in [false, true] {
+      let shift = TraceOption.timeShift(
+        peer: 1, interpolate: false, cpus: [[sample]], withFractions: withFractions)
+      #expect(try nanoseconds([shift]) == Self.time + 1000)
+    }
+    #expect(try nanoseconds([.cpuStat("CPU: 0\nentries: 1\noverrun: 0\n")]) == Self.time)
+    #expect(try nanoseconds([.guest(name: "vm", traceID: 1, vcpus: [(0, 10), (1, 11)])]) == Self.time)
     #expect(try nanoseconds([.raw(id: 3000, bytes: [1, 2, 3]), .offset(nanoseconds: 5)]) == Self.time + 5)
   }
 

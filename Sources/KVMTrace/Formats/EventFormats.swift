@@ -1,13 +1,10 @@
 internal import CTraceEvent
-internal import CTraceEventShims
 
 /// The event formats of one trace, parsed by libtraceevent.
 ///
 /// libtraceevent is asked once per kind of event, while a trace is opened, for names, offsets, sizes and signs;
-/// records are then loaded without it. It is asked again only to print an event the way the kernel would.
-/// Its plugins are never loaded: the one for kvm knows x86 alone and garbles arm64 events.
-///
-/// Invariant: `tep` is a live handle until deinit. A handle is not thread-safe, and neither is this class.
+/// records are then loaded without it. It is asked again only to print an event the way the kernel would
+/// (`PrintFormats`). A handle of libtraceevent is not thread-safe, and neither is this class.
 public final class EventFormats {
   /// The formats, in the order of their numbers.
   public let formats: [EventFormat]
@@ -15,60 +12,64 @@ public final class EventFormats {
   let commonType: ScalarLoad
   /// Where the thread is recorded, nil in traces of the hypervisor, which record none.
   let commonPID: ScalarLoad?
-  /// How many formats were there that libtraceevent could not parse.
-  let unparsedCount: Int
+  /// Which of the texts are damaged or unknown to libtraceevent, by their position.
+  let unparsed: [Int]
 
   /// The byte order of the records.
   let isBigEndian: Bool
-  private let tep: OpaquePointer
+  private let commonFields: Set<String>
+  private let typeField: (offset: Int, size: Int)
+  private let prints: PrintFormats
   private let indexByID: [UInt16: Int]
 
   /// Parses the texts of `events`, pairs of a system and the content of its `format` file.
   init(_ events: [(system: String, format: UnsafeRawBufferPointer)], bigEndian: Bool, kernelLongSize: Int) {
     isBigEndian = bigEndian
-    tep_set_loglevel(TEP_LOG_NONE)
-    let tep = tep_alloc()!
-    self.tep = tep
-    tep_set_file_bigendian(tep, bigEndian ? TEP_BIG_ENDIAN : TEP_LITTLE_ENDIAN)
-    tep_set_local_bigendian(tep, TEP_LITTLE_ENDIAN)
-    tep_set_long_size(tep, Int32(kernelLongSize))
-    var unparsed = 0
-    for (system, format) in events {
-      let status = format.withMemoryRebound(to: CChar.self) { text in
-        tep_parse_event(tep, text.baseAddress, UInt(text.count), system)
-      }
-      // A print format that cannot be parsed is no matter: the fields are there all the same.
-      if status.rawValue != 0 { unparsed += 1 }
-    }
-    unparsedCount = unparsed
-
+    let tep = Self.handle(bigEndian: bigEndian, kernelLongSize: kernelLongSize)
+    defer { tep_free(tep) }
+    var unparsed: [Int] = []
+    var sources: [UInt16: FormatSource] = [:]
     var parsed: [EventFormat] = []
+    var commonNames: Set<String> = []
     var type = ScalarLoad(offset: 0, size: 2, isSigned: false, bigEndian: bigEndian)
+    var typeField = (offset: 0, size: 2)
     var pid: ScalarLoad?
-    let count = Int(tep_get_events_count(tep))
-    if let list = tep_list_events(tep, TEP_EVENT_SORT_ID) {
-      for index in 0..<count {
-        guard let event = list[index] else { break }
-        for field in Self.fields(event.pointee.format.common_fields) where field.isScalar {
-          let load = ScalarLoad(
-            offset: field.offset, size: field.size, isSigned: field.isSigned, bigEndian: bigEndian)
-          if field.name == "common_type" { type = load }
-          if field.name == "common_pid" { pid = load }
-        }
-        guard let id = UInt16(exactly: event.pointee.id) else { continue }
-        parsed.append(
-          EventFormat(
-            id: id, system: String(cString: event.pointee.system), name: String(cString: event.pointee.name),
-            fields: Self.fields(event.pointee.format.fields)))
+    for (position, (system, format)) in events.enumerated() {
+      guard let source = FormatSource(system: system, text: format), let event = Self.parse(source, tep),
+        let id = UInt16(exactly: event.pointee.id)
+      else {
+        unparsed.append(position)
+        continue
       }
+      // Of two with one number, which no kernel has, the first counts.
+      guard sources[id] == nil else { continue }
+      sources[id] = source
+      for field in Self.fields(event.pointee.format.common_fields) {
+        commonNames.insert(field.name)
+        guard field.isScalar else { continue }
+        let load = ScalarLoad(
+          offset: field.offset, size: field.size, isSigned: field.isSigned, bigEndian: bigEndian)
+        if field.name == "common_type" {
+          type = load
+          typeField = (field.offset, field.size)
+        }
+        if field.name == "common_pid" { pid = load }
+      }
+      parsed.append(
+        EventFormat(
+          id: id, system: system, name: String(cString: event.pointee.name),
+          fields: Self.fields(event.pointee.format.fields)))
     }
+    parsed.sort { $0.id < $1.id }
     formats = parsed
+    self.unparsed = unparsed
     commonType = type
     commonPID = pid
-    indexByID = Dictionary(parsed.enumerated().map { ($1.id, $0) }, uniquingKeysWith: { first, _ in first })
+    commonFields = commonNames
+    self.typeField = typeField
+    prints = PrintFormats(sources, bigEndian: bigEndian, kernelLongSize: kernelLongSize)
+    indexByID = Dictionary(uniqueKeysWithValues: parsed.enumerated().map { ($1.id, $0) })
   }
-
-  deinit { tep_free(tep) }
 
   /// The format of the events numbered `id`.
   public func format(id: UInt16) -> EventFormat? { indexByID[id].map { formats[$0] } }
@@ -77,26 +78,46 @@ public final class EventFormats {
   func index(id: UInt16) -> Int? { indexByID[id] }
 
   /// Makes a thread's command known, for events that print one.
-  func register(command: String, tid: Int32) { tep_register_comm(tep, command, tid) }
+  func register(command: String, tid: Int32) { prints.register(command: command, tid: tid) }
 
   /// Makes the format string of a `trace_printk` known, by the kernel's address of it.
   func register(printFormat: String, address: UInt64) {
-    tep_register_print_string(tep, printFormat, address)
+    prints.register(printFormat: printFormat, address: address)
   }
 
-  /// What the kernel's own print format makes of an event's data: the text behind the event's name.
+  /// What the kernel's own print format makes of an event's data: the text behind the event's name. Where the
+  /// format cannot be used, the fields with their values.
   public func text(of payload: UnsafeRawBufferPointer, time: UInt64, cpu: Int) -> String {
-    var sequence = trace_seq()
-    trace_seq_init(&sequence)
-    defer { trace_seq_destroy(&sequence) }
-    var record = tep_record()
-    record.ts = time
-    record.cpu = Int32(cpu)
-    record.size = Int32(payload.count)
-    record.data = UnsafeMutableRawPointer(mutating: payload.baseAddress)
-    ptes_print_info(tep, &sequence, &record)
-    trace_seq_terminate(&sequence)
-    return sequence.buffer.map { String(cString: $0) } ?? ""
+    guard payload.count >= commonType.end else { return "" }
+    let id = UInt16(truncatingIfNeeded: integer(payload, typeField.offset, typeField.size))
+    guard let format = format(id: id) else { return "" }
+    if let text = prints.text(format, commonFields: commonFields, of: payload, time: time, cpu: cpu) {
+      return text
+    }
+    return format.fields.map { "\($0.name)=\(value(of: $0, in: payload))" }.joined(separator: " ")
+  }
+
+  /// A new handle of libtraceevent for one trace.
+  static func handle(bigEndian: Bool, kernelLongSize: Int) -> OpaquePointer {
+    tep_set_loglevel(TEP_LOG_NONE)
+    let tep = tep_alloc()!
+    tep_set_file_bigendian(tep, bigEndian ? TEP_BIG_ENDIAN : TEP_LITTLE_ENDIAN)
+    tep_set_local_bigendian(tep, TEP_LITTLE_ENDIAN)
+    tep_set_long_size(tep, Int32(kernelLongSize))
+    return tep
+  }
+
+  /// Lets libtraceevent parse the fields of `source`; the event belongs to the handle.
+  private static func parse(_ source: FormatSource, _ tep: OpaquePointer) -> UnsafeMutablePointer<tep_event>?
+  {
+    var event: UnsafeMutablePointer<tep_event>?
+    var text = source.textWithoutPrintFormat
+    let status = text.withUTF8 { utf8 in
+      utf8.withMemoryRebound(to: CChar.self) {
+        tep_parse_format(tep, &event, $0.baseAddress, UInt($0.count), source.system)
+      }
+    }
+    return status.rawValue == 0 ? event : nil
   }
 
   private static func fields(_ first: UnsafeMutablePointer<tep_format_field>?) -> [EventFormat.Field] {

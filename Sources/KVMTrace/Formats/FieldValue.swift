@@ -46,7 +46,7 @@ extension EventFormats {
     return .text(bytes.map { ($0 < 16 ? "0" : "") + String($0, radix: 16) }.joined())
   }
 
-  private func integer(_ bytes: UnsafeRawBufferPointer, _ offset: Int, _ size: Int) -> UInt64 {
+  func integer(_ bytes: UnsafeRawBufferPointer, _ offset: Int, _ size: Int) -> UInt64 {
     var value: UInt64 = 0
     for index in 0..<size {
       let place = isBigEndian ? index : size - 1 - index

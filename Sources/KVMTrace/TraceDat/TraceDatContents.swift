@@ -43,6 +43,8 @@ struct TraceDatContents {
   var traceID: UInt64?
   var time = TimeConversion()
   var formats: [FormatText] = []
+  /// Where in the file the formats begin, for those that lie in a compressed section.
+  var formatsOffset = 0
   var commands: [Int32: String] = [:]
   var printFormats: [(address: UInt64, text: String)] = []
   var buffers: [Buffer] = []

@@ -88,3 +88,28 @@ extension StringProtocol {
     return nil
   }
 }
+
+extension TraceDatContents {
+  /// What to say of the formats at `positions`, which cannot be understood.
+  func damage(ofFormats positions: [Int], in file: UnsafeRawBufferPointer) -> [Damage] {
+    positions.map { position in
+      let format = formats[position]
+      let first = format.text.prefix(while: { $0 != UInt8(ascii: "\n") }).prefix(48)
+      let name = String(
+        decoding: first.filter { FormatSource.isWord($0) || $0 == UInt8(ascii: " ") }, as: UTF8.self)
+      return Damage(
+        offset: format.text.offset(in: file) ?? formatsOffset,
+        what: "a format of the system \(format.system) is damaged (\(name)); its events are only counted")
+    }
+  }
+}
+
+extension UnsafeRawBufferPointer {
+  /// Where this begins in `whole`, nil where it lies elsewhere.
+  fileprivate func offset(in whole: UnsafeRawBufferPointer) -> Int? {
+    guard let own = baseAddress, let start = whole.baseAddress, own >= start, own < start + whole.count else {
+      return nil
+    }
+    return own - start
+  }
+}

@@ -148,7 +148,9 @@ struct TraceDatV7: ~Copyable {
       switch option {
       case .headerInfo: try contents.readHeaderInfo(&reader)
       case .ftraceEvents: try contents.readFtraceFormats(&reader)
-      case .eventFormats: try contents.readEventFormats(&reader)
+      case .eventFormats:
+        contents.formatsOffset = Int(offset)
+        try contents.readEventFormats(&reader)
       case .printFormats: try contents.readPrintFormats(&reader)
       default: try contents.readCommands(&reader)
       }

@@ -74,8 +74,9 @@ public struct EventPrinter {
       return line + (record.lostCount.map { "[\($0) EVENTS LOST]" } ?? "[EVENTS LOST, number unknown]")
     }
     line += name + ": " + String(repeating: " ", count: max(0, 20 - name.count))
-    line += trace.formats.text(
-      of: payload, time: nanoseconds, cpu: Int(record.cpu.rawValue))
+    let text = trace.formats.text(of: payload, time: nanoseconds, cpu: Int(record.cpu.rawValue))
+    // Some print formats have several lines; an event has one.
+    line += text.split(separator: "\n").joined(separator: " ")
     if record.kind == .guestFault { line += "  [\(Self.describe(record.guestFault.esr))]" }
     return line
   }

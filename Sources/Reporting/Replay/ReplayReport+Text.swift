@@ -1,4 +1,5 @@
 internal import KVMTypes
+internal import Stage2Replay
 
 extension ReplayReport {
   /// The report as a page of text: the whole trace, then each VM, the busiest ones first.
@@ -34,13 +35,15 @@ extension ReplayReport {
         + (input.isIncomplete ? ", incomplete" : ", complete"))
     page.row(
       "model",
-      "\(profile.path) (\(basis("path"))), \(Quantity.bytes(UInt64(profile.pageSize))) pages, \(profile.ipaBits)-bit IPA (\(basis("ipaBits"))), "
-        + "hardware access flag \(profile.hardwareAccessFlag ? "yes" : "no") (\(basis("hardwareAccessFlag")))"
-    )
+      "\(field("path") == "pkvm" ? "pKVM" : "traditional MMU") (\(basis("path"))) of \(field("era")) (\(basis("era"))), "
+        + "\(field("ipaBits"))-bit IPA (\(basis("ipaBits"))), "
+        + "\(field("hardwareAF") == "true" ? "" : "no ")hardware access flag (\(basis("hardwareAF")))")
     if unattributedFaults > 0 {
       page.row("", "\(Quantity.count(unattributedFaults)) faults belong to no VM and are left out")
     }
   }
+
+  private func field(_ name: String) -> String { profile[name]?.description ?? "unknown" }
 
   private func basis(_ field: String) -> String { profileBasis[field] ?? "assumed" }
 
@@ -83,11 +86,17 @@ extension ReplayReport {
       alignRight: [false, true, true, true, true, true, true],
       rows: vm.operations.sorted { ($1.value.count, $0.key) < ($0.value.count, $1.key) }.map { name, entry in
         [
-          name, Quantity.count(entry.count), Quantity.count(entry.eagain), Quantity.count(entry.errors),
+          Self.kernelName(name), Quantity.count(entry.count), Quantity.count(entry.eagain),
+          Quantity.count(entry.errors),
           Quantity.count(entry.pages), Quantity.count(entry.basis[Basis.derived.name] ?? 0),
           Quantity.count(entry.basis[Basis.assumed.name] ?? 0),
         ]
       })
+  }
+
+  /// The kernel's name of an operation of the report.
+  private static func kernelName(_ name: String) -> String {
+    OperationKind.allCases.first { $0.reportName == name }?.name ?? name
   }
 
   private func write(_ agreement: [String: AgreementEntry], _ page: inout TextPage) {

@@ -29,7 +29,11 @@ struct MemslotTable {
     slots.contains { $0.overlaps(base, pages) }
   }
 
-  func contains(id: Int16) -> Bool { slots.contains { $0.id == id } }
+  /// Whether the creation of a slot cannot concern the VM whose slots these are. The kernel never creates a slot over
+  /// another one, or under a number in use; so the address of `struct kvm` belongs to a new VM by now.
+  func isContradicted(by commit: MemslotCommit) -> Bool {
+    overlaps(commit.base, commit.pages) || slots.contains { commit.id != nil && $0.id == commit.id }
+  }
 
   /// Appends the frames of each slot that a notifier's range overlaps, in the order of host addresses, as the kernel's
   /// interval tree of slots delivers them.

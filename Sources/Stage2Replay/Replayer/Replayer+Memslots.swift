@@ -50,8 +50,7 @@ extension Replayer where Backend: ~Copyable {
     let known = vms.lastIndex { $0.kvm == commit.kvm && !$0.isGone }
     guard commit.change == .create else { return known }
     if let known {
-      let isInUse = commit.id.map(vms[known].slots.contains(id:)) ?? false
-      if !isInUse, !vms[known].slots.overlaps(commit.base, commit.pages) { return known }
+      if !vms[known].slots.isContradicted(by: commit) { return known }
       vms[known].isGone = true
     }
     for vm in vms where vm.creator == record.tid { vm.isGone = true }
