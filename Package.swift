@@ -78,7 +78,8 @@ let package = Package(
       swiftSettings: strict),
     .testTarget(
       name: "TraceSynthTests", dependencies: ["KVMTypes", "TraceSynth"], swiftSettings: strict),
-    .testTarget(name: "CommandLineTests", dependencies: ["pkvm-replay"], swiftSettings: strict),
+    .testTarget(
+      name: "CommandLineTests", dependencies: ["pkvm-replay", "TraceSynth"], swiftSettings: strict),
     .testTarget(name: "LayoutTests", swiftSettings: strict),
   ],
   swiftLanguageModes: [.v6]

@@ -1,0 +1,60 @@
+internal import CZlib
+internal import CZstd
+
+/// The compressions that trace.dat v7 names in its header.
+enum Compression: Hashable {
+  case none
+  case zlib
+  case zstd
+
+  /// The compression that the header calls `name`, nil for one that is not known here.
+  init?(name: String) {
+    switch name {
+    case "none", "": self = .none
+    case "zlib": self = .zlib
+    case "zstd": self = .zstd
+    default: return nil
+    }
+  }
+}
+
+/// Decompresses chunks and sections of a trace.dat v7, one after another, with one context.
+///
+/// Invariant: `context` is a live zstd context until deinit.
+struct Decompressor: ~Copyable {
+  /// The largest chunk that is believed, in bytes. trace-cmd writes 10 pages a chunk. The cap keeps a forged size
+  /// from taking all memory: one chunk of every CPU is held at a time.
+  static let chunkBytesMax = 16 << 20
+  /// The most that the sections of one file may take together, in bytes: they are held while the file is open.
+  static let sectionBytesMax = 256 << 20
+
+  private let compression: Compression
+  private let context: OpaquePointer?
+
+  init(_ compression: Compression) {
+    self.compression = compression
+    context = compression == .zstd ? ZSTD_createDCtx() : nil
+  }
+
+  deinit { if let context { ZSTD_freeDCtx(context) } }
+
+  /// Decompresses `input` so that it fills `output`; false where it does not.
+  func decompress(_ input: UnsafeRawBufferPointer, into output: UnsafeMutableRawBufferPointer) -> Bool {
+    switch compression {
+    case .none:
+      guard input.count == output.count else { return false }
+      output.copyMemory(from: input)
+      return true
+    case .zstd:
+      let size = ZSTD_decompressDCtx(
+        context, output.baseAddress, output.count, input.baseAddress, input.count)
+      return ZSTD_isError(size) == 0 && size == output.count
+    case .zlib:
+      var size = uLongf(output.count)
+      let status = uncompress(
+        output.bindMemory(to: Bytef.self).baseAddress, &size,
+        input.bindMemory(to: Bytef.self).baseAddress, uLong(input.count))
+      return status == Z_OK && Int(size) == output.count
+    }
+  }
+}

@@ -1,0 +1,388 @@
+public import KVMTypes
+
+// What the words of a record mean for each kind of event. `EventSchema` puts them there.
+
+extension TraceRecord {
+  /// `kvm_entry`, `vcpu_pc`.
+  @inlinable
+  public var entryPC: GuestVA { GuestVA(words.w0) }
+
+  /// `kvm_exit`.
+  @inlinable
+  public var vcpuExit: VCPUExit {
+    VCPUExit(
+      reason: Int32(truncatingIfNeeded: words.w0), exceptionClass: UInt8(truncatingIfNeeded: words.w1),
+      pc: GuestVA(words.w2))
+  }
+
+  /// `kvm_guest_fault`.
+  @inlinable
+  public var guestFault: GuestFault {
+    GuestFault(ipa: IPA(words.w0), esr: ESR(words.w1), far: GuestVA(words.w2), pc: GuestVA(words.w3))
+  }
+
+  /// `kvm_access_fault`, `ipa`.
+  @inlinable
+  public var accessFaultIPA: IPA { IPA(words.w0) }
+
+  /// `kvm_mmio_nisv`.
+  @inlinable
+  public var mmioNISV: GuestFault {
+    GuestFault(ipa: IPA(words.w0), esr: ESR(words.w1), far: GuestVA(words.w2), pc: GuestVA(words.w3))
+  }
+
+  /// `kvm_userspace_exit`.
+  @inlinable
+  public var userspaceExit: UserspaceExit {
+    UserspaceExit(reason: UInt32(truncatingIfNeeded: words.w0), errno: Int32(truncatingIfNeeded: words.w1))
+  }
+
+  /// `kvm_mmio`.
+  @inlinable
+  public var mmio: MMIO {
+    MMIO(
+      type: UInt32(truncatingIfNeeded: words.w0), length: UInt32(truncatingIfNeeded: words.w1),
+      address: IPA(words.w2), value: words.w3)
+  }
+
+  /// The range of `kvm_unmap_hva_range` or `kvm_age_hva`; one page-less byte for `kvm_test_age_hva` and
+  /// `kvm_set_spte_hva`, whose handlers ask for `[hva, hva + 1)`.
+  @inlinable
+  public var hvaRange: HVARange {
+    switch kind {
+    case .testAgeHVA, .setSPTEHVA: HVARange(start: HVA(words.w0), end: HVA(words.w0 &+ 1))
+    default: HVARange(start: HVA(words.w0), end: HVA(words.w1))
+    }
+  }
+
+  /// The lock of `contention_begin` and `contention_end`.
+  @inlinable
+  public var contendedLock: KernelAddress { KernelAddress(words.w0) }
+
+  /// The flags of `contention_begin`.
+  @inlinable
+  public var contentionFlags: ContentionFlags {
+    ContentionFlags(rawValue: UInt32(truncatingIfNeeded: words.w1))
+  }
+
+  /// A probe on `kvm_arch_commit_memory_region`.
+  ///
+  /// Its argument `old` is NULL on creation and `new` on deletion, so the fields that were read through them are
+  /// worthless then: `ogfn` and `onpages` on creation, everything but `kvm`, `ogfn` and `onpages` on deletion.
+  @inlinable
+  public var memslotCommit: MemslotCommit {
+    let change = MemslotChange(rawValue: UInt8(truncatingIfNeeded: words.w6 >> 48)) ?? .unknown
+    let isDelete = change == .delete
+    let isCreate = change == .create
+    return MemslotCommit(
+      kvm: KernelAddress(words.w0), change: change,
+      base: GFN(isDelete ? words.w4 : words.w1), pages: isDelete ? words.w5 : words.w2,
+      hva: HVA(isDelete ? 0 : words.w3),
+      flags: isDelete ? [] : MemslotFlags(rawValue: UInt32(truncatingIfNeeded: words.w6)),
+      id: isDelete ? nil : Int16(truncatingIfNeeded: words.w6 >> 32),
+      oldBase: isCreate ? nil : GFN(words.w4), oldPages: isCreate ? nil : words.w5)
+  }
+
+  /// A probe on `kvm_set_memory_region`.
+  @inlinable
+  public var memslotRequest: MemslotRequest {
+    MemslotRequest(
+      kvm: KernelAddress(words.w0), slot: UInt32(truncatingIfNeeded: words.w6 >> 32),
+      flags: MemslotFlags(rawValue: UInt32(truncatingIfNeeded: words.w6)), address: IPA(words.w1),
+      bytes: words.w2,
+      hva: HVA(words.w3))
+  }
+
+  /// A probe on the entry of one of the stage-2 functions that take an address.
+  @inlinable
+  public var probedOperation: ProbedOperation {
+    var operation = ProbedOperation(pageTable: KernelAddress(words.w0), address: IPA(words.w1))
+    switch kind {
+    case .probeMap:
+      operation.size = words.w2
+      operation.physical = words.w3
+      operation.prot = Stage2Prot(rawValue: words.w4)
+    case .probeUnmap, .probeWrprotect: operation.size = words.w2
+    case .probeTestClearYoung:
+      operation.size = words.w2
+      operation.markOld = words.w3 & 0xff != 0
+    case .probeRelaxPerms: operation.prot = Stage2Prot(rawValue: words.w2)
+    default: break
+    }
+    return operation
+  }
+
+  /// What a return probe saw returned.
+  @inlinable
+  public var probedReturn: Int64 { Int64(bitPattern: words.w0) }
+
+  /// A probe on `kvm_age_gfn` or `kvm_unmap_gfn_range`.
+  @inlinable
+  public var probedRange: ProbedRange {
+    ProbedRange(kvm: KernelAddress(words.w0), start: GFN(words.w1), end: GFN(words.w2))
+  }
+
+  /// How many events a `.lost` record stands for, nil where the kernel did not say.
+  @inlinable
+  public var lostCount: UInt64? { words.w0 == 0 ? nil : words.w0 }
+}
+
+/// The fields of `kvm_exit`.
+@frozen
+public struct VCPUExit: Hashable, Sendable {
+  /// `ARM_EXCEPTION_*`: 0 IRQ, 1 SError, 2 trap, 0xbadca11 hypervisor gone.
+  public var reason: Int32
+  /// The exception class of a trap, 0 for anything else.
+  public var exceptionClass: UInt8
+  /// The guest's program counter.
+  public var pc: GuestVA
+
+  /// `ARM_EXCEPTION_IRQ`: an interrupt of the host, which says nothing of what the guest did.
+  @inlinable
+  public var isInterrupt: Bool { reason == 0 }
+  /// `ARM_EXCEPTION_TRAP`.
+  @inlinable
+  public var isTrap: Bool { reason == 2 }
+
+  @inlinable
+  init(reason: Int32, exceptionClass: UInt8, pc: GuestVA) {
+    self.reason = reason
+    self.exceptionClass = exceptionClass
+    self.pc = pc
+  }
+}
+
+/// The fields of `kvm_guest_fault`.
+@frozen
+public struct GuestFault: Hashable, Sendable {
+  /// The address that faulted, with bits 11:0 clear.
+  public var ipa: IPA
+  /// The syndrome (`hsr`).
+  public var esr: ESR
+  /// The guest's virtual address (`hxfar`).
+  public var far: GuestVA
+  /// The guest's program counter.
+  public var pc: GuestVA
+
+  /// A fault with these fields.
+  @inlinable
+  public init(ipa: IPA, esr: ESR, far: GuestVA, pc: GuestVA) {
+    self.ipa = ipa
+    self.esr = esr
+    self.far = far
+    self.pc = pc
+  }
+}
+
+/// The fields of `kvm_userspace_exit`.
+@frozen
+public struct UserspaceExit: Hashable, Sendable {
+  /// `KVM_EXIT_*`, valid where `errno` is not negative.
+  public var reason: UInt32
+  /// What KVM_RUN returns: 0, or a negative errno.
+  public var errno: Int32
+
+  @inlinable
+  init(reason: UInt32, errno: Int32) {
+    self.reason = reason
+    self.errno = errno
+  }
+}
+
+/// The fields of `kvm_mmio`.
+@frozen
+public struct MMIO: Hashable, Sendable {
+  /// 0 a read that is not answered yet, 1 a read that is, 2 a write.
+  public var type: UInt32
+  /// The access size in bytes.
+  public var length: UInt32
+  /// The guest physical address.
+  public var address: IPA
+  /// The value read or written.
+  public var value: UInt64
+
+  @inlinable
+  init(type: UInt32, length: UInt32, address: IPA, value: UInt64) {
+    self.type = type
+    self.length = length
+    self.address = address
+    self.value = value
+  }
+}
+
+/// The range of host addresses that a notifier speaks of.
+@frozen
+public struct HVARange: Hashable, Sendable {
+  /// The first byte.
+  public var start: HVA
+  /// The byte behind the last one.
+  public var end: HVA
+
+  /// The range `start ..< end`.
+  @inlinable
+  public init(start: HVA, end: HVA) {
+    self.start = start
+    self.end = end
+  }
+}
+
+/// The flags of `contention_begin` (`LCB_F_*`).
+@frozen
+public struct ContentionFlags: OptionSet, Hashable, Sendable {
+  /// The bits.
+  public var rawValue: UInt32
+
+  /// The flags `rawValue`.
+  @inlinable
+  public init(rawValue: UInt32) { self.rawValue = rawValue }
+
+  /// `LCB_F_READ`.
+  @inlinable
+  public static var read: ContentionFlags { ContentionFlags(rawValue: 2) }
+  /// `LCB_F_WRITE`.
+  @inlinable
+  public static var write: ContentionFlags { ContentionFlags(rawValue: 4) }
+}
+
+/// `enum kvm_mr_change`.
+@frozen
+public enum MemslotChange: UInt8, Hashable, Sendable {
+  /// `KVM_MR_CREATE`.
+  case create = 0
+  /// `KVM_MR_DELETE`.
+  case delete = 1
+  /// `KVM_MR_MOVE`.
+  case move = 2
+  /// `KVM_MR_FLAGS_ONLY`.
+  case flagsOnly = 3
+  /// A value that the kernel does not define.
+  case unknown = 255
+}
+
+/// The flags of a memslot (`KVM_MEM_*`).
+@frozen
+public struct MemslotFlags: OptionSet, Hashable, Sendable {
+  /// The bits.
+  public var rawValue: UInt32
+
+  /// The flags `rawValue`.
+  @inlinable
+  public init(rawValue: UInt32) { self.rawValue = rawValue }
+
+  /// `KVM_MEM_LOG_DIRTY_PAGES`.
+  @inlinable
+  public static var logDirtyPages: MemslotFlags { MemslotFlags(rawValue: 1) }
+  /// `KVM_MEM_READONLY`.
+  @inlinable
+  public static var readOnly: MemslotFlags { MemslotFlags(rawValue: 2) }
+  /// `KVM_MEM_GUEST_MEMFD`.
+  @inlinable
+  public static var guestMemfd: MemslotFlags { MemslotFlags(rawValue: 4) }
+}
+
+/// A change of a memslot that has taken effect (`kvm_arch_commit_memory_region`).
+@frozen
+public struct MemslotCommit: Hashable, Sendable {
+  /// The VM's `struct kvm`. The kernel uses the address again for another VM later.
+  public var kvm: KernelAddress
+  /// What happened.
+  public var change: MemslotChange
+  /// The slot's first frame: after the change, or before it for a deletion.
+  public var base: GFN
+  /// The slot's pages.
+  public var pages: UInt64
+  /// Where the slot's memory lies in the VMM, 0 for a deletion.
+  public var hva: HVA
+  /// The slot's flags, none for a deletion.
+  public var flags: MemslotFlags
+  /// The slot's number, nil for a deletion, which the probe cannot read.
+  public var id: Int16?
+  /// The first frame before the change, nil for a creation.
+  public var oldBase: GFN?
+  /// The pages before the change, nil for a creation.
+  public var oldPages: UInt64?
+
+  @inlinable
+  init(
+    kvm: KernelAddress, change: MemslotChange, base: GFN, pages: UInt64, hva: HVA, flags: MemslotFlags,
+    id: Int16?, oldBase: GFN?, oldPages: UInt64?
+  ) {
+    self.kvm = kvm
+    self.change = change
+    self.base = base
+    self.pages = pages
+    self.hva = hva
+    self.flags = flags
+    self.id = id
+    self.oldBase = oldBase
+    self.oldPages = oldPages
+  }
+}
+
+/// What a VMM asks of a memslot (`struct kvm_userspace_memory_region2`).
+@frozen
+public struct MemslotRequest: Hashable, Sendable {
+  /// The VM's `struct kvm`.
+  public var kvm: KernelAddress
+  /// The slot's number; the upper half is the address space.
+  public var slot: UInt32
+  /// The slot's flags.
+  public var flags: MemslotFlags
+  /// The slot's first address.
+  public var address: IPA
+  /// The slot's size, 0 to delete it.
+  public var bytes: UInt64
+  /// Where the slot's memory lies in the VMM.
+  public var hva: HVA
+
+  @inlinable
+  init(kvm: KernelAddress, slot: UInt32, flags: MemslotFlags, address: IPA, bytes: UInt64, hva: HVA) {
+    self.kvm = kvm
+    self.slot = slot
+    self.flags = flags
+    self.address = address
+    self.bytes = bytes
+    self.hva = hva
+  }
+}
+
+/// The arguments of a stage-2 function, as a probe recorded them.
+@frozen
+public struct ProbedOperation: Hashable, Sendable {
+  /// The VM's `struct kvm_pgtable`.
+  public var pageTable: KernelAddress
+  /// `addr`.
+  public var address: IPA
+  /// `size`, 0 for functions without one.
+  public var size: UInt64 = 0
+  /// `phys`, 0 for functions without one.
+  public var physical: UInt64 = 0
+  /// `prot`, nil for functions without one.
+  public var prot: Stage2Prot?
+  /// `mkold` of test_clear_young.
+  public var markOld = false
+
+  @inlinable
+  init(pageTable: KernelAddress, address: IPA) {
+    self.pageTable = pageTable
+    self.address = address
+  }
+}
+
+/// The range of frames that a notifier handler was called with.
+@frozen
+public struct ProbedRange: Hashable, Sendable {
+  /// The VM's `struct kvm`.
+  public var kvm: KernelAddress
+  /// The first frame.
+  public var start: GFN
+  /// The frame behind the last one.
+  public var end: GFN
+
+  @inlinable
+  init(kvm: KernelAddress, start: GFN, end: GFN) {
+    self.kvm = kvm
+    self.start = start
+    self.end = end
+  }
+}

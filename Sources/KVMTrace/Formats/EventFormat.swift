@@ -1,0 +1,31 @@
+/// The layout of one kind of event in one trace, as its format file states it.
+public struct EventFormat: Hashable, Sendable {
+  /// The number that the trace's records carry (`common_type`).
+  public var id: UInt16
+  /// The event's system, such as "kvm".
+  public var system: String
+  /// The event's name, such as "kvm_guest_fault".
+  public var name: String
+  /// The fields that only this event has.
+  public var fields: [Field]
+
+  /// One field of an event's data.
+  public struct Field: Hashable, Sendable {
+    /// The field's name.
+    public var name: String
+    /// Where it begins, in bytes from the start of the event's data.
+    public var offset: Int
+    /// Its size in bytes.
+    public var size: Int
+    /// Whether the value is signed.
+    public var isSigned: Bool
+    /// Whether the field is one integer or pointer, which `EventFormats` can read as a number.
+    public var isScalar: Bool
+    /// Whether the field is text or an array of characters.
+    public var isString: Bool
+    /// Whether offset and length of the content stand in the field (`__data_loc`).
+    public var isDynamic: Bool
+    /// Whether that offset counts from the field's end (`__rel_loc`).
+    public var isRelative: Bool
+  }
+}

@@ -1,0 +1,141 @@
+internal import CTraceEvent
+
+/// The event formats of one trace, parsed by libtraceevent.
+///
+/// libtraceevent is asked once per kind of event, while a trace is opened, for names, offsets, sizes and signs;
+/// records are then loaded without it. It is asked again only to print an event the way the kernel would
+/// (`PrintFormats`). A handle of libtraceevent is not thread-safe, and neither is this class.
+public final class EventFormats {
+  /// The formats, in the order of their numbers.
+  public let formats: [EventFormat]
+  /// Where and how wide the event's number is in every record.
+  let commonType: ScalarLoad
+  /// Where the thread is recorded, nil in traces of the hypervisor, which record none.
+  let commonPID: ScalarLoad?
+  /// Which of the texts are damaged or unknown to libtraceevent, by their position.
+  let unparsed: [Int]
+
+  /// The byte order of the records.
+  let isBigEndian: Bool
+  private let commonFields: Set<String>
+  private let typeField: (offset: Int, size: Int)
+  private let prints: PrintFormats
+  private let indexByID: [UInt16: Int]
+
+  /// Parses the texts of `events`, pairs of a system and the content of its `format` file.
+  init(_ events: [(system: String, format: UnsafeRawBufferPointer)], bigEndian: Bool, kernelLongSize: Int) {
+    isBigEndian = bigEndian
+    let tep = Self.handle(bigEndian: bigEndian, kernelLongSize: kernelLongSize)
+    defer { tep_free(tep) }
+    var unparsed: [Int] = []
+    var sources: [UInt16: FormatSource] = [:]
+    var parsed: [EventFormat] = []
+    var commonNames: Set<String> = []
+    var type = ScalarLoad(offset: 0, size: 2, isSigned: false, bigEndian: bigEndian)
+    var typeField = (offset: 0, size: 2)
+    var pid: ScalarLoad?
+    for (position, (system, format)) in events.enumerated() {
+      guard let source = FormatSource(system: system, text: format), let event = Self.parse(source, tep),
+        let id = UInt16(exactly: event.pointee.id)
+      else {
+        unparsed.append(position)
+        continue
+      }
+      // Of two with one number, which no kernel has, the first counts.
+      guard sources[id] == nil else { continue }
+      sources[id] = source
+      for field in Self.fields(event.pointee.format.common_fields) {
+        commonNames.insert(field.name)
+        guard field.isScalar else { continue }
+        let load = ScalarLoad(
+          offset: field.offset, size: field.size, isSigned: field.isSigned, bigEndian: bigEndian)
+        if field.name == "common_type" {
+          type = load
+          typeField = (field.offset, field.size)
+        }
+        if field.name == "common_pid" { pid = load }
+      }
+      parsed.append(
+        EventFormat(
+          id: id, system: system, name: String(cString: event.pointee.name),
+          fields: Self.fields(event.pointee.format.fields)))
+    }
+    parsed.sort { $0.id < $1.id }
+    formats = parsed
+    self.unparsed = unparsed
+    commonType = type
+    commonPID = pid
+    commonFields = commonNames
+    self.typeField = typeField
+    prints = PrintFormats(sources, bigEndian: bigEndian, kernelLongSize: kernelLongSize)
+    indexByID = Dictionary(uniqueKeysWithValues: parsed.enumerated().map { ($1.id, $0) })
+  }
+
+  /// The format of the events numbered `id`.
+  public func format(id: UInt16) -> EventFormat? { indexByID[id].map { formats[$0] } }
+
+  /// The position in `formats` of the events numbered `id`.
+  func index(id: UInt16) -> Int? { indexByID[id] }
+
+  /// Makes a thread's command known, for events that print one.
+  func register(command: String, tid: Int32) { prints.register(command: command, tid: tid) }
+
+  /// Makes the format string of a `trace_printk` known, by the kernel's address of it.
+  func register(printFormat: String, address: UInt64) {
+    prints.register(printFormat: printFormat, address: address)
+  }
+
+  /// What the kernel's own print format makes of an event's data: the text behind the event's name. Where the
+  /// format cannot be used, the fields with their values.
+  public func text(of payload: UnsafeRawBufferPointer, time: UInt64, cpu: Int) -> String {
+    guard payload.count >= commonType.end else { return "" }
+    let id = UInt16(truncatingIfNeeded: integer(payload, typeField.offset, typeField.size))
+    guard let format = format(id: id) else { return "" }
+    if let text = prints.text(format, commonFields: commonFields, of: payload, time: time, cpu: cpu) {
+      return text
+    }
+    return format.fields.map { "\($0.name)=\(value(of: $0, in: payload))" }.joined(separator: " ")
+  }
+
+  /// A new handle of libtraceevent for one trace.
+  static func handle(bigEndian: Bool, kernelLongSize: Int) -> OpaquePointer {
+    tep_set_loglevel(TEP_LOG_NONE)
+    let tep = tep_alloc()!
+    tep_set_file_bigendian(tep, bigEndian ? TEP_BIG_ENDIAN : TEP_LITTLE_ENDIAN)
+    tep_set_local_bigendian(tep, TEP_LITTLE_ENDIAN)
+    tep_set_long_size(tep, Int32(kernelLongSize))
+    return tep
+  }
+
+  /// Lets libtraceevent parse the fields of `source`; the event belongs to the handle.
+  private static func parse(_ source: FormatSource, _ tep: OpaquePointer) -> UnsafeMutablePointer<tep_event>?
+  {
+    var event: UnsafeMutablePointer<tep_event>?
+    var text = source.textWithoutPrintFormat
+    let status = text.withUTF8 { utf8 in
+      utf8.withMemoryRebound(to: CChar.self) {
+        tep_parse_format(tep, &event, $0.baseAddress, UInt($0.count), source.system)
+      }
+    }
+    return status.rawValue == 0 ? event : nil
+  }
+
+  private static func fields(_ first: UnsafeMutablePointer<tep_format_field>?) -> [EventFormat.Field] {
+    var fields: [EventFormat.Field] = []
+    var next = first
+    while let field = next?.pointee {
+      let flags = field.flags
+      func has(_ flag: tep_format_flags) -> Bool { flags & UInt(flag.rawValue) != 0 }
+      let composite = has(TEP_FIELD_IS_ARRAY) || has(TEP_FIELD_IS_STRING) || has(TEP_FIELD_IS_DYNAMIC)
+      fields.append(
+        EventFormat.Field(
+          name: String(cString: field.name), offset: Int(field.offset), size: Int(field.size),
+          isSigned: has(TEP_FIELD_IS_SIGNED),
+          isScalar: !composite && [1, 2, 4, 8].contains(field.size) && field.offset >= 0,
+          isString: has(TEP_FIELD_IS_STRING), isDynamic: has(TEP_FIELD_IS_DYNAMIC),
+          isRelative: has(TEP_FIELD_IS_RELATIVE)))
+      next = field.next
+    }
+    return fields
+  }
+}

@@ -1,0 +1,69 @@
+internal import KVMTypes
+
+/// The options of a trace.dat, with the numbers that trace-cmd gives them in both versions.
+enum TraceDatOption: UInt16 {
+  case done = 0
+  case date = 1
+  case cpuStatistics = 2
+  case buffer = 3
+  case traceClock = 4
+  case uname = 5
+  case offset = 7
+  case cpuCount = 8
+  case traceID = 11
+  case tsc2nsec = 14
+  case headerInfo = 16
+  case ftraceEvents = 17
+  case eventFormats = 18
+  case symbols = 19
+  case printFormats = 20
+  case commands = 21
+  case bufferText = 22
+}
+
+extension TraceDatContents {
+  /// Takes in an option that is no reference to a place in the file. Others are left alone.
+  mutating func apply(_ option: TraceDatOption, _ body: ByteReader) throws {
+    var body = body
+    func text() throws -> String {
+      var copy = body
+      let whole = try copy.text(UInt64(copy.remaining))
+      return String(whole.prefix(while: { $0 != "\0" }))
+    }
+    switch option {
+    case .date:
+      if let microseconds = Self.integer(try text()) { time.offset &+= microseconds &* 1000 }
+    case .offset:
+      if let nanoseconds = Self.integer(try text()) { time.offset &+= nanoseconds }
+    case .cpuStatistics: cpuStatistics.append(try text())
+    case .traceClock:
+      let clocks = try text()
+      if let open = clocks.firstIndex(of: "["), let close = clocks[open...].firstIndex(of: "]") {
+        clock = String(clocks[clocks.index(after: open)..<close])
+      }
+    case .uname: uname = try text().split(whereSeparator: { $0 == "\n" }).first.map(String.init) ?? ""
+    case .cpuCount: cpuCount = Int(try body.u32())
+    case .traceID: traceID = try body.u64()
+    case .tsc2nsec:
+      let multiplier = try body.u32()
+      let shift = try body.u32()
+      guard shift < 64 else { throw ByteReader.Overrun(offset: body.offset) }
+      time.multiplier = multiplier
+      time.shift = shift
+    case .done, .buffer, .headerInfo, .ftraceEvents, .eventFormats, .symbols, .printFormats, .commands,
+      .bufferText:
+      break
+    }
+  }
+
+  /// A number as trace-cmd writes it: decimal, or hexadecimal behind 0x, either with a sign.
+  private static func integer(_ text: String) -> Int64? {
+    var digits = Substring(text.filter { $0 != "\n" && $0 != " " })
+    let negative = digits.hasPrefix("-")
+    if negative || digits.hasPrefix("+") { digits = digits.dropFirst() }
+    let magnitude =
+      digits.lowercased().hasPrefix("0x") ? UInt64(digits.dropFirst(2), radix: 16) : UInt64(digits)
+    guard let magnitude else { return nil }
+    return negative ? 0 &- Int64(bitPattern: magnitude) : Int64(bitPattern: magnitude)
+  }
+}

@@ -1,0 +1,115 @@
+/// The metadata that versions 6 and 7 share: the same bodies, one after another in 6, in sections in 7.
+extension TraceDatContents {
+  /// The longest text that a section may claim, in bytes.
+  static let textBytesMax: UInt64 = 64 << 20
+
+  /// `header_page` and `header_event`: of interest are the size of the kernel's long, that of `commit`, and the
+  /// length of a sub-buffer, which ends where `data` does.
+  mutating func readHeaderInfo(_ reader: inout ByteReader) throws {
+    for name in ["header_page", "header_event"] {
+      let found = try reader.nulTerminated()
+      guard found == name else { throw ByteReader.Overrun(offset: reader.offset) }
+      let text = try reader.text(try reader.u64())
+      if name == "header_page" {
+        if let size = Self.field("commit", of: text)?.size, size == 4 || size == 8 { kernelLongSize = size }
+        if let data = Self.field("data", of: text), Self.isPageSize(data.offset + data.size) {
+          subBufferBytes = data.offset + data.size
+        }
+      }
+    }
+  }
+
+  /// Offset and size of a field in the text of `header_page`.
+  private static func field(_ name: String, of text: String) -> (offset: Int, size: Int)? {
+    for line in text.split(separator: "\n") where line.contains(" \(name);") {
+      var numbers: [Substring: Int] = [:]
+      for part in line.split(separator: ";") {
+        let pair = part.drop(while: { $0 == " " || $0 == "\t" }).split(separator: ":", maxSplits: 1)
+        if pair.count == 2, let number = UInt32(pair[1]) { numbers[pair[0]] = Int(number) }
+      }
+      if let offset = numbers["offset"], let size = numbers["size"] { return (offset, size) }
+    }
+    return nil
+  }
+
+  /// The formats of ftrace's own events: a count, then size and text of each.
+  mutating func readFtraceFormats(_ reader: inout ByteReader) throws {
+    for _ in 0..<(try reader.u32()) {
+      formats.append(FormatText(system: "ftrace", text: try reader.slice(try reader.u64())))
+    }
+  }
+
+  /// The formats of the event systems: for each its name, a count, then size and text of each event.
+  mutating func readEventFormats(_ reader: inout ByteReader) throws {
+    for _ in 0..<(try reader.u32()) {
+      let system = try reader.nulTerminated()
+      for _ in 0..<(try reader.u32()) {
+        formats.append(FormatText(system: system, text: try reader.slice(try reader.u64())))
+      }
+    }
+  }
+
+  /// The kernel's symbols, which nothing here needs.
+  mutating func skipSymbols(_ reader: inout ByteReader) throws {
+    try reader.skip(UInt64(try reader.u32()))
+  }
+
+  /// The format strings of `trace_printk`: lines of `0xADDRESS : "TEXT"`.
+  mutating func readPrintFormats(_ reader: inout ByteReader) throws {
+    let text = try reader.text(UInt64(try reader.u32()))
+    for line in text.split(separator: "\n") {
+      guard let colon = line.range(of: " : ") else { continue }
+      let address = line[..<colon.lowerBound].drop(while: { $0 == " " })
+      guard address.hasPrefix("0x"), let value = UInt64(address.dropFirst(2), radix: 16) else { continue }
+      printFormats.append((value, String(line[colon.upperBound...])))
+    }
+  }
+
+  /// The saved command lines: lines of `TID COMMAND`; a command may contain blanks.
+  mutating func readCommands(_ reader: inout ByteReader) throws {
+    let text = try reader.text(try reader.u64())
+    for line in text.split(separator: "\n") {
+      guard let blank = line.firstIndex(of: " "), let tid = Int32(line[..<blank]) else { continue }
+      commands[tid] = String(line[line.index(after: blank)...].prefix(while: { $0 != "\0" }))
+    }
+  }
+}
+
+extension StringProtocol {
+  /// The range of `needle`, without Foundation.
+  fileprivate func range(of needle: String) -> Range<Index>? {
+    var start = startIndex
+    while start < endIndex {
+      if self[start...].hasPrefix(needle) {
+        return start..<(self.index(start, offsetBy: needle.count))
+      }
+      start = self.index(after: start)
+    }
+    return nil
+  }
+}
+
+extension TraceDatContents {
+  /// What to say of the formats at `positions`, which cannot be understood.
+  func damage(ofFormats positions: [Int], in file: UnsafeRawBufferPointer) -> [Damage] {
+    positions.map { position in
+      let format = formats[position]
+      let first = format.text.prefix(while: { $0 != UInt8(ascii: "\n") }).prefix(48)
+      let name = String(
+        decoding: first.filter { FormatSource.isWord($0) || $0 == UInt8(ascii: " ") }, as: UTF8.self)
+      return Damage(
+        offset: format.text.offset(in: file) ?? formatsOffset,
+        what: "a format of the system \(format.system) is damaged (\(name)); its events are only counted")
+    }
+  }
+}
+
+extension UnsafeRawBufferPointer {
+  /// Where this begins in `whole`, nil where it lies elsewhere.
+  fileprivate func offset(in whole: UnsafeRawBufferPointer) -> Int? {
+    guard let own = baseAddress, let start = whole.baseAddress, own >= start, own < start + whole.count else {
+      return nil
+    }
+    return own - start
+  }
+}

@@ -1,0 +1,195 @@
+/// Reads the metadata of a trace.dat version 7: a chain of option sections that point at all others.
+///
+/// A section header is u16 id, u16 flags (1 = compressed), u32 description, u64 size of what follows. Where the
+/// chain is broken, `TraceDatV7+Salvage.swift` goes from header to header instead.
+struct TraceDatV7: ~Copyable {
+  /// What the options point at, and which of them were read.
+  struct Index {
+    var optionSections: Set<UInt64> = []
+    var metadata: [(option: TraceDatOption, offset: UInt64)] = []
+    var bufferSections: Set<UInt64> = []
+  }
+
+  /// The length of a section's header, in bytes.
+  static let headerBytes = 16
+
+  let file: UnsafeRawBufferPointer
+  let bigEndian: Bool
+  private let decompressor: Decompressor
+
+  init(file: UnsafeRawBufferPointer, bigEndian: Bool, compression: Compression) {
+    self.file = file
+    self.bigEndian = bigEndian
+    decompressor = Decompressor(compression)
+  }
+
+  /// Takes in everything that the option sections from `firstOptions` on point at; where they do not lead to a
+  /// buffer, also what is found from `sections` on, where the first section of the file lies.
+  func read(firstOptions: UInt64, sections: Int, into contents: inout TraceDatContents) {
+    var index = Index()
+    let isWhole = readOptionChain(from: firstOptions, into: &contents, index: &index)
+    let found =
+      isWhole && !contents.buffers.isEmpty
+      ? [] : salvageSections(from: sections, into: &contents, index: &index)
+    // The header page decides how everything else is read; the order in the file is free.
+    for wanted in [TraceDatOption.headerInfo, .ftraceEvents, .eventFormats, .printFormats, .commands] {
+      for reference in index.metadata where reference.option == wanted {
+        readSection(wanted, at: reference.offset, into: &contents)
+      }
+    }
+    salvageBuffers(in: found, into: &contents, index: index)
+  }
+
+  /// Follows the chain of option sections; false where it is broken.
+  private func readOptionChain(
+    from first: UInt64, into contents: inout TraceDatContents, index: inout Index
+  ) -> Bool {
+    var next = first
+    while next != 0 {
+      guard index.optionSections.insert(next).inserted else {
+        contents.damage.append(
+          Damage(offset: Int(clamping: next), what: "the chain of option sections runs in a circle"))
+        return false
+      }
+      guard next < UInt64(file.count) else {
+        contents.damage.append(
+          Damage(
+            offset: file.count, what: "the file ends before its option section, which begins at byte \(next)")
+        )
+        return false
+      }
+      do {
+        next = try readOptions(at: next, into: &contents, index: &index)
+      } catch {
+        contents.damage.append(Damage(offset: Int(next), what: "an option section is damaged or cut"))
+        return false
+      }
+    }
+    return true
+  }
+
+  /// Reads one section of options and returns where the next one is, 0 for none.
+  func readOptions(
+    at offset: UInt64, into contents: inout TraceDatContents, index: inout Index
+  ) throws -> UInt64 {
+    var section = try open(at: offset, into: &contents)
+    while true {
+      let id = try section.u16()
+      let size = try section.u32()
+      let start = section.offset
+      var body = ByteReader(try section.slice(UInt64(size)), bigEndian: bigEndian)
+      guard let option = TraceDatOption(rawValue: id) else { continue }
+      switch option {
+      case .done: return size >= 8 ? try body.u64() : 0
+      case .headerInfo, .ftraceEvents, .eventFormats, .printFormats, .commands:
+        let target = try body.u64()
+        // A forged file could name one section a million times.
+        if !index.metadata.contains(where: { $0 == (option, target) }) {
+          index.metadata.append((option, target))
+        }
+      case .buffer:
+        do {
+          try readBuffer(&body, into: &contents, index: &index)
+        } catch {
+          contents.damage.append(
+            Damage(
+              offset: Int(offset) + start,
+              what: "the description of a buffer is damaged; the buffer is left out"))
+        }
+      case .bufferText:
+        contents.damage.append(
+          Damage(
+            offset: Int(offset) + start, what: "a buffer holds text of a latency tracer, which has no events")
+        )
+      default:
+        do {
+          try contents.apply(option, body)
+        } catch {
+          contents.damage.append(
+            Damage(offset: Int(offset) + start, what: "option \(id) is shorter than it must be"))
+        }
+      }
+    }
+  }
+
+  /// Reads the option that describes a buffer: where its section is, and each CPU's area.
+  private func readBuffer(
+    _ body: inout ByteReader, into contents: inout TraceDatContents, index: inout Index
+  ) throws {
+    let sectionOffset = try body.u64()
+    let name = try body.nulTerminated()
+    let clock = try body.nulTerminated()
+    let pageBytes = Int(try body.u32())
+    guard TraceDatContents.isPageSize(pageBytes) else { throw ByteReader.Overrun(offset: body.offset) }
+    var areas: [TraceDatContents.CPUArea] = []
+    let count = try body.u32()
+    for _ in 0..<count {
+      let cpu = try body.u32()
+      let offset = try body.u64()
+      let size = try body.u64()
+      contents.addArea(cpu: cpu, offset: offset, count: size, limit: file.count, to: &areas)
+    }
+    var header = ByteReader(file, bigEndian: bigEndian)
+    try header.seek(to: sectionOffset)
+    let id = try header.u16()
+    let flags = try header.u16()
+    guard id == TraceDatOption.buffer.rawValue else { throw ByteReader.Overrun(offset: header.offset) }
+    index.bufferSections.insert(sectionOffset)
+    contents.buffers.append(
+      .init(
+        name: name, clock: clock, pageBytes: pageBytes, isCompressed: flags & 1 != 0, areas: areas))
+    if name.isEmpty, !clock.isEmpty { contents.clock = clock }
+  }
+
+  private func readSection(_ option: TraceDatOption, at offset: UInt64, into contents: inout TraceDatContents)
+  {
+    do {
+      var reader = try open(at: offset, into: &contents)
+      switch option {
+      case .headerInfo: try contents.readHeaderInfo(&reader)
+      case .ftraceEvents: try contents.readFtraceFormats(&reader)
+      case .eventFormats:
+        contents.formatsOffset = Int(offset)
+        try contents.readEventFormats(&reader)
+      case .printFormats: try contents.readPrintFormats(&reader)
+      default: try contents.readCommands(&reader)
+      }
+    } catch {
+      contents.damage.append(
+        Damage(
+          offset: min(Int(clamping: offset), file.count),
+          what: "the section of \(Self.name(option)) is damaged"))
+    }
+  }
+
+  private static func name(_ option: TraceDatOption) -> String {
+    switch option {
+    case .headerInfo: "the ring buffer's headers"
+    case .ftraceEvents: "ftrace's own event formats"
+    case .eventFormats: "event formats"
+    case .printFormats: "print formats"
+    default: "command names"
+    }
+  }
+
+  /// A reader over the body of the section at `offset`, decompressed if need be; `contents` keeps those bytes.
+  private func open(at offset: UInt64, into contents: inout TraceDatContents) throws -> ByteReader {
+    var header = ByteReader(file, bigEndian: bigEndian)
+    try header.seek(to: offset)
+    _ = try header.u16()
+    let flags = try header.u16()
+    _ = try header.u32()
+    let body = try header.slice(try header.u64())
+    guard flags & 1 != 0 else { return ByteReader(body, bigEndian: bigEndian) }
+    var sizes = ByteReader(body, bigEndian: bigEndian)
+    let compressed = try sizes.u32()
+    let uncompressed = Int(try sizes.u32())
+    let input = try sizes.slice(UInt64(compressed))
+    let held = contents.sections.reduce(0) { $0 + $1.bytes.count }
+    guard uncompressed <= Decompressor.sectionBytesMax - held else { throw ByteReader.Overrun(offset: 0) }
+    let section = SectionBytes(count: uncompressed)
+    guard decompressor.decompress(input, into: section.bytes) else { throw ByteReader.Overrun(offset: 0) }
+    contents.sections.append(section)
+    return ByteReader(UnsafeRawBufferPointer(section.bytes), bigEndian: bigEndian)
+  }
+}

@@ -1,0 +1,74 @@
+public import KVMTypes
+
+/// A recorded trace: what its metadata says, and its events.
+///
+/// Opening reads the metadata only. Every call of `events` is a pass of its own over the file.
+public final class TraceFile {
+  /// The path that was opened, "-" for standard input.
+  public let path: String
+  /// The event formats.
+  public let formats: EventFormats
+  private let file: FileBytes
+  private let contents: TraceDatContents
+  private let formatDamage: [Damage]
+
+  /// Opens the trace.dat at `path`, or on standard input for "-".
+  public init(path: String) throws(IngestError) {
+    self.path = path
+    file = try FileBytes(path: path)
+    contents = try TraceDatOpener.open(file)
+    let parsed = EventFormats(
+      contents.formats.map { ($0.system, $0.text) }, bigEndian: contents.bigEndian,
+      kernelLongSize: contents.kernelLongSize)
+    formats = parsed
+    formatDamage = contents.damage(ofFormats: parsed.unparsed, in: file.all)
+    for (tid, command) in contents.commands { formats.register(command: command, tid: tid) }
+    for (address, text) in contents.printFormats { formats.register(printFormat: text, address: address) }
+  }
+
+  /// The events that `selection` wants, in time order.
+  public func events(_ selection: EventSelection) -> EventReader {
+    EventReader(file: file, contents: contents, formats: formats, selection: selection)
+  }
+
+  /// "trace.dat v6" or "trace.dat v7".
+  public var format: String { "trace.dat v\(contents.version)" }
+  /// "none", "zlib" or "zstd".
+  public var compression: String { contents.compression }
+  /// Whether the traced machine is big-endian.
+  public var isBigEndian: Bool { contents.bigEndian }
+  /// The size of a long in the traced kernel, in bytes.
+  public var kernelLongSize: Int { contents.kernelLongSize }
+  /// What `uname` said on the traced host, "" where it was not recorded.
+  public var uname: String { contents.uname }
+  /// The trace clock, "" where it was not recorded.
+  public var clock: String { contents.clock }
+  /// The number that joins the traces of a host and its guests.
+  public var traceID: UInt64? { contents.traceID }
+  /// The host's page size, nil where Arm has no such granule.
+  public var pageSize: PageSize? { PageSize(bytes: UInt64(contents.pageBytes)) }
+  /// The host's page size in bytes, as the file states it.
+  public var pageBytes: Int { contents.pageBytes }
+  /// How many processors the host had.
+  public var cpuCount: Int {
+    max(
+      contents.cpuCount,
+      Int(contents.buffers.flatMap(\.areas).map(\.cpu).max() ?? 0) + (contents.buffers.isEmpty ? 0 : 1))
+  }
+  /// The names of the buffers, "" for the top one.
+  public var bufferNames: [String] { contents.buffers.map(\.name) }
+  /// Where the file's metadata is damaged or cut.
+  public var damage: [Damage] { contents.damage + formatDamage }
+
+  /// Whether the trace can hold probes on the kernel's stage-2 operations.
+  public var hasOperationProbes: Bool {
+    formats.formats.contains { format in
+      let names = Set(format.fields.map(\.name))
+      let schema = EventSchema.schema(system: format.system, name: format.name, fieldNames: names)
+      return schema?.kind.isOperationProbe ?? false
+    }
+  }
+
+  /// The command that the thread ran, nil where it was not recorded.
+  public func command(of tid: ThreadID) -> String? { contents.commands[tid.rawValue] }
+}

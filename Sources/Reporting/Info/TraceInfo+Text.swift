@@ -1,0 +1,86 @@
+extension TraceInfo {
+  /// The information as a page of text.
+  public var text: String {
+    var page = TextPage()
+    page.title(path)
+    page.row(
+      "format",
+      "\(format), \(compressionText), \(byteOrder)-endian, \(Quantity.bytes(UInt64(pageSize))) pages")
+    page.row(
+      "host",
+      [
+        kernel.map { "Linux \($0)" }, machine, "\(cpus) CPU\(cpus == 1 ? "" : "s")",
+        clock.map { "clock \($0)" },
+      ]
+      .compactMap { $0 }.joined(separator: ", "))
+    if buffers.count > 1 {
+      page.row("buffers", buffers.map { $0.isEmpty ? "top" : $0 }.joined(separator: ", "))
+    }
+    if let firstNs, let lastNs {
+      page.row(
+        "time",
+        "\(Quantity.stamp(firstNs)) to \(Quantity.stamp(lastNs)) (\(Quantity.duration(lastNs - min(firstNs, lastNs))))"
+      )
+    }
+    page.row("events", "\(Quantity.count(events)) of \(eventCounts.count) kinds")
+    page.row("lost", lossText)
+    if let guests { page.row("guests", Self.text(guests)) }
+    if !damage.isEmpty {
+      page.row("damage", "\(damage.count) place\(damage.count == 1 ? "" : "s"), listed below")
+    }
+    if !eventCounts.isEmpty {
+      page.blank()
+      page.table(
+        header: ["event", "count"], alignRight: [false, true],
+        rows: eventCounts.sorted { ($1.value, $0.key) < ($0.value, $1.key) }
+          .map { [$0.key, Quantity.count($0.value)] })
+    }
+    if eventsWithoutFormat > 0 {
+      page.line("\(Quantity.count(eventsWithoutFormat)) events have a number that no format describes")
+    }
+    if !damage.isEmpty {
+      page.blank()
+      page.table(
+        header: ["byte", "damage"], alignRight: [true, false],
+        rows: damage.prefix(20).map { [String($0.offset), $0.what] })
+      if damage.count > 20 { page.line("and \(damage.count - 20) more; --json lists them") }
+    }
+    return page.text
+  }
+
+  private static func text(_ guests: GuestsEntry) -> String {
+    guard !guests.vcpus.isEmpty else { return "none entered" }
+    let shown = guests.vcpus.prefix(4).map { "\($0.command ?? "<...>")-\($0.tid)" }.joined(separator: ", ")
+    let rest = guests.vcpus.count > 4 ? ", ..." : ""
+    let vms = guests.vms.map { "\(Quantity.count($0)) VM\($0 == 1 ? "" : "s"), " } ?? ""
+    let count = guests.vcpus.count
+    return "\(vms)\(Quantity.count(count)) vCPU thread\(count == 1 ? "" : "s"): \(shown)\(rest)"
+  }
+
+  private var compressionText: String { compression == "none" ? "uncompressed" : compression }
+
+  private var lossText: String {
+    if lossCount == 0 { return "nothing" }
+    let unknown = losses.contains { $0.count == nil }
+    return
+      "\(unknown ? "at least " : "")\(Quantity.count(max(lostEvents, UInt64(lossCount)))) events in \(lossCount) places"
+  }
+}
+
+extension TraceInfo {
+  /// In one line, what is missing from an incomplete trace.
+  public var incompleteness: String {
+    var parts: [String] = []
+    if let first = damage.first {
+      let more =
+        switch damage.count - 1 {
+        case 0: ""
+        case 1: ", and one more place is damaged"
+        default: ", and \(damage.count - 1) more places are damaged"
+        }
+      parts.append("\(first.what) (byte \(first.offset))\(more)")
+    }
+    if lossCount > 0 { parts.append("the kernel lost \(lossText)") }
+    return parts.joined(separator: "; ") + "; --allow-loss accepts this"
+  }
+}

@@ -1,0 +1,136 @@
+public import KVMTrace
+internal import KVMTypes
+public import Stage2Replay
+
+/// What `info` says about a trace: the file, the host, the events and what is missing.
+public struct TraceInfo: Encodable, Sendable {
+  /// A place where the file is not what its format demands.
+  public struct DamageEntry: Encodable, Sendable {
+    /// Where in the file, in bytes.
+    public var offset: Int
+    /// The processor concerned, nil for the whole file.
+    public var cpu: UInt16?
+    /// What is wrong there.
+    public var what: String
+  }
+
+  /// A place where the kernel lost events.
+  public struct LossEntry: Encodable, Sendable {
+    /// The processor whose buffer overflowed.
+    public var cpu: UInt16
+    /// The stamp of the first event after the gap.
+    public var beforeNs: UInt64
+    /// How many events are missing, nil where the kernel did not say.
+    public var count: UInt64?
+  }
+
+  /// A thread that ran a vCPU.
+  public struct VCPUEntry: Encodable, Sendable {
+    /// The thread.
+    public var tid: Int32
+    /// Its command, nil where it was not recorded.
+    public var command: String?
+    /// How often it entered the guest.
+    public var entries: UInt64
+    /// How many stage-2 faults it took.
+    public var faults: UInt64
+  }
+
+  /// What a trace shows of guests.
+  public struct GuestsEntry: Encodable, Sendable {
+    /// VMs that created memslots, nil where no probe recorded memslots.
+    public var vms: Int?
+    /// The threads that ran vCPUs, in the order of appearance.
+    public var vcpus: [VCPUEntry]
+    /// Recorded changes of memslots.
+    public var memslotChanges: Int
+  }
+
+  /// The version of this layout.
+  public var schemaVersion = 1
+  /// The file.
+  public var path: String
+  /// "trace.dat v6" or "trace.dat v7".
+  public var format: String
+  /// "none", "zlib" or "zstd".
+  public var compression: String
+  /// "little" or "big".
+  public var byteOrder: String
+  /// The kernel's release, nil where `uname` was not recorded.
+  public var kernel: String?
+  /// The machine as `uname` names it, nil where it was not recorded.
+  public var machine: String?
+  /// The host's page size in bytes.
+  public var pageSize: Int
+  /// The trace clock, nil where it was not recorded.
+  public var clock: String?
+  /// The host's processors.
+  public var cpus: Int
+  /// The names of the buffers, "" for the top one.
+  public var buffers: [String]
+  /// All events.
+  public var events: UInt64
+  /// Events known to be lost.
+  public var lostEvents: UInt64
+  /// Places where events were lost, those of unknown number included.
+  public var lossCount: Int
+  /// The first of those places.
+  public var losses: [LossEntry]
+  /// Damaged places.
+  public var damage: [DamageEntry]
+  /// The stamp of the first event, nil where there is none.
+  public var firstNs: UInt64?
+  /// The stamp of the last event.
+  public var lastNs: UInt64?
+  /// How often each event occurred, by name; by "system:name" where two systems share a name.
+  public var eventCounts: [String: UInt64]
+  /// Events whose number no format has.
+  public var eventsWithoutFormat: UInt64
+
+  /// The guests, nil where nobody looked.
+  public var guests: GuestsEntry?
+
+  /// What a finished pass over `trace` found.
+  public init(_ trace: TraceFile, _ statistics: EventStatistics, _ census: GuestCensus? = nil) {
+    guests = census.map { census in
+      GuestsEntry(
+        vms: census.slotChanges > 0 ? census.vmCount : nil,
+        vcpus: census.vcpus.map {
+          VCPUEntry(
+            tid: $0.tid.rawValue, command: trace.command(of: $0.tid), entries: $0.entries, faults: $0.faults)
+        },
+        memslotChanges: census.slotChanges)
+    }
+    path = trace.path
+    format = trace.format
+    compression = trace.compression
+    byteOrder = trace.isBigEndian ? "big" : "little"
+    let words = trace.uname.split(separator: " ")
+    kernel = words.count >= 3 ? String(words[2]) : nil
+    machine = words.count >= 3 ? String(words[words.count - 1]) : nil
+    pageSize = trace.pageBytes
+    clock = trace.clock.isEmpty ? nil : trace.clock
+    cpus = trace.cpuCount
+    buffers = trace.bufferNames
+    events = statistics.total
+    lostEvents = statistics.lostTotal
+    lossCount = statistics.lossCount
+    losses = statistics.losses.map { LossEntry(cpu: $0.cpu, beforeNs: $0.before.rawValue, count: $0.count) }
+    damage = (trace.damage + statistics.damage).map {
+      DamageEntry(offset: $0.offset, cpu: $0.cpu, what: $0.what)
+    }
+    firstNs = statistics.first?.rawValue
+    lastNs = statistics.last?.rawValue
+    eventsWithoutFormat = statistics.withoutFormat
+    let names = Dictionary(grouping: statistics.counts, by: \.name)
+    eventCounts = [:]
+    for (name, counts) in names {
+      for count in counts {
+        eventCounts[counts.count == 1 ? name : "\(count.system):\(name)"] = count.count
+      }
+    }
+  }
+
+  /// Whether the trace is incomplete: damaged, cut, or with events lost.
+  public var isIncomplete: Bool { !damage.isEmpty || lossCount > 0 }
+}

@@ -1,0 +1,15 @@
+internal import Foundation
+
+/// The JSON form of a report: keys in alphabetical order, so that two reports can be compared as text.
+public enum JSON {
+  /// `report` as JSON text that ends with a newline.
+  public static func text(_ report: some Encodable) -> String {
+    let encoder = JSONEncoder()
+    encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
+    do {
+      return String(decoding: try encoder.encode(report), as: UTF8.self) + "\n"
+    } catch {
+      preconditionFailure("a report has no form in JSON: \(error)")
+    }
+  }
+}

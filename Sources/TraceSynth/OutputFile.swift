@@ -1,0 +1,80 @@
+import Glibc
+
+/// Where a trace goes: a file, standard output, or memory. Written from front to back, never seeked.
+///
+/// System calls see the bytes of arrays only for the time of the call, with the array's own length.
+public final class OutputFile {
+  /// Bytes written so far.
+  public private(set) var position: UInt64 = 0
+  /// What was written, when the output is memory.
+  public private(set) var memory: [UInt8] = []
+
+  private let name: String
+  private let descriptor: Int32?
+  private let owns: Bool
+  private var finished = false
+
+  /// Output into memory.
+  public init() {
+    name = "memory"
+    descriptor = nil
+    owns = false
+  }
+
+  /// Output into the file at `path`, which is emptied or created; `-` is standard output.
+  public init(path: String) throws(TraceWriteError) {
+    if path == "-" {
+      name = "standard output"
+      descriptor = 1
+      owns = false
+      return
+    }
+    let opened = unsafe open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o644)
+    guard opened >= 0 else { throw TraceWriteError("\(path): cannot be written") }
+    name = path
+    descriptor = opened
+    owns = true
+  }
+
+  /// Appends bytes.
+  public func write(_ bytes: [UInt8]) throws(TraceWriteError) {
+    position += UInt64(bytes.count)
+    guard let descriptor else {
+      memory += bytes
+      return
+    }
+    try writeAll(bytes, to: descriptor, name)
+  }
+
+  /// Appends zeros up to `position`.
+  func pad(to end: UInt64) throws(TraceWriteError) {
+    precondition(end >= position, "the output is already past \(end)")
+    try write([UInt8](repeating: 0, count: Int(end - position)))
+  }
+
+  /// Closes the file. An error that the system kept back shows here.
+  public func close() throws(TraceWriteError) {
+    finished = true
+    guard owns, let descriptor else { return }
+    guard Glibc.close(descriptor) == 0 else { throw TraceWriteError("\(name): cannot be written") }
+  }
+
+  deinit {
+    if !finished, owns, let descriptor { _ = Glibc.close(descriptor) }
+  }
+}
+
+/// Writes all of `bytes` to a file descriptor.
+func writeAll(_ bytes: [UInt8], to descriptor: Int32, _ name: String) throws(TraceWriteError) {
+  var done = 0
+  while done < bytes.count {
+    let wrote = bytes.withUnsafeBytes { memory in
+      unsafe write(descriptor, memory.baseAddress! + done, memory.count - done)
+    }
+    if wrote < 0 {
+      if errno == EINTR { continue }
+      throw TraceWriteError("\(name): cannot be written")
+    }
+    done += wrote
+  }
+}

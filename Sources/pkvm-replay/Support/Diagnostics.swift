@@ -1,0 +1,39 @@
+import ArgumentParser
+import Glibc
+import KVMTrace
+
+/// Messages on standard error: one line each.
+enum Diagnostics {
+  enum Kind { case notATrace, noInput, inputOutput }
+
+  /// Prints `line` and returns the exit status that goes with it.
+  static func failure(_ line: String, _ kind: Kind) -> ExitCode {
+    note(line)
+    return switch kind {
+    case .notATrace: ExitStatus.notATrace
+    case .noInput: ExitStatus.noInput
+    case .inputOutput: ExitStatus.inputOutput
+    }
+  }
+
+  /// Prints one line.
+  static func note(_ line: String) {
+    let text = "pkvm-replay: \(line)\n"
+    text.utf8.withContiguousStorageIfAvailable { _ = Glibc.write(2, $0.baseAddress, $0.count) }
+  }
+
+  /// Opens a trace; an error becomes one line and an exit status.
+  static func open(_ path: String) throws -> TraceFile {
+    do {
+      return try TraceFile(path: path)
+    } catch {
+      let kind: Kind =
+        switch error.kind {
+        case .noInput: .noInput
+        case .notATrace: .notATrace
+        case .inputOutput: .inputOutput
+        }
+      throw failure(error.line, kind)
+    }
+  }
+}

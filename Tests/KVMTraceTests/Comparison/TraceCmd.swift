@@ -1,0 +1,31 @@
+import Foundation
+import Testing
+
+/// `trace-cmd report` as an oracle: another reader of the same format.
+enum TraceCmd {
+  /// Where trace-cmd is, nil when it is not installed.
+  static let path: String? = {
+    let folders = (ProcessInfo.processInfo.environment["PATH"] ?? "").split(separator: ":")
+    return folders.map { "\($0)/trace-cmd" }.first { FileManager.default.isExecutableFile(atPath: $0) }
+  }()
+
+  /// What the skipped tests say.
+  static let missing: Comment = "trace-cmd is not installed; install it to compare with another reader"
+
+  /// What `trace-cmd report -N -R -t` prints: each event with its fields, unformatted, and nanoseconds.
+  ///
+  /// Half a million events are 60 MB of text, so it goes through a file that is mapped, not through a pipe.
+  static func rawReport(_ trace: String) throws -> Data {
+    let output = try TemporaryFile()
+    let process = Process()
+    process.executableURL = URL(fileURLWithPath: try #require(path))
+    process.arguments = ["report", "-N", "-R", "-t", "-i", trace]
+    process.standardOutput = FileHandle(forWritingAtPath: output.path)
+    process.standardError = FileHandle.nullDevice
+    try process.run()
+    process.waitUntilExit()
+    try #require(process.terminationStatus == 0, "trace-cmd cannot read \(trace)")
+    // The mapping keeps the bytes when the file's name is gone.
+    return try Data(contentsOf: URL(fileURLWithPath: output.path), options: .alwaysMapped)
+  }
+}

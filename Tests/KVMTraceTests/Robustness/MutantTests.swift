@@ -1,0 +1,35 @@
+import Foundation
+import KVMTrace
+import Testing
+
+/// Damaged files of all kinds: whatever they hold, the ingester comes back with events, damage or an error.
+///
+/// Each batch runs in a process of its own, so that a crash is a failure that names the mutant. `PKVM_REPLAY_SEED`
+/// and `PKVM_REPLAY_MUTANTS` (how many for each kind of file and damage) make longer or other runs; a seed and one
+/// mutant repeat a failure.
+@Suite("Damaged files")
+struct MutantTests {
+  private static let environment = ProcessInfo.processInfo.environment
+  static let seed = environment["PKVM_REPLAY_SEED"].flatMap { UInt64($0) } ?? 20_240_607
+  static let count = environment["PKVM_REPLAY_MUTANTS"].flatMap { UInt64($0) } ?? 60
+
+  @Test("mutants", .timeLimit(.minutes(10)), arguments: SmallTrace.allCases, Mutation.allCases)
+  func mutants(trace: SmallTrace, mutation: Mutation) async throws {
+    let journal = try TemporaryFile()
+    let first: UInt64 = Self.seed
+    let last: UInt64 = first + Self.count
+    let path: String = journal.path
+    let result = await #expect(processExitsWith: .success) {
+      [
+        trace = trace as SmallTrace, mutation = mutation as Mutation, first = first as UInt64,
+        last = last as UInt64,
+        path = path as String
+      ] in
+      try Mutants.run(trace, mutation, seeds: first..<last, journal: path)
+    }
+    if result == nil {
+      let number = try String(contentsOfFile: path, encoding: .utf8).split(separator: "\n").first ?? "none"
+      Issue.record("\(mutation) of \(trace): PKVM_REPLAY_SEED=\(number) PKVM_REPLAY_MUTANTS=1 repeats it")
+    }
+  }
+}

@@ -1,0 +1,58 @@
+/// Which module may use which: the data flow of the design, checked on sources and manifest alike.
+///
+///     KVMTypes <- KVMTrace, Stage2Model <- Stage2Replay <- Reporting <- pkvm-replay
+///
+/// The model does no I/O and knows no trace; the ingester knows no model; only the ingester and the
+/// synthesiser touch compression, only the ingester touches libtraceevent.
+enum ImportRules {
+  /// Modules of the toolchain that a target with I/O may import.
+  private static let system: Set<String> = ["Dispatch", "Foundation", "Glibc", "Synchronization"]
+
+  /// What each target may import. A target that is missing here fails the test.
+  static let allowed: [String: Set<String>] = [
+    "KVMTypes": [],
+    "Stage2Model": ["KVMTypes"],
+    "KVMTrace": system.union(["KVMTypes", "CZstd", "CZlib", "CTraceEvent", "CTraceEventShims"]),
+    "Stage2Replay": system.union(["KVMTypes", "KVMTrace", "Stage2Model"]),
+    "Reporting": system.union(["KVMTypes", "KVMTrace", "Stage2Model", "Stage2Replay"]),
+    "TraceSynth": system.union(["KVMTypes", "CZstd", "CZlib"]),
+    // The naive twin of the model, and the program that runs the two against each other for long.
+    "ModelOracle": ["KVMTypes", "Stage2Model"],
+    "model-soak": system.union(["ModelOracle"]),
+    "pkvm-replay": system.union([
+      "KVMTypes", "KVMTrace", "Stage2Model", "Stage2Replay", "Reporting", "TraceSynth", "ArgumentParser",
+    ]),
+  ]
+
+  /// The modules that a Swift source imports.
+  static func imports(_ source: String) -> [String] {
+    source.split(separator: "\n").compactMap { line in
+      guard
+        let match = line.wholeMatch(
+          of:
+            /\s*(?:@\w+(?:\([^)]*\))?\s+)*(?:(?:public|package|internal|fileprivate|private)\s+)?import\s+(?:(?:struct|class|enum|protocol|typealias|func|let|var)\s+)?(\w+).*/
+        )
+      else { return nil }
+      return String(match.1)
+    }
+  }
+
+  /// The modules that `source` imports though its target must not.
+  static func violations(target: String, source: String) -> [String] {
+    guard let allowed = allowed[target] else { return ["\(target) has no rule"] }
+    return imports(source).filter { !allowed.contains($0) }
+  }
+
+  /// The dependencies that the manifest gives to each target that is no test, system or C target.
+  static func dependencies(manifest: String) -> [String: [String]] {
+    var found: [String: [String]] = [:]
+    let pattern = /\.(?:target|executableTarget)\(\s*name:\s*"([^"]+)"(?:,\s*dependencies:\s*\[([^\]]*)\])?/
+    for match in manifest.matches(of: pattern) {
+      let list = match.2.map(String.init) ?? ""
+      // `.product(name: "X", package: "y")` depends on X.
+      let names = list.replacing(/package:\s*"[^"]*"/, with: "").matches(of: /"([^"]+)"/)
+      found[String(match.1)] = names.map { String($0.1) }
+    }
+    return found
+  }
+}
