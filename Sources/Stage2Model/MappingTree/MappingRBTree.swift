@@ -1,10 +1,19 @@
 public import KVMTypes
 
-/// A node of the plain tree: 32 bytes. The kernel's has 40 (`rb_node`, `gfn`, `pfn`).
+/// A node of the plain tree: 40 bytes, like the kernel's (`rb_node`, `gfn`, `pfn`).
+///
+/// 32 would do, but the upper nodes of a tree that grew in order lie powers of two apart, and would then all
+/// compete for the same few cache sets.
 struct PageMappingNode: RBNode {
   var links = RBLinks()
   var gfn: UInt64
   var pfn: UInt64
+  private var spacing: UInt64 = 0
+
+  init(gfn: UInt64, pfn: UInt64) {
+    self.gfn = gfn
+    self.pfn = pfn
+  }
 }
 
 /// The plain tree keeps nothing per subtree.

@@ -163,7 +163,7 @@ struct RBNodeArena<Node: RBNode>: ~Copyable {
     let bytes = wanted * MemoryLayout<Node>.stride
     // Parent links hold 31 bits of index.
     precondition(bytes / 8 <= 1 << 31, "a mapping tree holds at most 16 GiB of nodes")
-    // Aligned to cache lines, so that nodes of 32 bytes never straddle one.
+    // Aligned to cache lines.
     let memory = UnsafeMutableRawPointer.allocate(byteCount: bytes, alignment: 64)
     if let old = base {
       memory.copyMemory(from: old, byteCount: Int(end) * 8)

@@ -19,7 +19,7 @@ struct MappingTreeTests {
   }
 
   @Test func nodesFitTheirBudget() {
-    #expect(MemoryLayout<PageMappingNode>.stride == 32)
+    #expect(MemoryLayout<PageMappingNode>.stride == 40)
     #expect(MemoryLayout<IntervalMappingNode>.stride == 40)
   }
 
