@@ -53,12 +53,17 @@ let package = Package(
       ],
       swiftSettings: strict),
 
+    // What the model must do, written naively: the oracle of its random tests and of the long run.
+    .target(name: "ModelOracle", dependencies: ["KVMTypes", "Stage2Model"], swiftSettings: strict),
+    .executableTarget(name: "model-soak", dependencies: ["ModelOracle"], swiftSettings: strict),
+
     .testTarget(name: "KVMTypesTests", dependencies: ["KVMTypes"], swiftSettings: strict),
     .testTarget(
       name: "KVMTraceTests", dependencies: ["KVMTypes", "KVMTrace", "TraceSynth"],
       swiftSettings: strict),
     .testTarget(
-      name: "Stage2ModelTests", dependencies: ["KVMTypes", "Stage2Model"], swiftSettings: strict),
+      name: "Stage2ModelTests", dependencies: ["KVMTypes", "Stage2Model", "ModelOracle"],
+      swiftSettings: strict),
     .testTarget(
       name: "Stage2ReplayTests",
       dependencies: ["KVMTypes", "KVMTrace", "Stage2Model", "Stage2Replay", "TraceSynth"],
@@ -69,7 +74,8 @@ let package = Package(
       swiftSettings: strict),
     .testTarget(
       name: "TraceSynthTests", dependencies: ["KVMTypes", "TraceSynth"], swiftSettings: strict),
-    .testTarget(name: "CommandLineTests", dependencies: ["pkvm-replay", "TraceSynth"], swiftSettings: strict),
+    .testTarget(
+      name: "CommandLineTests", dependencies: ["pkvm-replay", "TraceSynth"], swiftSettings: strict),
     .testTarget(name: "LayoutTests", swiftSettings: strict),
   ],
   swiftLanguageModes: [.v6]

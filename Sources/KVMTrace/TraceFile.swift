@@ -60,6 +60,15 @@ public final class TraceFile {
   /// Where the file's metadata is damaged or cut.
   public var damage: [Damage] { contents.damage + formatDamage }
 
+  /// Whether the trace can hold probes on the kernel's stage-2 operations.
+  public var hasOperationProbes: Bool {
+    formats.formats.contains { format in
+      let names = Set(format.fields.map(\.name))
+      let schema = EventSchema.schema(system: format.system, name: format.name, fieldNames: names)
+      return schema?.kind.isOperationProbe ?? false
+    }
+  }
+
   /// The command that the thread ran, nil where it was not recorded.
   public func command(of tid: ThreadID) -> String? { contents.commands[tid.rawValue] }
 }

@@ -10,6 +10,7 @@ public enum Basis: UInt8, Hashable, Comparable, Sendable, CaseIterable {
   /// Computed from a stated cost model.
   case modelled
 
+  /// From the most to the least certain.
   @inlinable
   public static func < (a: Basis, b: Basis) -> Bool { a.rawValue < b.rawValue }
 

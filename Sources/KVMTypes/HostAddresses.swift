@@ -10,6 +10,7 @@ public struct HVA: Hashable, Comparable, Sendable {
   @inlinable
   public init(_ rawValue: UInt64) { self.rawValue = rawValue }
 
+  /// By address.
   @inlinable
   public static func < (a: HVA, b: HVA) -> Bool { a.rawValue < b.rawValue }
 
@@ -32,6 +33,7 @@ public struct PFN: Hashable, Comparable, Sendable {
   @inlinable
   public init(_ rawValue: UInt64) { self.rawValue = rawValue }
 
+  /// By number.
   @inlinable
   public static func < (a: PFN, b: PFN) -> Bool { a.rawValue < b.rawValue }
 

@@ -11,6 +11,7 @@ public struct IPA: Hashable, Comparable, Sendable {
   @inlinable
   public init(_ rawValue: UInt64) { self.rawValue = rawValue }
 
+  /// By address.
   @inlinable
   public static func < (a: IPA, b: IPA) -> Bool { a.rawValue < b.rawValue }
 
@@ -45,6 +46,7 @@ public struct GFN: Hashable, Comparable, Sendable {
   @inlinable
   public init(_ rawValue: UInt64) { self.rawValue = rawValue }
 
+  /// By number.
   @inlinable
   public static func < (a: GFN, b: GFN) -> Bool { a.rawValue < b.rawValue }
 

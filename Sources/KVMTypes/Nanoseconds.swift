@@ -8,6 +8,7 @@ public struct Nanoseconds: Hashable, Comparable, Sendable {
   @inlinable
   public init(_ rawValue: UInt64) { self.rawValue = rawValue }
 
+  /// By length, or by time.
   @inlinable
   public static func < (a: Nanoseconds, b: Nanoseconds) -> Bool { a.rawValue < b.rawValue }
 

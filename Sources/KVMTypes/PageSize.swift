@@ -64,6 +64,7 @@ public struct TranslationLevel: Hashable, Comparable, Sendable {
   @inlinable
   public init(_ rawValue: Int8) { self.rawValue = rawValue }
 
+  /// From the table that the walk starts with to the last level.
   @inlinable
   public static func < (a: TranslationLevel, b: TranslationLevel) -> Bool { a.rawValue < b.rawValue }
 

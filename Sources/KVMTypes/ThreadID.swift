@@ -8,6 +8,7 @@ public struct ThreadID: Hashable, Comparable, Sendable {
   @inlinable
   public init(_ rawValue: Int32) { self.rawValue = rawValue }
 
+  /// By number.
   @inlinable
   public static func < (a: ThreadID, b: ThreadID) -> Bool { a.rawValue < b.rawValue }
 }
@@ -22,6 +23,7 @@ public struct CPUIndex: Hashable, Comparable, Sendable {
   @inlinable
   public init(_ rawValue: UInt16) { self.rawValue = rawValue }
 
+  /// By number.
   @inlinable
   public static func < (a: CPUIndex, b: CPUIndex) -> Bool { a.rawValue < b.rawValue }
 }

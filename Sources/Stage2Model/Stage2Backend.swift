@@ -48,9 +48,60 @@ public protocol Stage2Backend: ~Copyable {
   /// (`topup_hyp_memcache`, `kvm_mmu_topup_memory_cache`).
   mutating func topUpMemcache(vcpu: VCPUIndex, pages: Int)
 
+  /// Frees what the vCPU's memory cache holds, when the vCPU is destroyed (`free_hyp_memcache`,
+  /// `kvm_mmu_free_memory_cache`).
+  mutating func freeMemcache(vcpu: VCPUIndex)
+
+  /// The top-up of the VM's `split_page_cache`, `pages` at least, that eager splitting makes with `mmu_lock`
+  /// dropped (`kvm_mmu_split_huge_pages`). Nothing where blocks are never split.
+  ///
+  /// - Returns: the pages that were allocated.
+  @discardableResult
+  mutating func topUpSplitCache(pages: Int) -> Int
+
+  /// Frees the `split_page_cache` (`kvm_mmu_free_memory_cache`).
+  mutating func freeSplitCache()
+
+  /// `kvm_arch_flush_remote_tlbs`, and under pKVM also `kvm_arch_flush_remote_tlbs_range`: invalidates what
+  /// the TLBs hold for the VM.
+  mutating func flushRemoteTLBs()
+
+  /// `kvm_arch_flush_remote_tlbs_range`: invalidates what the TLBs hold for a range.
+  mutating func flushRemoteTLBs(_ ipa: IPA, size: UInt64)
+
+  /// What the operations cost so far.
+  var work: Stage2Work { mutating get }
+
   /// What a hardware walk of `ipa` finds in the table that the CPU uses: the host's under the traditional
   /// MMU, EL2's under pKVM.
   borrowing func walk(_ ipa: IPA) -> Stage2Walk
+}
+
+extension Stage2Backend where Self: ~Copyable {
+  /// Nothing: the backend keeps no caches.
+  @inlinable
+  public mutating func freeMemcache(vcpu: VCPUIndex) {}
+
+  /// Nothing: the backend splits no blocks.
+  @inlinable
+  @discardableResult
+  public mutating func topUpSplitCache(pages: Int) -> Int { 0 }
+
+  /// Nothing: the backend splits no blocks.
+  @inlinable
+  public mutating func freeSplitCache() {}
+
+  /// Nothing: the backend counts no work.
+  @inlinable
+  public var work: Stage2Work { Stage2Work() }
+
+  /// Nothing: the backend counts no invalidations.
+  @inlinable
+  public mutating func flushRemoteTLBs() {}
+
+  /// Invalidates everything, which covers the range.
+  @inlinable
+  public mutating func flushRemoteTLBs(_ ipa: IPA, size: UInt64) { flushRemoteTLBs() }
 }
 
 /// The number of a vCPU within its VM (`vcpu_idx`), dense from 0.
@@ -62,6 +113,10 @@ public struct VCPUIndex: Hashable, Sendable {
   /// The vCPU `rawValue`.
   @inlinable
   public init(_ rawValue: Int) { self.rawValue = rawValue }
+
+  /// No vCPU: the memory cache that `kvm_phys_addr_ioremap` keeps on its stack.
+  @inlinable
+  public static var ioremap: VCPUIndex { VCPUIndex(-1) }
 }
 
 /// The end of a stage-2 walk.

@@ -30,7 +30,7 @@ public final class OutputFile {
       return
     }
     let opened = unsafe open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o644)
-    guard opened >= 0 else { throw TraceWriteError("cannot write \(path)") }
+    guard opened >= 0 else { throw TraceWriteError("\(path): cannot be written") }
     name = path
     descriptor = opened
     owns = true
@@ -56,7 +56,7 @@ public final class OutputFile {
   public func close() throws(TraceWriteError) {
     finished = true
     guard owns, let descriptor else { return }
-    guard Glibc.close(descriptor) == 0 else { throw TraceWriteError("cannot write \(name)") }
+    guard Glibc.close(descriptor) == 0 else { throw TraceWriteError("\(name): cannot be written") }
   }
 
   deinit {
@@ -73,7 +73,7 @@ func writeAll(_ bytes: [UInt8], to descriptor: Int32, _ name: String) throws(Tra
     }
     if wrote < 0 {
       if errno == EINTR { continue }
-      throw TraceWriteError("cannot write \(name)")
+      throw TraceWriteError("\(name): cannot be written")
     }
     done += wrote
   }

@@ -37,7 +37,7 @@ final class SpillStore {
       }
       if got < 0 {
         if errno == EINTR { continue }
-        throw TraceWriteError("cannot read a temporary file in \(directory)")
+        throw TraceWriteError("\(directory): a temporary file cannot be read")
       }
       if got == 0 { break }
       try output.write(got == buffer.count ? buffer : Array(buffer[..<got]))
@@ -50,10 +50,10 @@ final class SpillStore {
     if descriptor < 0 {
       var path = Array("\(directory)/.pkvm-replay-XXXXXX".utf8CString)
       descriptor = unsafe mkstemp(&path)
-      guard descriptor >= 0 else { throw TraceWriteError("cannot make a temporary file in \(directory)") }
+      guard descriptor >= 0 else { throw TraceWriteError("\(directory): a temporary file cannot be made") }
       unsafe unlink(&path)
     }
-    try writeAll(tail, to: descriptor, "a temporary file in \(directory)")
+    try writeAll(tail, to: descriptor, "\(directory): a temporary file")
     tail.removeAll(keepingCapacity: true)
   }
 

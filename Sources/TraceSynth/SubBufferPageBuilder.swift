@@ -15,7 +15,8 @@ public struct SubBufferPageBuilder: Sendable {
     case none
     /// Some were lost, nobody knows how many (bit 31).
     case unknown
-    /// This many were lost (bits 31 and 30, the number stored after the data).
+    /// This many were lost (bits 31 and 30, the number stored after the data). Where the page has no
+    /// room for the number only bit 31 is set, as the kernel does.
     case counted(UInt64)
   }
 
@@ -165,12 +166,18 @@ public struct SubBufferPageBuilder: Sendable {
     case .none: break
     case .unknown: commit |= 1 << 31
     case .counted(let count):
-      commit |= 3 << 30
-      page.store(count, size: flavour.kernelLongBytes, at: headerBytes + dataBytes)
+      commit |= 1 << 31
+      if storesMissedCount {
+        commit |= 1 << 30
+        page.store(count, size: flavour.kernelLongBytes, at: headerBytes + dataBytes)
+      }
     }
     page.store(commitOverride ?? commit, size: flavour.kernelLongBytes, at: 8)
     return page.bytes
   }
+
+  /// Whether the page has room for the number of missed events.
+  public var storesMissedCount: Bool { room >= flavour.kernelLongBytes }
 
   // MARK: Records
 

@@ -2,7 +2,7 @@ import Glibc
 
 /// Why a trace could not be written.
 public struct TraceWriteError: Error, CustomStringConvertible {
-  /// What was being done, with the path.
+  /// What failed, with the path.
   public var action: String
   /// The system's error number.
   public var code: Int32

@@ -16,6 +16,9 @@ enum ImportRules {
     "Stage2Replay": system.union(["KVMTypes", "KVMTrace", "Stage2Model"]),
     "Reporting": system.union(["KVMTypes", "KVMTrace", "Stage2Model", "Stage2Replay"]),
     "TraceSynth": system.union(["KVMTypes", "CZstd", "CZlib"]),
+    // The naive twin of the model, and the program that runs the two against each other for long.
+    "ModelOracle": ["KVMTypes", "Stage2Model"],
+    "model-soak": system.union(["ModelOracle"]),
     "pkvm-replay": system.union([
       "KVMTypes", "KVMTrace", "Stage2Model", "Stage2Replay", "Reporting", "TraceSynth", "ArgumentParser",
     ]),

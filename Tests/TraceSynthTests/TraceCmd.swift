@@ -28,6 +28,13 @@ enum TraceCmd {
     var name: String
     var text: String
 
+    /// All numbers that are spelled with 0x.
+    var addresses: [UInt64] {
+      text.split { " ,()".contains($0) }.compactMap { word in
+        word.hasPrefix("0x") ? UInt64(word.dropFirst(2), radix: 16) : nil
+      }
+    }
+
     /// The numbers of `NAME VALUE, NAME VALUE`, read as hexadecimal.
     var hexValues: [UInt64] {
       text.split(separator: ", ").compactMap { item in
@@ -52,6 +59,14 @@ enum TraceCmd {
     try Data(bytes).write(to: file)
     defer { try? FileManager.default.removeItem(at: file) }
     return try report(path: file.path, arguments)
+  }
+
+  /// What `trace-cmd report -N` prints of `bytes`.
+  static func report(text bytes: [UInt8]) throws -> (text: String, status: Int32) {
+    let file = FileManager.default.temporaryDirectory.appendingPathComponent("\(UUID().uuidString).dat")
+    try Data(bytes).write(to: file)
+    defer { try? FileManager.default.removeItem(at: file) }
+    return try run(["report", "-N", "-i", file.path])
   }
 
   /// Runs `trace-cmd report -N -t` on a file.

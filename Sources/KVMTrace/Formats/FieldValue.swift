@@ -9,6 +9,7 @@ public enum FieldValue: Hashable, Sendable, CustomStringConvertible {
   /// The event's data ends before the field.
   case missing
 
+  /// The value as text.
   public var description: String {
     switch self {
     case .signed(let value): String(value)

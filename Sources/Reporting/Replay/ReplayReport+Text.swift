@@ -1,0 +1,117 @@
+internal import KVMTypes
+internal import Stage2Replay
+
+extension ReplayReport {
+  /// The report as a page of text: the whole trace, then each VM, the busiest ones first.
+  public var text: String {
+    var page = TextPage()
+    for input in inputs { head(input, &page) }
+    let busiest = vms.sorted { ($1.faults.total, $0.id) < ($0.faults.total, $1.id) }
+    for vm in busiest.prefix(Self.vmsMax) {
+      page.blank()
+      write(vm, &page)
+    }
+    if vms.count > Self.vmsMax {
+      page.blank()
+      page.line(
+        "and \(vms.count - Self.vmsMax) more VMs, with \(Quantity.count(busiest[Self.vmsMax...].reduce(0) { $0 + $1.faults.total })) faults; --json lists them"
+      )
+    }
+    if let agreement { write(agreement, &page) }
+    return page.text
+  }
+
+  /// How many VMs the page shows.
+  private static let vmsMax = 3
+
+  private func head(_ input: TraceInfo, _ page: inout TextPage) {
+    page.title(input.path)
+    page.row(
+      "trace",
+      "\(Quantity.count(input.events)) events"
+        + (input.firstNs.flatMap { first in
+          input.lastNs.map { " in \(Quantity.duration($0 - min(first, $0)))" }
+        } ?? "")
+        + (input.isIncomplete ? ", incomplete" : ", complete"))
+    page.row(
+      "model",
+      "\(field("path") == "pkvm" ? "pKVM" : "traditional MMU") (\(basis("path"))) of \(field("era")) (\(basis("era"))), "
+        + "\(field("ipaBits"))-bit IPA (\(basis("ipaBits"))), "
+        + "\(field("hardwareAF") == "true" ? "" : "no ")hardware access flag (\(basis("hardwareAF")))")
+    if unattributedFaults > 0 {
+      page.row("", "\(Quantity.count(unattributedFaults)) faults belong to no VM and are left out")
+    }
+  }
+
+  private func field(_ name: String) -> String { profile[name]?.description ?? "unknown" }
+
+  private func basis(_ field: String) -> String { profileBasis[field] ?? "assumed" }
+
+  private func write(_ vm: VMEntry, _ page: inout TextPage) {
+    let memory =
+      vm.slots.isEmpty ? "no slots known" : "\(vm.slots.count) slot\(vm.slots.count == 1 ? "" : "s")"
+    page.line(
+      "VM \(vm.id)" + (vm.pids.first.map { " of process \($0)" } ?? "")
+        + ", \(vm.vcpus.count) vCPU\(vm.vcpus.count == 1 ? "" : "s"), \(memory)")
+    let faults = vm.faults
+    page.row(
+      "faults",
+      "\(Quantity.count(faults.total)): \(Quantity.count(faults.translation)) translation (\(Quantity.count(faults.mmio)) of them MMIO), "
+        + "\(Quantity.count(faults.permission)) permission, \(Quantity.count(faults.accessFlag)) access flag")
+    if let mappings = vm.memory.mappings, let bytes = vm.memory.mappingTreeBytes {
+      page.row(
+        "mappings",
+        "\(Quantity.count(mappings.live)) at the end, \(Quantity.count(mappings.peak)) at most "
+          + "(\(Quantity.count(mappings.page.peak)) pages, \(Quantity.count(mappings.block.peak)) blocks); "
+          + "tree \(Quantity.bytes(UInt64(bytes.live))), at most \(Quantity.bytes(UInt64(bytes.peak)))")
+    }
+    page.row(
+      "tables",
+      "\(Quantity.count(vm.memory.tablePages.live)) pages at the end, \(Quantity.count(vm.memory.tablePages.peak)) at most, "
+        + "PGD \(vm.memory.pgdPages), memcaches \(vm.memory.memcachePages.live)")
+    page.row(
+      "memory",
+      "\(Quantity.bytes(UInt64(vm.memory.totalBytes.live))) at the end, \(Quantity.bytes(UInt64(vm.memory.totalBytes.peak))) at most (\(vm.memory.basis))"
+    )
+    if let hypercalls = vm.hypercalls, !hypercalls.isEmpty {
+      page.row(
+        "hypercalls",
+        hypercalls.sorted { ($1.value, $0.key) < ($0.value, $1.key) }.prefix(5)
+          .map { "\($0.key) \(Quantity.count($0.value))" }.joined(separator: ", "))
+    }
+    guard !vm.operations.isEmpty else { return }
+    page.blank()
+    page.table(
+      header: ["operation", "count", "-EAGAIN", "errors", "pages", "derived", "assumed"],
+      alignRight: [false, true, true, true, true, true, true],
+      rows: vm.operations.sorted { ($1.value.count, $0.key) < ($0.value.count, $1.key) }.map { name, entry in
+        [
+          Self.kernelName(name), Quantity.count(entry.count), Quantity.count(entry.eagain),
+          Quantity.count(entry.errors),
+          Quantity.count(entry.pages), Quantity.count(entry.basis[Basis.derived.name] ?? 0),
+          Quantity.count(entry.basis[Basis.assumed.name] ?? 0),
+        ]
+      })
+  }
+
+  /// The kernel's name of an operation of the report.
+  private static func kernelName(_ name: String) -> String {
+    OperationKind.allCases.first { $0.reportName == name }?.name ?? name
+  }
+
+  private func write(_ agreement: [String: AgreementEntry], _ page: inout TextPage) {
+    page.blank()
+    page.line("prediction against the probes of this trace")
+    page.table(
+      header: ["operation", "recorded", "predicted", "agree", "share"],
+      alignRight: [false, true, true, true, true],
+      rows: agreement.sorted { ($1.value.recorded, $0.key) < ($0.value.recorded, $1.key) }.map {
+        name, entry in
+        [
+          name, Quantity.count(entry.recorded), Quantity.count(entry.predicted),
+          Quantity.count(entry.matched),
+          Quantity.percent(UInt64(entry.matched), of: UInt64(max(entry.recorded, entry.predicted))),
+        ]
+      })
+  }
+}

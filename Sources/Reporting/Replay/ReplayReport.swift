@@ -1,0 +1,264 @@
+public import KVMTrace
+internal import KVMTypes
+internal import Stage2Model
+public import Stage2Replay
+
+/// The JSON report of a replay, as the README documents it. Fields are added, never renamed.
+public struct ReplayReport: Encodable, Sendable {
+  /// The version of this layout.
+  public var schemaVersion = 1
+  /// The program.
+  public var tool = "pkvm-replay"
+  /// The traces.
+  public var inputs: [TraceInfo]
+  /// The kernel and machine that were modelled.
+  public var profile: [String: ProfileFieldValue]
+  /// How each field of the profile is known.
+  public var profileBasis: [String: String]
+  /// The VMs.
+  public var vms: [VMEntry]
+  /// How the predicted operations agree with the recorded ones, by operation; nil without probes.
+  public var agreement: [String: AgreementEntry]?
+  /// Faults of threads that belong to no VM.
+  public var unattributedFaults: Int
+
+  /// One VM.
+  public struct VMEntry: Encodable, Sendable {
+    var id: Int
+    var pids: [Int32]
+    var vcpus: [VCPUEntry]
+    var slots: [SlotEntry]
+    var faults: FaultsEntry
+    var operations: [String: OperationEntry]
+    var faultsWithoutOperation: [String: Int]
+    var hypercalls: [String: Int]?
+    var memory: MemoryEntry
+  }
+
+  /// A vCPU.
+  public struct VCPUEntry: Encodable, Sendable {
+    var index: Int
+    var tid: Int32
+    var command: String?
+  }
+
+  /// A memslot.
+  public struct SlotEntry: Encodable, Sendable {
+    var id: Int16?
+    var gfn: UInt64
+    var pages: UInt64
+    var hva: UInt64
+    var flags: UInt32
+    var basis: String
+  }
+
+  /// Faults by kind and level.
+  public struct FaultsEntry: Encodable, Sendable {
+    var total: Int
+    var translation: Int
+    var permission: Int
+    var accessFlag: Int
+    var mmio: Int
+    var other: Int
+    var byLevel: [String: Int]
+  }
+
+  /// Calls of one stage-2 function.
+  public struct OperationEntry: Encodable, Sendable {
+    var count: Int
+    var eagain: Int
+    var errors: Int
+    var pages: UInt64
+    var basis: [String: Int]
+  }
+
+  /// A number of things now and at most.
+  public struct Level: Encodable, Sendable {
+    var live: Int
+    var peak: Int
+  }
+
+  /// Mapping objects.
+  public struct MappingsEntry: Encodable, Sendable {
+    var live: Int
+    var peak: Int
+    var page: Level
+    var block: Level
+  }
+
+  /// Tables below the PGD.
+  public struct TablesEntry: Encodable, Sendable {
+    var live: Int
+    var peak: Int
+    var byLevel: [String: Level]
+  }
+
+  /// Depth of the mapping tree.
+  public struct DepthEntry: Encodable, Sendable {
+    var max: Int
+    var mean: Double
+  }
+
+  /// The memory of a VM's stage 2.
+  public struct MemoryEntry: Encodable, Sendable {
+    var mappings: MappingsEntry?
+    var mappingTreeBytes: Level?
+    var treeDepth: DepthEntry?
+    var pgdPages: Int
+    var tablePages: TablesEntry
+    var memcachePages: Level
+    var totalBytes: Level
+    var basis: String
+  }
+
+  /// How predictions of one operation fared.
+  public struct AgreementEntry: Encodable, Sendable {
+    var recorded: Int
+    var predicted: Int
+    var matched: Int
+    var answersMatched: Int?
+    var protCompared: Int?
+    var protMatched: Int?
+    var derivedWrong: Int
+    var mismatches: [MismatchEntry]
+  }
+
+  /// A predicted and a recorded operation that differ.
+  public struct MismatchEntry: Encodable, Sendable {
+    var predicted: OperationFields?
+    var recorded: OperationFields?
+  }
+
+  /// An operation.
+  public struct OperationFields: Encodable, Sendable {
+    var timeNs: UInt64
+    var tid: Int32
+    var address: UInt64
+    var size: UInt64
+    var prot: UInt64?
+    var ret: Int32?
+    var basis: String
+  }
+
+  /// The report of one replayed trace.
+  public init(_ trace: TraceFile, _ statistics: EventStatistics, _ result: ReplayResult) {
+    inputs = [TraceInfo(trace, statistics)]
+    profile = ["name": .word(result.profile.profile.name)]
+    profileBasis = [:]
+    for field in Profile.fields {
+      profile[field.name] = ProfileFieldValue(field.value(in: result.profile.profile))
+      profileBasis[field.name] = (result.profile.basis[field.name] ?? .assumed).name
+    }
+    vms = result.vms.map { VMEntry($0, trace, isPKVM: result.profile.isPKVM) }
+    unattributedFaults = result.unattributedFaults
+    agreement = result.agreement.map { agreement in
+      Dictionary(
+        uniqueKeysWithValues: agreement.scores.map { kind, score in
+          (kind.name, AgreementEntry(kind, score, agreement.mismatches))
+        })
+    }
+  }
+}
+
+extension ReplayReport.VMEntry {
+  init(_ vm: VMResult, _ trace: TraceFile, isPKVM: Bool) {
+    id = vm.id
+    pids = vm.creator.map { [$0.rawValue] } ?? []
+    vcpus = vm.vcpus.enumerated().map {
+      ReplayReport.VCPUEntry(index: $0, tid: $1.rawValue, command: trace.command(of: $1))
+    }
+    slots = vm.slots.map {
+      ReplayReport.SlotEntry(
+        id: $0.id, gfn: $0.base.rawValue, pages: $0.pages, hva: $0.hva.rawValue, flags: $0.flags.rawValue,
+        basis: $0.basis.name)
+    }
+    let levels = vm.faults.byLevel.enumerated().filter { $1 > 0 }.map { (String($0 - 1), $1) }
+    faults = ReplayReport.FaultsEntry(
+      total: vm.faults.total, translation: vm.faults.translation, permission: vm.faults.permission,
+      accessFlag: vm.faults.accessFlag, mmio: vm.faults.mmio, other: vm.faults.other,
+      byLevel: Dictionary(uniqueKeysWithValues: levels))
+    operations = Dictionary(
+      uniqueKeysWithValues: vm.operations.map { kind, counts in
+        (
+          kind.reportName,
+          ReplayReport.OperationEntry(
+            count: counts.count, eagain: counts.again, errors: counts.errors, pages: counts.pages,
+            basis: [Basis.derived.name: counts.derived, Basis.assumed.name: counts.assumed])
+        )
+      })
+    faultsWithoutOperation = vm.faultsWithoutOperation
+    hypercalls = vm.hypercalls
+    memory = ReplayReport.MemoryEntry(vm, isPKVM: isPKVM)
+  }
+}
+
+extension ReplayReport.MemoryEntry {
+  init(_ vm: VMResult, isPKVM: Bool) {
+    let memory = vm.memory
+    if isPKVM {
+      mappings = ReplayReport.MappingsEntry(
+        live: memory.mappings.live, peak: memory.mappings.peak, page: .init(memory.pageMappings),
+        block: .init(memory.blockMappings))
+      mappingTreeBytes = ReplayReport.Level(live: memory.mappingBytesLive, peak: memory.mappingBytesPeak)
+      treeDepth = vm.treeDepth.map { ReplayReport.DepthEntry(max: $0.maximum, mean: $0.mean) }
+    }
+    pgdPages = memory.pages(.pgd).live
+    let levels = [TranslationLevel.l1, .l2, .l3].map { ($0, memory.tables(level: $0)) }.filter { $1.peak > 0 }
+    tablePages = ReplayReport.TablesEntry(
+      live: memory.tables.live, peak: memory.tables.peak,
+      byLevel: Dictionary(uniqueKeysWithValues: levels.map { (String($0.rawValue), .init($1)) }))
+    let spare = [PageUse.hostMemcache, .hypMemcache].map { memory.pages($0) }
+    memcachePages = ReplayReport.Level(
+      live: spare.reduce(0) { $0 + $1.live }, peak: spare.reduce(0) { $0 + $1.peak })
+    totalBytes = .init(memory.totalBytes)
+    // Every figure follows from the operations, whose own basis is stated with them.
+    basis =
+      vm.operations.values.contains { $0.assumed > 0 } ? Basis.assumed.name : Basis.derived.name
+  }
+}
+
+extension ReplayReport.Level {
+  init(_ count: LiveCount) {
+    live = count.live
+    peak = count.peak
+  }
+}
+
+extension ReplayReport.AgreementEntry {
+  init(_ kind: OperationKind, _ score: AgreementScore, _ mismatches: [AgreementMismatch]) {
+    recorded = score.recorded
+    predicted = score.predicted
+    matched = score.matched
+    answersMatched = kind == .testClearYoung ? score.answerMatched : nil
+    protCompared = kind == .map || kind == .relaxPerms ? score.protCompared : nil
+    protMatched = kind == .map || kind == .relaxPerms ? score.protMatched : nil
+    derivedWrong = score.derivedWrong
+    self.mismatches = mismatches.filter { ($0.predicted ?? $0.recorded)?.kind == kind }.map {
+      ReplayReport.MismatchEntry(
+        predicted: $0.predicted.map { .init($0) }, recorded: $0.recorded.map { .init($0) })
+    }
+  }
+}
+
+extension ReplayReport.OperationFields {
+  init(_ operation: Stage2Operation) {
+    timeNs = operation.time.rawValue
+    tid = operation.tid.rawValue
+    address = operation.address.rawValue
+    size = operation.size
+    prot = operation.prot?.rawValue
+    ret = operation.result
+    basis = operation.basis.name
+  }
+}
+
+extension OperationKind {
+  /// The name in the JSON report.
+  var reportName: String {
+    switch self {
+    case .relaxPerms: "relaxPerms"
+    case .testClearYoung: "testClearYoung"
+    default: name
+    }
+  }
+}

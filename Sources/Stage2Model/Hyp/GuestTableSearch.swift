@@ -1,0 +1,69 @@
+import KVMTypes
+
+/// Searching EL2's table of a guest by frame: what takes the place of the host's tree in a fast replay.
+extension Stage2PageTable where Pages: ~Copyable {
+  /// The first valid leaf that overlaps the frames `first...last`, with its first frame and its pages; nil
+  /// if there is none.
+  func firstLeaf(from first: GFN, through last: GFN) -> (gfn: GFN, pages: UInt64)? {
+    guard let pgd else { return nil }
+    let pageShift = geometry.pageSize.shift
+    let limit = geometry.ipaLimit >> pageShift
+    var frame = first.rawValue
+    let end = min(last.rawValue, limit - 1)
+    while frame <= end {
+      // Down from the top for each entry that is passed over: empty entries of the upper levels cover
+      // so much that few are met.
+      var level = startLevel
+      var table = pgdTable(pgd, frame << pageShift)
+      var offset = index(frame << pageShift, level)
+      var entry = Stage2Descriptor(rawValue: arena.load(table, offset))
+      while entry.isTable(level: level) {
+        table = entry.tableIndex
+        level += 1
+        offset = index(frame << pageShift, level)
+        entry = Stage2Descriptor(rawValue: arena.load(table, offset))
+      }
+      let entryShift = shift(level) - pageShift
+      if entry.isValid {
+        return (GFN((frame >> entryShift) << entryShift), 1 << entryShift)
+      }
+      // Along this table to the next entry that is not empty.
+      let descriptors = 1 << Int(geometry.pageSize.bitsPerLevel)
+      repeat {
+        offset += 1
+        frame = (frame >> entryShift + 1) << entryShift
+      } while offset < descriptors && frame <= end && arena.load(table, offset) == 0
+    }
+    return nil
+  }
+
+  /// Whether every entry of the range is empty or at least neither mapped nor poisoned: `PKVM_NOPAGE`.
+  func isUnmapped(_ ipa: IPA, size: UInt64) -> Bool {
+    guard let pgd else { return true }
+    var address = ipa.rawValue
+    let end = min(address + size, geometry.ipaLimit)
+    while address < end {
+      var level = startLevel
+      var table = pgdTable(pgd, address)
+      var entry = Stage2Descriptor(rawValue: arena.load(table, index(address, level)))
+      while entry.isTable(level: level) {
+        table = entry.tableIndex
+        level += 1
+        entry = Stage2Descriptor(rawValue: arena.load(table, index(address, level)))
+      }
+      if entry.isValid || entry.guestPageState == .poison { return false }
+      address = (address >> shift(level) + 1) << shift(level)
+    }
+    return true
+  }
+
+  /// Calls `body` with every valid leaf in the order of addresses.
+  func forEachLeaf(_ body: (_ gfn: GFN, _ pages: UInt64, _ leaf: Stage2Descriptor) -> Void) {
+    var next = GFN(0)
+    let pageShift = geometry.pageSize.shift
+    while let found = firstLeaf(from: next, through: GFN(.max)) {
+      body(found.gfn, found.pages, leaf(IPA(found.gfn.rawValue << pageShift)).descriptor)
+      next = found.gfn + found.pages
+    }
+  }
+}

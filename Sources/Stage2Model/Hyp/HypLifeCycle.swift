@@ -1,0 +1,75 @@
+import KVMTypes
+
+/// Creation and teardown of a VM at EL2 (`arch/arm64/kvm/hyp/nvhe/pkvm.c`).
+extension HypVM {
+  /// `__pkvm_init_vm`: takes over the PGD and the pages of `struct pkvm_hyp_vm`. -EINVAL without a handle or
+  /// for a VM that exists already.
+  mutating func initVM() -> KernelResult {
+    guard handle != nil, state == .reserved else { return .invalid }
+    state = .created
+    return .success
+  }
+
+  /// `__pkvm_init_vcpu`: -EINVAL unless the VM exists and lives, and for a vCPU that exists already.
+  mutating func initVCPU(_ vcpu: VCPUIndex) -> KernelResult {
+    guard state == .created else { return .invalid }
+    while vcpus.count <= vcpu.rawValue { vcpus.append(VCPU()) }
+    guard !vcpus[vcpu.rawValue].isCreated else { return .invalid }
+    vcpus[vcpu.rawValue].isCreated = true
+    return .success
+  }
+
+  /// `__pkvm_vcpu_load` (`pkvm_load_hyp_vcpu`): nothing happens for a vCPU that does not exist, is loaded
+  /// elsewhere, or belongs to a dying VM.
+  ///
+  /// - Returns: whether the vCPU is loaded now.
+  mutating func vcpuLoad(_ vcpu: VCPUIndex) -> Bool {
+    guard state == .created, vcpu.rawValue < vcpus.count, vcpus[vcpu.rawValue].isCreated,
+      !vcpus[vcpu.rawValue].isLoaded
+    else { return false }
+    vcpus[vcpu.rawValue].isLoaded = true
+    return true
+  }
+
+  /// `__pkvm_vcpu_put` (`pkvm_put_hyp_vcpu`).
+  mutating func vcpuPut(_ vcpu: VCPUIndex) {
+    guard vcpu.rawValue < vcpus.count else { return }
+    vcpus[vcpu.rawValue].isLoaded = false
+  }
+
+  /// Whether any vCPU holds a reference to the VM.
+  private var isReferenced: Bool { vcpus.contains { $0.isLoaded } }
+
+  /// `__pkvm_start_teardown_vm`: -EINVAL for an unknown VM, one that has a vCPU loaded, and one that dies
+  /// already.
+  mutating func startTeardownVM() -> KernelResult {
+    guard state == .created, !isReferenced else { return .invalid }
+    state = .dying
+    return .success
+  }
+
+  /// `__pkvm_finalize_teardown_vm`: invalidates the VMID and pushes every page that the VM has at EL2 to the
+  /// host's teardown caches, which the host frees: tables, PGD, pool and memory caches, and the structures.
+  /// -EINVAL unless the VM is dying and unreferenced.
+  mutating func finalizeTeardownVM() -> KernelResult {
+    guard state == .dying, !isReferenced else { return .invalid }
+    table.destroyRange(IPA(0), size: table.geometry.ipaLimit)
+    table.destroyPGD()
+    table.pages.pool = 0
+    for index in vcpus.indices { vcpus[index].memcache = 0 }
+    for use in [PageUse.pgd, .pool, .hypMemcache, .hypVM, .hypVCPU] {
+      memory.release(use, pages: memory.pages(use).live)
+    }
+    state = .gone
+    if let handle { vmemmap.releaseHandle(handle) }
+    handle = nil
+    return .success
+  }
+
+  /// `__pkvm_teardown_vm`: the whole of it in one call, before 7.1.
+  mutating func teardownVM() -> KernelResult {
+    guard state == .created, !isReferenced else { return .invalid }
+    state = .dying
+    return finalizeTeardownVM()
+  }
+}

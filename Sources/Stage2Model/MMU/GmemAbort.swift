@@ -1,0 +1,59 @@
+public import KVMTypes
+
+extension KVM where Backend: ~Copyable {
+  /// `gmem_abort`: a page of a guest_memfd is mapped. Pages only, never blocks; writable unless the slot is
+  /// read-only. A permission fault relaxes, and needs no memory.
+  ///
+  /// - Parameters:
+  ///   - pfn: the page in the file, nil where it is unknown.
+  ///   - seq: `invalidateSeq` as it was before the page was looked up. Holes punched into the file count.
+  @inlinable
+  public mutating func gmemAbort(
+    _ fault: Stage2Fault, slot: Memslot, vcpu: VCPUIndex, pfn: PFN?, seq: UInt64
+  ) -> FaultOutcome {
+    hasRun = true
+    if fault.kind != .permission { stage2.topUpMemcache(vcpu: vcpu, pages: geometry.minPages) }
+    var prot = Stage2Prot.read
+    if !slot.flags.contains(.readonly) { prot.insert(.write) }
+    if fault.isExec || profile.hasDIC { prot.formUnion(.execute) }
+    lock(.gmemAbort)
+    defer { unlock() }
+    if mmuInvalidateRetry(seq) { return .ended(.again) }
+    let ipa = rules.address(fault.ipa, size: pageBytes)
+    let operation: FaultOutcome.Operation
+    let result: KernelResult
+    if fault.kind == .permission {
+      operation = .relaxPerms(ipa, prot: prot)
+      result = stage2.relaxPerms(ipa, prot: prot)
+    } else {
+      operation = .map(ipa, size: pageBytes, prot: prot)
+      result = stage2.map(ipa, size: pageBytes, pfn: pfn, prot: prot, vcpu: vcpu)
+    }
+    let isDirty = prot.contains(.write) && result.isSuccess
+    return FaultOutcome(operation, result, dirty: isDirty ? ipa.gfn(pageSize) : nil)
+  }
+
+  /// `pkvm_mem_abort`: a page is pinned for good and donated to a protected guest, with all rights. Nothing
+  /// is retried: the pin keeps the page. Where the map does not succeed, the pin is undone.
+  ///
+  /// - Returns: -EFAULT without a page, -EIO for a page of a file: only memory that swap backs can be given away.
+  @inlinable
+  public mutating func pkvmMemAbort(
+    _ fault: Stage2Fault, slot: Memslot, vcpu: VCPUIndex, faultIn: FaultIn, isSwapBacked: Bool = true
+  ) -> FaultOutcome {
+    hasRun = true
+    stage2.topUpMemcache(vcpu: vcpu, pages: geometry.minPages)
+    let host: HostPage
+    switch faultIn {
+    case .page(let page): host = page
+    case .hwPoison: return .ended(.success)
+    case .failed: return .ended(.badAddress)
+    }
+    if !isSwapBacked { return .ended(.ioError) }
+    let ipa = fault.ipa.alignedDown(to: pageBytes)
+    lock(.pkvmMemAbort)
+    let result = stage2.map(ipa, size: pageBytes, pfn: host.pfn, prot: .rwx, vcpu: vcpu)
+    unlock()
+    return FaultOutcome(.map(ipa, size: pageBytes, prot: .rwx), result)
+  }
+}

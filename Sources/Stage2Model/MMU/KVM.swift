@@ -1,0 +1,85 @@
+public import KVMTypes
+
+/// One VM: its stage 2, its memslots, and what `arch/arm64/kvm/mmu.c` and `virt/kvm/kvm_main.c` keep beside.
+///
+/// The functions of those files that use stage 2 are methods here, one file each, named for the kernel
+/// function. They are generic over the backend, so a patched backend runs under the same callers. Nothing
+/// is concurrent: what another CPU does in between is expressed by the order of calls and by
+/// `invalidateSeq` and `invalidateInProgress`.
+///
+/// Each function that takes `mmu_lock` leaves the section in `lastSection` and adds it to `locks`.
+@frozen
+public struct KVM<Backend: Stage2Backend & ~Copyable>: ~Copyable {
+  /// The kernel and the host.
+  public let profile: Profile
+  /// The shape of the stage-2 table.
+  public let geometry: Stage2Geometry
+  @usableFromInline let pageShift: UInt64
+  /// What `user_mem_abort` decides without looking at the table.
+  public let rules: FaultRules
+  /// The stage-2 table.
+  public var stage2: Backend
+  /// Guest memory.
+  public var slots = Memslots()
+  /// `mmu_invalidate_seq`: invalidations that ended.
+  public var invalidateSeq: UInt64 = 0
+  /// `mmu_invalidate_in_progress`: invalidations that began and did not end.
+  public var invalidateInProgress = 0
+  /// `kvm->arch.mmu.pgt` is set: the table was not given up yet.
+  public var hasPageTable = true
+  /// A vCPU ran. Under pKVM the VM then exists at EL2.
+  public var hasRun = false
+  /// What functions of these files would have warned of; the backend has its own.
+  public var warnings = KernelWarnings()
+  /// The last section under `mmu_lock`.
+  public var lastSection = LockSection(.freePGD, mode: .none)
+  /// All sections, one total for each `MMUEntryPoint`.
+  @usableFromInline let lockModes: [LockMode]
+  @usableFromInline var locks = [LockTotals](repeating: LockTotals(), count: MMUEntryPoint.allCases.count)
+
+  /// A VM without memslots.
+  public init(profile: Profile, geometry: Stage2Geometry, stage2: consuming Backend) {
+    self.profile = profile
+    self.geometry = geometry
+    self.stage2 = stage2
+    rules = FaultRules(profile)
+    pageShift = geometry.pageSize.shift
+    lockModes = MMUEntryPoint.allCases.map { $0.lock(profile) }
+  }
+
+  /// The host's page size.
+  @inlinable
+  public var pageSize: PageSize { geometry.pageSize }
+
+  /// All sections of `entryPoint`.
+  @inlinable
+  public func lockTotals(_ entryPoint: MMUEntryPoint) -> LockTotals { locks[Int(entryPoint.rawValue)] }
+
+  /// `mmu_invalidate_retry`: an invalidation is in progress anywhere in the VM, or one ended since `seq` was
+  /// sampled. The addresses do not matter.
+  @inlinable
+  @inline(__always)
+  public func mmuInvalidateRetry(_ seq: UInt64) -> Bool {
+    invalidateInProgress != 0 || invalidateSeq != seq
+  }
+
+  /// `PAGE_SIZE`.
+  @inlinable
+  var pageBytes: UInt64 { 1 &<< pageShift }
+
+  // MARK: Sections under mmu_lock
+
+  /// Takes `mmu_lock` for `entryPoint`.
+  @inlinable
+  mutating func lock(_ entryPoint: MMUEntryPoint) {
+    lastSection = LockSection(entryPoint, mode: lockModes[Int(entryPoint.rawValue)])
+    lastSection.work = stage2.work
+  }
+
+  /// Releases it.
+  @inlinable
+  mutating func unlock() {
+    lastSection.work = stage2.work - lastSection.work
+    locks[Int(lastSection.entryPoint.rawValue)].add(lastSection)
+  }
+}

@@ -1,0 +1,79 @@
+/// What operations on a stage-2 table cost, in units that a cost model can price.
+@frozen
+public struct Stage2Work: Hashable, Sendable {
+  /// Descriptors that walks looked at, by the host or by EL2.
+  public var descriptors: Int
+  /// Nodes of the host's mapping tree that searches looked at.
+  public var treeNodes: Int
+  /// Hypercalls.
+  public var hypercalls: Int
+  /// TLB invalidations.
+  public var tlbInvalidations: Int
+  /// Pages cleaned or invalidated in caches.
+  public var cachePages: Int
+
+  /// Amounts of work.
+  @inlinable
+  public init(
+    descriptors: Int = 0, treeNodes: Int = 0, hypercalls: Int = 0, tlbInvalidations: Int = 0,
+    cachePages: Int = 0
+  ) {
+    self.descriptors = descriptors
+    self.treeNodes = treeNodes
+    self.hypercalls = hypercalls
+    self.tlbInvalidations = tlbInvalidations
+    self.cachePages = cachePages
+  }
+
+  /// The work of both.
+  @inlinable
+  public static func + (a: Stage2Work, b: Stage2Work) -> Stage2Work {
+    Stage2Work(
+      descriptors: a.descriptors + b.descriptors, treeNodes: a.treeNodes + b.treeNodes,
+      hypercalls: a.hypercalls + b.hypercalls,
+      tlbInvalidations: a.tlbInvalidations + b.tlbInvalidations, cachePages: a.cachePages + b.cachePages)
+  }
+
+  /// Adds the work of `b` to `a`.
+  @inlinable
+  public static func += (a: inout Stage2Work, b: Stage2Work) {
+    a.descriptors += b.descriptors
+    a.treeNodes += b.treeNodes
+    a.hypercalls += b.hypercalls
+    a.tlbInvalidations += b.tlbInvalidations
+    a.cachePages += b.cachePages
+  }
+
+  /// The work between `b` and `a`.
+  @inlinable
+  public static func - (a: Stage2Work, b: Stage2Work) -> Stage2Work {
+    Stage2Work(
+      descriptors: a.descriptors - b.descriptors, treeNodes: a.treeNodes - b.treeNodes,
+      hypercalls: a.hypercalls - b.hypercalls,
+      tlbInvalidations: a.tlbInvalidations - b.tlbInvalidations, cachePages: a.cachePages - b.cachePages)
+  }
+}
+
+extension Stage2Counters {
+  /// The counters as work.
+  var work: Stage2Work {
+    Stage2Work(
+      descriptors: descriptorsVisited, tlbInvalidations: tlbiAll, cachePages: dcachePages + icachePages)
+  }
+}
+
+extension TraditionalStage2 {
+  /// The work since the VM was created.
+  public var work: Stage2Work { counters.work }
+}
+
+extension PKVMStage2 {
+  /// The work since the VM was created, the host's and EL2's.
+  public var work: Stage2Work {
+    var work = hyp.table.counters.work
+    work.hypercalls = hypercalls.total
+    work.treeNodes = Int(treeCounters.nodesVisited)
+    work.cachePages += flushedPages
+    return work
+  }
+}

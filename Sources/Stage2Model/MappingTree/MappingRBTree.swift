@@ -1,0 +1,133 @@
+public import KVMTypes
+
+/// A node of the plain tree: 32 bytes. The kernel's has 40 (`rb_node`, `gfn`, `pfn`).
+struct PageMappingNode: RBNode {
+  var links = RBLinks()
+  var gfn: UInt64
+  var pfn: UInt64
+}
+
+/// The plain tree keeps nothing per subtree.
+enum NoAugmentation: RBAugmentation {
+  typealias Node = PageMappingNode
+  @inline(__always) static func propagate(_: RBNodes<Node>, from _: UInt32, to _: UInt32) {}
+  @inline(__always) static func copy(_: RBNodes<Node>, from _: UInt32, to _: UInt32) {}
+  @inline(__always) static func rotate(_: RBNodes<Node>, old _: UInt32, new _: UInt32) {}
+}
+
+/// The mapping tree of Linux 6.14 and 6.15 and of the series before: a red-black tree keyed by guest frame
+/// with one node a page (`pkvm_mappings` as a plain `struct rb_root`).
+public struct MappingRBTree: ~Copyable {
+  var tree: RBTree<NoAugmentation>
+  private var descents: UInt64 = 0
+  private var nodesVisited: UInt64 = 0
+
+  /// An empty tree; memory for `minimumCapacity` mappings is taken at the first insertion.
+  public init(minimumCapacity: Int = 0) {
+    tree = RBTree(minimumCapacity: minimumCapacity)
+  }
+
+  /// How many mappings the tree holds.
+  public var count: Int { tree.count }
+
+  /// Bytes of memory behind the tree.
+  public var byteCount: Int { tree.arena.byteCount }
+
+  /// What searches have cost so far.
+  public var counters: MappingTreeCounters {
+    MappingTreeCounters(
+      descents: descents, nodesVisited: nodesVisited, quickRejects: 0, rotations: tree.rotations)
+  }
+
+  /// The mapping of node `id`.
+  public subscript(id: MappingID) -> Mapping {
+    let node = tree.nodes[id.rawValue]
+    return Mapping(gfn: GFN(node.gfn), pfn: PFN?(nodeValue: node.pfn), pages: 1)
+  }
+
+  /// `rb_find_add` with `cmp_mappings`: nil where the frame already has a node, which then stays as it is.
+  @discardableResult
+  public mutating func insert(_ gfn: GFN, pfn: PFN?) -> MappingID? {
+    let key = gfn.rawValue
+    var parent: UInt32 = 0
+    var side = RBSide.left
+    var visited: UInt64 = 0
+    descents += 1
+    if tree.root != 0 {
+      let nodes = tree.nodes
+      var link = tree.root
+      repeat {
+        parent = link
+        visited += 1
+        let other = nodes[link].gfn
+        if key == other {
+          nodesVisited += visited
+          return nil
+        }
+        side = key < other ? RBSide.left : RBSide.right
+        link = nodes.child(link, side)
+      } while link != 0
+    }
+    nodesVisited += visited
+    let index = tree.arena.allocate()
+    tree.nodes[index] = PageMappingNode(gfn: key, pfn: pfn.nodeValue)
+    tree.insert(index, below: parent, side: side)
+    return MappingID(index)
+  }
+
+  /// `find_first_mapping_node`: the node of `gfn`, else of the smallest frame above it.
+  public mutating func findFirst(from gfn: GFN) -> MappingID? {
+    var node = tree.root
+    descents += 1
+    guard node != 0 else { return nil }
+    let nodes = tree.nodes
+    let key = gfn.rawValue
+    var next: UInt32 = 0
+    var visited: UInt64 = 0
+    while node != 0 {
+      visited += 1
+      let other = nodes[node].gfn
+      if key == other {
+        next = node
+        break
+      }
+      let side = key < other ? RBSide.left : RBSide.right
+      if side == RBSide.left { next = node }
+      node = nodes.child(node, side)
+    }
+    nodesVisited += visited
+    return .unlessNone(next)
+  }
+
+  /// The first mapping of a frame in `first...last`.
+  public mutating func iterFirst(from first: GFN, through last: GFN) -> MappingID? {
+    guard let id = findFirst(from: first), tree.nodes[id.rawValue].gfn <= last.rawValue else { return nil }
+    return id
+  }
+
+  /// The mapping after `id` (`rb_next`) unless it lies beyond `last`.
+  public mutating func iterNext(_ id: MappingID, through last: GFN) -> MappingID? {
+    let next = tree.next(id.rawValue)
+    guard next != 0 else { return nil }
+    nodesVisited += 1
+    return tree.nodes[next].gfn <= last.rawValue ? MappingID(next) : nil
+  }
+
+  /// `rb_erase`: removes the node `id`, which is invalid afterwards.
+  public mutating func remove(_ id: MappingID) { tree.erase(id.rawValue) }
+
+  /// Removes everything and keeps the memory.
+  public mutating func removeAll() { tree.removeAll() }
+
+  /// Calls `body` with every mapping in the order of frames.
+  public borrowing func forEach(_ body: (MappingID, Mapping) -> Void) {
+    var node = tree.first()
+    while node != 0 {
+      body(MappingID(node), self[MappingID(node)])
+      node = tree.next(node)
+    }
+  }
+
+  /// Measures the depth of every node.
+  public borrowing func depth() -> MappingTreeDepth { tree.depth() }
+}

@@ -1,0 +1,84 @@
+/// A generation of `arch/arm64/kvm/pkvm.c`: the releases between which the host side of pKVM's stage 2
+/// behaves alike.
+@frozen
+public enum PKVMEra: UInt8, Hashable, Comparable, Sendable, CaseIterable {
+  /// The third version of the series that introduced it (December 2024), never released.
+  case v3
+  /// Linux 6.14.
+  case v6_14
+  /// Linux 6.15.
+  case v6_15
+  /// Linux 6.16 to 6.18.
+  case v6_16
+  /// Linux 6.19 to 7.0.
+  case v6_19
+  /// Linux 7.3.
+  case v7_3
+
+  /// Older is less.
+  @inlinable
+  public static func < (a: PKVMEra, b: PKVMEra) -> Bool { a.rawValue < b.rawValue }
+
+  /// What profiles call it.
+  public var name: String {
+    switch self {
+    case .v3: "v3"
+    case .v6_14: "6.14"
+    case .v6_15: "6.15"
+    case .v6_16: "6.16"
+    case .v6_19: "6.19"
+    case .v7_3: "7.3"
+    }
+  }
+
+  /// The era that profiles call `name`.
+  public init?(name: String) {
+    guard let era = Self.allCases.first(where: { $0.name == name }) else { return nil }
+    self = era
+  }
+
+  /// Mappings lie in an interval tree and may be blocks; before, in a plain red-black tree of pages, and
+  /// `map` refuses every size but PAGE_SIZE.
+  @inlinable
+  public var hasIntervalTree: Bool { self >= .v6_16 }
+
+  /// `map` calls EL2 before it looks for mappings: -EPERM becomes -EAGAIN, and any other error is returned
+  /// *after* a mapping was inserted that EL2 knows nothing of.
+  @inlinable
+  public var sharesBeforeLookup: Bool { self < .v6_16 }
+
+  /// Tables are destroyed in chunks (`destroy_range`, `destroy_pgd`), before in one call (`destroy`).
+  @inlinable
+  public var destroysInChunks: Bool { self >= .v6_19 }
+
+  /// Pages of the memory caches count as SecPageTables (`HYP_MEMCACHE_ACCOUNT_STAGE2`).
+  @inlinable
+  public var accountsMemcache: Bool { self >= .v6_15 }
+
+  /// The VM's handle is reserved at its creation, before at the first run of a vCPU.
+  @inlinable
+  public var reservesHandle: Bool { self >= .v6_19 }
+
+  /// Protected guests get memory, and teardown has a start and an end; before, `__pkvm_teardown_vm` alone.
+  @inlinable
+  public var supportsProtectedGuests: Bool { self >= .v7_3 }
+
+  /// EL2 refuses a map with -ENOMEM unless its cache holds what a map can need at most; before, running
+  /// out of pages panics the hypervisor.
+  @inlinable
+  public var prechecksMemcache: Bool { self >= .v7_3 }
+
+  /// `flush` returns at once on a CPU with FEAT_S2FWB; before, it walks the mappings and cleans nothing.
+  @inlinable
+  public var flushSkipsWithFWB: Bool { self >= .v7_3 }
+
+  /// A fault tops up the memory cache whatever its kind; before, a permission fault does so only while
+  /// the slot logs dirty pages.
+  @inlinable
+  public var topsUpOnEveryFault: Bool { self >= .v7_3 }
+
+  /// The fault's address is aligned to the mapping before it reaches `map`. Before, with pages larger than
+  /// 4 KiB, the bits that HPFAR_EL2 has below the page reach it, and the range overlaps the next page.
+  @inlinable
+  public var alignsFaultIPA: Bool { self >= .v7_3 }
+}

@@ -1,0 +1,31 @@
+public import KVMTypes
+
+/// Maintenance that changes no mapping: `pkvm_pgtable_stage2_flush` and the TLB flushes of
+/// `arch/arm64/kvm/mmu.c` under pKVM.
+extension PKVMStage2 {
+  /// `pkvm_pgtable_stage2_flush`: cleans and invalidates every mapping that overlaps the range, whole, through
+  /// the host's linear map: no hypercall. With FEAT_S2FWB there is nothing to clean. Always succeeds.
+  public mutating func flush(_ ipa: IPA, size: UInt64) -> KernelResult {
+    let hasFWB = configuration.features.hasFWB
+    if hasFWB, configuration.era.flushSkipsWithFWB { return .success }
+    let (first, last) = frames(ipa, size)
+    var cursor = cursor(first, last)
+    while let mapping = advance(&cursor) {
+      // 7.3 passes over mappings with the nc bit. None has it: EL2 refuses what would set it.
+      if !hasFWB { flushedPages += Int(mapping.pages) }
+    }
+    return .success
+  }
+
+  /// `kvm_arch_flush_remote_tlbs` and, under pKVM, `kvm_arch_flush_remote_tlbs_range`: one hypercall, which
+  /// invalidates the whole VMID whatever the range.
+  public mutating func flushRemoteTLBs() {
+    hypercalls.count(.tlbFlushVMID)
+    if hyp.state == .created || hyp.state == .dying { hyp.table.flushVMID() }
+  }
+}
+
+extension Stage2PageTable where Pages: ~Copyable {
+  /// `__kvm_tlb_flush_vmid`.
+  mutating func flushVMID() { counters.tlbiVMID += 1 }
+}

@@ -1,0 +1,171 @@
+public import KVMTypes
+
+/// `stage2_map_walker`: installs leaves, and the tables that they need.
+struct MapWalker: Stage2Visitor {
+  static var visits: WalkFlags { [.tablePre, .leaf] }
+
+  /// What the leaves are made of (`struct stage2_map_data`).
+  enum Leaf {
+    /// Valid leaves from `frame` on, with these attributes.
+    case frames(from: UInt64, attributes: UInt64)
+    /// An annotation instead of a leaf (`kvm_pgtable_stage2_annotate`).
+    case annotation(Stage2Descriptor)
+  }
+
+  let leaf: Leaf
+  /// Only level 3 may hold leaves (`data->force_pte`).
+  var forcePTE = false
+
+  /// The descriptor for `context`, nil where no leaf is allowed there (`stage2_leaf_mapping_allowed`,
+  /// `kvm_block_mapping_supported`). The table is not changed; borrowing it would copy it to the stack.
+  private func descriptor<Pages: TablePages & ~Copyable>(
+    _ context: VisitContext, _ table: inout Stage2PageTable<Pages>
+  ) -> Stage2Descriptor? {
+    let level = context.level
+    if forcePTE && level < 3 { return nil }
+    if level < table.minBlockLevel { return nil }
+    let granule = table.granule(level)
+    if granule > context.end &- context.address { return nil }
+    if context.address & (granule &- 1) != 0 { return nil }
+    switch leaf {
+    case .annotation(let descriptor):
+      return descriptor
+    case .frames(let first, let attributes):
+      if first == Stage2Descriptor.unknownFrame {
+        return .leaf(frame: first, attributes: attributes, level: level)
+      }
+      let frame = first &+ (context.address &- context.start) &>> table.pageShift
+      if frame & (granule &>> table.pageShift &- 1) != 0 { return nil }
+      return .leaf(frame: frame, attributes: attributes, level: level)
+    }
+  }
+
+  mutating func visit<Pages: TablePages & ~Copyable>(
+    _ context: VisitContext, _ event: WalkFlags, _ table: inout Stage2PageTable<Pages>
+  ) -> KernelResult {
+    event == .tablePre ? replaceTable(context, &table) : installLeaf(context, &table)
+  }
+
+  /// `stage2_map_walk_table_pre`: a block takes the place of a table where one fits.
+  private func replaceTable<Pages: TablePages & ~Copyable>(
+    _ context: VisitContext, _ table: inout Stage2PageTable<Pages>
+  ) -> KernelResult {
+    guard let new = descriptor(context, &table) else { return .success }
+    if !Pages.hasFreeUnlinkedTable {
+      // The kernel would call a null pointer here. EL2 shares a block only where nothing is mapped and the
+      // tables under it are gone, unless a failed map left an empty one behind.
+      table.warnings.record(.collapseWithoutFreeUnlinkedTable)
+      return .invalid
+    }
+    let result = tryLeaf(context, new, &table)
+    if !result.isSuccess { return result }
+    table.counters.collapses += 1
+    table.freeUnlinkedTable(context.old.tableIndex, level: context.level)
+    return .success
+  }
+
+  /// `stage2_map_walk_leaf`: a leaf where one fits, else the table that leads to one.
+  private func installLeaf<Pages: TablePages & ~Copyable>(
+    _ context: VisitContext, _ table: inout Stage2PageTable<Pages>
+  ) -> KernelResult {
+    if let new = descriptor(context, &table) { return tryLeaf(context, new, &table) }
+    if context.level == 3 {
+      table.warnings.record(.noLeafAtLastLevel)
+      return .invalid
+    }
+    guard table.pages.hasMemcache else { return .noMemory }
+    if context.old.isLocked {
+      // Checked before a page is taken: the kernel takes one, fails to break, and puts it back.
+      _ = table.tryBreak(context)
+      return .again
+    }
+    guard let child = table.allocateTable(level: context.level + 1) else { return .noMemory }
+    // A block goes as a whole; the rest of it faults back in.
+    if context.old.isValid { table.counters.blocksBroken += 1 }
+    _ = table.tryBreak(context)
+    table.make(context, .table(child))
+    return .success
+  }
+
+  /// `stage2_map_walker_try_leaf`.
+  private func tryLeaf<Pages: TablePages & ~Copyable>(
+    _ context: VisitContext, _ new: Stage2Descriptor, _ table: inout Stage2PageTable<Pages>
+  ) -> KernelResult {
+    let old = context.old
+    if old.isSameExceptPermissions(new) { return .again }
+    if !context.isShared, (old.rawValue ^ new.rawValue) & ~Stage2Descriptor.software == 0 {
+      table.arena.store(new.rawValue, context.table, context.offset)
+      if old.isCounted != new.isCounted {
+        if old.isCounted { table.arena.put(context.table) } else { table.arena.get(context.table) }
+      }
+      return .success
+    }
+    guard table.tryBreak(context) else { return .again }
+    if !context.flags.contains(.skipCMO), new.isValid {
+      let pages = table.pagesPerEntry(context.level)
+      if !table.features.hasFWB, table.features.isCacheable(new) { table.counters.dcachePages += pages }
+      if new.isExecutable { table.counters.icachePages += pages }
+    }
+    table.make(context, new)
+    return .success
+  }
+}
+
+/// Under which lock a caller holds a table (`KVM_PGTABLE_WALK_SHARED`).
+@frozen
+public enum WalkSharing: UInt8, Hashable, Sendable {
+  /// Alone: the write side of `mmu_lock`, or EL2's guest lock.
+  case exclusive
+  /// Among others: the read side of `mmu_lock`.
+  case shared
+
+  var flags: WalkFlags { self == .shared ? .shared : [] }
+}
+
+extension Stage2PageTable where Pages: ~Copyable {
+  /// `kvm_pgtable_stage2_map`: maps `[ipa, ipa + size)` to consecutive frames, in the biggest leaves that
+  /// alignment and size allow.
+  ///
+  /// A leaf that differs only in rights, or not at all, is left alone with -EAGAIN: another vCPU was faster,
+  /// or the fault was stale. -EINVAL for a combination of rights that has no descriptor, -ENOMEM where the
+  /// cache is empty or missing, -ERANGE beyond the table. Tables that a failed map took stay, even empty.
+  ///
+  /// - Parameter pfn: the first frame; nil where it is unknown, which compares as equal to any frame and is
+  ///   aligned for any block.
+  public mutating func map(
+    _ ipa: IPA, size: UInt64, pfn: PFN?, prot: Stage2Prot, sharing: WalkSharing = .shared
+  ) -> KernelResult {
+    guard let attributes = features.leafAttributes(prot) else { return .invalid }
+    let frame = pfn?.rawValue ?? Stage2Descriptor.unknownFrame
+    var walker = MapWalker(leaf: .frames(from: frame, attributes: attributes))
+    return walk(ipa.rawValue, size: size, flags: sharing.flags, &walker)
+  }
+
+  /// `kvm_pgtable_stage2_annotate`: replaces what maps `[ipa, ipa + size)` by invalid entries that carry
+  /// `annotation`. Results as for `map`.
+  public mutating func annotate(
+    _ ipa: IPA, size: UInt64, type: Stage2Descriptor.InvalidType, annotation: UInt64 = 0
+  ) -> KernelResult {
+    var walker = MapWalker(leaf: .annotation(.invalid(type, annotation: annotation)))
+    return walk(ipa.rawValue, size: size, &walker)
+  }
+
+  /// `stage2_free_unlinked_table`: hands a table that nothing points to any more to RCU.
+  /// `drainUnlinkedTables` is the end of the grace period.
+  ///
+  /// - Parameter level: the level of the entry that pointed to it.
+  mutating func freeUnlinkedTable(_ child: UInt32, level: Int) {
+    unlinked.append(UnlinkedTable(table: child, level: level))
+  }
+}
+
+extension KernelWarning {
+  /// A page does not fit at level 3: address or size are not aligned to pages.
+  public static var noLeafAtLastLevel: KernelWarning {
+    KernelWarning("stage2_map_walk_leaf", "no leaf is allowed at the last level")
+  }
+  /// EL2 would call a null `free_unlinked_table`.
+  public static var collapseWithoutFreeUnlinkedTable: KernelWarning {
+    KernelWarning("stage2_map_walk_table_pre", "a table would become a block without free_unlinked_table")
+  }
+}

@@ -1,0 +1,170 @@
+internal import KVMTrace
+internal import KVMTypes
+
+/// Holds predicted operations against those that probes recorded.
+///
+/// Both come as one stream for each thread. A place in a stream is given by how many kvm_entry and how many notifier
+/// events the thread had before; operations of the same place are matched in order. What is left over on either side
+/// is a mismatch.
+struct Agreement {
+  private struct Recorded {
+    var operation: Stage2Operation
+    var place: ThreadPlace
+    var isComplete: Bool
+    var isMatched = false
+  }
+
+  /// The recorded operations of one thread that no prediction has met yet.
+  private struct Stream {
+    var entries: [Recorded] = []
+    var head = 0
+
+    /// The function of the youngest open call of this kind has returned.
+    mutating func complete(_ kind: OperationKind, _ result: Int32) {
+      guard let index = entries[head...].lastIndex(where: { $0.operation.kind == kind && !$0.isComplete })
+      else {
+        return
+      }
+      entries[index].operation.result = result
+      entries[index].isComplete = true
+    }
+
+    /// The oldest operation, if it lies before `place`.
+    mutating func popFirst(before place: ThreadPlace) -> Recorded? {
+      guard head < entries.count, entries[head].place < place else { return nil }
+      head += 1
+      defer { compact() }
+      return entries[head - 1]
+    }
+
+    /// The first operation of this kind at `place` that no prediction has met.
+    mutating func take(_ kind: OperationKind, at place: ThreadPlace) -> Recorded? {
+      var index = head
+      while index < entries.count, entries[index].place == place {
+        if entries[index].operation.kind == kind, !entries[index].isMatched {
+          entries[index].isMatched = true
+          return entries[index]
+        }
+        index += 1
+      }
+      return nil
+    }
+
+    /// Forgets what was passed, once that is most of the array.
+    mutating func compact() {
+      guard head > 1024, head > entries.count / 2 else { return }
+      entries.removeFirst(head)
+      head = 0
+    }
+  }
+
+  let isActive: Bool
+  private var pending: [ThreadID: Stream] = [:]
+  private(set) var scores: [AgreementScore] = Array(
+    repeating: AgreementScore(), count: OperationKind.allCases.count)
+  private(set) var mismatches: [AgreementMismatch] = []
+  private(set) var mismatchCount = 0
+  /// How many mismatches are kept.
+  static let mismatchesMax = 1000
+  var hasRecorded: Bool { scores.contains { $0.recorded > 0 } }
+
+  init(isActive: Bool) { self.isActive = isActive }
+
+  /// Takes in a probe's event.
+  mutating func record(_ record: TraceRecord, place: ThreadPlace) {
+    guard isActive else { return }
+    if let kind = record.kind.returnedOperation {
+      pending[record.tid]?.complete(kind, Int32(truncatingIfNeeded: record.probedReturn))
+      return
+    }
+    guard let kind = record.kind.operation else { return }
+    let probed = record.probedOperation
+    var operation = Stage2Operation(
+      time: record.time, cpu: record.cpu, tid: record.tid, vm: 0, kind: kind, address: probed.address,
+      size: probed.size, prot: probed.prot, result: nil, basis: .recorded)
+    operation.markOld = probed.markOld
+    scores[Int(kind.rawValue)].recorded += 1
+    pending[record.tid, default: Stream()].entries.append(
+      Recorded(operation: operation, place: place, isComplete: kind == .mkyoung))
+  }
+
+  /// Takes in a prediction; those of a thread come in the order of its events.
+  mutating func predict(_ operation: Stage2Operation, place: ThreadPlace) {
+    guard isActive else { return }
+    scores[Int(operation.kind.rawValue)].predicted += 1
+    // What was recorded at an earlier place had no prediction.
+    while let entry = pending[operation.tid]?.popFirst(before: place) {
+      if !entry.isMatched { mismatch(nil, entry.operation) }
+    }
+    if let entry = pending[operation.tid]?.take(operation.kind, at: place) {
+      compare(operation, entry.operation)
+    } else {
+      mismatch(operation, nil)
+    }
+  }
+
+  /// Everything was predicted: what is left was not.
+  mutating func finish() {
+    for (_, stream) in pending.sorted(by: { $0.key < $1.key }) {
+      for entry in stream.entries[stream.head...] where !entry.isMatched { mismatch(nil, entry.operation) }
+    }
+    pending = [:]
+    mismatches.sort {
+      ($0.predicted ?? $0.recorded)!.time < ($1.predicted ?? $1.recorded)!.time
+    }
+  }
+
+  private mutating func compare(_ predicted: Stage2Operation, _ recorded: Stage2Operation) {
+    let kind = Int(predicted.kind.rawValue)
+    // The answer of test_clear_young depends on what the hardware did unseen; it is scored by itself.
+    let sameResult = predicted.result == recorded.result
+    guard predicted.address == recorded.address, predicted.size == recorded.size,
+      sameResult || predicted.kind == .testClearYoung
+    else {
+      mismatch(predicted, recorded)
+      return
+    }
+    scores[kind].matched += 1
+    if predicted.kind == .testClearYoung {
+      if sameResult { scores[kind].answerMatched += 1 }
+    } else if let prot = recorded.prot {
+      scores[kind].protCompared += 1
+      if prot == predicted.prot { scores[kind].protMatched += 1 }
+    }
+  }
+
+  private mutating func mismatch(_ predicted: Stage2Operation?, _ recorded: Stage2Operation?) {
+    if let predicted, predicted.basis == .derived { scores[Int(predicted.kind.rawValue)].derivedWrong += 1 }
+    mismatchCount += 1
+    if mismatches.count < Self.mismatchesMax {
+      mismatches.append(AgreementMismatch(predicted: predicted, recorded: recorded))
+    }
+  }
+}
+
+extension EventKind {
+  /// The operation whose call a probe recorded.
+  fileprivate var operation: OperationKind? {
+    switch self {
+    case .probeMap: .map
+    case .probeUnmap: .unmap
+    case .probeWrprotect: .wrprotect
+    case .probeTestClearYoung: .testClearYoung
+    case .probeRelaxPerms: .relaxPerms
+    case .probeMkyoung: .mkyoung
+    default: nil
+    }
+  }
+
+  /// The operation whose return a probe recorded.
+  fileprivate var returnedOperation: OperationKind? {
+    switch self {
+    case .probeMapReturn: .map
+    case .probeUnmapReturn: .unmap
+    case .probeWrprotectReturn: .wrprotect
+    case .probeTestClearYoungReturn: .testClearYoung
+    case .probeRelaxPermsReturn: .relaxPerms
+    default: nil
+    }
+  }
+}

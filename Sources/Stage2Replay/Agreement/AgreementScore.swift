@@ -1,0 +1,26 @@
+/// How one kind of operation fared when predictions were held against probes.
+public struct AgreementScore: Hashable, Sendable {
+  /// Operations that probes recorded.
+  public var recorded = 0
+  /// Operations that were predicted.
+  public var predicted = 0
+  /// Pairs that are equal in address, size and result, at the same place of the thread's stream and in the same order;
+  /// for test_clear_young, whose answer depends on what the hardware did unseen, in address and size.
+  public var matched = 0
+  /// Matched pairs whose `prot` could be compared.
+  public var protCompared = 0
+  /// Those whose `prot` is the same.
+  public var protMatched = 0
+  /// Matched pairs of test_clear_young with the same answer.
+  public var answerMatched = 0
+  /// Predictions with the basis `derived` that were wrong.
+  public var derivedWrong = 0
+}
+
+/// A predicted and a recorded operation that differ, or one that only one side has.
+public struct AgreementMismatch: Hashable, Sendable {
+  /// What was predicted, nil where nothing was.
+  public var predicted: Stage2Operation?
+  /// What was recorded, nil where nothing was.
+  public var recorded: Stage2Operation?
+}

@@ -1,0 +1,94 @@
+internal import KVMTrace
+internal import KVMTypes
+internal import Stage2Model
+
+/// One VM of the trace: its slots, its vCPUs and the model of its stage 2.
+///
+/// A class, because its model cannot be copied and VMs come and go; the hot path touches one VM's properties a
+/// handful of times for each event.
+final class GuestVM<Backend: ReplayedBackend & ~Copyable> {
+  /// The VM's number in the report, from 0 in the order of appearance.
+  let id: Int
+  /// The address of its `struct kvm`, nil where no probe told it.
+  let kvm: KernelAddress?
+  /// The thread that created its first slot, which belongs to the VMM.
+  let creator: ThreadID?
+  let since: Nanoseconds
+  var slots: MemslotTable
+  var backend: Backend
+  /// Whether another VM has taken its place: no event concerns it any more.
+  var isGone = false
+  /// Unmaps of its memory that may still be under way.
+  var unfinishedUnmaps = 0
+  /// The pages of slots that log on which a write was granted last, and to whom.
+  var writeGrants: [GFN: WriteGrant] = [:]
+  /// The last event of one of its threads.
+  var lastActivity: UInt64 = 0
+  var vcpus: [ThreadID] = []
+  /// Every slot that the VM ever had, in the order of appearance.
+  var slotHistory: [Memslot] = []
+  var hostMappings: HostMappings
+  var tally = VMTally()
+
+  init(
+    id: Int, kvm: KernelAddress?, creator: ThreadID?, since: Nanoseconds, pageSize: PageSize,
+    backend: consuming Backend
+  ) {
+    self.id = id
+    self.kvm = kvm
+    self.creator = creator
+    self.since = since
+    slots = MemslotTable(pageSize: pageSize)
+    self.backend = backend
+    hostMappings = HostMappings(pageSize: pageSize)
+  }
+}
+
+/// Who was granted the right to write to a page, and where in the merged trace.
+struct WriteGrant {
+  var tid: ThreadID
+  var sequence: UInt64
+}
+
+/// What is counted for one VM.
+struct VMTally {
+  var faults = FaultCounts()
+  var operations: [OperationCounts] = Array(repeating: OperationCounts(), count: OperationKind.allCases.count)
+  /// By the first frame of the slot.
+  var sizes: [GFN: SizeTally] = [:]
+  var nothing: [Int] = Array(repeating: 0, count: FaultOutcome.Reason.allCases.count)
+}
+
+/// The faults of a VM, by kind and level.
+public struct FaultCounts: Hashable, Sendable {
+  /// All faults.
+  public var total = 0
+  /// Faults on what is not mapped.
+  public var translation = 0
+  /// Faults for want of a right.
+  public var permission = 0
+  /// Access flag faults.
+  public var accessFlag = 0
+  /// Faults that turned out to be device accesses of the guest; they are among the translation faults, too.
+  public var mmio = 0
+  /// Faults of any other status.
+  public var other = 0
+  /// Faults by the level at which the walk stopped, -1 to 3.
+  public var byLevel: [Int] = Array(repeating: 0, count: 5)
+}
+
+/// How often one kind of operation was performed on a VM's table, and how that is known.
+public struct OperationCounts: Hashable, Sendable {
+  /// All calls.
+  public var count = 0
+  /// Calls that returned -EAGAIN.
+  public var again = 0
+  /// Calls that returned another error.
+  public var errors = 0
+  /// The host's pages that the calls covered.
+  public var pages: UInt64 = 0
+  /// Calls by basis.
+  public var derived = 0
+  /// Calls that the trace allows but does not force.
+  public var assumed = 0
+}

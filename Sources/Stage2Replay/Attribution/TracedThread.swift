@@ -1,0 +1,46 @@
+internal import KVMTrace
+internal import KVMTypes
+
+/// A thread that runs a vCPU or notifies of changes of memory, and where it is.
+struct TracedThread {
+  let tid: ThreadID
+  /// The VM whose vCPU it runs, by the position in the replay's list; nil until that is known, and for threads that
+  /// run none.
+  var vm: Int?
+  /// Its vCPU's number in that VM, in the order of appearance.
+  var vcpu = 0
+  /// The sequence number of its last kvm_entry, 0 before the first.
+  var lastEntry: UInt64 = 0
+  /// Whether its last event was a kvm_userspace_exit: it is not in KVM_RUN.
+  var isInUserspace = false
+  /// The fault whose window is open.
+  var openFault: OpenFault?
+  /// Where it is in its own stream of events.
+  var place = ThreadPlace(windows: 0, notifiers: 0)
+  /// Its notifications that may still be under way: KVM has not heard of their end, which leaves no event.
+  var unfinishedUnmaps: [UnfinishedUnmap] = []
+  /// Its last notification, and how often in a row it came.
+  var run: NotifierRun?
+}
+
+/// A fault between its event and the vCPU's next entry. What KVM did about it happens at the end of this window.
+struct OpenFault {
+  var record: FaultRecord
+  /// The position of the fault in its region's timeline.
+  var node: TimelineNode.Index
+}
+
+/// An unmap between `kvm_mmu_notifier_invalidate_range_start`, which is traced, and `..._end`, which is not.
+struct UnfinishedUnmap {
+  var vm: Int
+  var range: HVARange
+}
+
+/// Identical notifications of one thread without anything of it in between.
+struct NotifierRun {
+  var kind: EventKind
+  var range: HVARange
+  var count: Int
+  /// Whether it ages or tests a single page.
+  var isPage: Bool
+}

@@ -1,0 +1,99 @@
+internal import KVMTrace
+internal import KVMTypes
+
+/// Whether a fault led to an operation on the table at all.
+enum FaultOutcome: Hashable {
+  /// An access flag fault: mkyoung, always.
+  case mkyoung
+  /// A map or a relaxation of rights was performed, or at least tried.
+  case performed(Basis)
+  /// Nothing was performed.
+  case nothing(Reason)
+
+  enum Reason: UInt8, Hashable, CaseIterable {
+    /// No slot holds the address: MMIO, or an abort injected into the guest.
+    case noSlot
+    /// A write to a slot that is read-only goes to the VMM.
+    case readOnlySlot
+    /// The thread unmapped memory of the VM inside the window, so the retry check failed (`mmu_invalidate_retry`).
+    case ownUnmap
+    /// The same page faults again in a vCPU that entered the guest after this fault's window.
+    case faultedAgain
+    /// KVM_RUN failed.
+    case failed
+    /// The fault is neither of translation nor of permission: KVM injects or fails.
+    case otherFault
+  }
+}
+
+extension RegionTimelines {
+  /// Decides what became of `fault`, from its window and, where that leaves it open, from what followed.
+  ///
+  /// Between the event and the operation stands one silent exit: `mmu_invalidate_retry`, which lets the guest fault
+  /// again if memory of the VM, any of it, was unmapped since the fault looked at the host's table. So a fault with no
+  /// unmap in reach performed its operation. One with an unmap in reach is decided by the next vCPU that enters after
+  /// its window and faults on the page: it walks the table as this fault left it.
+  func outcome(of fault: FaultRecord, isMapped: Bool) -> FaultOutcome {
+    guard let slot = fault.slot else { return .nothing(.noSlot) }
+    if fault.isWrite, slot.flags.contains(.readOnly) { return .nothing(.readOnlySlot) }
+    switch fault.kind {
+    case .accessFlag: return .mkyoung
+    case .translation, .permission: break
+    default: return .nothing(.otherFault)
+    }
+    if fault.sawMMIO { return .nothing(.noSlot) }
+    if fault.failed { return .nothing(.failed) }
+    // user_mem_abort samples mmu_invalidate_seq before it pins the page; an unmap by its own thread comes from the
+    // pinning, so the check under the lock fails.
+    if fault.sawOwnUnmap { return .nothing(.ownUnmap) }
+    guard fault.mayBeInvalidated else { return .performed(.derived) }
+
+    var index = self[fault.node].nextOnPage
+    while index != TimelineNode.none {
+      let node = self[index]
+      index = node.nextOnPage
+      guard node.entry >= fault.end else { continue }
+      // Once the page was unmapped, a fault on it says nothing.
+      if isUnmapped(fault.page.gfn(pageSize), after: fault, before: node.sequence) { break }
+      if node.kind == .translationFault {
+        // While a region changes between pages and a block, another vCPU can find it empty.
+        if node.isRaced, node.tid != fault.tid { continue }
+        return .nothing(.faultedAgain)
+      }
+      // The mapping may be another vCPU's, whose copy-on-write made this fault retry.
+      if fault.mayRaceCopyOnWrite, isMapped, fault.kind == .translation { return .nothing(.faultedAgain) }
+      break
+    }
+    return .performed(.assumed)
+  }
+
+  /// Whether the page of `fault` takes a write permission fault later, before it is unmapped: it was mapped
+  /// read-only, then.
+  func laterWriteFault(on fault: FaultRecord) -> Bool {
+    let gfn = fault.page.gfn(pageSize)
+    var index = self[fault.node].nextOnPage
+    while index != TimelineNode.none {
+      let node = self[index]
+      if node.kind == .permissionFault, node.isWrite, node.entry >= fault.end {
+        return !isUnmapped(gfn, after: fault, before: node.sequence)
+      }
+      index = node.nextOnPage
+    }
+    return false
+  }
+
+  /// Whether the region's timeline has an unmap of `gfn` between the end of `fault` and an event.
+  private func isUnmapped(_ gfn: GFN, after fault: FaultRecord, before sequence: UInt64) -> Bool {
+    var index = self[fault.node].next
+    while index != TimelineNode.none {
+      let node = self[index]
+      if node.sequence >= sequence { return false }
+      if node.kind == .unmap || node.kind == .slotChange, node.sequence > fault.end, node.frames.contains(gfn)
+      {
+        return true
+      }
+      index = node.next
+    }
+    return false
+  }
+}

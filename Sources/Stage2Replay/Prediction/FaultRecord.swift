@@ -1,0 +1,35 @@
+internal import KVMTrace
+internal import KVMTypes
+
+/// What is known of one guest fault when its window ends.
+struct FaultRecord {
+  let cpu: CPUIndex
+  let tid: ThreadID
+  /// The address, with the granularity of the host's page.
+  let page: IPA
+  let kind: FaultKind
+  let level: TranslationLevel
+  let isWrite: Bool
+  let isExec: Bool
+  let isStage1Walk: Bool
+  /// The vCPU's number in its VM.
+  let vcpu: Int
+  /// The slot that holds the address; nil where none did, which a later commit may correct.
+  var slot: Memslot?
+  /// Where in its thread's stream the fault belongs, to match operations that probes recorded.
+  let place: ThreadPlace
+  /// The fault's place in its region's timeline.
+  let node: TimelineNode.Index
+  // What followed inside the window.
+  var sawAccessFault = false
+  var sawMMIO = false
+  var failed = false
+  /// The thread itself unmapped memory of the VM, as a copy-on-write does.
+  var sawOwnUnmap = false
+  /// Memory of the VM may have been in the middle of an unmap by another thread at some moment of the window.
+  var mayBeInvalidated = false
+  /// That other thread is a vCPU in a fault of its own.
+  var mayRaceCopyOnWrite = false
+  /// The window's end: the place in the merged trace of the thread's next kvm_entry, or of its return to the VMM.
+  var end: UInt64 = .max
+}

@@ -1,0 +1,41 @@
+/// A queue of limited length: what is put in comes out when so much else has come after it, or at the end.
+///
+/// The length is what bounds the replay's memory and how far it looks ahead: a decision about a fault sees the
+/// events that came while `lag` further records entered the queue, never more.
+struct LagQueue<Element> {
+  private var elements: [Element?]
+  private var head = 0
+  private(set) var count = 0
+
+  init(lag: Int) {
+    elements = Array(repeating: nil, count: lag)
+  }
+
+  var isFull: Bool { count == elements.count }
+
+  mutating func append(_ element: Element) {
+    precondition(!isFull)
+    elements[(head + count) % elements.count] = element
+    count += 1
+  }
+
+  mutating func popFirst() -> Element? {
+    guard count > 0 else { return nil }
+    let element = elements[head]
+    elements[head] = nil
+    head = (head + 1) % elements.count
+    count -= 1
+    return element
+  }
+
+  /// Changes the waiting elements in place, the oldest first.
+  mutating func update(_ body: (inout Element) -> Void) {
+    for offset in 0..<count {
+      let index = (head + offset) % elements.count
+      if var element = elements[index] {
+        body(&element)
+        elements[index] = element
+      }
+    }
+  }
+}

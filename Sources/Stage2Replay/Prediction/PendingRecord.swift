@@ -1,0 +1,28 @@
+internal import KVMTrace
+internal import KVMTypes
+
+/// Something that happened to a VM's stage 2, waiting in the order in which the kernel acted until it is applied to
+/// the model.
+struct PendingRecord {
+  enum Action {
+    /// A fault whose window has ended.
+    case fault(FaultRecord)
+    /// A notifier's unmap of the frames.
+    case unmap(FrameRange)
+    /// A notifier's aging, or its test.
+    case age(FrameRange, markOld: Bool, duringFault: Bool)
+    /// Dirty logging begins: the whole slot is write-protected.
+    case wrprotect(FrameRange)
+    /// A slot is deleted or moved away: everything in it is unmapped.
+    case deleteSlot(FrameRange)
+  }
+
+  var action: Action
+  var vm: Int
+  var sequence: UInt64
+  var time: Nanoseconds
+  var cpu: CPUIndex
+  var tid: ThreadID
+  /// Which window and which notifier event of the thread this belongs to.
+  var place: ThreadPlace
+}

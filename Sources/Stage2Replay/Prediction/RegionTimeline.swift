@@ -1,0 +1,178 @@
+internal import KVMTrace
+internal import KVMTypes
+
+/// What a trace tells about one stretch of guest memory of the size of a level-2 block, in the order of events.
+///
+/// A decision about a fault needs what came after it in its region: the level of a later fault shows whether a page
+/// or a block was mapped, a repetition shows that nothing was. So every event that concerns a region in which a
+/// fault waits for its decision is kept as a node of that region's chain, and given up once no fault waits there.
+/// The nodes of all regions lie in one array with a free list; chains link their positions.
+struct TimelineNode {
+  typealias Index = Int32
+  static let none: Index = -1
+
+  enum Kind: UInt8 {
+    case translationFault, permissionFault, accessFault, unmap, age, testAge, slotChange
+  }
+
+  var kind: Kind
+  var level: TranslationLevel
+  var isWrite: Bool
+  var isExec: Bool
+  /// The event's place in the merged trace, and for a fault the thread's last kvm_entry before it.
+  var sequence: UInt64
+  var entry: UInt64
+  /// The frames concerned: one for a fault, those of the range for everything else.
+  var frames: FrameRange
+  var next: Index = Self.none
+  /// Whether the node is a fault that waits for its decision.
+  var isWaiting = false
+  /// For a fault: its thread, the end of its window, and whether the walk was that of a stage-1 table.
+  var tid = ThreadID(-1)
+  var end: UInt64 = .max
+  var isStage1Walk = false
+  /// Whether another vCPU faulted on the page, or in a region that can hold a block, while the operation of either
+  /// may have been under way: the order of the two is not known.
+  var isRaced = false
+  /// The next fault on the same page.
+  var nextOnPage: Index = Self.none
+  /// The event before, none where it can decide nothing any more.
+  var previous: Index = Self.none
+
+  var isFault: Bool { kind.rawValue <= Kind.accessFault.rawValue }
+}
+
+struct RegionTimelines {
+  private struct Chain {
+    var first: TimelineNode.Index
+    var last: TimelineNode.Index
+  }
+
+  private var nodes: [TimelineNode] = []
+  private var free: TimelineNode.Index = TimelineNode.none
+  private var chains: [UInt64: Chain] = [:]
+  private var lastOnPage: [UInt64: TimelineNode.Index] = [:]
+  private let blockShift: UInt64
+  let pageSize: PageSize
+
+  init(pageSize: PageSize) {
+    self.pageSize = pageSize
+    blockShift = pageSize.bitsPerLevel
+  }
+
+  /// Frames have 52 bits at most, blocks fewer; the VM's number goes above them.
+  private func pageKey(_ vm: Int, _ gfn: GFN) -> UInt64 { UInt64(vm) << 52 | gfn.rawValue }
+  private func regionKey(_ vm: Int, _ block: UInt64) -> UInt64 { UInt64(vm) << 52 | block }
+
+  func block(_ gfn: GFN) -> UInt64 { gfn.rawValue >> blockShift }
+
+  /// The frames of the region around `gfn`.
+  func region(_ gfn: GFN) -> FrameRange {
+    let first = GFN((gfn.rawValue >> blockShift) << blockShift)
+    return FrameRange(start: first, end: first + pageSize.pagesPerPMD)
+  }
+
+  subscript(index: TimelineNode.Index) -> TimelineNode { nodes[Int(index)] }
+
+  /// Adds a fault that waits for its decision.
+  ///
+  /// - Parameter canHoldBlock: whether the region may be mapped by a block, so that any fault in it concerns all pages.
+  mutating func append(fault node: TimelineNode, vm: Int, canHoldBlock: Bool) -> TimelineNode.Index {
+    let key = regionKey(vm, block(node.frames.start))
+    let index = allocate(node)
+    nodes[Int(index)].isWaiting = true
+    if let earlier = lastOnPage.updateValue(index, forKey: pageKey(vm, node.frames.start)) {
+      nodes[Int(earlier)].nextOnPage = index
+    }
+    if var chain = chains[key] {
+      nodes[Int(chain.last)].next = index
+      nodes[Int(index)].previous = chain.last
+      defer { markRaces(index, canHoldBlock: canHoldBlock) }
+      chain.last = index
+      chains[key] = chain
+    } else {
+      chains[key] = Chain(first: index, last: index)
+    }
+    return index
+  }
+
+  /// The window of a fault ends.
+  mutating func close(_ index: TimelineNode.Index, at sequence: UInt64) { nodes[Int(index)].end = sequence }
+
+  /// Marks faults of other vCPUs whose operation may come before or after that of the fault at `index`.
+  private mutating func markRaces(_ index: TimelineNode.Index, canHoldBlock: Bool) {
+    let node = nodes[Int(index)]
+    var other = node.previous
+    while other != TimelineNode.none {
+      let candidate = nodes[Int(other)]
+      if candidate.isFault, candidate.tid != node.tid, candidate.end > node.entry,
+        canHoldBlock || candidate.frames == node.frames
+      {
+        nodes[Int(other)].isRaced = true
+        if candidate.end == .max { nodes[Int(index)].isRaced = true }
+      }
+      // Windows end in about the order in which they begin: what ended before this vCPU entered is far enough back.
+      if candidate.isFault, candidate.end <= node.entry { return }
+      other = candidate.previous
+    }
+  }
+
+  /// Adds a range to every region in which a fault waits.
+  mutating func append(range node: TimelineNode, vm: Int) {
+    let first = block(node.frames.start)
+    let last = block(GFN(node.frames.end.rawValue - 1))
+    if last - first < UInt64(chains.count) {
+      for block in first...last { append(node, regionKey(vm, block)) }
+    } else {
+      for key in chains.keys where key >= regionKey(vm, first) && key <= regionKey(vm, last) {
+        append(node, key)
+      }
+    }
+  }
+
+  private mutating func append(_ node: TimelineNode, _ key: UInt64) {
+    guard var chain = chains[key] else { return }
+    let index = allocate(node)
+    nodes[Int(chain.last)].next = index
+    nodes[Int(index)].previous = chain.last
+    chain.last = index
+    chains[key] = chain
+  }
+
+  /// Gives up the fault at `index`, and with it what only it waited for.
+  mutating func release(fault index: TimelineNode.Index, vm: Int) {
+    let key = regionKey(vm, block(nodes[Int(index)].frames.start))
+    guard var chain = chains[key] else { return }
+    nodes[Int(index)].isWaiting = false
+    // What precedes the first waiting fault can decide nothing any more.
+    while chain.first != TimelineNode.none, !nodes[Int(chain.first)].isWaiting {
+      let following = nodes[Int(chain.first)].next
+      if nodes[Int(chain.first)].isFault {
+        let page = pageKey(vm, nodes[Int(chain.first)].frames.start)
+        if lastOnPage[page] == chain.first { lastOnPage[page] = nil }
+      }
+      nodes[Int(chain.first)].next = free
+      free = chain.first
+      chain.first = following
+    }
+    if chain.first == TimelineNode.none {
+      chains[key] = nil
+    } else {
+      nodes[Int(chain.first)].previous = TimelineNode.none
+      chains[key] = chain
+    }
+  }
+
+  private mutating func allocate(_ node: TimelineNode) -> TimelineNode.Index {
+    var node = node
+    node.next = TimelineNode.none
+    guard free != TimelineNode.none else {
+      nodes.append(node)
+      return TimelineNode.Index(nodes.count - 1)
+    }
+    let index = free
+    free = nodes[Int(index)].next
+    nodes[Int(index)] = node
+    return index
+  }
+}

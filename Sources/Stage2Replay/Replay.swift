@@ -1,0 +1,95 @@
+public import KVMTrace
+internal import KVMTypes
+internal import Stage2Model
+
+/// Replays a trace: reads its events once to learn about the host, and once more to drive the models.
+public enum Replay {
+  /// Replays `trace`.
+  ///
+  /// - Parameters:
+  ///   - request: what is known about the host besides the trace.
+  ///   - options: what to leave out, and how far to look ahead.
+  ///   - onOperation: receives every operation, in the order in which it was applied.
+  /// - Returns: what was found, and what the pass over the file counted.
+  public static func run(
+    _ trace: TraceFile, profile request: ProfileRequest, options: ReplayOptions,
+    onOperation: ((Stage2Operation) throws -> Void)? = nil
+  ) throws -> (result: ReplayResult, statistics: EventStatistics) {
+    var survey = TraceSurvey()
+    var events = trace.events(.replay(probes: false))
+    while let run = events.nextRun() {
+      run.withRecords { records in
+        for index in records.indices { survey.consume(records[index]) }
+      }
+    }
+    let profile = ReplayProfile(
+      request, survey: survey, kernel: KernelRelease(uname: trace.uname), pageSize: trace.pageSize ?? .size4K)
+    return profile.isPKVM
+      ? try run(trace, profile, options, onOperation) { profile.makePKVM() }
+      : try run(trace, profile, options, onOperation) { profile.makeTraditional() }
+  }
+
+  private static func run<Backend: ReplayedBackend & ~Copyable>(
+    _ trace: TraceFile, _ profile: ReplayProfile, _ options: ReplayOptions,
+    _ onOperation: ((Stage2Operation) throws -> Void)?, makeBackend: @escaping () -> Backend
+  ) throws -> (result: ReplayResult, statistics: EventStatistics) {
+    var replayer = Replayer(
+      profile: profile, options: options, hasProbes: trace.hasOperationProbes,
+      collectsOperations: onOperation != nil, makeBackend: makeBackend)
+    var events = trace.events(.replay(probes: !options.ignoresProbes))
+    while let run = events.nextRun() {
+      replayer.consume(run)
+      if let onOperation { for operation in replayer.takeOperations() { try onOperation(operation) } }
+    }
+    replayer.finish()
+    if let onOperation { for operation in replayer.takeOperations() { try onOperation(operation) } }
+    return (replayer.result(), events.statistics)
+  }
+}
+
+extension Replayer where Backend: ~Copyable {
+  fileprivate borrowing func result() -> ReplayResult {
+    ReplayResult(
+      profile: profile, vms: vms.map(VMResult.init),
+      agreement: agreement.result, unattributedFaults: unattributedFaults)
+  }
+}
+
+extension VMResult {
+  fileprivate init<Backend: ReplayedBackend & ~Copyable>(_ vm: GuestVM<Backend>) {
+    let kinds = OperationKind.allCases.map { ($0, vm.tally.operations[Int($0.rawValue)]) }
+    let reasons = FaultOutcome.Reason.allCases.map { ($0.name, vm.tally.nothing[Int($0.rawValue)]) }
+    self.init(
+      id: vm.id, creator: vm.creator, vcpus: vm.vcpus, slots: vm.slotHistory, faults: vm.tally.faults,
+      operations: Dictionary(uniqueKeysWithValues: kinds.filter { $0.1.count > 0 }),
+      faultsWithoutOperation: Dictionary(uniqueKeysWithValues: reasons.filter { $0.1 > 0 }),
+      hypercalls: vm.backend.hypercallCounts.map { counts in
+        Dictionary(uniqueKeysWithValues: Hypercall.allCases.map { ($0.name, counts[$0]) }.filter { $0.1 > 0 })
+      },
+      memory: vm.backend.memory, treeDepth: vm.backend.mappingTreeDepth())
+  }
+}
+
+extension Agreement {
+  fileprivate var result: AgreementResult? {
+    guard hasRecorded else { return nil }
+    let kinds = OperationKind.allCases.map { ($0, scores[Int($0.rawValue)]) }
+    return AgreementResult(
+      scores: Dictionary(uniqueKeysWithValues: kinds.filter { $0.1.recorded > 0 || $0.1.predicted > 0 }),
+      mismatches: mismatches, mismatchCount: mismatchCount)
+  }
+}
+
+extension FaultOutcome.Reason {
+  /// The name in reports.
+  fileprivate var name: String {
+    switch self {
+    case .noSlot: "noSlot"
+    case .readOnlySlot: "readOnlySlot"
+    case .ownUnmap: "ownUnmap"
+    case .faultedAgain: "faultedAgain"
+    case .failed: "failed"
+    case .otherFault: "otherFault"
+    }
+  }
+}

@@ -1,0 +1,16 @@
+public import KVMTypes
+
+/// What a replay is told besides the trace.
+public struct ReplayOptions: Sendable {
+  /// Whether the probes on the kernel's operations are left out of account entirely.
+  public var ignoresProbes = false
+  /// Only events from this moment on are replayed.
+  public var from: Nanoseconds?
+  /// Only events before this moment.
+  public var to: Nanoseconds?
+  /// How many records wait for later evidence before they are applied. It bounds the memory of the replay.
+  public var lag = 1 << 12
+
+  /// The defaults.
+  public init() {}
+}

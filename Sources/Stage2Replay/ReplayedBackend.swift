@@ -1,0 +1,26 @@
+internal import KVMTypes
+internal import Stage2Model
+
+/// What a replay asks of a backend besides the operations.
+protocol ReplayedBackend: Stage2Backend, SendableMetatype, ~Copyable {
+  /// The memory that the VM occupies.
+  var memory: MemoryAccounting { get }
+  /// The hypercalls made so far, nil where the path makes none.
+  var hypercallCounts: HypercallCounts? { get }
+  /// The depth of the mapping tree and its mean, nil where the path has none.
+  borrowing func mappingTreeDepth() -> (maximum: Int, mean: Double)?
+}
+
+extension TraditionalStage2: ReplayedBackend {
+  var hypercallCounts: HypercallCounts? { nil }
+  borrowing func mappingTreeDepth() -> (maximum: Int, mean: Double)? { nil }
+}
+
+extension PKVMStage2: ReplayedBackend {
+  var hypercallCounts: HypercallCounts? { hypercalls }
+
+  borrowing func mappingTreeDepth() -> (maximum: Int, mean: Double)? {
+    let depth = treeDepth()
+    return depth.max > 0 ? (depth.max, depth.mean) : nil
+  }
+}

@@ -1,0 +1,165 @@
+internal import KVMTrace
+internal import KVMTypes
+internal import Stage2Model
+
+// What leaves the queue is decided and applied to the VM's model.
+
+extension Replayer where Backend: ~Copyable {
+  mutating func apply(_ record: PendingRecord) {
+    switch record.action {
+    case .fault(let fault):
+      apply(fault, record)
+      timelines.release(fault: fault.node, vm: record.vm)
+    case .unmap(let frames):
+      if isDead(vms[record.vm], at: record.sequence) { return }
+      unmap(frames, record)
+    case .deleteSlot(let frames): unmap(frames, record)
+    case .wrprotect(let frames):
+      forEachChunk(of: frames) { address, size, replayer in
+        let result = replayer.vms[record.vm].backend.wrprotect(address, size: size)
+        replayer.emit(record, .wrprotect, address, size: size, result: result.rawValue, basis: .assumed)
+      }
+    case .age(let frames, let markOld, let duringFault):
+      if isDead(vms[record.vm], at: record.sequence) { return }
+      let address = frames.start.ipa(profile.pageSize)
+      let size = frames.count << profile.pageSize.shift
+      let young = vms[record.vm].backend.testClearYoung(address, size: size, markOld: markOld)
+      // A fault that was open may have set the flag just before or just after, as may the hardware at any time.
+      let isCertain =
+        !young && !duringFault && (!profile.hasHardwareAccessFlag || isUnmapped(frames, record.vm))
+      emit(
+        record, .testClearYoung, address, size: size, markOld: markOld, result: young ? 1 : 0,
+        basis: isCertain ? .derived : .assumed)
+    }
+  }
+
+  private mutating func unmap(_ frames: FrameRange, _ record: PendingRecord) {
+    vms[record.vm].hostMappings.unmap(frames)
+    forEachChunk(of: frames) { address, size, replayer in
+      let result = replayer.vms[record.vm].backend.unmap(address, size: size)
+      replayer.emit(record, .unmap, address, size: size, result: result.rawValue, basis: .derived)
+    }
+  }
+
+  /// Range operations go chunk by chunk, so that the lock can be dropped in between (`stage2_apply_range`).
+  private mutating func forEachChunk(of frames: FrameRange, _ body: (IPA, UInt64, inout Self) -> Void) {
+    var address = frames.start.ipa(profile.pageSize).rawValue
+    let end = frames.end.ipa(profile.pageSize).rawValue
+    while address < end {
+      let next = min((address / profile.chunkBytes + 1) * profile.chunkBytes, end)
+      body(IPA(address), next - address, &self)
+      address = next
+    }
+  }
+
+  /// Whether a VM was being torn down at an event: its vCPUs have all left the guest for good, and none of its threads
+  /// did anything any more. Nothing marks that moment; the notifier's events go on without any effect until the VM is
+  /// freed. Only at the end of the trace is it known that nothing more comes.
+  private func isDead(_ vm: GuestVM<Backend>, at sequence: UInt64) -> Bool {
+    guard isFinishing, !vm.vcpus.isEmpty, sequence > vm.lastActivity else { return false }
+    return vm.vcpus.allSatisfy { tid in knownThread(tid).map { threads[$0].isInUserspace } ?? false }
+  }
+
+  private func isUnmapped(_ frames: FrameRange, _ vm: Int) -> Bool {
+    guard frames.count == 1 else { return false }
+    if case .invalid = vms[vm].backend.walk(frames.start.ipa(profile.pageSize)) { return true }
+    return false
+  }
+
+  private mutating func apply(_ fault: FaultRecord, _ record: PendingRecord) {
+    let vm = vms[record.vm]
+    switch timelines.outcome(of: fault, isMapped: isMapped(fault.page, vm)) {
+    case .nothing(let reason): vm.tally.nothing[Int(reason.rawValue)] += 1
+    case .mkyoung:
+      vm.backend.mkyoung(fault.page)
+      emit(record, .mkyoung, fault.page, size: 0, result: nil, basis: .derived)
+    case .performed(let basis):
+      guard let slot = fault.slot else { return }
+      perform(fault, record, slot, basis)
+    }
+  }
+
+  /// The last stage of `user_mem_abort`: relaxes the rights of the mapping that is there, or maps.
+  private mutating func perform(
+    _ fault: FaultRecord, _ record: PendingRecord, _ slot: Memslot, _ outcome: Basis
+  ) {
+    let vm = vms[record.vm]
+    let pageSize = profile.pageSize
+    let gfn = fault.page.gfn(pageSize)
+    let vcpu = VCPUIndex(fault.vcpu)
+    let tally = vm.tally.sizes[slot.base] ?? SizeTally()
+    let size =
+      profile.profile.mapsBlocks
+      ? timelines.mappingSize(of: fault, in: slot, host: vm.hostMappings, tally: tally) : .page
+    if !slot.isLogging, slot.supportsBlock(of: pageSize.pmdBytes, at: gfn, pageSize) {
+      learn(size, gfn, slot, vm)
+    }
+    if fault.kind != .permission || slot.isLogging || profile.isPKVM {
+      vm.backend.topUpMemcache(vcpu: vcpu, pages: profile.minPages)
+    }
+    if fault.kind == .permission, fault.isWrite, slot.isLogging { proveWriteProtection(fault, record) }
+
+    let relaxes = fault.kind == .permission && (fault.level == .l2) == size.isBlock
+    var prot: Stage2Prot = .read
+    let isWritable =
+      fault.isWrite || (relaxes ? self.isWritable(fault.page, vm) : mapsWritable(fault, slot))
+    if isWritable { prot.insert(.write) }
+    if fault.isExec { prot.insert(.execute) }
+    let bytes = size.isBlock ? pageSize.pmdBytes : pageSize.bytes
+    let address = relaxes ? fault.page : fault.page.alignedDown(to: bytes)
+    let result =
+      relaxes
+      ? vm.backend.relaxPerms(address, prot: prot)
+      : vm.backend.map(address, size: bytes, pfn: nil, prot: prot, vcpu: vcpu)
+    let isCertain = result == .success && !timelines[fault.node].isRaced
+    emit(
+      record, relaxes ? .relaxPerms : .map, address, size: relaxes ? 0 : bytes, prot: prot,
+      result: result.rawValue,
+      basis: isCertain ? max(outcome, size.basis) : .assumed)
+    if fault.isWrite, slot.isLogging {
+      vm.writeGrants[gfn] = WriteGrant(tid: fault.tid, sequence: fault.end)
+    }
+  }
+
+  private func learn(_ size: MappingSize, _ gfn: GFN, _ slot: Memslot, _ vm: GuestVM<Backend>) {
+    if vm.hostMappings[gfn]?.basis != .derived, size.basis == .derived {
+      if size.isBlock {
+        vm.tally.sizes[slot.base, default: SizeTally()].blocks += 1
+      } else {
+        vm.tally.sizes[slot.base, default: SizeTally()].pages += 1
+      }
+    }
+    vm.hostMappings.learn(gfn, size)
+  }
+
+  /// A write fault, in a slot that logs, of the vCPU that was granted the right to write and used it: the VMM had the
+  /// page write-protected since, which leaves no event (KVM_GET_DIRTY_LOG, KVM_CLEAR_DIRTY_LOG). Of the range only this
+  /// page is known. Another vCPU's write fault proves nothing: its TLB may hold the mapping as it was before.
+  private mutating func proveWriteProtection(_ fault: FaultRecord, _ record: PendingRecord) {
+    let vm = vms[record.vm]
+    guard isWritable(fault.page, vm), let grant = vm.writeGrants[fault.page.gfn(profile.pageSize)],
+      grant.tid == fault.tid, timelines[fault.node].entry >= grant.sequence
+    else { return }
+    let size = profile.pageSize.bytes
+    let result = vm.backend.wrprotect(fault.page, size: size)
+    emit(record, .wrprotect, fault.page, size: size, result: result.rawValue, basis: .derived)
+  }
+
+  private func isMapped(_ ipa: IPA, _ vm: GuestVM<Backend>) -> Bool {
+    if case .leaf = vm.backend.walk(ipa) { return true }
+    return false
+  }
+
+  /// Whether the mapping of `ipa` permits writing, as far as the model knows.
+  private func isWritable(_ ipa: IPA, _ vm: GuestVM<Backend>) -> Bool {
+    if case .leaf(_, let prot, _) = vm.backend.walk(ipa) { return prot.contains(.write) }
+    return false
+  }
+
+  /// Whether a fault that is no write maps writable all the same: the host maps what it may write already, unless dirty
+  /// pages are logged. A later write fault on the page shows that it did not.
+  private func mapsWritable(_ fault: FaultRecord, _ slot: Memslot) -> Bool {
+    if slot.flags.contains(.readOnly) || slot.isLogging { return false }
+    return !timelines.laterWriteFault(on: fault)
+  }
+}

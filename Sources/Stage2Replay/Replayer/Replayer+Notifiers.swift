@@ -1,0 +1,116 @@
+internal import KVMTrace
+internal import KVMTypes
+internal import Stage2Model
+
+// The MMU notifier's events: kvm_unmap_hva_range, kvm_age_hva, kvm_test_age_hva. They speak of host addresses, come
+// from whatever thread changes the host's table, and are emitted once for every VM of the address space.
+
+extension Replayer where Backend: ~Copyable {
+  mutating func notifier(_ record: TraceRecord, _ kind: TimelineNode.Kind) {
+    guard let position = thread(record.tid) else { return }
+    let range = record.hvaRange
+    let isCopy = countRun(of: record.kind, range, position)
+    // Which of the copies was this VM's is not known: they are one place in the thread's stream.
+    if !isCopy { threads[position].place.notifiers &+= 1 }
+    if kind == .unmap {
+      // Inside an invalidation only one that overlaps it can begin: a huge page splits while it is zapped.
+      forgetUnmaps(of: position, unlike: range)
+    } else {
+      forgetUnmaps(of: position, unlike: nil)
+    }
+
+    for vm in vms.indices where !vms[vm].isGone {
+      if vms[vm].creator == record.tid || threads[position].vm == vm { vms[vm].lastActivity = sequence }
+      scratch.removeAll(keepingCapacity: true)
+      vms[vm].slots.appendOverlaps(range, to: &scratch)
+      guard !scratch.isEmpty else { continue }
+      if kind == .unmap { beginUnmap(vm: vm, range, position) }
+      for frames in scratch {
+        note(kind, frames, vm: vm, by: record.tid)
+        guard !isCopy else { continue }
+        let duringFault = kind != .unmap && hasOpenFault(around: frames, vm: vm)
+        let action: PendingRecord.Action =
+          switch kind {
+          case .unmap: .unmap(frames)
+          case .age: .age(frames, markOld: true, duringFault: duringFault)
+          default: .age(frames, markOld: false, duringFault: duringFault)
+          }
+        enqueue(pending(action, vm: vm, record, threads[position].place))
+      }
+    }
+  }
+
+  /// Counts identical events of a thread in a row, and says whether this one is another VM's copy of the one before.
+  ///
+  /// Nothing ages or tests one page of an address space twice running: MGLRU and rmap visit an entry once, DAMON's
+  /// regions are disjoint. So the length of such a run is the number of VMs in that address space, some of them
+  /// perhaps without slots, such as the one with which a VMM tries out the kernel's features. (Blocks do repeat: DAMON
+  /// can sample several addresses of one.)
+  private mutating func countRun(of kind: EventKind, _ range: HVARange, _ position: Int) -> Bool {
+    let blockBytes = profile.pageSize.pmdBytes
+    let isPage =
+      kind != .unmapHVARange && range.end - range.start <= profile.pageSize.bytes
+      && range.start.rawValue & (blockBytes - 1) != 0
+    if let run = threads[position].run, run.kind == kind, run.range == range {
+      threads[position].run!.count += 1
+    } else {
+      if let run = threads[position].run, run.isPage { addressSpaceVMs = run.count }
+      threads[position].run = NotifierRun(kind: kind, range: range, count: 1, isPage: isPage)
+    }
+    let count = threads[position].run!.count
+    if isPage, count > 1 {
+      addressSpaceVMs = count
+      return true
+    }
+    return (count - 1) % addressSpaceVMs != 0
+  }
+
+  /// An unmap begins: faults whose windows are open may have to be retried because of it.
+  private mutating func beginUnmap(vm: Int, _ range: HVARange, _ position: Int) {
+    vms[vm].unfinishedUnmaps += 1
+    threads[position].unfinishedUnmaps.append(UnfinishedUnmap(vm: vm, range: range))
+    let isCopyOnWrite = threads[position].openFault != nil
+    for other in threads.indices where threads[other].vm == vm && threads[other].openFault != nil {
+      if other == position {
+        threads[other].openFault!.record.sawOwnUnmap = true
+      } else {
+        threads[other].openFault!.record.mayBeInvalidated = true
+        if isCopyOnWrite { threads[other].openFault!.record.mayRaceCopyOnWrite = true }
+      }
+    }
+  }
+
+  /// Whether a fault is open in one of the regions that the frames touch.
+  private func hasOpenFault(around frames: FrameRange, vm: Int) -> Bool {
+    let first = timelines.block(frames.start)
+    let last = timelines.block(GFN(frames.end.rawValue - 1))
+    return threads.contains { thread in
+      guard thread.vm == vm, let open = thread.openFault else { return false }
+      let block = timelines.block(open.record.page.gfn(profile.pageSize))
+      return first <= block && block <= last
+    }
+  }
+
+  private mutating func forgetUnmaps(of position: Int, unlike range: HVARange?) {
+    guard !threads[position].unfinishedUnmaps.isEmpty else { return }
+    let blockBytes = profile.pageSize.pmdBytes
+    var kept: [UnfinishedUnmap] = []
+    for unmap in threads[position].unfinishedUnmaps {
+      if let range, range.overlaps(unmap.range, roundedTo: blockBytes) {
+        kept.append(unmap)
+      } else {
+        vms[unmap.vm].unfinishedUnmaps -= 1
+      }
+    }
+    threads[position].unfinishedUnmaps = kept
+  }
+}
+
+extension HVARange {
+  /// Whether the two share a byte once both are rounded outwards to multiples of `bytes`.
+  func overlaps(_ other: HVARange, roundedTo bytes: UInt64) -> Bool {
+    func down(_ address: HVA) -> UInt64 { address.rawValue & ~(bytes - 1) }
+    func up(_ address: HVA) -> UInt64 { (address.rawValue &+ bytes &- 1) & ~(bytes - 1) }
+    return down(start) < up(other.end) && down(other.start) < up(end)
+  }
+}

@@ -1,0 +1,149 @@
+internal import KVMTrace
+internal import KVMTypes
+internal import Stage2Model
+
+// The loop of a vCPU's thread: kvm_entry, the guest runs, kvm_exit, perhaps kvm_guest_fault and what follows from it.
+
+extension Replayer where Backend: ~Copyable {
+  mutating func entry(_ record: TraceRecord) {
+    guard let position = thread(record.tid) else { return }
+    leaveMemoryManagement(position)
+    closeOpenFault(of: position, at: record)
+    threads[position].lastEntry = sequence
+    threads[position].isInUserspace = false
+    threads[position].place.windows &+= 1
+    if let vm = threads[position].vm { vms[vm].lastActivity = sequence }
+  }
+
+  mutating func exit(_ record: TraceRecord) {
+    guard let position = knownThread(record.tid) else { return }
+    leaveMemoryManagement(position)
+  }
+
+  /// kvm_access_fault, kvm_mmio and kvm_userspace_exit: what became of the fault whose window is open.
+  mutating func windowEvent(_ record: TraceRecord) {
+    guard let position = knownThread(record.tid) else { return }
+    leaveMemoryManagement(position)
+    switch record.kind {
+    case .accessFault: threads[position].openFault?.record.sawAccessFault = true
+    case .userspaceExit:
+      // -EINTR only says that a signal came.
+      let errno = record.userspaceExit.errno
+      if errno < 0, errno != -4 { threads[position].openFault?.record.failed = true }
+      closeOpenFault(of: position, at: record)
+      threads[position].isInUserspace = true
+      if let vm = threads[position].vm { vms[vm].lastActivity = sequence }
+    default: threads[position].openFault?.record.sawMMIO = true
+    }
+  }
+
+  mutating func guestFault(_ record: TraceRecord) {
+    guard let position = thread(record.tid) else { return }
+    leaveMemoryManagement(position)
+    // A fault without an entry after the one before: events are missing.
+    abandonOpenFault(of: position)
+    let event = record.guestFault
+    let esr = event.esr
+    let page = event.ipa.alignedDown(to: profile.pageSize.bytes)
+    let gfn = page.gfn(profile.pageSize)
+    guard let vm = vm(ofThread: position, touching: gfn, at: record) else {
+      unattributedFaults += 1
+      return
+    }
+    vms[vm].tally.faults.add(esr)
+
+    let slot = vms[vm].slots.slot(gfn)
+    let level = esr.level ?? .l3
+    var node = TimelineNode(
+      kind: TimelineNode.Kind(esr.faultKind), level: level, isWrite: esr.isWrite, isExec: esr.isExec,
+      sequence: sequence, entry: threads[position].lastEntry, frames: FrameRange(start: gfn, end: gfn + 1))
+    node.tid = record.tid
+    node.isStage1Walk = esr.isStage1Walk
+    let index = timelines.append(
+      fault: node, vm: vm,
+      canHoldBlock: slot?.supportsBlock(of: profile.pageSize.pmdBytes, at: gfn, profile.pageSize) ?? false)
+    var fault = FaultRecord(
+      cpu: record.cpu, tid: record.tid, page: page, kind: esr.faultKind, level: level, isWrite: esr.isWrite,
+      isExec: esr.isExec, isStage1Walk: esr.isStage1Walk, vcpu: threads[position].vcpu, slot: slot,
+      place: threads[position].place, node: index)
+    if vms[vm].unfinishedUnmaps > 0 {
+      fault.mayBeInvalidated = true
+      fault.mayRaceCopyOnWrite = threads.contains {
+        $0.openFault != nil && $0.unfinishedUnmaps.contains { $0.vm == vm }
+      }
+    }
+    threads[position].openFault = OpenFault(record: fault, node: index)
+  }
+
+  /// The window of a thread's fault ends: the fault joins the queue.
+  private mutating func closeOpenFault(of position: Int, at record: TraceRecord) {
+    guard let open = threads[position].openFault, let vm = threads[position].vm else { return }
+    threads[position].openFault = nil
+    var fault = open.record
+    fault.end = sequence
+    timelines.close(open.node, at: sequence)
+    if fault.sawMMIO { vms[vm].tally.faults.mmio += 1 }
+    enqueue(
+      PendingRecord(
+        action: .fault(fault), vm: vm, sequence: sequence, time: record.time, cpu: fault.cpu, tid: fault.tid,
+        place: ThreadPlace(windows: fault.place.windows, notifiers: threads[position].place.notifiers)))
+  }
+
+  /// Nothing will be known of the thread's open fault.
+  mutating func abandonOpenFault(of position: Int) {
+    guard let open = threads[position].openFault else { return }
+    threads[position].openFault = nil
+    if let vm = threads[position].vm { timelines.release(fault: open.node, vm: vm) }
+  }
+
+  /// The thread does something that it cannot do inside an invalidation: those that it began are over.
+  mutating func leaveMemoryManagement(_ position: Int) {
+    threads[position].run = nil
+    guard !threads[position].unfinishedUnmaps.isEmpty else { return }
+    for unmap in threads[position].unfinishedUnmaps { vms[unmap.vm].unfinishedUnmaps -= 1 }
+    threads[position].unfinishedUnmaps = []
+  }
+
+  /// The VM whose vCPU a thread runs: the one it was last known to run, unless that is gone; else the youngest VM whose
+  /// slots hold the address; else the youngest; a VM without slots where no probe told of any.
+  private mutating func vm(ofThread position: Int, touching gfn: GFN, at record: TraceRecord) -> Int? {
+    if let known = threads[position].vm, !vms[known].isGone { return known }
+    var found = vms.lastIndex { !$0.isGone && $0.slots.slot(gfn) != nil } ?? vms.lastIndex { !$0.isGone }
+    if found == nil {
+      addVM(kvm: nil, creator: nil, at: record)
+      found = vms.count - 1
+    }
+    guard let vm = found else { return nil }
+    threads[position].vm = vm
+    if let index = vms[vm].vcpus.firstIndex(of: threads[position].tid) {
+      threads[position].vcpu = index
+    } else {
+      threads[position].vcpu = vms[vm].vcpus.count
+      vms[vm].vcpus.append(threads[position].tid)
+    }
+    return vm
+  }
+}
+
+extension FaultCounts {
+  mutating func add(_ esr: ESR) {
+    total += 1
+    switch esr.faultKind {
+    case .translation: translation += 1
+    case .permission: permission += 1
+    case .accessFlag: accessFlag += 1
+    default: other += 1
+    }
+    if let level = esr.level { byLevel[Int(level.rawValue) + 1] += 1 }
+  }
+}
+
+extension TimelineNode.Kind {
+  init(_ kind: FaultKind) {
+    switch kind {
+    case .permission: self = .permissionFault
+    case .accessFlag: self = .accessFault
+    default: self = .translationFault
+    }
+  }
+}

@@ -1,0 +1,173 @@
+internal import KVMTrace
+internal import KVMTypes
+internal import Stage2Model
+
+/// Drives the events of a trace through one model for each VM.
+///
+/// An event goes through three stages.
+///
+/// 1. *Attribution*, at once: which VM, which slot, which frames, what else happened in the fault's window. What
+///    concerns a region where a fault waits is noted in that region's timeline.
+/// 2. *Waiting*: a fault enters the queue when its window ends, which is when KVM acted (between the event and the
+///    thread's next kvm_entry), a notifier when it is called. The queue is long enough that what decides a fault has
+///    usually been seen when the fault leaves it.
+/// 3. *Application*, in the order of the queue: the rules decide, the model performs the operation and says what it
+///    returns.
+///
+/// Probes on the kernel's own operations are held against the result and never used for it.
+///
+/// | file | does |
+/// |---|---|
+/// | `Replayer+VCPUs.swift` | kvm_entry, kvm_guest_fault and what else happens in a fault's window |
+/// | `Replayer+Memslots.swift` | VMs and their slots |
+/// | `Replayer+Notifiers.swift` | the MMU notifier's events |
+/// | `Replayer+Application.swift` | the third stage |
+struct Replayer<Backend: ReplayedBackend & ~Copyable>: ~Copyable {
+  let profile: ReplayProfile
+  let options: ReplayOptions
+  let makeBackend: () -> Backend
+  /// Whether applied operations are kept until `takeOperations`.
+  private let collectsOperations: Bool
+  private var operations: [Stage2Operation] = []
+  var threads: [TracedThread] = []
+  private var threadTable = ThreadTable()
+  var vms: [GuestVM<Backend>] = []
+  var timelines: RegionTimelines
+  private var queue: LagQueue<PendingRecord>
+  /// The event's place in the merged trace.
+  private(set) var sequence: UInt64 = 0
+  /// The trace has ended: what still waits has seen all that there is to see.
+  private(set) var isFinishing = false
+  /// How many VMs share the address space that notifiers speak of, as far as runs of identical events have shown.
+  var addressSpaceVMs = 1
+  /// The overlaps of one notifier's range, kept to save allocations.
+  var scratch: [FrameRange] = []
+  var agreement: Agreement
+  private(set) var lossCount = 0
+  var unattributedFaults = 0
+
+  init(
+    profile: ReplayProfile, options: ReplayOptions, hasProbes: Bool, collectsOperations: Bool,
+    makeBackend: @escaping () -> Backend
+  ) {
+    self.collectsOperations = collectsOperations
+    self.profile = profile
+    self.options = options
+    self.makeBackend = makeBackend
+    timelines = RegionTimelines(pageSize: profile.pageSize)
+    queue = LagQueue(lag: options.lag)
+    agreement = Agreement(isActive: hasProbes && !options.ignoresProbes)
+  }
+
+  /// The operations applied since the last call.
+  mutating func takeOperations() -> [Stage2Operation] {
+    defer { operations.removeAll(keepingCapacity: true) }
+    return operations
+  }
+
+  /// Takes in consecutive events of one CPU.
+  mutating func consume(_ run: EventRun) {
+    run.withRecords { records in
+      for index in records.indices {
+        consume(records[index])
+      }
+    }
+  }
+
+  /// Applies what still waits. Must be the last call.
+  mutating func finish() {
+    isFinishing = true
+    // A window that the trace cuts: what KVM did is not known, so nothing is said about it.
+    for position in threads.indices { abandonOpenFault(of: position) }
+    while let record = queue.popFirst() { apply(record) }
+    agreement.finish()
+  }
+
+  private mutating func consume(_ record: TraceRecord) {
+    sequence += 1
+    if let from = options.from, record.time < from { return }
+    if let to = options.to, record.time >= to { return }
+    switch record.kind {
+    case .entry: entry(record)
+    case .exit: exit(record)
+    case .guestFault: guestFault(record)
+    case .accessFault, .mmio, .mmioNISV, .userspaceExit: windowEvent(record)
+    case .unmapHVARange, .setSPTEHVA: notifier(record, .unmap)
+    case .ageHVA: notifier(record, .age)
+    case .testAgeHVA: notifier(record, .testAge)
+    case .commitMemoryRegion: commit(record)
+    case .lost: lossCount += 1
+    case .probeMap, .probeMapReturn, .probeUnmap, .probeUnmapReturn, .probeWrprotect, .probeWrprotectReturn,
+      .probeTestClearYoung, .probeTestClearYoungReturn, .probeRelaxPerms, .probeRelaxPermsReturn,
+      .probeMkyoung:
+      agreement.record(record, place: place(of: record.tid))
+    case .other, .setWayFlush, .toggleCache, .dirtyRingPush, .hypercall, .contentionBegin, .contentionEnd,
+      .setMemoryRegion, .probeAbortReturn, .probeAgeGFN, .probeUnmapGFN:
+      break
+    }
+  }
+
+  // MARK: Threads
+
+  /// The position of a thread that has been seen before.
+  func knownThread(_ tid: ThreadID) -> Int? { threadTable[tid] }
+
+  /// The position of a thread; a new one is taken in. Nil for numbers that Linux cannot hand out.
+  mutating func thread(_ tid: ThreadID) -> Int? {
+    if let position = threadTable[tid] { return position }
+    guard threadTable.insert(tid, position: threads.count) else { return nil }
+    threads.append(TracedThread(tid: tid))
+    return threads.count - 1
+  }
+
+  /// Where a thread is in its own stream of events.
+  func place(of tid: ThreadID) -> ThreadPlace {
+    threadTable[tid].map { threads[$0].place } ?? ThreadPlace(windows: 0, notifiers: 0)
+  }
+
+  // MARK: The queue
+
+  /// Puts a record behind all others; the one that has waited longest leaves a full queue.
+  mutating func enqueue(_ record: PendingRecord) {
+    if queue.isFull, let oldest = queue.popFirst() { apply(oldest) }
+    queue.append(record)
+  }
+
+  /// Changes the faults of a VM that still wait, the oldest first.
+  mutating func updateWaitingFaults(ofVM vm: Int, _ body: (inout FaultRecord) -> Void) {
+    queue.update { record in
+      guard record.vm == vm, case .fault(var fault) = record.action else { return }
+      body(&fault)
+      record.action = .fault(fault)
+    }
+    for position in threads.indices where threads[position].vm == vm {
+      if threads[position].openFault != nil { body(&threads[position].openFault!.record) }
+    }
+  }
+
+  /// An operation was performed on a VM's table.
+  mutating func emit(
+    _ record: PendingRecord, _ kind: OperationKind, _ address: IPA, size: UInt64, prot: Stage2Prot? = nil,
+    markOld: Bool = false, result: Int32?, basis: Basis
+  ) {
+    var operation = Stage2Operation(
+      time: record.time, cpu: record.cpu, tid: record.tid, vm: record.vm, kind: kind, address: address,
+      size: size,
+      prot: prot, result: result, basis: basis)
+    operation.markOld = markOld
+    vms[record.vm].tally.operations[Int(kind.rawValue)].add(operation, pageSize: profile.pageSize)
+    agreement.predict(operation, place: record.place)
+    if collectsOperations { operations.append(operation) }
+  }
+}
+
+extension OperationCounts {
+  mutating func add(_ operation: Stage2Operation, pageSize: PageSize) {
+    count += 1
+    pages += max(operation.size >> pageSize.shift, 1)
+    if operation.kind != .testClearYoung, let result = operation.result {
+      if result == KernelResult.again.rawValue { again += 1 } else if result < 0 { errors += 1 }
+    }
+    if operation.basis == .derived { derived += 1 } else { assumed += 1 }
+  }
+}

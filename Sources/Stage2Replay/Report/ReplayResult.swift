@@ -1,0 +1,49 @@
+public import KVMTypes
+public import Stage2Model
+
+/// What a replay found: values only, which every renderer reads.
+public struct ReplayResult: Sendable {
+  /// The profile that was replayed.
+  public var profile: ReplayProfile
+  /// The VMs, in the order of appearance.
+  public var vms: [VMResult]
+  /// How the predicted operations agree with the recorded ones; nil where no probe recorded any, or none was
+  /// looked at.
+  public var agreement: AgreementResult?
+  /// Faults of threads that belong to no VM.
+  public var unattributedFaults: Int
+}
+
+/// What a replay found about one VM.
+public struct VMResult: Sendable {
+  /// The VM's number in the report.
+  public var id: Int
+  /// The thread that created its slots, nil where no probe told.
+  public var creator: ThreadID?
+  /// The threads that ran its vCPUs, in the order of appearance.
+  public var vcpus: [ThreadID]
+  /// Every slot it ever had, in the order of appearance.
+  public var slots: [Memslot]
+  /// Its faults.
+  public var faults: FaultCounts
+  /// Its operations.
+  public var operations: [OperationKind: OperationCounts]
+  /// Faults that led to no operation, by reason.
+  public var faultsWithoutOperation: [String: Int]
+  /// The hypercalls that its operations took, nil on the traditional path.
+  public var hypercalls: [String: Int]?
+  /// The memory of its stage 2.
+  public var memory: MemoryAccounting
+  /// The deepest node of the mapping tree and the mean depth, nil on the traditional path.
+  public var treeDepth: (maximum: Int, mean: Double)?
+}
+
+/// How predicted operations agree with recorded ones.
+public struct AgreementResult: Sendable {
+  /// By kind, for kinds that either side has.
+  public var scores: [OperationKind: AgreementScore]
+  /// The first mismatches, in the order of time.
+  public var mismatches: [AgreementMismatch]
+  /// All mismatches.
+  public var mismatchCount: Int
+}

@@ -1,0 +1,50 @@
+internal import KVMTrace
+internal import KVMTypes
+
+/// A first pass over a trace, for what has to be known before the first event can be modelled.
+struct TraceSurvey {
+  /// A vCPU took an access flag fault: its CPU does not set the flag itself.
+  var sawAccessFault = false
+  /// The guest executed what was mapped for data, and faulted.
+  var sawExecPermissionFault = false
+  /// The lowest level of a translation fault: the table begins there.
+  var lowestLevel: TranslationLevel?
+  /// The highest guest physical address that faulted.
+  var highestIPA: UInt64 = 0
+  /// vCPU threads waited for a VM's lock to write, or to read, inside a fault.
+  var faultWaitsForWrite = 0
+  var faultWaitsForRead = 0
+  /// Waits for any lock were recorded.
+  var sawContention = false
+  /// Faults that were taken while another thread's fault was open.
+  var overlappingFaults = 0
+  private var kvms: Set<KernelAddress> = []
+  private var openFaults: Set<ThreadID> = []
+
+  mutating func consume(_ record: TraceRecord) {
+    switch record.kind {
+    case .commitMemoryRegion: kvms.insert(record.memslotCommit.kvm)
+    case .accessFault: sawAccessFault = true
+    case .entry: openFaults.remove(record.tid)
+    case .guestFault:
+      let fault = record.guestFault
+      highestIPA = max(highestIPA, fault.ipa.rawValue)
+      if fault.esr.faultKind == .translation, let level = fault.esr.level {
+        lowestLevel = min(lowestLevel ?? level, level)
+      }
+      if fault.esr.faultKind == .permission, fault.esr.isExec { sawExecPermissionFault = true }
+      if !openFaults.isEmpty { overlappingFaults += 1 }
+      // An access flag fault takes the lock to read on either path.
+      if fault.esr.faultKind != .accessFlag { openFaults.insert(record.tid) }
+    case .unmapHVARange, .ageHVA, .testAgeHVA:
+      // A notifier takes the lock to write on either path.
+      openFaults.remove(record.tid)
+    case .contentionBegin:
+      sawContention = true
+      guard openFaults.contains(record.tid), kvms.contains(record.contendedLock) else { return }
+      if record.contentionFlags.contains(.write) { faultWaitsForWrite += 1 }
+      if record.contentionFlags.contains(.read) { faultWaitsForRead += 1 }
+    default: break
+    }
+  }
+}

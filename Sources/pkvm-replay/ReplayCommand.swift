@@ -1,0 +1,102 @@
+import ArgumentParser
+import KVMTrace
+import KVMTypes
+import Reporting
+import Stage2Model
+import Stage2Replay
+
+/// `replay`: what the host's stage-2 MMU did, and what it cost.
+struct ReplayCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "replay",
+    abstract: "Replays a trace through a model of the host's stage-2 MMU and reports what it did.",
+    discussion: """
+      Exit status: 0 done; 1 unexplained divergences; 2 the trace is damaged or lost events, unless --allow-loss; \
+      65 not a trace; 66 no such input; 74 read or write error.
+      """)
+
+  @Argument(help: "A trace.dat of version 6 or 7, or - for standard input.")
+  var input: String
+
+  @Option(
+    help: """
+      What to model: auto reads it off the trace; pkvm and traditional name the MMU and leave the rest to the trace; else \
+      a built-in profile (see profiles) or a JSON file.
+      """)
+  var profile: ProfileArgument?
+
+  @Option(help: "Replay events from this moment on, in seconds of the trace's clock.")
+  var from: TraceTime?
+
+  @Option(help: "Replay events before this moment, in seconds of the trace's clock.")
+  var to: TraceTime?
+
+  @Flag(help: "Leave the probes on the kernel's own operations out of account entirely.")
+  var ignoreProbes = false
+
+  @Option(name: .customLong("json"), help: "Write the report as JSON to this file; - is standard output.")
+  var jsonPath: String?
+
+  @Option(name: .customLong("ops"), help: "Write every operation as CSV to this file; - is standard output.")
+  var operationsPath: String?
+
+  @Flag(help: "Exit with 0 even if events were lost or the file is damaged.")
+  var allowLoss = false
+
+  mutating func validate() throws {
+    if jsonPath == "-", operationsPath == "-" {
+      throw ValidationError("--json and --ops cannot both go to standard output")
+    }
+  }
+
+  /// What the command line says about the kernel to model.
+  private func profileRequest(for trace: TraceFile) throws -> ProfileRequest {
+    var request = ProfileRequest()
+    switch profile?.text {
+    case nil, "auto": break
+    case "pkvm": request.isPKVM = true
+    case "traditional": request.isPKVM = false
+    default:
+      guard var given = try profile?.resolve() else { break }
+      // A built-in profile says nothing of the machine: the pages are the trace's.
+      if let pageSize = trace.pageSize { given.pageSize = pageSize }
+      if let problem = given.problems().first {
+        Diagnostics.note("\(input): cannot be replayed with \(given.name): \(problem)")
+        throw ExitCode.validationFailure
+      }
+      request.profile = given
+    }
+    return request
+  }
+
+  func run() throws {
+    let trace = try Diagnostics.open(input)
+    let request = try profileRequest(for: trace)
+    var options = ReplayOptions()
+    options.ignoresProbes = ignoreProbes
+    options.from = from?.moment
+    options.to = to?.moment
+
+    let operations = try operationsPath.map { try OperationsFile(path: $0) }
+    let (result, statistics) = try Replay.run(trace, profile: request, options: options) { operation in
+      try operations?.write(operation)
+    }
+    try operations?.finish()
+
+    let report = ReplayReport(trace, statistics, result)
+    if let jsonPath {
+      var output = try Output(path: jsonPath)
+      try output.write(JSON.text(report))
+      try output.finish()
+    }
+    if jsonPath != "-", operationsPath != "-" {
+      var output = try Output(path: "-")
+      try output.write(report.text)
+      try output.finish()
+    }
+    if let incomplete = report.inputs.first(where: \.isIncomplete), !allowLoss {
+      Diagnostics.note("\(input): \(incomplete.incompleteness)")
+      throw ExitStatus.incomplete
+    }
+  }
+}

@@ -1,0 +1,23 @@
+import KVMTypes
+import Stage2Replay
+
+/// The operations file: CSV, one row for each call of a stage-2 function, in the order of time.
+final class OperationsFile {
+  private var output: Output
+
+  init(path: String) throws {
+    output = try Output(path: path)
+    try output.line("timeNs,cpu,tid,vm,operation,address,size,prot,ret,basis")
+  }
+
+  func write(_ operation: Stage2Operation) throws {
+    let prot = operation.prot.map { String($0.rawValue) } ?? ""
+    let result = operation.result.map(String.init) ?? ""
+    try output.line(
+      "\(operation.time.rawValue),\(operation.cpu.rawValue),\(operation.tid.rawValue),\(operation.vm),"
+        + "\(operation.kind.name),\(operation.address.rawValue),\(operation.size),\(prot),\(result),\(operation.basis.name)"
+    )
+  }
+
+  func finish() throws { try output.finish() }
+}

@@ -1,0 +1,119 @@
+import Foundation
+import KVMTrace
+import KVMTypes
+import Testing
+
+@testable import Stage2Replay
+
+/// The recordings carry the kernel's own operations: what is predicted without them is held against them.
+@Suite("Prediction against the kernel's own operations")
+struct AgreementTests {
+  static let folder = URL(filePath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
+    .deletingLastPathComponent().appending(path: "traces")
+
+  static let names = ((try? FileManager.default.contentsOfDirectory(atPath: folder.path())) ?? [])
+    .filter { $0.hasSuffix(".dat") }.sorted()
+
+  /// Maps whose two vCPUs raced for the lock on the same page or block: nothing in the trace tells which one had it
+  /// first, so one is predicted to succeed and the other to get -EAGAIN where it was the other way round. And one map
+  /// that a copy-on-write of another vCPU made retry without a trace.
+  static let undecidable = [
+    "pkvm-nvhe-7.3.4-page-table-thp.dat": 10, "pkvm-nvhe-7.3.4-guest-boot.dat": 2,
+    "pkvm-hvhe-7.3.4-page-table.dat": 1, "pkvm-nvhe-7.3.4-memslot-perf.dat": 1,
+  ]
+
+  static func replay(
+    _ name: String, _ change: (inout ReplayOptions) -> Void = { _ in }
+  ) throws -> ReplayResult {
+    let trace = try TraceFile(path: folder.appending(path: name).path())
+    var options = ReplayOptions()
+    change(&options)
+    return try Replay.run(trace, profile: ProfileRequest(), options: options).result
+  }
+
+  @Test("Every kind of operation agrees, but for what cannot be decided", arguments: names)
+  func agreement(name: String) throws {
+    let agreement = try #require(try Self.replay(name).agreement)
+    let allowed = Self.undecidable[name] ?? 0
+    for (kind, score) in agreement.scores where kind != .wrprotect {
+      let wrong = max(score.recorded, score.predicted) - score.matched
+      #expect(wrong <= (kind == .map ? allowed : 0), "\(kind.name): \(score)")
+    }
+    // -EAGAIN pairs are wrong in the result only: address and size of every map are right.
+    for mismatch in agreement.mismatches where mismatch.predicted?.kind == .map {
+      guard let predicted = mismatch.predicted, let recorded = mismatch.recorded else { continue }
+      #expect(predicted.address == recorded.address && predicted.size == recorded.size)
+    }
+  }
+
+  @Test("What is called derived is never wrong", arguments: names)
+  func derived(name: String) throws {
+    let agreement = try #require(try Self.replay(name).agreement)
+    for (kind, score) in agreement.scores {
+      #expect(score.derivedWrong == 0, "\(kind.name)")
+    }
+  }
+
+  @Test("The counts of maps and unmaps are those of the probes", arguments: names)
+  func counts(name: String) throws {
+    let trace = try TraceFile(path: Self.folder.appending(path: name).path())
+    let (result, statistics) = try Replay.run(trace, profile: ProfileRequest(), options: ReplayOptions())
+    let slack = Self.undecidable[name] ?? 0
+    for (kind, event) in [
+      (OperationKind.map, "map"), (.unmap, "unmap"), (.mkyoung, "mkyoung"), (.relaxPerms, "relax_perms"),
+    ] {
+      let recorded = Int(statistics.counts.first { $0.name == event }?.count ?? 0)
+      let predicted = result.vms.reduce(0) { $0 + ($1.operations[kind]?.count ?? 0) }
+      #expect(abs(recorded - predicted) <= (kind == .map ? slack : 0), "\(event)")
+    }
+  }
+
+  @Test("Without a hardware access flag, test_clear_young's answer is known", arguments: names)
+  func answers(name: String) throws {
+    let result = try Self.replay(name)
+    guard let score = result.agreement?.scores[.testClearYoung], !result.profile.hasHardwareAccessFlag else {
+      return
+    }
+    #expect(Double(score.answerMatched) >= 0.99 * Double(score.recorded))
+  }
+
+  @Test(
+    "Probes do not influence what is predicted",
+    arguments: ["pkvm-nvhe-7.3.4-page-table-thp.dat", "kvm-nvhe-7.3.4-page-table.dat"])
+  func probesAreNotUsed(name: String) throws {
+    func operations(ignoringProbes: Bool) throws -> [Stage2Operation] {
+      let trace = try TraceFile(path: Self.folder.appending(path: name).path())
+      var options = ReplayOptions()
+      options.ignoresProbes = ignoringProbes
+      var operations: [Stage2Operation] = []
+      _ = try Replay.run(trace, profile: ProfileRequest(), options: options) { operations.append($0) }
+      return operations
+    }
+    let with = try operations(ignoringProbes: false)
+    #expect(with == (try operations(ignoringProbes: true)))
+    #expect(!with.isEmpty)
+    #expect(try Self.replay(name) { $0.ignoresProbes = true }.agreement == nil)
+  }
+
+  @Test(
+    "Operations come in the order of time, each inside the trace",
+    arguments: ["pkvm-nvhe-7.3.4-dirty-log-thp.dat"])
+  func order(name: String) throws {
+    let trace = try TraceFile(path: Self.folder.appending(path: name).path())
+    var last = Nanoseconds(0)
+    let (_, statistics) = try Replay.run(trace, profile: ProfileRequest(), options: ReplayOptions()) {
+      operation in
+      #expect(operation.time >= last)
+      last = operation.time
+    }
+    #expect(last <= (try #require(statistics.last)))
+  }
+
+  @Test(
+    "A shorter look-ahead costs nothing on these recordings", arguments: ["pkvm-hvhe-7.3.4-guest-boot.dat"])
+  func lookAhead(name: String) throws {
+    let far = try #require(try Self.replay(name).agreement?.scores[.map])
+    let near = try #require(try Self.replay(name) { $0.lag = 1024 }.agreement?.scores[.map])
+    #expect(near.matched >= far.matched - 2)
+  }
+}
