@@ -55,8 +55,6 @@ struct PageDecoderTests {
     #expect(records.map(\.time.rawValue) == [101])
     #expect(outcome.first == Nanoseconds(100) && outcome.last == Nanoseconds(102))
     #expect(counts == [0, 1, 2])
-    let nothing = decode(page, .none)
-    #expect(nothing.records.isEmpty && nothing.counts == [0, 1, 2])
   }
 
   @Test("no page makes it read or write out of bounds", arguments: 0..<4)
