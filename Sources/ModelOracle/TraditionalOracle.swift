@@ -28,6 +28,8 @@ package struct TraditionalOracle {
   package let hasTLBIRange: Bool
 
   package var leaves: [UInt64: Leaf] = [:]
+  /// How many leaves need each table.
+  package var users: [TableName: Int] = [:]
   /// Tables that wait for RCU, by level.
   package var unlinked: [Int: Int] = [:]
   package var caches: [Int: Int] = [:]
@@ -57,14 +59,21 @@ package struct TraditionalOracle {
   }
 
   /// A table exists where a leaf needs it.
-  package func tables() -> Set<TableName> {
-    var tables: Set<TableName> = []
-    for (base, leaf) in leaves where leaf.level > startLevel {
-      for level in (startLevel + 1)...leaf.level {
-        tables.insert(TableName(level: level, number: base / sizes[level - 1]))
-      }
+  package func tables() -> Set<TableName> { Set(users.keys) }
+
+  /// The leaf at `base` becomes `leaf`, or goes.
+  private mutating func put(_ base: UInt64, _ leaf: Leaf?) {
+    if let old = leaves[base] { use(base, old.level, -1) }
+    leaves[base] = leaf
+    if let leaf { use(base, leaf.level, 1) }
+  }
+
+  private mutating func use(_ base: UInt64, _ leafLevel: Int, _ change: Int) {
+    for level in (startLevel + 1)..<(max(startLevel, leafLevel) + 1) {
+      let table = TableName(level: level, number: base / sizes[level - 1])
+      let count = users[table, default: 0] + change
+      users[table] = count == 0 ? nil : count
     }
-    return tables
   }
 
   /// Tables below the PGD by level, those that wait for RCU included.
@@ -133,14 +142,14 @@ package struct TraditionalOracle {
           return -11
         }
         tlbiIPA += 1
-        leaves[base] = nil
+        put(base, nil)
       } else {
         let inside = overlapping(at, at + sizes[level])
         if !inside.isEmpty {
           let before = tables()
-          for base in inside { leaves[base] = nil }
+          for base in inside { put(base, nil) }
           // Tables above the new block survive through it.
-          leaves[at] = new
+          put(at, new)
           collapsed.formUnion(before.subtracting(tables()))
           if hasTLBIRange {
             let pages = (sizes[level] + pageSize - 1) / pageSize
@@ -150,7 +159,7 @@ package struct TraditionalOracle {
           }
         }
       }
-      leaves[at] = new
+      put(at, new)
       if !hasFWB && !new.isDevice { dcachePages += pages(new) }
       if new.rights.contains(.execute) { icachePages += pages(new) }
       at += sizes[level]
@@ -164,7 +173,8 @@ package struct TraditionalOracle {
     guard let (start, end) = range(ipa, size) else { return -34 }
     let before = tables()
     for base in overlapping(start, end) {
-      let leaf = leaves.removeValue(forKey: base)!
+      let leaf = leaves[base]!
+      put(base, nil)
       if !deferred { tlbiIPA += 1 }
       if !hasFWB && !leaf.isDevice { dcachePages += pages(leaf) }
     }
@@ -222,7 +232,7 @@ package struct TraditionalOracle {
       let downToPages = splitCache >= (leaf.level == 1 ? descriptors + 1 : 1)
       if splitCache == 0 { return -12 }
       tlbiIPA += 1
-      leaves[base] = nil
+      put(base, nil)
       let level = downToPages ? 3 : leaf.level + 1
       let step = sizes[level]
       for index in 0..<(sizes[leaf.level] / step) {
@@ -231,7 +241,7 @@ package struct TraditionalOracle {
         part.young = true
         part.isDevice = false
         part.frame = leaf.frame.map { $0 + index * (step / pageSize) }
-        leaves[base + index * step] = part
+        put(base + index * step, part)
       }
       splitCache -= downToPages && leaf.level == 1 ? descriptors + 1 : 1
     }
@@ -243,6 +253,6 @@ package struct TraditionalOracle {
   }
 
   package mutating func destroy(_ ipa: UInt64, _ size: UInt64) {
-    for base in overlapping(ipa, ipa + size) { leaves[base] = nil }
+    for base in overlapping(ipa, ipa + size) { put(base, nil) }
   }
 }

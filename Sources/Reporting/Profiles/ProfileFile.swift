@@ -72,6 +72,7 @@ public enum ProfileFieldValue: Encodable, Sendable, CustomStringConvertible {
     }
   }
 
+  /// The value as text.
   public var description: String {
     switch self {
     case .bool(let value): value ? "true" : "false"
@@ -80,6 +81,7 @@ public enum ProfileFieldValue: Encodable, Sendable, CustomStringConvertible {
     }
   }
 
+  /// The value itself, not an object around it.
   public func encode(to encoder: any Encoder) throws {
     var container = encoder.singleValueContainer()
     switch self {

@@ -64,16 +64,20 @@ extension Stage2Counters {
 
 extension TraditionalStage2 {
   /// The work since the VM was created.
-  public var work: Stage2Work { counters.work }
+  public var work: Stage2Work {
+    mutating get { table.counters.work }
+  }
 }
 
 extension PKVMStage2 {
   /// The work since the VM was created, the host's and EL2's.
   public var work: Stage2Work {
-    var work = hyp.table.counters.work
-    work.hypercalls = hypercalls.total
-    work.treeNodes = Int(treeCounters.nodesVisited)
-    work.cachePages += flushedPages
-    return work
+    mutating get {
+      var work = hyp.table.counters.work
+      work.hypercalls = hypercalls.total
+      work.treeNodes = Int(mappings.counters.nodesVisited)
+      work.cachePages += flushedPages
+      return work
+    }
   }
 }
