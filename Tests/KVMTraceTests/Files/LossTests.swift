@@ -51,7 +51,9 @@ struct LossTests {
     #expect(statistics.losses.map(\.before.rawValue) == [300, 500])
   }
 
-  @Test("losses are told whatever is selected", arguments: [EventSelection.replay(probes: false), .replay(probes: true)])
+  @Test(
+    "losses are told whatever is selected",
+    arguments: [EventSelection.replay(probes: false), .replay(probes: true)])
   func selected(selection: EventSelection) throws {
     let flavour = TraceFlavour()
     let reading = try Reading(
