@@ -52,6 +52,11 @@ extension Scenario {
     emit(KVMEventFormats.userspaceExit, thread, [6, UInt64(bitPattern: Int64(errno))])
   }
 
+  /// contention_begin: the thread waits for a lock; 2 is to read, 4 to write.
+  func contend(_ thread: Thread, lock: UInt64, flags: UInt64) {
+    emit(KVMEventFormats.contentionBegin, thread, [lock, flags])
+  }
+
   // MARK: MMU notifiers
 
   /// kvm_unmap_hva_range.
