@@ -58,17 +58,27 @@ public struct ReplayProfile: Hashable, Sendable {
       basis["hardwareAccessFlag"] = survey.sawAccessFault ? .derived : .assumed
     }
 
-    // The level at which the first walk stops is the start level; it leaves several sizes of address.
-    let needed = max(32, 64 - survey.highestIPA.leadingZeroBitCount)
-    let possible = (needed...52).filter { bits in
-      guard let geometry = try? Stage2Geometry(pageSize: pageSize, ipaBits: bits) else { return false }
-      return survey.lowestLevel.map { geometry.startLevel == $0 } ?? true
-    }
-    let preferred = [40, 48, 44, 52].first(where: possible.contains) ?? possible.first ?? 48
-    ipaBits = request.ipaBits ?? preferred
+    ipaBits = request.ipaBits ?? Self.likelyIPABits(survey, pageSize: pageSize, isPKVM: isPKVM)
     basis["ipaBits"] = request.ipaBits == nil ? .assumed : .recorded
     geometry = (try? Stage2Geometry(pageSize: pageSize, ipaBits: ipaBits)) ?? Self.fallback
     self.basis = basis
+  }
+
+  /// The size of guest physical addresses that the faults suggest.
+  ///
+  /// The first walk in an empty table stops at its start level, which leaves several sizes, of which those that are
+  /// common come first: under pKVM the host's limit, else what `KVM_CREATE_VM` gives who asks for nothing. But the
+  /// first walk may have been one of the guest's own table, whose level is not trusted: then the table may begin above.
+  private static func likelyIPABits(_ survey: TraceSurvey, pageSize: PageSize, isPKVM: Bool) -> Int {
+    let needed = 64 - survey.highestIPA.leadingZeroBitCount
+    let common = isPKVM ? [48, 44, 52, 40, 36] : [40, 48, 44, 52, 36]
+    let sizes = (common + (survey.sawStage1WalkFault ? [] : Array(32...52))).filter { $0 >= needed }
+    func startLevel(_ bits: Int) -> TranslationLevel? {
+      (try? Stage2Geometry(pageSize: pageSize, ipaBits: bits))?.startLevel
+    }
+    guard let lowest = survey.lowestLevel else { return sizes.first ?? 52 }
+    return sizes.first { startLevel($0) == lowest }
+      ?? sizes.first { startLevel($0).map { $0 <= lowest } ?? false } ?? sizes.first ?? 52
   }
 
   private static let fallback: Stage2Geometry = {

@@ -5,8 +5,10 @@ internal import KVMTypes
 struct TraceSurvey {
   /// A vCPU took an access flag fault: its CPU does not set the flag itself.
   var sawAccessFault = false
-  /// The lowest level of a translation fault: the table begins there.
+  /// The lowest level of a translation fault: the table begins there, or above.
   var lowestLevel: TranslationLevel?
+  /// A translation fault came from a walk of the guest's own table.
+  var sawStage1WalkFault = false
   /// The highest guest physical address that faulted.
   var highestIPA: UInt64 = 0
   /// vCPU threads waited for a VM's lock to write, or to read, inside a fault.
@@ -22,9 +24,14 @@ struct TraceSurvey {
     case .entry: openFaults.remove(record.tid)
     case .guestFault:
       let fault = record.guestFault
-      highestIPA = max(highestIPA, fault.ipa.rawValue)
+      if fault.ipa.rawValue < IPA.limit { highestIPA = max(highestIPA, fault.ipa.rawValue) }
       if fault.esr.faultKind == .translation, let level = fault.esr.level {
-        lowestLevel = min(lowestLevel ?? level, level)
+        // Emulators report the level of the stage-1 table for a fault of its walk.
+        if fault.esr.isStage1Walk {
+          sawStage1WalkFault = true
+        } else {
+          lowestLevel = min(lowestLevel ?? level, level)
+        }
       }
       // An access flag fault takes the lock to read on either path.
       if fault.esr.faultKind != .accessFlag { openFaults.insert(record.tid) }
