@@ -7,6 +7,10 @@ public struct ProfileRequest: Hashable, Sendable {
   public var profile: Profile?
   /// Whether the host runs pKVM.
   public var isPKVM: Bool?
+  /// The bits of guest physical addresses, 32 to 52.
+  public var ipaBits: Int?
+  /// Whether the CPU sets access flags itself.
+  public var hasHardwareAccessFlag: Bool?
 
   /// Everything is left to the trace.
   public init() {}
@@ -47,12 +51,13 @@ public struct ReplayProfile: Hashable, Sendable {
       var read = Profile(path: path, era: kernel?.era ?? .v7_3)
       basis["era"] = kernel == nil ? .assumed : .derived
       read.pageSize = pageSize
-      read.hasHardwareAF = !survey.sawAccessFault
-      basis["hardwareAF"] = survey.sawAccessFault ? .derived : .assumed
+      read.hasHardwareAF = request.hasHardwareAccessFlag ?? !survey.sawAccessFault
+      basis["hardwareAF"] =
+        request.hasHardwareAccessFlag == nil && survey.sawAccessFault ? .derived : .assumed
       // Without DIC, and only then, a mapping made for data faults again when the guest executes it.
       read.hasDIC = false
       basis["dic"] = survey.sawExecPermissionFault ? .derived : .assumed
-      read.ipaBits = Self.ipaBits(survey, pageSize: pageSize, isPKVM: path == .pkvm)
+      read.ipaBits = request.ipaBits ?? Self.ipaBits(survey, pageSize: pageSize, isPKVM: path == .pkvm)
       basis["ipaBits"] = .assumed
       profile = read
     }

@@ -65,7 +65,7 @@ struct ProfileTests {
     }
   }
 
-  @Test("What the user says is taken as it is")
+  @Test("What the user says is taken as it is, and is an assumption")
   func request() throws {
     var request = Self.request(isPKVM: false)
     request.ipaBits = 36
@@ -74,9 +74,10 @@ struct ProfileTests {
     #expect(!profile.isPKVM)
     #expect(profile.ipaBits == 36)
     #expect(profile.hasHardwareAccessFlag)
-    for field in ["path", "ipaBits", "hardwareAccessFlag", "pageSize"] {
-      #expect(profile.basis[field] == .recorded, "\(field)")
+    for field in ["path", "ipaBits", "hardwareAF"] {
+      #expect(profile.basis[field] == .assumed, "\(field)")
     }
+    #expect(profile.basis["pageSize"] == .recorded)
   }
 
   // MARK: Access flag
@@ -85,10 +86,10 @@ struct ProfileTests {
   func accessFlag() throws {
     let with = try Self.profile { $0.handleAccessFault(.vcpu0, $0.memory) }
     #expect(!with.hasHardwareAccessFlag)
-    #expect(with.basis["hardwareAccessFlag"] == .derived)
+    #expect(with.basis["hardwareAF"] == .derived)
     let without = try Self.profile { $0.handle(.vcpu0, $0.memory) }
     #expect(without.hasHardwareAccessFlag)
-    #expect(without.basis["hardwareAccessFlag"] == .assumed)
+    #expect(without.basis["hardwareAF"] == .assumed)
   }
 
   // MARK: Bits of an address
