@@ -85,6 +85,7 @@ extension FaultOutcome.Reason {
   fileprivate var name: String {
     switch self {
     case .noSlot: "noSlot"
+    case .unknownSlots: "unknownSlots"
     case .readOnlySlot: "readOnlySlot"
     case .ownUnmap: "ownUnmap"
     case .faultedAgain: "faultedAgain"

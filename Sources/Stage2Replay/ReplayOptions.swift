@@ -8,7 +8,7 @@ public struct ReplayOptions: Sendable {
   public var from: Nanoseconds?
   /// Only events before this moment.
   public var to: Nanoseconds?
-  /// How many records wait for later evidence before they are applied. It bounds the memory of the replay.
+  /// How many records wait for later evidence before they are applied, 1 to 2^20. It bounds the memory of the replay.
   public var lag = 1 << 12
 
   /// The defaults.

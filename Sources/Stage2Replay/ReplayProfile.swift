@@ -7,6 +7,10 @@ public struct ProfileRequest: Hashable, Sendable {
   public var profile: Profile?
   /// Whether the host runs pKVM.
   public var isPKVM: Bool?
+  /// The bits of guest physical addresses, 32 to 52.
+  public var ipaBits: Int?
+  /// Whether the CPU sets access flags itself.
+  public var hasHardwareAccessFlag: Bool?
 
   /// Everything is left to the trace.
   public init() {}
@@ -47,12 +51,13 @@ public struct ReplayProfile: Hashable, Sendable {
       var read = Profile(path: path, era: kernel?.era ?? .v7_3)
       basis["era"] = kernel == nil ? .assumed : .derived
       read.pageSize = pageSize
-      read.hasHardwareAF = !survey.sawAccessFault
-      basis["hardwareAF"] = survey.sawAccessFault ? .derived : .assumed
+      read.hasHardwareAF = request.hasHardwareAccessFlag ?? !survey.sawAccessFault
+      basis["hardwareAF"] =
+        request.hasHardwareAccessFlag == nil && survey.sawAccessFault ? .derived : .assumed
       // Without DIC, and only then, a mapping made for data faults again when the guest executes it.
       read.hasDIC = false
       basis["dic"] = survey.sawExecPermissionFault ? .derived : .assumed
-      read.ipaBits = Self.ipaBits(survey, pageSize)
+      read.ipaBits = request.ipaBits ?? Self.ipaBits(survey, pageSize: pageSize, isPKVM: path == .pkvm)
       basis["ipaBits"] = .assumed
       profile = read
     }
@@ -78,17 +83,21 @@ public struct ReplayProfile: Hashable, Sendable {
     return (.pkvm, .assumed)
   }
 
-  /// The level at which the first walk stops is the start level; it leaves several sizes of address, of which the most
-  /// usual one is taken.
-  private static func ipaBits(_ survey: TraceSurvey, _ pageSize: PageSize) -> Int {
-    let needed = max(Stage2Geometry.minimumIPABits, 64 - survey.highestIPA.leadingZeroBitCount)
-    guard needed <= Stage2Geometry.maximumIPABits else { return Stage2Geometry.maximumIPABits }
-    let possible = (needed...Stage2Geometry.maximumIPABits).filter { bits in
-      guard let geometry = try? Stage2Geometry(pageSize: pageSize, ipaBits: bits) else { return false }
-      return survey.lowestLevel.map { geometry.startLevel == $0 } ?? true
+  /// The size of guest physical addresses that the faults suggest.
+  ///
+  /// The first walk in an empty table stops at its start level, which leaves several sizes, of which those that are
+  /// common come first: under pKVM the host's limit, else what `KVM_CREATE_VM` gives who asks for nothing. But the
+  /// first walk may have been one of the guest's own table, whose level is not trusted: then the table may begin above.
+  private static func ipaBits(_ survey: TraceSurvey, pageSize: PageSize, isPKVM: Bool) -> Int {
+    let needed = 64 - survey.highestIPA.leadingZeroBitCount
+    let common = isPKVM ? [48, 44, 52, 40, 36] : [40, 48, 44, 52, 36]
+    let sizes = (common + (survey.sawStage1WalkFault ? [] : Array(32...52))).filter { $0 >= needed }
+    func startLevel(_ bits: Int) -> TranslationLevel? {
+      (try? Stage2Geometry(pageSize: pageSize, ipaBits: bits))?.startLevel
     }
-    return [Stage2Geometry.defaultIPABits, 48, 44, 52].first(where: possible.contains) ?? possible.first
-      ?? max(needed, Stage2Geometry.defaultIPABits)
+    guard let lowest = survey.lowestLevel else { return sizes.first ?? 52 }
+    return sizes.first { startLevel($0) == lowest }
+      ?? sizes.first { startLevel($0).map { $0 <= lowest } ?? false } ?? sizes.first ?? 52
   }
 
   func makePKVM() -> PKVMStage2 {

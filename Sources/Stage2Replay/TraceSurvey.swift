@@ -7,8 +7,10 @@ struct TraceSurvey {
   var sawAccessFault = false
   /// The guest executed what was mapped for data, and faulted.
   var sawExecPermissionFault = false
-  /// The lowest level of a translation fault: the table begins there.
+  /// The lowest level of a translation fault: the table begins there, or above.
   var lowestLevel: TranslationLevel?
+  /// A translation fault came from a walk of the guest's own table.
+  var sawStage1WalkFault = false
   /// The highest guest physical address that faulted.
   var highestIPA: UInt64 = 0
   /// vCPU threads waited for a VM's lock to write, or to read, inside a fault.
@@ -28,9 +30,14 @@ struct TraceSurvey {
     case .entry: openFaults.remove(record.tid)
     case .guestFault:
       let fault = record.guestFault
-      highestIPA = max(highestIPA, fault.ipa.rawValue)
+      if fault.ipa.rawValue < IPA.limit { highestIPA = max(highestIPA, fault.ipa.rawValue) }
       if fault.esr.faultKind == .translation, let level = fault.esr.level {
-        lowestLevel = min(lowestLevel ?? level, level)
+        // Emulators report the level of the stage-1 table for a fault of its walk.
+        if fault.esr.isStage1Walk {
+          sawStage1WalkFault = true
+        } else {
+          lowestLevel = min(lowestLevel ?? level, level)
+        }
       }
       if fault.esr.faultKind == .permission, fault.esr.isExec { sawExecPermissionFault = true }
       if !openFaults.isEmpty { overlappingFaults += 1 }

@@ -31,6 +31,11 @@ struct ReplayCommand: ParsableCommand {
   @Option(help: "Replay events before this moment, in seconds of the trace's clock.")
   var to: TraceTime?
 
+  @Option(
+    name: .customLong("vm"),
+    help: "Report only this VM, by its number in the report; can be given several times.")
+  var vms: [Int] = []
+
   @Flag(help: "Leave the probes on the kernel's own operations out of account entirely.")
   var ignoreProbes = false
 
@@ -78,11 +83,16 @@ struct ReplayCommand: ParsableCommand {
     options.to = to?.moment
 
     let operations = try operationsPath.map { try OperationsFile(path: $0) }
-    let (result, statistics) = try Replay.run(trace, profile: request, options: options) { operation in
-      try operations?.write(operation)
+    var (result, statistics) = try Replay.run(trace, profile: request, options: options) { operation in
+      if vms.isEmpty || vms.contains(operation.vm) { try operations?.write(operation) }
     }
     try operations?.finish()
 
+    if let unknown = vms.first(where: { id in !result.vms.contains { $0.id == id } }) {
+      Diagnostics.note("\(input): has no VM \(unknown), only \(result.vms.count) of them, numbered from 0")
+      throw ExitCode.validationFailure
+    }
+    if !vms.isEmpty { result.vms.removeAll { !vms.contains($0.id) } }
     let report = ReplayReport(trace, statistics, result)
     if let jsonPath {
       var output = try Output(path: jsonPath)

@@ -10,14 +10,18 @@ final class GuestVM<Backend: ReplayedBackend & ~Copyable> {
   /// The VM's number in the report, from 0 in the order of appearance.
   let id: Int
   /// The address of its `struct kvm`, nil where no probe told it.
-  let kvm: KernelAddress?
-  /// The thread that created its first slot, which belongs to the VMM.
-  let creator: ThreadID?
+  var kvm: KernelAddress?
+  /// The thread that made the first commit of a slot, which belongs to the VMM.
+  var creator: ThreadID?
   let since: Nanoseconds
+  /// Whether it had slots before the trace began: not all of them are known.
+  let wasRunning: Bool
   var slots: MemslotTable
   var backend: Backend
   /// Whether another VM has taken its place: no event concerns it any more.
   var isGone = false
+  /// Whether faults on addresses in no slot came since the last slot was created or moved.
+  var hasFaultsWithoutSlot = false
   /// Unmaps of its memory that may still be under way.
   var unfinishedUnmaps = 0
   /// The pages of slots that log on which a write was granted last, and to whom.
@@ -31,13 +35,14 @@ final class GuestVM<Backend: ReplayedBackend & ~Copyable> {
   var tally = VMTally()
 
   init(
-    id: Int, kvm: KernelAddress?, creator: ThreadID?, since: Nanoseconds, pageSize: PageSize,
-    backend: consuming Backend
+    id: Int, kvm: KernelAddress?, creator: ThreadID?, since: Nanoseconds, wasRunning: Bool,
+    pageSize: PageSize, backend: consuming Backend
   ) {
     self.id = id
     self.kvm = kvm
     self.creator = creator
     self.since = since
+    self.wasRunning = wasRunning
     slots = MemslotTable(pageSize: pageSize)
     self.backend = backend
     hostMappings = HostMappings(pageSize: pageSize)

@@ -29,6 +29,14 @@ public struct Memslot: Hashable, Sendable {
   /// The frame behind the last one.
   var end: GFN { base + pages }
 
+  /// Whether a kernel can have such a slot: addresses end at 52 bits, a slot at 2^31 - 1 pages
+  /// (`KVM_MEM_MAX_NR_PAGES`), and neither address wraps around.
+  func isPossible(_ pageSize: PageSize) -> Bool {
+    let frames = IPA.limit >> pageSize.shift
+    return pages > 0 && pages < 1 << 31 && base.rawValue < frames && pages <= frames - base.rawValue
+      && !hva.rawValue.addingReportingOverflow(pages << pageSize.shift).overflow
+  }
+
   func contains(_ gfn: GFN) -> Bool { gfn >= base && gfn < end }
 
   func overlaps(_ base: GFN, _ pages: UInt64) -> Bool { self.base < base + pages && base < end }
@@ -57,6 +65,11 @@ public struct Memslot: Hashable, Sendable {
     let block = address & ~(bytes - 1)
     return block >= hva.rawValue && block &+ bytes <= hva.rawValue &+ (pages << pageSize.shift)
   }
+}
+
+extension IPA {
+  /// No Arm CPU has stage-2 tables for more than 52 bits in the formats that KVM uses.
+  static let limit: UInt64 = 1 << 52
 }
 
 /// Consecutive guest frames.

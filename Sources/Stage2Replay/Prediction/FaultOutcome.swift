@@ -13,6 +13,8 @@ enum FaultOutcome: Hashable {
   enum Reason: UInt8, Hashable, CaseIterable {
     /// No slot holds the address: MMIO, or an abort injected into the guest.
     case noSlot
+    /// The trace tells no slot of the VM: what became of the fault is not known.
+    case unknownSlots
     /// A write to a slot that is read-only goes to the VMM.
     case readOnlySlot
     /// The thread unmapped memory of the VM inside the window, so the retry check failed (`mmu_invalidate_retry`).

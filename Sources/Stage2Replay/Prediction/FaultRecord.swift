@@ -16,6 +16,8 @@ struct FaultRecord {
   let vcpu: Int
   /// The slot that holds the address; nil where none did, which a later commit may correct.
   var slot: Memslot?
+  /// Whether that is settled: the next slot that came does not hold the address either.
+  var isOutsideSlots = false
   /// Where in its thread's stream the fault belongs, to match operations that probes recorded.
   let place: ThreadPlace
   /// The fault's place in its region's timeline.

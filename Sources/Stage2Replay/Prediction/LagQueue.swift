@@ -7,8 +7,9 @@ struct LagQueue<Element> {
   private var head = 0
   private(set) var count = 0
 
+  /// A queue for `lag` elements, one at least and a million at most.
   init(lag: Int) {
-    elements = Array(repeating: nil, count: lag)
+    elements = Array(repeating: nil, count: min(max(lag, 1), 1 << 20))
   }
 
   var isFull: Bool { count == elements.count }

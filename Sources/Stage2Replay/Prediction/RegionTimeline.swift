@@ -60,9 +60,9 @@ struct RegionTimelines {
     blockShift = pageSize.bitsPerLevel
   }
 
-  /// Frames have 52 bits at most, blocks fewer; the VM's number goes above them.
-  private func pageKey(_ vm: Int, _ gfn: GFN) -> UInt64 { UInt64(vm) << 52 | gfn.rawValue }
-  private func regionKey(_ vm: Int, _ block: UInt64) -> UInt64 { UInt64(vm) << 52 | block }
+  /// Addresses have 52 bits and frames 40 at most, blocks fewer; the VM's number goes above them.
+  private func pageKey(_ vm: Int, _ gfn: GFN) -> UInt64 { UInt64(vm) << 40 | gfn.rawValue }
+  private func regionKey(_ vm: Int, _ block: UInt64) -> UInt64 { UInt64(vm) << 40 | block }
 
   func block(_ gfn: GFN) -> UInt64 { gfn.rawValue >> blockShift }
 

@@ -18,6 +18,7 @@ extension Replayer where Backend: ~Copyable {
       forEachChunk(of: frames) { address, size, replayer in
         let result = replayer.vms[record.vm].backend.wrprotect(address, size: size)
         replayer.emit(record, .wrprotect, address, size: size, result: result.rawValue, basis: .assumed)
+        return result
       }
     case .age(let frames, let markOld, let duringFault):
       if isDead(vms[record.vm], at: record.sequence) { return }
@@ -38,16 +39,20 @@ extension Replayer where Backend: ~Copyable {
     forEachChunk(of: frames) { address, size, replayer in
       let result = replayer.vms[record.vm].backend.unmap(address, size: size)
       replayer.emit(record, .unmap, address, size: size, result: result.rawValue, basis: .derived)
+      return result
     }
   }
 
-  /// Range operations go chunk by chunk, so that the lock can be dropped in between (`stage2_apply_range`).
-  private mutating func forEachChunk(of frames: FrameRange, _ body: (IPA, UInt64, inout Self) -> Void) {
+  /// Range operations go chunk by chunk, so that the lock can be dropped in between, up to the first error
+  /// (`stage2_apply_range`).
+  private mutating func forEachChunk(
+    of frames: FrameRange, _ body: (IPA, UInt64, inout Self) -> KernelResult
+  ) {
     var address = frames.start.ipa(profile.pageSize).rawValue
     let end = frames.end.ipa(profile.pageSize).rawValue
     while address < end {
       let next = min((address / profile.chunkBytes + 1) * profile.chunkBytes, end)
-      body(IPA(address), next - address, &self)
+      if !body(IPA(address), next - address, &self).isSuccess { return }
       address = next
     }
   }
@@ -69,6 +74,8 @@ extension Replayer where Backend: ~Copyable {
   private mutating func apply(_ fault: FaultRecord, _ record: PendingRecord) {
     let vm = vms[record.vm]
     switch timelines.outcome(of: fault, isMapped: isMapped(fault.page, vm)) {
+    case .nothing(.noSlot) where vm.wasRunning && !fault.sawMMIO:
+      vm.tally.nothing[Int(FaultOutcome.Reason.unknownSlots.rawValue)] += 1
     case .nothing(let reason): vm.tally.nothing[Int(reason.rawValue)] += 1
     case .mkyoung:
       vm.backend.mkyoung(fault.page)

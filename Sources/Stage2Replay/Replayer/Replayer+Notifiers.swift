@@ -9,6 +9,7 @@ extension Replayer where Backend: ~Copyable {
   mutating func notifier(_ record: TraceRecord, _ kind: TimelineNode.Kind) {
     guard let position = thread(record.tid) else { return }
     let range = record.hvaRange
+    guard range.start < range.end else { return }
     let isCopy = countRun(of: record.kind, range, position)
     // Which of the copies was this VM's is not known: they are one place in the thread's stream.
     if !isCopy { threads[position].place.notifiers &+= 1 }
@@ -19,7 +20,7 @@ extension Replayer where Backend: ~Copyable {
       forgetUnmaps(of: position, unlike: nil)
     }
 
-    for vm in vms.indices where !vms[vm].isGone {
+    for vm in liveVMs {
       if vms[vm].creator == record.tid || threads[position].vm == vm { vms[vm].lastActivity = sequence }
       scratch.removeAll(keepingCapacity: true)
       vms[vm].slots.appendOverlaps(range, to: &scratch)

@@ -38,7 +38,10 @@ extension Replayer where Backend: ~Copyable {
   }
 
   mutating func guestFault(_ record: TraceRecord) {
-    guard let position = thread(record.tid) else { return }
+    guard let position = thread(record.tid) else {
+      unattributedFaults += 1
+      return
+    }
     leaveMemoryManagement(position)
     // A fault without an entry after the one before: events are missing.
     abandonOpenFault(of: position)
@@ -46,13 +49,15 @@ extension Replayer where Backend: ~Copyable {
     let esr = event.esr
     let page = event.ipa.alignedDown(to: profile.pageSize.bytes)
     let gfn = page.gfn(profile.pageSize)
-    guard let vm = vm(ofThread: position, touching: gfn, at: record) else {
-      unattributedFaults += 1
+    let vm = vm(ofThread: position, touching: gfn, at: record)
+    vms[vm].tally.faults.add(esr)
+    guard page.rawValue < IPA.limit else {
+      vms[vm].tally.nothing[Int(FaultOutcome.Reason.noSlot.rawValue)] += 1
       return
     }
-    vms[vm].tally.faults.add(esr)
 
     let slot = vms[vm].slots.slot(gfn)
+    if slot == nil { vms[vm].hasFaultsWithoutSlot = true }
     let level = esr.level ?? .l3
     var node = TimelineNode(
       kind: TimelineNode.Kind(esr.faultKind), level: level, isWrite: esr.isWrite, isExec: esr.isExec,
@@ -104,24 +109,32 @@ extension Replayer where Backend: ~Copyable {
     threads[position].unfinishedUnmaps = []
   }
 
-  /// The VM whose vCPU a thread runs: the one it was last known to run, unless that is gone; else the youngest VM whose
-  /// slots hold the address; else the youngest; a VM without slots where no probe told of any.
-  private mutating func vm(ofThread position: Int, touching gfn: GFN, at record: TraceRecord) -> Int? {
+  /// The VM whose vCPU a thread runs: the one it was last known to run, unless that is gone; else a VM whose slots hold
+  /// the address; else any; a VM without slots where no probe told of any.
+  private mutating func vm(ofThread position: Int, touching gfn: GFN, at record: TraceRecord) -> Int {
     if let known = threads[position].vm, !vms[known].isGone { return known }
-    var found = vms.lastIndex { !$0.isGone && $0.slots.slot(gfn) != nil } ?? vms.lastIndex { !$0.isGone }
-    if found == nil {
-      addVM(kvm: nil, creator: nil, at: record)
-      found = vms.count - 1
-    }
-    guard let vm = found else { return nil }
+    let tid = threads[position].tid
+    let vm =
+      likelyVM(of: tid) { vms[$0].slots.slot(gfn) != nil } ?? likelyVM(of: tid) { _ in true }
+      ?? addVM(kvm: nil, creator: nil, wasRunning: true, at: record)
     threads[position].vm = vm
-    if let index = vms[vm].vcpus.firstIndex(of: threads[position].tid) {
-      threads[position].vcpu = index
-    } else {
-      threads[position].vcpu = vms[vm].vcpus.count
-      vms[vm].vcpus.append(threads[position].tid)
-    }
+    threads[position].vcpu = vms[vm].vcpus.count
+    vms[vm].vcpus.append(tid)
     return vm
+  }
+
+  /// Of the live VMs that satisfy a condition, that of the thread's own process, as far as numbers tell: a VMM creates
+  /// its vCPUs' threads after itself, so it is the nearest creator below; else the youngest VM.
+  private func likelyVM(of tid: ThreadID, where condition: (Int) -> Bool) -> Int? {
+    var nearest: (vm: Int, creator: ThreadID)?
+    var youngest: Int?
+    for vm in liveVMs where condition(vm) {
+      youngest = vm
+      if let creator = vms[vm].creator, creator <= tid, nearest.map({ $0.creator <= creator }) ?? true {
+        nearest = (vm, creator)
+      }
+    }
+    return nearest?.vm ?? youngest
   }
 }
 

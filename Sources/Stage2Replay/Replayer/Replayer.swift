@@ -21,6 +21,7 @@ internal import Stage2Model
 /// | `Replayer+VCPUs.swift` | kvm_entry, kvm_guest_fault and what else happens in a fault's window |
 /// | `Replayer+Memslots.swift` | VMs and their slots |
 /// | `Replayer+Notifiers.swift` | the MMU notifier's events |
+/// | `Replayer+Losses.swift` | events that the trace lost |
 /// | `Replayer+Application.swift` | the third stage |
 struct Replayer<Backend: ReplayedBackend & ~Copyable>: ~Copyable {
   let profile: ReplayProfile
@@ -32,10 +33,16 @@ struct Replayer<Backend: ReplayedBackend & ~Copyable>: ~Copyable {
   var threads: [TracedThread] = []
   private var threadTable = ThreadTable()
   var vms: [GuestVM<Backend>] = []
+  /// The positions of VMs that are not gone.
+  var liveVMs: [Int] = []
   var timelines: RegionTimelines
   private var queue: LagQueue<PendingRecord>
   /// The event's place in the merged trace.
   private(set) var sequence: UInt64 = 0
+  /// The place before the first event of the run that is being taken in, and for each CPU that of its last event in
+  /// earlier runs.
+  private(set) var runStart: UInt64 = 0
+  var lastSequences: [UInt64] = []
   /// The trace has ended: what still waits has seen all that there is to see.
   private(set) var isFinishing = false
   /// How many VMs share the address space that notifiers speak of, as far as runs of identical events have shown.
@@ -43,7 +50,6 @@ struct Replayer<Backend: ReplayedBackend & ~Copyable>: ~Copyable {
   /// The overlaps of one notifier's range, kept to save allocations.
   var scratch: [FrameRange] = []
   var agreement: Agreement
-  private(set) var lossCount = 0
   var unattributedFaults = 0
 
   init(
@@ -67,10 +73,12 @@ struct Replayer<Backend: ReplayedBackend & ~Copyable>: ~Copyable {
 
   /// Takes in consecutive events of one CPU.
   mutating func consume(_ run: EventRun) {
+    runStart = sequence
     run.withRecords { records in
       for index in records.indices {
         consume(records[index])
       }
+      noteRun(of: records[0].cpu)
     }
   }
 
@@ -85,7 +93,10 @@ struct Replayer<Backend: ReplayedBackend & ~Copyable>: ~Copyable {
 
   private mutating func consume(_ record: TraceRecord) {
     sequence += 1
-    if let from = options.from, record.time < from { return }
+    if let from = options.from, record.time < from {
+      if record.kind == .commitMemoryRegion { commit(record, performsOperations: false) }
+      return
+    }
     if let to = options.to, record.time >= to { return }
     switch record.kind {
     case .entry: entry(record)
@@ -96,7 +107,7 @@ struct Replayer<Backend: ReplayedBackend & ~Copyable>: ~Copyable {
     case .ageHVA: notifier(record, .age)
     case .testAgeHVA: notifier(record, .testAge)
     case .commitMemoryRegion: commit(record)
-    case .lost: lossCount += 1
+    case .lost: lose(record)
     case .probeMap, .probeMapReturn, .probeUnmap, .probeUnmapReturn, .probeWrprotect, .probeWrprotectReturn,
       .probeTestClearYoung, .probeTestClearYoungReturn, .probeRelaxPerms, .probeRelaxPermsReturn,
       .probeMkyoung:

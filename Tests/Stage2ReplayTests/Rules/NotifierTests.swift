@@ -1,0 +1,215 @@
+import KVMTypes
+import Testing
+
+@testable import Stage2Replay
+
+/// The MMU notifier speaks of host addresses, once for every VM of an address space.
+@Suite("MMU notifiers")
+struct NotifierTests {
+  /// A VM whose vCPU is in the guest and has mapped the first page.
+  static func running(_ pageSize: PageSize = .size4K, pages: UInt64 = 1024) -> Scenario {
+    let story = Scenario(pageSize)
+    story.createSlot(pages: pages)
+    story.enter(.vcpu0)
+    story.handle(.vcpu0, story.memory)
+    return story
+  }
+
+  static let old = "test_clear_young 40000000+1000 = 0, derived"
+  static let young = "test_clear_young 40000000+1000 = 1, assumed"
+
+  // MARK: Ranges
+
+  @Test("A range is rounded outwards to the slot's pages, and is one operation for each slot")
+  func slots() throws {
+    let story = Scenario()
+    let hva = story.crookedHVA
+    story.createSlot(pages: 16)
+    story.createSlot(id: 1, ipa: 0x8000_0000, pages: 16, hva: hva + 16 * story.page)
+    story.unmap(.kswapd, hva + 15 * story.page + 0x10, bytes: story.page)
+    story.age(.kswapd, hva + 3 * story.page + 0x10, bytes: story.page)
+    story.testAge(.kswapd, hva + 5 * story.page + 0x10)
+    #expect(
+      try story.replay().operations == [
+        "unmap 4000f000+1000 = 0, derived", "unmap 80000000+1000 = 0, derived",
+        "test_clear_young 40003000+2000 = 0, derived", "test_clear_young 40005000+1000 = 0, derived",
+      ])
+  }
+
+  @Test("Two slots of the same host memory both lose it")
+  func aliases() throws {
+    let story = Scenario()
+    story.createSlot()
+    story.createSlot(id: 1, ipa: 0x8000_0000)
+    story.unmap(.kswapd, story.crookedHVA)
+    #expect(
+      try story.replay().operations
+        == ["unmap 40000000+1000 = 0, derived", "unmap 80000000+1000 = 0, derived"])
+  }
+
+  @Test(
+    "A range that no slot holds does nothing, nor does one without bytes or one that ends before it starts")
+  func elsewhere() throws {
+    let story = Self.running()
+    story.unmap(.kswapd, 0x1000, bytes: 0x10000)
+    story.unmap(.kswapd, story.crookedHVA, bytes: 0)
+    story.age(.kswapd, story.crookedHVA + story.page, bytes: 0 &- story.page)
+    story.unmap(.kswapd, story.crookedHVA + 1024 * story.page)
+    #expect(try story.replay().operations == ["map 40000000+1000 = 0, derived"])
+  }
+
+  @Test("Unmaps go in chunks of 1 GiB with 4 KiB pages, cut at multiples of the chunk")
+  func chunks() throws {
+    let story = Scenario()
+    story.createSlot(pages: 0x90000)
+    story.unmap(.kswapd, story.crookedHVA + 0x1000_0000, bytes: 0x7000_0000)
+    #expect(
+      try story.replay().operations
+        == ["unmap 50000000+30000000 = 0, derived", "unmap 80000000+40000000 = 0, derived"])
+  }
+
+  @Test("Unmaps go in chunks of 32 MiB with 16 KiB pages")
+  func chunksOf16K() throws {
+    let story = Scenario(.size16K)
+    story.createSlot(pages: 0x1000)
+    story.unmap(.kswapd, story.crookedHVA + 0x100_0000, bytes: 0x200_0000)
+    #expect(
+      try story.replay().operations
+        == ["unmap 41000000+1000000 = 0, derived", "unmap 42000000+1000000 = 0, derived"])
+  }
+
+  @Test("Unmaps go in chunks of 512 MiB with 64 KiB pages")
+  func chunksOf64K() throws {
+    let story = Scenario(.size64K)
+    story.createSlot(pages: 0x4000)
+    story.unmap(.kswapd, story.crookedHVA, bytes: 0x4000_0000)
+    #expect(
+      try story.replay().operations
+        == ["unmap 40000000+20000000 = 0, derived", "unmap 60000000+20000000 = 0, derived"])
+  }
+
+  @Test("Ages are never cut")
+  func agesAreWhole() throws {
+    let story = Scenario()
+    story.createSlot(pages: 0x90000)
+    story.age(.kswapd, story.crookedHVA, bytes: 0x9000_0000)
+    #expect(try story.replay().operations == ["test_clear_young 40000000+90000000 = 0, derived"])
+  }
+
+  // MARK: Copies for other VMs
+
+  @Test("A page is never aged twice running: the second event is that of a VM without slots")
+  func copies() throws {
+    let story = Self.running()
+    for page in 0..<3 {
+      story.age(.kswapd, story.crookedHVA + UInt64(page) * story.page)
+      story.age(.kswapd, story.crookedHVA + UInt64(page) * story.page)
+    }
+    #expect(
+      try story.replay().operations(.testClearYoung) == [
+        Self.young, "test_clear_young 40001000+1000 = 0, derived",
+        "test_clear_young 40002000+1000 = 0, derived",
+      ])
+  }
+
+  @Test("Where pages showed two VMs in the address space, unmaps and ages of blocks come twice as well")
+  func copiesOfRanges() throws {
+    let story = Self.running()
+    for _ in 0..<2 { story.age(.kswapd, story.crookedHVA) }
+    for _ in 0..<4 { story.age(.kswapd, story.crookedHVA, bytes: 16 * story.page) }
+    for _ in 0..<2 { story.unmap(.kswapd, story.crookedHVA, bytes: 16 * story.page) }
+    let replayed = try story.replay()
+    #expect(replayed.operations(.testClearYoung).count == 3)
+    #expect(replayed.operations(.unmap).count == 1)
+  }
+
+  @Test("Once the second VM is gone, events count singly again")
+  func copiesEnd() throws {
+    let story = Self.running()
+    for _ in 0..<2 { story.age(.kswapd, story.crookedHVA) }
+    story.age(.kswapd, story.crookedHVA + story.page)
+    story.age(.kswapd, story.crookedHVA + 2 * story.page)
+    for _ in 0..<2 { story.age(.kswapd, story.crookedHVA, bytes: 16 * story.page) }
+    #expect(try story.replay().operations(.testClearYoung).count == 5)
+  }
+
+  @Test("Ranges repeat in earnest; so do pages with another event of the thread in between")
+  func genuineRepetition() throws {
+    let story = Self.running()
+    for _ in 0..<2 { story.age(.kswapd, story.crookedHVA, bytes: 16 * story.page) }
+    story.age(.kswapd, story.crookedHVA)
+    story.testAge(.kswapd, story.crookedHVA)
+    story.age(.kswapd, story.crookedHVA)
+    #expect(try story.replay().operations(.testClearYoung).count == 5)
+  }
+
+  // MARK: The end of a VM
+
+  @Test("Once a VM's vCPUs have left for good, ages and unmaps have no effect")
+  func afterTheEnd() throws {
+    let story = Self.running()
+    story.age(.kswapd, story.crookedHVA)
+    story.exitToVMM(.vcpu0)
+    story.age(.kswapd, story.crookedHVA + story.page)
+    story.unmap(.kswapd, story.crookedHVA)
+    #expect(try story.replay().operations == ["map 40000000+1000 = 0, derived", Self.young])
+  }
+
+  @Test("An idle vCPU inside KVM_RUN keeps its VM alive")
+  func idle() throws {
+    let story = Self.running()
+    story.enter(.vcpu1)
+    story.handle(.vcpu1, story.memory + story.page)
+    story.exitToVMM(.vcpu0)
+    story.age(.kswapd, story.crookedHVA)
+    #expect(try story.replay().operations(.testClearYoung) == [Self.young])
+  }
+
+  @Test("A vCPU that comes back, or a thread of the VMM that notifies, shows that the VM was alive")
+  func aliveAfterAll() throws {
+    let back = Self.running()
+    back.exitToVMM(.vcpu0)
+    back.age(.kswapd, back.crookedHVA)
+    back.enter(.vcpu0)
+    #expect(try back.replay().operations(.testClearYoung) == [Self.young])
+
+    let notifying = Self.running()
+    notifying.exitToVMM(.vcpu0)
+    notifying.age(.kswapd, notifying.crookedHVA)
+    notifying.unmap(.vmm, 0x1000_0000)
+    #expect(try notifying.replay().operations(.testClearYoung) == [Self.young])
+  }
+
+  // MARK: Answers
+
+  @Test("Without a hardware access flag an aged page stays old until a fault, and that is certain")
+  func answers() throws {
+    let story = Self.running()
+    story.age(.kswapd, story.crookedHVA)
+    story.testAge(.kswapd, story.crookedHVA)
+    story.age(.kswapd, story.crookedHVA)
+    #expect(try story.replay().operations(.testClearYoung) == [Self.young, Self.old, Self.old])
+  }
+
+  @Test("With one, only a page that is not mapped is certainly old")
+  func answersOfHardware() throws {
+    let story = Self.running()
+    story.profile.hasHardwareAccessFlag = true
+    story.age(.kswapd, story.crookedHVA)
+    story.age(.kswapd, story.crookedHVA + story.page)
+    story.testAge(.kswapd, story.crookedHVA)
+    let answers = try story.replay().operations(.testClearYoung)
+    #expect(answers[1] == "test_clear_young 40001000+1000 = 0, derived")
+    #expect(answers[2].hasSuffix("assumed"))
+  }
+
+  @Test("The answer is not certain while a fault on the region is open")
+  func answerDuringFault() throws {
+    let story = Self.running()
+    story.fault(.vcpu0, story.memory + story.page)
+    story.testAge(.kswapd, story.crookedHVA + story.page)
+    story.enter(.vcpu0)
+    #expect(
+      try story.replay().operations(.testClearYoung) == ["test_clear_young 40001000+1000 = 0, assumed"])
+  }
+}

@@ -1,0 +1,197 @@
+import KVMTypes
+import Testing
+
+@testable import Stage2Replay
+
+/// Whether a fault performed an operation: `mmu_invalidate_retry` is the one exit that leaves no event.
+@Suite("Faults that came to nothing")
+struct RetryTests {
+  @Test("A fault with no unmap in reach performed its operation, at the end of its window")
+  func performed() throws {
+    let story = Scenario()
+    story.createSlot()
+    story.enter(.vcpu0)
+    story.fault(.vcpu0, story.memory)
+    story.wait(microseconds: 100_000)
+    story.enter(.vcpu0)
+    let replayed = try story.replay()
+    #expect(replayed.operations == ["map 40000000+1000 = 0, derived"])
+    #expect(replayed.all.map(\.time.rawValue) == [story.now])
+  }
+
+  @Test("A vCPU that unmaps memory of its VM inside its fault performs nothing")
+  func ownUnmap() throws {
+    let story = Scenario()
+    story.createSlot()
+    story.enter(.vcpu0)
+    story.fault(.vcpu0, story.memory, .translation, .write)
+    story.unmap(.vcpu0, story.crookedHVA)
+    story.enter(.vcpu0)
+    story.handle(.vcpu0, story.memory, .translation, .write)
+    let replayed = try story.replay()
+    #expect(
+      replayed.operations == ["unmap 40000000+1000 = 0, derived", "map 40000000+1000 = 0, derived"])
+    #expect(replayed.nothing == ["ownUnmap": 1])
+  }
+
+  @Test("A vCPU that unmaps memory of no slot inside its fault performs its operation")
+  func ownUnmapElsewhere() throws {
+    let story = Scenario()
+    story.createSlot()
+    story.enter(.vcpu0)
+    story.fault(.vcpu0, story.memory)
+    story.unmap(.vcpu0, 0x1000_0000)
+    story.enter(.vcpu0)
+    #expect(try story.replay().operations == ["map 40000000+1000 = 0, derived"])
+  }
+
+  @Test("With an unmap of another page in progress, a page that faults again was not mapped")
+  func faultedAgain() throws {
+    let story = Scenario()
+    story.createSlot()
+    story.enter(.vcpu0)
+    story.unmap(.kswapd, story.crookedHVA + 9 * story.page)
+    story.handle(.vcpu0, story.memory)
+    story.handle(.vcpu0, story.memory)
+    let replayed = try story.replay()
+    #expect(replayed.operations(.map) == ["map 40000000+1000 = 0, assumed"])
+    #expect(replayed.all.last?.time.rawValue == story.now)
+    #expect(replayed.nothing == ["faultedAgain": 1])
+  }
+
+  @Test("The page's next fault counts across an exit to the VMM, and by its vCPU's last entry only")
+  func faultedAgainLater() throws {
+    let story = Scenario()
+    story.createSlot()
+    story.enter(.vcpu0)
+    story.enter(.vcpu1)
+    story.unmap(.kswapd, story.crookedHVA + 9 * story.page)
+    story.fault(.vcpu0, story.memory)
+    story.exitToVMM(.vcpu0)
+    // This vCPU entered before the window's end: it may have walked the table before.
+    story.handle(.vcpu1, story.memory)
+    story.enter(.vcpu0)
+    story.handle(.vcpu0, story.memory)
+    let replayed = try story.replay()
+    #expect(replayed.nothing == ["faultedAgain": 2])
+    #expect(replayed.operations(.map).count == 1)
+  }
+
+  @Test("With no unmap in reach, a page that faults again was mapped all the same")
+  func faultedAgainWithoutUnmap() throws {
+    let story = Scenario()
+    story.createSlot()
+    story.enter(.vcpu0)
+    story.handle(.vcpu0, story.memory)
+    story.handle(.vcpu0, story.memory)
+    #expect(
+      try story.replay().operations
+        == ["map 40000000+1000 = 0, derived", "map 40000000+1000 = -11, assumed"])
+  }
+
+  @Test("An unmap is over once its thread does what it cannot do inside an invalidation")
+  func finishedUnmap() throws {
+    let story = Scenario()
+    story.createSlot()
+    story.enter(.vcpu0)
+    story.unmap(.kswapd, story.crookedHVA + 9 * story.page)
+    story.age(.kswapd, story.crookedHVA + 8 * story.page)
+    story.handle(.vcpu0, story.memory)
+    #expect(try story.replay().operations(.map) == ["map 40000000+1000 = 0, derived"])
+  }
+
+  @Test("A page that is unmapped between two faults on it says nothing: mapped, as far as one can tell")
+  func unmappedInBetween() throws {
+    let story = Scenario()
+    story.createSlot()
+    story.enter(.vcpu0)
+    story.unmap(.kswapd, story.crookedHVA + 9 * story.page)
+    story.handle(.vcpu0, story.memory)
+    story.unmap(.kswapd, story.crookedHVA)
+    story.handle(.vcpu0, story.memory)
+    #expect(try story.replay().operations(.map).count == 2)
+  }
+
+  @Test("A copy-on-write of a vCPU that has not entered again makes another vCPU's fault retry")
+  func copyOnWriteRace() throws {
+    let story = Scenario()
+    story.createSlot()
+    story.enter(.vcpu0)
+    story.enter(.vcpu1)
+    story.handle(.vcpu0, story.memory, .translation, .read)
+    // vCPU 1 copies the page: the unmap waits for the lock, while vCPU 0 faults on the page that is gone.
+    story.fault(.vcpu1, story.memory, .permission, .write)
+    story.unmap(.vcpu1, story.crookedHVA)
+    story.fault(.vcpu0, story.memory)
+    story.enter(.vcpu1)
+    story.handle(.vcpu1, story.memory, .translation, .write)
+    story.enter(.vcpu0)
+    // What vCPU 0 finds when it runs again is vCPU 1's mapping.
+    story.handle(.vcpu0, story.memory, .permission, .write)
+    let replayed = try story.replay()
+    #expect(replayed.nothing == ["ownUnmap": 1, "faultedAgain": 1])
+    #expect(replayed.operations(.map).count == 2)
+  }
+
+  @Test("The second of two vCPUs that map a page on pKVM gets -EAGAIN, and nothing about it is certain")
+  func secondVCPU() throws {
+    let story = Scenario()
+    story.createSlot()
+    story.enter(.vcpu0)
+    story.enter(.vcpu1)
+    story.fault(.vcpu0, story.memory)
+    story.fault(.vcpu1, story.memory)
+    story.enter(.vcpu1)
+    story.enter(.vcpu0)
+    let replayed = try story.replay()
+    #expect(
+      replayed.operations == ["map 40000000+1000 = 0, assumed", "map 40000000+1000 = -11, assumed"])
+    #expect(replayed.all.map(\.tid.rawValue) == [1002, 1001])
+  }
+
+  @Test("A fault whose KVM_RUN fails performs nothing; a signal is no failure")
+  func failedRun() throws {
+    let story = Scenario()
+    story.createSlot()
+    story.enter(.vcpu0)
+    story.fault(.vcpu0, story.memory)
+    story.exitToVMM(.vcpu0, errno: -14)
+    story.enter(.vcpu0)
+    story.fault(.vcpu0, story.memory + story.page)
+    story.exitToVMM(.vcpu0, errno: -4)
+    story.enter(.vcpu0)
+    let replayed = try story.replay()
+    #expect(replayed.operations == ["map 40001000+1000 = 0, derived"])
+    #expect(replayed.nothing == ["failed": 1])
+  }
+
+  @Test("A fault of any other status performs nothing")
+  func otherStatus() throws {
+    let story = Scenario()
+    story.createSlot()
+    story.enter(.vcpu0)
+    story.handle(.vcpu0, story.memory, .exclusiveOrAtomic)
+    let replayed = try story.replay()
+    #expect(replayed.operations.isEmpty)
+    #expect(replayed.nothing == ["otherFault": 1])
+    #expect(replayed.result.vms[0].faults.other == 1)
+  }
+
+  @Test("An access flag fault makes the page young")
+  func accessFault() throws {
+    let story = Scenario()
+    story.createSlot()
+    story.enter(.vcpu0)
+    story.handle(.vcpu0, story.memory)
+    story.age(.kswapd, story.crookedHVA)
+    story.handleAccessFault(.vcpu0, story.memory)
+    story.testAge(.kswapd, story.crookedHVA)
+    let replayed = try story.replay()
+    #expect(
+      replayed.operations == [
+        "map 40000000+1000 = 0, derived", "test_clear_young 40000000+1000 = 1, assumed",
+        "mkyoung 40000000, derived", "test_clear_young 40000000+1000 = 1, assumed",
+      ])
+    #expect(replayed.all.map(\.markOld) == [false, true, false, false])
+  }
+}

@@ -1,0 +1,148 @@
+import Foundation
+import KVMTrace
+import KVMTypes
+import Stage2Replay
+import TraceSynth
+
+/// A short story of a host, event by event, that becomes a trace.dat and is replayed.
+///
+///     let story = Scenario()
+///     story.createSlot()
+///     story.enter(.vcpu0)
+///     story.fault(.vcpu0, story.memory)
+///     story.enter(.vcpu0)
+///     #expect(try story.replay().operations == ["map 40000000+1000 = 0, derived"])
+///
+/// Time advances by a microsecond with each event, whatever the CPU, so events are merged in the order of the story.
+final class Scenario {
+  /// A thread and the CPU it runs on.
+  struct Thread {
+    var tid: Int32
+    var cpu: Int
+
+    /// The thread of the VMM that sets the VM up, two vCPUs of its, and a thread of the host's own.
+    static let vmm = Thread(tid: 1000, cpu: 3)
+    static let vcpu0 = Thread(tid: 1001, cpu: 0)
+    static let vcpu1 = Thread(tid: 1002, cpu: 1)
+    static let kswapd = Thread(tid: 60, cpu: 2)
+  }
+
+  /// What the guest did when it faulted.
+  enum Access {
+    case read, write, exec
+    /// The CPU walked the guest's stage-1 table.
+    case stage1Walk
+  }
+
+  static let cpus = 4
+  let pageSize: PageSize
+  /// What is known of the host: pKVM, 40 bits, and no hardware access flag, so that answers are certain.
+  var profile = ProfileRequest()
+  var options = ReplayOptions()
+  /// Where slots lie unless the story says otherwise.
+  let memory: UInt64 = 0x4000_0000
+  private let formats: [TraceSynth.EventFormat]
+  private let flavour: TraceFlavour
+  private var events: [[Event]] = Array(repeating: [], count: cpus)
+  private(set) var now: UInt64 = 1_000_000
+
+  private struct Event {
+    var time: UInt64
+    /// Nil where events were lost.
+    var payload: [UInt8]?
+  }
+
+  init(
+    _ pageSize: PageSize = .size4K, formats: [TraceSynth.EventFormat] = KVMEventFormats.all
+  ) {
+    self.pageSize = pageSize
+    self.formats = formats
+    flavour = TraceFlavour(pageBytes: Int(pageSize.bytes))
+    profile.isPKVM = true
+    profile.ipaBits = 40
+    profile.hasHardwareAccessFlag = false
+  }
+
+  var page: UInt64 { pageSize.bytes }
+  var block: UInt64 { pageSize.pmdBytes }
+  /// Host memory whose addresses are congruent with `memory`, so that blocks can be mapped, and such that are not.
+  var congruentHVA: UInt64 { 0xff00_4000_0000 }
+  var crookedHVA: UInt64 { congruentHVA + page }
+
+  /// An event of any format, with the values of its fields.
+  func emit(_ format: TraceSynth.EventFormat, _ thread: Thread, _ values: [UInt64]) {
+    now += 1000
+    let payload = format.payload(values, pid: thread.tid, flavour: flavour)
+    events[thread.cpu].append(Event(time: now, payload: payload))
+  }
+
+  /// Time passes.
+  func wait(microseconds: UInt64) { now += microseconds * 1000 }
+
+  /// Events of a CPU are lost.
+  func loseEvents(cpu: Int) { events[cpu].append(Event(time: now, payload: nil)) }
+
+  // MARK: The trace
+
+  /// The trace as bytes.
+  func bytes() throws -> [UInt8] {
+    let writer = TraceDatWriter(TraceDescription(flavour, formats: formats, cpus: Self.cpus))
+    for (cpu, events) in events.enumerated() {
+      var page = SubBufferPageBuilder(flavour, timestamp: 0)
+      func close() throws {
+        if page.events > 0 { try writer.append(page.finish(), cpu: UInt32(cpu)) }
+      }
+      for event in events {
+        guard let payload = event.payload else {
+          try close()
+          page.reset(timestamp: event.time)
+          page.missed = .unknown
+          continue
+        }
+        if !page.append(payload, at: event.time) {
+          try close()
+          page.reset(timestamp: event.time)
+          precondition(page.append(payload, at: event.time), "an event fits into an empty page")
+        }
+      }
+      try close()
+    }
+    return try writer.bytes()
+  }
+
+  /// What a replay of the trace found.
+  func replay() throws -> Replayed {
+    let path = FileManager.default.temporaryDirectory.appending(path: "story-\(UUID().uuidString).dat").path()
+    try Data(bytes()).write(to: URL(filePath: path))
+    defer { try? FileManager.default.removeItem(atPath: path) }
+    var operations: [Stage2Operation] = []
+    let (result, _) = try Replay.run(try TraceFile(path: path), profile: profile, options: options) {
+      operations.append($0)
+    }
+    return Replayed(all: operations, result: result)
+  }
+}
+
+/// The outcome of a story.
+struct Replayed {
+  let all: [Stage2Operation]
+  let result: ReplayResult
+
+  /// Every operation as one line: name, address and size in hexadecimal, result, basis.
+  var operations: [String] { all.map(\.line) }
+  /// Those of one kind.
+  func operations(_ kind: OperationKind) -> [String] { all.filter { $0.kind == kind }.map(\.line) }
+  /// Those of one VM.
+  func operations(vm: Int) -> [String] { all.filter { $0.vm == vm }.map(\.line) }
+  /// How often a fault of the first VM came to nothing, by reason.
+  var nothing: [String: Int] { result.vms.first?.faultsWithoutOperation ?? [:] }
+}
+
+extension Stage2Operation {
+  var line: String {
+    func hex(_ value: UInt64) -> String { String(value, radix: 16) }
+    let extent = size > 0 ? "\(hex(address.rawValue))+\(hex(size))" : hex(address.rawValue)
+    let answer = result.map { " = \($0)" } ?? ""
+    return "\(kind.name) \(extent)\(answer), \(basis.name)"
+  }
+}

@@ -1,0 +1,159 @@
+import KVMTypes
+import Testing
+
+@testable import Stage2Replay
+
+/// What a trace says about the host, and how certain that is.
+@Suite("Profile of the traced host")
+struct ProfileTests {
+  /// The profile of a trace when nothing else is known.
+  static func profile(
+    _ pageSize: PageSize = .size4K, _ request: ProfileRequest = ProfileRequest(), _ events: (Scenario) -> Void
+  ) throws -> ReplayProfile {
+    let story = Scenario(pageSize)
+    story.profile = request
+    story.createSlot()
+    story.enter(.vcpu0)
+    events(story)
+    return try story.replay().result.profile
+  }
+
+  static func request(isPKVM: Bool) -> ProfileRequest {
+    var request = ProfileRequest()
+    request.isPKVM = isPKVM
+    return request
+  }
+
+  // MARK: Path
+
+  @Test("A fault that waits for the VM's lock to write shows pKVM, one that waits to read the other path")
+  func path() throws {
+    for (flags, isPKVM) in [(UInt64(4), true), (2, false)] {
+      let profile = try Self.profile { story in
+        story.fault(.vcpu0, story.memory)
+        story.contend(.vcpu0, lock: 0xffff_0000, flags: flags)
+        story.enter(.vcpu0)
+      }
+      #expect(profile.isPKVM == isPKVM)
+      #expect(profile.basis["path"] == .derived)
+    }
+  }
+
+  @Test("Other locks, other moments and notifiers inside the fault say nothing: pKVM is assumed")
+  func unknownPath() throws {
+    let stories: [(Scenario) -> Void] = [
+      { _ in },
+      { story in
+        story.fault(.vcpu0, story.memory)
+        story.contend(.vcpu0, lock: 0x1234, flags: 2)
+      },
+      { $0.contend(.vcpu0, lock: 0xffff_0000, flags: 2) },
+      { story in
+        story.fault(.vcpu0, story.memory)
+        story.unmap(.vcpu0, story.crookedHVA)
+        story.contend(.vcpu0, lock: 0xffff_0000, flags: 2)
+      },
+      { story in
+        story.fault(.vcpu0, story.memory, .accessFlag)
+        story.contend(.vcpu0, lock: 0xffff_0000, flags: 2)
+      },
+    ]
+    for story in stories {
+      let profile = try Self.profile(.size4K, ProfileRequest(), story)
+      #expect(profile.isPKVM)
+      #expect(profile.basis["path"] == .assumed)
+    }
+  }
+
+  @Test("What the user says is taken as it is, and is an assumption")
+  func request() throws {
+    var request = Self.request(isPKVM: false)
+    request.ipaBits = 36
+    request.hasHardwareAccessFlag = true
+    let profile = try Self.profile(.size4K, request) { $0.handleAccessFault(.vcpu0, $0.memory) }
+    #expect(!profile.isPKVM)
+    #expect(profile.ipaBits == 36)
+    #expect(profile.hasHardwareAccessFlag)
+    for field in ["path", "ipaBits", "hardwareAF"] {
+      #expect(profile.basis[field] == .assumed, "\(field)")
+    }
+    #expect(profile.basis["pageSize"] == .recorded)
+  }
+
+  // MARK: Access flag
+
+  @Test("An access flag fault shows that the hardware does not set the flag; none shows nothing")
+  func accessFlag() throws {
+    let with = try Self.profile { $0.handleAccessFault(.vcpu0, $0.memory) }
+    #expect(!with.hasHardwareAccessFlag)
+    #expect(with.basis["hardwareAF"] == .derived)
+    let without = try Self.profile { $0.handle(.vcpu0, $0.memory) }
+    #expect(without.hasHardwareAccessFlag)
+    #expect(without.basis["hardwareAF"] == .assumed)
+  }
+
+  // MARK: Bits of an address
+
+  @Test(
+    "The lowest level of a fault is where the table begins",
+    arguments: [
+      (isPKVM: false, level: 0, bits: 48), (false, 1, 40), (false, 2, 32), (true, 0, 48), (true, 1, 40),
+    ])
+  func startLevel(isPKVM: Bool, level: Int, bits: Int) throws {
+    let profile = try Self.profile(.size4K, Self.request(isPKVM: isPKVM)) { story in
+      story.handle(.vcpu0, story.memory, level: level)
+      story.handle(.vcpu0, story.memory + story.page, level: 3)
+    }
+    #expect(profile.ipaBits == bits)
+    #expect(profile.basis["ipaBits"] == .assumed)
+  }
+
+  @Test("A stage-1 walk's level is not that of the table, but may have been the first walk of it")
+  func stage1Walk() throws {
+    for (isPKVM, bits) in [(false, 40), (true, 48)] {
+      let profile = try Self.profile(.size4K, Self.request(isPKVM: isPKVM)) { story in
+        story.handle(.vcpu0, story.memory, level: 0, .stage1Walk)
+        story.handle(.vcpu0, story.memory + 0x4000_0000, level: 2)
+      }
+      #expect(profile.ipaBits == bits)
+    }
+    let below = try Self.profile(.size4K, Self.request(isPKVM: false)) { story in
+      story.handle(.vcpu0, story.memory, level: 0, .stage1Walk)
+      story.handle(.vcpu0, story.memory + 0x4000_0000, level: 1)
+    }
+    #expect(below.ipaBits == 40)
+  }
+
+  @Test("An address needs the bits that it has")
+  func highAddress() throws {
+    for (ipa, bits) in [(UInt64(1) << 41, 44), (1 << 50, 52), (1 << 51, 52)] {
+      let profile = try Self.profile(.size4K, Self.request(isPKVM: false)) {
+        $0.handle(.vcpu0, ipa, level: 3)
+      }
+      #expect(profile.ipaBits == bits || (bits == 44 && profile.ipaBits == 48))
+    }
+  }
+
+  @Test("Levels and addresses that cannot be leave the profile sound")
+  func impossible() throws {
+    let profile = try Self.profile { story in
+      story.handle(.vcpu0, story.memory, level: -1)
+      story.handle(.vcpu0, .max, level: 0)
+    }
+    #expect((32...52).contains(profile.ipaBits))
+  }
+
+  @Test("Without a fault the common sizes are assumed", arguments: PageSize.allCases)
+  func noFault(pageSize: PageSize) throws {
+    #expect(try Self.profile(pageSize, Self.request(isPKVM: true)) { _ in }.ipaBits == 48)
+    #expect(try Self.profile(pageSize, Self.request(isPKVM: false)) { _ in }.ipaBits == 40)
+  }
+
+  @Test("Chunks are the biggest blocks, and a map needs the levels below the first")
+  func derived() throws {
+    #expect(try Self.profile(.size4K, Self.request(isPKVM: true)) { _ in }.chunkBytes == 1 << 30)
+    #expect(try Self.profile(.size16K, Self.request(isPKVM: true)) { _ in }.chunkBytes == 32 << 20)
+    #expect(try Self.profile(.size64K, Self.request(isPKVM: true)) { _ in }.chunkBytes == 512 << 20)
+    #expect(try Self.profile(.size4K, Self.request(isPKVM: true)) { _ in }.minPages == 3)
+  }
+}
