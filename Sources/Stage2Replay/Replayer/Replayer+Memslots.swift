@@ -48,7 +48,7 @@ extension Replayer where Backend: ~Copyable {
 
     let isKnown = commit.change == .flagsOnly && vms[vm].slots.remove(base: commit.base) != nil
     vms[vm].slots.insert(slot)
-    if !vms[vm].slotHistory.contains(slot) { vms[vm].slotHistory.append(slot) }
+    if vms[vm].slotsSeen.insert(slot).inserted { vms[vm].slotHistory.append(slot) }
     if !isKnown { adopt(slot, vm: vm) }
     if slot.flags.contains(.logDirtyPages), performsOperations {
       // kvm_mmu_wp_memory_region, unless the VMM asked for KVM_DIRTY_LOG_INITIALLY_SET.
@@ -121,5 +121,6 @@ extension Replayer where Backend: ~Copyable {
       kind: kind, level: .l3, isWrite: false, isExec: false, sequence: sequence, entry: 0, frames: frames)
     node.tid = tid
     timelines.append(range: node, vm: vm)
+    boundTimelines()
   }
 }
