@@ -135,8 +135,10 @@ extension PKVMCase {
     if !result.isSuccess { return "teardown: \(result.rawValue)" }
     let memory = model.memory
     if memory.allPages.live != 0 { return "\(memory.allPages.live) pages are left" }
-    if memory.totalBytes.live != 0 { return "\(memory.totalBytes.live) bytes are left" }
-    if model.preallocatedMappings.live != 0 { return "mapping objects are left" }
+    if memory.totalBytes.live != memory.lostMappings.live * memory.bytesPerMapping {
+      return "\(memory.totalBytes.live) bytes are left"
+    }
+    if model.memory.spareMappings.live != 0 { return "mapping objects are left" }
     if !model.hyp.vmemmap.shareCounts.isEmpty { return "shared pages are left" }
     return nil
   }
@@ -154,7 +156,7 @@ extension PKVMCase {
     compare("flushed pages", UInt64(model.flushedPages), oracle.flushedPages)
     compare("zeroed pages", model.hyp.zeroedPages, oracle.zeroedPages)
     compare("locked pages", model.lockedPages.live, oracle.lockedPages)
-    compare("leaked mappings", model.leakedMappings, oracle.leakedNodes)
+    compare("leaked mappings", model.memory.lostMappings.live, oracle.leakedNodes)
     compare("pool", model.hyp.table.pages.pool, oracle.pool)
     for vcpu in 0..<Self.vcpus {
       compare("host pages of \(vcpu)", model.memcachePages(VCPUIndex(vcpu)), oracle.vcpus[vcpu].hostPages)

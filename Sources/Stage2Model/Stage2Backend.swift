@@ -69,8 +69,8 @@ public protocol Stage2Backend: ~Copyable {
   /// `kvm_arch_flush_remote_tlbs_range`: invalidates what the TLBs hold for a range.
   mutating func flushRemoteTLBs(_ ipa: IPA, size: UInt64)
 
-  /// What the operations cost so far.
-  var work: Stage2Work { get }
+  /// What the operations cost so far. Mutating, because a getter that borrows copies the backend to the stack.
+  var work: Stage2Work { mutating get }
 
   /// What a hardware walk of `ipa` finds in the table that the CPU uses: the host's under the traditional
   /// MMU, EL2's under pKVM.

@@ -22,7 +22,8 @@ public enum Replay {
         for index in records.indices { survey.consume(records[index]) }
       }
     }
-    let profile = ReplayProfile(request, survey: survey, pageSize: trace.pageSize ?? .size4K)
+    let profile = ReplayProfile(
+      request, survey: survey, kernel: KernelRelease(uname: trace.uname), pageSize: trace.pageSize ?? .size4K)
     return profile.isPKVM
       ? try run(trace, profile, options, onOperation) { profile.makePKVM() }
       : try run(trace, profile, options, onOperation) { profile.makeTraditional() }

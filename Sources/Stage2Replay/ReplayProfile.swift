@@ -1,32 +1,34 @@
 public import KVMTypes
-internal import Stage2Model
+public import Stage2Model
 
-/// What a user says about the traced host; nil leaves a field to the trace.
+/// What a user says about the kernel to model; what stays nil is read off the trace.
 public struct ProfileRequest: Hashable, Sendable {
+  /// The whole profile. Its page size must be the trace's.
+  public var profile: Profile?
   /// Whether the host runs pKVM.
   public var isPKVM: Bool?
-  /// The bits of guest physical addresses.
-  public var ipaBits: Int?
-  /// Whether the CPU sets access flags itself.
-  public var hasHardwareAccessFlag: Bool?
 
   /// Everything is left to the trace.
   public init() {}
 }
 
-/// The facts about the traced host that the rules and the models need, each with its basis.
+/// The profile that a trace is replayed under, and how each of its fields is known.
 public struct ReplayProfile: Hashable, Sendable {
-  /// Whether the host runs pKVM: every VM then uses the tree of mappings and EL2's tables.
-  public let isPKVM: Bool
-  /// The host's page size.
-  public let pageSize: PageSize
-  /// The bits of guest physical addresses.
-  public let ipaBits: Int
-  /// Whether the CPU sets access flags itself.
-  public let hasHardwareAccessFlag: Bool
-  /// How each of these is known, by the name of its field.
+  /// The profile.
+  public let profile: Profile
+  /// How a field is known, by the name that `Profile.fields` gives it. A field that is not here is the built-in
+  /// profile's, which is an assumption about the host.
   public let basis: [String: Basis]
   let geometry: Stage2Geometry
+
+  /// Whether the host runs pKVM: every VM then uses the tree of mappings and EL2's tables.
+  public var isPKVM: Bool { profile.isPKVM }
+  /// The host's page size.
+  public var pageSize: PageSize { profile.pageSize }
+  /// The bits of guest physical addresses.
+  public var ipaBits: Int { profile.ipaBits }
+  /// Whether the CPU sets access flags itself.
+  public var hasHardwareAccessFlag: Bool { profile.hasHardwareAF }
 
   /// Tables below the PGD on the way to a page (`kvm_mmu_cache_min_pages`).
   var minPages: Int { geometry.minPages }
@@ -34,34 +36,46 @@ public struct ReplayProfile: Hashable, Sendable {
   var chunkBytes: UInt64 { geometry.chunkBytes }
 
   /// Completes `request` with what the trace showed.
-  init(_ request: ProfileRequest, survey: TraceSurvey, pageSize: PageSize) {
+  init(_ request: ProfileRequest, survey: TraceSurvey, kernel: KernelRelease?, pageSize: PageSize) {
     var basis: [String: Basis] = ["pageSize": .recorded]
-    self.pageSize = pageSize
-
-    if let isPKVM = request.isPKVM {
-      self.isPKVM = isPKVM
-      basis["path"] = .recorded
-    } else if survey.faultWaitsForWrite != survey.faultWaitsForRead {
-      // kvm_fault_lock: only pKVM takes a VM's lock for write in a fault.
-      isPKVM = survey.faultWaitsForWrite > 0
-      basis["path"] = .derived
+    if let given = request.profile {
+      profile = given
+      for field in Profile.fields where field.name != "pageSize" { basis[field.name] = .assumed }
     } else {
-      isPKVM = true
-      basis["path"] = .assumed
+      let (path, pathBasis) = Self.path(request, survey, kernel)
+      basis["path"] = pathBasis
+      var read = Profile(path: path, era: kernel?.era ?? .v7_3)
+      basis["era"] = kernel == nil ? .assumed : .derived
+      read.pageSize = pageSize
+      read.hasHardwareAF = !survey.sawAccessFault
+      basis["hardwareAF"] = survey.sawAccessFault ? .derived : .assumed
+      // Without DIC, and only then, a mapping made for data faults again when the guest executes it.
+      read.hasDIC = false
+      basis["dic"] = survey.sawExecPermissionFault ? .derived : .assumed
+      read.ipaBits = Self.likelyIPABits(survey, pageSize: pageSize, isPKVM: path == .pkvm)
+      basis["ipaBits"] = .assumed
+      profile = read
     }
-
-    if let hasHardwareAccessFlag = request.hasHardwareAccessFlag {
-      self.hasHardwareAccessFlag = hasHardwareAccessFlag
-      basis["hardwareAccessFlag"] = .recorded
-    } else {
-      hasHardwareAccessFlag = !survey.sawAccessFault
-      basis["hardwareAccessFlag"] = survey.sawAccessFault ? .derived : .assumed
-    }
-
-    ipaBits = request.ipaBits ?? Self.likelyIPABits(survey, pageSize: pageSize, isPKVM: isPKVM)
-    basis["ipaBits"] = request.ipaBits == nil ? .assumed : .recorded
-    geometry = (try? Stage2Geometry(pageSize: pageSize, ipaBits: ipaBits)) ?? Self.fallback
     self.basis = basis
+    guard let geometry = try? profile.geometry() else {
+      preconditionFailure("a profile was not checked with problems()")
+    }
+    self.geometry = geometry
+  }
+
+  private static func path(
+    _ request: ProfileRequest, _ survey: TraceSurvey, _ kernel: KernelRelease?
+  ) -> (Profile.Path, Basis) {
+    if let isPKVM = request.isPKVM { return (isPKVM ? .pkvm : .traditional, .assumed) }
+    // Before 6.14, pKVM left the tables of non-protected guests to the host.
+    if let kernel, kernel < KernelRelease(major: 6, minor: 14) { return (.traditional, .derived) }
+    // kvm_fault_lock: only pKVM takes a VM's lock for write in a fault.
+    if survey.faultWaitsForWrite != survey.faultWaitsForRead {
+      return (survey.faultWaitsForWrite > 0 ? .pkvm : .traditional, .derived)
+    }
+    // Faults that overlap and never wait for each other, in a trace that records waits, seldom take the lock for write.
+    if survey.sawContention, survey.overlappingFaults > 0 { return (.traditional, .assumed) }
+    return (.pkvm, .assumed)
   }
 
   /// The size of guest physical addresses that the faults suggest.
@@ -81,18 +95,50 @@ public struct ReplayProfile: Hashable, Sendable {
       ?? sizes.first { startLevel($0).map { $0 <= lowest } ?? false } ?? sizes.first ?? 52
   }
 
-  private static let fallback: Stage2Geometry = {
-    guard let geometry = try? Stage2Geometry(pageSize: .size4K, ipaBits: 48) else {
-      preconditionFailure("48 bits with 4 KiB pages are a geometry")
-    }
-    return geometry
-  }()
-
   func makePKVM() -> PKVMStage2 {
-    var configuration = PKVMConfiguration(geometry: geometry)
+    var configuration = PKVMConfiguration(
+      geometry: geometry, era: profile.era, isProtected: profile.isProtected)
+    configuration.features = profile.features
+    configuration.bytesPerMapping = profile.bytesPerNode
+    configuration.hypercallBatch = profile.hypercallBatch
     configuration.keepsMappingTree = false
     return PKVMStage2(configuration)
   }
 
-  func makeTraditional() -> TraditionalStage2 { TraditionalStage2(geometry: geometry) }
+  func makeTraditional() -> TraditionalStage2 {
+    TraditionalStage2(geometry: geometry, features: profile.features)
+  }
+}
+
+/// A kernel's version, as far as it decides an era.
+struct KernelRelease: Comparable {
+  var major: Int
+  var minor: Int
+
+  init(major: Int, minor: Int) {
+    self.major = major
+    self.minor = minor
+  }
+
+  /// Reads "Linux HOST 7.3.4+deb13 aarch64", the words of `uname`; nil for anything else.
+  init?(uname: String) {
+    let words = uname.split(separator: " ")
+    guard words.count >= 3 else { return nil }
+    let parts = words[2].split(separator: ".", maxSplits: 2)
+    guard parts.count >= 2, let major = Int(parts[0]), let minor = Int(parts[1].prefix(while: \.isNumber))
+    else {
+      return nil
+    }
+    self.init(major: major, minor: minor)
+  }
+
+  static func < (a: KernelRelease, b: KernelRelease) -> Bool { (a.major, a.minor) < (b.major, b.minor) }
+
+  /// The era of the pKVM code that this kernel has. 7.1 and 7.2 are counted with 7.3.
+  var era: PKVMEra {
+    if self >= KernelRelease(major: 7, minor: 1) { return .v7_3 }
+    if self >= KernelRelease(major: 6, minor: 19) { return .v6_19 }
+    if self >= KernelRelease(major: 6, minor: 16) { return .v6_16 }
+    return self == KernelRelease(major: 6, minor: 15) ? .v6_15 : .v6_14
+  }
 }

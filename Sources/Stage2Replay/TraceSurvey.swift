@@ -5,6 +5,8 @@ internal import KVMTypes
 struct TraceSurvey {
   /// A vCPU took an access flag fault: its CPU does not set the flag itself.
   var sawAccessFault = false
+  /// The guest executed what was mapped for data, and faulted.
+  var sawExecPermissionFault = false
   /// The lowest level of a translation fault: the table begins there, or above.
   var lowestLevel: TranslationLevel?
   /// A translation fault came from a walk of the guest's own table.
@@ -14,6 +16,10 @@ struct TraceSurvey {
   /// vCPU threads waited for a VM's lock to write, or to read, inside a fault.
   var faultWaitsForWrite = 0
   var faultWaitsForRead = 0
+  /// Waits for any lock were recorded.
+  var sawContention = false
+  /// Faults that were taken while another thread's fault was open.
+  var overlappingFaults = 0
   private var kvms: Set<KernelAddress> = []
   private var openFaults: Set<ThreadID> = []
 
@@ -33,12 +39,15 @@ struct TraceSurvey {
           lowestLevel = min(lowestLevel ?? level, level)
         }
       }
+      if fault.esr.faultKind == .permission, fault.esr.isExec { sawExecPermissionFault = true }
+      if !openFaults.isEmpty { overlappingFaults += 1 }
       // An access flag fault takes the lock to read on either path.
       if fault.esr.faultKind != .accessFlag { openFaults.insert(record.tid) }
     case .unmapHVARange, .ageHVA, .testAgeHVA:
       // A notifier takes the lock to write on either path.
       openFaults.remove(record.tid)
     case .contentionBegin:
+      sawContention = true
       guard openFaults.contains(record.tid), kvms.contains(record.contendedLock) else { return }
       if record.contentionFlags.contains(.write) { faultWaitsForWrite += 1 }
       if record.contentionFlags.contains(.read) { faultWaitsForRead += 1 }

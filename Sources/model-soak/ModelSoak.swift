@@ -17,7 +17,12 @@ struct ModelSoak {
   static func main() {
     var options = Options()
     options.parse(CommandLine.arguments.dropFirst())
-    for host in PKVMCase.all where options.matches(host.description) {
+    for host in TraditionalCase.all where options.matches("traditional \(host)") {
+      run("traditional \(host)", options) { seed throws(OracleMismatch) in
+        try host.run(seed: seed, steps: piece, checkEvery: options.checkEvery)
+      }
+    }
+    for host in PKVMCase.all where options.matches("pKVM \(host)") {
       run("pKVM \(host)", options) { seed throws(OracleMismatch) in
         try host.run(seed: seed, steps: piece, checkEvery: options.checkEvery)
       }
@@ -34,7 +39,7 @@ struct ModelSoak {
       } catch {
         print("FAILED \(name): \(error)")
         print(
-          "replay: tools/soak --case '\(name.dropFirst(5))' --seed \(seed) --operations \(piece) --check-every 1"
+          "replay: tools/soak --case '\(name)' --seed \(seed) --operations \(piece) --check-every 1"
         )
         exit(1)
       }

@@ -1,6 +1,8 @@
 import ArgumentParser
 import KVMTrace
+import KVMTypes
 import Reporting
+import Stage2Replay
 
 /// `info`: what a trace holds.
 struct InfoCommand: ParsableCommand {
@@ -23,9 +25,10 @@ struct InfoCommand: ParsableCommand {
 
   func run() throws {
     let trace = try Diagnostics.open(input)
-    var events = trace.events(.none)
-    events.drain()
-    let info = TraceInfo(trace, events.statistics)
+    var census = GuestCensus(pageSize: trace.pageSize ?? .size4K)
+    var events = trace.events(.replay(probes: false))
+    while let run = events.nextRun() { census.consume(run) }
+    let info = TraceInfo(trace, events.statistics, census)
     var output = try Output(path: "-")
     try output.write(json ? JSON.text(info) : info.text)
     try output.finish()

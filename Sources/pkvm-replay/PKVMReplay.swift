@@ -5,7 +5,9 @@ struct PKVMReplay: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "pkvm-replay",
     abstract: "Replays recorded KVM/arm64 stage-2 events through models of the pKVM and the traditional MMU.",
-    subcommands: [InfoCommand.self, EventsCommand.self, ReplayCommand.self, SynthCommand.self]
+    subcommands: [
+      InfoCommand.self, EventsCommand.self, ReplayCommand.self, ProfilesCommand.self, SynthCommand.self,
+    ]
   )
 
   /// Runs the command that the arguments name. A mistake in them is one line, like every other error: the parser

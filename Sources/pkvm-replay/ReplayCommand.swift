@@ -2,6 +2,7 @@ import ArgumentParser
 import KVMTrace
 import KVMTypes
 import Reporting
+import Stage2Model
 import Stage2Replay
 
 /// `replay`: what the host's stage-2 MMU did, and what it cost.
@@ -17,17 +18,23 @@ struct ReplayCommand: ParsableCommand {
   @Argument(help: "A trace.dat of version 6 or 7, or - for standard input.")
   var input: String
 
-  @Option(help: "The MMU to model: auto reads it off the trace, pkvm and traditional force it.")
-  var profile = ProfileName.auto
-
-  @Option(help: "Bits of guest physical addresses, 32 to 52; read off the trace if not given.")
-  var ipaBits: Int?
+  @Option(
+    help: """
+      What to model: auto reads it off the trace; pkvm and traditional name the MMU and leave the rest to the trace; else \
+      a built-in profile (see profiles) or a JSON file.
+      """)
+  var profile: ProfileArgument?
 
   @Option(help: "Replay events from this moment on, in seconds of the trace's clock.")
   var from: TraceTime?
 
   @Option(help: "Replay events before this moment, in seconds of the trace's clock.")
   var to: TraceTime?
+
+  @Option(
+    name: .customLong("vm"),
+    help: "Report only this VM, by its number in the report; can be given several times.")
+  var vms: [Int] = []
 
   @Flag(help: "Leave the probes on the kernel's own operations out of account entirely.")
   var ignoreProbes = false
@@ -42,30 +49,50 @@ struct ReplayCommand: ParsableCommand {
   var allowLoss = false
 
   mutating func validate() throws {
-    if let ipaBits, !(32...52).contains(ipaBits) {
-      throw ValidationError("--ipa-bits must be from 32 to 52")
-    }
     if jsonPath == "-", operationsPath == "-" {
       throw ValidationError("--json and --ops cannot both go to standard output")
     }
   }
 
+  /// What the command line says about the kernel to model.
+  private func profileRequest(for trace: TraceFile) throws -> ProfileRequest {
+    var request = ProfileRequest()
+    switch profile?.text {
+    case nil, "auto": break
+    case "pkvm": request.isPKVM = true
+    case "traditional": request.isPKVM = false
+    default:
+      guard var given = try profile?.resolve() else { break }
+      // A built-in profile says nothing of the machine: the pages are the trace's.
+      if let pageSize = trace.pageSize { given.pageSize = pageSize }
+      if let problem = given.problems().first {
+        Diagnostics.note("\(input): cannot be replayed with \(given.name): \(problem)")
+        throw ExitCode.validationFailure
+      }
+      request.profile = given
+    }
+    return request
+  }
+
   func run() throws {
     let trace = try Diagnostics.open(input)
-    var request = ProfileRequest()
-    request.isPKVM = profile.isPKVM
-    request.ipaBits = ipaBits
+    let request = try profileRequest(for: trace)
     var options = ReplayOptions()
     options.ignoresProbes = ignoreProbes
     options.from = from?.moment
     options.to = to?.moment
 
     let operations = try operationsPath.map { try OperationsFile(path: $0) }
-    let (result, statistics) = try Replay.run(trace, profile: request, options: options) { operation in
-      try operations?.write(operation)
+    var (result, statistics) = try Replay.run(trace, profile: request, options: options) { operation in
+      if vms.isEmpty || vms.contains(operation.vm) { try operations?.write(operation) }
     }
     try operations?.finish()
 
+    if let unknown = vms.first(where: { id in !result.vms.contains { $0.id == id } }) {
+      Diagnostics.note("\(input): has no VM \(unknown), only \(result.vms.count) of them, numbered from 0")
+      throw ExitCode.validationFailure
+    }
+    if !vms.isEmpty { result.vms.removeAll { !vms.contains($0.id) } }
     let report = ReplayReport(trace, statistics, result)
     if let jsonPath {
       var output = try Output(path: jsonPath)
@@ -80,21 +107,6 @@ struct ReplayCommand: ParsableCommand {
     if let incomplete = report.inputs.first(where: \.isIncomplete), !allowLoss {
       Diagnostics.note("\(input): \(incomplete.incompleteness)")
       throw ExitStatus.incomplete
-    }
-  }
-}
-
-/// The MMUs that `--profile` names.
-enum ProfileName: String, CaseIterable, ExpressibleByArgument {
-  case auto
-  case pkvm
-  case traditional
-
-  var isPKVM: Bool? {
-    switch self {
-    case .auto: nil
-    case .pkvm: true
-    case .traditional: false
     }
   }
 }

@@ -106,20 +106,8 @@ public struct EventSelection: Sendable {
   public static func replay(probes: Bool) -> EventSelection {
     EventSelection(includesOther: false, includesOperationProbes: probes)
   }
-  /// Nothing is delivered, everything counted.
-  public static let none = EventSelection(
-    includesOther: false, includesOperationProbes: false, includesNothing: true)
-
-  private var includesNothing = false
-
-  private init(includesOther: Bool, includesOperationProbes: Bool, includesNothing: Bool = false) {
-    self.includesOther = includesOther
-    self.includesOperationProbes = includesOperationProbes
-    self.includesNothing = includesNothing
-  }
 
   func includes(_ kind: EventKind) -> Bool {
-    if includesNothing { return false }
     if kind == .other { return includesOther }
     return includesOperationProbes || !kind.isOperationProbe
   }

@@ -77,11 +77,6 @@ public struct EventReader: ~Copyable {
       page: stream.pointee.page, bufferIndex: stream.pointee.bufferIndex)
   }
 
-  /// Reads to the end, delivering nothing more.
-  public mutating func drain() {
-    while nextRun() != nil {}
-  }
-
   /// What the reader has seen so far; complete once `nextRun` returned nil.
   public var statistics: EventStatistics {
     var result = EventStatistics()

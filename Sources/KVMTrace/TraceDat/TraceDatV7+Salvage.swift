@@ -11,16 +11,13 @@ extension TraceDatV7 {
     var offset: Int
     /// Where the body ends: the file's end where the section is cut.
     var end: Int
+    var isCut: Bool
 
     var body: Int { offset + TraceDatV7.headerBytes }
   }
 
-  /// Goes from header to header, reads the options that the chain did not lead to, and adds the metadata to
-  /// `index`. Returns all sections that were found.
-  func salvageSections(
-    from start: Int, into contents: inout TraceDatContents, index: inout Index
-  ) -> [Section] {
-    let sections = walk(from: start)
+  /// Reads the options among `sections` that the chain did not lead to, and adds the metadata to `index`.
+  func readMissed(_ sections: [Section], into contents: inout TraceDatContents, index: inout Index) {
     for section in sections {
       guard let option = TraceDatOption(rawValue: section.id) else { continue }
       switch option {
@@ -34,7 +31,16 @@ extension TraceDatV7 {
       default: break
       }
     }
-    return sections
+  }
+
+  /// Reports that the file ends inside its last section, where the chain of options does not: only descriptions of
+  /// sections stand there, but who copied the file should know.
+  func reportCut(in sections: [Section], into contents: inout TraceDatContents) {
+    guard let last = sections.last, last.isCut, last.id != TraceDatOption.buffer.rawValue else { return }
+    contents.damage.append(
+      Damage(
+        offset: file.count, what: "the file ends inside its last section, which begins at byte \(last.offset)"
+      ))
   }
 
   /// Finds the CPUs' areas in those buffers of `sections` that no option describes.
@@ -67,12 +73,21 @@ extension TraceDatV7 {
   }
 
   /// The sections from `start` on, as far as one header leads to another.
-  private func walk(from start: Int) -> [Section] {
+  func walk(from start: Int) -> [Section] {
     var sections: [Section] = []
     var header = ByteReader(file, bigEndian: bigEndian, at: start)
-    while let id = try? header.u16(), let flags = try? header.u16(), (try? header.u32()) != nil,
-      let size = try? header.u64()
-    {
+    while header.remaining > 0 {
+      guard header.remaining >= Self.headerBytes else {
+        // The beginning of a header, unless it is nothing at all.
+        guard file[header.offset...].contains(where: { $0 != 0 }) else { break }
+        sections.append(
+          Section(
+            id: Self.sectionIDMax, isCompressed: false, offset: header.offset, end: file.count, isCut: true))
+        break
+      }
+      guard let id = try? header.u16(), let flags = try? header.u16(), (try? header.u32()) != nil,
+        let size = try? header.u64()
+      else { break }
       // Beyond these bounds it is no header. Only a buffer's size can be 0: it is filled in when the buffer is complete.
       guard id <= Self.sectionIDMax, flags <= 1, size > 0 || id == TraceDatOption.buffer.rawValue else {
         break
@@ -80,7 +95,8 @@ extension TraceDatV7 {
       let offset = header.offset - Self.headerBytes
       let isWhole = size > 0 && size <= UInt64(header.remaining)
       let end = isWhole ? header.offset + Int(size) : file.count
-      sections.append(Section(id: id, isCompressed: flags & 1 != 0, offset: offset, end: end))
+      sections.append(
+        Section(id: id, isCompressed: flags & 1 != 0, offset: offset, end: end, isCut: !isWhole))
       guard isWhole else { break }
       header.offset = end
     }

@@ -24,20 +24,24 @@ struct TraceDatV7: ~Copyable {
   }
 
   /// Takes in everything that the option sections from `firstOptions` on point at; where they do not lead to a
-  /// buffer, also what is found from `sections` on, where the first section of the file lies.
+  /// buffer, also what is found from `sections` on, where the first section of the file begins.
   func read(firstOptions: UInt64, sections: Int, into contents: inout TraceDatContents) {
     var index = Index()
     let isWhole = readOptionChain(from: firstOptions, into: &contents, index: &index)
-    let found =
-      isWhole && !contents.buffers.isEmpty
-      ? [] : salvageSections(from: sections, into: &contents, index: &index)
+    let found = walk(from: sections)
+    let isDescribed = isWhole && !contents.buffers.isEmpty
+    if isDescribed {
+      reportCut(in: found, into: &contents)
+    } else {
+      readMissed(found, into: &contents, index: &index)
+    }
     // The header page decides how everything else is read; the order in the file is free.
     for wanted in [TraceDatOption.headerInfo, .ftraceEvents, .eventFormats, .printFormats, .commands] {
       for reference in index.metadata where reference.option == wanted {
         readSection(wanted, at: reference.offset, into: &contents)
       }
     }
-    salvageBuffers(in: found, into: &contents, index: index)
+    if !isDescribed { salvageBuffers(in: found, into: &contents, index: index) }
   }
 
   /// Follows the chain of option sections; false where it is broken.

@@ -24,6 +24,7 @@ extension TraceInfo {
     }
     page.row("events", "\(Quantity.count(events)) of \(eventCounts.count) kinds")
     page.row("lost", lossText)
+    if let guests { page.row("guests", Self.text(guests)) }
     if !damage.isEmpty {
       page.row("damage", "\(damage.count) place\(damage.count == 1 ? "" : "s"), listed below")
     }
@@ -45,6 +46,15 @@ extension TraceInfo {
       if damage.count > 20 { page.line("and \(damage.count - 20) more; --json lists them") }
     }
     return page.text
+  }
+
+  private static func text(_ guests: GuestsEntry) -> String {
+    guard !guests.vcpus.isEmpty else { return "none entered" }
+    let shown = guests.vcpus.prefix(4).map { "\($0.command ?? "<...>")-\($0.tid)" }.joined(separator: ", ")
+    let rest = guests.vcpus.count > 4 ? ", ..." : ""
+    let vms = guests.vms.map { "\(Quantity.count($0)) VM\($0 == 1 ? "" : "s"), " } ?? ""
+    let count = guests.vcpus.count
+    return "\(vms)\(Quantity.count(count)) vCPU thread\(count == 1 ? "" : "s"): \(shown)\(rest)"
   }
 
   private var compressionText: String { compression == "none" ? "uncompressed" : compression }

@@ -1,5 +1,6 @@
 public import KVMTrace
 internal import KVMTypes
+public import Stage2Replay
 
 /// What `info` says about a trace: the file, the host, the events and what is missing.
 public struct TraceInfo: Encodable, Sendable {
@@ -21,6 +22,28 @@ public struct TraceInfo: Encodable, Sendable {
     public var beforeNs: UInt64
     /// How many events are missing, nil where the kernel did not say.
     public var count: UInt64?
+  }
+
+  /// A thread that ran a vCPU.
+  public struct VCPUEntry: Encodable, Sendable {
+    /// The thread.
+    public var tid: Int32
+    /// Its command, nil where it was not recorded.
+    public var command: String?
+    /// How often it entered the guest.
+    public var entries: UInt64
+    /// How many stage-2 faults it took.
+    public var faults: UInt64
+  }
+
+  /// What a trace shows of guests.
+  public struct GuestsEntry: Encodable, Sendable {
+    /// VMs that created memslots, nil where no probe recorded memslots.
+    public var vms: Int?
+    /// The threads that ran vCPUs, in the order of appearance.
+    public var vcpus: [VCPUEntry]
+    /// Recorded changes of memslots.
+    public var memslotChanges: Int
   }
 
   /// The version of this layout.
@@ -64,8 +87,20 @@ public struct TraceInfo: Encodable, Sendable {
   /// Events whose number no format has.
   public var eventsWithoutFormat: UInt64
 
+  /// The guests, nil where nobody looked.
+  public var guests: GuestsEntry?
+
   /// What a finished pass over `trace` found.
-  public init(_ trace: TraceFile, _ statistics: EventStatistics) {
+  public init(_ trace: TraceFile, _ statistics: EventStatistics, _ census: GuestCensus? = nil) {
+    guests = census.map { census in
+      GuestsEntry(
+        vms: census.slotChanges > 0 ? census.vmCount : nil,
+        vcpus: census.vcpus.map {
+          VCPUEntry(
+            tid: $0.tid.rawValue, command: trace.command(of: $0.tid), entries: $0.entries, faults: $0.faults)
+        },
+        memslotChanges: census.slotChanges)
+    }
     path = trace.path
     format = trace.format
     compression = trace.compression

@@ -35,13 +35,15 @@ extension ReplayReport {
         + (input.isIncomplete ? ", incomplete" : ", complete"))
     page.row(
       "model",
-      "\(profile.path) (\(basis("path"))), \(Quantity.bytes(UInt64(profile.pageSize))) pages, \(profile.ipaBits)-bit IPA (\(basis("ipaBits"))), "
-        + "hardware access flag \(profile.hardwareAccessFlag ? "yes" : "no") (\(basis("hardwareAccessFlag")))"
-    )
+      "\(field("path") == "pkvm" ? "pKVM" : "traditional MMU") (\(basis("path"))) of \(field("era")) (\(basis("era"))), "
+        + "\(field("ipaBits"))-bit IPA (\(basis("ipaBits"))), "
+        + "\(field("hardwareAF") == "true" ? "" : "no ")hardware access flag (\(basis("hardwareAF")))")
     if unattributedFaults > 0 {
       page.row("", "\(Quantity.count(unattributedFaults)) faults belong to no VM and are left out")
     }
   }
+
+  private func field(_ name: String) -> String { profile[name]?.description ?? "unknown" }
 
   private func basis(_ field: String) -> String { profileBasis[field] ?? "assumed" }
 

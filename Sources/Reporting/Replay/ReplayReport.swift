@@ -12,7 +12,7 @@ public struct ReplayReport: Encodable, Sendable {
   /// The traces.
   public var inputs: [TraceInfo]
   /// The kernel and machine that were modelled.
-  public var profile: ProfileEntry
+  public var profile: [String: ProfileFieldValue]
   /// How each field of the profile is known.
   public var profileBasis: [String: String]
   /// The VMs.
@@ -21,14 +21,6 @@ public struct ReplayReport: Encodable, Sendable {
   public var agreement: [String: AgreementEntry]?
   /// Faults of threads that belong to no VM.
   public var unattributedFaults: Int
-
-  /// The profile.
-  public struct ProfileEntry: Encodable, Sendable {
-    var path: String
-    var pageSize: Int
-    var ipaBits: Int
-    var hardwareAccessFlag: Bool
-  }
 
   /// One VM.
   public struct VMEntry: Encodable, Sendable {
@@ -151,13 +143,13 @@ public struct ReplayReport: Encodable, Sendable {
   /// The report of one replayed trace.
   public init(_ trace: TraceFile, _ statistics: EventStatistics, _ result: ReplayResult) {
     inputs = [TraceInfo(trace, statistics)]
-    let profile = result.profile
-    self.profile = ProfileEntry(
-      path: profile.isPKVM ? "pKVM" : "traditional", pageSize: Int(profile.pageSize.bytes),
-      ipaBits: profile.ipaBits,
-      hardwareAccessFlag: profile.hasHardwareAccessFlag)
-    profileBasis = profile.basis.mapValues(\.name)
-    vms = result.vms.map { VMEntry($0, trace, isPKVM: profile.isPKVM) }
+    profile = ["name": .word(result.profile.profile.name)]
+    profileBasis = [:]
+    for field in Profile.fields {
+      profile[field.name] = ProfileFieldValue(field.value(in: result.profile.profile))
+      profileBasis[field.name] = (result.profile.basis[field.name] ?? .assumed).name
+    }
+    vms = result.vms.map { VMEntry($0, trace, isPKVM: result.profile.isPKVM) }
     unattributedFaults = result.unattributedFaults
     agreement = result.agreement.map { agreement in
       Dictionary(

@@ -64,7 +64,7 @@ extension KVM where Backend: ~Copyable {
     }
     unlock()
     if flush {
-      stage2.flushRemoteTLBs(slot.baseGFN.ipa(pageSize), size: slot.pages << pageSize.shift)
+      stage2.flushRemoteTLBs(slot.baseGFN.ipa(pageSize), size: slot.pages << pageShift)
     }
   }
 

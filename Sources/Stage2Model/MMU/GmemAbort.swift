@@ -19,15 +19,15 @@ extension KVM where Backend: ~Copyable {
     lock(.gmemAbort)
     defer { unlock() }
     if mmuInvalidateRetry(seq) { return .ended(.again) }
-    let ipa = faultAddress(fault.ipa, pageSize.bytes)
+    let ipa = rules.address(fault.ipa, size: pageBytes)
     let operation: FaultOutcome.Operation
     let result: KernelResult
     if fault.kind == .permission {
       operation = .relaxPerms(ipa, prot: prot)
       result = stage2.relaxPerms(ipa, prot: prot)
     } else {
-      operation = .map(ipa, size: pageSize.bytes, prot: prot)
-      result = stage2.map(ipa, size: pageSize.bytes, pfn: pfn, prot: prot, vcpu: vcpu)
+      operation = .map(ipa, size: pageBytes, prot: prot)
+      result = stage2.map(ipa, size: pageBytes, pfn: pfn, prot: prot, vcpu: vcpu)
     }
     let isDirty = prot.contains(.write) && result.isSuccess
     return FaultOutcome(operation, result, dirty: isDirty ? ipa.gfn(pageSize) : nil)
@@ -50,10 +50,10 @@ extension KVM where Backend: ~Copyable {
     case .failed: return .ended(.badAddress)
     }
     if !isSwapBacked { return .ended(.ioError) }
-    let ipa = fault.ipa.alignedDown(to: pageSize.bytes)
+    let ipa = fault.ipa.alignedDown(to: pageBytes)
     lock(.pkvmMemAbort)
-    let result = stage2.map(ipa, size: pageSize.bytes, pfn: host.pfn, prot: .rwx, vcpu: vcpu)
+    let result = stage2.map(ipa, size: pageBytes, pfn: host.pfn, prot: .rwx, vcpu: vcpu)
     unlock()
-    return FaultOutcome(.map(ipa, size: pageSize.bytes, prot: .rwx), result)
+    return FaultOutcome(.map(ipa, size: pageBytes, prot: .rwx), result)
   }
 }

@@ -14,6 +14,9 @@ public struct KVM<Backend: Stage2Backend & ~Copyable>: ~Copyable {
   public let profile: Profile
   /// The shape of the stage-2 table.
   public let geometry: Stage2Geometry
+  @usableFromInline let pageShift: UInt64
+  /// What `user_mem_abort` decides without looking at the table.
+  public let rules: FaultRules
   /// The stage-2 table.
   public var stage2: Backend
   /// Guest memory.
@@ -31,13 +34,17 @@ public struct KVM<Backend: Stage2Backend & ~Copyable>: ~Copyable {
   /// The last section under `mmu_lock`.
   public var lastSection = LockSection(.freePGD, mode: .none)
   /// All sections, one total for each `MMUEntryPoint`.
-  @usableFromInline var locks: [16 of LockTotals] = .init(repeating: LockTotals())
+  @usableFromInline let lockModes: [LockMode]
+  @usableFromInline var locks = [LockTotals](repeating: LockTotals(), count: MMUEntryPoint.allCases.count)
 
   /// A VM without memslots.
   public init(profile: Profile, geometry: Stage2Geometry, stage2: consuming Backend) {
     self.profile = profile
     self.geometry = geometry
     self.stage2 = stage2
+    rules = FaultRules(profile)
+    pageShift = geometry.pageSize.shift
+    lockModes = MMUEntryPoint.allCases.map { $0.lock(profile) }
   }
 
   /// The host's page size.
@@ -51,16 +58,21 @@ public struct KVM<Backend: Stage2Backend & ~Copyable>: ~Copyable {
   /// `mmu_invalidate_retry`: an invalidation is in progress anywhere in the VM, or one ended since `seq` was
   /// sampled. The addresses do not matter.
   @inlinable
+  @inline(__always)
   public func mmuInvalidateRetry(_ seq: UInt64) -> Bool {
     invalidateInProgress != 0 || invalidateSeq != seq
   }
+
+  /// `PAGE_SIZE`.
+  @inlinable
+  var pageBytes: UInt64 { 1 &<< pageShift }
 
   // MARK: Sections under mmu_lock
 
   /// Takes `mmu_lock` for `entryPoint`.
   @inlinable
   mutating func lock(_ entryPoint: MMUEntryPoint) {
-    lastSection = LockSection(entryPoint, mode: entryPoint.lock(profile))
+    lastSection = LockSection(entryPoint, mode: lockModes[Int(entryPoint.rawValue)])
     lastSection.work = stage2.work
   }
 
@@ -68,9 +80,6 @@ public struct KVM<Backend: Stage2Backend & ~Copyable>: ~Copyable {
   @inlinable
   mutating func unlock() {
     lastSection.work = stage2.work - lastSection.work
-    let index = Int(lastSection.entryPoint.rawValue)
-    locks[index].acquisitions += 1
-    locks[index].reschedPoints += lastSection.reschedPoints
-    locks[index].work = locks[index].work + lastSection.work
+    locks[Int(lastSection.entryPoint.rawValue)].add(lastSection)
   }
 }

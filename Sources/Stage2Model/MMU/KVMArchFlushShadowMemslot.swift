@@ -8,7 +8,7 @@ extension KVM where Backend: ~Copyable {
   ///   -EINVAL (the kernel's -EEXIST) where it overlaps another slot.
   @inlinable
   public mutating func createMemslot(_ slot: Memslot) -> KernelResult {
-    if slot.endGFN.rawValue > geometry.ipaLimit >> pageSize.shift { return .badAddress }
+    if slot.endGFN.rawValue > geometry.ipaLimit >> pageShift { return .badAddress }
     if profile.isProtected, !slot.flags.isDisjoint(with: [.logDirtyPages, .readonly]) {
       return .notPermitted
     }
@@ -34,7 +34,7 @@ extension KVM where Backend: ~Copyable {
     if profile.isProtected && hasRun { return .notPermitted }
     var moved = slot
     moved.baseGFN = gfn
-    if moved.endGFN.rawValue > geometry.ipaLimit >> pageSize.shift { return .badAddress }
+    if moved.endGFN.rawValue > geometry.ipaLimit >> pageShift { return .badAddress }
     if !slots.set(moved) { return .invalid }
     kvmArchFlushShadowMemslot(slot)
     return .success
@@ -46,7 +46,7 @@ extension KVM where Backend: ~Copyable {
   public mutating func kvmArchFlushShadowMemslot(_ slot: Memslot) {
     lock(.flushShadowMemslot)
     unmapStage2Range(
-      slot.baseGFN.ipa(pageSize).rawValue, size: slot.pages << pageSize.shift, mayBlock: true)
+      slot.baseGFN.ipa(pageSize).rawValue, size: slot.pages << pageShift, mayBlock: true)
     unlock()
   }
 
@@ -57,7 +57,7 @@ extension KVM where Backend: ~Copyable {
     for index in slots.slots.indices {
       let slot = slots.slots[index]
       unmapStage2Range(
-        slot.baseGFN.ipa(pageSize).rawValue, size: slot.pages << pageSize.shift, mayBlock: true)
+        slot.baseGFN.ipa(pageSize).rawValue, size: slot.pages << pageShift, mayBlock: true)
     }
     unlock()
   }

@@ -20,7 +20,8 @@ extension Profile {
   public func pkvmConfiguration() throws(Stage2Geometry.Failure) -> PKVMConfiguration {
     var configuration = PKVMConfiguration(geometry: try geometry(), era: era, isProtected: isProtected)
     configuration.features = features
-    configuration.hasMemcg = bytesPerNode == 72
+    configuration.bytesPerMapping = bytesPerNode
+    configuration.hypercallBatch = hypercallBatch
     return configuration
   }
 }

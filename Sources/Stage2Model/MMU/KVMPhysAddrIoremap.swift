@@ -9,7 +9,7 @@ extension KVM where Backend: ~Copyable {
   public mutating func kvmPhysAddrIoremap(_ ipa: IPA, pfn: PFN, size: UInt64, writable: Bool) -> KernelResult
   {
     if profile.isPKVM { return .notPermitted }
-    let start = ipa.alignedDown(to: pageSize.bytes)
+    let start = ipa.alignedDown(to: pageBytes)
     let end = start.rawValue + size + (ipa.rawValue - start.rawValue)
     let prot: Stage2Prot = writable ? [.read, .write, .device] : [.read, .device]
     var address = start
@@ -18,9 +18,9 @@ extension KVM where Backend: ~Copyable {
     while address.rawValue < end, result.isSuccess {
       stage2.topUpMemcache(vcpu: .ioremap, pages: geometry.minPages)
       lock(.ioremap)
-      result = stage2.map(address, size: pageSize.bytes, pfn: frame, prot: prot, vcpu: .ioremap)
+      result = stage2.map(address, size: pageBytes, pfn: frame, prot: prot, vcpu: .ioremap)
       unlock()
-      address = address + pageSize.bytes
+      address = address + pageBytes
       frame = frame + 1
     }
     stage2.freeMemcache(vcpu: .ioremap)

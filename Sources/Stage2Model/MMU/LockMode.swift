@@ -145,4 +145,12 @@ public struct LockTotals: Hashable, Sendable {
   /// None yet.
   @inlinable
   public init() {}
+
+  /// One more section.
+  @inlinable
+  mutating func add(_ section: LockSection) {
+    acquisitions += 1
+    reschedPoints += section.reschedPoints
+    work += section.work
+  }
 }

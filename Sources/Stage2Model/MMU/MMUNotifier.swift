@@ -108,7 +108,7 @@ extension KVM where Backend: ~Copyable {
   @inlinable
   mutating func testClearYoung(_ frames: Range<GFN>, markOld: Bool) -> Bool {
     guard hasPageTable, !profile.isProtected else { return false }
-    let size = (frames.upperBound - frames.lowerBound) << pageSize.shift
+    let size = (frames.upperBound - frames.lowerBound) << pageShift
     return stage2.testClearYoung(frames.lowerBound.ipa(pageSize), size: size, markOld: markOld)
   }
 }

@@ -42,7 +42,7 @@ extension KVM where Backend: ~Copyable {
   @inlinable
   mutating func unmapStage2Range(_ start: UInt64, size: UInt64, mayBlock: Bool) {
     if profile.isProtected { return }
-    if size & (pageSize.bytes - 1) != 0 { warnings.record(.unmapSizeMisaligned) }
+    if size & (pageBytes - 1) != 0 { warnings.record(.unmapSizeMisaligned) }
     let result = stage2ApplyRange(start, start &+ size, .unmap, resched: mayBlock)
     if !result.isSuccess { warnings.record(.unmapFailed) }
   }

@@ -34,6 +34,16 @@ public struct Stage2Work: Hashable, Sendable {
       tlbInvalidations: a.tlbInvalidations + b.tlbInvalidations, cachePages: a.cachePages + b.cachePages)
   }
 
+  /// Adds the work of `b` to `a`.
+  @inlinable
+  public static func += (a: inout Stage2Work, b: Stage2Work) {
+    a.descriptors += b.descriptors
+    a.treeNodes += b.treeNodes
+    a.hypercalls += b.hypercalls
+    a.tlbInvalidations += b.tlbInvalidations
+    a.cachePages += b.cachePages
+  }
+
   /// The work between `b` and `a`.
   @inlinable
   public static func - (a: Stage2Work, b: Stage2Work) -> Stage2Work {
@@ -54,16 +64,20 @@ extension Stage2Counters {
 
 extension TraditionalStage2 {
   /// The work since the VM was created.
-  public var work: Stage2Work { counters.work }
+  public var work: Stage2Work {
+    mutating get { table.counters.work }
+  }
 }
 
 extension PKVMStage2 {
   /// The work since the VM was created, the host's and EL2's.
   public var work: Stage2Work {
-    var work = hyp.table.counters.work
-    work.hypercalls = hypercalls.total
-    work.treeNodes = Int(treeCounters.nodesVisited)
-    work.cachePages += flushedPages
-    return work
+    mutating get {
+      var work = hyp.table.counters.work
+      work.hypercalls = hypercalls.total
+      work.treeNodes = Int(mappings.counters.nodesVisited)
+      work.cachePages += flushedPages
+      return work
+    }
   }
 }

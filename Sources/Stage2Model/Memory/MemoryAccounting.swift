@@ -50,6 +50,10 @@ public struct MemoryAccounting: Sendable {
   public private(set) var blockMappings: LiveCount
   /// Mapping objects.
   public private(set) var mappings: LiveCount
+  /// Mapping objects that vCPUs hold ready for the next fault (`pkvm_memcache.mapping`).
+  public private(set) var spareMappings: LiveCount
+  /// Mapping objects that the kernel lost: nothing points to them any more.
+  public private(set) var lostMappings: LiveCount
   /// Bytes of pages and mapping objects.
   public private(set) var totalBytes: LiveCount
 
@@ -67,6 +71,8 @@ public struct MemoryAccounting: Sendable {
     pageMappings = LiveCount()
     blockMappings = LiveCount()
     mappings = LiveCount()
+    spareMappings = LiveCount()
+    lostMappings = LiveCount()
     totalBytes = LiveCount()
   }
 
@@ -116,11 +122,36 @@ public struct MemoryAccounting: Sendable {
     }
   }
 
-  /// A mapping object is allocated (`topup_hyp_memcache`) or filled in; a backend counts one or the other.
+  /// A mapping object is allocated and filled in at once.
   public mutating func addMapping(isBlock: Bool) {
     if isBlock { blockMappings.add() } else { pageMappings.add() }
     mappings.add()
     totalBytes.add(bytesPerMapping)
+  }
+
+  /// A mapping object is allocated and held ready.
+  public mutating func addSpareMapping() {
+    spareMappings.add()
+    totalBytes.add(bytesPerMapping)
+  }
+
+  /// The object held ready is filled in.
+  public mutating func useSpareMapping(isBlock: Bool) {
+    spareMappings.remove()
+    if isBlock { blockMappings.add() } else { pageMappings.add() }
+    mappings.add()
+  }
+
+  /// The object held ready is filled in and lost.
+  public mutating func loseSpareMapping() {
+    spareMappings.remove()
+    lostMappings.add()
+  }
+
+  /// The object held ready is freed.
+  public mutating func removeSpareMapping() {
+    spareMappings.remove()
+    totalBytes.remove(bytesPerMapping)
   }
 
   /// A mapping object is freed.

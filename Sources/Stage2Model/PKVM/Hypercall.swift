@@ -113,6 +113,8 @@ public enum HypLock: UInt8, Hashable, Sendable, CaseIterable {
 @frozen
 public struct HypercallCounts: Hashable, Sendable {
   @usableFromInline var counts: [20 of Int] = .init(repeating: 0)
+  /// All calls.
+  public private(set) var total = 0
 
   /// None yet.
   public init() {}
@@ -121,15 +123,11 @@ public struct HypercallCounts: Hashable, Sendable {
   @inlinable
   public subscript(hypercall: Hypercall) -> Int { counts[Int(hypercall.rawValue)] }
 
-  /// All calls.
-  public var total: Int {
-    var sum = 0
-    for index in counts.indices { sum += counts[index] }
-    return sum
-  }
-
   @inline(__always)
-  mutating func count(_ hypercall: Hypercall) { counts[Int(hypercall.rawValue)] &+= 1 }
+  mutating func count(_ hypercall: Hypercall) {
+    counts[Int(hypercall.rawValue)] &+= 1
+    total &+= 1
+  }
 
   /// Whether every count is the same.
   public static func == (a: HypercallCounts, b: HypercallCounts) -> Bool {

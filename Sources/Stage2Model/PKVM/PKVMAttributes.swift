@@ -13,7 +13,7 @@ extension PKVMStage2 {
     let (first, last) = frames(ipa, size)
     var cursor = cursor(first, last)
     while let mapping = advance(&cursor) {
-      hypercalls.count(.hostWrprotectGuest)
+      count(.hostWrprotectGuest, cursor)
       let result = hyp.hostWrprotectGuest(mapping.gfn, pages: mapping.pages)
       if !result.isSuccess {
         warnings.record(.wrprotectFailed)
@@ -37,7 +37,7 @@ extension PKVMStage2 {
     var cursor = cursor(first, last)
     var young = false
     while let mapping = advance(&cursor) {
-      hypercalls.count(.hostTestClearYoungGuest)
+      count(.hostTestClearYoungGuest, cursor)
       let result = hyp.hostTestClearYoungGuest(mapping.gfn, pages: mapping.pages, markOld: markOld)
       young = young || result.rawValue != 0
     }

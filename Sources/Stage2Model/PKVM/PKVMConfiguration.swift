@@ -10,8 +10,11 @@ public struct PKVMConfiguration: Sendable {
   public var features: Stage2Features
   /// A protected guest: its pages are donated, not shared, and only 7.3 knows it.
   public var isProtected: Bool
-  /// Memory control groups account for kernel memory: each mapping object carries 8 bytes more.
-  public var hasMemcg: Bool
+  /// What one `struct pkvm_mapping` takes: 64 bytes of slab, 72 where memory control groups account for it.
+  public var bytesPerMapping: Int
+  /// Mappings that one hypercall of a range operation covers: 1 in every kernel, more to try a patch. EL2
+  /// does the same work; only the round trips are fewer.
+  public var hypercallBatch: Int
   /// Whether the kernel-shaped tree is kept.
   ///
   /// Without it, mappings are found in EL2's table, which has them all and is several times faster to search;
@@ -31,7 +34,8 @@ public struct PKVMConfiguration: Sendable {
     self.geometry = geometry
     self.isProtected = isProtected
     features = Stage2Features()
-    hasMemcg = false
+    bytesPerMapping = 64
+    hypercallBatch = 1
     keepsMappingTree = true
     requiresLoadedVCPU = false
     createdVCPUs = 1

@@ -50,7 +50,7 @@ extension PKVMStage2 {
   private mutating func reclaimMappings(_ first: GFN, _ last: GFN) {
     var cursor = cursor(first, last)
     while let mapping = advance(&cursor) {
-      hypercalls.count(.reclaimDyingGuestPage)
+      count(.reclaimDyingGuestPage, cursor)
       if !hyp.reclaimDyingGuestPage(mapping.gfn).isSuccess {
         warnings.record(.reclaimFailed)
         continue
@@ -65,7 +65,7 @@ extension PKVMStage2 {
   private mutating func dropMappings(_ first: GFN, _ last: GFN) {
     var cursor = cursor(first, last)
     while let mapping = advance(&cursor) {
-      hypercalls.count(.hostUnshareGuest)
+      count(.hostUnshareGuest, cursor)
       _ = hyp.hostUnshareGuest(mapping.gfn, pages: mapping.pages)
       phantoms.remove(mapping.gfn)
       removeMapping(mapping)

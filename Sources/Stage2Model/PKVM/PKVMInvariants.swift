@@ -33,7 +33,7 @@ extension PKVMStage2 {
       return
     }
     // A node that was inserted without a leaf keeps its frame when the page is mapped after all.
-    let comparesFrames = leakedMappings == 0
+    let comparesFrames = hyp.memory.lostMappings.live == 0
     mappings.forEach { mapping in
       if let leaf = leaves.removeValue(forKey: mapping.gfn) {
         if leaf.pages != mapping.pages || comparesFrames && leaf.pfn != mapping.pfn {
@@ -59,7 +59,7 @@ extension PKVMStage2 {
     for (level, tables) in hyp.table.recountTables() {
       expect("tables of level \(level.rawValue)", memory.tables(level: level).live, tables, &problems)
     }
-    expect("objects ready", preallocatedMappings.live, memcaches.count { $0.hasMapping }, &problems)
+    expect("objects ready", memory.spareMappings.live, memcaches.count { $0.hasMapping }, &problems)
   }
 
   private borrowing func expect(_ what: String, _ counted: Int, _ found: Int, _ problems: inout [String]) {

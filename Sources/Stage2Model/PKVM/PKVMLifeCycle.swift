@@ -19,7 +19,7 @@ extension PKVMStage2 {
     let index = vcpu.rawValue
     if !memcaches[index].hasMapping {
       memcaches[index].hasMapping = true
-      preallocatedMappings.add()
+      hyp.memory.addSpareMapping()
     }
     let missing = pages - memcaches[index].pages
     if missing > 0 {
@@ -36,22 +36,12 @@ extension PKVMStage2 {
     vcpu.rawValue < memcaches.count ? memcaches[vcpu.rawValue].pages : 0
   }
 
-  /// `swap(mapping, cache->mapping)`: without a mapping object there the kernel dereferences NULL. 7.3 tops up
-  /// on every fault; before, a permission fault that changed the size of a mapping could get here.
-  @inline(__always)
-  mutating func takePreallocatedMapping(_ vcpu: VCPUIndex) {
-    if memcaches[vcpu.rawValue].hasMapping {
-      memcaches[vcpu.rawValue].hasMapping = false
-      preallocatedMappings.remove()
-    } else {
-      warnings.record(.noPreallocatedMapping)
-    }
-  }
-
-  /// `free_hyp_memcache` for a vCPU that is destroyed.
-  private mutating func freeMemcache(_ index: Int) {
+  /// `free_hyp_memcache`, for a vCPU that is destroyed.
+  public mutating func freeMemcache(vcpu: VCPUIndex) {
+    let index = vcpu.rawValue
+    guard index < memcaches.count else { return }
     hyp.memory.release(.hostMemcache, pages: memcaches[index].pages)
-    if memcaches[index].hasMapping { preallocatedMappings.remove() }
+    if memcaches[index].hasMapping { hyp.memory.removeSpareMapping() }
     memcaches[index] = HypMemcache()
   }
 
@@ -122,7 +112,7 @@ extension PKVMStage2 {
   /// The vCPU trapped: with the address of a stage-2 translation abort, or with anything else. Only
   /// `__pkvm_vcpu_in_poison_fault` asks for it.
   public mutating func recordTrap(_ vcpu: VCPUIndex, translationAbort ipa: IPA?) {
-    guard vcpu.rawValue < hyp.vcpus.count else { return }
+    guard vcpu.rawValue < hyp.vcpus.count, hyp.vcpus[vcpu.rawValue].isCreated else { return }
     hyp.vcpus[vcpu.rawValue].translationAbort = ipa
   }
 
@@ -140,7 +130,7 @@ extension PKVMStage2 {
   /// - Returns: what EL2 answered; on an error its memory stays donated.
   @discardableResult
   public mutating func destroyVM() -> KernelResult {
-    for index in memcaches.indices { freeMemcache(index) }
+    for index in memcaches.indices { freeMemcache(vcpu: VCPUIndex(index)) }
     var result = KernelResult.success
     switch hyp.state {
     case .reserved:
@@ -167,10 +157,6 @@ extension PKVMStage2 {
 }
 
 extension KernelWarning {
-  /// A mapping was to be inserted and the memory cache had none: a NULL dereference.
-  public static var noPreallocatedMapping: KernelWarning {
-    KernelWarning("pkvm_pgtable_stage2_map", "cache->mapping is NULL: the host crashes")
-  }
   /// EL2 refused the end of the teardown.
   public static var teardownFailed: KernelWarning {
     KernelWarning("__pkvm_destroy_hyp_vm", "the VM could not be torn down")

@@ -61,6 +61,8 @@ struct MappingCursor {
   let first: GFN
   let last: GFN
   var next: FoundMapping?
+  /// How many mappings were handed out.
+  var position = 0
 }
 
 extension PKVMStage2 {
@@ -91,6 +93,7 @@ extension PKVMStage2 {
   @inline(__always)
   mutating func advance(_ cursor: inout MappingCursor) -> FoundMapping? {
     guard let here = cursor.next else { return nil }
+    cursor.position += 1
     if let id = here.id {
       cursor.next = mappings.iterNext(id, cursor.first, cursor.last).map { found($0) }
     } else {
@@ -100,20 +103,36 @@ extension PKVMStage2 {
     return here
   }
 
-  /// A mapping object is taken from the vCPU's memory cache, filled in and linked.
+  /// The mapping object that the vCPU holds ready is filled in and linked (`swap(mapping, cache->mapping)`).
   ///
-  /// - Returns: false where the plain tree had a node for the frame already.
+  /// Without one the kernel dereferences NULL. 7.3 tops up on every fault; before, a permission fault that
+  /// changed the size of a mapping could get here.
+  ///
+  /// - Returns: false where the plain tree had a node for the frame already: the object is lost.
   @inline(__always)
   @discardableResult
   mutating func insertMapping(_ mapping: Mapping, vcpu: VCPUIndex) -> Bool {
-    takePreallocatedMapping(vcpu)
+    if memcaches[vcpu.rawValue].hasMapping {
+      memcaches[vcpu.rawValue].hasMapping = false
+    } else {
+      warnings.record(.noPreallocatedMapping)
+      hyp.memory.addSpareMapping()
+    }
     if usesTree, !mappings.insert(mapping) {
       warnings.record(.duplicateMapping)
-      leakedMappings += 1
+      hyp.memory.loseSpareMapping()
       return false
     }
-    hyp.memory.addMapping(isBlock: mapping.pages != 1)
+    hyp.memory.useSpareMapping(isBlock: mapping.pages != 1)
     return true
+  }
+
+  /// Counts the hypercall for the mapping that `cursor` handed out last: one for each
+  /// `PKVMConfiguration.hypercallBatch` of them.
+  @inline(__always)
+  mutating func count(_ hypercall: Hypercall, _ cursor: MappingCursor) {
+    let batch = configuration.hypercallBatch
+    if batch == 1 || (cursor.position - 1) % batch == 0 { hypercalls.count(hypercall) }
   }
 
   /// A mapping is unlinked and freed.
@@ -125,6 +144,10 @@ extension PKVMStage2 {
 }
 
 extension KernelWarning {
+  /// A mapping was to be inserted and the memory cache had none: a NULL dereference.
+  public static var noPreallocatedMapping: KernelWarning {
+    KernelWarning("pkvm_pgtable_stage2_map", "cache->mapping is NULL: the host crashes")
+  }
   /// The plain tree has a node for the frame: the new one is lost.
   public static var duplicateMapping: KernelWarning {
     KernelWarning("pkvm_pgtable_stage2_map", "rb_find_add found the frame in the tree")

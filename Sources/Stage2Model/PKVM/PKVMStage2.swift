@@ -31,10 +31,6 @@ public struct PKVMStage2: ~Copyable {
   public internal(set) var warnings = KernelWarnings()
   /// Pages that `flush` cleaned and invalidated through the host's linear map.
   public internal(set) var flushedPages = 0
-  /// Mapping objects that vCPUs hold ready (`pkvm_memcache.mapping`); they are not in `memory`.
-  public internal(set) var preallocatedMappings = LiveCount()
-  /// Mapping objects that nothing points to any more: the kernel lost them.
-  public internal(set) var leakedMappings = 0
   /// Pages pinned and accounted as locked for a protected guest (`account_locked_vm`).
   public internal(set) var lockedPages = LiveCount()
   /// `kvm->arch.pkvm.is_dying`: the start of the teardown was asked for.
@@ -62,7 +58,7 @@ public struct PKVMStage2: ~Copyable {
     self.configuration = configuration
     let pageSize = configuration.geometry.pageSize
     let memory = MemoryAccounting(
-      pageSize: pageSize, bytesPerMapping: configuration.hasMemcg ? 72 : 64,
+      pageSize: pageSize, bytesPerMapping: configuration.bytesPerMapping,
       secPageTables: configuration.secPageTablesRule)
     hyp = HypVM(configuration, memory: memory, vmemmap: vmemmap)
     mappings = PKVMMappings(isInterval: configuration.era.hasIntervalTree)

@@ -21,7 +21,7 @@ extension PKVMStage2 {
   mutating func unshareMappings(_ first: GFN, _ last: GFN) -> KernelResult {
     var cursor = cursor(first, last)
     while let mapping = advance(&cursor) {
-      hypercalls.count(.hostUnshareGuest)
+      count(.hostUnshareGuest, cursor)
       let result = hyp.hostUnshareGuest(mapping.gfn, pages: mapping.pages)
       if !result.isSuccess {
         warnings.record(.unshareFailed)

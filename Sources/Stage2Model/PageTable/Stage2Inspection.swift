@@ -25,9 +25,8 @@ extension Stage2PageTable where Pages: ~Copyable {
   private borrowing func forEachEntry(
     _ table: UInt32, level: Int, at base: UInt64, _ body: (Stage2Leaf) -> Void
   ) {
-    for offset in 0..<(1 << Int(geometry.pageSize.bitsPerLevel)) {
-      let entry = Stage2Descriptor(rawValue: arena.load(table, offset))
-      guard entry.isCounted else { continue }
+    for (offset, value) in arena.nonzeroDescriptors(table) {
+      let entry = Stage2Descriptor(rawValue: value)
       let ipa = base + UInt64(offset) << shift(level)
       if entry.isTable(level: level) {
         forEachEntry(entry.tableIndex, level: level + 1, at: ipa, body)
@@ -100,11 +99,10 @@ extension Stage2PageTable where Pages: ~Copyable {
       return
     }
     if !isPGD { recount.tables[TranslationLevel(Int8(level)), default: 0] += 1 }
-    var nonzero: UInt32 = 0
-    for offset in 0..<(1 << Int(geometry.pageSize.bitsPerLevel)) {
-      let entry = Stage2Descriptor(rawValue: arena.load(table, offset))
-      guard entry.isCounted else { continue }
-      nonzero += 1
+    let descriptors = arena.nonzeroDescriptors(table)
+    let nonzero = UInt32(descriptors.count)
+    for (_, value) in descriptors {
+      let entry = Stage2Descriptor(rawValue: value)
       if entry.isTable(level: level) {
         self.recount(entry.tableIndex, level: level + 1, isPGD: false, &recount)
       } else if entry.isValid, level < Int(geometry.minBlockLevel.rawValue) {

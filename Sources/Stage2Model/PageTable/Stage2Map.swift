@@ -17,16 +17,16 @@ struct MapWalker: Stage2Visitor {
   var forcePTE = false
 
   /// The descriptor for `context`, nil where no leaf is allowed there (`stage2_leaf_mapping_allowed`,
-  /// `kvm_block_mapping_supported`).
+  /// `kvm_block_mapping_supported`). The table is not changed; borrowing it would copy it to the stack.
   private func descriptor<Pages: TablePages & ~Copyable>(
-    _ context: VisitContext, _ table: borrowing Stage2PageTable<Pages>
+    _ context: VisitContext, _ table: inout Stage2PageTable<Pages>
   ) -> Stage2Descriptor? {
     let level = context.level
     if forcePTE && level < 3 { return nil }
-    if level < Int(table.geometry.minBlockLevel.rawValue) { return nil }
+    if level < table.minBlockLevel { return nil }
     let granule = table.granule(level)
-    if granule > context.end - context.address { return nil }
-    if context.address & (granule - 1) != 0 { return nil }
+    if granule > context.end &- context.address { return nil }
+    if context.address & (granule &- 1) != 0 { return nil }
     switch leaf {
     case .annotation(let descriptor):
       return descriptor
@@ -34,9 +34,8 @@ struct MapWalker: Stage2Visitor {
       if first == Stage2Descriptor.unknownFrame {
         return .leaf(frame: first, attributes: attributes, level: level)
       }
-      let pageShift = table.geometry.pageSize.shift
-      let frame = first + (context.address - context.start) >> pageShift
-      if frame & (granule >> pageShift - 1) != 0 { return nil }
+      let frame = first &+ (context.address &- context.start) &>> table.pageShift
+      if frame & (granule &>> table.pageShift &- 1) != 0 { return nil }
       return .leaf(frame: frame, attributes: attributes, level: level)
     }
   }
@@ -51,7 +50,7 @@ struct MapWalker: Stage2Visitor {
   private func replaceTable<Pages: TablePages & ~Copyable>(
     _ context: VisitContext, _ table: inout Stage2PageTable<Pages>
   ) -> KernelResult {
-    guard let new = descriptor(context, table) else { return .success }
+    guard let new = descriptor(context, &table) else { return .success }
     if !Pages.hasFreeUnlinkedTable {
       // The kernel would call a null pointer here. EL2 shares a block only where nothing is mapped and the
       // tables under it are gone, unless a failed map left an empty one behind.
@@ -69,7 +68,7 @@ struct MapWalker: Stage2Visitor {
   private func installLeaf<Pages: TablePages & ~Copyable>(
     _ context: VisitContext, _ table: inout Stage2PageTable<Pages>
   ) -> KernelResult {
-    if let new = descriptor(context, table) { return tryLeaf(context, new, &table) }
+    if let new = descriptor(context, &table) { return tryLeaf(context, new, &table) }
     if context.level == 3 {
       table.warnings.record(.noLeafAtLastLevel)
       return .invalid

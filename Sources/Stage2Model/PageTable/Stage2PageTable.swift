@@ -22,6 +22,13 @@ public struct Stage2PageTable<Pages: TablePages & ~Copyable>: ~Copyable {
   /// What the kernel would have warned of.
   public internal(set) var warnings = KernelWarnings()
 
+  // The geometry as the walker uses it on every level.
+  let bitsPerLevel: UInt64
+  let pageShift: UInt64
+  let startLevel: Int
+  let minBlockLevel: Int
+  let ipaLimit: UInt64
+
   var arena: TableArena
   /// The first table of the PGD, nil after `destroyPGD`.
   var pgd: UInt32?
@@ -41,6 +48,11 @@ public struct Stage2PageTable<Pages: TablePages & ~Copyable>: ~Copyable {
     self.geometry = geometry
     self.features = features
     self.pages = pages
+    bitsPerLevel = geometry.pageSize.bitsPerLevel
+    pageShift = geometry.pageSize.shift
+    startLevel = Int(geometry.startLevel.rawValue)
+    minBlockLevel = Int(geometry.minBlockLevel.rawValue)
+    ipaLimit = geometry.ipaLimit
     arena = TableArena(bitsPerLevel: geometry.pageSize.bitsPerLevel)
     pgd = arena.allocateFirst(geometry.pgdPages)
   }
@@ -51,35 +63,32 @@ public struct Stage2PageTable<Pages: TablePages & ~Copyable>: ~Copyable {
   /// Tables in the arena: the PGD's, those below it, and unlinked ones.
   public var liveTables: Int { arena.liveTables }
 
-  /// log2 of the bytes that an entry of `level` covers.
+  /// log2 of the bytes that an entry of `level` covers: below 64 for every level from -1 on.
   @inline(__always)
   func shift(_ level: Int) -> UInt64 {
-    UInt64(bitPattern: Int64(geometry.pageSize.bitsPerLevel) * (4 - Int64(level)) + 3)
+    bitsPerLevel &* UInt64(truncatingIfNeeded: 4 &- level) &+ 3
   }
 
   /// `kvm_granule_size`.
   @inline(__always)
-  func granule(_ level: Int) -> UInt64 { 1 << shift(level) }
+  func granule(_ level: Int) -> UInt64 { 1 &<< shift(level) }
 
-  /// `kvm_pgtable_idx`: the offset of the entry of `level` for `address`; the arena masks it.
+  /// `kvm_pgtable_idx`: the offset of the entry of `level` for `address`.
   @inline(__always)
   func index(_ address: UInt64, _ level: Int) -> Int {
-    Int(truncatingIfNeeded: address >> shift(level))
-      & (1 << Int(geometry.pageSize.bitsPerLevel) - 1)
+    Int(truncatingIfNeeded: (address &>> shift(level)) & ((1 &<< bitsPerLevel) &- 1))
   }
-
-  var startLevel: Int { Int(geometry.startLevel.rawValue) }
 
   /// `kvm_pgd_page_idx`: the first-level table for `address`.
   @inline(__always)
   func pgdTable(_ pgd: UInt32, _ address: UInt64) -> UInt32 {
-    pgd + UInt32(truncatingIfNeeded: address >> shift(startLevel - 1))
+    pgd &+ UInt32(truncatingIfNeeded: address &>> shift(startLevel &- 1))
   }
 
   /// `kvm_pgtable_get_leaf`: the first entry on the walk of `ipa` that is not a table, and its level. An
   /// address beyond the table finds an empty entry at the start level.
   public borrowing func leaf(_ ipa: IPA) -> (descriptor: Stage2Descriptor, level: TranslationLevel) {
-    guard let pgd, ipa.rawValue < geometry.ipaLimit else { return (.zero, geometry.startLevel) }
+    guard let pgd, ipa.rawValue < ipaLimit else { return (.zero, geometry.startLevel) }
     var level = startLevel
     var table = pgdTable(pgd, ipa.rawValue)
     while true {
@@ -111,7 +120,7 @@ public struct Stage2PageTable<Pages: TablePages & ~Copyable>: ~Copyable {
   }
 
   private mutating func exchangeEntry(_ ipa: IPA, _ new: Stage2Descriptor) -> Stage2Descriptor {
-    guard let pgd, ipa.rawValue < geometry.ipaLimit else { return .zero }
+    guard let pgd, ipa.rawValue < ipaLimit else { return .zero }
     var level = startLevel
     var table = pgdTable(pgd, ipa.rawValue)
     while true {
@@ -146,7 +155,7 @@ public struct Stage2PageTable<Pages: TablePages & ~Copyable>: ~Copyable {
   }
 
   /// The pages under one entry of `level`.
-  func pagesPerEntry(_ level: Int) -> Int { 1 << Int(shift(level) - geometry.pageSize.shift) }
+  func pagesPerEntry(_ level: Int) -> Int { 1 &<< Int(truncatingIfNeeded: shift(level) &- pageShift) }
 
   /// `kvm_tlb_flush_vmid_range`.
   mutating func flushTLBRange(_ size: UInt64) {

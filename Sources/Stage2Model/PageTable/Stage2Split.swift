@@ -11,7 +11,7 @@ struct SplitWalker: Stage2Visitor {
     if level == 3 || !context.old.isValid { return .success }
     // stage2_block_get_nr_page_tables: with enough pages down to level 3 at once, else one level at a
     // time: the walk then meets the smaller blocks and splits them in turn.
-    let descriptors = 1 << Int(table.geometry.pageSize.bitsPerLevel)
+    let descriptors = 1 << Int(table.bitsPerLevel)
     let wanted = level == 1 ? descriptors + 1 : 1
     let forcePTE = table.pages.sparePages >= wanted
     if table.pages.sparePages < (forcePTE ? wanted : 1) { return .noMemory }

@@ -75,11 +75,10 @@ extension Stage2PageTable where Pages: ~Copyable {
   mutating func walk<V: Stage2Visitor>(
     _ ipa: UInt64, size: UInt64, flags: WalkFlags = [], _ visitor: inout V
   ) -> KernelResult {
-    let page = geometry.pageSize.bytes
+    let page: UInt64 = 1 &<< pageShift
     let start = ipa & ~(page - 1)
     let end = (start &+ size &+ (page - 1)) & ~(page - 1)
-    let limit = geometry.ipaLimit
-    if start > limit || end > limit { return .range }
+    if start > ipaLimit || end > ipaLimit { return .range }
     guard let pgd else { return .invalid }
     var data = WalkData(start: start, address: start, end: end, flags: flags)
     while data.address < data.end {
@@ -94,12 +93,12 @@ extension Stage2PageTable where Pages: ~Copyable {
   mutating func walkTable<V: Stage2Visitor>(
     _ table: UInt32, level: Int, _ data: inout WalkData, _ visitor: inout V
   ) -> KernelResult {
-    let descriptors = 1 << Int(geometry.pageSize.bitsPerLevel)
+    let descriptors = 1 &<< Int(truncatingIfNeeded: bitsPerLevel)
     var offset = index(data.address, level)
     while offset < descriptors && data.address < data.end {
       let result = visitEntry(table, offset, level: level, &data, &visitor)
       if !result.isSuccess { return result }
-      offset += 1
+      offset &+= 1
     }
     return .success
   }
@@ -109,7 +108,7 @@ extension Stage2PageTable where Pages: ~Copyable {
   private mutating func visitEntry<V: Stage2Visitor>(
     _ table: UInt32, _ offset: Int, level: Int, _ data: inout WalkData, _ visitor: inout V
   ) -> KernelResult {
-    counters.descriptorsVisited += 1
+    counters.descriptorsVisited &+= 1
     var context = VisitContext(
       table: table, offset: offset, old: Stage2Descriptor(rawValue: arena.load(table, offset)),
       start: data.start, address: data.address, end: data.end, level: level, flags: data.flags)
@@ -125,7 +124,7 @@ extension Stage2PageTable where Pages: ~Copyable {
     if !data.continues(after: result) { return result }
     if !isTable {
       let granule = granule(level)
-      data.address = (data.address & ~(granule - 1)) + granule
+      data.address = (data.address & ~(granule &- 1)) &+ granule
       return .success
     }
     result = walkTable(context.old.tableIndex, level: level + 1, &data, &visitor)

@@ -48,22 +48,38 @@ struct TableArena: ~Copyable {
   /// Bytes that the arena took from the allocator; the system backs them as they are touched.
   var reservedBytes: Int { chunkCount * Self.chunkBytes }
 
+  // Shifts are masked: both amounts are below 32 by construction, and a check would cost on every level.
+  @inline(__always)
   private func base(_ table: UInt32) -> UnsafeMutablePointer<UInt64> {
     assert(table < used, "no such table")
-    let inChunk = Int(table & ((1 << chunkShift) - 1))
-    return chunks[Int(table >> chunkShift)] + inChunk << Int(tableShift)
+    let inChunk = Int(table & ((1 &<< chunkShift) &- 1))
+    return chunks[Int(table &>> chunkShift)] + (inChunk &<< Int(tableShift))
   }
 
   /// The descriptor at `offset` of `table`.
   @inline(__always)
   func load(_ table: UInt32, _ offset: Int) -> UInt64 {
-    base(table)[offset & ((1 << Int(tableShift)) - 1)]
+    base(table)[offset & ((1 &<< Int(tableShift)) &- 1)]
   }
 
   /// Stores a descriptor without touching the table's count.
   @inline(__always)
   mutating func store(_ value: UInt64, _ table: UInt32, _ offset: Int) {
-    base(table)[offset & ((1 << Int(tableShift)) - 1)] = value
+    base(table)[offset & ((1 &<< Int(tableShift)) &- 1)] = value
+  }
+
+  /// The nonzero descriptors of `table` with their offsets, ascending: for inspection, not for walks.
+  func nonzeroDescriptors(_ table: UInt32) -> [(offset: Int, value: UInt64)] {
+    let base = base(table)
+    let end = 1 << Int(tableShift)
+    var found: [(offset: Int, value: UInt64)] = []
+    var offset = 0
+    while offset < end {
+      let value = base[offset]
+      if value != 0 { found.append((offset, value)) }
+      offset += 1
+    }
+    return found
   }
 
   /// `page_count` of `table`.

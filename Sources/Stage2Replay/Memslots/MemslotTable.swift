@@ -30,6 +30,12 @@ struct MemslotTable {
 
   func contains(id: Int16) -> Bool { ids[id] != nil }
 
+  /// Whether the creation of a slot cannot concern the VM whose slots these are. The kernel never creates a slot over
+  /// another one, or under a number in use; so the address of `struct kvm` belongs to a new VM by now.
+  func isContradicted(by commit: MemslotCommit) -> Bool {
+    overlaps(commit.base, commit.pages) || commit.id.map(contains(id:)) ?? false
+  }
+
   /// Appends the frames of each slot that a notifier's range overlaps, in the order of host addresses, as the kernel's
   /// interval tree of slots delivers them.
   func appendOverlaps(_ range: HVARange, to frames: inout [FrameRange]) {

@@ -95,7 +95,9 @@ extension Replayer where Backend: ~Copyable {
     let gfn = fault.page.gfn(pageSize)
     let vcpu = VCPUIndex(fault.vcpu)
     let tally = vm.tally.sizes[slot.base] ?? SizeTally()
-    let size = timelines.mappingSize(of: fault, in: slot, host: vm.hostMappings, tally: tally)
+    let size =
+      profile.profile.mapsBlocks
+      ? timelines.mappingSize(of: fault, in: slot, host: vm.hostMappings, tally: tally) : .page
     if !slot.isLogging, slot.supportsBlock(of: pageSize.pmdBytes, at: gfn, pageSize) {
       learn(size, gfn, slot, vm)
     }

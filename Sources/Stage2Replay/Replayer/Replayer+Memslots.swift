@@ -76,9 +76,7 @@ extension Replayer where Backend: ~Copyable {
   private mutating func vm(of commit: MemslotCommit, at record: TraceRecord) -> Int {
     let known = liveVMs.last { vms[$0].kvm == commit.kvm }
     if let known {
-      guard commit.change == .create else { return known }
-      let isInUse = commit.id.map(vms[known].slots.contains(id:)) ?? false
-      if !isInUse, !vms[known].slots.overlaps(commit.base, commit.pages) { return known }
+      guard commit.change == .create, vms[known].slots.isContradicted(by: commit) else { return known }
       retire(vm: known)
     }
     if let nameless = liveVMs.last(where: { vms[$0].kvm == nil }) {

@@ -14,7 +14,7 @@ struct UserMemAbortTests {
     let vm = try KVM.traditional(profile(.traditional))
     func fits(_ ipa: UInt64, _ hva: UInt64, pages: UInt64, at page: UInt64, _ bytes: UInt64) -> Bool {
       let slot = Memslot(id: 0, baseGFN: GFN(ipa >> 12), pages: pages, hva: HVA(hva))
-      return vm.faultSupportsStage2HugeMapping(slot, HVA(hva + page * 4096), mapBytes: bytes)
+      return vm.rules.supportsHugeMapping(slot, HVA(hva + page * 4096), mapBytes: bytes)
     }
     #expect(fits(Self.ram, 0x20_0000, pages: 512, at: 511, pmd))
     // Guest and host address differ within the block.
@@ -29,15 +29,15 @@ struct UserMemAbortTests {
     #expect(fits(Self.ram, 0x4000_0000, pages: 262144, at: 7, pud))
     let protectedHost = try KVM.pkvm(profile(.pkvm))
     let slot = Memslot(id: 0, baseGFN: GFN(Self.ram >> 12), pages: 262144, hva: HVA(0x4000_0000))
-    check(protectedHost.faultSupportsStage2HugeMapping(slot, HVA(0x4000_0000), mapBytes: pud), false)
-    check(protectedHost.faultSupportsStage2HugeMapping(slot, HVA(0x4000_0000), mapBytes: pmd), true)
+    check(protectedHost.rules.supportsHugeMapping(slot, HVA(0x4000_0000), mapBytes: pud), false)
+    check(protectedHost.rules.supportsHugeMapping(slot, HVA(0x4000_0000), mapBytes: pmd), true)
   }
 
   @Test func whatAVMASuggests() throws {
     var vm = try KVM.traditional(profile(.traditional))
     var slot = vm.addSlot()
     func size(_ shift: UInt64, _ slot: Memslot, _ vm: borrowing KVM<TraditionalStage2>) -> FaultMappingSize {
-      vm.resolveVMASize(slot, slot.hva, vmaShift: shift)
+      vm.rules.resolveVMASize(slot, slot.hva, vmaShift: shift)
     }
     check(size(12, slot, vm), FaultMappingSize(bytes: page, mayGrow: true))
     // 16 contiguous pages: pages that do not grow.
@@ -57,9 +57,11 @@ struct UserMemAbortTests {
     check(size(30, slot, vm), FaultMappingSize(bytes: pud, mayGrow: true))
     let pagesOnly = try KVM.pkvm(profile(.pkvm, .v6_14))
     check(
-      pagesOnly.resolveVMASize(slot, slot.hva, vmaShift: 21), FaultMappingSize(bytes: page, mayGrow: false))
+      pagesOnly.rules.resolveVMASize(slot, slot.hva, vmaShift: 21),
+      FaultMappingSize(bytes: page, mayGrow: false))
     let pkvm = try KVM.pkvm(profile(.pkvm))
-    check(pkvm.resolveVMASize(slot, slot.hva, vmaShift: 30), FaultMappingSize(bytes: pmd, mayGrow: true))
+    check(
+      pkvm.rules.resolveVMASize(slot, slot.hva, vmaShift: 30), FaultMappingSize(bytes: pmd, mayGrow: true))
   }
 
   @Test(arguments: [Profile.Path.traditional, .pkvm])
@@ -109,23 +111,23 @@ struct UserMemAbortTests {
     write.isWrite = true
     var exec = read
     exec.isExec = true
-    check(vm.faultProt(read, slot, ro), .read)
+    check(vm.rules.prot(read, slot, ro), .read)
     // A read of what is writable already maps it writable.
-    check(vm.faultProt(read, slot, rw), .rw)
-    check(vm.faultProt(exec, slot, rw), .rwx)
-    check(vm.faultProt(exec, slot, ro), [.read, .execute])
-    check(vm.faultProt(read, logging, rw), .read)
-    check(vm.faultProt(write, logging, rw), .rw)
+    check(vm.rules.prot(read, slot, rw), .rw)
+    check(vm.rules.prot(exec, slot, rw), .rwx)
+    check(vm.rules.prot(exec, slot, ro), [.read, .execute])
+    check(vm.rules.prot(read, logging, rw), .read)
+    check(vm.rules.prot(write, logging, rw), .rw)
     var device = rw
     device.memory = .device
-    check(vm.faultProt(read, logging, device), [.read, .write, .device])
-    check(vm.faultProt(exec, slot, device), nil)
+    check(vm.rules.prot(read, logging, device), [.read, .write, .device])
+    check(vm.rules.prot(exec, slot, device), nil)
     device.memory = .nonCacheable
-    check(vm.faultProt(write, slot, device), [.read, .write, .normalNonCacheable])
+    check(vm.rules.prot(write, slot, device), [.read, .write, .normalNonCacheable])
     let withDIC = try KVM.traditional(profile(.traditional) { $0.hasDIC = true })
-    check(withDIC.faultProt(read, slot, rw), .rwx)
-    check(withDIC.faultProt(read, slot, ro), [.read, .execute])
-    check(withDIC.faultProt(read, slot, device), [.read, .write, .normalNonCacheable])
+    check(withDIC.rules.prot(read, slot, rw), .rwx)
+    check(withDIC.rules.prot(read, slot, ro), [.read, .execute])
+    check(withDIC.rules.prot(read, slot, device), [.read, .write, .normalNonCacheable])
   }
 
   @Test func aFetchFromDeviceMemory() throws {
@@ -246,16 +248,16 @@ struct UserMemAbortTests {
     let slot = Memslot(id: 0, baseGFN: GFN(0), pages: 1, hva: HVA(0))
     let logging = Memslot(id: 0, baseGFN: GFN(0), pages: 1, hva: HVA(0), flags: .logDirtyPages)
     let traditional = try KVM.traditional(profile(.traditional))
-    check(traditional.faultTopsUp(translation, slot), true)
-    check(traditional.faultTopsUp(permission, slot), false)
-    check(traditional.faultTopsUp(permission, logging), true)
+    check(traditional.rules.topsUp(translation, slot), true)
+    check(traditional.rules.topsUp(permission, slot), false)
+    check(traditional.rules.topsUp(permission, logging), true)
     let pkvm = try KVM.pkvm(profile(.pkvm))
-    check(pkvm.faultTopsUp(permission, slot), true)
+    check(pkvm.rules.topsUp(permission, slot), true)
     let before = try KVM.pkvm(profile(.pkvm, .v6_19))
-    check(before.faultTopsUp(translation, slot), true)
-    check(before.faultTopsUp(permission, slot), false)
-    check(before.faultTopsUp(permission, logging), true)
-    check(before.faultTopsUp(fetch, logging), false)
+    check(before.rules.topsUp(translation, slot), true)
+    check(before.rules.topsUp(permission, slot), false)
+    check(before.rules.topsUp(permission, logging), true)
+    check(before.rules.topsUp(fetch, logging), false)
   }
 
   @Test func aCollapseByAPermissionFaultCrashed() throws {

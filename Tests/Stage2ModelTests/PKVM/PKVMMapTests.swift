@@ -95,7 +95,7 @@ struct PKVMMapTests {
     check(vm.walk(0), .invalid(level: .l0))
     #expect(vm.hyp.vmemmap.shareCounts.isEmpty)
     // The mapping object was not used and waits for the next fault.
-    check(vm.preallocatedMappings.live, 1)
+    check(vm.memory.spareMappings.live, 1)
     check(vm.checkInvariants(), [])
   }
 

@@ -89,8 +89,8 @@ struct PKVMMemcacheTests {
     var vm = makeVM()
     check(vm.fault(0), .success)
     for _ in 0..<2 { check(vm.fault(0), .again) }
-    check(vm.preallocatedMappings.live, 1)
-    check(vm.preallocatedMappings.added, 2)
+    check(vm.memory.spareMappings.live, 1)
+    check(vm.memory.spareMappings.added, 2)
   }
 
   /// Each vCPU has its own caches; the pool is the VM's.

@@ -1,52 +1,52 @@
-import KVMTypes
-
-@testable import Stage2Model
+package import KVMTypes
+package import Stage2Model
 
 /// What the traditional MMU must do, written as plainly as possible: a dictionary of leaves, from which
 /// tables follow by definition. Shares no code with the model; nothing here is fast.
-struct TraditionalOracle {
-  struct Leaf: Hashable {
-    var level: Int
-    var frame: UInt64?
-    var rights: Stage2Prot
-    var isDevice: Bool
-    var software: UInt64
-    var young = true
+package struct TraditionalOracle {
+  package struct Leaf: Hashable {
+    package var level: Int
+    package var frame: UInt64?
+    package var rights: Stage2Prot
+    package var isDevice: Bool
+    package var software: UInt64
+    package var young = true
   }
 
-  struct TableName: Hashable {
-    let level: Int
-    let number: UInt64
+  package struct TableName: Hashable {
+    package let level: Int
+    package let number: UInt64
   }
 
-  let pageSize: UInt64
-  let limit: UInt64
+  package let pageSize: UInt64
+  package let limit: UInt64
   /// Bytes that an entry of level 0, 1, 2 and 3 covers.
-  let sizes: [UInt64]
-  let startLevel: Int
-  let minPages: Int
-  let pgdPages: Int
-  let hasFWB: Bool
-  let hasTLBIRange: Bool
+  package let sizes: [UInt64]
+  package let startLevel: Int
+  package let pgdPages: Int
+  package let hasFWB: Bool
+  package let hasTLBIRange: Bool
 
-  var leaves: [UInt64: Leaf] = [:]
+  package var leaves: [UInt64: Leaf] = [:]
+  /// How many leaves need each table.
+  package var users: [TableName: Int] = [:]
   /// Tables that wait for RCU, by level.
-  var unlinked: [Int: Int] = [:]
-  var caches: [Int: Int] = [:]
-  var splitCache = 0
-  var emptyCacheWarnings = 0
-  var tlbiVMID = 0
-  var tlbiIPA = 0
-  var tlbiNonShareable = 0
-  var tlbiRange = 0
-  var dcachePages = 0
-  var icachePages = 0
+  package var unlinked: [Int: Int] = [:]
+  package var caches: [Int: Int] = [:]
+  package var splitCache = 0
+  package var emptyCacheWarnings = 0
+  package var tlbiVMID = 0
+  package var tlbiIPA = 0
+  package var tlbiNonShareable = 0
+  package var tlbiRange = 0
+  package var dcachePages = 0
+  package var icachePages = 0
 
-  var biggestLevel: Int { max(startLevel, pageSize == 4096 ? 1 : 2) }
+  package var biggestLevel: Int { max(startLevel, pageSize == 4096 ? 1 : 2) }
 
   // MARK: What there is
 
-  func covering(_ ipa: UInt64) -> (base: UInt64, leaf: Leaf)? {
+  package func covering(_ ipa: UInt64) -> (base: UInt64, leaf: Leaf)? {
     for level in biggestLevel...3 {
       let base = ipa / sizes[level] * sizes[level]
       if let leaf = leaves[base], leaf.level == level { return (base, leaf) }
@@ -54,29 +54,36 @@ struct TraditionalOracle {
     return nil
   }
 
-  func overlapping(_ start: UInt64, _ end: UInt64) -> [UInt64] {
+  package func overlapping(_ start: UInt64, _ end: UInt64) -> [UInt64] {
     leaves.filter { $0.key < end && $0.key + sizes[$0.value.level] > start }.keys.sorted()
   }
 
   /// A table exists where a leaf needs it.
-  func tables() -> Set<TableName> {
-    var tables: Set<TableName> = []
-    for (base, leaf) in leaves where leaf.level > startLevel {
-      for level in (startLevel + 1)...leaf.level {
-        tables.insert(TableName(level: level, number: base / sizes[level - 1]))
-      }
+  package func tables() -> Set<TableName> { Set(users.keys) }
+
+  /// The leaf at `base` becomes `leaf`, or goes.
+  private mutating func put(_ base: UInt64, _ leaf: Leaf?) {
+    if let old = leaves[base] { use(base, old.level, -1) }
+    leaves[base] = leaf
+    if let leaf { use(base, leaf.level, 1) }
+  }
+
+  private mutating func use(_ base: UInt64, _ leafLevel: Int, _ change: Int) {
+    for level in (startLevel + 1)..<(max(startLevel, leafLevel) + 1) {
+      let table = TableName(level: level, number: base / sizes[level - 1])
+      let count = users[table, default: 0] + change
+      users[table] = count == 0 ? nil : count
     }
-    return tables
   }
 
   /// Tables below the PGD by level, those that wait for RCU included.
-  func tableCounts() -> [Int: Int] {
+  package func tableCounts() -> [Int: Int] {
     var counts = unlinked
     for table in tables() { counts[table.level, default: 0] += 1 }
     return counts.filter { $0.value != 0 }
   }
 
-  func walk(_ ipa: UInt64) -> Stage2Walk {
+  package func walk(_ ipa: UInt64) -> Stage2Walk {
     if let (_, leaf) = covering(ipa) {
       return .leaf(level: TranslationLevel(Int8(leaf.level)), prot: prot(leaf), young: leaf.young)
     }
@@ -86,11 +93,11 @@ struct TraditionalOracle {
     return .invalid(level: TranslationLevel(Int8(level)))
   }
 
-  func prot(_ leaf: Leaf) -> Stage2Prot { leaf.rights.union(Stage2Prot(rawValue: leaf.software)) }
+  package func prot(_ leaf: Leaf) -> Stage2Prot { leaf.rights.union(Stage2Prot(rawValue: leaf.software)) }
 
-  func pages(_ leaf: Leaf) -> Int { Int(sizes[leaf.level] / pageSize) }
+  package func pages(_ leaf: Leaf) -> Int { Int(sizes[leaf.level] / pageSize) }
 
-  func range(_ ipa: UInt64, _ size: UInt64) -> (UInt64, UInt64)? {
+  package func range(_ ipa: UInt64, _ size: UInt64) -> (UInt64, UInt64)? {
     let start = ipa / pageSize * pageSize
     let end = (start + size + pageSize - 1) / pageSize * pageSize
     return start > limit || end > limit ? nil : (start, end)
@@ -98,7 +105,9 @@ struct TraditionalOracle {
 
   // MARK: Operations
 
-  mutating func map(_ ipa: UInt64, _ size: UInt64, _ frame: UInt64?, _ prot: Stage2Prot, vcpu: Int) -> Int32 {
+  package mutating func map(
+    _ ipa: UInt64, _ size: UInt64, _ frame: UInt64?, _ prot: Stage2Prot, vcpu: Int
+  ) -> Int32 {
     let isDevice = prot.contains(.device)
     if isDevice && (prot.contains(.normalNonCacheable) || !prot.isDisjoint(with: .execute)) { return -22 }
     if prot.contains(.privilegedExecute) != prot.contains(.userExecute) { return -22 }
@@ -133,14 +142,14 @@ struct TraditionalOracle {
           return -11
         }
         tlbiIPA += 1
-        leaves[base] = nil
+        put(base, nil)
       } else {
         let inside = overlapping(at, at + sizes[level])
         if !inside.isEmpty {
           let before = tables()
-          for base in inside { leaves[base] = nil }
+          for base in inside { put(base, nil) }
           // Tables above the new block survive through it.
-          leaves[at] = new
+          put(at, new)
           collapsed.formUnion(before.subtracting(tables()))
           if hasTLBIRange {
             let pages = (sizes[level] + pageSize - 1) / pageSize
@@ -150,7 +159,7 @@ struct TraditionalOracle {
           }
         }
       }
-      leaves[at] = new
+      put(at, new)
       if !hasFWB && !new.isDevice { dcachePages += pages(new) }
       if new.rights.contains(.execute) { icachePages += pages(new) }
       at += sizes[level]
@@ -158,13 +167,14 @@ struct TraditionalOracle {
     return 0
   }
 
-  mutating func unmap(_ ipa: UInt64, _ size: UInt64) -> Int32 {
+  package mutating func unmap(_ ipa: UInt64, _ size: UInt64) -> Int32 {
     let deferred = hasFWB && hasTLBIRange
     if deferred { tlbiRange += Int(((size + pageSize - 1) / pageSize + (1 << 21) - 1) / (1 << 21)) }
     guard let (start, end) = range(ipa, size) else { return -34 }
     let before = tables()
     for base in overlapping(start, end) {
-      let leaf = leaves.removeValue(forKey: base)!
+      let leaf = leaves[base]!
+      put(base, nil)
       if !deferred { tlbiIPA += 1 }
       if !hasFWB && !leaf.isDevice { dcachePages += pages(leaf) }
     }
@@ -172,13 +182,13 @@ struct TraditionalOracle {
     return 0
   }
 
-  mutating func wrprotect(_ ipa: UInt64, _ size: UInt64) -> Int32 {
+  package mutating func wrprotect(_ ipa: UInt64, _ size: UInt64) -> Int32 {
     guard let (start, end) = range(ipa, size) else { return -34 }
     for base in overlapping(start, end) { leaves[base]!.rights.remove(.write) }
     return 0
   }
 
-  mutating func relaxPerms(_ ipa: UInt64, _ prot: Stage2Prot) -> Int32 {
+  package mutating func relaxPerms(_ ipa: UInt64, _ prot: Stage2Prot) -> Int32 {
     if prot.rawValue >> 55 != 0 { return -22 }
     if prot.contains(.privilegedExecute) != prot.contains(.userExecute) { return -22 }
     if ipa >= limit { return -34 }
@@ -189,11 +199,11 @@ struct TraditionalOracle {
     return 0
   }
 
-  mutating func mkyoung(_ ipa: UInt64) {
+  package mutating func mkyoung(_ ipa: UInt64) {
     if let (base, _) = covering(ipa) { leaves[base]!.young = true }
   }
 
-  mutating func testClearYoung(_ ipa: UInt64, _ size: UInt64, _ markOld: Bool) -> Bool {
+  package mutating func testClearYoung(_ ipa: UInt64, _ size: UInt64, _ markOld: Bool) -> Bool {
     guard let (start, end) = range(ipa, size) else { return false }
     var young = false
     for base in overlapping(start, end) where leaves[base]!.young {
@@ -203,14 +213,14 @@ struct TraditionalOracle {
     return young
   }
 
-  mutating func flush(_ ipa: UInt64, _ size: UInt64) -> Int32 {
+  package mutating func flush(_ ipa: UInt64, _ size: UInt64) -> Int32 {
     if hasFWB { return 0 }
     guard let (start, end) = range(ipa, size) else { return -34 }
     for base in overlapping(start, end) where !leaves[base]!.isDevice { dcachePages += pages(leaves[base]!) }
     return 0
   }
 
-  mutating func split(_ ipa: UInt64, _ size: UInt64) -> Int32 {
+  package mutating func split(_ ipa: UInt64, _ size: UInt64) -> Int32 {
     guard let (start, end) = range(ipa, size) else { return -34 }
     var at = start
     while at < end {
@@ -222,7 +232,7 @@ struct TraditionalOracle {
       let downToPages = splitCache >= (leaf.level == 1 ? descriptors + 1 : 1)
       if splitCache == 0 { return -12 }
       tlbiIPA += 1
-      leaves[base] = nil
+      put(base, nil)
       let level = downToPages ? 3 : leaf.level + 1
       let step = sizes[level]
       for index in 0..<(sizes[leaf.level] / step) {
@@ -231,18 +241,18 @@ struct TraditionalOracle {
         part.young = true
         part.isDevice = false
         part.frame = leaf.frame.map { $0 + index * (step / pageSize) }
-        leaves[base + index * step] = part
+        put(base + index * step, part)
       }
       splitCache -= downToPages && leaf.level == 1 ? descriptors + 1 : 1
     }
     return 0
   }
 
-  mutating func topUp(_ vcpu: Int, _ pages: Int) {
+  package mutating func topUp(_ vcpu: Int, _ pages: Int) {
     if caches[vcpu, default: 0] < pages { caches[vcpu] = 40 }
   }
 
-  mutating func destroy(_ ipa: UInt64, _ size: UInt64) {
-    for base in overlapping(ipa, ipa + size) { leaves[base] = nil }
+  package mutating func destroy(_ ipa: UInt64, _ size: UInt64) {
+    for base in overlapping(ipa, ipa + size) { put(base, nil) }
   }
 }

@@ -1,0 +1,30 @@
+import ArgumentParser
+import Foundation
+import Reporting
+import Stage2Model
+
+/// A profile on the command line: the name of a built-in one, or a JSON file.
+struct ProfileArgument: ExpressibleByArgument {
+  let text: String
+
+  init?(argument: String) { text = argument }
+
+  /// The profile, or one line about why there is none.
+  func resolve() throws -> Profile {
+    if let builtIn = Profile.builtIn(named: text) { return builtIn }
+    guard FileManager.default.fileExists(atPath: text) else {
+      Diagnostics.note(
+        "\(text): neither a built-in profile nor a file; profiles lists the built-in ones")
+      throw ExitCode.validationFailure
+    }
+    guard let data = FileManager.default.contents(atPath: text) else {
+      throw Diagnostics.failure("\(text): cannot be read", .inputOutput)
+    }
+    do {
+      return try ProfileFile.profile(json: String(decoding: data, as: UTF8.self))
+    } catch {
+      Diagnostics.note("\(text): \(error.description)")
+      throw ExitCode.validationFailure
+    }
+  }
+}

@@ -1,0 +1,98 @@
+import Foundation
+import Testing
+
+/// What `replay` and `profiles` print and write.
+@Suite("Replay and profiles")
+struct ReplayOutputTests {
+  @Test("The operations file has its header and one row for each operation, in the order of time")
+  func operations() throws {
+    let outcome = try Tool.run(["replay", Tool.recording, "--ops", "-"])
+    #expect(outcome.status == 0 && outcome.errors.isEmpty)
+    let lines = outcome.output.split(separator: "\n")
+    #expect(lines.first == "timeNs,cpu,tid,vm,operation,address,size,prot,ret,basis")
+    #expect(lines.count > 1000)
+    let names: Set<Substring> = [
+      "map", "unmap", "wrprotect", "relax_perms", "mkyoung", "test_clear_young", "flush", "split",
+    ]
+    var last: UInt64 = 0
+    for line in lines.dropFirst() {
+      let cells = line.split(separator: ",", omittingEmptySubsequences: false)
+      try #require(cells.count == 10, "\(line)")
+      let time = try #require(UInt64(cells[0]))
+      #expect(time >= last)
+      last = time
+      #expect(names.contains(cells[4]), "\(line)")
+      #expect(UInt64(cells[5]) != nil && UInt64(cells[6]) != nil, "\(line)")
+      #expect(["recorded", "derived", "assumed"].contains(cells[9]), "\(line)")
+    }
+  }
+
+  @Test("JSON goes to a file beside the page of text, or to standard output in its place")
+  func json() throws {
+    let file = try TemporaryFile()
+    let both = try Tool.run(["replay", Tool.recording, "--json", file.path])
+    #expect(both.output.contains("VM 0") && !both.output.contains("{"))
+    let alone = try Tool.run(["replay", Tool.recording, "--json", "-"])
+    #expect(alone.output == (try String(contentsOfFile: file.path, encoding: .utf8)))
+    let object = try #require(
+      try JSONSerialization.jsonObject(with: Data(alone.output.utf8)) as? [String: Any])
+    for key in ["schemaVersion", "tool", "inputs", "profile", "profileBasis", "vms", "agreement"] {
+      #expect(object[key] != nil, "\(key)")
+    }
+    let vm = try #require((object["vms"] as? [[String: Any]])?.first)
+    for key in ["id", "pids", "vcpus", "slots", "faults", "operations", "hypercalls", "memory"] {
+      #expect(vm[key] != nil, "\(key)")
+    }
+  }
+
+  @Test("Probes can be left out of account")
+  func ignoreProbes() throws {
+    let with = try Tool.run(["replay", Tool.recording])
+    let without = try Tool.run(["replay", Tool.recording, "--ignore-probes"])
+    #expect(with.output.contains("prediction against the probes"))
+    #expect(with.output.hasPrefix(without.output.trimmingCharacters(in: .newlines)))
+  }
+
+  @Test("The MMU can be named, and a profile given")
+  func profile() throws {
+    let traditional = try Tool.run(["replay", Tool.recording, "--profile", "traditional"])
+    #expect(traditional.output.contains("traditional MMU") && !traditional.output.contains("hypercalls"))
+    let old = try Tool.run(["replay", Tool.recording, "--profile", "6.14"])
+    #expect(old.status == 0 && old.output.contains("of 6.14") && old.output.contains("0 blocks"))
+    let unknown = try Tool.run(["replay", Tool.recording, "--profile", "5.10"])
+    #expect(unknown.status == 64 && unknown.errorLines.count == 1 && unknown.output.isEmpty)
+  }
+
+  @Test("One VM can be picked, if there is one")
+  func vm() throws {
+    let recording = Tool.root.appendingPathComponent("traces/pkvm-nvhe-7.3.4-page-fault.dat").path
+    let third = try Tool.run(["replay", recording, "--vm", "3"])
+    #expect(third.output.contains("VM 3 ") && !third.output.contains("VM 132 "))
+    let none = try Tool.run(["replay", recording, "--vm", "1000"])
+    #expect(none.status == 64 && none.errorLines.count == 1 && none.errors.contains("1000"))
+  }
+
+  @Test("A stretch of time can be picked")
+  func time() throws {
+    let whole = try Tool.run(["replay", Tool.recording, "--ops", "-"])
+    let part = try Tool.run(["replay", Tool.recording, "--ops", "-", "--from", "49.2", "--to", "49.5"])
+    let times = part.output.split(separator: "\n").dropFirst().compactMap { UInt64($0.prefix { $0 != "," }) }
+    #expect(!times.isEmpty && times.count < whole.output.split(separator: "\n").count)
+    #expect(times.allSatisfy { (49_200_000_000..<49_500_000_000).contains($0) })
+  }
+
+  @Test("Profiles are listed, printed, and printed as files that can be read again")
+  func profiles() throws {
+    let list = try Tool.run(["profiles"])
+    #expect(list.status == 0 && list.output.contains("7.3-pkvm") && list.output.contains("v3-traditional"))
+    let one = try Tool.run(["profiles", "7.3"])
+    #expect(one.output.contains("faultLock") && one.output.contains("write"))
+    let json = try Tool.run(["profiles", "7.3-traditional", "--json"])
+    let file = try TemporaryFile(json.output.utf8)
+    let again = try Tool.run(["profiles", file.path, "--json"])
+    #expect(again.status == 0 && again.output == json.output)
+    let broken = try TemporaryFile(#"{"base": "7.3-pkvm", "faultLock": "red"}"#.utf8)
+    let refused = try Tool.run(["profiles", broken.path])
+    #expect(refused.status == 64 && refused.errorLines.count == 1 && refused.errors.contains("faultLock"))
+  }
+}

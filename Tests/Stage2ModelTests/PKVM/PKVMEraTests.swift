@@ -1,0 +1,172 @@
+import KVMTypes
+import Testing
+
+@testable import Stage2Model
+
+/// What changed from release to release, the bugs included.
+struct PKVMEraTests {
+  static let plain: [PKVMEra] = [.v3, .v6_14, .v6_15]
+  static let interval: [PKVMEra] = [.v6_16, .v6_19, .v7_3]
+
+  /// Before 6.16: pages only.
+  @Test(arguments: plain) func pagesOnly(era: PKVMEra) {
+    var vm = makeVM(era)
+    check(vm.fault(0, size: block2M), .invalid)
+    check(vm.hypercalls[.hostShareGuest], 0)
+    check(vm.fault(0), .success)
+  }
+
+  /// Before 6.16 a race is found by EL2: -EPERM becomes -EAGAIN after a hypercall.
+  @Test(arguments: PKVMEra.allCases) func race(era: PKVMEra) {
+    var vm = makeVM(era)
+    check(vm.fault(0), .success)
+    check(vm.fault(0), .again)
+    check(vm.hypercalls[.hostShareGuest], era < .v6_16 ? 2 : 1)
+    check(vm.mappingCount, 1)
+    check(vm.checkInvariants(), [])
+  }
+
+  /// The fall-through before 6.16: an error other than -EPERM is returned, and a mapping is inserted that EL2
+  /// knows nothing of. Unmapping it fails for ever; only the end of the VM drops it.
+  @Test(arguments: PKVMEra.allCases) func failedShareInsertsAMapping(era: PKVMEra) {
+    var vm = makeVM(era)
+    check(vm.fault(page4K), .success)
+    vm.failNextRefill()
+    check(vm.fault(0), .noMemory)
+    check(vm.walk(0), .invalid(level: .l3))
+    check(vm.mappingCount, era < .v6_16 ? 2 : 1)
+    check(vm.memory.spareMappings.live, era < .v6_16 ? 0 : 1)
+    check(vm.checkInvariants(), [])
+    let result = vm.unmap(0, 2 * page4K)
+    if era < .v6_16 {
+      check(result, .noEntry)
+      check(vm.warnings.count(of: .unshareFailed), 1)
+      // The walk ended at the first mapping; the good one behind it is still there.
+      check(vm.mappingCount, 2)
+      vm.destroy()
+    } else {
+      check(result, .success)
+    }
+    check(vm.mappingCount, 0)
+    check(vm.hyp.vmemmap.shareCounts.isEmpty, true)
+  }
+
+  /// A page that is mapped after such a failure: the second node is refused and lost.
+  @Test func mappingIsLeaked() {
+    var vm = makeVM(.v6_14)
+    vm.failNextRefill()
+    check(vm.fault(0), .noMemory)
+    check(vm.fault(0), .success)
+    check(vm.warnings.count(of: .duplicateMapping), 1)
+    check(vm.memory.lostMappings.live, 1)
+    check(vm.mappingCount, 1)
+    check(vm.unmap(0, page4K), .success)
+    check(vm.checkInvariants(), [])
+  }
+
+  /// Pages above 4 KiB on 6.16: the fault's address keeps the bits that HPFAR has below the page, the range
+  /// reaches into the next page, and while that one is mapped the fault is -EAGAIN for ever.
+  @Test(arguments: [PageSize.size16K, .size64K], interval)
+  func endlessAgain(pageSize: PageSize, era: PKVMEra) {
+    var vm = makeVM(era, pageSize: pageSize, ipaBits: 48)
+    let size = pageSize.bytes
+    let fault: UInt64 = 3 * size + 4096
+    // user_mem_abort aligns the address from 7.0 on.
+    let ipa = era.alignsFaultIPA ? fault & ~(size - 1) : fault
+    check(vm.fault(4 * size, size: size), .success)
+    let shares = vm.hypercalls[.hostShareGuest]
+    for _ in 0..<100 {
+      let result = vm.fault(ipa, size: size)
+      if era == .v7_3 {
+        check(result, .success)
+        break
+      }
+      check(result, .again)
+      check(vm.hypercalls[.hostShareGuest], shares)
+    }
+    check(vm.mappingCount, era == .v7_3 ? 2 : 1)
+  }
+
+  /// The same address on 6.14 is a frame number at once: no bug there.
+  @Test func noEndlessAgainBefore() {
+    var vm = makeVM(.v6_14, pageSize: .size64K, ipaBits: 48)
+    check(vm.fault(4 << 16, size: 1 << 16), .success)
+    check(vm.fault(3 << 16 + 4096, size: 1 << 16), .success)
+  }
+
+  /// 7.3 refuses a map that might run out of pages; before, running out panics the hypervisor.
+  @Test(arguments: PKVMEra.allCases) func outOfPages(era: PKVMEra) {
+    var vm = makeVM(era)
+    vm.topUpMemcache(vcpu: vcpu0, pages: 1)
+    check(vm.map(IPA(0), size: page4K, pfn: nil, prot: .rw, vcpu: vcpu0), .noMemory)
+    check(vm.hyp.warnings.count(of: .hypMapFailed), era == .v7_3 ? 0 : 1)
+    // The walk that failed midway left the table that it had taken.
+    check(vm.memory.tables.live, era == .v7_3 ? 0 : 1)
+    check(vm.checkInvariants(), [])
+  }
+
+  /// Before 7.3 a map without a mapping object at hand crashes the host.
+  @Test func nullMapping() {
+    var vm = makeVM(.v6_16)
+    check(vm.fault(0), .success)
+    check(vm.map(IPA(page4K), size: page4K, pfn: nil, prot: .rw, vcpu: vcpu0), .success)
+    check(vm.warnings.count(of: .noPreallocatedMapping), 1)
+  }
+
+  /// SecPageTables: the PGD alone, from 6.15 on everything since it entered the cache.
+  @Test(arguments: PKVMEra.allCases) func secPageTables(era: PKVMEra) {
+    var vm = makeVM(era)
+    for index in 0..<3 as Range<UInt64> { check(vm.fault(index * page4K), .success) }
+    check(vm.memory.secPageTables.live, era < .v6_15 ? 1 : 1 + 3 + 3 + 3)
+  }
+
+  /// Slab bytes a mapping: 64 in every era, 72 with memory control groups.
+  @Test func bytesOfMappings() {
+    var vm = makeVM { $0.bytesPerMapping = 72 }
+    check(vm.fault(0), .success)
+    check(vm.memory.mappingBytesLive, 72)
+    var plain = makeVM(.v6_14)
+    check(plain.fault(0), .success)
+    check(plain.memory.mappingBytesLive, 64)
+  }
+
+  /// The end of a VM with mappings and one that never ran.
+  @Test(arguments: PKVMEra.allCases) func lifeCycle(era: PKVMEra) {
+    var vm = makeVM(era)
+    check(vm.hypercalls[.reserveVM], era < .v6_19 ? 0 : 1)
+    for index in 0..<3 as Range<UInt64> { check(vm.fault(index * page4K, pfn: 5), .success) }
+    if era.destroysInChunks {
+      vm.destroyRange(IPA(0), size: 1 << 30)
+      vm.destroyRange(IPA(1 << 30), size: 1 << 30)
+    } else {
+      vm.destroy()
+    }
+    vm.destroyPGD()
+    check(vm.hypercalls[.hostUnshareGuest], 3)
+    check(vm.hypercalls[.startTeardownVM], era == .v7_3 ? 1 : 0)
+    check(vm.destroyVM(), .success)
+    check(vm.hypercalls[era == .v7_3 ? .finalizeTeardownVM : .teardownVM], 1)
+    check(vm.memory.totalBytes.live, 0)
+    check(vm.memory.spareMappings.live, 0)
+    check(vm.warnings.isEmpty, true)
+
+    var idle = makeVM(era)
+    idle.destroyRange(IPA(0), size: 1 << 44)
+    check(idle.destroyVM(), .success)
+    check(idle.hypercalls.total, era < .v6_19 ? 0 : 2)
+  }
+
+  /// 255 VMs have handles, the next has none.
+  @Test func handlesRunOut() {
+    let vmemmap = HypVMemmap()
+    for _ in 0..<255 { check(vmemmap.reserveHandle() != nil, true) }
+    check(vmemmap.reserveHandle(), nil)
+    vmemmap.releaseHandle(PKVMHandle(0x1007))
+    check(vmemmap.reserveHandle(), PKVMHandle(0x1007))
+  }
+
+  @Test(arguments: PKVMEra.allCases) func names(era: PKVMEra) {
+    check(PKVMEra(name: era.name), era)
+    check(PKVMEra(name: "5.10"), nil)
+  }
+}
