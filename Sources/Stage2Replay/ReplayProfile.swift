@@ -7,6 +7,10 @@ public struct ProfileRequest: Hashable, Sendable {
   public var profile: Profile?
   /// Whether the host runs pKVM.
   public var isPKVM: Bool?
+  /// The bits of guest physical addresses, 32 to 52.
+  public var ipaBits: Int?
+  /// Whether the CPU sets access flags itself.
+  public var hasHardwareAccessFlag: Bool?
 
   /// Everything is left to the trace.
   public init() {}
@@ -47,12 +51,13 @@ public struct ReplayProfile: Hashable, Sendable {
       var read = Profile(path: path, era: kernel?.era ?? .v7_3)
       basis["era"] = kernel == nil ? .assumed : .derived
       read.pageSize = pageSize
-      read.hasHardwareAF = !survey.sawAccessFault
-      basis["hardwareAF"] = survey.sawAccessFault ? .derived : .assumed
+      read.hasHardwareAF = request.hasHardwareAccessFlag ?? !survey.sawAccessFault
+      basis["hardwareAF"] =
+        request.hasHardwareAccessFlag == nil && survey.sawAccessFault ? .derived : .assumed
       // Without DIC, and only then, a mapping made for data faults again when the guest executes it.
       read.hasDIC = false
       basis["dic"] = survey.sawExecPermissionFault ? .derived : .assumed
-      read.ipaBits = Self.likelyIPABits(survey, pageSize: pageSize, isPKVM: path == .pkvm)
+      read.ipaBits = request.ipaBits ?? Self.ipaBits(survey, pageSize: pageSize, isPKVM: path == .pkvm)
       basis["ipaBits"] = .assumed
       profile = read
     }
@@ -83,7 +88,7 @@ public struct ReplayProfile: Hashable, Sendable {
   /// The first walk in an empty table stops at its start level, which leaves several sizes, of which those that are
   /// common come first: under pKVM the host's limit, else what `KVM_CREATE_VM` gives who asks for nothing. But the
   /// first walk may have been one of the guest's own table, whose level is not trusted: then the table may begin above.
-  private static func likelyIPABits(_ survey: TraceSurvey, pageSize: PageSize, isPKVM: Bool) -> Int {
+  private static func ipaBits(_ survey: TraceSurvey, pageSize: PageSize, isPKVM: Bool) -> Int {
     let needed = 64 - survey.highestIPA.leadingZeroBitCount
     let common = isPKVM ? [48, 44, 52, 40, 36] : [40, 48, 44, 52, 36]
     let sizes = (common + (survey.sawStage1WalkFault ? [] : Array(32...52))).filter { $0 >= needed }

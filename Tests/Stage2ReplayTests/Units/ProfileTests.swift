@@ -77,8 +77,8 @@ struct ProfileTests {
     #expect(profile.basis["path"] == .assumed)
   }
 
-  @Test("What the user says is taken as it is, and is assumed")
-  func request() throws {
+  @Test("A whole profile is taken as it is, and is an assumption")
+  func wholeProfile() throws {
     var given = Profile(path: .traditional, era: .v6_16)
     given.ipaBits = 36
     given.hasHardwareAF = true
@@ -87,6 +87,21 @@ struct ProfileTests {
     let profile = try Self.profile(.size4K, request) { $0.handleAccessFault(.vcpu0, $0.memory) }
     #expect(profile.profile == given)
     for field in ["path", "era", "ipaBits", "hardwareAF"] {
+      #expect(profile.basis[field] == .assumed, "\(field)")
+    }
+    #expect(profile.basis["pageSize"] == .recorded)
+  }
+
+  @Test("Single fields are taken as the user says, and are assumptions")
+  func fields() throws {
+    var request = Self.request(isPKVM: false)
+    request.ipaBits = 36
+    request.hasHardwareAccessFlag = true
+    let profile = try Self.profile(.size4K, request) { $0.handleAccessFault(.vcpu0, $0.memory) }
+    #expect(!profile.isPKVM)
+    #expect(profile.ipaBits == 36)
+    #expect(profile.hasHardwareAccessFlag)
+    for field in ["path", "ipaBits", "hardwareAF"] {
       #expect(profile.basis[field] == .assumed, "\(field)")
     }
     #expect(profile.basis["pageSize"] == .recorded)
