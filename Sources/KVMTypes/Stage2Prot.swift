@@ -49,4 +49,11 @@ public struct Stage2Prot: OptionSet, Hashable, Sendable {
   /// `KVM_PGTABLE_PROT_RWX`.
   @inlinable
   public static var rwx: Stage2Prot { [.read, .write, .execute] }
+
+  /// The rights that a kernel before 6.19 recorded, which had one bit for execution (X 1, W 2, R 4, DEVICE 8,
+  /// NORMAL_NC 16); the software bits are the same.
+  public init(beforeXNX early: Stage2Prot) {
+    let bits = early.rawValue
+    self.init(rawValue: bits & ~0x3f | (bits & 1 != 0 ? 3 : 0) | (bits & 0x1e) << 1)
+  }
 }

@@ -45,7 +45,7 @@ public enum Replay {
     _ onOperation: ((Stage2Operation) throws -> Void)?, makeBackend: @escaping () -> Backend
   ) throws -> (result: ReplayResult, statistics: EventStatistics) {
     var replayer = Replayer(
-      profile: profile, options: options, hasProbes: trace.hasOperationProbes,
+      profile: profile, options: options, probes: ProbeRecording(trace),
       collectsOperations: onOperation != nil, makeBackend: makeBackend)
     var events = trace.events(.replay(probes: !options.ignoresProbes))
     while let run = events.nextRun() {

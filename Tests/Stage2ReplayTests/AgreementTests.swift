@@ -19,8 +19,16 @@ struct AgreementTests {
   /// that a copy-on-write of another vCPU made retry without a trace.
   static let undecidable = [
     "pkvm-nvhe-7.3.4-page-table-thp.dat": 10, "pkvm-nvhe-7.3.4-guest-boot.dat": 2,
-    "pkvm-hvhe-7.3.4-page-table.dat": 1, "pkvm-nvhe-7.3.4-memslot-perf.dat": 1,
+    "pkvm-hvhe-7.3.4-page-table.dat": 1, "kvm-vhe-7.3.4-16k-page-table.dat": 2,
+    "pkvm-hvhe-7.3.4-16k-demand-paging.dat": 2, "pkvm-hvhe-7.3.4-16k-dirty-log.dat": 2,
+    "pkvm-hvhe-7.3.4-16k-page-table.dat": 3, "pkvm-nvhe-6.12.107-page-table-thp.dat": 7,
+    "pkvm-nvhe-6.16.12-page-table-thp.dat": 1, "pkvm-nvhe-6.19.14-page-table-thp.dat": 3,
+    "pkvm-nvhe-7.0.13-page-table.dat": 1,
   ]
+
+  /// Relaxations of one page by two vCPUs under the traditional path's read lock: the loser of the compare-and-swap
+  /// gets -EAGAIN, and which one that is, and whether there is one, nothing tells.
+  static let racingRelaxations = ["kvm-vhe-7.3.4-16k-page-table.dat": 2]
 
   static func replay(
     _ name: String, _ change: (inout ReplayOptions) -> Void = { _ in }
@@ -37,7 +45,8 @@ struct AgreementTests {
     let allowed = Self.undecidable[name] ?? 0
     for (kind, score) in agreement.scores where kind != .wrprotect {
       let wrong = max(score.recorded, score.predicted) - score.matched
-      #expect(wrong <= (kind == .map ? allowed : 0), "\(kind.name): \(score)")
+      let slack = kind == .map ? allowed : kind == .relaxPerms ? Self.racingRelaxations[name] ?? 0 : 0
+      #expect(wrong <= slack, "\(kind.name): \(score)")
     }
     // -EAGAIN pairs are wrong in the result only: address and size of every map are right.
     for mismatch in agreement.mismatches where mismatch.predicted?.kind == .map {

@@ -80,6 +80,8 @@ struct Agreement {
   }
 
   let isActive: Bool
+  /// Whether the recorded `prot` has the bits of a kernel before 6.19.
+  private let hasEarlyProtBits: Bool
   private var pending: [ThreadID: Stream] = [:]
   private(set) var scores: [AgreementScore] = Array(
     repeating: AgreementScore(), count: OperationKind.allCases.count)
@@ -93,7 +95,10 @@ struct Agreement {
   static let mismatchesMax = 1000
   var hasRecorded: Bool { scores.contains { $0.recorded > 0 } }
 
-  init(isActive: Bool) { self.isActive = isActive }
+  init(isActive: Bool, hasEarlyProtBits: Bool = false) {
+    self.isActive = isActive
+    self.hasEarlyProtBits = hasEarlyProtBits
+  }
 
   /// Takes in a probe's event.
   mutating func record(_ record: TraceRecord, place: ThreadPlace) {
@@ -106,7 +111,8 @@ struct Agreement {
     let probed = record.probedOperation
     var operation = Stage2Operation(
       time: record.time, cpu: record.cpu, tid: record.tid, vm: 0, kind: kind, address: probed.address,
-      size: probed.size, prot: probed.prot, result: nil, basis: .recorded)
+      size: probed.size, prot: hasEarlyProtBits ? probed.prot.map(Stage2Prot.init(beforeXNX:)) : probed.prot,
+      result: nil, basis: .recorded)
     operation.markOld = probed.markOld
     scores[Int(kind.rawValue)].recorded += 1
     pendingCount += 1

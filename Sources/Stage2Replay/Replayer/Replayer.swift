@@ -55,7 +55,7 @@ struct Replayer<Backend: ReplayedBackend & ~Copyable>: ~Copyable {
   var unattributedFaults = 0
 
   init(
-    profile: ReplayProfile, options: ReplayOptions, hasProbes: Bool, collectsOperations: Bool,
+    profile: ReplayProfile, options: ReplayOptions, probes: ProbeRecording, collectsOperations: Bool,
     makeBackend: @escaping () -> Backend
   ) {
     self.collectsOperations = collectsOperations
@@ -64,7 +64,8 @@ struct Replayer<Backend: ReplayedBackend & ~Copyable>: ~Copyable {
     self.makeBackend = makeBackend
     timelines = RegionTimelines(pageSize: profile.pageSize)
     queue = LagQueue(lag: options.lag)
-    agreement = Agreement(isActive: hasProbes && !options.ignoresProbes)
+    agreement = Agreement(
+      isActive: probes != .none && !options.ignoresProbes, hasEarlyProtBits: probes == .earlyProtBits)
   }
 
   /// The operations applied since the last call.

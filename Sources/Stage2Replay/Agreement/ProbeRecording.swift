@@ -1,0 +1,20 @@
+internal import KVMTrace
+
+/// How a trace records the kernel's own operations.
+enum ProbeRecording {
+  /// Not at all.
+  case none
+  /// With the rights as kernels before 6.19 numbered them.
+  case earlyProtBits
+  /// With the rights as they are numbered since.
+  case present
+
+  init(_ trace: TraceFile) {
+    guard trace.hasOperationProbes else {
+      self = .none
+      return
+    }
+    let isEarly = KernelRelease(uname: trace.uname).map { $0 < KernelRelease(major: 6, minor: 19) } ?? false
+    self = isEarly ? .earlyProtBits : .present
+  }
+}
