@@ -19,6 +19,9 @@ enum ImportRules {
     // The naive twin of the model, and the program that runs the two against each other for long.
     "ModelOracle": ["KVMTypes", "Stage2Model"],
     "model-soak": system.union(["ModelOracle"]),
+    // The model's trees against their twins in C.
+    "CTreeBench": [],
+    "tree-bench": ["KVMTypes", "Stage2Model", "CTreeBench"],
     "pkvm-replay": system.union([
       "KVMTypes", "KVMTrace", "Stage2Model", "Stage2Replay", "Reporting", "TraceSynth", "ArgumentParser",
     ]),
