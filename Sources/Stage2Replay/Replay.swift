@@ -10,11 +10,22 @@ public enum Replay {
   ///   - request: what is known about the host besides the trace.
   ///   - options: what to leave out, and how far to look ahead.
   ///   - onOperation: receives every operation, in the order in which it was applied.
+  /// - Throws: a `ProfileProblem` for a profile that contradicts itself or the trace, and what `onOperation` throws.
   /// - Returns: what was found, and what the pass over the file counted.
   public static func run(
     _ trace: TraceFile, profile request: ProfileRequest, options: ReplayOptions,
     onOperation: ((Stage2Operation) throws -> Void)? = nil
   ) throws -> (result: ReplayResult, statistics: EventStatistics) {
+    let pageSize = trace.pageSize ?? .size4K
+    if let profile = request.profile {
+      if let problem = profile.problems().first { throw problem }
+      if profile.pageSize != pageSize {
+        throw ProfileProblem("pageSize", "the trace was recorded with pages of \(pageSize.bytes) bytes")
+      }
+    }
+    if let bits = request.ipaBits, (try? Stage2Geometry(pageSize: pageSize, ipaBits: bits)) == nil {
+      throw ProfileProblem("ipaBits", "\(bits) bits are not possible, 32 to 52 are")
+    }
     var survey = TraceSurvey()
     var events = trace.events(.replay(probes: false))
     while let run = events.nextRun() {
@@ -23,7 +34,7 @@ public enum Replay {
       }
     }
     let profile = ReplayProfile(
-      request, survey: survey, kernel: KernelRelease(uname: trace.uname), pageSize: trace.pageSize ?? .size4K)
+      request, survey: survey, kernel: KernelRelease(uname: trace.uname), pageSize: pageSize)
     return profile.isPKVM
       ? try run(trace, profile, options, onOperation) { profile.makePKVM() }
       : try run(trace, profile, options, onOperation) { profile.makeTraditional() }

@@ -40,7 +40,7 @@ struct TraceSurvey {
         }
       }
       if fault.esr.faultKind == .permission, fault.esr.isExec { sawExecPermissionFault = true }
-      if !openFaults.isEmpty { overlappingFaults += 1 }
+      if openFaults.contains(where: { $0 != record.tid }) { overlappingFaults += 1 }
       // An access flag fault takes the lock to read on either path.
       if fault.esr.faultKind != .accessFlag { openFaults.insert(record.tid) }
     case .unmapHVARange, .ageHVA, .testAgeHVA:

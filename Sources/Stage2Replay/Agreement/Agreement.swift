@@ -12,6 +12,8 @@ struct Agreement {
     var place: ThreadPlace
     var isComplete: Bool
     var isMatched = false
+    /// A place in the merged trace by which every record that can predict the operation had come; unknown at first.
+    var settled: UInt64 = .max
   }
 
   /// The recorded operations of one thread that no prediction has met yet.
@@ -19,12 +21,13 @@ struct Agreement {
     var entries: [Recorded] = []
     var head = 0
 
-    /// The function of the youngest open call of this kind has returned.
+    /// The function of the youngest open call of this kind has returned. Calls hardly nest, so it is among the last.
     mutating func complete(_ kind: OperationKind, _ result: Int32) {
-      guard let index = entries[head...].lastIndex(where: { $0.operation.kind == kind && !$0.isComplete })
-      else {
-        return
-      }
+      guard
+        let index = entries[head...].suffix(8).lastIndex(where: {
+          $0.operation.kind == kind && !$0.isComplete
+        })
+      else { return }
       entries[index].operation.result = result
       entries[index].isComplete = true
     }
@@ -50,6 +53,24 @@ struct Agreement {
       return nil
     }
 
+    /// Takes out the oldest operations as long as they were settled before a place in the merged trace.
+    mutating func popFirst(settledBefore sequence: UInt64) -> Recorded? {
+      guard head < entries.count, entries[head].settled < sequence else { return nil }
+      head += 1
+      defer { compact() }
+      return entries[head - 1]
+    }
+
+    /// All operations that no later record can predict are settled now: those before `place`, or all without one.
+    mutating func settle(_ sequence: UInt64, before place: ThreadPlace?) {
+      for index in entries[head...].indices where entries[index].settled == .max {
+        if let place, entries[index].place >= place { return }
+        entries[index].settled = sequence
+      }
+    }
+
+    var count: Int { entries.count - head }
+
     /// Forgets what was passed, once that is most of the array.
     mutating func compact() {
       guard head > 1024, head > entries.count / 2 else { return }
@@ -64,6 +85,10 @@ struct Agreement {
     repeating: AgreementScore(), count: OperationKind.allCases.count)
   private(set) var mismatches: [AgreementMismatch] = []
   private(set) var mismatchCount = 0
+  /// Recorded operations that are kept, and how many may be before they are looked through.
+  private var pendingCount = 0
+  private var pendingMax = pendingMin
+  private static let pendingMin = 1 << 16
   /// How many mismatches are kept.
   static let mismatchesMax = 1000
   var hasRecorded: Bool { scores.contains { $0.recorded > 0 } }
@@ -84,8 +109,30 @@ struct Agreement {
       size: probed.size, prot: probed.prot, result: nil, basis: .recorded)
     operation.markOld = probed.markOld
     scores[Int(kind.rawValue)].recorded += 1
+    pendingCount += 1
     pending[record.tid, default: Stream()].entries.append(
       Recorded(operation: operation, place: place, isComplete: kind == .mkyoung))
+  }
+
+  /// Whether it is time for a sweep.
+  var isFull: Bool { pendingCount > pendingMax }
+
+  /// Gives up operations that were not predicted and cannot be any more: what could predict them has left the queue.
+  ///
+  /// - Parameter openPlaces: where the threads are whose windows are open.
+  mutating func sweep(now: UInt64, oldestWaiting: UInt64, openPlaces: [ThreadID: ThreadPlace]) {
+    for tid in pending.keys.sorted() {
+      while let entry = pending[tid]?.popFirst(settledBefore: oldestWaiting) {
+        pendingCount -= 1
+        if !entry.isMatched { mismatch(nil, entry.operation) }
+      }
+      if pending[tid]?.count == 0 {
+        pending[tid] = nil
+      } else {
+        pending[tid]?.settle(now, before: openPlaces[tid])
+      }
+    }
+    pendingMax = max(2 * pendingCount, Self.pendingMin)
   }
 
   /// Takes in a prediction; those of a thread come in the order of its events.
@@ -94,6 +141,7 @@ struct Agreement {
     scores[Int(operation.kind.rawValue)].predicted += 1
     // What was recorded at an earlier place had no prediction.
     while let entry = pending[operation.tid]?.popFirst(before: place) {
+      pendingCount -= 1
       if !entry.isMatched { mismatch(nil, entry.operation) }
     }
     if let entry = pending[operation.tid]?.take(operation.kind, at: place) {

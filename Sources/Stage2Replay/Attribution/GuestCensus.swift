@@ -54,15 +54,16 @@ public struct GuestCensus: Sendable {
 
   private mutating func consume(_ commit: MemslotCommit) {
     slotChanges += 1
+    // What a damaged event says is no slot.
+    let slot = Memslot(
+      id: commit.id, base: commit.base, pages: commit.pages, hva: commit.hva, flags: commit.flags,
+      basis: .recorded)
+    guard slot.isPossible(pageSize) else { return }
     if commit.change == .create, slots[commit.kvm]?.isContradicted(by: commit) ?? true {
       vmCount += 1
       slots[commit.kvm] = MemslotTable(pageSize: pageSize)
     }
     if let base = commit.oldBase { _ = slots[commit.kvm]?.remove(base: base) }
-    guard commit.change != .delete, commit.pages > 0 else { return }
-    slots[commit.kvm]?.insert(
-      Memslot(
-        id: commit.id, base: commit.base, pages: commit.pages, hva: commit.hva, flags: commit.flags,
-        basis: .recorded))
+    if commit.change != .delete { slots[commit.kvm]?.insert(slot) }
   }
 }

@@ -31,6 +31,7 @@ final class GuestVM<Backend: ReplayedBackend & ~Copyable> {
   var vcpus: [ThreadID] = []
   /// Every slot that the VM ever had, in the order of appearance.
   var slotHistory: [Memslot] = []
+  var slotsSeen: Set<Memslot> = []
   var hostMappings: HostMappings
   var tally = VMTally()
 

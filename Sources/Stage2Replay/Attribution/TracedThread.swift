@@ -17,7 +17,8 @@ struct TracedThread {
   var openFault: OpenFault?
   /// Where it is in its own stream of events.
   var place = ThreadPlace(windows: 0, notifiers: 0)
-  /// Its notifications that may still be under way: KVM has not heard of their end, which leaves no event.
+  /// Its notifications that may still be under way: KVM has not heard of their end, which leaves no event. They nest
+  /// two or three deep.
   var unfinishedUnmaps: [UnfinishedUnmap] = []
   /// Its last notification, and how often in a row it came.
   var run: NotifierRun?
@@ -26,14 +27,16 @@ struct TracedThread {
 /// A fault between its event and the vCPU's next entry. What KVM did about it happens at the end of this window.
 struct OpenFault {
   var record: FaultRecord
-  /// The position of the fault in its region's timeline.
-  var node: TimelineNode.Index
+  /// The fault's node while it is in no timeline: its window lasted longer than the timelines reach back.
+  var parkedNode: TimelineNode?
 }
 
 /// An unmap between `kvm_mmu_notifier_invalidate_range_start`, which is traced, and `..._end`, which is not.
-struct UnfinishedUnmap {
+struct UnfinishedUnmap: Hashable {
   var vm: Int
+  /// What it covers, rounded to blocks.
   var range: HVARange
+  static let nestingMax = 16
 }
 
 /// Identical notifications of one thread without anything of it in between.

@@ -2,75 +2,102 @@ internal import KVMTrace
 internal import KVMTypes
 
 /// The memslots of one VM (`struct kvm_memslots`), by frame and by host address.
+///
+/// A VM may have 32,767 slots and a VMM creates them one by one, so both orders are kept by insertion.
 struct MemslotTable {
-  /// The slots in the order of their frames, which never overlap.
+  /// The slots in the order of their frames, which never overlap in a kernel.
   private(set) var slots: [Memslot] = []
-  /// The positions in `slots` in the order of host addresses, and the highest end of these and all before: two
-  /// slots may share host memory, so a search walks back until nothing can reach any more.
-  private var byHVA: [(slot: Int, highestEnd: UInt64)] = []
+  /// The slots in the order of host addresses, each with the highest end of itself and all before: two slots may share
+  /// host memory, so a search walks back until nothing can reach any more.
+  private var byHVA: [(slot: Memslot, highestEnd: UInt64)] = []
+  private var ids: [Int16: Int] = [:]
   private let pageSize: PageSize
 
   init(pageSize: PageSize) { self.pageSize = pageSize }
 
   /// The slot that holds `gfn`.
   func slot(_ gfn: GFN) -> Memslot? {
+    let next = firstSlot(above: gfn)
+    guard next > 0, slots[next - 1].contains(gfn) else { return nil }
+    return slots[next - 1]
+  }
+
+  /// Whether any slot shares a frame with the range.
+  func overlaps(_ base: GFN, _ pages: UInt64) -> Bool {
+    let next = firstSlot(above: base + (pages - 1))
+    return next > 0 && slots[next - 1].overlaps(base, pages)
+  }
+
+  func contains(id: Int16) -> Bool { ids[id] != nil }
+
+  /// Whether the creation of a slot cannot concern the VM whose slots these are. The kernel never creates a slot over
+  /// another one, or under a number in use; so the address of `struct kvm` belongs to a new VM by now.
+  func isContradicted(by commit: MemslotCommit) -> Bool {
+    overlaps(commit.base, commit.pages) || commit.id.map(contains(id:)) ?? false
+  }
+
+  /// Appends the frames of each slot that a notifier's range overlaps, in the order of host addresses, as the kernel's
+  /// interval tree of slots delivers them.
+  func appendOverlaps(_ range: HVARange, to frames: inout [FrameRange]) {
+    guard let last = byHVA.last, last.highestEnd > range.start.rawValue else { return }
+    let end = firstByHVA { $0.hva >= range.end }
+    var first = end
+    while first > 0, byHVA[first - 1].highestEnd > range.start.rawValue { first -= 1 }
+    for entry in byHVA[first..<end] {
+      if let overlap = entry.slot.frames(range, pageSize) { frames.append(overlap) }
+    }
+  }
+
+  mutating func insert(_ slot: Memslot) {
+    slots.insert(slot, at: firstSlot(above: slot.base))
+    if let id = slot.id { ids[id, default: 0] += 1 }
+    let position = firstByHVA { ($0.hva, $0.base) > (slot.hva, slot.base) }
+    byHVA.insert((slot, 0), at: position)
+    updateEnds(from: position)
+  }
+
+  /// Removes the slot that begins at `base`, and returns it.
+  mutating func remove(base: GFN) -> Memslot? {
+    let next = firstSlot(above: base)
+    guard next > 0, slots[next - 1].base == base else { return nil }
+    let slot = slots.remove(at: next - 1)
+    if let id = slot.id, let count = ids[id] { ids[id] = count > 1 ? count - 1 : nil }
+    var position = firstByHVA { ($0.hva, $0.base) >= (slot.hva, slot.base) }
+    while byHVA[position].slot != slot { position += 1 }
+    byHVA.remove(at: position)
+    updateEnds(from: position)
+    return slot
+  }
+
+  /// The position of the first slot that begins above `gfn`.
+  private func firstSlot(above gfn: GFN) -> Int {
     var low = 0
     var high = slots.count
     while low < high {
       let middle = (low + high) / 2
       if slots[middle].base <= gfn { low = middle + 1 } else { high = middle }
     }
-    guard low > 0, slots[low - 1].contains(gfn) else { return nil }
-    return slots[low - 1]
+    return low
   }
 
-  /// Whether any slot shares a frame with the range.
-  func overlaps(_ base: GFN, _ pages: UInt64) -> Bool {
-    slots.contains { $0.overlaps(base, pages) }
-  }
-
-  /// Whether the creation of a slot cannot concern the VM whose slots these are. The kernel never creates a slot over
-  /// another one, or under a number in use; so the address of `struct kvm` belongs to a new VM by now.
-  func isContradicted(by commit: MemslotCommit) -> Bool {
-    overlaps(commit.base, commit.pages) || slots.contains { commit.id != nil && $0.id == commit.id }
-  }
-
-  /// Appends the frames of each slot that a notifier's range overlaps, in the order of host addresses, as the kernel's
-  /// interval tree of slots delivers them.
-  func appendOverlaps(_ range: HVARange, to frames: inout [FrameRange]) {
+  /// The position of the first slot, in the order of host addresses, from which on `condition` holds.
+  private func firstByHVA(where condition: (Memslot) -> Bool) -> Int {
     var low = 0
     var high = byHVA.count
     while low < high {
       let middle = (low + high) / 2
-      if slots[byHVA[middle].slot].hva < range.end { low = middle + 1 } else { high = middle }
+      if condition(byHVA[middle].slot) { high = middle } else { low = middle + 1 }
     }
-    var first = low
-    while first > 0, byHVA[first - 1].highestEnd > range.start.rawValue { first -= 1 }
-    for entry in byHVA[first..<low] {
-      let slot = slots[entry.slot]
-      if let overlap = slot.frames(range, pageSize) { frames.append(overlap) }
-    }
+    return low
   }
 
-  mutating func insert(_ slot: Memslot) {
-    let position = slots.firstIndex { $0.base > slot.base } ?? slots.count
-    slots.insert(slot, at: position)
-    index()
-  }
-
-  /// Removes the slot that begins at `base`, and returns it.
-  mutating func remove(base: GFN) -> Memslot? {
-    guard let position = slots.firstIndex(where: { $0.base == base }) else { return nil }
-    defer { index() }
-    return slots.remove(at: position)
-  }
-
-  private mutating func index() {
-    byHVA = slots.indices.sorted { (slots[$0].hva, $0) < (slots[$1].hva, $1) }.map { ($0, 0) }
-    var highest: UInt64 = 0
-    for position in byHVA.indices {
-      let slot = slots[byHVA[position].slot]
+  /// Recomputes the highest ends behind a change, as far as it reaches.
+  private mutating func updateEnds(from start: Int) {
+    var highest = start > 0 ? byHVA[start - 1].highestEnd : 0
+    for position in start..<byHVA.count {
+      let slot = byHVA[position].slot
       highest = max(highest, slot.hva.rawValue &+ (slot.pages << pageSize.shift))
+      if byHVA[position].highestEnd == highest, position > start { return }
       byHVA[position].highestEnd = highest
     }
   }

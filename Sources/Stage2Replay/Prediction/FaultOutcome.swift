@@ -51,12 +51,13 @@ extension RegionTimelines {
     guard fault.mayBeInvalidated else { return .performed(.derived) }
 
     var index = self[fault.node].nextOnPage
-    while index != TimelineNode.none {
+    // Once the page was unmapped, a fault on it says nothing.
+    let unmapped =
+      index == TimelineNode.none ? .max : firstUnmap(of: fault.page.gfn(pageSize), after: fault)
+    while index != TimelineNode.none, self[index].sequence < unmapped {
       let node = self[index]
       index = node.nextOnPage
       guard node.entry >= fault.end else { continue }
-      // Once the page was unmapped, a fault on it says nothing.
-      if isUnmapped(fault.page.gfn(pageSize), after: fault, before: node.sequence) { break }
       if node.kind == .translationFault {
         // While a region changes between pages and a block, another vCPU can find it empty.
         if node.isRaced, node.tid != fault.tid { continue }
@@ -72,30 +73,28 @@ extension RegionTimelines {
   /// Whether the page of `fault` takes a write permission fault later, before it is unmapped: it was mapped
   /// read-only, then.
   func laterWriteFault(on fault: FaultRecord) -> Bool {
-    let gfn = fault.page.gfn(pageSize)
     var index = self[fault.node].nextOnPage
     while index != TimelineNode.none {
       let node = self[index]
       if node.kind == .permissionFault, node.isWrite, node.entry >= fault.end {
-        return !isUnmapped(gfn, after: fault, before: node.sequence)
+        return node.sequence < firstUnmap(of: fault.page.gfn(pageSize), after: fault)
       }
       index = node.nextOnPage
     }
     return false
   }
 
-  /// Whether the region's timeline has an unmap of `gfn` between the end of `fault` and an event.
-  private func isUnmapped(_ gfn: GFN, after fault: FaultRecord, before sequence: UInt64) -> Bool {
+  /// The place in the merged trace of the first unmap of `gfn` after the end of `fault`, the highest where none is known.
+  private func firstUnmap(of gfn: GFN, after fault: FaultRecord) -> UInt64 {
     var index = self[fault.node].next
     while index != TimelineNode.none {
       let node = self[index]
-      if node.sequence >= sequence { return false }
       if node.kind == .unmap || node.kind == .slotChange, node.sequence > fault.end, node.frames.contains(gfn)
       {
-        return true
+        return node.sequence
       }
       index = node.next
     }
-    return false
+    return .max
   }
 }

@@ -21,7 +21,7 @@ struct FaultRecord {
   /// Where in its thread's stream the fault belongs, to match operations that probes recorded.
   let place: ThreadPlace
   /// The fault's place in its region's timeline.
-  let node: TimelineNode.Index
+  var node: TimelineNode.Index
   // What followed inside the window.
   var sawAccessFault = false
   var sawMMIO = false

@@ -12,7 +12,12 @@ struct LagQueue<Element> {
     elements = Array(repeating: nil, count: min(max(lag, 1), 1 << 20))
   }
 
+  var lag: Int { elements.count }
+
   var isFull: Bool { count == elements.count }
+
+  /// The element that has waited longest.
+  var first: Element? { elements[head] }
 
   mutating func append(_ element: Element) {
     precondition(!isFull)

@@ -40,6 +40,13 @@ struct TimelineNode {
   var previous: Index = Self.none
 
   var isFault: Bool { kind.rawValue <= Kind.accessFault.rawValue }
+
+  /// Out of its chain nothing is known of other faults, so the order of the operations is not.
+  mutating func detach() {
+    (next, previous, nextOnPage) = (Self.none, Self.none, Self.none)
+    isWaiting = false
+    isRaced = true
+  }
 }
 
 struct RegionTimelines {
@@ -48,6 +55,11 @@ struct RegionTimelines {
     var last: TimelineNode.Index
   }
 
+  /// Nodes in use.
+  private(set) var count = 0
+  /// Regions in which a fault waits, and pages with a fault in such a region.
+  var chainCount: Int { chains.count }
+  var pageCount: Int { lastOnPage.count }
   private var nodes: [TimelineNode] = []
   private var free: TimelineNode.Index = TimelineNode.none
   private var chains: [UInt64: Chain] = [:]
@@ -153,6 +165,7 @@ struct RegionTimelines {
       }
       nodes[Int(chain.first)].next = free
       free = chain.first
+      count -= 1
       chain.first = following
     }
     if chain.first == TimelineNode.none {
@@ -166,6 +179,7 @@ struct RegionTimelines {
   private mutating func allocate(_ node: TimelineNode) -> TimelineNode.Index {
     var node = node
     node.next = TimelineNode.none
+    count += 1
     guard free != TimelineNode.none else {
       nodes.append(node)
       return TimelineNode.Index(nodes.count - 1)

@@ -48,7 +48,7 @@ extension Replayer where Backend: ~Copyable {
 
     let isKnown = commit.change == .flagsOnly && vms[vm].slots.remove(base: commit.base) != nil
     vms[vm].slots.insert(slot)
-    if !vms[vm].slotHistory.contains(slot) { vms[vm].slotHistory.append(slot) }
+    if vms[vm].slotsSeen.insert(slot).inserted { vms[vm].slotHistory.append(slot) }
     if !isKnown { adopt(slot, vm: vm) }
     if slot.flags.contains(.logDirtyPages), performsOperations {
       // kvm_mmu_wp_memory_region, unless the VMM asked for KVM_DIRTY_LOG_INITIALLY_SET.
@@ -76,8 +76,7 @@ extension Replayer where Backend: ~Copyable {
   private mutating func vm(of commit: MemslotCommit, at record: TraceRecord) -> Int {
     let known = liveVMs.last { vms[$0].kvm == commit.kvm }
     if let known {
-      guard commit.change == .create else { return known }
-      if !vms[known].slots.isContradicted(by: commit) { return known }
+      guard commit.change == .create, vms[known].slots.isContradicted(by: commit) else { return known }
       retire(vm: known)
     }
     if let nameless = liveVMs.last(where: { vms[$0].kvm == nil }) {
@@ -120,5 +119,6 @@ extension Replayer where Backend: ~Copyable {
       kind: kind, level: .l3, isWrite: false, isExec: false, sequence: sequence, entry: 0, frames: frames)
     node.tid = tid
     timelines.append(range: node, vm: vm)
+    boundTimelines()
   }
 }

@@ -68,10 +68,16 @@ extension Replayer where Backend: ~Copyable {
 
   /// An unmap begins: faults whose windows are open may have to be retried because of it.
   private mutating func beginUnmap(vm: Int, _ range: HVARange, _ position: Int) {
-    vms[vm].unfinishedUnmaps += 1
-    threads[position].unfinishedUnmaps.append(UnfinishedUnmap(vm: vm, range: range))
+    let unmap = UnfinishedUnmap(vm: vm, range: range.rounded(to: profile.pageSize.pmdBytes))
+    if !threads[position].unfinishedUnmaps.contains(unmap) {
+      if threads[position].unfinishedUnmaps.count == UnfinishedUnmap.nestingMax {
+        vms[threads[position].unfinishedUnmaps.removeFirst().vm].unfinishedUnmaps -= 1
+      }
+      vms[vm].unfinishedUnmaps += 1
+      threads[position].unfinishedUnmaps.append(unmap)
+    }
     let isCopyOnWrite = threads[position].openFault != nil
-    for other in threads.indices where threads[other].vm == vm && threads[other].openFault != nil {
+    for other in openThreads where threads[other].vm == vm {
       if other == position {
         threads[other].openFault!.record.sawOwnUnmap = true
       } else {
@@ -85,8 +91,8 @@ extension Replayer where Backend: ~Copyable {
   private func hasOpenFault(around frames: FrameRange, vm: Int) -> Bool {
     let first = timelines.block(frames.start)
     let last = timelines.block(GFN(frames.end.rawValue - 1))
-    return threads.contains { thread in
-      guard thread.vm == vm, let open = thread.openFault else { return false }
+    return openThreads.contains { position in
+      guard threads[position].vm == vm, let open = threads[position].openFault else { return false }
       let block = timelines.block(open.record.page.gfn(profile.pageSize))
       return first <= block && block <= last
     }
@@ -94,10 +100,10 @@ extension Replayer where Backend: ~Copyable {
 
   private mutating func forgetUnmaps(of position: Int, unlike range: HVARange?) {
     guard !threads[position].unfinishedUnmaps.isEmpty else { return }
-    let blockBytes = profile.pageSize.pmdBytes
+    let rounded = range?.rounded(to: profile.pageSize.pmdBytes)
     var kept: [UnfinishedUnmap] = []
     for unmap in threads[position].unfinishedUnmaps {
-      if let range, range.overlaps(unmap.range, roundedTo: blockBytes) {
+      if let rounded, rounded.start < unmap.range.end, unmap.range.start < rounded.end {
         kept.append(unmap)
       } else {
         vms[unmap.vm].unfinishedUnmaps -= 1
@@ -108,10 +114,10 @@ extension Replayer where Backend: ~Copyable {
 }
 
 extension HVARange {
-  /// Whether the two share a byte once both are rounded outwards to multiples of `bytes`.
-  func overlaps(_ other: HVARange, roundedTo bytes: UInt64) -> Bool {
-    func down(_ address: HVA) -> UInt64 { address.rawValue & ~(bytes - 1) }
-    func up(_ address: HVA) -> UInt64 { (address.rawValue &+ bytes &- 1) & ~(bytes - 1) }
-    return down(start) < up(other.end) && down(other.start) < up(end)
+  /// The range, rounded outwards to multiples of `bytes`.
+  func rounded(to bytes: UInt64) -> HVARange {
+    let (up, overflows) = end.rawValue.addingReportingOverflow(bytes - 1)
+    return HVARange(
+      start: HVA(start.rawValue & ~(bytes - 1)), end: HVA(overflows ? .max : up & ~(bytes - 1)))
   }
 }

@@ -73,20 +73,25 @@ extension Replayer where Backend: ~Copyable {
       place: threads[position].place, node: index)
     if vms[vm].unfinishedUnmaps > 0 {
       fault.mayBeInvalidated = true
-      fault.mayRaceCopyOnWrite = threads.contains {
-        $0.openFault != nil && $0.unfinishedUnmaps.contains { $0.vm == vm }
+      fault.mayRaceCopyOnWrite = openThreads.contains {
+        threads[$0].unfinishedUnmaps.contains { $0.vm == vm }
       }
     }
-    threads[position].openFault = OpenFault(record: fault, node: index)
+    threads[position].openFault = OpenFault(record: fault)
+    openThreads.append(position)
+    boundTimelines()
   }
 
   /// The window of a thread's fault ends: the fault joins the queue.
   private mutating func closeOpenFault(of position: Int, at record: TraceRecord) {
-    guard let open = threads[position].openFault, let vm = threads[position].vm else { return }
-    threads[position].openFault = nil
+    guard let open = takeOpenFault(of: position), let vm = threads[position].vm else { return }
     var fault = open.record
+    if var node = open.parkedNode {
+      node.sequence = sequence
+      fault.node = timelines.append(fault: node, vm: vm, canHoldBlock: false)
+    }
     fault.end = sequence
-    timelines.close(open.node, at: sequence)
+    timelines.close(fault.node, at: sequence)
     if fault.sawMMIO { vms[vm].tally.faults.mmio += 1 }
     enqueue(
       PendingRecord(
@@ -96,9 +101,17 @@ extension Replayer where Backend: ~Copyable {
 
   /// Nothing will be known of the thread's open fault.
   mutating func abandonOpenFault(of position: Int) {
-    guard let open = threads[position].openFault else { return }
+    guard let open = takeOpenFault(of: position) else { return }
+    if let vm = threads[position].vm, open.parkedNode == nil {
+      timelines.release(fault: open.record.node, vm: vm)
+    }
+  }
+
+  private mutating func takeOpenFault(of position: Int) -> OpenFault? {
+    guard let open = threads[position].openFault else { return nil }
     threads[position].openFault = nil
-    if let vm = threads[position].vm { timelines.release(fault: open.node, vm: vm) }
+    if let index = openThreads.firstIndex(of: position) { openThreads.remove(at: index) }
+    return open
   }
 
   /// The thread does something that it cannot do inside an invalidation: those that it began are over.

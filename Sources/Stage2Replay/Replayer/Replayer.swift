@@ -31,6 +31,8 @@ struct Replayer<Backend: ReplayedBackend & ~Copyable>: ~Copyable {
   private let collectsOperations: Bool
   private var operations: [Stage2Operation] = []
   var threads: [TracedThread] = []
+  /// The positions of threads whose fault is open, or was not long ago: few, where there may be many threads.
+  var openThreads: [Int] = []
   private var threadTable = ThreadTable()
   var vms: [GuestVM<Backend>] = []
   /// The positions of VMs that are not gone.
@@ -86,7 +88,7 @@ struct Replayer<Backend: ReplayedBackend & ~Copyable>: ~Copyable {
   mutating func finish() {
     isFinishing = true
     // A window that the trace cuts: what KVM did is not known, so nothing is said about it.
-    for position in threads.indices { abandonOpenFault(of: position) }
+    for position in openThreads { abandonOpenFault(of: position) }
     while let record = queue.popFirst() { apply(record) }
     agreement.finish()
   }
@@ -112,6 +114,7 @@ struct Replayer<Backend: ReplayedBackend & ~Copyable>: ~Copyable {
       .probeTestClearYoung, .probeTestClearYoungReturn, .probeRelaxPerms, .probeRelaxPermsReturn,
       .probeMkyoung:
       agreement.record(record, place: place(of: record.tid))
+      if agreement.isFull { forgetUnpredicted() }
     case .other, .setWayFlush, .toggleCache, .dirtyRingPush, .hypercall, .contentionBegin, .contentionEnd,
       .setMemoryRegion, .probeAbortReturn, .probeAgeGFN, .probeUnmapGFN:
       break
@@ -144,6 +147,40 @@ struct Replayer<Backend: ReplayedBackend & ~Copyable>: ~Copyable {
     queue.append(record)
   }
 
+  /// Gives up recorded operations that no prediction can meet any more.
+  private mutating func forgetUnpredicted() {
+    let open = openThreads.map { (threads[$0].tid, threads[$0].place) }
+    agreement.sweep(
+      now: sequence, oldestWaiting: queue.first?.sequence ?? sequence,
+      openPlaces: Dictionary(uniqueKeysWithValues: open))
+  }
+
+  /// Keeps the timelines from growing without end, where more happens to regions in which faults wait than the queue
+  /// holds: a window that does not end, because its thread is gone, or notifiers that concern every region.
+  mutating func boundTimelines() {
+    let limit = 16 * queue.lag + 4096
+    guard timelines.count > limit else { return }
+    let oldest = queue.first?.sequence ?? .max
+    for position in openThreads { park(position, before: oldest) }
+    while timelines.count > limit / 2, let oldest = queue.popFirst() { apply(oldest) }
+    if timelines.count > limit / 2 {
+      for position in openThreads { park(position, before: .max) }
+    }
+  }
+
+  /// Takes an open fault that came before `sequence` out of its timeline until its window ends. What happened in the
+  /// region meanwhile is forgotten, so nothing about it is certain.
+  private mutating func park(_ position: Int, before sequence: UInt64) {
+    guard let open = threads[position].openFault, open.parkedNode == nil, let vm = threads[position].vm else {
+      return
+    }
+    var node = timelines[open.record.node]
+    guard node.sequence < sequence else { return }
+    timelines.release(fault: open.record.node, vm: vm)
+    node.detach()
+    threads[position].openFault!.parkedNode = node
+  }
+
   /// Changes the faults of a VM that still wait, the oldest first.
   mutating func updateWaitingFaults(ofVM vm: Int, _ body: (inout FaultRecord) -> Void) {
     queue.update { record in
@@ -151,8 +188,8 @@ struct Replayer<Backend: ReplayedBackend & ~Copyable>: ~Copyable {
       body(&fault)
       record.action = .fault(fault)
     }
-    for position in threads.indices where threads[position].vm == vm {
-      if threads[position].openFault != nil { body(&threads[position].openFault!.record) }
+    for position in openThreads where threads[position].vm == vm {
+      body(&threads[position].openFault!.record)
     }
   }
 

@@ -1,4 +1,5 @@
 import KVMTypes
+import Stage2Model
 import Testing
 import TraceSynth
 
@@ -17,7 +18,7 @@ struct HostileTests {
   /// A VM that runs, on either path.
   static func story(_ pageSize: PageSize, isPKVM: Bool) -> Scenario {
     let story = Scenario(pageSize)
-    story.profile.isPKVM = isPKVM
+    story.profile.path = isPKVM ? .pkvm : .traditional
     story.createSlot()
     story.enter(.vcpu0)
     story.handle(.vcpu0, story.memory)

@@ -1,4 +1,5 @@
 import KVMTypes
+import Stage2Model
 import Testing
 
 @testable import Stage2Replay
@@ -194,7 +195,7 @@ struct NotifierTests {
   @Test("With one, only a page that is not mapped is certainly old")
   func answersOfHardware() throws {
     let story = Self.running()
-    story.profile.hasHardwareAccessFlag = true
+    story.profile.hasHardwareAF = true
     story.age(.kswapd, story.crookedHVA)
     story.age(.kswapd, story.crookedHVA + story.page)
     story.testAge(.kswapd, story.crookedHVA)

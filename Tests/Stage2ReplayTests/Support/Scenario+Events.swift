@@ -133,4 +133,10 @@ extension Scenario {
     emit(StageTwoProbeFormats.unmap, thread, [0, 0x77, ipa, bytes ?? page])
     emit(StageTwoProbeFormats.unmapReturn, thread, [0, 0, UInt64(bitPattern: result)])
   }
+
+  /// `*_pgtable_stage2_test_clear_young` and its return.
+  func recordTestClearYoung(_ thread: Thread, _ ipa: UInt64, bytes: UInt64? = nil, answer: Int64) {
+    emit(StageTwoProbeFormats.testClearYoung, thread, [0, 0x77, ipa, bytes ?? page, 1])
+    emit(StageTwoProbeFormats.testClearYoungReturn, thread, [0, 0, UInt64(bitPattern: answer)])
+  }
 }

@@ -1,6 +1,7 @@
 import Foundation
 import KVMTrace
 import KVMTypes
+import Stage2Model
 import Stage2Replay
 import TraceSynth
 
@@ -37,7 +38,9 @@ final class Scenario {
   static let cpus = 4
   let pageSize: PageSize
   /// What is known of the host: pKVM, 40 bits, and no hardware access flag, so that answers are certain.
-  var profile = ProfileRequest()
+  var profile = Profile(path: .pkvm, era: .v7_3)
+  /// In place of that, what a story about profiles leaves to the trace.
+  var request: ProfileRequest?
   var options = ReplayOptions()
   /// Where slots lie unless the story says otherwise.
   let memory: UInt64 = 0x4000_0000
@@ -58,9 +61,9 @@ final class Scenario {
     self.pageSize = pageSize
     self.formats = formats
     flavour = TraceFlavour(pageBytes: Int(pageSize.bytes))
-    profile.isPKVM = true
+    profile.pageSize = pageSize
     profile.ipaBits = 40
-    profile.hasHardwareAccessFlag = false
+    profile.hasHardwareAF = false
   }
 
   var page: UInt64 { pageSize.bytes }
@@ -116,7 +119,10 @@ final class Scenario {
     try Data(bytes()).write(to: URL(filePath: path))
     defer { try? FileManager.default.removeItem(atPath: path) }
     var operations: [Stage2Operation] = []
-    let (result, _) = try Replay.run(try TraceFile(path: path), profile: profile, options: options) {
+    var known = ProfileRequest()
+    known.profile = profile
+    let trace = try TraceFile(path: path)
+    let (result, _) = try Replay.run(trace, profile: request ?? known, options: options) {
       operations.append($0)
     }
     return Replayed(all: operations, result: result)

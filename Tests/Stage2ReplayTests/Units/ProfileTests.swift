@@ -1,4 +1,5 @@
 import KVMTypes
+import Stage2Model
 import Testing
 
 @testable import Stage2Replay
@@ -11,7 +12,7 @@ struct ProfileTests {
     _ pageSize: PageSize = .size4K, _ request: ProfileRequest = ProfileRequest(), _ events: (Scenario) -> Void
   ) throws -> ReplayProfile {
     let story = Scenario(pageSize)
-    story.profile = request
+    story.request = request
     story.createSlot()
     story.enter(.vcpu0)
     events(story)
@@ -65,8 +66,34 @@ struct ProfileTests {
     }
   }
 
-  @Test("What the user says is taken as it is, and is an assumption")
-  func request() throws {
+  @Test("Faults that overlap and never wait, where waits are recorded, suggest the traditional path")
+  func overlappingFaults() throws {
+    let profile = try Self.profile { story in
+      story.contend(.kswapd, lock: 0x1234, flags: 1)
+      story.fault(.vcpu0, story.memory)
+      story.fault(.vcpu1, story.memory)
+    }
+    #expect(!profile.isPKVM)
+    #expect(profile.basis["path"] == .assumed)
+  }
+
+  @Test("A whole profile is taken as it is, and is an assumption")
+  func wholeProfile() throws {
+    var given = Profile(path: .traditional, era: .v6_16)
+    given.ipaBits = 36
+    given.hasHardwareAF = true
+    var request = ProfileRequest()
+    request.profile = given
+    let profile = try Self.profile(.size4K, request) { $0.handleAccessFault(.vcpu0, $0.memory) }
+    #expect(profile.profile == given)
+    for field in ["path", "era", "ipaBits", "hardwareAF"] {
+      #expect(profile.basis[field] == .assumed, "\(field)")
+    }
+    #expect(profile.basis["pageSize"] == .recorded)
+  }
+
+  @Test("Single fields are taken as the user says, and are assumptions")
+  func fields() throws {
     var request = Self.request(isPKVM: false)
     request.ipaBits = 36
     request.hasHardwareAccessFlag = true
@@ -147,6 +174,33 @@ struct ProfileTests {
   func noFault(pageSize: PageSize) throws {
     #expect(try Self.profile(pageSize, Self.request(isPKVM: true)) { _ in }.ipaBits == 48)
     #expect(try Self.profile(pageSize, Self.request(isPKVM: false)) { _ in }.ipaBits == 40)
+  }
+
+  @Test("A permission fault on a fetch shows that caches of instructions need invalidation")
+  func dic() throws {
+    let fetch = try Self.profile { $0.handle(.vcpu0, $0.memory, .permission, .exec) }
+    #expect(!fetch.profile.hasDIC)
+    #expect(fetch.basis["dic"] == .derived)
+    #expect(try Self.profile { $0.handle(.vcpu0, $0.memory, .translation, .exec) }.basis["dic"] == .assumed)
+  }
+
+  @Test(
+    "The kernel's version decides the era",
+    arguments: [
+      ("Linux host 7.3.4+deb13 aarch64", PKVMEra.v7_3), ("Linux host 7.1 aarch64", .v7_3),
+      ("Linux host 6.19.0-rc2 aarch64", .v6_19),
+      ("Linux host 6.17.1 aarch64", .v6_16), ("Linux host 6.15 aarch64", .v6_15),
+      ("Linux host 6.12.9 aarch64", .v6_14),
+    ])
+  func era(uname: String, era: PKVMEra) {
+    #expect(KernelRelease(uname: uname)?.era == era)
+  }
+
+  @Test(
+    "Other words are no version",
+    arguments: ["", "Linux", "Linux host seven", "Linux host 7 aarch64", "a b .."])
+  func noVersion(uname: String) {
+    #expect(KernelRelease(uname: uname) == nil)
   }
 
   @Test("Chunks are the biggest blocks, and a map needs the levels below the first")

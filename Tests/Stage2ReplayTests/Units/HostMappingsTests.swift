@@ -1,0 +1,68 @@
+import KVMTypes
+import Testing
+
+@testable import Stage2Replay
+
+@Suite("Sizes of the host's mappings")
+struct HostMappingsTests {
+  static let assumedPage = MappingSize(isBlock: false, basis: .assumed)
+  static let assumedBlock = MappingSize(isBlock: true, basis: .assumed)
+
+  static func frames(_ start: UInt64, _ end: UInt64) -> FrameRange {
+    FrameRange(start: GFN(start), end: GFN(end))
+  }
+
+  /// What is known of the regions from frame 512 on once the first two were learned and something was unmapped.
+  static func after(_ first: MappingSize, _ frames: FrameRange) -> [MappingSize?] {
+    var host = HostMappings(pageSize: .size4K)
+    host.learn(GFN(512), first)
+    host.learn(GFN(1024), .page)
+    host.unmap(frames)
+    return [host[GFN(600)], host[GFN(1024 + 511)]]
+  }
+
+  @Test("A region is known by any of its frames, its neighbours are not")
+  func region() {
+    var host = HostMappings(pageSize: .size4K)
+    host.learn(GFN(700), .block)
+    #expect(host[GFN(512)] == .block)
+    #expect(host[GFN(1023)] == .block)
+    #expect(host[GFN(511)] == nil)
+    #expect(host[GFN(1024)] == nil)
+  }
+
+  @Test("Proof replaces assumption, never the other way round")
+  func learning() {
+    var host = HostMappings(pageSize: .size4K)
+    host.learn(GFN(0), Self.assumedBlock)
+    host.learn(GFN(0), Self.assumedPage)
+    #expect(host[GFN(0)] == Self.assumedPage)
+    host.learn(GFN(0), .block)
+    host.learn(GFN(0), Self.assumedPage)
+    #expect(host[GFN(0)] == .block)
+  }
+
+  @Test("An unmap of a part leaves pages, of exactly one block a block, of more nothing that is known")
+  func unmaps() {
+    #expect(Self.after(.block, Self.frames(600, 601)) == [Self.assumedPage, .page])
+    #expect(Self.after(.page, Self.frames(512, 1024)) == [Self.assumedBlock, .page])
+    #expect(Self.after(.block, Self.frames(512, 1025)) == [nil, nil])
+    #expect(Self.after(.block, Self.frames(0, 1 << 40)) == [nil, nil])
+    #expect(Self.after(.block, Self.frames(0, 512)) == [.block, .page])
+  }
+
+  @Test("A part of a region of which nothing is known leaves nothing known")
+  func unknownPart() {
+    var host = HostMappings(pageSize: .size4K)
+    host.unmap(Self.frames(1, 2))
+    #expect(host[GFN(1)] == nil)
+  }
+
+  @Test("Regions are as big as the page size's blocks", arguments: PageSize.allCases)
+  func pageSizes(pageSize: PageSize) {
+    var host = HostMappings(pageSize: pageSize)
+    host.learn(GFN(0), .block)
+    #expect(host[GFN(pageSize.pagesPerPMD - 1)] == .block)
+    #expect(host[GFN(pageSize.pagesPerPMD)] == nil)
+  }
+}

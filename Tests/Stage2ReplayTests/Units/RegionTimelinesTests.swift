@@ -1,0 +1,132 @@
+import KVMTypes
+import Testing
+
+@testable import Stage2Replay
+
+@Suite("Timelines of regions")
+struct RegionTimelinesTests {
+  static func node(
+    _ kind: TimelineNode.Kind, _ frames: Range<UInt64>, at sequence: UInt64, entry: UInt64 = 0, tid: Int32 = 1
+  ) -> TimelineNode {
+    var node = TimelineNode(
+      kind: kind, level: .l3, isWrite: false, isExec: false, sequence: sequence, entry: entry,
+      frames: FrameRange(start: GFN(frames.lowerBound), end: GFN(frames.upperBound)))
+    node.tid = ThreadID(tid)
+    return node
+  }
+
+  static func fault(_ gfn: UInt64, at sequence: UInt64, entry: UInt64 = 0, tid: Int32 = 1) -> TimelineNode {
+    node(.translationFault, gfn..<gfn + 1, at: sequence, entry: entry, tid: tid)
+  }
+
+  /// Nothing is held any more.
+  static func expectEmpty(_ timelines: RegionTimelines) {
+    #expect(timelines.count == 0)
+    #expect(timelines.chainCount == 0)
+    #expect(timelines.pageCount == 0)
+  }
+
+  @Test(
+    "Everything is given back once nothing waits, whatever the order",
+    arguments: [[0, 1, 2], [2, 1, 0], [1, 0, 2]])
+  func givenBack(order: [Int]) {
+    var timelines = RegionTimelines(pageSize: .size4K)
+    let faults = [(UInt64(1), 0), (1, 1), (600, 0)].enumerated().map { sequence, place in
+      timelines.append(
+        fault: Self.fault(place.0, at: UInt64(sequence), tid: Int32(place.1)), vm: 0, canHoldBlock: true)
+    }
+    timelines.append(range: Self.node(.unmap, 0..<2048, at: 9), vm: 0)
+    #expect(timelines.count == 5)
+    #expect(timelines.chainCount == 2)
+    #expect(timelines.pageCount == 2)
+    for index in order { timelines.release(fault: faults[index], vm: 0) }
+    Self.expectEmpty(timelines)
+  }
+
+  @Test("A range concerns only regions in which a fault waits, of its own VM")
+  func ranges() {
+    var timelines = RegionTimelines(pageSize: .size4K)
+    let fault = timelines.append(fault: Self.fault(5, at: 1), vm: 3, canHoldBlock: true)
+    for range in [512..<UInt64(1024), 0..<5, 0..<1 << 40] {
+      timelines.append(range: Self.node(.age, range, at: 2), vm: 2)
+    }
+    #expect(timelines.count == 1)
+    timelines.append(range: Self.node(.age, 512..<1024, at: 2), vm: 3)
+    #expect(timelines.count == 1)
+    timelines.append(range: Self.node(.age, 0..<5, at: 2), vm: 3)
+    timelines.append(range: Self.node(.unmap, 0..<1 << 40, at: 3), vm: 3)
+    #expect(timelines.count == 3)
+    #expect(timelines[timelines[fault].next].kind == .age)
+    timelines.release(fault: fault, vm: 3)
+    Self.expectEmpty(timelines)
+  }
+
+  @Test("Faults on one page are linked, across faults on others")
+  func samePage() {
+    var timelines = RegionTimelines(pageSize: .size4K)
+    let first = timelines.append(fault: Self.fault(5, at: 1), vm: 0, canHoldBlock: false)
+    let other = timelines.append(fault: Self.fault(6, at: 2), vm: 0, canHoldBlock: false)
+    let second = timelines.append(fault: Self.fault(5, at: 3), vm: 0, canHoldBlock: false)
+    #expect(timelines[first].nextOnPage == second)
+    #expect(timelines[first].next == other)
+    #expect(timelines[other].nextOnPage == TimelineNode.none)
+  }
+
+  @Test("Two vCPUs race on a page where neither is known to have finished before the other began")
+  func races() {
+    var timelines = RegionTimelines(pageSize: .size4K)
+    let first = timelines.append(fault: Self.fault(5, at: 10, entry: 5, tid: 1), vm: 0, canHoldBlock: false)
+    let second = timelines.append(fault: Self.fault(5, at: 11, entry: 6, tid: 2), vm: 0, canHoldBlock: false)
+    #expect(timelines[first].isRaced)
+    #expect(timelines[second].isRaced)
+    timelines.close(first, at: 12)
+    timelines.close(second, at: 13)
+    // This one entered after both.
+    let third = timelines.append(fault: Self.fault(5, at: 20, entry: 14, tid: 3), vm: 0, canHoldBlock: false)
+    #expect(!timelines[third].isRaced)
+    // Another page of a region that can hold a block counts, of one that cannot does not.
+    let page = timelines.append(fault: Self.fault(6, at: 21, entry: 1, tid: 4), vm: 0, canHoldBlock: false)
+    #expect(!timelines[page].isRaced)
+    let block = timelines.append(fault: Self.fault(7, at: 22, entry: 1, tid: 5), vm: 0, canHoldBlock: true)
+    #expect(timelines[block].isRaced)
+  }
+
+  @Test("A million faults on a few pages take no more nodes than wait at a time")
+  func memory() {
+    var timelines = RegionTimelines(pageSize: .size4K)
+    var waiting: [TimelineNode.Index] = []
+    var highest: TimelineNode.Index = 0
+    for step in 0..<UInt64(1_000_000) {
+      let vm = Int(step % 3)
+      let index = timelines.append(
+        fault: Self.fault(step % 7 * 300, at: step, entry: step), vm: vm, canHoldBlock: true)
+      timelines.close(index, at: step)
+      if step % 5 == 0 { timelines.append(range: Self.node(.age, 0..<4096, at: step), vm: vm) }
+      highest = max(highest, index)
+      waiting.append(index)
+      if waiting.count == 60 {
+        for (offset, index) in waiting.enumerated() {
+          timelines.release(fault: index, vm: Int(step - 59 + UInt64(offset)) % 3)
+        }
+        waiting = []
+      }
+    }
+    for (offset, index) in waiting.enumerated() {
+      timelines.release(fault: index, vm: (1_000_000 - waiting.count + offset) % 3)
+    }
+    Self.expectEmpty(timelines)
+    #expect(highest < 200)
+  }
+
+  @Test("Equal frames of thousands of VMs are kept apart")
+  func manyVMs() {
+    var timelines = RegionTimelines(pageSize: .size4K)
+    let top = UInt64(1) << 40 - 1
+    let faults = (0..<5000).map { vm in
+      timelines.append(fault: Self.fault(top, at: UInt64(vm)), vm: vm, canHoldBlock: true)
+    }
+    #expect(timelines.chainCount == 5000)
+    for (vm, fault) in faults.enumerated() { timelines.release(fault: fault, vm: vm) }
+    Self.expectEmpty(timelines)
+  }
+}
