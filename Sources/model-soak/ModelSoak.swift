@@ -45,6 +45,8 @@ struct ModelSoak {
       }
     }
     print("ok \(name): \(pieces * UInt64(piece)) operations in \(clock.now - start)")
+    // A run takes hours: what is done shows at once, also in a pipe.
+    fflush(nil)
   }
 }
 

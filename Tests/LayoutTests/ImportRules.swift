@@ -21,6 +21,9 @@ enum ImportRules {
     "CTreeBench": [],
     "tree-bench": system.union(["KVMTypes", "CTreeBench", "Stage2Model"]),
     "model-soak": system.union(["ModelOracle"]),
+    // The model's trees against their twins in C.
+    "CTreeBench": [],
+    "tree-bench": ["KVMTypes", "Stage2Model", "CTreeBench"],
     "pkvm-replay": system.union([
       "KVMTypes", "KVMTrace", "Stage2Model", "Stage2Replay", "Reporting", "TraceSynth", "ArgumentParser",
     ]),
