@@ -18,8 +18,6 @@ enum ImportRules {
     "TraceSynth": system.union(["KVMTypes", "CZstd", "CZlib"]),
     // The naive twin of the model, and the program that runs the two against each other for long.
     "ModelOracle": ["KVMTypes", "Stage2Model"],
-    "CTreeBench": [],
-    "tree-bench": system.union(["KVMTypes", "CTreeBench", "Stage2Model"]),
     "model-soak": system.union(["ModelOracle"]),
     // The model's trees against their twins in C.
     "CTreeBench": [],
