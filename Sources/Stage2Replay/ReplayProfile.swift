@@ -49,7 +49,9 @@ public struct ReplayProfile: Hashable, Sendable {
       let (path, pathBasis) = Self.path(request, survey, kernel)
       basis["path"] = pathBasis
       var read = Profile(path: path, era: kernel?.era ?? .v7_3)
-      basis["era"] = kernel == nil ? .assumed : .derived
+      // A kernel older than the oldest era is counted with that one: its traditional path is much the same.
+      let isKnownEra = kernel.map { $0 >= KernelRelease(major: 6, minor: 14) } ?? false
+      basis["era"] = isKnownEra ? .derived : .assumed
       read.pageSize = pageSize
       read.hasHardwareAF = request.hasHardwareAccessFlag ?? !survey.sawAccessFault
       basis["hardwareAF"] =

@@ -131,7 +131,7 @@ struct Row {
     time(&times, 1) {
       var sum: UInt64 = 0
       for gfn in keys.shuffled {
-        if let id = tree.iterFirst(from: GFN(gfn), through: GFN(gfn)) { sum &+= tree[id].gfn.rawValue &+ 1 }
+        if let id = tree.iterFirst(from: GFN(gfn), through: GFN(gfn)) { sum &+= tree.gfn(of: id).rawValue &+ 1 }
       }
       return sum
     }
@@ -139,7 +139,7 @@ struct Row {
       var sum: UInt64 = 0
       var id = tree.iterFirst(from: GFN(0), through: GFN(.max))
       while let here = id {
-        sum &+= tree[here].gfn.rawValue
+        sum &+= tree.gfn(of: here).rawValue
         id = tree.iterNext(here, from: GFN(0), through: GFN(.max))
       }
       return sum
@@ -164,7 +164,7 @@ struct Row {
     time(&times, 1) {
       var sum: UInt64 = 0
       for gfn in keys.shuffled {
-        if let id = tree.iterFirst(from: GFN(gfn), through: GFN(gfn)) { sum &+= tree[id].gfn.rawValue &+ 1 }
+        if let id = tree.iterFirst(from: GFN(gfn), through: GFN(gfn)) { sum &+= tree.gfn(of: id).rawValue &+ 1 }
       }
       return sum
     }
@@ -172,7 +172,7 @@ struct Row {
       var sum: UInt64 = 0
       var id = tree.iterFirst(from: GFN(0), through: GFN(.max))
       while let here = id {
-        sum &+= tree[here].gfn.rawValue
+        sum &+= tree.gfn(of: here).rawValue
         id = tree.iterNext(here, through: GFN(.max))
       }
       return sum

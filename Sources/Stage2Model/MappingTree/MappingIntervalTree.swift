@@ -84,6 +84,9 @@ public struct MappingIntervalTree: ~Copyable {
       rotations: tree.rotations)
   }
 
+  /// The first frame of node `id`, for who needs nothing else of it.
+  public func gfn(of id: MappingID) -> GFN { GFN(tree.nodes[id.rawValue].gfn) }
+
   /// The mapping of node `id`.
   public subscript(id: MappingID) -> Mapping {
     let node = tree.nodes[id.rawValue]

@@ -48,6 +48,9 @@ public struct MappingRBTree: ~Copyable {
       descents: descents, nodesVisited: nodesVisited, quickRejects: 0, rotations: tree.rotations)
   }
 
+  /// The first frame of node `id`, for who needs nothing else of it.
+  public func gfn(of id: MappingID) -> GFN { GFN(tree.nodes[id.rawValue].gfn) }
+
   /// The mapping of node `id`.
   public subscript(id: MappingID) -> Mapping {
     let node = tree.nodes[id.rawValue]
