@@ -131,7 +131,9 @@ struct Row {
     time(&times, 1) {
       var sum: UInt64 = 0
       for gfn in keys.shuffled {
-        if let id = tree.iterFirst(from: GFN(gfn), through: GFN(gfn)) { sum &+= tree.gfn(of: id).rawValue &+ 1 }
+        if let id = tree.iterFirst(from: GFN(gfn), through: GFN(gfn)) {
+          sum &+= tree.gfn(of: id).rawValue &+ 1
+        }
       }
       return sum
     }
@@ -164,7 +166,9 @@ struct Row {
     time(&times, 1) {
       var sum: UInt64 = 0
       for gfn in keys.shuffled {
-        if let id = tree.iterFirst(from: GFN(gfn), through: GFN(gfn)) { sum &+= tree.gfn(of: id).rawValue &+ 1 }
+        if let id = tree.iterFirst(from: GFN(gfn), through: GFN(gfn)) {
+          sum &+= tree.gfn(of: id).rawValue &+ 1
+        }
       }
       return sum
     }
