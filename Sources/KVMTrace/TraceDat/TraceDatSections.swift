@@ -1,8 +1,5 @@
 /// The metadata that versions 6 and 7 share: the same bodies, one after another in 6, in sections in 7.
 extension TraceDatContents {
-  /// The longest text that a section may claim, in bytes.
-  static let textBytesMax: UInt64 = 64 << 20
-
   /// `header_page` and `header_event`: of interest are the size of the kernel's long, that of `commit`, and the
   /// length of a sub-buffer, which ends where `data` does.
   mutating func readHeaderInfo(_ reader: inout ByteReader) throws {

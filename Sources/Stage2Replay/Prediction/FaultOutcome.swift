@@ -35,7 +35,7 @@ extension RegionTimelines {
   /// again if memory of the VM, any of it, was unmapped since the fault looked at the host's table. So a fault with no
   /// unmap in reach performed its operation. One with an unmap in reach is decided by the next vCPU that enters after
   /// its window and faults on the page: it walks the table as this fault left it.
-  func outcome(of fault: FaultRecord, isMapped: Bool) -> FaultOutcome {
+  func outcome(of fault: FaultRecord, isMapped: @autoclosure () -> Bool) -> FaultOutcome {
     guard let slot = fault.slot else { return .nothing(.noSlot) }
     if fault.isWrite, slot.flags.contains(.readOnly) { return .nothing(.readOnlySlot) }
     switch fault.kind {
@@ -64,7 +64,7 @@ extension RegionTimelines {
         return .nothing(.faultedAgain)
       }
       // The mapping may be another vCPU's, whose copy-on-write made this fault retry.
-      if fault.mayRaceCopyOnWrite, isMapped, fault.kind == .translation { return .nothing(.faultedAgain) }
+      if fault.mayRaceCopyOnWrite, fault.kind == .translation, isMapped() { return .nothing(.faultedAgain) }
       break
     }
     return .performed(.assumed)

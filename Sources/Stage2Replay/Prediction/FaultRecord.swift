@@ -23,7 +23,6 @@ struct FaultRecord {
   /// The fault's place in its region's timeline.
   var node: TimelineNode.Index
   // What followed inside the window.
-  var sawAccessFault = false
   var sawMMIO = false
   var failed = false
   /// The thread itself unmapped memory of the VM, as a copy-on-write does.

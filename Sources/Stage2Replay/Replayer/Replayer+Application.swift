@@ -66,9 +66,7 @@ extension Replayer where Backend: ~Copyable {
   }
 
   private func isUnmapped(_ frames: FrameRange, _ vm: Int) -> Bool {
-    guard frames.count == 1 else { return false }
-    if case .invalid = vms[vm].backend.walk(frames.start.ipa(profile.pageSize)) { return true }
-    return false
+    frames.count == 1 && !isMapped(frames.start.ipa(profile.pageSize), vms[vm])
   }
 
   private mutating func apply(_ fault: FaultRecord, _ record: PendingRecord) {

@@ -25,7 +25,6 @@ extension Replayer where Backend: ~Copyable {
     guard let position = knownThread(record.tid) else { return }
     leaveMemoryManagement(position)
     switch record.kind {
-    case .accessFault: threads[position].openFault?.record.sawAccessFault = true
     case .userspaceExit:
       // -EINTR only says that a signal came.
       let errno = record.userspaceExit.errno
@@ -33,7 +32,9 @@ extension Replayer where Backend: ~Copyable {
       closeOpenFault(of: position, at: record)
       threads[position].isInUserspace = true
       if let vm = threads[position].vm { vms[vm].lastActivity = sequence }
-    default: threads[position].openFault?.record.sawMMIO = true
+    case .mmio, .mmioNISV: threads[position].openFault?.record.sawMMIO = true
+    // kvm_access_fault tells nothing that the fault's own syndrome did not.
+    default: break
     }
   }
 
