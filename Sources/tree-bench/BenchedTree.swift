@@ -23,7 +23,9 @@ protocol BenchedTree: ~Copyable {
 }
 
 extension MappingIntervalTree: BenchedTree {
-  mutating func insert(frame: UInt64) { insert(Mapping(gfn: GFN(frame), pfn: PFN(frame), pages: 1)) }
+  mutating func insert(frame: UInt64) {
+    insert(Mapping(gfn: GFN(frame), pfn: PFN(frame & 0xff_ffff_fffe), pages: 1))
+  }
 
   mutating func first(_ first: UInt64, _ last: UInt64) -> MappingID? {
     iterFirst(from: GFN(first), through: GFN(last))

@@ -1,27 +1,25 @@
 public import KVMTypes
 
 /// A node of the plain tree: 40 bytes, like the kernel's (`rb_node`, `gfn`, `pfn`).
-///
-/// 32 would do, but the upper nodes of a tree that grew in order lie powers of two apart, and would then all
-/// compete for the same few cache sets.
 struct PageMappingNode: RBNode {
   var links = RBLinks()
-  var gfn: UInt64
-  var pfn: UInt64
-  private var spacing: UInt64 = 0
+  let gfn: UInt64
+  private let frame: UInt64
 
-  init(gfn: UInt64, pfn: UInt64) {
+  init(gfn: UInt64, pfn: PFN?) {
     self.gfn = gfn
-    self.pfn = pfn
+    frame = pfn?.rawValue ?? .max
   }
+
+  var pfn: PFN? { frame == .max ? nil : PFN(frame) }
 }
 
 /// The plain tree keeps nothing per subtree.
 enum NoAugmentation: RBAugmentation {
   typealias Node = PageMappingNode
-  @inline(__always) static func propagate(_: RBNodes<Node>, from _: UInt32, to _: UInt32) {}
-  @inline(__always) static func copy(_: RBNodes<Node>, from _: UInt32, to _: UInt32) {}
-  @inline(__always) static func rotate(_: RBNodes<Node>, old _: UInt32, new _: UInt32) {}
+  @inline(__always) static func propagate(_: RBNodes<Node>, from _: NodeAddress, to _: NodeAddress) {}
+  @inline(__always) static func copy(_: RBNodes<Node>, from _: NodeAddress, to _: NodeAddress) {}
+  @inline(__always) static func rotate(_: RBNodes<Node>, old _: NodeAddress, new _: NodeAddress) {}
 }
 
 /// The mapping tree of Linux 6.14 and 6.15 and of the series before: a red-black tree keyed by guest frame
@@ -54,14 +52,14 @@ public struct MappingRBTree: ~Copyable {
   /// The mapping of node `id`.
   public subscript(id: MappingID) -> Mapping {
     let node = tree.nodes[id.rawValue]
-    return Mapping(gfn: GFN(node.gfn), pfn: PFN?(nodeValue: node.pfn), pages: 1)
+    return Mapping(gfn: GFN(node.gfn), pfn: node.pfn, pages: 1)
   }
 
   /// `rb_find_add` with `cmp_mappings`: nil where the frame already has a node, which then stays as it is.
   @discardableResult
   public mutating func insert(_ gfn: GFN, pfn: PFN?) -> MappingID? {
     let key = gfn.rawValue
-    var parent: UInt32 = 0
+    var parent: NodeAddress = 0
     var side = RBSide.left
     var visited: UInt64 = 0
     descents += 1
@@ -82,10 +80,10 @@ public struct MappingRBTree: ~Copyable {
       } while link != 0
     }
     nodesVisited += visited
-    let index = tree.arena.allocate()
-    tree.nodes[index] = PageMappingNode(gfn: key, pfn: pfn.nodeValue)
-    tree.insert(index, below: parent, side: side)
-    return MappingID(index)
+    let node = tree.arena.allocate()
+    tree.nodes[node] = PageMappingNode(gfn: key, pfn: pfn)
+    tree.insert(node, below: parent, side: side)
+    return MappingID(node)
   }
 
   /// `find_first_mapping_node`: the node of `gfn`, else of the smallest frame above it.
@@ -95,7 +93,7 @@ public struct MappingRBTree: ~Copyable {
     guard node != 0 else { return nil }
     let nodes = tree.nodes
     let key = min(gfn.rawValue, .max >> 1)
-    var next: UInt32 = 0
+    var next: NodeAddress = 0
     var visited: UInt64 = 0
     while node != 0 {
       visited += 1
