@@ -14,7 +14,7 @@ protocol BenchedTree: ~Copyable {
   /// The mapping after `node` that overlaps `first...last`.
   mutating func next(_ node: Node, _ first: UInt64, _ last: UInt64) -> Node?
 
-  borrowing func frame(of node: Node) -> UInt64
+  mutating func frame(of node: Node) -> UInt64
 
   mutating func remove(_ node: Node)
 
@@ -35,7 +35,7 @@ extension MappingIntervalTree: BenchedTree {
     iterNext(node, from: GFN(first), through: GFN(last))
   }
 
-  borrowing func frame(of node: MappingID) -> UInt64 { gfn(of: node).rawValue }
+  mutating func frame(of node: MappingID) -> UInt64 { gfn(of: node).rawValue }
 
   mutating func straighten() { removeAll() }
 }
@@ -51,7 +51,7 @@ extension MappingRBTree: BenchedTree {
     iterNext(node, through: GFN(last))
   }
 
-  borrowing func frame(of node: MappingID) -> UInt64 { gfn(of: node).rawValue }
+  mutating func frame(of node: MappingID) -> UInt64 { gfn(of: node).rawValue }
 
   mutating func straighten() { removeAll() }
 }
@@ -72,7 +72,7 @@ struct CTree: ~Copyable, BenchedTree {
     ctb_iter_next(tree, node, first, last)
   }
 
-  borrowing func frame(of node: OpaquePointer) -> UInt64 { ctb_gfn(node) }
+  mutating func frame(of node: OpaquePointer) -> UInt64 { ctb_gfn(node) }
 
   mutating func remove(_ node: OpaquePointer) { ctb_remove(tree, node) }
 

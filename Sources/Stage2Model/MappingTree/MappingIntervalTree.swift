@@ -104,8 +104,9 @@ public struct MappingIntervalTree: ~Copyable {
       rotations: tree.rotations)
   }
 
-  /// The first frame of node `id`, for who needs nothing else of it.
-  public func gfn(of id: MappingID) -> GFN { GFN(tree.nodes[id.rawValue].gfn) }
+  /// The first frame of node `id`, for who needs nothing else of it. Mutating, because a call that borrows
+  /// copies the tree's fields to the stack.
+  public mutating func gfn(of id: MappingID) -> GFN { GFN(tree.nodes[id.rawValue].gfn) }
 
   /// The mapping of node `id`.
   public subscript(id: MappingID) -> Mapping {
@@ -128,7 +129,7 @@ public struct MappingIntervalTree: ~Copyable {
       var link = tree.root
       repeat {
         parent = link
-        visited += 1
+        visited &+= 1
         if nodes[link].subtreeLast < last { nodes[link].subtreeLast = last }
         let goesLeft = maskIfLess(start, nodes[link].gfn)
         side = RBSide.right &+ goesLeft
@@ -136,7 +137,7 @@ public struct MappingIntervalTree: ~Copyable {
         link = selected(nodes[link].links.left, nodes[link].links.right, goesLeft)
       } while link != 0
     }
-    nodesVisited += visited
+    nodesVisited &+= visited
     let node = tree.arena.allocate()
     tree.nodes[node] = IntervalMappingNode(mapping)
     if isLeftmost != 0 { leftmost = node }
@@ -162,7 +163,7 @@ public struct MappingIntervalTree: ~Copyable {
     }
     var visited: UInt64 = 0
     let found = Self.subtreeSearch(nodes, root, first.rawValue, last.rawValue, &visited)
-    nodesVisited += visited
+    nodesVisited &+= visited
     return .unlessNone(found)
   }
 
@@ -175,7 +176,7 @@ public struct MappingIntervalTree: ~Copyable {
   ) -> NodeAddress {
     var node = node
     while true {
-      visited += 1
+      visited &+= 1
       let left = nodes.child(node, RBSide.left)
       if left != 0, first <= nodes[left].subtreeLast {
         // An overlap to the left exists, or none at all: whatever ends after `first` there begins
@@ -197,7 +198,7 @@ public struct MappingIntervalTree: ~Copyable {
     var node = id.rawValue
     var right = nodes.child(node, RBSide.right)
     var visited: UInt64 = 0
-    defer { nodesVisited += visited }
+    defer { nodesVisited &+= visited }
     while true {
       if right != 0, first.rawValue <= nodes[right].subtreeLast {
         return .unlessNone(Self.subtreeSearch(nodes, right, first.rawValue, last.rawValue, &visited))
@@ -210,7 +211,7 @@ public struct MappingIntervalTree: ~Copyable {
         if node == 0 { return nil }
         right = nodes.child(node, RBSide.right)
       } while right == child
-      visited += 1
+      visited &+= 1
       if nodes[node].gfn > last.rawValue { return nil }
       if nodes[node].last >= first.rawValue { return MappingID(node) }
     }

@@ -46,8 +46,9 @@ public struct MappingRBTree: ~Copyable {
       descents: descents, nodesVisited: nodesVisited, quickRejects: 0, rotations: tree.rotations)
   }
 
-  /// The first frame of node `id`, for who needs nothing else of it.
-  public func gfn(of id: MappingID) -> GFN { GFN(tree.nodes[id.rawValue].gfn) }
+  /// The first frame of node `id`, for who needs nothing else of it. Mutating, because a call that borrows
+  /// copies the tree's fields to the stack.
+  public mutating func gfn(of id: MappingID) -> GFN { GFN(tree.nodes[id.rawValue].gfn) }
 
   /// The mapping of node `id`.
   public subscript(id: MappingID) -> Mapping {
@@ -68,10 +69,10 @@ public struct MappingRBTree: ~Copyable {
       var link = tree.root
       repeat {
         parent = link
-        visited += 1
+        visited &+= 1
         let other = nodes[link].gfn
         if key == other {
-          nodesVisited += visited
+          nodesVisited &+= visited
           return nil
         }
         let goesLeft = maskIfLess(key, other)
@@ -79,7 +80,7 @@ public struct MappingRBTree: ~Copyable {
         link = selected(nodes[link].links.left, nodes[link].links.right, goesLeft)
       } while link != 0
     }
-    nodesVisited += visited
+    nodesVisited &+= visited
     let node = tree.arena.allocate()
     tree.nodes[node] = PageMappingNode(gfn: key, pfn: pfn)
     tree.insert(node, below: parent, side: side)
@@ -96,7 +97,7 @@ public struct MappingRBTree: ~Copyable {
     var next: NodeAddress = 0
     var visited: UInt64 = 0
     while node != 0 {
-      visited += 1
+      visited &+= 1
       let other = nodes[node].gfn
       if key == other {
         next = node
@@ -106,7 +107,7 @@ public struct MappingRBTree: ~Copyable {
       next = selected(node, next, goesLeft)
       node = selected(nodes[node].links.left, nodes[node].links.right, goesLeft)
     }
-    nodesVisited += visited
+    nodesVisited &+= visited
     return .unlessNone(next)
   }
 
@@ -120,7 +121,7 @@ public struct MappingRBTree: ~Copyable {
   public mutating func iterNext(_ id: MappingID, through last: GFN) -> MappingID? {
     let next = tree.next(id.rawValue)
     guard next != 0 else { return nil }
-    nodesVisited += 1
+    nodesVisited &+= 1
     return tree.nodes[next].gfn <= last.rawValue ? MappingID(next) : nil
   }
 
