@@ -106,8 +106,7 @@ struct RBNodes<Node: RBNode> {
 
 /// The owner of the memory.
 struct RBNodeArena<Node: RBNode>: ~Copyable {
-  /// Each holds twice as many nodes as the one before.
-  private var blocks: [UnsafeMutableRawPointer] = []
+  private var blocks: [(start: UnsafeMutableRawPointer, end: UnsafeMutableRawPointer)] = []
   /// How many of the blocks are in use; `removeAll()` keeps the others.
   private var used = 0
   /// Nodes in the first block.
@@ -121,14 +120,14 @@ struct RBNodeArena<Node: RBNode>: ~Copyable {
   /// An arena that takes no memory before the first node, and then for `minimumCapacity` nodes at least.
   init(minimumCapacity: Int) { firstCapacity = max(minimumCapacity, 64) }
 
-  deinit { for block in blocks { block.deallocate() } }
+  deinit { for block in blocks { block.start.deallocate() } }
 
   /// The nodes.
   @inline(__always)
   var nodes: RBNodes<Node> { RBNodes() }
 
   /// Bytes of memory that the arena holds.
-  var byteCount: Int { (firstCapacity << blocks.count - firstCapacity) * MemoryLayout<Node>.stride }
+  var byteCount: Int { blocks.reduce(0) { $0 + ($1.end - $1.start) } }
 
   /// A slot for a node.
   @inline(__always)
@@ -160,14 +159,18 @@ struct RBNodeArena<Node: RBNode>: ~Copyable {
 
   @inline(never)
   private mutating func useNextBlock() {
-    // Memory that is not touched yet costs nothing.
-    let bytes = (firstCapacity << used) * MemoryLayout<Node>.stride
+    // The upper nodes of a tree that grew in order lie powers of two apart and would compete for the same few
+    // cache sets. Each block begins a cache line later than the one before, as in a slab (`cache_color`).
+    let color = used % 64 * 64
     if used == blocks.count {
-      // Aligned to cache lines, so that bit 0 of an address is free for the colour.
-      blocks.append(.allocate(byteCount: bytes, alignment: 64))
+      // Twice as many as before, up to a size that gives a large tree many blocks.
+      let capacity = used == 0 ? firstCapacity : min(firstCapacity << min(used, 16), 2048)
+      let bytes = color + capacity * MemoryLayout<Node>.stride
+      let start = UnsafeMutableRawPointer.allocate(byteCount: bytes, alignment: 4096)
+      blocks.append((start, start + bytes))
     }
-    next = UInt(bitPattern: blocks[used])
-    end = next + UInt(bytes)
+    next = UInt(bitPattern: blocks[used].start) + UInt(color)
+    end = UInt(bitPattern: blocks[used].end)
     used += 1
   }
 }
