@@ -23,7 +23,7 @@ struct Keys {
   }
 }
 
-private struct Generator: RandomNumberGenerator {
+struct Generator: RandomNumberGenerator {
   var state: UInt64
 
   mutating func next() -> UInt64 {

@@ -8,7 +8,8 @@ import Stage2Model
 ///
 ///     tree-bench [ROUNDS [WORD...]]
 ///
-/// A word is a tree, an order of keys or a number of mappings; others are left out.
+/// A word is a tree, an order of keys or a number of mappings; others are left out. The word `dispatch` alone
+/// stands for the benchmark of `Dispatch`.
 ///
 /// The two take turns over the same keys, and a checksum proves that they found the same. A ratio is the
 /// median of the ratios of the rounds, each of two runs right after one another: a machine that is busy for a
@@ -19,6 +20,7 @@ struct TreeBench {
     let arguments = CommandLine.arguments.dropFirst()
     let rounds = arguments.first.flatMap { Int($0) } ?? 5
     let words = Set(arguments.dropFirst())
+    if words == ["dispatch"] { return Dispatch.run(rounds: rounds) }
     print("tree      keys          mappings phase    Swift ns      C ns   ratio   middle half   all rounds")
     var ratios: [Double] = []
     for isInterval in [true, false] {
