@@ -6,11 +6,14 @@ internal import Stage2Model
 
 extension Replayer where Backend: ~Copyable {
   mutating func apply(_ record: PendingRecord) {
+    if record.isApplied { return }
     switch record.action {
     case .fault(let fault):
+      applyThoseAhead(of: fault, record)
       apply(fault, record)
       timelines.release(fault: fault.node, vm: record.vm)
     case .unmap(let frames):
+      applyThoseAhead(ofUnmap: record)
       if isDead(vms[record.vm], at: record.sequence) { return }
       unmap(frames, record)
     case .deleteSlot(let frames): unmap(frames, record)
