@@ -56,6 +56,7 @@ struct AgreementTests {
     let agreement = try #require(try Self.replay(name).agreement)
     for (kind, score) in agreement.scores {
       #expect(score.derivedWrong == 0, "\(kind.name)")
+      #expect(score.protDerivedMatched == score.protDerived, "\(kind.name)")
     }
   }
 

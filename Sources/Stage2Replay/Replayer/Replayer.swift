@@ -257,13 +257,14 @@ struct Replayer<Backend: ReplayedBackend & ~Copyable>: ~Copyable {
   /// An operation was performed on a VM's table.
   mutating func emit(
     _ record: PendingRecord, _ kind: OperationKind, _ address: IPA, size: UInt64, prot: Stage2Prot? = nil,
-    markOld: Bool = false, result: Int32?, basis: Basis
+    protBasis: Basis? = nil, markOld: Bool = false, result: Int32?, basis: Basis
   ) {
     var operation = Stage2Operation(
       time: record.time, cpu: record.cpu, tid: record.tid, vm: record.vm, kind: kind, address: address,
       size: size,
       prot: prot, result: result, basis: basis)
     operation.markOld = markOld
+    operation.protBasis = protBasis
     vms[record.vm].tally.operations[Int(kind.rawValue)].add(operation, pageSize: profile.pageSize)
     agreement.predict(operation, place: record.place)
     if collectsOperations { operations.append(operation) }
