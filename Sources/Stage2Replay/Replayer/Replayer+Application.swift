@@ -7,6 +7,7 @@ internal import Stage2Model
 extension Replayer where Backend: ~Copyable {
   mutating func apply(_ record: PendingRecord) {
     if record.isApplied { return }
+    sampleMemory(before: record)
     switch record.action {
     case .fault(let fault):
       applyThoseAhead(of: fault, record)
@@ -35,6 +36,12 @@ extension Replayer where Backend: ~Copyable {
         record, .testClearYoung, address, size: size, markOld: markOld, result: young ? 1 : 0,
         basis: isCertain ? .derived : .assumed)
     }
+  }
+
+  /// An interval may have ended since the VM's last operation: its memory was what it is now.
+  private mutating func sampleMemory(before record: PendingRecord) {
+    guard vms[record.vm].memorySeries.isDue(at: record.time) else { return }
+    vms[record.vm].memorySeries.advance(to: record.time, grid, MemorySample(vms[record.vm].backend.memory))
   }
 
   private mutating func unmap(_ frames: FrameRange, _ record: PendingRecord) {
