@@ -11,7 +11,7 @@ extension ReplayReport {
     var utilisation: Double?
     var basis: String
     var byOperation: [String: OperationHoldEntry]
-    var series: [LockSeriesEntry]
+    var series: [LockSeriesEntry]?
   }
 
   /// One mode of the lock. What was not recorded is left out.

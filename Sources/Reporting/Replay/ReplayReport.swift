@@ -112,7 +112,7 @@ public struct ReplayReport: Encodable, Sendable {
     var memcachePages: Level
     var totalBytes: Level
     var basis: String
-    var series: [MemorySeriesEntry]
+    var series: [MemorySeriesEntry]?
   }
 
   /// The memory of a VM's stage 2 at the end of an interval. Intervals in which nothing changed are left out.
@@ -165,6 +165,14 @@ public struct ReplayReport: Encodable, Sendable {
     var prot: UInt64?
     var ret: Int32?
     var basis: String
+  }
+
+  /// Leaves out everything over time, which is most of a report.
+  public mutating func removeSeries() {
+    for index in vms.indices {
+      vms[index].memory.series = nil
+      vms[index].lock?.series = nil
+    }
   }
 
   /// The report of one replayed trace.
