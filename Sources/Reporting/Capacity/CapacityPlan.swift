@@ -68,7 +68,7 @@ public struct CapacityPlan: Sendable, Encodable {
       try add("all touched, mean mix", touched: 1, blocks: shares.reduce(0, +) / Double(shares.count))
     }
     try add("all touched, all pages", touched: 1, blocks: 0)
-    self.cases = cases
+    self.cases = cases.sorted { $0.vmTotalBytes < $1.vmTotalBytes }
     hypVMemmapBytes =
       request.profile.isPKVM
       ? (UInt64(request.vms) * request.memoryBytes >> request.profile.pageSize.shift) * 8 : 0
