@@ -6,11 +6,15 @@ internal import Stage2Model
 
 extension Replayer where Backend: ~Copyable {
   mutating func apply(_ record: PendingRecord) {
+    if record.isApplied { return }
+    sampleMemory(before: record)
     switch record.action {
     case .fault(let fault):
+      applyThoseAhead(of: fault, record)
       apply(fault, record)
       timelines.release(fault: fault.node, vm: record.vm)
     case .unmap(let frames):
+      applyThoseAhead(ofUnmap: record)
       if isDead(vms[record.vm], at: record.sequence) { return }
       unmap(frames, record)
     case .deleteSlot(let frames): unmap(frames, record)
@@ -34,6 +38,12 @@ extension Replayer where Backend: ~Copyable {
     }
   }
 
+  /// An interval may have ended since the VM's last operation: its memory was what it is now.
+  private mutating func sampleMemory(before record: PendingRecord) {
+    guard vms[record.vm].memorySeries.isDue(at: record.time) else { return }
+    vms[record.vm].memorySeries.advance(to: record.time, grid, MemorySample(vms[record.vm].backend.memory))
+  }
+
   private mutating func unmap(_ frames: FrameRange, _ record: PendingRecord) {
     vms[record.vm].hostMappings.unmap(frames)
     forEachChunk(of: frames) { address, size, replayer in
@@ -51,7 +61,7 @@ extension Replayer where Backend: ~Copyable {
     var address = frames.start.ipa(profile.pageSize).rawValue
     let end = frames.end.ipa(profile.pageSize).rawValue
     while address < end {
-      let next = min((address / profile.chunkBytes + 1) * profile.chunkBytes, end)
+      let next = min((address / model.chunkBytes + 1) * model.chunkBytes, end)
       if !body(IPA(address), next - address, &self).isSuccess { return }
       address = next
     }
@@ -77,6 +87,9 @@ extension Replayer where Backend: ~Copyable {
     case .nothing(let reason): vm.tally.nothing[Int(reason.rawValue)] += 1
     case .mkyoung:
       vm.backend.mkyoung(fault.page)
+      if case .leaf(let level, _, _) = vm.backend.walk(fault.page) {
+        touch(fault, vm, isBlock: level < .l3, record)
+      }
       emit(record, .mkyoung, fault.page, size: 0, result: nil, basis: .derived)
     case .performed(let basis):
       guard let slot = fault.slot else { return }
@@ -99,6 +112,10 @@ extension Replayer where Backend: ~Copyable {
     if !slot.isLogging, slot.supportsBlock(of: pageSize.pmdBytes, at: gfn, pageSize) {
       learn(size, gfn, slot, vm)
     }
+    if let other = options.otherKernel {
+      access(fault, record, slot, isBlock: size.isBlock, under: other)
+      return
+    }
     if fault.kind != .permission || slot.isLogging || profile.isPKVM {
       vm.backend.topUpMemcache(vcpu: vcpu, pages: profile.minPages)
     }
@@ -116,14 +133,22 @@ extension Replayer where Backend: ~Copyable {
       relaxes
       ? vm.backend.relaxPerms(address, prot: prot)
       : vm.backend.map(address, size: bytes, pfn: nil, prot: prot, vcpu: vcpu)
+    touch(fault, vm, isBlock: size.isBlock, record)
     let isCertain = result == .success && !timelines[fault.node].isRaced
     emit(
       record, relaxes ? .relaxPerms : .map, address, size: relaxes ? 0 : bytes, prot: prot,
+      protBasis: protBasis(of: fault, slot),
       result: result.rawValue,
       basis: isCertain ? max(outcome, size.basis) : .assumed)
     if fault.isWrite, slot.isLogging {
       vm.writeGrants[gfn] = WriteGrant(tid: fault.tid, sequence: fault.end)
     }
+  }
+
+  private func touch(_ fault: FaultRecord, _ vm: GuestVM<Backend>, isBlock: Bool, _ record: PendingRecord) {
+    vm.workingSet.touch(
+      fault.page.gfn(profile.pageSize), isBlock: isBlock, at: record.time,
+      interval: grid.index(of: record.time))
   }
 
   private func learn(_ size: MappingSize, _ gfn: GFN, _ slot: Memslot, _ vm: GuestVM<Backend>) {
@@ -159,6 +184,15 @@ extension Replayer where Backend: ~Copyable {
   private func isWritable(_ ipa: IPA, _ vm: GuestVM<Backend>) -> Bool {
     if case .leaf(_, let prot, _) = vm.backend.walk(ipa) { return prot.contains(.write) }
     return false
+  }
+
+  /// How the rights that a fault asks for are known. A fault that is no write maps writable if the host can write there,
+  /// which no event tells; a slot that is read-only or logs does not.
+  private func protBasis(of fault: FaultRecord, _ slot: Memslot) -> Basis {
+    let isWriteKnown = fault.isWrite || slot.flags.contains(.readOnly) || slot.isLogging
+    // With DIC everything is mapped executable.
+    let isExecuteKnown = fault.isExec || profile.basis["dic"] == .derived
+    return isWriteKnown && isExecuteKnown ? .derived : .assumed
   }
 
   /// Whether a fault that is no write maps writable all the same: the host maps what it may write already, unless dirty
