@@ -41,6 +41,10 @@ public protocol Stage2Backend: ~Copyable {
   /// `*_pgtable_stage2_destroy_range`: drops what is mapped in a range, at the end of the VM's life.
   mutating func destroyRange(_ ipa: IPA, size: UInt64)
 
+  /// `stage2_destroy_range`: the calls of `destroyRange` for every chunk of `chunk` bytes that `[ipa, ipa + size)`
+  /// has. No leaf reaches beyond a chunk.
+  mutating func destroyRange(_ ipa: IPA, size: UInt64, chunk: UInt64)
+
   /// `*_pgtable_stage2_destroy_pgd`.
   mutating func destroyPGD()
 
@@ -78,6 +82,10 @@ public protocol Stage2Backend: ~Copyable {
 }
 
 extension Stage2Backend where Self: ~Copyable {
+  /// One call over everything, which does the same where a call does not fail midway.
+  @inlinable
+  public mutating func destroyRange(_ ipa: IPA, size: UInt64, chunk: UInt64) { destroyRange(ipa, size: size) }
+
   /// Nothing: the backend keeps no caches.
   @inlinable
   public mutating func freeMemcache(vcpu: VCPUIndex) {}
