@@ -57,7 +57,8 @@ public enum PKVMEra: UInt8, Hashable, Comparable, Sendable, CaseIterable {
   @inlinable
   public var destroysInChunks: Bool { self >= .v6_19 }
 
-  /// Pages of the memory caches count as SecPageTables (`HYP_MEMCACHE_ACCOUNT_STAGE2`).
+  /// The PGD and the pages of the memory caches count as SecPageTables (`HYP_MEMCACHE_ACCOUNT_STAGE2`); before,
+  /// nothing does.
   @inlinable
   public var accountsMemcache: Bool { self >= .v6_15 }
 

@@ -99,7 +99,10 @@ extension Replayer where Backend: ~Copyable {
     if !slot.isLogging, slot.supportsBlock(of: pageSize.pmdBytes, at: gfn, pageSize) {
       learn(size, gfn, slot, vm)
     }
-    if fault.kind != .permission || slot.isLogging || profile.isPKVM {
+    let era = profile.profile.era
+    if fault.kind != .permission || profile.isPKVM && era.topsUpOnEveryFault
+      || slot.isLogging && (fault.isWrite || era.topsUpWhileLogging)
+    {
       vm.backend.topUpMemcache(vcpu: vcpu, pages: profile.minPages)
     }
     if fault.kind == .permission, fault.isWrite, slot.isLogging { proveWriteProtection(fault, record) }

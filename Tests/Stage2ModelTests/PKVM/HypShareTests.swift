@@ -133,6 +133,9 @@ struct HypShareTests {
     check(Hypercall.hostShareGuest.locks, [.host, .guest])
     check(Hypercall.hostUnshareGuest.locks, [.vmTable, .host, .guest])
     check(Hypercall.hostMkyoungGuest.locks, [.guest])
+    check(Hypercall.initVCPU.locks, [.vmTable, .host, .hypPGD])
+    check(Hypercall.finalizeTeardownVM.locks, [.vmTable, .host, .hypPGD, .guest])
+    check(Hypercall.startTeardownVM.locks, [.vmTable])
     let loaded = Hypercall.allCases.filter(\.actsOnLoadedVCPU)
     check(
       Set(loaded),

@@ -113,11 +113,11 @@ struct PKVMEraTests {
     check(vm.warnings.count(of: .noPreallocatedMapping), 1)
   }
 
-  /// SecPageTables: the PGD alone, from 6.15 on everything since it entered the cache.
+  /// SecPageTables: nothing, from 6.15 on the PGD and everything since it entered the cache.
   @Test(arguments: PKVMEra.allCases) func secPageTables(era: PKVMEra) {
     var vm = makeVM(era)
     for index in 0..<3 as Range<UInt64> { check(vm.fault(index * page4K), .success) }
-    check(vm.memory.secPageTables.live, era < .v6_15 ? 1 : 1 + 3 + 3 + 3)
+    check(vm.memory.secPageTables.live, era < .v6_15 ? 0 : 1 + 3 + 3 + 3)
   }
 
   /// Slab bytes a mapping: 64 in every era, 72 with memory control groups.
