@@ -180,10 +180,18 @@ struct Agreement {
     }
     scores[kind].matched += 1
     if predicted.kind == .testClearYoung {
-      if sameResult { scores[kind].answerMatched += 1 }
+      if sameResult {
+        scores[kind].answerMatched += 1
+      } else if predicted.basis == .derived {
+        scores[kind].derivedWrong += 1
+      }
     } else if let prot = recorded.prot {
       scores[kind].protCompared += 1
       if prot == predicted.prot { scores[kind].protMatched += 1 }
+      if predicted.protBasis == .derived {
+        scores[kind].protDerived += 1
+        if prot == predicted.prot { scores[kind].protDerivedMatched += 1 }
+      }
     }
   }
 
@@ -198,7 +206,7 @@ struct Agreement {
 
 extension EventKind {
   /// The operation whose call a probe recorded.
-  fileprivate var operation: OperationKind? {
+  var operation: OperationKind? {
     switch self {
     case .probeMap: .map
     case .probeUnmap: .unmap
@@ -211,7 +219,7 @@ extension EventKind {
   }
 
   /// The operation whose return a probe recorded.
-  fileprivate var returnedOperation: OperationKind? {
+  var returnedOperation: OperationKind? {
     switch self {
     case .probeMapReturn: .map
     case .probeUnmapReturn: .unmap

@@ -34,6 +34,8 @@ final class GuestVM<Backend: ReplayedBackend & ~Copyable> {
   var slotsSeen: Set<Memslot> = []
   var hostMappings: HostMappings
   var tally = VMTally()
+  var lockTimes = LockTimes()
+  var memorySeries = MemorySeries()
 
   init(
     id: Int, kvm: KernelAddress?, creator: ThreadID?, since: Nanoseconds, wasRunning: Bool,
