@@ -64,13 +64,16 @@ public enum Replay {
 extension Replayer where Backend: ~Copyable {
   fileprivate borrowing func result() -> ReplayResult {
     ReplayResult(
-      profile: profile, grid: grid, vms: vms.map { VMResult($0, profile.profile) },
+      profile: profile, grid: grid,
+      vms: vms.map { VMResult($0, profile.profile, lastInterval: grid.count - 1) },
       agreement: agreement.result, unattributedFaults: unattributedFaults)
   }
 }
 
 extension VMResult {
-  fileprivate init<Backend: ReplayedBackend & ~Copyable>(_ vm: GuestVM<Backend>, _ profile: Profile) {
+  fileprivate init<Backend: ReplayedBackend & ~Copyable>(
+    _ vm: GuestVM<Backend>, _ profile: Profile, lastInterval: Int
+  ) {
     let kinds = OperationKind.allCases.map { ($0, vm.tally.operations[Int($0.rawValue)]) }
     let reasons = FaultOutcome.Reason.allCases.map { ($0.name, vm.tally.nothing[Int($0.rawValue)]) }
     self.init(
@@ -81,7 +84,8 @@ extension VMResult {
         Dictionary(uniqueKeysWithValues: Hypercall.allCases.map { ($0.name, counts[$0]) }.filter { $0.1 > 0 })
       },
       memory: vm.backend.memory, treeDepth: vm.backend.mappingTreeDepth(),
-      memorySeries: vm.memorySeries, lock: vm.lockTimes.result { $0.lockMode(profile) })
+      memorySeries: vm.memorySeries, workingSet: vm.workingSet.result(last: lastInterval),
+      lock: vm.lockTimes.result { $0.lockMode(profile) })
   }
 }
 

@@ -36,6 +36,7 @@ final class GuestVM<Backend: ReplayedBackend & ~Copyable> {
   var tally = VMTally()
   var lockTimes = LockTimes()
   var memorySeries = MemorySeries()
+  var workingSet: WorkingSet
 
   init(
     id: Int, kvm: KernelAddress?, creator: ThreadID?, since: Nanoseconds, wasRunning: Bool,
@@ -49,6 +50,7 @@ final class GuestVM<Backend: ReplayedBackend & ~Copyable> {
     slots = MemslotTable(pageSize: pageSize)
     self.backend = backend
     hostMappings = HostMappings(pageSize: pageSize)
+    workingSet = WorkingSet(pageSize: pageSize)
   }
 }
 

@@ -87,6 +87,9 @@ extension Replayer where Backend: ~Copyable {
     case .nothing(let reason): vm.tally.nothing[Int(reason.rawValue)] += 1
     case .mkyoung:
       vm.backend.mkyoung(fault.page)
+      if case .leaf(let level, _, _) = vm.backend.walk(fault.page) {
+        touch(fault, vm, isBlock: level < .l3, record)
+      }
       emit(record, .mkyoung, fault.page, size: 0, result: nil, basis: .derived)
     case .performed(let basis):
       guard let slot = fault.slot else { return }
@@ -129,6 +132,7 @@ extension Replayer where Backend: ~Copyable {
       relaxes
       ? vm.backend.relaxPerms(address, prot: prot)
       : vm.backend.map(address, size: bytes, pfn: nil, prot: prot, vcpu: vcpu)
+    touch(fault, vm, isBlock: size.isBlock, record)
     let isCertain = result == .success && !timelines[fault.node].isRaced
     emit(
       record, relaxes ? .relaxPerms : .map, address, size: relaxes ? 0 : bytes, prot: prot,
@@ -138,6 +142,12 @@ extension Replayer where Backend: ~Copyable {
     if fault.isWrite, slot.isLogging {
       vm.writeGrants[gfn] = WriteGrant(tid: fault.tid, sequence: fault.end)
     }
+  }
+
+  private func touch(_ fault: FaultRecord, _ vm: GuestVM<Backend>, isBlock: Bool, _ record: PendingRecord) {
+    vm.workingSet.touch(
+      fault.page.gfn(profile.pageSize), isBlock: isBlock, at: record.time,
+      interval: grid.index(of: record.time))
   }
 
   private func learn(_ size: MappingSize, _ gfn: GFN, _ slot: Memslot, _ vm: GuestVM<Backend>) {

@@ -40,6 +40,8 @@ public struct VMResult: Sendable {
   public var treeDepth: (maximum: Int, mean: Double)?
   /// Its memory over time.
   public var memorySeries: MemorySeries
+  /// Its pages that faults showed in use.
+  public var workingSet: WorkingSetResult
   /// What was recorded of the time under its lock, nil where nothing was.
   public var lock: LockResult?
 }
