@@ -104,8 +104,9 @@ extension PKVMStage2 {
     return result
   }
 
-  /// `kvm_arch_vcpu_load`: makes `vcpu` the one that hypercalls of its CPU act on. Under pKVM nothing of the
-  /// VMID or of stale TLB entries is done by the host; EL2 does it itself.
+  /// `kvm_arch_vcpu_load`: makes `vcpu` the one that hypercalls of its CPU act on. The host skips the part that cares
+  /// for the VMID and for what another vCPU left in the TLBs. EL2 has given the VM a VMID for its life and does
+  /// not invalidate either.
   ///
   /// - Returns: whether EL2 loaded it.
   @discardableResult
@@ -113,6 +114,9 @@ extension PKVMStage2 {
     hypercalls.count(.vcpuLoad)
     return hyp.vcpuLoad(vcpu)
   }
+
+  /// The same, from whichever CPU: nothing depends on it.
+  public mutating func loadVCPU(_ vcpu: VCPUIndex, cpu: Int) { _ = loadVCPU(vcpu) }
 
   /// `kvm_arch_vcpu_put`.
   public mutating func putVCPU(_ vcpu: VCPUIndex) {
