@@ -61,7 +61,7 @@ extension Replayer where Backend: ~Copyable {
     var address = frames.start.ipa(profile.pageSize).rawValue
     let end = frames.end.ipa(profile.pageSize).rawValue
     while address < end {
-      let next = min((address / profile.chunkBytes + 1) * profile.chunkBytes, end)
+      let next = min((address / model.chunkBytes + 1) * model.chunkBytes, end)
       if !body(IPA(address), next - address, &self).isSuccess { return }
       address = next
     }
@@ -111,6 +111,10 @@ extension Replayer where Backend: ~Copyable {
       ? timelines.mappingSize(of: fault, in: slot, host: vm.hostMappings, tally: tally) : .page
     if !slot.isLogging, slot.supportsBlock(of: pageSize.pmdBytes, at: gfn, pageSize) {
       learn(size, gfn, slot, vm)
+    }
+    if let other = options.otherKernel {
+      access(fault, record, slot, isBlock: size.isBlock, under: other)
+      return
     }
     let era = profile.profile.era
     if fault.kind != .permission || profile.isPKVM && era.topsUpOnEveryFault
