@@ -159,13 +159,13 @@ public struct Stage2PageTable<Pages: TablePages & ~Copyable>: ~Copyable {
   /// The pages under one entry of `level`.
   func pagesPerEntry(_ level: Int) -> Int { 1 &<< Int(truncatingIfNeeded: shift(level) &- pageShift) }
 
-  /// `kvm_tlb_flush_vmid_range`.
+  /// `kvm_tlb_flush_vmid_range`. With ranges, a part of a page at the end is left out.
   mutating func flushTLBRange(_ size: UInt64) {
     guard features.hasTLBIRange else {
       counters.tlbiVMID += 1
       return
     }
-    let pages = (size + geometry.pageSize.bytes - 1) >> geometry.pageSize.shift
+    let pages = size >> geometry.pageSize.shift
     counters.tlbiRange += Int((pages + Self.maxTLBIRangePages - 1) / Self.maxTLBIRangePages)
   }
 
