@@ -15,12 +15,14 @@ let package = Package(
   products: [
     .library(name: "KVMTrace", targets: ["KVMTrace"]),
     .library(name: "Stage2Model", targets: ["Stage2Model"]),
+    .library(name: "LockModel", targets: ["LockModel"]),
     .library(name: "Stage2Replay", targets: ["Stage2Replay"]),
     .library(name: "Reporting", targets: ["Reporting"]),
     .executable(name: "pkvm-replay", targets: ["pkvm-replay"]),
   ],
   dependencies: [
-    .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2")
+    .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+    .package(url: "https://github.com/HdrHistogram/hdrhistogram-swift", from: "0.2.0"),
   ],
   targets: [
     // System libraries. Debian: libzstd-dev, libtraceevent-dev, zlib1g-dev.
@@ -38,6 +40,13 @@ let package = Package(
       dependencies: ["KVMTypes", "CZstd", "CZlib", "CTraceEvent", "CTraceEventShims"],
       swiftSettings: strict),
     .target(name: "Stage2Model", dependencies: ["KVMTypes"], swiftSettings: strict),
+    // Time under mmu_lock: who waits for whom.
+    .target(
+      name: "LockModel",
+      dependencies: [
+        "KVMTypes", "Stage2Model", .product(name: "Histogram", package: "hdrhistogram-swift"),
+      ],
+      swiftSettings: strict),
     .target(
       name: "Stage2Replay", dependencies: ["KVMTypes", "KVMTrace", "Stage2Model"],
       swiftSettings: strict),
@@ -61,12 +70,22 @@ let package = Package(
       name: "tree-bench", dependencies: ["KVMTypes", "Stage2Model", "CTreeBench"], swiftSettings: strict),
     .executableTarget(name: "model-soak", dependencies: ["ModelOracle"], swiftSettings: strict),
 
+    // Locks whose answer queueing theory knows, and the program that compares the simulation with it.
+    .target(
+      name: "QueueingOracle", dependencies: ["KVMTypes", "Stage2Model", "LockModel"],
+      swiftSettings: strict),
+    .executableTarget(
+      name: "lock-simulation-check", dependencies: ["LockModel", "QueueingOracle"], swiftSettings: strict),
+
     .testTarget(name: "KVMTypesTests", dependencies: ["KVMTypes"], swiftSettings: strict),
     .testTarget(
       name: "KVMTraceTests", dependencies: ["KVMTypes", "KVMTrace", "TraceSynth"],
       swiftSettings: strict),
     .testTarget(
       name: "Stage2ModelTests", dependencies: ["KVMTypes", "Stage2Model", "ModelOracle"],
+      swiftSettings: strict),
+    .testTarget(
+      name: "LockModelTests", dependencies: ["KVMTypes", "Stage2Model", "LockModel", "QueueingOracle"],
       swiftSettings: strict),
     .testTarget(
       name: "Stage2ReplayTests",
