@@ -16,6 +16,7 @@ let package = Package(
     .library(name: "KVMTrace", targets: ["KVMTrace"]),
     .library(name: "Stage2Model", targets: ["Stage2Model"]),
     .library(name: "LockModel", targets: ["LockModel"]),
+    .library(name: "CostFit", targets: ["CostFit"]),
     .library(name: "Stage2Replay", targets: ["Stage2Replay"]),
     .library(name: "Reporting", targets: ["Reporting"]),
     .executable(name: "pkvm-replay", targets: ["pkvm-replay"]),
@@ -40,6 +41,8 @@ let package = Package(
       dependencies: ["KVMTypes", "CZstd", "CZlib", "CTraceEvent", "CTraceEventShims"],
       swiftSettings: strict),
     .target(name: "Stage2Model", dependencies: ["KVMTypes"], swiftSettings: strict),
+    // What operations take: values in nanoseconds, and their fit to recorded times.
+    .target(name: "CostFit", dependencies: ["KVMTypes", "Stage2Model"], swiftSettings: strict),
     // Time under mmu_lock: who waits for whom.
     .target(
       name: "LockModel",
@@ -87,6 +90,8 @@ let package = Package(
     .testTarget(
       name: "LockModelTests", dependencies: ["KVMTypes", "Stage2Model", "LockModel", "QueueingOracle"],
       swiftSettings: strict),
+    .testTarget(
+      name: "CostFitTests", dependencies: ["KVMTypes", "Stage2Model", "CostFit"], swiftSettings: strict),
     .testTarget(
       name: "Stage2ReplayTests",
       dependencies: ["KVMTypes", "KVMTrace", "Stage2Model", "Stage2Replay", "TraceSynth"],

@@ -12,6 +12,7 @@ enum ImportRules {
   static let allowed: [String: Set<String>] = [
     "KVMTypes": [],
     "Stage2Model": ["KVMTypes"],
+    "CostFit": ["KVMTypes", "Stage2Model"],
     "LockModel": ["KVMTypes", "Stage2Model", "Histogram"],
     "KVMTrace": system.union(["KVMTypes", "CZstd", "CZlib", "CTraceEvent", "CTraceEventShims"]),
     "Stage2Replay": system.union(["KVMTypes", "KVMTrace", "Stage2Model"]),
