@@ -88,7 +88,8 @@ let package = Package(
       name: "Stage2ModelTests", dependencies: ["KVMTypes", "Stage2Model", "ModelOracle"],
       swiftSettings: strict),
     .testTarget(
-      name: "LockModelTests", dependencies: ["KVMTypes", "Stage2Model", "LockModel", "QueueingOracle"],
+      name: "LockModelTests",
+      dependencies: ["KVMTypes", "Stage2Model", "CostFit", "LockModel", "QueueingOracle"],
       swiftSettings: strict),
     .testTarget(
       name: "CostFitTests", dependencies: ["KVMTypes", "Stage2Model", "CostFit"], swiftSettings: strict),

@@ -38,7 +38,7 @@ public struct RecordedClients: LockClients, Sendable {
   /// are more. A clone begins somewhere else in the sequence, drawn with `seed`, so that it does not run in
   /// step with its original.
   ///
-  /// Clients without sections are left out before clones are made.
+  /// Clients without sections are left out first, unless `count` is the recorded number.
   public init(_ recorded: [[LockRequest]], count: Int, seed: UInt64, loops: Bool) {
     self.loops = loops
     requests = recorded.flatMap { $0 }
