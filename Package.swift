@@ -51,7 +51,11 @@ let package = Package(
       ],
       swiftSettings: strict),
     .target(
-      name: "Stage2Replay", dependencies: ["KVMTypes", "KVMTrace", "Stage2Model"],
+      name: "Stage2Replay",
+      dependencies: [
+        "KVMTypes", "KVMTrace", "Stage2Model",
+        .product(name: "Histogram", package: "hdrhistogram-swift"),
+      ],
       swiftSettings: strict),
     .target(
       name: "Reporting", dependencies: ["KVMTypes", "KVMTrace", "Stage2Model", "Stage2Replay"],

@@ -20,10 +20,15 @@ struct TraceSurvey {
   var sawContention = false
   /// Faults that were taken while another thread's fault was open.
   var overlappingFaults = 0
+  /// The first and the last event of the part that is replayed.
+  var first: Nanoseconds?
+  var last = Nanoseconds(0)
   private var kvms: Set<KernelAddress> = []
   private var openFaults: Set<ThreadID> = []
 
   mutating func consume(_ record: TraceRecord) {
+    if first == nil { first = record.time }
+    last = max(last, record.time)
     switch record.kind {
     case .commitMemoryRegion: kvms.insert(record.memslotCommit.kvm)
     case .accessFault: sawAccessFault = true

@@ -7,6 +7,7 @@ internal import Stage2Model
 extension Replayer where Backend: ~Copyable {
   mutating func apply(_ record: PendingRecord) {
     if record.isApplied { return }
+    sampleMemory(before: record)
     switch record.action {
     case .fault(let fault):
       applyThoseAhead(of: fault, record)
@@ -37,6 +38,12 @@ extension Replayer where Backend: ~Copyable {
     }
   }
 
+  /// An interval may have ended since the VM's last operation: its memory was what it is now.
+  private mutating func sampleMemory(before record: PendingRecord) {
+    guard vms[record.vm].memorySeries.isDue(at: record.time) else { return }
+    vms[record.vm].memorySeries.advance(to: record.time, grid, MemorySample(vms[record.vm].backend.memory))
+  }
+
   private mutating func unmap(_ frames: FrameRange, _ record: PendingRecord) {
     vms[record.vm].hostMappings.unmap(frames)
     forEachChunk(of: frames) { address, size, replayer in
@@ -54,7 +61,7 @@ extension Replayer where Backend: ~Copyable {
     var address = frames.start.ipa(profile.pageSize).rawValue
     let end = frames.end.ipa(profile.pageSize).rawValue
     while address < end {
-      let next = min((address / profile.chunkBytes + 1) * profile.chunkBytes, end)
+      let next = min((address / model.chunkBytes + 1) * model.chunkBytes, end)
       if !body(IPA(address), next - address, &self).isSuccess { return }
       address = next
     }
@@ -80,6 +87,9 @@ extension Replayer where Backend: ~Copyable {
     case .nothing(let reason): vm.tally.nothing[Int(reason.rawValue)] += 1
     case .mkyoung:
       vm.backend.mkyoung(fault.page)
+      if case .leaf(let level, _, _) = vm.backend.walk(fault.page) {
+        touch(fault, vm, isBlock: level < .l3, record)
+      }
       emit(record, .mkyoung, fault.page, size: 0, result: nil, basis: .derived)
     case .performed(let basis):
       guard let slot = fault.slot else { return }
@@ -102,6 +112,10 @@ extension Replayer where Backend: ~Copyable {
     if !slot.isLogging, slot.supportsBlock(of: pageSize.pmdBytes, at: gfn, pageSize) {
       learn(size, gfn, slot, vm)
     }
+    if let other = options.otherKernel {
+      access(fault, record, slot, isBlock: size.isBlock, under: other)
+      return
+    }
     if fault.kind != .permission || slot.isLogging || profile.isPKVM {
       vm.backend.topUpMemcache(vcpu: vcpu, pages: profile.minPages)
     }
@@ -119,6 +133,7 @@ extension Replayer where Backend: ~Copyable {
       relaxes
       ? vm.backend.relaxPerms(address, prot: prot)
       : vm.backend.map(address, size: bytes, pfn: nil, prot: prot, vcpu: vcpu)
+    touch(fault, vm, isBlock: size.isBlock, record)
     let isCertain = result == .success && !timelines[fault.node].isRaced
     emit(
       record, relaxes ? .relaxPerms : .map, address, size: relaxes ? 0 : bytes, prot: prot,
@@ -128,6 +143,12 @@ extension Replayer where Backend: ~Copyable {
     if fault.isWrite, slot.isLogging {
       vm.writeGrants[gfn] = WriteGrant(tid: fault.tid, sequence: fault.end)
     }
+  }
+
+  private func touch(_ fault: FaultRecord, _ vm: GuestVM<Backend>, isBlock: Bool, _ record: PendingRecord) {
+    vm.workingSet.touch(
+      fault.page.gfn(profile.pageSize), isBlock: isBlock, at: record.time,
+      interval: grid.index(of: record.time))
   }
 
   private func learn(_ size: MappingSize, _ gfn: GFN, _ slot: Memslot, _ vm: GuestVM<Backend>) {

@@ -24,9 +24,13 @@ internal import Stage2Model
 /// | `Replayer+Races.swift` | which of two faults that raced for a mapping was first |
 /// | `Replayer+Losses.swift` | events that the trace lost |
 /// | `Replayer+Application.swift` | the third stage |
+/// | `Replayer+OtherKernel.swift` | the same accesses under another kernel |
+/// | `Replayer+LockTimes.swift` | recorded time under the lock |
 struct Replayer<Backend: ReplayedBackend & ~Copyable>: ~Copyable {
   let profile: ReplayProfile
   let options: ReplayOptions
+  /// The kernel and machine that are modelled: those that were traced, unless another kernel is asked for.
+  let model: ReplayProfile
   let makeBackend: () -> Backend
   /// Whether applied operations are kept until `takeOperations`.
   private let collectsOperations: Bool
@@ -55,14 +59,21 @@ struct Replayer<Backend: ReplayedBackend & ~Copyable>: ~Copyable {
   /// The overlaps of one notifier's range, kept to save allocations.
   var scratch: [FrameRange] = []
   var agreement: Agreement
+  /// The intervals of all series.
+  let grid: TimeGrid
+  /// The VMs of the page tables that probes name (`struct kvm_pgtable`).
+  var pageTables: [KernelAddress: Int] = [:]
   var unattributedFaults = 0
 
   init(
-    profile: ReplayProfile, options: ReplayOptions, probes: ProbeRecording, collectsOperations: Bool,
-    makeBackend: @escaping () -> Backend
+    profile: ReplayProfile, model: ReplayProfile, options: ReplayOptions, probes: ProbeRecording,
+    collectsOperations: Bool,
+    grid: TimeGrid, makeBackend: @escaping () -> Backend
   ) {
+    self.grid = grid
     self.collectsOperations = collectsOperations
     self.profile = profile
+    self.model = model
     self.options = options
     self.makeBackend = makeBackend
     timelines = RegionTimelines(pageSize: profile.pageSize)
@@ -95,6 +106,7 @@ struct Replayer<Backend: ReplayedBackend & ~Copyable>: ~Copyable {
     for position in openThreads { abandonOpenFault(of: position) }
     while let record = queue.popFirst() { apply(record) }
     agreement.finish()
+    for vm in vms { vm.memorySeries.finish(grid, MemorySample(vm.backend.memory)) }
   }
 
   private mutating func consume(_ record: TraceRecord) {
@@ -117,9 +129,12 @@ struct Replayer<Backend: ReplayedBackend & ~Copyable>: ~Copyable {
     case .probeMap, .probeMapReturn, .probeUnmap, .probeUnmapReturn, .probeWrprotect, .probeWrprotectReturn,
       .probeTestClearYoung, .probeTestClearYoungReturn, .probeRelaxPerms, .probeRelaxPermsReturn,
       .probeMkyoung:
+      timeOperation(record)
       agreement.record(record, place: place(of: record.tid))
       if agreement.isFull { forgetUnpredicted() }
-    case .contentionBegin, .contentionEnd: contention(record)
+    case .contentionBegin, .contentionEnd:
+      contention(record)
+      timeWait(record)
     case .other, .setWayFlush, .toggleCache, .dirtyRingPush, .hypercall, .setMemoryRegion, .probeAbortReturn,
       .probeAgeGFN, .probeUnmapGFN:
       break
