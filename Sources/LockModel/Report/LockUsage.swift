@@ -7,9 +7,9 @@ public struct LockUsage: Sendable {
   public private(set) var acquisitions = 0
   /// The waits of those acquisitions that had to wait: what `lock:contention_begin` and
   /// `lock:contention_end` enclose.
-  public private(set) var wait = LockTimes()
+  public private(set) var wait = SimulatedTimes()
   /// How long it was held, for holds that ended.
-  public private(set) var hold = LockTimes()
+  public private(set) var hold = SimulatedTimes()
 
   /// Nothing yet.
   public init() {}

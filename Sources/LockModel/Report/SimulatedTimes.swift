@@ -3,7 +3,7 @@ public import KVMTypes
 
 /// Lengths of time of one kind: how many, their sum, the longest, and how they are distributed.
 @frozen
-public struct LockTimes: Sendable {
+public struct SimulatedTimes: Sendable {
   /// How many there are.
   public var count: Int { Int(histogram.totalCount) }
   /// Their sum; at the end of the range where it does not fit.
@@ -26,7 +26,7 @@ public struct LockTimes: Sendable {
   }
 
   /// Adds those of `other`.
-  mutating func add(_ other: LockTimes) {
+  mutating func add(_ other: SimulatedTimes) {
     let (sum, overflows) = total.rawValue.addingReportingOverflow(other.total.rawValue)
     total = Nanoseconds(overflows ? .max : sum)
     max = Swift.max(max, other.max)
