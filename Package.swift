@@ -58,13 +58,14 @@ let package = Package(
       ],
       swiftSettings: strict),
     .target(
-      name: "Reporting", dependencies: ["KVMTypes", "KVMTrace", "Stage2Model", "Stage2Replay"],
+      name: "Reporting",
+      dependencies: ["KVMTypes", "KVMTrace", "Stage2Model", "Stage2Replay", "CostFit", "LockModel"],
       swiftSettings: strict),
     .target(name: "TraceSynth", dependencies: ["KVMTypes", "CZstd", "CZlib"], swiftSettings: strict),
     .executableTarget(
       name: "pkvm-replay",
       dependencies: [
-        "KVMTypes", "KVMTrace", "Stage2Model", "Stage2Replay", "Reporting", "TraceSynth",
+        "KVMTypes", "KVMTrace", "Stage2Model", "Stage2Replay", "CostFit", "Reporting", "TraceSynth",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ],
       swiftSettings: strict),

@@ -98,7 +98,11 @@ extension VMResult {
       },
       memory: vm.backend.memory, treeDepth: vm.backend.mappingTreeDepth(),
       memorySeries: vm.memorySeries, workingSet: vm.workingSet.result(last: lastInterval),
-      lock: isTraced ? vm.lockTimes.result { $0.lockMode(profile) } : nil)
+      lock: isTraced ? vm.lockTimes.result { $0.lockMode(profile) } : nil,
+      work: Dictionary(
+        uniqueKeysWithValues: kinds.filter { $0.1.count > 0 }.map {
+          ($0.0, vm.tally.work[Int($0.0.rawValue)])
+        }), sections: vm.sections)
   }
 }
 
@@ -108,7 +112,7 @@ extension Agreement {
     let kinds = OperationKind.allCases.map { ($0, scores[Int($0.rawValue)]) }
     return AgreementResult(
       scores: Dictionary(uniqueKeysWithValues: kinds.filter { $0.1.recorded > 0 || $0.1.predicted > 0 }),
-      mismatches: mismatches, mismatchCount: mismatchCount)
+      mismatches: mismatches, mismatchCount: mismatchCount, timings: timings)
   }
 }
 

@@ -8,6 +8,10 @@ public struct ReplayOptions: Sendable {
   public var from: Nanoseconds?
   /// Only events before this moment.
   public var to: Nanoseconds?
+  /// Whether the work of every operation is counted, which a cost model prices.
+  public var measuresWork = false
+  /// Whether the sections under the lock that probes recorded are kept, for a simulation of the lock.
+  public var keepsSections = false
   /// Another kernel to model in place of the one that was traced.
   public var otherKernel: OtherKernel?
   /// How many records wait for later evidence before they are applied, 1 to 2^20. It bounds the memory of the replay.

@@ -49,6 +49,27 @@ struct ReplayCommand: ParsableCommand {
   )
   var csvDirectory: String?
 
+  @Option(
+    name: .customLong("costs"),
+    help: """
+      Price the time under mmu_lock: a file that calibrate wrote, or a built-in set (assumed, assumed-pmd-fixmap). Modelled \
+      times carry the error that calibrate found.
+      """)
+  var costs: CostsArgument?
+
+  @Flag(
+    help: """
+      Simulate each VM's lock from the sections that probes recorded: faults that take it to read and to write, with fewer and \
+      more vCPUs.
+      """)
+  var contention = false
+
+  @Option(help: "For --contention: the vCPUs, as multiples of those recorded.")
+  var scale: [Double] = [0.5, 1, 2, 4]
+
+  @Option(help: "For --contention: the seed of the random draws.")
+  var seed: UInt64 = 1
+
   @Flag(help: "Leave the series over time out of the JSON report.")
   var noSeries = false
 
@@ -61,6 +82,12 @@ struct ReplayCommand: ParsableCommand {
   mutating func validate() throws {
     if jsonPath == "-", operationsPath == "-" {
       throw ValidationError("--json and --ops cannot both go to standard output")
+    }
+    guard scale.allSatisfy({ $0 > 0 && $0 <= 1024 }) else {
+      throw ValidationError("--scale is above 0, at most 1024")
+    }
+    if contention, ignoreProbes {
+      throw ValidationError("--contention needs the probes that --ignore-probes leaves out")
     }
   }
 
@@ -91,6 +118,9 @@ struct ReplayCommand: ParsableCommand {
     options.ignoresProbes = ignoreProbes
     options.from = from?.moment
     options.to = to?.moment
+    let costModel = try costs?.resolve()
+    options.measuresWork = costModel != nil
+    options.keepsSections = contention
 
     let operations = try operationsPath.map { try OperationsFile(path: $0) }
     var (result, statistics) = try Replay.run(trace, profile: request, options: options) { operation in
@@ -104,6 +134,13 @@ struct ReplayCommand: ParsableCommand {
     }
     if !vms.isEmpty { result.vms.removeAll { !vms.contains($0.id) } }
     var report = ReplayReport(trace, statistics, result)
+    if let costModel { report.price(result, costModel) }
+    if contention {
+      report.simulate(result, scales: scale, seed: seed)
+      if !report.hasContention {
+        Diagnostics.note("\(input): no probe recorded a section under the lock: nothing to simulate")
+      }
+    }
     if noSeries { report.removeSeries() }
     if let jsonPath {
       var output = try Output(path: jsonPath)

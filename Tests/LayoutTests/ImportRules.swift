@@ -16,7 +16,9 @@ enum ImportRules {
     "LockModel": ["KVMTypes", "Stage2Model", "Histogram"],
     "KVMTrace": system.union(["KVMTypes", "CZstd", "CZlib", "CTraceEvent", "CTraceEventShims"]),
     "Stage2Replay": system.union(["KVMTypes", "KVMTrace", "Stage2Model", "Histogram"]),
-    "Reporting": system.union(["KVMTypes", "KVMTrace", "Stage2Model", "Stage2Replay"]),
+    "Reporting": system.union([
+      "KVMTypes", "KVMTrace", "Stage2Model", "Stage2Replay", "CostFit", "LockModel",
+    ]),
     "TraceSynth": system.union(["KVMTypes", "CZstd", "CZlib"]),
     // The naive twin of the model, and the program that runs the two against each other for long.
     "ModelOracle": ["KVMTypes", "Stage2Model"],
@@ -29,6 +31,7 @@ enum ImportRules {
     "tree-bench": system.union(["KVMTypes", "Stage2Model", "CTreeBench"]),
     "pkvm-replay": system.union([
       "KVMTypes", "KVMTrace", "Stage2Model", "Stage2Replay", "Reporting", "TraceSynth", "ArgumentParser",
+      "CostFit",
     ]),
   ]
 

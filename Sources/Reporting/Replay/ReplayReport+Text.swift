@@ -81,6 +81,11 @@ extension ReplayReport {
     }
     if !vm.operations.isEmpty { writeOperations(vm, &page) }
     if let lock = vm.lock { write(lock, &page) }
+    if let lock = vm.modelledLock { write(lock, &page) }
+    if let contention = vm.contention {
+      page.blank()
+      for line in contention.text.split(separator: "\n") { page.line(String(line)) }
+    }
   }
 
   private func writeOperations(_ vm: VMEntry, _ page: inout TextPage) {

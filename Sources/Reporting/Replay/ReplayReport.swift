@@ -1,3 +1,4 @@
+public import CostFit
 public import KVMTrace
 internal import KVMTypes
 internal import Stage2Model
@@ -37,6 +38,9 @@ public struct ReplayReport: Encodable, Sendable {
     var memory: MemoryEntry
     var workingSet: WorkingSetEntry
     var lock: LockEntry?
+    /// With `--costs`, and with `--contention`.
+    var modelledLock: ModelledLockEntry?
+    var contention: ContentionStudy?
   }
 
   /// A vCPU.
@@ -167,6 +171,26 @@ public struct ReplayReport: Encodable, Sendable {
     var ret: Int32?
     var basis: String
   }
+
+  /// Adds the time under the lock as a cost model prices the operations, which the replay must have measured.
+  public mutating func price(_ result: ReplayResult, _ model: CostModel) {
+    for (index, vm) in result.vms.enumerated() {
+      vms[index].modelledLock = ModelledLockEntry(vm, result.profile.profile, model)
+    }
+  }
+
+  /// Adds a simulation of each VM's lock, for the vCPUs it had times each of `scales`.
+  public mutating func simulate(_ result: ReplayResult, scales: [Double], seed: UInt64) {
+    for (index, vm) in result.vms.enumerated() {
+      let counts = scales.map { max(1, Int((Double(vm.vcpus.count) * $0).rounded())) }
+      var distinct: [Int] = []
+      for count in counts where !distinct.contains(count) { distinct.append(count) }
+      vms[index].contention = ContentionStudy(vm, scales: distinct, seed: seed)
+    }
+  }
+
+  /// Whether any VM's lock could be simulated.
+  public var hasContention: Bool { vms.contains { $0.contention != nil } }
 
   /// Leaves out everything over time, which is most of a report.
   public mutating func removeSeries() {

@@ -35,6 +35,8 @@ final class GuestVM<Backend: ReplayedBackend & ~Copyable> {
   var hostMappings: HostMappings
   var tally = VMTally()
   var lockTimes = LockTimes()
+  /// Recorded sections under the lock, by thread, if they are kept.
+  var sections: [ThreadID: [RecordedSection]] = [:]
   var memorySeries = MemorySeries()
   var workingSet: WorkingSet
 
@@ -68,6 +70,8 @@ struct VMTally {
   var accesses = 0
   var modelledFaults = 0
   var operations: [OperationCounts] = Array(repeating: OperationCounts(), count: OperationKind.allCases.count)
+  /// What the operations cost, by kind, if that is counted.
+  var work: [Stage2Work] = Array(repeating: Stage2Work(), count: OperationKind.allCases.count)
   /// By the first frame of the slot.
   var sizes: [GFN: SizeTally] = [:]
   var nothing: [Int] = Array(repeating: 0, count: FaultOutcome.Reason.allCases.count)

@@ -8,6 +8,7 @@ extension Replayer where Backend: ~Copyable {
   mutating func apply(_ record: PendingRecord) {
     if record.isApplied { return }
     sampleMemory(before: record)
+    startMeasuring(vm: record.vm)
     switch record.action {
     case .fault(let fault):
       applyThoseAhead(of: fault, record)

@@ -52,6 +52,8 @@ struct Replayer<Backend: ReplayedBackend & ~Copyable>: ~Copyable {
   var lastSequences: [UInt64] = []
   /// By the place of an unmap that waited for the lock, the ends of the windows of faults that had it meanwhile.
   var faultsBefore: [UInt64: [UInt64]] = [:]
+  /// The work of the model of the VM whose record is being applied, up to its last operation.
+  private var workBefore = Stage2Work()
   /// The trace has ended: what still waits has seen all that there is to see.
   private(set) var isFinishing = false
   /// How many VMs share the address space that notifiers speak of, as far as runs of identical events have shown.
@@ -79,7 +81,8 @@ struct Replayer<Backend: ReplayedBackend & ~Copyable>: ~Copyable {
     timelines = RegionTimelines(pageSize: profile.pageSize)
     queue = LagQueue(lag: options.lag)
     agreement = Agreement(
-      isActive: probes != .none && !options.ignoresProbes, hasEarlyProtBits: probes == .earlyProtBits)
+      isActive: probes != .none && !options.ignoresProbes, hasEarlyProtBits: probes == .earlyProtBits,
+      keepsTimings: options.measuresWork)
   }
 
   /// The operations applied since the last call.
@@ -269,6 +272,11 @@ struct Replayer<Backend: ReplayedBackend & ~Copyable>: ~Copyable {
     }
   }
 
+  /// What a VM's operation costs is counted from here on.
+  mutating func startMeasuring(vm: Int) {
+    if options.measuresWork { workBefore = vms[vm].backend.work }
+  }
+
   /// An operation was performed on a VM's table.
   mutating func emit(
     _ record: PendingRecord, _ kind: OperationKind, _ address: IPA, size: UInt64, prot: Stage2Prot? = nil,
@@ -281,7 +289,15 @@ struct Replayer<Backend: ReplayedBackend & ~Copyable>: ~Copyable {
     operation.markOld = markOld
     operation.protBasis = protBasis
     vms[record.vm].tally.operations[Int(kind.rawValue)].add(operation, pageSize: profile.pageSize)
-    agreement.predict(operation, place: record.place)
+    if options.measuresWork {
+      let now = vms[record.vm].backend.work
+      let work = now - workBefore
+      workBefore = now
+      vms[record.vm].tally.work[Int(kind.rawValue)] += work
+      agreement.predict(operation, place: record.place, work: work)
+    } else {
+      agreement.predict(operation, place: record.place)
+    }
     if collectsOperations { operations.append(operation) }
   }
 }

@@ -48,6 +48,10 @@ public struct VMResult: Sendable {
   public var workingSet: WorkingSetResult
   /// What was recorded of the time under its lock, nil where nothing was.
   public var lock: LockResult?
+  /// What its operations cost, by kind, if that was counted.
+  public var work: [OperationKind: Stage2Work]
+  /// Its recorded sections under the lock by thread, if they were kept.
+  public var sections: [ThreadID: [RecordedSection]]
 }
 
 /// How predicted operations agree with recorded ones.
@@ -58,4 +62,6 @@ public struct AgreementResult: Sendable {
   public var mismatches: [AgreementMismatch]
   /// All mismatches.
   public var mismatchCount: Int
+  /// Recorded durations with the work that was predicted, if they were kept.
+  public var timings: [OperationTiming]
 }
