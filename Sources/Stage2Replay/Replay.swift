@@ -26,26 +26,32 @@ public enum Replay {
     if let bits = request.ipaBits, (try? Stage2Geometry(pageSize: pageSize, ipaBits: bits)) == nil {
       throw ProfileProblem("ipaBits", "\(bits) bits are not possible, 32 to 52 are")
     }
-    var survey = TraceSurvey()
+    var survey = TraceSurvey(kvms: options.memslots?.vms.compactMap(\.kvm) ?? [])
+    var memslots =
+      options.memslots == nil
+      ? MemslotSurvey(pageSize: pageSize, infers: options.infersMemslots, recordsHistory: false) : nil
     var events = trace.events(.replay(probes: false))
     while let run = events.nextRun() {
       run.withRecords { records in
         for index in records.indices { survey.consume(records[index]) }
       }
+      memslots?.consume(run)
     }
+    let source = memslots?.source ?? .history(options.memslots ?? MemslotHistory())
+    memslots = nil
     let profile = ReplayProfile(
       request, survey: survey, kernel: KernelRelease(uname: trace.uname), pageSize: pageSize)
     return profile.isPKVM
-      ? try run(trace, profile, options, onOperation) { profile.makePKVM() }
-      : try run(trace, profile, options, onOperation) { profile.makeTraditional() }
+      ? try run(trace, profile, options, source, onOperation) { profile.makePKVM() }
+      : try run(trace, profile, options, source, onOperation) { profile.makeTraditional() }
   }
 
   private static func run<Backend: ReplayedBackend & ~Copyable>(
-    _ trace: TraceFile, _ profile: ReplayProfile, _ options: ReplayOptions,
+    _ trace: TraceFile, _ profile: ReplayProfile, _ options: ReplayOptions, _ memslots: MemslotSource,
     _ onOperation: ((Stage2Operation) throws -> Void)?, makeBackend: @escaping () -> Backend
   ) throws -> (result: ReplayResult, statistics: EventStatistics) {
     var replayer = Replayer(
-      profile: profile, options: options, probes: ProbeRecording(trace),
+      profile: profile, options: options, memslots: memslots, probes: ProbeRecording(trace),
       collectsOperations: onOperation != nil, makeBackend: makeBackend)
     var events = trace.events(.replay(probes: !options.ignoresProbes))
     while let run = events.nextRun() {
@@ -71,7 +77,8 @@ extension VMResult {
     let kinds = OperationKind.allCases.map { ($0, vm.tally.operations[Int($0.rawValue)]) }
     let reasons = FaultOutcome.Reason.allCases.map { ($0.name, vm.tally.nothing[Int($0.rawValue)]) }
     self.init(
-      id: vm.id, creator: vm.creator, vcpus: vm.vcpus, slots: vm.slotHistory, faults: vm.tally.faults,
+      id: vm.id, creator: vm.creator, vcpus: vm.vcpus, slots: vm.slotHistory, slotEvidence: vm.slotEvidence,
+      faults: vm.tally.faults,
       operations: Dictionary(uniqueKeysWithValues: kinds.filter { $0.1.count > 0 }),
       faultsWithoutOperation: Dictionary(uniqueKeysWithValues: reasons.filter { $0.1 > 0 }),
       hypercalls: vm.backend.hypercallCounts.map { counts in

@@ -56,15 +56,28 @@ struct Replayer<Backend: ReplayedBackend & ~Copyable>: ~Copyable {
   var scratch: [FrameRange] = []
   var agreement: Agreement
   var unattributedFaults = 0
+  /// The probe that tells of memslots; nil where a schedule does.
+  let slotProbe: MemslotProbe?
+  var slotRequests: MemslotRequests
+  var slotSchedule: MemslotSchedule
+  /// The VMs of the schedule's history that have appeared.
+  var scheduledVMs: [Int?]
+  /// The time of the first event: what a schedule dates before the trace happened by then.
+  private(set) var firstTime = Nanoseconds(0)
 
   init(
-    profile: ReplayProfile, options: ReplayOptions, probes: ProbeRecording, collectsOperations: Bool,
-    makeBackend: @escaping () -> Backend
+    profile: ReplayProfile, options: ReplayOptions, memslots: MemslotSource, probes: ProbeRecording,
+    collectsOperations: Bool, makeBackend: @escaping () -> Backend
   ) {
     self.collectsOperations = collectsOperations
     self.profile = profile
     self.options = options
     self.makeBackend = makeBackend
+    slotProbe = memslots.probe
+    slotRequests = MemslotRequests(
+      pageSize: profile.pageSize, hasReturns: memslots.probe == .requestsAndReturns)
+    slotSchedule = MemslotSchedule(memslots.history)
+    scheduledVMs = Array(repeating: nil, count: memslots.history.vms.count)
     timelines = RegionTimelines(pageSize: profile.pageSize)
     queue = LagQueue(lag: options.lag)
     agreement = Agreement(
@@ -99,8 +112,12 @@ struct Replayer<Backend: ReplayedBackend & ~Copyable>: ~Copyable {
 
   private mutating func consume(_ record: TraceRecord) {
     sequence += 1
+    if record.time >= slotSchedule.due {
+      if sequence == 1 { firstTime = record.time }
+      applyDueSlotChanges(before: record)
+    }
     if let from = options.from, record.time < from {
-      if record.kind == .commitMemoryRegion { commit(record, performsOperations: false) }
+      memslotProbe(record, performsOperations: false)
       return
     }
     if let to = options.to, record.time >= to { return }
@@ -112,7 +129,7 @@ struct Replayer<Backend: ReplayedBackend & ~Copyable>: ~Copyable {
     case .unmapHVARange, .setSPTEHVA: notifier(record, .unmap)
     case .ageHVA: notifier(record, .age)
     case .testAgeHVA: notifier(record, .testAge)
-    case .commitMemoryRegion: commit(record)
+    case .commitMemoryRegion, .setMemoryRegion, .setMemoryRegionReturn: memslotProbe(record)
     case .lost: lose(record)
     case .probeMap, .probeMapReturn, .probeUnmap, .probeUnmapReturn, .probeWrprotect, .probeWrprotectReturn,
       .probeTestClearYoung, .probeTestClearYoungReturn, .probeRelaxPerms, .probeRelaxPermsReturn,
@@ -120,8 +137,8 @@ struct Replayer<Backend: ReplayedBackend & ~Copyable>: ~Copyable {
       agreement.record(record, place: place(of: record.tid))
       if agreement.isFull { forgetUnpredicted() }
     case .contentionBegin, .contentionEnd: contention(record)
-    case .other, .setWayFlush, .toggleCache, .dirtyRingPush, .hypercall, .setMemoryRegion, .probeAbortReturn,
-      .probeAgeGFN, .probeUnmapGFN:
+    case .other, .setWayFlush, .toggleCache, .dirtyRingPush, .hypercall, .probeAbortReturn, .probeAgeGFN,
+      .probeUnmapGFN:
       break
     }
   }
@@ -262,7 +279,7 @@ struct Replayer<Backend: ReplayedBackend & ~Copyable>: ~Copyable {
     var operation = Stage2Operation(
       time: record.time, cpu: record.cpu, tid: record.tid, vm: record.vm, kind: kind, address: address,
       size: size,
-      prot: prot, result: result, basis: basis)
+      prot: prot, result: result, basis: max(basis, vms[record.vm].slotBasis))
     operation.markOld = markOld
     operation.protBasis = protBasis
     vms[record.vm].tally.operations[Int(kind.rawValue)].add(operation, pageSize: profile.pageSize)
