@@ -41,18 +41,21 @@ public enum Replay {
     memslots = nil
     let profile = ReplayProfile(
       request, survey: survey, kernel: KernelRelease(uname: trace.uname), pageSize: pageSize)
+    let first = survey.first ?? Nanoseconds(0)
+    let grid = TimeGrid(
+      from: max(first, options.from ?? first), to: min(survey.last, options.to ?? survey.last))
     return profile.isPKVM
-      ? try run(trace, profile, options, source, onOperation) { profile.makePKVM() }
-      : try run(trace, profile, options, source, onOperation) { profile.makeTraditional() }
+      ? try run(trace, profile, options, source, grid, onOperation) { profile.makePKVM() }
+      : try run(trace, profile, options, source, grid, onOperation) { profile.makeTraditional() }
   }
 
   private static func run<Backend: ReplayedBackend & ~Copyable>(
     _ trace: TraceFile, _ profile: ReplayProfile, _ options: ReplayOptions, _ memslots: MemslotSource,
-    _ onOperation: ((Stage2Operation) throws -> Void)?, makeBackend: @escaping () -> Backend
+    _ grid: TimeGrid, _ onOperation: ((Stage2Operation) throws -> Void)?, makeBackend: @escaping () -> Backend
   ) throws -> (result: ReplayResult, statistics: EventStatistics) {
     var replayer = Replayer(
       profile: profile, options: options, memslots: memslots, probes: ProbeRecording(trace),
-      collectsOperations: onOperation != nil, makeBackend: makeBackend)
+      collectsOperations: onOperation != nil, grid: grid, makeBackend: makeBackend)
     var events = trace.events(.replay(probes: !options.ignoresProbes))
     while let run = events.nextRun() {
       replayer.consume(run)
@@ -67,13 +70,13 @@ public enum Replay {
 extension Replayer where Backend: ~Copyable {
   fileprivate borrowing func result() -> ReplayResult {
     ReplayResult(
-      profile: profile, vms: vms.map(VMResult.init),
+      profile: profile, grid: grid, vms: vms.map { VMResult($0, profile.profile) },
       agreement: agreement.result, unattributedFaults: unattributedFaults)
   }
 }
 
 extension VMResult {
-  fileprivate init<Backend: ReplayedBackend & ~Copyable>(_ vm: GuestVM<Backend>) {
+  fileprivate init<Backend: ReplayedBackend & ~Copyable>(_ vm: GuestVM<Backend>, _ profile: Profile) {
     let kinds = OperationKind.allCases.map { ($0, vm.tally.operations[Int($0.rawValue)]) }
     let reasons = FaultOutcome.Reason.allCases.map { ($0.name, vm.tally.nothing[Int($0.rawValue)]) }
     self.init(
@@ -84,7 +87,8 @@ extension VMResult {
       hypercalls: vm.backend.hypercallCounts.map { counts in
         Dictionary(uniqueKeysWithValues: Hypercall.allCases.map { ($0.name, counts[$0]) }.filter { $0.1 > 0 })
       },
-      memory: vm.backend.memory, treeDepth: vm.backend.mappingTreeDepth())
+      memory: vm.backend.memory, treeDepth: vm.backend.mappingTreeDepth(),
+      memorySeries: vm.memorySeries, lock: vm.lockTimes.result { $0.lockMode(profile) })
   }
 }
 

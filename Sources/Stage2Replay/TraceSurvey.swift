@@ -20,6 +20,9 @@ struct TraceSurvey {
   var sawContention = false
   /// Faults that were taken while another thread's fault was open.
   var overlappingFaults = 0
+  /// The first and the last event of the part that is replayed.
+  var first: Nanoseconds?
+  var last = Nanoseconds(0)
   private var kvms: Set<KernelAddress> = []
   private var openFaults: Set<ThreadID> = []
 
@@ -27,6 +30,8 @@ struct TraceSurvey {
   init(kvms: [KernelAddress]) { self.kvms = Set(kvms) }
 
   mutating func consume(_ record: TraceRecord) {
+    if first == nil { first = record.time }
+    last = max(last, record.time)
     switch record.kind {
     case .commitMemoryRegion: kvms.insert(record.memslotCommit.kvm)
     case .setMemoryRegion: kvms.insert(record.memslotRequest.kvm)

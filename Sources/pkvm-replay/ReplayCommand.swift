@@ -52,6 +52,9 @@ struct ReplayCommand: ParsableCommand {
   @Option(name: .customLong("json"), help: "Write the report as JSON to this file; - is standard output.")
   var jsonPath: String?
 
+  @Flag(help: "Leave the series over time out of the JSON report.")
+  var noSeries = false
+
   @Option(name: .customLong("ops"), help: "Write every operation as CSV to this file; - is standard output.")
   var operationsPath: String?
 
@@ -108,7 +111,8 @@ struct ReplayCommand: ParsableCommand {
       throw ExitCode.validationFailure
     }
     if !vms.isEmpty { result.vms.removeAll { !vms.contains($0.id) } }
-    let report = ReplayReport(trace, statistics, result)
+    var report = ReplayReport(trace, statistics, result)
+    if noSeries { report.removeSeries() }
     if let jsonPath {
       var output = try Output(path: jsonPath)
       try output.write(JSON.text(report))

@@ -21,6 +21,8 @@ final class GuestVM<Backend: ReplayedBackend & ~Copyable> {
   var slots: MemslotTable
   /// The least certain basis of its slots: no operation is more certain than the slots it was predicted with.
   var slotBasis = Basis.recorded
+  /// Whether it had a slot whose host address is not known: which notifiers hit it is not known either.
+  var hasUnplacedSlots = false
   /// What speaks for slots that were inferred.
   var slotEvidence: [Memslot: SlotEvidence] = [:]
   var backend: Backend
@@ -40,6 +42,8 @@ final class GuestVM<Backend: ReplayedBackend & ~Copyable> {
   var slotsSeen: Set<Memslot> = []
   var hostMappings: HostMappings
   var tally = VMTally()
+  var lockTimes = LockTimes()
+  var memorySeries = MemorySeries()
 
   init(
     id: Int, kvm: KernelAddress?, creator: ThreadID?, since: Nanoseconds, wasRunning: Bool,

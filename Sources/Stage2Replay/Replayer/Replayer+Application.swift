@@ -7,6 +7,7 @@ internal import Stage2Model
 extension Replayer where Backend: ~Copyable {
   mutating func apply(_ record: PendingRecord) {
     if record.isApplied { return }
+    sampleMemory(before: record)
     switch record.action {
     case .fault(let fault):
       applyThoseAhead(of: fault, record)
@@ -35,6 +36,12 @@ extension Replayer where Backend: ~Copyable {
         record, .testClearYoung, address, size: size, markOld: markOld, result: young ? 1 : 0,
         basis: isCertain ? .derived : .assumed)
     }
+  }
+
+  /// An interval may have ended since the VM's last operation: its memory was what it is now.
+  private mutating func sampleMemory(before record: PendingRecord) {
+    guard vms[record.vm].memorySeries.isDue(at: record.time) else { return }
+    vms[record.vm].memorySeries.advance(to: record.time, grid, MemorySample(vms[record.vm].backend.memory))
   }
 
   private mutating func unmap(_ frames: FrameRange, _ record: PendingRecord) {
@@ -107,6 +114,8 @@ extension Replayer where Backend: ~Copyable {
     }
     if fault.kind == .permission, fault.isWrite, slot.isLogging { proveWriteProtection(fault, record) }
 
+    if slot.hva == nil { proveUnmap(fault, record) }
+
     let relaxes = fault.kind == .permission && (fault.level == .l2) == size.isBlock
     var prot: Stage2Prot = .read
     let isWritable =
@@ -152,6 +161,16 @@ extension Replayer where Backend: ~Copyable {
     let size = profile.pageSize.bytes
     let result = vm.backend.wrprotect(fault.page, size: size)
     emit(record, .wrprotect, fault.page, size: size, result: result.rawValue, basis: .derived)
+  }
+
+  /// A translation fault on what was mapped, in a slot whose host address is not known: an unmap that could not be
+  /// joined with the slot came before. Of its range only this page is known.
+  private mutating func proveUnmap(_ fault: FaultRecord, _ record: PendingRecord) {
+    let vm = vms[record.vm]
+    guard fault.kind == .translation, !timelines[fault.node].isRaced, isMapped(fault.page, vm) else { return }
+    let size = profile.pageSize.bytes
+    let result = vm.backend.unmap(fault.page, size: size)
+    emit(record, .unmap, fault.page, size: size, result: result.rawValue, basis: .assumed)
   }
 
   private func isMapped(_ ipa: IPA, _ vm: GuestVM<Backend>) -> Bool {

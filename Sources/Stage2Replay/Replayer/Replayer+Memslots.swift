@@ -82,6 +82,7 @@ extension Replayer where Backend: ~Copyable {
     let isKnown = update.change == .flagsOnly && vms[vm].slots.remove(base: slot.base) != nil
     vms[vm].slots.insert(slot)
     vms[vm].slotBasis = max(vms[vm].slotBasis, slot.basis)
+    if slot.hva == nil { vms[vm].hasUnplacedSlots = true }
     if vms[vm].slotsSeen.insert(slot).inserted { vms[vm].slotHistory.append(slot) }
     if !isKnown { adopt(slot, vm: vm) }
     if slot.flags.contains(.logDirtyPages), performsOperations {

@@ -24,6 +24,7 @@ internal import Stage2Model
 /// | `Replayer+Races.swift` | which of two faults that raced for a mapping was first |
 /// | `Replayer+Losses.swift` | events that the trace lost |
 /// | `Replayer+Application.swift` | the third stage |
+/// | `Replayer+LockTimes.swift` | recorded time under the lock |
 struct Replayer<Backend: ReplayedBackend & ~Copyable>: ~Copyable {
   let profile: ReplayProfile
   let options: ReplayOptions
@@ -55,6 +56,10 @@ struct Replayer<Backend: ReplayedBackend & ~Copyable>: ~Copyable {
   /// The overlaps of one notifier's range, kept to save allocations.
   var scratch: [FrameRange] = []
   var agreement: Agreement
+  /// The intervals of all series.
+  let grid: TimeGrid
+  /// The VMs of the page tables that probes name (`struct kvm_pgtable`).
+  var pageTables: [KernelAddress: Int] = [:]
   var unattributedFaults = 0
   /// The probe that tells of memslots; nil where a schedule does.
   let slotProbe: MemslotProbe?
@@ -67,8 +72,9 @@ struct Replayer<Backend: ReplayedBackend & ~Copyable>: ~Copyable {
 
   init(
     profile: ReplayProfile, options: ReplayOptions, memslots: MemslotSource, probes: ProbeRecording,
-    collectsOperations: Bool, makeBackend: @escaping () -> Backend
+    collectsOperations: Bool, grid: TimeGrid, makeBackend: @escaping () -> Backend
   ) {
+    self.grid = grid
     self.collectsOperations = collectsOperations
     self.profile = profile
     self.options = options
@@ -108,6 +114,7 @@ struct Replayer<Backend: ReplayedBackend & ~Copyable>: ~Copyable {
     for position in openThreads { abandonOpenFault(of: position) }
     while let record = queue.popFirst() { apply(record) }
     agreement.finish()
+    for vm in vms { vm.memorySeries.finish(grid, MemorySample(vm.backend.memory)) }
   }
 
   private mutating func consume(_ record: TraceRecord) {
@@ -134,9 +141,12 @@ struct Replayer<Backend: ReplayedBackend & ~Copyable>: ~Copyable {
     case .probeMap, .probeMapReturn, .probeUnmap, .probeUnmapReturn, .probeWrprotect, .probeWrprotectReturn,
       .probeTestClearYoung, .probeTestClearYoungReturn, .probeRelaxPerms, .probeRelaxPermsReturn,
       .probeMkyoung:
+      timeOperation(record)
       agreement.record(record, place: place(of: record.tid))
       if agreement.isFull { forgetUnpredicted() }
-    case .contentionBegin, .contentionEnd: contention(record)
+    case .contentionBegin, .contentionEnd:
+      contention(record)
+      timeWait(record)
     case .other, .setWayFlush, .toggleCache, .dirtyRingPush, .hypercall, .probeAbortReturn, .probeAgeGFN,
       .probeUnmapGFN:
       break
