@@ -77,7 +77,7 @@ public enum MemslotFile {
       support = life.evidence?.support
       contradictions = life.evidence?.contradictions
       confidence = life.evidence?.roundedConfidence
-      offsetBasis = life.evidence.flatMap { $0.support > 0 ? $0.offsetBasis.name : nil }
+      offsetBasis = life.slot.hva == nil ? nil : life.evidence?.offsetBasis.name
     }
   }
 

@@ -216,7 +216,7 @@ extension ReplayReport.VMEntry {
         id: slot.id, gfn: slot.base.rawValue, pages: slot.pages, hva: slot.hva?.rawValue,
         flags: slot.flags.rawValue, basis: slot.basis.name, support: evidence?.support,
         contradictions: evidence?.contradictions, confidence: evidence?.roundedConfidence,
-        offsetBasis: evidence.flatMap { $0.support > 0 ? $0.offsetBasis.name : nil })
+        offsetBasis: slot.hva == nil ? nil : evidence?.offsetBasis.name)
     }
     let levels = vm.faults.byLevel.enumerated().filter { $1 > 0 }.map { (String($0 - 1), $1) }
     faults = ReplayReport.FaultsEntry(

@@ -73,7 +73,7 @@ public struct MemslotHistory: Hashable, Sendable {
 /// A *pair* is a fault together with the few host ranges that can have caused it: it says that the fault's frame lies
 /// in one of them.
 public struct SlotEvidence: Hashable, Sendable {
-  /// The pairs that agree with the slot's host address.
+  /// The pairs that agree with the slot's host address; for a slot without one, with the best candidate.
   public var support = 0
   /// How many of them the best other host address explains, too.
   public var runnerUp = 0

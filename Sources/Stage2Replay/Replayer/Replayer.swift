@@ -291,7 +291,7 @@ struct Replayer<Backend: ReplayedBackend & ~Copyable>: ~Copyable {
       size: size,
       prot: prot, result: result, basis: max(basis, vms[record.vm].slotBasis))
     operation.markOld = markOld
-    operation.protBasis = protBasis
+    operation.protBasis = protBasis.map { max($0, vms[record.vm].slotBasis) }
     vms[record.vm].tally.operations[Int(kind.rawValue)].add(operation, pageSize: profile.pageSize)
     agreement.predict(operation, place: record.place)
     if collectsOperations { operations.append(operation) }

@@ -10,9 +10,12 @@ internal import KVMTypes
 struct SlotInference {
   /// By how many pairs a distance must beat every other one to be stated.
   ///
-  /// Another distance than the right one explains a pair by chance or by neighbourhood. If it did so for nine pairs of
-  /// ten, 16 pairs that it does not explain would still come with a probability of 10^-16 only if they were false
-  /// themselves; of single pairs with one range each, 16 that agree are beyond chance by far (2^-35 each).
+  /// A pair is false where the true cause of its fault left no event. What it allows then has nothing to do with its
+  /// frame: of 2^35 page-aligned distances in a 47-bit address space a pair names at most 64, so it agrees with a given one
+  /// with a probability of 2^-29. What does agree, with many pairs, is a neighbour of the right distance while the host
+  /// scans its memory page by page. For the neighbour to be right, all pairs that it does not explain have to be false. If
+  /// one pair in ten were (no recording shows any), 16 would be with a probability of 10^-16, against 10^10.5 distances that
+  /// could have come so near.
   static let marginMin = 16
 
   private struct PlacedSlot {
@@ -46,34 +49,42 @@ struct SlotInference {
   /// The slots, as a history.
   func history() -> MemslotHistory {
     var vms: [VM] = []
-    for slot in placedSlots() { add(slot, to: &vms) }
+    let (placed, ambiguous) = candidates()
+    for slot in placed { add(slot, to: &vms) }
+    vms.sort { ($0.tids.min() ?? ThreadID(.max)) < ($1.tids.min() ?? ThreadID(.max)) }
+    func life(_ slots: [PlacedSlot], _ tids: Set<ThreadID>?) -> MemslotHistory.VM {
+      self.life(slots, tids: tids, memory.ranges { tids?.contains($0) ?? true }, ambiguous)
+    }
     let all = Set(memory.blocks.keys.map(\.tid))
     var history = MemslotHistory()
     if vms.count <= 1 {
       // Nothing tells threads apart.
       let slots = vms.first?.slots ?? []
-      if !all.isEmpty { history.vms.append(life(slots, tids: nil, memory.ranges { _ in true })) }
+      if !all.isEmpty { history.vms.append(life(slots, nil)) }
       return history
     }
     for vm in vms {
-      history.vms.append(life(vm.slots, tids: vm.tids, memory.ranges(where: vm.tids.contains)))
+      history.vms.append(life(vm.slots, vm.tids))
     }
     let others = all.subtracting(vms.flatMap(\.tids))
-    if !others.isEmpty { history.vms.append(life([], tids: others, memory.ranges(where: others.contains))) }
+    if !others.isEmpty { history.vms.append(life([], others)) }
     return history
   }
 
   // MARK: Distances
 
-  private func placedSlots() -> [PlacedSlot] {
+  /// The slots that the pairs speak for, and those of which another one is nearly as likely; the best founded ones first.
+  private func candidates() -> (placed: [PlacedSlot], ambiguous: [PlacedSlot]) {
     let vote = OffsetVote(pairs)
-    return vote.clusters(minimum: Self.marginMin).compactMap { cluster in
+    var placed: [PlacedSlot] = []
+    var ambiguous: [PlacedSlot] = []
+    for cluster in vote.clusters(minimum: Self.marginMin) {
       var evidence = SlotEvidence()
       evidence.support = cluster.pairs.count
       evidence.runnerUp = cluster.runnerUp
       var hull: FrameRange?
       for position in cluster.pairs { hull.include(frames(pairs.all[position])) }
-      guard let hull, let first = cluster.pairs.first, let last = cluster.pairs.last else { return nil }
+      guard let hull, let first = cluster.pairs.first, let last = cluster.pairs.last else { continue }
       evidence.frames = hull
       let tids = Set(cluster.pairs.map { pairs.all[$0].tid })
       let from = cluster.pairs.map { pairs.all[$0].since }.min() ?? pairs.all[first].since
@@ -86,13 +97,14 @@ struct SlotInference {
       {
         evidence.contradictions += 1
       }
-      // As much must speak for this distance as against it, and so much more than for any other.
-      guard evidence.support - evidence.runnerUp >= Self.marginMin,
-        evidence.support - evidence.contradictions >= Self.marginMin
-      else { return nil }
-      return PlacedSlot(
+      let slot = PlacedSlot(
         offset: cluster.offset, frames: hull, evidence: evidence, tids: tids, from: from, to: to)
+      let isClear =
+        evidence.support - evidence.runnerUp >= Self.marginMin
+        && evidence.support - evidence.contradictions >= Self.marginMin
+      if isClear { placed.append(slot) } else { ambiguous.append(slot) }
     }
+    return (placed, ambiguous)
   }
 
   private func frames(_ pair: FaultPair) -> FrameRange {
@@ -124,8 +136,9 @@ struct SlotInference {
 
   // MARK: Extents
 
-  private func life(_ placed: [PlacedSlot], tids: Set<ThreadID>?, _ ranges: [FrameRange]) -> MemslotHistory.VM
-  {
+  private func life(
+    _ placed: [PlacedSlot], tids: Set<ThreadID>?, _ ranges: [FrameRange], _ ambiguous: [PlacedSlot]
+  ) -> MemslotHistory.VM {
     var vm = MemslotHistory.VM(tids: tids.map { $0.sorted() })
     vm.isPartial = true
     let slots = extended(placed, ranges)
@@ -140,7 +153,8 @@ struct SlotInference {
     }
     for range in remainder(of: ranges, without: slots.map(\.frames)) {
       var life = MemslotHistory.Slot(memslot(range, hva: nil))
-      life.evidence = SlotEvidence()
+      let best = ambiguous.first { $0.frames.start < range.end && range.start < $0.frames.end }
+      life.evidence = best?.evidence ?? SlotEvidence()
       vm.slots.append(life)
     }
     vm.slots.removeAll { !$0.slot.isPossible(pageSize) }
