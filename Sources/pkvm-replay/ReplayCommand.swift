@@ -52,6 +52,13 @@ struct ReplayCommand: ParsableCommand {
   @Option(name: .customLong("json"), help: "Write the report as JSON to this file; - is standard output.")
   var jsonPath: String?
 
+  @Option(
+    name: .customLong("csv"),
+    help:
+      "Write the series over time as CSV files to this directory: memory, lock, working-set, first-touch, idle."
+  )
+  var csvDirectory: String?
+
   @Flag(help: "Leave the series over time out of the JSON report.")
   var noSeries = false
 
@@ -118,6 +125,7 @@ struct ReplayCommand: ParsableCommand {
       try output.write(JSON.text(report))
       try output.finish()
     }
+    if let csvDirectory { try SeriesFiles.write(result, to: csvDirectory) }
     if jsonPath != "-", operationsPath != "-" {
       var output = try Output(path: "-")
       try output.write(report.text)

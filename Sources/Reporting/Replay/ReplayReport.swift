@@ -35,6 +35,7 @@ public struct ReplayReport: Encodable, Sendable {
     var faultsWithoutOperation: [String: Int]
     var hypercalls: [String: Int]?
     var memory: MemoryEntry
+    var workingSet: WorkingSetEntry
     var lock: LockEntry?
   }
 
@@ -177,6 +178,7 @@ public struct ReplayReport: Encodable, Sendable {
   public mutating func removeSeries() {
     for index in vms.indices {
       vms[index].memory.series = nil
+      vms[index].workingSet.series = nil
       vms[index].lock?.series = nil
     }
   }
@@ -235,6 +237,7 @@ extension ReplayReport.VMEntry {
     faultsWithoutOperation = vm.faultsWithoutOperation
     hypercalls = vm.hypercalls
     memory = ReplayReport.MemoryEntry(vm, result.grid, isPKVM: result.profile.isPKVM)
+    workingSet = ReplayReport.WorkingSetEntry(vm.workingSet, result.grid)
     lock = vm.lock.map { ReplayReport.LockEntry($0, result.grid, spanNs: spanNs) }
   }
 }

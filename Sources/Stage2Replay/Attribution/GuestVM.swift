@@ -44,6 +44,7 @@ final class GuestVM<Backend: ReplayedBackend & ~Copyable> {
   var tally = VMTally()
   var lockTimes = LockTimes()
   var memorySeries = MemorySeries()
+  var workingSet: WorkingSet
 
   init(
     id: Int, kvm: KernelAddress?, creator: ThreadID?, since: Nanoseconds, wasRunning: Bool,
@@ -57,6 +58,7 @@ final class GuestVM<Backend: ReplayedBackend & ~Copyable> {
     slots = MemslotTable(pageSize: pageSize)
     self.backend = backend
     hostMappings = HostMappings(pageSize: pageSize)
+    workingSet = WorkingSet(pageSize: pageSize)
   }
 }
 
@@ -69,6 +71,10 @@ struct WriteGrant {
 /// What is counted for one VM.
 struct VMTally {
   var faults = FaultCounts()
+  /// Under another kernel than the one that was traced: the recorded faults that are accesses to memory, and the faults
+  /// that these accesses take there.
+  var accesses = 0
+  var modelledFaults = 0
   var operations: [OperationCounts] = Array(repeating: OperationCounts(), count: OperationKind.allCases.count)
   /// By the first frame of the slot.
   var sizes: [GFN: SizeTally] = [:]

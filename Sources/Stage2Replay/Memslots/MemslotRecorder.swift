@@ -7,6 +7,8 @@ struct MemslotRecorder {
   private(set) var history = MemslotHistory()
   private var live: [(kvm: KernelAddress, vm: Int)] = []
   private var tables: [MemslotTable] = []
+  /// By VM, where in the history the slot is that begins at a frame now.
+  private var positions: [[GFN: Int]] = []
   private var requests: MemslotRequests
   private let source: MemslotProbe
   private let pageSize: PageSize
@@ -40,12 +42,13 @@ struct MemslotRecorder {
     let vm = vm(of: update, kvm, record)
     if update.change != .create, let base = update.oldBase {
       let old = tables[vm].remove(base: base)
-      let index = history.vms[vm].slots.lastIndex { $0.to == nil && $0.slot.base == base }
+      let index = positions[vm].removeValue(forKey: base)
       switch (update.change, index) {
       case (.flagsOnly, let index?):
         if let slot = update.slot {
           history.vms[vm].slots[index].changes.append(.init(at: record.time, flags: slot.flags))
           tables[vm].insert(slot)
+          positions[vm][base] = index
         }
         return
       case (_, let index?): history.vms[vm].slots[index].to = record.time
@@ -61,6 +64,7 @@ struct MemslotRecorder {
     }
     guard let slot = update.slot else { return }
     tables[vm].insert(slot)
+    positions[vm][slot.base] = history.vms[vm].slots.count
     history.vms[vm].slots.append(.init(slot, from: record.time))
   }
 
@@ -74,7 +78,9 @@ struct MemslotRecorder {
     }
     live.removeAll { history.vms[$0.vm].creator == record.tid }
     history.vms.append(.init(creator: record.tid, kvm: kvm))
+    history.vms[history.vms.count - 1].isPartial = update.change != .create
     tables.append(MemslotTable(pageSize: pageSize))
+    positions.append([:])
     live.append((kvm, history.vms.count - 1))
     return history.vms.count - 1
   }

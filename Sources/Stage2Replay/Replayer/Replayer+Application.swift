@@ -61,7 +61,7 @@ extension Replayer where Backend: ~Copyable {
     var address = frames.start.ipa(profile.pageSize).rawValue
     let end = frames.end.ipa(profile.pageSize).rawValue
     while address < end {
-      let next = min((address / profile.chunkBytes + 1) * profile.chunkBytes, end)
+      let next = min((address / model.chunkBytes + 1) * model.chunkBytes, end)
       if !body(IPA(address), next - address, &self).isSuccess { return }
       address = next
     }
@@ -87,6 +87,9 @@ extension Replayer where Backend: ~Copyable {
     case .nothing(let reason): vm.tally.nothing[Int(reason.rawValue)] += 1
     case .mkyoung:
       vm.backend.mkyoung(fault.page)
+      if case .leaf(let level, _, _) = vm.backend.walk(fault.page) {
+        touch(fault, vm, isBlock: level < .l3, record)
+      }
       emit(record, .mkyoung, fault.page, size: 0, result: nil, basis: .derived)
     case .performed(let basis):
       guard let slot = fault.slot else { return }
@@ -109,12 +112,15 @@ extension Replayer where Backend: ~Copyable {
     if !slot.isLogging, slot.supportsBlock(of: pageSize.pmdBytes, at: gfn, pageSize) {
       learn(size, gfn, slot, vm)
     }
+    if slot.hva == nil { proveUnmap(fault, record) }
+    if let other = options.otherKernel {
+      access(fault, record, slot, isBlock: size.isBlock, under: other)
+      return
+    }
     if fault.kind != .permission || slot.isLogging || profile.isPKVM {
       vm.backend.topUpMemcache(vcpu: vcpu, pages: profile.minPages)
     }
     if fault.kind == .permission, fault.isWrite, slot.isLogging { proveWriteProtection(fault, record) }
-
-    if slot.hva == nil { proveUnmap(fault, record) }
 
     let relaxes = fault.kind == .permission && (fault.level == .l2) == size.isBlock
     var prot: Stage2Prot = .read
@@ -128,6 +134,7 @@ extension Replayer where Backend: ~Copyable {
       relaxes
       ? vm.backend.relaxPerms(address, prot: prot)
       : vm.backend.map(address, size: bytes, pfn: nil, prot: prot, vcpu: vcpu)
+    touch(fault, vm, isBlock: size.isBlock, record)
     let isCertain = result == .success && !timelines[fault.node].isRaced
     emit(
       record, relaxes ? .relaxPerms : .map, address, size: relaxes ? 0 : bytes, prot: prot,
@@ -137,6 +144,12 @@ extension Replayer where Backend: ~Copyable {
     if fault.isWrite, slot.isLogging {
       vm.writeGrants[gfn] = WriteGrant(tid: fault.tid, sequence: fault.end)
     }
+  }
+
+  private func touch(_ fault: FaultRecord, _ vm: GuestVM<Backend>, isBlock: Bool, _ record: PendingRecord) {
+    vm.workingSet.touch(
+      fault.page.gfn(profile.pageSize), isBlock: isBlock, at: record.time,
+      interval: grid.index(of: record.time))
   }
 
   private func learn(_ size: MappingSize, _ gfn: GFN, _ slot: Memslot, _ vm: GuestVM<Backend>) {

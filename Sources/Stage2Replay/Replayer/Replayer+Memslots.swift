@@ -56,6 +56,7 @@ extension Replayer where Backend: ~Copyable {
         if let vm = scheduledVMs[entry.vm] { retire(vm: vm) }
         continue
       }
+      if let slot = update.slot, !slot.isPossible(profile.pageSize) { continue }
       let vm = vm(scheduled: entry.vm, life, at: change)
       if let slot = update.slot, let evidence = entry.evidence { vms[vm].slotEvidence[slot] = evidence }
       var place = ThreadPlace(windows: 0, notifiers: 0)

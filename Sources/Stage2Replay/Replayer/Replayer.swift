@@ -24,10 +24,13 @@ internal import Stage2Model
 /// | `Replayer+Races.swift` | which of two faults that raced for a mapping was first |
 /// | `Replayer+Losses.swift` | events that the trace lost |
 /// | `Replayer+Application.swift` | the third stage |
+/// | `Replayer+OtherKernel.swift` | the same accesses under another kernel |
 /// | `Replayer+LockTimes.swift` | recorded time under the lock |
 struct Replayer<Backend: ReplayedBackend & ~Copyable>: ~Copyable {
   let profile: ReplayProfile
   let options: ReplayOptions
+  /// The kernel and machine that are modelled: those that were traced, unless another kernel is asked for.
+  let model: ReplayProfile
   let makeBackend: () -> Backend
   /// Whether applied operations are kept until `takeOperations`.
   private let collectsOperations: Bool
@@ -71,12 +74,13 @@ struct Replayer<Backend: ReplayedBackend & ~Copyable>: ~Copyable {
   private(set) var firstTime = Nanoseconds(0)
 
   init(
-    profile: ReplayProfile, options: ReplayOptions, memslots: MemslotSource, probes: ProbeRecording,
-    collectsOperations: Bool, grid: TimeGrid, makeBackend: @escaping () -> Backend
+    profile: ReplayProfile, model: ReplayProfile, options: ReplayOptions, memslots: MemslotSource,
+    probes: ProbeRecording, collectsOperations: Bool, grid: TimeGrid, makeBackend: @escaping () -> Backend
   ) {
     self.grid = grid
     self.collectsOperations = collectsOperations
     self.profile = profile
+    self.model = model
     self.options = options
     self.makeBackend = makeBackend
     slotProbe = memslots.probe

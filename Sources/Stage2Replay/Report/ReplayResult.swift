@@ -30,6 +30,10 @@ public struct VMResult: Sendable {
   public var slotEvidence: [Memslot: SlotEvidence]
   /// Its faults.
   public var faults: FaultCounts
+  /// Under another kernel than the one that was traced: the recorded faults that are accesses to memory, and the faults
+  /// that these accesses take there.
+  public var accesses: Int
+  public var modelledFaults: Int
   /// Its operations.
   public var operations: [OperationKind: OperationCounts]
   /// Faults that led to no operation, by reason.
@@ -42,6 +46,8 @@ public struct VMResult: Sendable {
   public var treeDepth: (maximum: Int, mean: Double)?
   /// Its memory over time.
   public var memorySeries: MemorySeries
+  /// Its pages that faults showed in use.
+  public var workingSet: WorkingSetResult
   /// What was recorded of the time under its lock, nil where nothing was.
   public var lock: LockResult?
 }
