@@ -117,7 +117,10 @@ extension Replayer where Backend: ~Copyable {
       access(fault, record, slot, isBlock: size.isBlock, under: other)
       return
     }
-    if fault.kind != .permission || slot.isLogging || profile.isPKVM {
+    let era = profile.profile.era
+    if fault.kind != .permission || profile.isPKVM && era.topsUpOnEveryFault
+      || slot.isLogging && (fault.isWrite || era.topsUpWhileLogging)
+    {
       vm.backend.topUpMemcache(vcpu: vcpu, pages: profile.minPages)
     }
     if fault.kind == .permission, fault.isWrite, slot.isLogging { proveWriteProtection(fault, record) }
