@@ -138,4 +138,20 @@ struct GivenMemslotTests {
     story.handle(.vcpu0, story.memory, .translation, level: 3, .write)
     #expect(try story.replay().operations == ["map 40000000+1000 = 0, assumed"])
   }
+
+  @Test("In a slot of unknown host address and flags, faults on pages of a block show that it was logged")
+  func unplacedLogging() throws {
+    let story = Scenario()
+    story.options.memslots = given(vm(.init(slot(story, unplaced: true))))
+    story.enter(.vcpu0)
+    story.handle(.vcpu0, story.memory, level: 2)
+    story.handle(.vcpu0, story.memory, .permission, level: 2, .write)
+    story.handle(.vcpu0, story.memory + story.page, level: 3)
+    story.handle(.vcpu0, story.memory + 2 * story.page, level: 3)
+    #expect(
+      try story.replay().operations(.map) == [
+        "map 40000000+200000 = 0, assumed", "map 40000000+1000 = 0, assumed",
+        "map 40001000+1000 = 0, assumed", "map 40002000+1000 = 0, assumed",
+      ])
+  }
 }
