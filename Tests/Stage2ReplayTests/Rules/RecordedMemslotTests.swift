@@ -120,6 +120,14 @@ struct RecordedMemslotTests {
     }
   }
 
+  @Test("Faults alone tell nearly all maps, and nothing is called derived", arguments: AgreementTests.names)
+  func mapsWithoutSlots(name: String) throws {
+    let agreement = try #require(try AgreementTests.replay(name) { $0.infersMemslots = true }.agreement)
+    let maps = try #require(agreement.scores[.map])
+    #expect(Double(maps.matched) >= 0.9 * Double(max(maps.recorded, maps.predicted)), "\(maps)")
+    #expect(agreement.scores.values.allSatisfy { $0.derivedWrong == 0 })
+  }
+
   @Test(
     "The recorded slots, given as a history, lead to the same operations", arguments: AgreementTests.names)
   func roundTrip(name: String) throws {
