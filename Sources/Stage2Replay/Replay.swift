@@ -29,13 +29,19 @@ public enum Replay {
     // What the traced kernel was timed at says nothing about another one.
     var options = options
     if options.otherKernel != nil { options.ignoresProbes = true }
-    var survey = TraceSurvey()
+    var survey = TraceSurvey(kvms: options.memslots?.vms.compactMap(\.kvm) ?? [])
+    var memslots =
+      options.memslots == nil
+      ? MemslotSurvey(pageSize: pageSize, infers: options.infersMemslots, recordsHistory: false) : nil
     var events = trace.events(.replay(probes: false))
     while let run = events.nextRun() {
       run.withRecords { records in
         for index in records.indices { survey.consume(records[index]) }
       }
+      memslots?.consume(run)
     }
+    let source = memslots?.source ?? .history(options.memslots ?? MemslotHistory())
+    memslots = nil
     let profile = ReplayProfile(
       request, survey: survey, kernel: KernelRelease(uname: trace.uname), pageSize: pageSize)
     let first = survey.first ?? Nanoseconds(0)
@@ -48,17 +54,17 @@ public enum Replay {
         return ReplayProfile(named, survey: survey, kernel: nil, pageSize: pageSize)
       } ?? profile
     return model.isPKVM
-      ? try run(trace, profile, model, options, grid, onOperation) { model.makePKVM() }
-      : try run(trace, profile, model, options, grid, onOperation) { model.makeTraditional() }
+      ? try run(trace, profile, model, options, source, grid, onOperation) { model.makePKVM() }
+      : try run(trace, profile, model, options, source, grid, onOperation) { model.makeTraditional() }
   }
 
   private static func run<Backend: ReplayedBackend & ~Copyable>(
     _ trace: TraceFile, _ profile: ReplayProfile, _ model: ReplayProfile, _ options: ReplayOptions,
-    _ grid: TimeGrid,
-    _ onOperation: ((Stage2Operation) throws -> Void)?, makeBackend: @escaping () -> Backend
+    _ memslots: MemslotSource, _ grid: TimeGrid, _ onOperation: ((Stage2Operation) throws -> Void)?,
+    makeBackend: @escaping () -> Backend
   ) throws -> (result: ReplayResult, statistics: EventStatistics) {
     var replayer = Replayer(
-      profile: profile, model: model, options: options, probes: ProbeRecording(trace),
+      profile: profile, model: model, options: options, memslots: memslots, probes: ProbeRecording(trace),
       collectsOperations: onOperation != nil, grid: grid, makeBackend: makeBackend)
     var events = trace.events(.replay(probes: !options.ignoresProbes))
     while let run = events.nextRun() {
@@ -89,8 +95,8 @@ extension VMResult {
     let kinds = OperationKind.allCases.map { ($0, vm.tally.operations[Int($0.rawValue)]) }
     let reasons = FaultOutcome.Reason.allCases.map { ($0.name, vm.tally.nothing[Int($0.rawValue)]) }
     self.init(
-      id: vm.id, creator: vm.creator, vcpus: vm.vcpus, slots: vm.slotHistory, faults: vm.tally.faults,
-      accesses: vm.tally.accesses, modelledFaults: vm.tally.modelledFaults,
+      id: vm.id, creator: vm.creator, vcpus: vm.vcpus, slots: vm.slotHistory, slotEvidence: vm.slotEvidence,
+      faults: vm.tally.faults, accesses: vm.tally.accesses, modelledFaults: vm.tally.modelledFaults,
       operations: Dictionary(uniqueKeysWithValues: kinds.filter { $0.1.count > 0 }),
       faultsWithoutOperation: Dictionary(uniqueKeysWithValues: reasons.filter { $0.1 > 0 }),
       hypercalls: vm.backend.hypercallCounts.map { counts in

@@ -4,6 +4,10 @@ public import KVMTypes
 public struct ReplayOptions: Sendable {
   /// Whether the probes on the kernel's operations are left out of account entirely.
   public var ignoresProbes = false
+  /// The memslots, in place of what the trace tells of them; nil leaves that to the trace.
+  public var memslots: MemslotHistory?
+  /// Whether memslots are inferred even if probes recorded them.
+  public var infersMemslots = false
   /// Only events from this moment on are replayed.
   public var from: Nanoseconds?
   /// Only events before this moment.

@@ -26,11 +26,15 @@ struct TraceSurvey {
   private var kvms: Set<KernelAddress> = []
   private var openFaults: Set<ThreadID> = []
 
+  /// A survey that knows the addresses of some VMs beforehand.
+  init(kvms: [KernelAddress]) { self.kvms = Set(kvms) }
+
   mutating func consume(_ record: TraceRecord) {
     if first == nil { first = record.time }
     last = max(last, record.time)
     switch record.kind {
     case .commitMemoryRegion: kvms.insert(record.memslotCommit.kvm)
+    case .setMemoryRegion: kvms.insert(record.memslotRequest.kvm)
     case .accessFault: sawAccessFault = true
     case .entry: openFaults.remove(record.tid)
     case .guestFault:

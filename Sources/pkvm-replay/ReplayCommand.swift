@@ -12,7 +12,7 @@ struct ReplayCommand: ParsableCommand {
     abstract: "Replays a trace through a model of the host's stage-2 MMU and reports what it did.",
     discussion: """
       Exit status: 0 done; 1 unexplained divergences; 2 the trace is damaged or lost events, unless --allow-loss; \
-      65 not a trace; 66 no such input; 74 read or write error.
+      65 not a trace, or not a file of memslots; 66 no such input; 74 read or write error.
       """)
 
   @Argument(help: "A trace.dat of version 6 or 7, or - for standard input.")
@@ -24,6 +24,16 @@ struct ReplayCommand: ParsableCommand {
       a built-in profile (see profiles) or a JSON file.
       """)
   var profile: ProfileArgument?
+
+  @Option(
+    help: """
+      Take the memslots from this JSON file, not from the trace; info --memslots writes such files, and the README \
+      explains them.
+      """)
+  var memslots: MemslotsArgument?
+
+  @Flag(help: "Infer the memslots from faults and notifiers even if probes recorded them.")
+  var inferMemslots = false
 
   @Option(help: "Replay events from this moment on, in seconds of the trace's clock.")
   var from: TraceTime?
@@ -89,6 +99,9 @@ struct ReplayCommand: ParsableCommand {
     if contention, ignoreProbes {
       throw ValidationError("--contention needs the probes that --ignore-probes leaves out")
     }
+    if memslots != nil, inferMemslots {
+      throw ValidationError("--memslots and --infer-memslots exclude each other")
+    }
   }
 
   /// What the command line says about the kernel to model.
@@ -116,6 +129,8 @@ struct ReplayCommand: ParsableCommand {
     let request = try profileRequest(for: trace)
     var options = ReplayOptions()
     options.ignoresProbes = ignoreProbes
+    options.memslots = try memslots?.resolve(for: trace)
+    options.infersMemslots = inferMemslots
     options.from = from?.moment
     options.to = to?.moment
     let costModel = try costs?.resolve()

@@ -55,9 +55,15 @@ public struct ReplayReport: Encodable, Sendable {
     var id: Int16?
     var gfn: UInt64
     var pages: UInt64
-    var hva: UInt64
+    /// Nil where it is not known.
+    var hva: UInt64?
     var flags: UInt32
     var basis: String
+    // For inferred slots, what speaks for the host address.
+    var support: Int?
+    var contradictions: Int?
+    var confidence: Double?
+    var offsetBasis: String?
   }
 
   /// Faults by kind and level.
@@ -230,10 +236,13 @@ extension ReplayReport.VMEntry {
     vcpus = vm.vcpus.enumerated().map {
       ReplayReport.VCPUEntry(index: $0, tid: $1.rawValue, command: trace.command(of: $1))
     }
-    slots = vm.slots.map {
-      ReplayReport.SlotEntry(
-        id: $0.id, gfn: $0.base.rawValue, pages: $0.pages, hva: $0.hva.rawValue, flags: $0.flags.rawValue,
-        basis: $0.basis.name)
+    slots = vm.slots.map { slot in
+      let evidence = vm.slotEvidence[slot]
+      return ReplayReport.SlotEntry(
+        id: slot.id, gfn: slot.base.rawValue, pages: slot.pages, hva: slot.hva?.rawValue,
+        flags: slot.flags.rawValue, basis: slot.basis.name, support: evidence?.support,
+        contradictions: evidence?.contradictions, confidence: evidence?.roundedConfidence,
+        offsetBasis: slot.hva == nil ? nil : evidence?.offsetBasis.name)
     }
     let levels = vm.faults.byLevel.enumerated().filter { $1 > 0 }.map { (String($0 - 1), $1) }
     faults = ReplayReport.FaultsEntry(

@@ -16,7 +16,15 @@ final class GuestVM<Backend: ReplayedBackend & ~Copyable> {
   let since: Nanoseconds
   /// Whether it had slots before the trace began: not all of them are known.
   let wasRunning: Bool
+  /// The threads that run its vCPUs, where a history of slots names them.
+  var tids: Set<ThreadID>?
   var slots: MemslotTable
+  /// The least certain basis of its slots: no operation is more certain than the slots it was predicted with.
+  var slotBasis = Basis.recorded
+  /// Whether it had a slot whose host address is not known: which notifiers hit it is not known either.
+  var hasUnplacedSlots = false
+  /// What speaks for slots that were inferred.
+  var slotEvidence: [Memslot: SlotEvidence] = [:]
   var backend: Backend
   /// Whether another VM has taken its place: no event concerns it any more.
   var isGone = false

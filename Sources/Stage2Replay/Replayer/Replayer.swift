@@ -66,11 +66,18 @@ struct Replayer<Backend: ReplayedBackend & ~Copyable>: ~Copyable {
   /// The VMs of the page tables that probes name (`struct kvm_pgtable`).
   var pageTables: [KernelAddress: Int] = [:]
   var unattributedFaults = 0
+  /// The probe that tells of memslots; nil where a schedule does.
+  let slotProbe: MemslotProbe?
+  var slotRequests: MemslotRequests
+  var slotSchedule: MemslotSchedule
+  /// The VMs of the schedule's history that have appeared.
+  var scheduledVMs: [Int?]
+  /// The time of the first event: what a schedule dates before the trace happened by then.
+  private(set) var firstTime = Nanoseconds(0)
 
   init(
-    profile: ReplayProfile, model: ReplayProfile, options: ReplayOptions, probes: ProbeRecording,
-    collectsOperations: Bool,
-    grid: TimeGrid, makeBackend: @escaping () -> Backend
+    profile: ReplayProfile, model: ReplayProfile, options: ReplayOptions, memslots: MemslotSource,
+    probes: ProbeRecording, collectsOperations: Bool, grid: TimeGrid, makeBackend: @escaping () -> Backend
   ) {
     self.grid = grid
     self.collectsOperations = collectsOperations
@@ -78,6 +85,11 @@ struct Replayer<Backend: ReplayedBackend & ~Copyable>: ~Copyable {
     self.model = model
     self.options = options
     self.makeBackend = makeBackend
+    slotProbe = memslots.probe
+    slotRequests = MemslotRequests(
+      pageSize: profile.pageSize, hasReturns: memslots.probe == .requestsAndReturns)
+    slotSchedule = MemslotSchedule(memslots.history)
+    scheduledVMs = Array(repeating: nil, count: memslots.history.vms.count)
     timelines = RegionTimelines(pageSize: profile.pageSize)
     queue = LagQueue(lag: options.lag)
     agreement = Agreement(
@@ -114,8 +126,12 @@ struct Replayer<Backend: ReplayedBackend & ~Copyable>: ~Copyable {
 
   private mutating func consume(_ record: TraceRecord) {
     sequence += 1
+    if record.time >= slotSchedule.due {
+      if sequence == 1 { firstTime = record.time }
+      applyDueSlotChanges(before: record)
+    }
     if let from = options.from, record.time < from {
-      if record.kind == .commitMemoryRegion { commit(record, performsOperations: false) }
+      memslotProbe(record, performsOperations: false)
       return
     }
     if let to = options.to, record.time >= to { return }
@@ -127,7 +143,7 @@ struct Replayer<Backend: ReplayedBackend & ~Copyable>: ~Copyable {
     case .unmapHVARange, .setSPTEHVA: notifier(record, .unmap)
     case .ageHVA: notifier(record, .age)
     case .testAgeHVA: notifier(record, .testAge)
-    case .commitMemoryRegion: commit(record)
+    case .commitMemoryRegion, .setMemoryRegion, .setMemoryRegionReturn: memslotProbe(record)
     case .lost: lose(record)
     case .probeMap, .probeMapReturn, .probeUnmap, .probeUnmapReturn, .probeWrprotect, .probeWrprotectReturn,
       .probeTestClearYoung, .probeTestClearYoungReturn, .probeRelaxPerms, .probeRelaxPermsReturn,
@@ -138,8 +154,8 @@ struct Replayer<Backend: ReplayedBackend & ~Copyable>: ~Copyable {
     case .contentionBegin, .contentionEnd:
       contention(record)
       timeWait(record)
-    case .other, .setWayFlush, .toggleCache, .dirtyRingPush, .hypercall, .setMemoryRegion, .probeAbortReturn,
-      .probeAgeGFN, .probeUnmapGFN:
+    case .other, .setWayFlush, .toggleCache, .dirtyRingPush, .hypercall, .probeAbortReturn, .probeAgeGFN,
+      .probeUnmapGFN:
       break
     }
   }
@@ -285,9 +301,9 @@ struct Replayer<Backend: ReplayedBackend & ~Copyable>: ~Copyable {
     var operation = Stage2Operation(
       time: record.time, cpu: record.cpu, tid: record.tid, vm: record.vm, kind: kind, address: address,
       size: size,
-      prot: prot, result: result, basis: basis)
+      prot: prot, result: result, basis: max(basis, vms[record.vm].slotBasis))
     operation.markOld = markOld
-    operation.protBasis = protBasis
+    operation.protBasis = protBasis.map { max($0, vms[record.vm].slotBasis) }
     vms[record.vm].tally.operations[Int(kind.rawValue)].add(operation, pageSize: profile.pageSize)
     if options.measuresWork {
       let now = vms[record.vm].backend.work

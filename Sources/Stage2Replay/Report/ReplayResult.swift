@@ -26,6 +26,8 @@ public struct VMResult: Sendable {
   public var vcpus: [ThreadID]
   /// Every slot it ever had, in the order of appearance.
   public var slots: [Memslot]
+  /// What speaks for those of them that were inferred.
+  public var slotEvidence: [Memslot: SlotEvidence]
   /// Its faults.
   public var faults: FaultCounts
   /// Under another kernel than the one that was traced: the recorded faults that are accesses to memory, and the faults
