@@ -1,0 +1,88 @@
+import Foundation
+import Testing
+
+/// `calibrate`, `replay --costs` and `replay --contention`.
+@Suite("Costs and contention of the lock")
+struct LockCostsTests {
+  static func object(_ text: String) throws -> [String: Any] {
+    try #require(try JSONSerialization.jsonObject(with: Data(text.utf8)) as? [String: Any])
+  }
+
+  @Test("Costs that calibrate wrote price a replay, each with the error that it found")
+  func calibrated() throws {
+    let costs = try TemporaryFile()
+    let fit = try Tool.run(["calibrate", Tool.recording, "--output", costs.path, "--hold-out", "alternate"])
+    #expect(fit.status == 0, "\(fit.errors)")
+    #expect(fit.output.contains("drift") && fit.output.contains("map"))
+    let model = try Self.object(try String(contentsOfFile: costs.path, encoding: .utf8))
+    let quality = try #require(
+      (model["quality"] as? [String: Any])?["operations"] as? [String: [String: Any]])
+    let error = try #require(quality["map"]?["relativeError"] as? Double)
+
+    let replay = try Tool.run(["replay", Tool.recording, "--costs", costs.path, "--json", "-"])
+    let vm = try #require((try Self.object(replay.output)["vms"] as? [[String: Any]])?.first)
+    let lock = try #require(vm["modelledLock"] as? [String: Any])
+    #expect(lock["basis"] as? String == "modelled")
+    let map = try #require((lock["byOperation"] as? [String: [String: Any]])?["map"])
+    #expect(map["error"] as? Double == error)
+    // Least squares with a constant for each operation keeps its total, whatever a single call is off by.
+    let recorded = try #require(
+      ((vm["lock"] as? [String: Any])?["byOperation"] as? [String: [String: Any]])?["map"]?["totalNs"]
+        as? Double)
+    let modelled = try #require(map["totalNs"] as? Double)
+    #expect(modelled > recorded / 3 && modelled < recorded * 3)
+  }
+
+  @Test("Built-in costs are assumed, so their error is unknown")
+  func builtIn() throws {
+    let outcome = try Tool.run(["replay", Tool.recording, "--costs", "assumed"])
+    #expect(outcome.status == 0 && outcome.output.contains("unknown"))
+    #expect(outcome.output.contains("as the costs assumed have it"))
+  }
+
+  @Test("The write lock never lets more sections through than the read lock, and more vCPUs use it more")
+  func contention() throws {
+    let arguments = ["replay", Tool.recording, "--contention", "--scale", "1", "--scale", "4", "--json", "-"]
+    let outcome = try Tool.run(arguments)
+    let vm = try #require((try Self.object(outcome.output)["vms"] as? [[String: Any]])?.first)
+    let study = try #require(vm["contention"] as? [String: Any])
+    let cases = try #require(study["cases"] as? [[String: Any]])
+    #expect(cases.count == 4)
+    func value(_ vcpus: Int, _ lock: String, _ key: String) throws -> Double {
+      let found = cases.first { $0["vcpus"] as? Int == vcpus && $0["faultLock"] as? String == lock }
+      return try #require(found?[key] as? Double)
+    }
+    for vcpus in [2, 8] {
+      #expect(
+        try value(vcpus, "write", "sectionsPerSecond") <= value(vcpus, "read", "sectionsPerSecond") * 1.001)
+      #expect(try value(vcpus, "write", "readUtilisation") == 0)
+    }
+    #expect(try value(8, "write", "writeUtilisation") > value(2, "write", "writeUtilisation"))
+    #expect(outcome.output == (try Tool.run(arguments)).output, "the same seed gives the same figures")
+  }
+
+  static let refusals: [([String], Int32)] = [
+    (["replay", Tool.recording, "--costs", "dear"], 64),
+    (["replay", Tool.recording, "--costs", Tool.recording], 64),
+    (["replay", Tool.recording, "--contention", "--ignore-probes"], 64),
+    (["replay", Tool.recording, "--contention", "--scale", "0"], 64),
+    (["calibrate", "/dev/null"], 65),
+  ]
+
+  @Test("What cannot be priced or simulated is one line", arguments: refusals)
+  func refused(arguments: [String], status: Int32) throws {
+    let outcome = try Tool.run(arguments)
+    #expect(outcome.status == status)
+    #expect(outcome.errorLines.count == 1, "\(outcome.errors)")
+  }
+
+  @Test("Without recorded durations there is nothing to fit or to simulate")
+  func noProbes() throws {
+    let trace = try TemporaryFile()
+    _ = try Tool.run(["synth", trace.path, "--events", "2000"])
+    let fit = try Tool.run(["calibrate", trace.path])
+    #expect(fit.status == 1 && fit.errorLines.count == 1)
+    let replay = try Tool.run(["replay", trace.path, "--contention"])
+    #expect(replay.errors.contains("nothing to simulate"))
+  }
+}
