@@ -29,23 +29,26 @@ public enum Replay {
     var survey = TraceSurvey()
     var events = trace.events(.replay(probes: false))
     while let run = events.nextRun() {
+      let damage = events.damageCountOfRun
       run.withRecords { records in
+        survey.noteDamage(damage, of: records[0].cpu)
         for index in records.indices { survey.consume(records[index]) }
       }
     }
+    survey.finish(damage: trace.damage + events.statistics.damage, cpus: trace.cpuCount)
     let profile = ReplayProfile(
       request, survey: survey, kernel: KernelRelease(uname: trace.uname), pageSize: pageSize)
     return profile.isPKVM
-      ? try run(trace, profile, options, onOperation) { profile.makePKVM() }
-      : try run(trace, profile, options, onOperation) { profile.makeTraditional() }
+      ? try run(trace, profile, survey, options, onOperation) { profile.makePKVM() }
+      : try run(trace, profile, survey, options, onOperation) { profile.makeTraditional() }
   }
 
   private static func run<Backend: ReplayedBackend & ~Copyable>(
-    _ trace: TraceFile, _ profile: ReplayProfile, _ options: ReplayOptions,
+    _ trace: TraceFile, _ profile: ReplayProfile, _ survey: TraceSurvey, _ options: ReplayOptions,
     _ onOperation: ((Stage2Operation) throws -> Void)?, makeBackend: @escaping () -> Backend
   ) throws -> (result: ReplayResult, statistics: EventStatistics) {
     var replayer = Replayer(
-      profile: profile, options: options, probes: ProbeRecording(trace),
+      profile: profile, survey: survey, options: options, probes: ProbeRecording(trace),
       collectsOperations: onOperation != nil, makeBackend: makeBackend)
     var events = trace.events(.replay(probes: !options.ignoresProbes))
     while let run = events.nextRun() {
@@ -62,7 +65,7 @@ extension Replayer where Backend: ~Copyable {
   fileprivate borrowing func result() -> ReplayResult {
     ReplayResult(
       profile: profile, vms: vms.map(VMResult.init),
-      agreement: agreement.result, unattributedFaults: unattributedFaults)
+      agreement: agreement.result, unattributedFaults: unattributedFaults, divergences: divergences.result)
   }
 }
 
