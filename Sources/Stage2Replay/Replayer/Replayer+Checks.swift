@@ -401,7 +401,7 @@ extension Replayer where Backend: ~Copyable {
   /// alone: whether it comes is waited for.
   private mutating func holdBack(_ fault: FaultRecord, _ record: PendingRecord) {
     let vm = vms[record.vm]
-    if vm.removals.contains(where: { $0.covers(fault, profile.pageSize) }) {
+    if fault.evidence.isSlotRemoved || vm.removals.contains(where: { $0.covers(fault, profile.pageSize) }) {
       log(.explained(.mmioLiesOutsideSlots, .untracedChange), fault, record, nil)
     } else if vm.heldBack.count < GuestVM<Backend>.heldBackMax {
       vm.heldBack.append(HeldBackFault(fault: fault, record: record))

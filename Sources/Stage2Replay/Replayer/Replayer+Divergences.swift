@@ -154,6 +154,17 @@ extension Replayer where Backend: ~Copyable {
       blocks: timelines.block(frames.start), timelines.block(GFN(frames.end.rawValue - 1)), vm: vm)
   }
 
+  /// A slot with these frames was removed: its commit comes after it went out of force, which was after `since`.
+  mutating func noteRemoval(of frames: FrameRange, vm: Int, since: UInt64) {
+    noteUnmapped(frames, vm: vm)
+    vms[vm].removals.append(SlotRemoval(sequence: sequence, since: since, frames: frames))
+    for position in openThreads where threads[position].vm == vm {
+      guard let fault = threads[position].openFault?.record, frames.contains(fault.page.gfn(profile.pageSize))
+      else { continue }
+      threads[position].openFault!.record.evidence.isSlotRemoved = true
+    }
+  }
+
   private mutating func noteUnmapped(blocks first: UInt64, _ last: UInt64, vm: Int) {
     let sequence = sequence
     vms[vm].regions.forEach(in: first, last) { position, regions in
