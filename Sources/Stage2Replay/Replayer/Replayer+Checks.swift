@@ -288,8 +288,15 @@ extension Replayer where Backend: ~Copyable {
     if !isWholeKnown(fault, vm), !leaf.contains(.isEstablished) {
       return .unknown(reasonUnknown(in: fault.evidence.endEpoch, vm))
     }
-    if case .leaf = walk { return leaf.contains(.isAssumed) ? .assumed : .known }
-    return fault.evidence.region >= 0 && vm.regions[fault.evidence.region].mayHoldMore ? .assumed : .known
+    guard case .invalid(let stop) = walk else { return leaf.contains(.isAssumed) ? .assumed : .known }
+    if fault.evidence.region >= 0, vm.regions[fault.evidence.region].mayHoldMore { return .assumed }
+    // A block in place of pages, none of which is certain to be one.
+    if !fault.isStage1Walk, fault.level == .l2, stop == .l3,
+      knowledge(ofLeavesBelow: .l2, fault, vm) == .assumed
+    {
+      return .assumed
+    }
+    return .known
   }
 
   /// How it is known that there is no table of `level` on the way to a fault.

@@ -58,6 +58,24 @@ extension Replayer where Backend: ~Copyable {
     }
   }
 
+  // MARK: Unmaps that began before the trace, or in a gap
+
+  /// Whether every unmap that may be under way has been seen to begin.
+  @inline(__always)
+  func isSettled(_ vm: GuestVM<Backend>) -> Bool {
+    vm.knownFrom == losses.epoch || vm.settledEpoch == losses.epoch
+  }
+
+  /// A thread faults again. If it got through its fault before, that was not made to retry, so no unmap was under way
+  /// in its window (`mmu_invalidate_retry`).
+  mutating func settle(_ position: Int, _ event: GuestFault) {
+    guard let last = threads[position].lastFault, let vm = threads[position].vm, !isSettled(vms[vm]),
+      !losses.isInGap, threads[position].entryEpoch == losses.epoch, threads[position].lastFaultEpoch == losses.epoch,
+      event.next(after: last.event) == .progressed
+    else { return }
+    vms[vm].settledEpoch = losses.epoch
+  }
+
   // MARK: The evidence of a fault's window
 
   /// What is known of a fault when it comes in.
