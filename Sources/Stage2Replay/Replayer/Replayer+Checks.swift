@@ -60,6 +60,10 @@ extension Replayer where Backend: ~Copyable {
         takeWord(ofTranslation: fault, walk, record.vm)
       }
     }
+    // A table of level 3 holds pages.
+    if level == .l3, judgement == nil, fault.evidence.region >= 0, fault.evidence.peers.isEmpty {
+      vm.regions[fault.evidence.region].mayBeBlock = false
+    }
     if vm.knownFrom != fault.evidence.endEpoch { learnEmpty(fault, level, vm) }
     return judgement?.verdict == .unexplained
   }
@@ -160,7 +164,10 @@ extension Replayer where Backend: ~Copyable {
       fault.kind == .permission && isYoung
       && (fault.isWrite ? !prot.contains(.write) : fault.isExec && !prot.isSuperset(of: .execute))
     let isOld = fault.kind == .accessFlag && !isYoung
-    defer { setKnowledge(fault, vm) { $0 = $0.subtracting(.isAssumed).union(.isEstablished) } }
+    defer {
+      setKnowledge(fault, vm) { $0 = $0.subtracting(.isAssumed).union(.isEstablished) }
+      if !fault.isStage1Walk { vm.regions[fault.evidence.region].mayBeBlock = false }
+    }
     if lacksRight || isOld { return false }
     var window = windowEvidence(fault, walk, vm)
     window.knowledge = knowledge(ofLeaf: fault, walk, vm)
@@ -285,6 +292,7 @@ extension Replayer where Backend: ~Copyable {
   private func knowledge(ofLeaf fault: FaultRecord, _ walk: Stage2Walk, _ vm: GuestVM<Backend>) -> StateKnowledge {
     if let reason = reasonUnknown(fault) { return .unknown(reason) }
     let leaf = leafKnowledge(fault, walk, vm)
+    if fault.evidence.region >= 0, vm.regions[fault.evidence.region].mayBeBlock { return .assumed }
     if !isWholeKnown(fault, vm), !leaf.contains(.isEstablished) {
       return .unknown(reasonUnknown(in: fault.evidence.endEpoch, vm))
     }
@@ -331,7 +339,7 @@ extension Replayer where Backend: ~Copyable {
         }
         let leaf = leafLevel < .l3 ? region.blockKnowledge : page
         guard isWhole || (region.epoch == epoch && leaf.contains(.isEstablished)) else { continue }
-        if !leaf.contains(.isAssumed) { return .known }
+        if !leaf.contains(.isAssumed), !region.mayBeBlock { return .known }
         isAssumed = true
         if leafLevel < .l3 { break }
       }
@@ -556,9 +564,11 @@ extension Replayer where Backend: ~Copyable {
       case .invalid(let level):
         hadTable = level == .l3
         if isBlock, hadTable { vm.regions[position].resized = fault.end }
+        if level < .l3 { vm.regions[position].mayBeBlock = false }
         if level < .l2 { vm.tableBirths[tableKey(.l2, fault.page)] = fault.end }
         if level < .l1 { vm.tableBirths[tableKey(.l1, fault.page)] = fault.end }
       }
+      if isAssumed, hadTable { vm.regions[position].mayBeBlock = true }
       if isBlock {
         vm.regions[position].blockBorn = fault.end
         vm.regions[position].blockKnowledge = knowledge
