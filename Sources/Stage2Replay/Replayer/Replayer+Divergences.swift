@@ -22,7 +22,7 @@ extension Replayer where Backend: ~Copyable {
   /// The rule about the order of a thread's events that an event broke, if it broke one.
   @inline(__always)
   mutating func note(_ rule: DivergenceRule?, _ position: Int, _ record: TraceRecord) {
-    if let rule, survey.recorded.loop { noteBroken(rule, position, record) }
+    if let rule, recorded.loop { noteBroken(rule, position, record) }
   }
 
   /// Whether a slot holds the address of the fault that a thread is handling, and is not on its way out.
@@ -89,12 +89,15 @@ extension Replayer where Backend: ~Copyable {
     evidence.ranOn = threads[position].ranOn
     let block = timelines.block(gfn)
     for other in openThreads where other != position && threads[other].vm == vm {
-      guard let peer = threads[other].openFault?.record, peer.slot != nil else { continue }
+      guard threads[other].openFault?.record.slot != nil else { continue }
       evidence.peers.insert(.inVM)
-      guard timelines.block(peer.page.gfn(profile.pageSize)) == block else { continue }
+      let page = threads[other].openFault!.record.page.gfn(profile.pageSize)
+      guard timelines.block(page) == block else { continue }
       evidence.peers.insert(.inRegion)
-      if peer.page.gfn(profile.pageSize) == gfn { evidence.peers.insert(.onPage) }
-      if canHoldBlock || (peer.kind == .permission && peer.level == .l2) { evidence.peers.insert(.mayResize) }
+      if page == gfn { evidence.peers.insert(.onPage) }
+      let breaksBlock =
+        threads[other].openFault!.record.kind == .permission && threads[other].openFault!.record.level == .l2
+      if canHoldBlock || breaksBlock { evidence.peers.insert(.mayResize) }
     }
     guard isInSlot else { return evidence }
     evidence.region = vms[vm].regions.insert(gfn)

@@ -9,7 +9,7 @@ extension Replayer where Backend: ~Copyable {
     guard let position = thread(record.tid) else { return }
     leaveMemoryManagement(position)
     reach(position)
-    note(threads[position].order.entry(isInSlot: isFaultInSlot(position), survey.recorded), position, record)
+    note(threads[position].order.entry(isInSlot: isFaultInSlot(position), recorded), position, record)
     closeOpenFault(of: position, at: record)
     threads[position].lastEntry = sequence
     threads[position].entryEpoch = losses.epoch
@@ -36,7 +36,7 @@ extension Replayer where Backend: ~Copyable {
     switch record.kind {
     case .userspaceExit:
       note(
-        threads[position].order.userspaceExit(isInSlot: isFaultInSlot(position), survey.recorded), position,
+        threads[position].order.userspaceExit(isInSlot: isFaultInSlot(position), recorded), position,
         record)
       // -EINTR only says that a signal came.
       let errno = record.userspaceExit.errno

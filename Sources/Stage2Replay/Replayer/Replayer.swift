@@ -60,6 +60,7 @@ struct Replayer<Backend: ReplayedBackend & ~Copyable>: ~Copyable {
   var unattributedFaults = 0
   /// What the first pass over the trace found.
   let survey: TraceSurvey
+  let recorded: ThreadOrder.Recorded
   var losses: LossLog
   var divergences = DivergenceLog()
   /// Where in the merged trace pages were mapped last.
@@ -73,6 +74,7 @@ struct Replayer<Backend: ReplayedBackend & ~Copyable>: ~Copyable {
   ) {
     self.collectsOperations = collectsOperations
     self.survey = survey
+    recorded = survey.recorded
     losses = LossLog(survey.gaps)
     self.profile = profile
     self.options = options
