@@ -38,18 +38,22 @@ public enum Replay {
     survey.finish(damage: trace.damage + events.statistics.damage, cpus: trace.cpuCount)
     let profile = ReplayProfile(
       request, survey: survey, kernel: KernelRelease(uname: trace.uname), pageSize: pageSize)
+    let first = survey.first ?? Nanoseconds(0)
+    let grid = TimeGrid(
+      from: max(first, options.from ?? first), to: min(survey.last, options.to ?? survey.last))
     return profile.isPKVM
-      ? try run(trace, profile, survey, options, onOperation) { profile.makePKVM() }
-      : try run(trace, profile, survey, options, onOperation) { profile.makeTraditional() }
+      ? try run(trace, profile, survey, options, grid, onOperation) { profile.makePKVM() }
+      : try run(trace, profile, survey, options, grid, onOperation) { profile.makeTraditional() }
   }
 
   private static func run<Backend: ReplayedBackend & ~Copyable>(
     _ trace: TraceFile, _ profile: ReplayProfile, _ survey: TraceSurvey, _ options: ReplayOptions,
+    _ grid: TimeGrid,
     _ onOperation: ((Stage2Operation) throws -> Void)?, makeBackend: @escaping () -> Backend
   ) throws -> (result: ReplayResult, statistics: EventStatistics) {
     var replayer = Replayer(
       profile: profile, survey: survey, options: options, probes: ProbeRecording(trace),
-      collectsOperations: onOperation != nil, makeBackend: makeBackend)
+      collectsOperations: onOperation != nil, grid: grid, makeBackend: makeBackend)
     var events = trace.events(.replay(probes: !options.ignoresProbes))
     while let run = events.nextRun() {
       replayer.consume(run)
@@ -64,13 +68,16 @@ public enum Replay {
 extension Replayer where Backend: ~Copyable {
   fileprivate borrowing func result() -> ReplayResult {
     ReplayResult(
-      profile: profile, vms: vms.map(VMResult.init),
+      profile: profile, grid: grid,
+      vms: vms.map { VMResult($0, profile.profile, lastInterval: grid.count - 1) },
       agreement: agreement.result, unattributedFaults: unattributedFaults, divergences: divergences.result)
   }
 }
 
 extension VMResult {
-  fileprivate init<Backend: ReplayedBackend & ~Copyable>(_ vm: GuestVM<Backend>) {
+  fileprivate init<Backend: ReplayedBackend & ~Copyable>(
+    _ vm: GuestVM<Backend>, _ profile: Profile, lastInterval: Int
+  ) {
     let kinds = OperationKind.allCases.map { ($0, vm.tally.operations[Int($0.rawValue)]) }
     let reasons = FaultOutcome.Reason.allCases.map { ($0.name, vm.tally.nothing[Int($0.rawValue)]) }
     self.init(
@@ -80,7 +87,9 @@ extension VMResult {
       hypercalls: vm.backend.hypercallCounts.map { counts in
         Dictionary(uniqueKeysWithValues: Hypercall.allCases.map { ($0.name, counts[$0]) }.filter { $0.1 > 0 })
       },
-      memory: vm.backend.memory, treeDepth: vm.backend.mappingTreeDepth())
+      memory: vm.backend.memory, treeDepth: vm.backend.mappingTreeDepth(),
+      memorySeries: vm.memorySeries, workingSet: vm.workingSet.result(last: lastInterval),
+      lock: vm.lockTimes.result { $0.lockMode(profile) })
   }
 }
 
