@@ -21,7 +21,7 @@ enum ImportRules {
     "model-soak": system.union(["ModelOracle"]),
     // The model's trees against their twins in C.
     "CTreeBench": [],
-    "tree-bench": ["KVMTypes", "Stage2Model", "CTreeBench"],
+    "tree-bench": system.union(["KVMTypes", "Stage2Model", "CTreeBench"]),
     "pkvm-replay": system.union([
       "KVMTypes", "KVMTrace", "Stage2Model", "Stage2Replay", "Reporting", "TraceSynth", "ArgumentParser",
     ]),

@@ -100,6 +100,10 @@ struct WriteGrant {
 /// What is counted for one VM.
 struct VMTally {
   var faults = FaultCounts()
+  /// Under another kernel than the one that was traced: the recorded faults that are accesses to memory, and the faults
+  /// that these accesses take there.
+  var accesses = 0
+  var modelledFaults = 0
   var operations: [OperationCounts] = Array(repeating: OperationCounts(), count: OperationKind.allCases.count)
   /// By the first frame of the slot.
   var sizes: [GFN: SizeTally] = [:]
