@@ -84,13 +84,13 @@ extension Replayer where Backend: ~Copyable {
   }
 
   private func isUnmapped(_ frames: FrameRange, _ vm: Int) -> Bool {
-    frames.count == 1 && !isMapped(frames.start.ipa(profile.pageSize), vms[vm])
+    frames.count == 1 && !Self.isMapped(frames.start.ipa(profile.pageSize), vms[vm])
   }
 
   private mutating func apply(_ fault: FaultRecord, _ record: PendingRecord) {
     let vm = vms[record.vm]
     if fault.evidence.region < 0, fault.slot != nil { return apply(adopted(fault, vm), record) }
-    let outcome = timelines.outcome(of: fault, isMapped: isMapped(fault.page, vm))
+    let outcome = timelines.outcome(of: fault, isMapped: Self.isMapped(fault.page, vm))
     let isChecked = fault.evidence.isChecked || !checksRules
     let checked = isChecked ? CheckResult() : check(fault, record, vm)
     var isRetried = false
@@ -211,7 +211,7 @@ extension Replayer where Backend: ~Copyable {
     emit(record, .wrprotect, fault.page, size: size, result: result.rawValue, basis: .derived)
   }
 
-  private func isMapped(_ ipa: IPA, _ vm: GuestVM<Backend>) -> Bool {
+  private static func isMapped(_ ipa: IPA, _ vm: GuestVM<Backend>) -> Bool {
     if case .leaf = vm.backend.walk(ipa) { return true }
     return false
   }

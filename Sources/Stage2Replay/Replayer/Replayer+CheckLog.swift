@@ -107,7 +107,8 @@ extension Replayer where Backend: ~Copyable {
         cpu: fault.cpu, tid: fault.tid, vm: record.vm, ipa: fault.page,
         expected: DivergenceWords.expectation(judgement.rule, walk), observed: DivergenceWords.fault(fault),
         basis: judgement.verdict == .unknown ? .assumed : .derived, count: 1, state: walk,
-        recentEvents: fault.evidence.region >= 0 ? vm.regions.recentEvents(fault.evidence.region) : [])
+        recentEvents: judgement.verdict != .explained && fault.evidence.region >= 0
+          ? vm.regions.recentEvents(fault.evidence.region) : [])
     }
   }
 }

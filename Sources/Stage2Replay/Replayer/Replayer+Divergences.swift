@@ -51,7 +51,9 @@ extension Replayer where Backend: ~Copyable {
 
   /// D9, D19 and D20: what an event must satisfy by itself.
   mutating func checkAlone(_ fault: GuestFault, _ position: Int, _ record: TraceRecord) {
-    if checksRules, let rule = SyndromeRules.check(fault.esr, fault.ipa) { noteBroken(rule, position, record) }
+    if checksRules, let rule = SyndromeRules.check(fault.esr, fault.ipa) {
+      noteBroken(rule, position, record)
+    }
   }
 
   mutating func checkAlone(unmap range: HVARange, _ position: Int, _ record: TraceRecord) {
