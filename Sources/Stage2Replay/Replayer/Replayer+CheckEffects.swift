@@ -53,6 +53,22 @@ extension Replayer where Backend: ~Copyable {
     vms[record.vm].regions.forEach(in: frames) { position, regions in regions.append(event, to: position) }
   }
 
+  /// Frames were unmapped. Where a part of a block was unmapped, all of it is gone; but if the block was an assumption, pages
+  /// may be left.
+  func noteUnmapped(_ frames: FrameRange, _ vm: GuestVM<Backend>) {
+    let pages = profile.pageSize.pagesPerPMD
+    vm.regions.forEach(in: frames) { position, regions in
+      let first = GFN(regions[position].block * pages)
+      if frames.start <= first, first + pages <= frames.end {
+        regions[position].mayHoldMore = false
+        regions[position].mayBeBlock = false
+      } else if regions[position].blockKnowledge.contains(.isAssumed) {
+        regions[position].mayHoldMore = true
+      }
+      regions[position].blockKnowledge = []
+    }
+  }
+
   /// A fault was applied.
   mutating func note(
     _ effect: FaultEffect, of fault: FaultRecord, _ before: Stage2Walk, _ record: PendingRecord,
@@ -110,6 +126,7 @@ extension Replayer where Backend: ~Copyable {
         vm.regions[position].blockKnowledge = knowledge
       } else {
         if !hadTable { vm.regions[position].tableBorn = fault.end }
+        if !vm.regions[position].blockKnowledge.isEmpty { vm.regions[position].blockKnowledge = [] }
         pageBirths.note(pageKey(gfn, vm), at: fault.end)
         vm.regions.setPage(gfn, position, knowledge)
       }

@@ -123,6 +123,22 @@ struct UncertaintyTests {
     #expect(divergences.unexplained == 0 && divergences.unknown == 1)
   }
 
+  @Test("Of a block that was an assumption, pages may be left when a part is unmapped")
+  func assumedBlock() throws {
+    let story = Scenario()
+    story.createSlot(hva: story.congruentHVA)
+    story.enter(.vcpu0)
+    story.options.lag = 1
+    story.handle(.vcpu0, story.memory, level: 1)
+    story.handle(.vcpu0, story.memory + story.block, level: 2)
+    story.unmap(.kswapd, story.congruentHVA + 9 * story.page)
+    story.age(.kswapd, story.congruentHVA + 9 * story.page)
+    story.handle(.vcpu0, 0x900_0000, level: 1)
+    story.handle(.vcpu0, story.memory + story.page, level: 3)
+    let divergences = try story.replay().result.divergences
+    #expect(divergences.unexplained == 0 && divergences.unknown > 0)
+  }
+
   // MARK: Gaps and positions
 
   @Test("Gaps are joined where they overlap, and epochs change at their ends")
