@@ -11,7 +11,12 @@ extension Replayer where Backend: ~Copyable {
     let pageSize = profile.pageSize
     var level = fault.isStage1Walk ? TranslationLevel.l3 : fault.level
     switch walk {
-    case .leaf(let leaf, _, _): level = max(min(level, leaf), profile.geometry.startLevel)
+    case .leaf(let leaf, _, _):
+      // Below a table where the model had a block, any page may be mapped.
+      if leaf < .l3, level == .l3, fault.evidence.region >= 0 {
+        vms[vm].regions[fault.evidence.region].mayHoldMore = true
+      }
+      level = max(min(level, leaf), profile.geometry.startLevel)
     case .invalid(let modelled):
       guard !fault.isStage1Walk, level < modelled else { return }
       level = max(level, profile.geometry.startLevel)

@@ -187,6 +187,20 @@ struct UncertaintyTests {
     #expect(positions.mayBe(7, after: 999) && !positions.mayBe(7, after: 1000))
   }
 
+  @Test("What an earlier epoch established is forgotten, of pages and of a block")
+  func epochs() {
+    var regions = GuestRegions(pageSize: .size4K)
+    let position = regions.insert(GFN(0x40000))
+    regions.enter(epoch: 0, position)
+    regions.setPage(GFN(0x40007), position, [.isEstablished, .wasMadeYoung])
+    regions[position].blockKnowledge = [.isEstablished, .isAssumed]
+    regions.enter(epoch: 0, position)
+    #expect(regions.page(GFN(0x40007), position) == [.isEstablished, .wasMadeYoung])
+    regions.enter(epoch: 2, position)
+    #expect(regions.page(GFN(0x40007), position) == .wasMadeYoung)
+    #expect(regions[position].blockKnowledge == .isAssumed)
+  }
+
   @Test("A region keeps its last events, the oldest first")
   func ring() {
     var regions = GuestRegions(pageSize: .size4K)
