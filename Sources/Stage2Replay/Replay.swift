@@ -29,7 +29,10 @@ public enum Replay {
     // What the traced kernel was timed at says nothing about another one.
     var options = options
     if options.otherKernel != nil { options.ignoresProbes = true }
-    var survey = TraceSurvey()
+    var survey = TraceSurvey(kvms: options.memslots?.vms.compactMap(\.kvm) ?? [])
+    var memslots =
+      options.memslots == nil
+      ? MemslotSurvey(pageSize: pageSize, infers: options.infersMemslots, recordsHistory: false) : nil
     var events = trace.events(.replay(probes: false))
     while let run = events.nextRun() {
       let damage = events.damageCountOfRun
@@ -37,8 +40,11 @@ public enum Replay {
         survey.noteDamage(damage, of: records[0].cpu)
         for index in records.indices { survey.consume(records[index]) }
       }
+      memslots?.consume(run)
     }
     survey.finish(damage: trace.damage + events.statistics.damage, cpus: trace.cpuCount)
+    let source = memslots?.source ?? .history(options.memslots ?? MemslotHistory())
+    memslots = nil
     let profile = ReplayProfile(
       request, survey: survey, kernel: KernelRelease(uname: trace.uname), pageSize: pageSize)
     let first = survey.first ?? Nanoseconds(0)
@@ -51,18 +57,19 @@ public enum Replay {
         return ReplayProfile(named, survey: survey, kernel: nil, pageSize: pageSize)
       } ?? profile
     return model.isPKVM
-      ? try run(trace, profile, model, survey, options, grid, onOperation) { model.makePKVM() }
-      : try run(trace, profile, model, survey, options, grid, onOperation) { model.makeTraditional() }
+      ? try run(trace, profile, model, survey, options, source, grid, onOperation) { model.makePKVM() }
+      : try run(trace, profile, model, survey, options, source, grid, onOperation) { model.makeTraditional() }
   }
 
   private static func run<Backend: ReplayedBackend & ~Copyable>(
     _ trace: TraceFile, _ profile: ReplayProfile, _ model: ReplayProfile, _ survey: TraceSurvey,
     _ options: ReplayOptions,
-    _ grid: TimeGrid,
-    _ onOperation: ((Stage2Operation) throws -> Void)?, makeBackend: @escaping () -> Backend
+    _ memslots: MemslotSource, _ grid: TimeGrid, _ onOperation: ((Stage2Operation) throws -> Void)?,
+    makeBackend: @escaping () -> Backend
   ) throws -> (result: ReplayResult, statistics: EventStatistics) {
     var replayer = Replayer(
-      profile: profile, model: model, survey: survey, options: options, probes: ProbeRecording(trace),
+      profile: profile, model: model, survey: survey, options: options, memslots: memslots,
+      probes: ProbeRecording(trace),
       collectsOperations: onOperation != nil, grid: grid, makeBackend: makeBackend)
     var events = trace.events(.replay(probes: !options.ignoresProbes))
     while let run = events.nextRun() {
@@ -93,8 +100,8 @@ extension VMResult {
     let kinds = OperationKind.allCases.map { ($0, vm.tally.operations[Int($0.rawValue)]) }
     let reasons = FaultOutcome.Reason.allCases.map { ($0.name, vm.tally.nothing[Int($0.rawValue)]) }
     self.init(
-      id: vm.id, creator: vm.creator, vcpus: vm.vcpus, slots: vm.slotHistory, faults: vm.tally.faults,
-      accesses: vm.tally.accesses, modelledFaults: vm.tally.modelledFaults,
+      id: vm.id, creator: vm.creator, vcpus: vm.vcpus, slots: vm.slotHistory, slotEvidence: vm.slotEvidence,
+      faults: vm.tally.faults, accesses: vm.tally.accesses, modelledFaults: vm.tally.modelledFaults,
       operations: Dictionary(uniqueKeysWithValues: kinds.filter { $0.1.count > 0 }),
       faultsWithoutOperation: Dictionary(uniqueKeysWithValues: reasons.filter { $0.1 > 0 }),
       hypercalls: vm.backend.hypercallCounts.map { counts in
@@ -102,7 +109,11 @@ extension VMResult {
       },
       memory: vm.backend.memory, treeDepth: vm.backend.mappingTreeDepth(),
       memorySeries: vm.memorySeries, workingSet: vm.workingSet.result(last: lastInterval),
-      lock: isTraced ? vm.lockTimes.result { $0.lockMode(profile) } : nil)
+      lock: isTraced ? vm.lockTimes.result { $0.lockMode(profile) } : nil,
+      work: Dictionary(
+        uniqueKeysWithValues: kinds.filter { $0.1.count > 0 }.map {
+          ($0.0, vm.tally.work[Int($0.0.rawValue)])
+        }), sections: vm.sections)
   }
 }
 
@@ -112,7 +123,7 @@ extension Agreement {
     let kinds = OperationKind.allCases.map { ($0, scores[Int($0.rawValue)]) }
     return AgreementResult(
       scores: Dictionary(uniqueKeysWithValues: kinds.filter { $0.1.recorded > 0 || $0.1.predicted > 0 }),
-      mismatches: mismatches, mismatchCount: mismatchCount)
+      mismatches: mismatches, mismatchCount: mismatchCount, timings: timings)
   }
 }
 
