@@ -35,11 +35,14 @@ public enum Replay {
       ? MemslotSurvey(pageSize: pageSize, infers: options.infersMemslots, recordsHistory: false) : nil
     var events = trace.events(.replay(probes: false))
     while let run = events.nextRun() {
+      let damage = events.damageCountOfRun
       run.withRecords { records in
+        survey.noteDamage(damage, of: records[0].cpu)
         for index in records.indices { survey.consume(records[index]) }
       }
       memslots?.consume(run)
     }
+    survey.finish(damage: trace.damage + events.statistics.damage, cpus: trace.cpuCount)
     let source = memslots?.source ?? .history(options.memslots ?? MemslotHistory())
     memslots = nil
     let profile = ReplayProfile(
@@ -54,17 +57,19 @@ public enum Replay {
         return ReplayProfile(named, survey: survey, kernel: nil, pageSize: pageSize)
       } ?? profile
     return model.isPKVM
-      ? try run(trace, profile, model, options, source, grid, onOperation) { model.makePKVM() }
-      : try run(trace, profile, model, options, source, grid, onOperation) { model.makeTraditional() }
+      ? try run(trace, profile, model, survey, options, source, grid, onOperation) { model.makePKVM() }
+      : try run(trace, profile, model, survey, options, source, grid, onOperation) { model.makeTraditional() }
   }
 
   private static func run<Backend: ReplayedBackend & ~Copyable>(
-    _ trace: TraceFile, _ profile: ReplayProfile, _ model: ReplayProfile, _ options: ReplayOptions,
+    _ trace: TraceFile, _ profile: ReplayProfile, _ model: ReplayProfile, _ survey: TraceSurvey,
+    _ options: ReplayOptions,
     _ memslots: MemslotSource, _ grid: TimeGrid, _ onOperation: ((Stage2Operation) throws -> Void)?,
     makeBackend: @escaping () -> Backend
   ) throws -> (result: ReplayResult, statistics: EventStatistics) {
     var replayer = Replayer(
-      profile: profile, model: model, options: options, memslots: memslots, probes: ProbeRecording(trace),
+      profile: profile, model: model, survey: survey, options: options, memslots: memslots,
+      probes: ProbeRecording(trace),
       collectsOperations: onOperation != nil, grid: grid, makeBackend: makeBackend)
     var events = trace.events(.replay(probes: !options.ignoresProbes))
     while let run = events.nextRun() {
@@ -84,7 +89,7 @@ extension Replayer where Backend: ~Copyable {
       vms: vms.map {
         VMResult($0, model.profile, isTraced: options.otherKernel == nil, lastInterval: grid.count - 1)
       },
-      agreement: agreement.result, unattributedFaults: unattributedFaults)
+      agreement: agreement.result, unattributedFaults: unattributedFaults, divergences: divergences.result)
   }
 }
 

@@ -22,6 +22,8 @@ public struct ReplayReport: Encodable, Sendable {
   public var vms: [VMEntry]
   /// How the predicted operations agree with the recorded ones, by operation; nil without probes.
   public var agreement: [String: AgreementEntry]?
+  /// Events that contradict the model.
+  public var divergences: DivergencesEntry
   /// Faults of threads that belong to no VM.
   public var unattributedFaults: Int
 
@@ -38,6 +40,7 @@ public struct ReplayReport: Encodable, Sendable {
     var memory: MemoryEntry
     var workingSet: WorkingSetEntry
     var lock: LockEntry?
+    var divergences: DivergencesEntry
     /// With `--costs`, and with `--contention`.
     var modelledLock: ModelledLockEntry?
     var contention: ContentionStudy?
@@ -219,6 +222,7 @@ public struct ReplayReport: Encodable, Sendable {
     let span = statistics.last.map { $0.rawValue - min($0.rawValue, statistics.first?.rawValue ?? 0) }
     seriesIntervalNs = result.grid.interval.rawValue
     vms = result.vms.map { VMEntry($0, trace, result, spanNs: span ?? 0) }
+    divergences = DivergencesEntry(result.divergences)
     unattributedFaults = result.unattributedFaults
     agreement = result.agreement.map { agreement in
       Dictionary(
@@ -263,6 +267,7 @@ extension ReplayReport.VMEntry {
     memory = ReplayReport.MemoryEntry(vm, result.grid, isPKVM: result.profile.isPKVM)
     workingSet = ReplayReport.WorkingSetEntry(vm.workingSet, result.grid)
     lock = vm.lock.map { ReplayReport.LockEntry($0, result.grid, spanNs: spanNs) }
+    divergences = DivergencesEntry(result.divergences, vm: vm.id)
   }
 }
 

@@ -14,12 +14,21 @@ extension Replayer where Backend: ~Copyable {
       applyThoseAhead(of: fault, record)
       apply(fault, record)
       timelines.release(fault: fault.node, vm: record.vm)
+    case .check(let fault): if checksRules { _ = check(fault, record, vms[record.vm]) }
     case .unmap(let frames):
       applyThoseAhead(ofUnmap: record)
       if isDead(vms[record.vm], at: record.sequence) { return }
       unmap(frames, record)
-    case .deleteSlot(let frames): unmap(frames, record)
+      noteUnmapped(frames, vms[record.vm])
+      remember(.unmap, frames, record)
+    case .deleteSlot(let frames):
+      unmap(frames, record)
+      noteUnmapped(frames, vms[record.vm])
+      remember(.slotRemoval, frames, record)
+      settleHeldBack(record)
+    case .endLogging(let frames): vms[record.vm].regions.endLogging(frames)
     case .wrprotect(let frames):
+      remember(.writeProtection, frames, record)
       forEachChunk(of: frames) { address, size, replayer in
         let result = replayer.vms[record.vm].backend.wrprotect(address, size: size)
         replayer.emit(record, .wrprotect, address, size: size, result: result.rawValue, basis: .assumed)
@@ -30,6 +39,7 @@ extension Replayer where Backend: ~Copyable {
       let address = frames.start.ipa(profile.pageSize)
       let size = frames.count << profile.pageSize.shift
       let young = vms[record.vm].backend.testClearYoung(address, size: size, markOld: markOld)
+      remember(markOld ? .age : .testAge, frames, record)
       // A fault that was open may have set the flag just before or just after, as may the hardware at any time.
       let isCertain =
         !young && !duringFault && (!profile.hasHardwareAccessFlag || isUnmapped(frames, record.vm))
@@ -77,31 +87,49 @@ extension Replayer where Backend: ~Copyable {
   }
 
   private func isUnmapped(_ frames: FrameRange, _ vm: Int) -> Bool {
-    frames.count == 1 && !isMapped(frames.start.ipa(profile.pageSize), vms[vm])
+    frames.count == 1 && !Self.isMapped(frames.start.ipa(profile.pageSize), vms[vm])
   }
 
   private mutating func apply(_ fault: FaultRecord, _ record: PendingRecord) {
     let vm = vms[record.vm]
-    switch timelines.outcome(of: fault, isMapped: isMapped(fault.page, vm)) {
+    if fault.evidence.region < 0, fault.slot != nil { return apply(adopted(fault, vm), record) }
+    let outcome = timelines.outcome(of: fault, isMapped: Self.isMapped(fault.page, vm))
+    let isChecked = fault.evidence.isChecked || !checksRules
+    let checked = isChecked ? CheckResult() : check(fault, record, vm)
+    var isRetried = false
+    var effect = FaultEffect.nothing(isAssumed: false, refusal: nil)
+    let before = checked.walk ?? vm.backend.walk(fault.page)
+    switch outcome {
     case .nothing(.noSlot) where vm.wasRunning && !fault.sawMMIO:
       vm.tally.nothing[Int(FaultOutcome.Reason.unknownSlots.rawValue)] += 1
-    case .nothing(let reason): vm.tally.nothing[Int(reason.rawValue)] += 1
+    case .nothing(let reason):
+      vm.tally.nothing[Int(reason.rawValue)] += 1
+      isRetried = reason == .faultedAgain
+      // A retry because of another vCPU's copy-on-write is told by what the model has, not by an event.
+      effect = .nothing(
+        isAssumed: (isRetried && fault.mayRaceCopyOnWrite) || (reason == .noSlot && !fault.sawMMIO),
+        refusal: reason == .ownUnmap ? .ownUnmap : reason == .failed ? .failure : nil)
     case .mkyoung:
       vm.backend.mkyoung(fault.page)
       if case .leaf(let level, _, _) = vm.backend.walk(fault.page) {
         touch(fault, vm, isBlock: level < .l3, record)
       }
       emit(record, .mkyoung, fault.page, size: 0, result: nil, basis: .derived)
+      effect = .madeYoung
     case .performed(let basis):
       guard let slot = fault.slot else { return }
-      perform(fault, record, slot, basis)
+      effect = perform(fault, record, slot, basis, isCorrected: checked.isCorrected)
     }
+    guard checksRules else { return }
+    note(
+      effect, of: fault, before, record, vm, contradicts: checked.verdict == .unexplained,
+      isRetried: isRetried)
   }
 
   /// The last stage of `user_mem_abort`: relaxes the rights of the mapping that is there, or maps.
   private mutating func perform(
-    _ fault: FaultRecord, _ record: PendingRecord, _ slot: Memslot, _ outcome: Basis
-  ) {
+    _ fault: FaultRecord, _ record: PendingRecord, _ slot: Memslot, _ outcome: Basis, isCorrected: Bool
+  ) -> FaultEffect {
     let vm = vms[record.vm]
     let pageSize = profile.pageSize
     let gfn = fault.page.gfn(pageSize)
@@ -116,7 +144,7 @@ extension Replayer where Backend: ~Copyable {
     if slot.hva == nil { proveUnmap(fault, record) }
     if let other = options.otherKernel {
       access(fault, record, slot, isBlock: size.isBlock, under: other)
-      return
+      return .again
     }
     let era = profile.profile.era
     if fault.kind != .permission || profile.isPKVM && era.topsUpOnEveryFault
@@ -132,6 +160,8 @@ extension Replayer where Backend: ~Copyable {
       fault.isWrite || (relaxes ? self.isWritable(fault.page, vm) : mapsWritable(fault, slot))
     if isWritable { prot.insert(.write) }
     if fault.isExec { prot.insert(.execute) }
+    // pkvm_mem_abort: what a protected guest is given, it has all rights to.
+    if profile.profile.isProtected { prot = .rwx }
     let bytes = size.isBlock ? pageSize.pmdBytes : pageSize.bytes
     let address = relaxes ? fault.page : fault.page.alignedDown(to: bytes)
     let result =
@@ -139,7 +169,7 @@ extension Replayer where Backend: ~Copyable {
       ? vm.backend.relaxPerms(address, prot: prot)
       : vm.backend.map(address, size: bytes, pfn: nil, prot: prot, vcpu: vcpu)
     touch(fault, vm, isBlock: size.isBlock, record)
-    let isCertain = result == .success && !timelines[fault.node].isRaced
+    let isCertain = result == .success && !timelines[fault.node].isRaced && !isCorrected
     emit(
       record, relaxes ? .relaxPerms : .map, address, size: relaxes ? 0 : bytes, prot: prot,
       protBasis: protBasis(of: fault, slot),
@@ -148,6 +178,11 @@ extension Replayer where Backend: ~Copyable {
     if fault.isWrite, slot.isLogging {
       vm.writeGrants[gfn] = WriteGrant(tid: fault.tid, sequence: fault.end)
     }
+    if !result.isSuccess { return .again }
+    if relaxes { return .relaxed }
+    return .mapped(
+      isBlock: size.isBlock, isAssumed: max(outcome, size.basis) != .derived,
+      isReadMapped: isWritable && !fault.isWrite)
   }
 
   private func touch(_ fault: FaultRecord, _ vm: GuestVM<Backend>, isBlock: Bool, _ record: PendingRecord) {
@@ -184,13 +219,15 @@ extension Replayer where Backend: ~Copyable {
   /// joined with the slot came before. Of its range only this page is known.
   private mutating func proveUnmap(_ fault: FaultRecord, _ record: PendingRecord) {
     let vm = vms[record.vm]
-    guard fault.kind == .translation, !timelines[fault.node].isRaced, isMapped(fault.page, vm) else { return }
+    guard fault.kind == .translation, !timelines[fault.node].isRaced, Self.isMapped(fault.page, vm) else {
+      return
+    }
     let size = profile.pageSize.bytes
     let result = vm.backend.unmap(fault.page, size: size)
     emit(record, .unmap, fault.page, size: size, result: result.rawValue, basis: .assumed)
   }
 
-  private func isMapped(_ ipa: IPA, _ vm: GuestVM<Backend>) -> Bool {
+  private static func isMapped(_ ipa: IPA, _ vm: GuestVM<Backend>) -> Bool {
     if case .leaf = vm.backend.walk(ipa) { return true }
     return false
   }

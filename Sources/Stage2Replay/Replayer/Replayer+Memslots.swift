@@ -12,7 +12,9 @@ extension Replayer where Backend: ~Copyable {
     vms.append(
       GuestVM(
         id: vms.count, kvm: kvm, creator: creator, since: record.time, wasRunning: wasRunning,
-        pageSize: profile.pageSize, backend: makeBackend()))
+        pageSize: profile.pageSize, epoch: losses.epoch,
+        isKnown: !wasRunning && !losses.isInGap && options.from.map { record.time >= $0 } ?? true,
+        backend: makeBackend()))
     liveVMs.append(vms.count - 1)
     return vms.count - 1
   }
@@ -39,10 +41,14 @@ extension Replayer where Backend: ~Copyable {
       told = slotRequests.callReturned(record.probedReturn, to: record.tid)
     default: return
     }
+    let since = threads[thread].lastEvent
     leaveMemoryManagement(thread)
+    reach(thread)
     guard let told else { return }
     let vm = vm(of: told.update, told.kvm, at: record)
-    apply(told.update, vm: vm, record, threads[thread].place, performsOperations: performsOperations)
+    apply(
+      told.update, vm: vm, record, threads[thread].place, since: since, performsOperations: performsOperations
+    )
   }
 
   /// Makes the changes of slots that a file or an inference dates before `record`.
@@ -65,22 +71,29 @@ extension Replayer where Backend: ~Copyable {
         place = threads[thread].place
       }
       apply(
-        update, vm: vm, change, place, performsOperations: options.from.map { entry.time >= $0 } ?? true)
+        update, vm: vm, change, place, since: 0,
+        performsOperations: options.from.map { entry.time >= $0 } ?? true)
     }
   }
 
   private mutating func apply(
-    _ update: MemslotUpdate, vm: Int, _ record: TraceRecord, _ place: ThreadPlace, performsOperations: Bool
+    _ update: MemslotUpdate, vm: Int, _ record: TraceRecord, _ place: ThreadPlace, since: UInt64,
+    performsOperations: Bool
   ) {
     if update.change == .delete || update.change == .move, let frames = removeSlot(update, vm: vm),
       performsOperations
     {
       note(.slotChange, frames, vm: vm, by: record.tid)
+      noteRemoval(of: frames, vm: vm, since: since)
       enqueue(pending(.deleteSlot(frames), vm: vm, record, place))
     }
     guard let slot = update.slot else { return }
 
-    let isKnown = update.change == .flagsOnly && vms[vm].slots.remove(base: slot.base) != nil
+    let before = update.change == .flagsOnly ? vms[vm].slots.remove(base: slot.base) : nil
+    let isKnown = before != nil
+    if let before, before.isLogging, !slot.isLogging, performsOperations {
+      enqueue(pending(.endLogging(FrameRange(start: slot.base, end: slot.end)), vm: vm, record, place))
+    }
     vms[vm].slots.insert(slot)
     vms[vm].slotBasis = max(vms[vm].slotBasis, slot.basis)
     if slot.hva == nil { vms[vm].hasUnplacedSlots = true }

@@ -24,6 +24,11 @@ internal import Stage2Model
 /// | `Replayer+Races.swift` | which of two faults that raced for a mapping was first |
 /// | `Replayer+Losses.swift` | events that the trace lost |
 /// | `Replayer+Application.swift` | the third stage |
+/// | `Replayer+Divergences.swift` | what the divergence rules need of an event when it comes in |
+/// | `Replayer+Checks.swift` | the divergence rules, at the third stage, with the three files that follow |
+/// | `Replayer+CheckEvidence.swift` | what is known of a fault's window and of the table |
+/// | `Replayer+CheckEffects.swift` | what a fault did, and corrections of the model |
+/// | `Replayer+CheckLog.swift` | what is put down |
 /// | `Replayer+OtherKernel.swift` | the same accesses under another kernel |
 /// | `Replayer+LockTimes.swift` | recorded time under the lock |
 struct Replayer<Backend: ReplayedBackend & ~Copyable>: ~Copyable {
@@ -66,6 +71,16 @@ struct Replayer<Backend: ReplayedBackend & ~Copyable>: ~Copyable {
   /// The VMs of the page tables that probes name (`struct kvm_pgtable`).
   var pageTables: [KernelAddress: Int] = [:]
   var unattributedFaults = 0
+  /// What the first pass over the trace found.
+  let survey: TraceSurvey
+  let recorded: ThreadOrder.Recorded
+  /// Whether the model is held against the trace.
+  let checksRules: Bool
+  var losses: LossLog
+  var divergences = DivergenceLog()
+  /// Where in the merged trace pages were mapped last.
+  var pageBirths = RecentPositions(bits: 13)
+  var unmapsUnderway: [UnmapUnderway] = []
   /// The probe that tells of memslots; nil where a schedule does.
   let slotProbe: MemslotProbe?
   var slotRequests: MemslotRequests
@@ -76,11 +91,17 @@ struct Replayer<Backend: ReplayedBackend & ~Copyable>: ~Copyable {
   private(set) var firstTime = Nanoseconds(0)
 
   init(
-    profile: ReplayProfile, model: ReplayProfile, options: ReplayOptions, memslots: MemslotSource,
+    profile: ReplayProfile, model: ReplayProfile, survey: TraceSurvey, options: ReplayOptions,
+    memslots: MemslotSource,
     probes: ProbeRecording, collectsOperations: Bool, grid: TimeGrid, makeBackend: @escaping () -> Backend
   ) {
     self.grid = grid
     self.collectsOperations = collectsOperations
+    self.survey = survey
+    // Another kernel is not the one that the trace shows.
+    checksRules = options.otherKernel == nil
+    recorded = survey.recorded
+    losses = LossLog(survey.gaps)
     self.profile = profile
     self.model = model
     self.options = options
@@ -120,12 +141,14 @@ struct Replayer<Backend: ReplayedBackend & ~Copyable>: ~Copyable {
     // A window that the trace cuts: what KVM did is not known, so nothing is said about it.
     for position in openThreads { abandonOpenFault(of: position) }
     while let record = queue.popFirst() { apply(record) }
+    finishChecks()
     agreement.finish()
     for vm in vms { vm.memorySeries.finish(grid, MemorySample(vm.backend.memory)) }
   }
 
   private mutating func consume(_ record: TraceRecord) {
     sequence += 1
+    losses.advance(to: record.time)
     if record.time >= slotSchedule.due {
       if sequence == 1 { firstTime = record.time }
       applyDueSlotChanges(before: record)

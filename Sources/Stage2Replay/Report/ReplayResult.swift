@@ -14,6 +14,8 @@ public struct ReplayResult: Sendable {
   public var agreement: AgreementResult?
   /// Faults of threads that belong to no VM.
   public var unattributedFaults: Int
+  /// Events that contradict the model.
+  public var divergences = DivergenceReport()
 }
 
 /// What a replay found about one VM.
