@@ -16,7 +16,15 @@ public enum Replay {
     _ trace: TraceFile, profile request: ProfileRequest, options: ReplayOptions,
     onOperation: ((Stage2Operation) throws -> Void)? = nil
   ) throws -> (result: ReplayResult, statistics: EventStatistics) {
-    let pageSize = trace.pageSize ?? .size4K
+    try run(over: trace, profile: request, options: options, onOperation: onOperation)
+  }
+
+  /// Replays records from any source.
+  package static func run(
+    over source: some RecordSource, profile request: ProfileRequest, options: ReplayOptions,
+    onOperation: ((Stage2Operation) throws -> Void)? = nil
+  ) throws -> (result: ReplayResult, statistics: EventStatistics) {
+    let pageSize = source.pageSize ?? .size4K
     if let profile = request.profile {
       if let problem = profile.problems().first { throw problem }
       if profile.pageSize != pageSize {
@@ -27,34 +35,30 @@ public enum Replay {
       throw ProfileProblem("ipaBits", "\(bits) bits are not possible, 32 to 52 are")
     }
     var survey = TraceSurvey()
-    var events = trace.events(.replay(probes: false))
-    while let run = events.nextRun() {
-      run.withRecords { records in
-        for index in records.indices { survey.consume(records[index]) }
-      }
+    _ = source.forEachRun(.replay(probes: false)) { records in
+      for index in records.indices { survey.consume(records[index]) }
     }
     let profile = ReplayProfile(
-      request, survey: survey, kernel: KernelRelease(uname: trace.uname), pageSize: pageSize)
+      request, survey: survey, kernel: KernelRelease(uname: source.uname), pageSize: pageSize)
     return profile.isPKVM
-      ? try run(trace, profile, options, onOperation) { profile.makePKVM() }
-      : try run(trace, profile, options, onOperation) { profile.makeTraditional() }
+      ? try run(source, profile, options, onOperation) { profile.makePKVM() }
+      : try run(source, profile, options, onOperation) { profile.makeTraditional() }
   }
 
   private static func run<Backend: ReplayedBackend & ~Copyable>(
-    _ trace: TraceFile, _ profile: ReplayProfile, _ options: ReplayOptions,
+    _ source: some RecordSource, _ profile: ReplayProfile, _ options: ReplayOptions,
     _ onOperation: ((Stage2Operation) throws -> Void)?, makeBackend: @escaping () -> Backend
   ) throws -> (result: ReplayResult, statistics: EventStatistics) {
     var replayer = Replayer(
-      profile: profile, options: options, probes: ProbeRecording(trace),
+      profile: profile, options: options, probes: ProbeRecording(source),
       collectsOperations: onOperation != nil, makeBackend: makeBackend)
-    var events = trace.events(.replay(probes: !options.ignoresProbes))
-    while let run = events.nextRun() {
-      replayer.consume(run)
+    let statistics = try source.forEachRun(.replay(probes: !options.ignoresProbes)) { records in
+      replayer.consume(records)
       if let onOperation { for operation in replayer.takeOperations() { try onOperation(operation) } }
     }
     replayer.finish()
     if let onOperation { for operation in replayer.takeOperations() { try onOperation(operation) } }
-    return (replayer.result(), events.statistics)
+    return (replayer.result(), statistics)
   }
 }
 

@@ -75,14 +75,10 @@ struct Replayer<Backend: ReplayedBackend & ~Copyable>: ~Copyable {
   }
 
   /// Takes in consecutive events of one CPU.
-  mutating func consume(_ run: EventRun) {
+  mutating func consume(_ records: UnsafeBufferPointer<TraceRecord>) {
     runStart = sequence
-    run.withRecords { records in
-      for index in records.indices {
-        consume(records[index])
-      }
-      noteRun(of: records[0].cpu)
-    }
+    for index in records.indices { consume(records[index]) }
+    noteRun(of: records[0].cpu)
   }
 
   /// Applies what still waits. Must be the last call.
