@@ -60,6 +60,14 @@ let package = Package(
     .executableTarget(
       name: "tree-bench", dependencies: ["KVMTypes", "Stage2Model", "CTreeBench"], swiftSettings: strict),
     .executableTarget(name: "model-soak", dependencies: ["ModelOracle"], swiftSettings: strict),
+    // Recordings changed, merged and made up in memory, to see what the replay makes of them.
+    .target(
+      name: "TraceMutation",
+      dependencies: ["KVMTypes", "KVMTrace", "Stage2Model", "Stage2Replay", "TraceSynth"],
+      swiftSettings: strict),
+    .executableTarget(
+      name: "replay-sensitivity", dependencies: ["KVMTypes", "KVMTrace", "Stage2Replay", "TraceMutation"],
+      swiftSettings: strict),
 
     .testTarget(name: "KVMTypesTests", dependencies: ["KVMTypes"], swiftSettings: strict),
     .testTarget(
@@ -70,7 +78,9 @@ let package = Package(
       swiftSettings: strict),
     .testTarget(
       name: "Stage2ReplayTests",
-      dependencies: ["KVMTypes", "KVMTrace", "Stage2Model", "Stage2Replay", "TraceSynth"],
+      dependencies: [
+        "KVMTypes", "KVMTrace", "Stage2Model", "Stage2Replay", "TraceSynth", "TraceMutation",
+      ],
       swiftSettings: strict),
     .testTarget(
       name: "ReportingTests",

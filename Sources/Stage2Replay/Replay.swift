@@ -66,7 +66,8 @@ extension Replayer where Backend: ~Copyable {
   fileprivate borrowing func result() -> ReplayResult {
     ReplayResult(
       profile: profile, vms: vms.map(VMResult.init),
-      agreement: agreement.result, unattributedFaults: unattributedFaults)
+      agreement: agreement.result, unattributedFaults: unattributedFaults,
+      vcpuSpans: vcpuSpans)
   }
 }
 

@@ -19,6 +19,11 @@ enum ImportRules {
     // The naive twin of the model, and the program that runs the two against each other for long.
     "ModelOracle": ["KVMTypes", "Stage2Model"],
     "model-soak": system.union(["ModelOracle"]),
+    // Changed recordings, and the program that measures which changes the replay notices.
+    "TraceMutation": system.union([
+      "KVMTypes", "KVMTrace", "Stage2Model", "Stage2Replay", "TraceSynth",
+    ]),
+    "replay-sensitivity": system.union(["KVMTypes", "KVMTrace", "Stage2Replay", "TraceMutation"]),
     // The model's trees against their twins in C.
     "CTreeBench": [],
     "tree-bench": ["KVMTypes", "Stage2Model", "CTreeBench"],

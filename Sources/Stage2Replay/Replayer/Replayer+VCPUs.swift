@@ -131,6 +131,9 @@ extension Replayer where Backend: ~Copyable {
     let vm =
       likelyVM(of: tid) { vms[$0].slots.slot(gfn) != nil } ?? likelyVM(of: tid) { _ in true }
       ?? addVM(kvm: nil, creator: nil, wasRunning: true, at: record)
+    // What the thread did since the VM is there was for it; what a thread did before its first fault, too.
+    let since = threads[position].vm == nil ? Nanoseconds(0) : vms[vm].since
+    vcpuSpans.append(VCPUSpan(tid: tid, vm: vm, since: since))
     threads[position].vm = vm
     threads[position].vcpu = vms[vm].vcpus.count
     vms[vm].vcpus.append(tid)

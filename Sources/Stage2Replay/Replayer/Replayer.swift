@@ -35,6 +35,8 @@ struct Replayer<Backend: ReplayedBackend & ~Copyable>: ~Copyable {
   var openThreads: [Int] = []
   private var threadTable = ThreadTable()
   var vms: [GuestVM<Backend>] = []
+  /// Which VMs' vCPUs the threads ran, in the order in which that came out.
+  var vcpuSpans: [VCPUSpan] = []
   /// The positions of VMs that are not gone.
   var liveVMs: [Int] = []
   var timelines: RegionTimelines

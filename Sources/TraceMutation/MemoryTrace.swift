@@ -1,0 +1,60 @@
+package import KVMTrace
+package import KVMTypes
+internal import Stage2Replay
+
+/// A trace in memory: records in the order of time, to be changed and replayed.
+package struct MemoryTrace: RecordSource {
+  package var pageSize: PageSize?
+  package var uname: String
+  package var hasOperationProbes: Bool
+  /// The records, in the order of time.
+  package var records: [TraceRecord]
+
+  /// A trace of these records.
+  package init(
+    _ records: [TraceRecord], pageSize: PageSize?, uname: String, hasOperationProbes: Bool
+  ) {
+    self.records = records
+    self.pageSize = pageSize
+    self.uname = uname
+    self.hasOperationProbes = hasOperationProbes
+  }
+
+  /// Reads everything that a replay reads of a file.
+  package init(_ trace: TraceFile) {
+    var records: [TraceRecord] = []
+    _ = trace.forEachRun(.replay(probes: true)) { records.append(contentsOf: $0) }
+    self.init(
+      records, pageSize: trace.pageSize, uname: trace.uname, hasOperationProbes: trace.hasOperationProbes)
+  }
+
+  /// The same trace with other records.
+  package func with(_ records: [TraceRecord]) -> MemoryTrace {
+    var trace = self
+    trace.records = records
+    return trace
+  }
+
+  package func forEachRun(
+    _ selection: EventSelection, _ body: (UnsafeBufferPointer<TraceRecord>) throws -> Void
+  ) rethrows -> EventStatistics {
+    func isWanted(_ kind: EventKind) -> Bool {
+      selection.includesOperationProbes || !kind.isOperationProbe
+    }
+    try records.withUnsafeBufferPointer { records in
+      var begin = 0
+      while begin < records.count {
+        var end = begin
+        while end < records.count, records[end].cpu == records[begin].cpu, isWanted(records[end].kind) {
+          end += 1
+        }
+        if end > begin { try body(UnsafeBufferPointer(rebasing: records[begin..<end])) }
+        begin = max(end, begin + 1)
+      }
+    }
+    var statistics = EventStatistics()
+    statistics.first = records.first?.time
+    statistics.last = records.last?.time
+    return statistics
+  }
+}
