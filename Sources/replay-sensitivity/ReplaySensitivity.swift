@@ -6,6 +6,20 @@ import TraceMutation
 @main
 struct ReplaySensitivity {
   static func main() throws {
+    if CommandLine.arguments[1] == "merge" {
+      let traces = try CommandLine.arguments.dropFirst(2).map { MemoryTrace(try TraceFile(path: $0)) }
+      for threads in TraceMerger.Threads.allCases {
+        for lag in [1 << 18] {
+          var options = ReplayOptions()
+          options.ignoresProbes = true
+          options.lag = lag
+          let comparison = try MergeComparison(traces, threads: threads, options: options)
+          print(threads, lag, comparison.vms, comparison.operations, comparison.differences.count)
+          for difference in comparison.differences.prefix(6) { print("  ", difference.prefix(1500)) }
+        }
+      }
+      return
+    }
     let n = Int(CommandLine.arguments[1])!
     var totals: [MutationKind: [String: Int]] = [:]
     let clock = ContinuousClock();
