@@ -236,6 +236,9 @@ public struct ContentionFlags: OptionSet, Hashable, Sendable {
   @inlinable
   public init(rawValue: UInt32) { self.rawValue = rawValue }
 
+  /// `LCB_F_SPIN`.
+  @inlinable
+  public static var spin: ContentionFlags { ContentionFlags(rawValue: 1) }
   /// `LCB_F_READ`.
   @inlinable
   public static var read: ContentionFlags { ContentionFlags(rawValue: 2) }

@@ -119,6 +119,8 @@ public struct ReplayReport: Encodable, Sendable {
     var answersMatched: Int?
     var protCompared: Int?
     var protMatched: Int?
+    var protDerived: Int?
+    var protDerivedMatched: Int?
     var derivedWrong: Int
     var mismatches: [MismatchEntry]
   }
@@ -232,6 +234,8 @@ extension ReplayReport.AgreementEntry {
     answersMatched = kind == .testClearYoung ? score.answerMatched : nil
     protCompared = kind == .map || kind == .relaxPerms ? score.protCompared : nil
     protMatched = kind == .map || kind == .relaxPerms ? score.protMatched : nil
+    protDerived = kind == .map || kind == .relaxPerms ? score.protDerived : nil
+    protDerivedMatched = kind == .map || kind == .relaxPerms ? score.protDerivedMatched : nil
     derivedWrong = score.derivedWrong
     self.mismatches = mismatches.filter { ($0.predicted ?? $0.recorded)?.kind == kind }.map {
       ReplayReport.MismatchEntry(

@@ -180,10 +180,18 @@ struct Agreement {
     }
     scores[kind].matched += 1
     if predicted.kind == .testClearYoung {
-      if sameResult { scores[kind].answerMatched += 1 }
+      if sameResult {
+        scores[kind].answerMatched += 1
+      } else if predicted.basis == .derived {
+        scores[kind].derivedWrong += 1
+      }
     } else if let prot = recorded.prot {
       scores[kind].protCompared += 1
       if prot == predicted.prot { scores[kind].protMatched += 1 }
+      if predicted.protBasis == .derived {
+        scores[kind].protDerived += 1
+        if prot == predicted.prot { scores[kind].protDerivedMatched += 1 }
+      }
     }
   }
 

@@ -11,9 +11,12 @@ public struct AgreementScore: Hashable, Sendable {
   public var protCompared = 0
   /// Those whose `prot` is the same.
   public var protMatched = 0
+  /// Matched pairs whose predicted `prot` has the basis `derived`, and those of them whose `prot` is the same.
+  public var protDerived = 0
+  public var protDerivedMatched = 0
   /// Matched pairs of test_clear_young with the same answer.
   public var answerMatched = 0
-  /// Predictions with the basis `derived` that were wrong.
+  /// Predictions with the basis `derived` that were wrong, the answer of test_clear_young included.
   public var derivedWrong = 0
 }
 

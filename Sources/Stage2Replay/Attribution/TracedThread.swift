@@ -15,18 +15,32 @@ struct TracedThread {
   var isInUserspace = false
   /// The fault whose window is open.
   var openFault: OpenFault?
+  /// The last fault whose window has ended, if the thread's next fault can tell something about it.
+  var lastFault: LastFault?
   /// Where it is in its own stream of events.
   var place = ThreadPlace(windows: 0, notifiers: 0)
   /// Its notifications that may still be under way: KVM has not heard of their end, which leaves no event. They nest
   /// two or three deep.
   var unfinishedUnmaps: [UnfinishedUnmap] = []
+  /// The place of its last notification in the merged trace, until the thread does anything but wait for a VM's lock.
+  var lastNotification: UInt64 = 0
+  /// When that began to wait for the lock.
+  var notificationWait: UInt64 = 0
   /// Its last notification, and how often in a row it came.
   var run: NotifierRun?
+}
+
+/// What a thread's next fault is compared with.
+struct LastFault {
+  /// The end of its window, which is its place in the queue.
+  var sequence: UInt64
+  var event: GuestFault
 }
 
 /// A fault between its event and the vCPU's next entry. What KVM did about it happens at the end of this window.
 struct OpenFault {
   var record: FaultRecord
+  var event: GuestFault
   /// The fault's node while it is in no timeline: its window lasted longer than the timelines reach back.
   var parkedNode: TimelineNode?
 }

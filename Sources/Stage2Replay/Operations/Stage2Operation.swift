@@ -56,8 +56,12 @@ public struct Stage2Operation: Hashable, Sendable {
   public var markOld = false
   /// What the function returned: 0, a negative errno, or 0 and 1 for test_clear_young; nil for mkyoung.
   public var result: Int32?
-  /// How the operation is known.
+  /// How it is known that the operation took place, with this address, size and result.
   public var basis: Basis
+  /// How `prot` is known, where there is one.
+  public var protBasis: Basis?
+  /// How all of that is known: the weaker of the two.
+  public var weakestBasis: Basis { max(basis, protBasis ?? basis) }
 
   /// An operation.
   public init(

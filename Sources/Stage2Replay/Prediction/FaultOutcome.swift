@@ -50,6 +50,15 @@ extension RegionTimelines {
     if fault.sawOwnUnmap { return .nothing(.ownUnmap) }
     guard fault.mayBeInvalidated else { return .performed(.derived) }
 
+    switch fault.nextAccess {
+    case .progressed:
+      // The mapping may be another vCPU's, whose copy-on-write made this fault retry.
+      let isRetry = fault.mayRaceCopyOnWrite && fault.kind == .translation && isMapped()
+      return isRetry ? .nothing(.faultedAgain) : .performed(.assumed)
+    case .again where fault.kind == .translation: return .nothing(.faultedAgain)
+    case .again, .unknown: break
+    }
+
     var index = self[fault.node].nextOnPage
     // Once the page was unmapped, a fault on it says nothing.
     let unmapped =

@@ -31,6 +31,15 @@ struct FaultRecord {
   var mayBeInvalidated = false
   /// That other thread is a vCPU in a fault of its own.
   var mayRaceCopyOnWrite = false
+  /// The thread's last wait for the VM's lock, and its last for any other.
+  var mmuLockWait: LockWait?
+  var otherWait: LockWait?
+  /// An unmap of the page that waited for the lock, which the fault may have had: its place in the queue.
+  var waitingUnmap: UInt64?
+  /// What the thread's next fault says.
+  var nextAccess = NextAccess.unknown
+  /// The place of the fault's event in the merged trace.
+  let begin: UInt64
   /// The window's end: the place in the merged trace of the thread's next kvm_entry, or of its return to the VMM.
   var end: UInt64 = .max
 }

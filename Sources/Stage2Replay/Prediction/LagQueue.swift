@@ -34,6 +34,23 @@ struct LagQueue<Element> {
     return element
   }
 
+  /// The position, from the head, of the first element that `isBefore` is false for; the elements must be ordered so.
+  func position(where isBefore: (Element) -> Bool) -> Int {
+    var low = 0
+    var high = count
+    while low < high {
+      let middle = (low + high) / 2
+      if isBefore(self[middle]) { low = middle + 1 } else { high = middle }
+    }
+    return low
+  }
+
+  /// The element at a position from the head.
+  subscript(position: Int) -> Element {
+    get { elements[(head + position) % elements.count]! }
+    set { elements[(head + position) % elements.count] = newValue }
+  }
+
   /// Changes the waiting elements in place, the oldest first.
   mutating func update(_ body: (inout Element) -> Void) {
     for offset in 0..<count {

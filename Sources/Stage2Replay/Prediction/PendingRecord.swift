@@ -25,4 +25,6 @@ struct PendingRecord {
   var tid: ThreadID
   /// Which window and which notifier event of the thread this belongs to.
   var place: ThreadPlace
+  /// Whether it was applied before its turn, because another fault's turn came that it was ahead of.
+  var isApplied = false
 }

@@ -6,11 +6,14 @@ internal import Stage2Model
 
 extension Replayer where Backend: ~Copyable {
   mutating func apply(_ record: PendingRecord) {
+    if record.isApplied { return }
     switch record.action {
     case .fault(let fault):
+      applyThoseAhead(of: fault, record)
       apply(fault, record)
       timelines.release(fault: fault.node, vm: record.vm)
     case .unmap(let frames):
+      applyThoseAhead(ofUnmap: record)
       if isDead(vms[record.vm], at: record.sequence) { return }
       unmap(frames, record)
     case .deleteSlot(let frames): unmap(frames, record)
@@ -119,6 +122,7 @@ extension Replayer where Backend: ~Copyable {
     let isCertain = result == .success && !timelines[fault.node].isRaced
     emit(
       record, relaxes ? .relaxPerms : .map, address, size: relaxes ? 0 : bytes, prot: prot,
+      protBasis: protBasis(of: fault, slot),
       result: result.rawValue,
       basis: isCertain ? max(outcome, size.basis) : .assumed)
     if fault.isWrite, slot.isLogging {
@@ -159,6 +163,15 @@ extension Replayer where Backend: ~Copyable {
   private func isWritable(_ ipa: IPA, _ vm: GuestVM<Backend>) -> Bool {
     if case .leaf(_, let prot, _) = vm.backend.walk(ipa) { return prot.contains(.write) }
     return false
+  }
+
+  /// How the rights that a fault asks for are known. A fault that is no write maps writable if the host can write there,
+  /// which no event tells; a slot that is read-only or logs does not.
+  private func protBasis(of fault: FaultRecord, _ slot: Memslot) -> Basis {
+    let isWriteKnown = fault.isWrite || slot.flags.contains(.readOnly) || slot.isLogging
+    // With DIC everything is mapped executable.
+    let isExecuteKnown = fault.isExec || profile.basis["dic"] == .derived
+    return isWriteKnown && isExecuteKnown ? .derived : .assumed
   }
 
   /// Whether a fault that is no write maps writable all the same: the host maps what it may write already, unless dirty

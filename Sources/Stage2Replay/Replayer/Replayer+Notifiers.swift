@@ -13,6 +13,7 @@ extension Replayer where Backend: ~Copyable {
     let isCopy = countRun(of: record.kind, range, position)
     // Which of the copies was this VM's is not known: they are one place in the thread's stream.
     if !isCopy { threads[position].place.notifiers &+= 1 }
+    threads[position].lastNotification = sequence
     if kind == .unmap {
       // Inside an invalidation only one that overlaps it can begin: a huge page splits while it is zapped.
       forgetUnmaps(of: position, unlike: range)

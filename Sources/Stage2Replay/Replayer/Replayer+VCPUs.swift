@@ -47,6 +47,7 @@ extension Replayer where Backend: ~Copyable {
     // A fault without an entry after the one before: events are missing.
     abandonOpenFault(of: position)
     let event = record.guestFault
+    compareWithLastFault(of: position, event)
     let esr = event.esr
     let page = event.ipa.alignedDown(to: profile.pageSize.bytes)
     let gfn = page.gfn(profile.pageSize)
@@ -71,14 +72,14 @@ extension Replayer where Backend: ~Copyable {
     var fault = FaultRecord(
       cpu: record.cpu, tid: record.tid, page: page, kind: esr.faultKind, level: level, isWrite: esr.isWrite,
       isExec: esr.isExec, isStage1Walk: esr.isStage1Walk, vcpu: threads[position].vcpu, slot: slot,
-      place: threads[position].place, node: index)
+      place: threads[position].place, node: index, begin: sequence)
     if vms[vm].unfinishedUnmaps > 0 {
       fault.mayBeInvalidated = true
       fault.mayRaceCopyOnWrite = openThreads.contains {
         threads[$0].unfinishedUnmaps.contains { $0.vm == vm }
       }
     }
-    threads[position].openFault = OpenFault(record: fault)
+    threads[position].openFault = OpenFault(record: fault, event: event)
     openThreads.append(position)
     boundTimelines()
   }
@@ -94,6 +95,9 @@ extension Replayer where Backend: ~Copyable {
     fault.end = sequence
     timelines.close(fault.node, at: sequence)
     if fault.sawMMIO { vms[vm].tally.faults.mmio += 1 }
+    if fault.mayBeInvalidated {
+      threads[position].lastFault = LastFault(sequence: sequence, event: open.event)
+    }
     enqueue(
       PendingRecord(
         action: .fault(fault), vm: vm, sequence: sequence, time: record.time, cpu: fault.cpu, tid: fault.tid,
@@ -118,6 +122,7 @@ extension Replayer where Backend: ~Copyable {
   /// The thread does something that it cannot do inside an invalidation: those that it began are over.
   mutating func leaveMemoryManagement(_ position: Int) {
     threads[position].run = nil
+    threads[position].lastNotification = 0
     guard !threads[position].unfinishedUnmaps.isEmpty else { return }
     for unmap in threads[position].unfinishedUnmaps { vms[unmap.vm].unfinishedUnmaps -= 1 }
     threads[position].unfinishedUnmaps = []

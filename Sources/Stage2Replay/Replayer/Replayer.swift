@@ -21,6 +21,7 @@ internal import Stage2Model
 /// | `Replayer+VCPUs.swift` | kvm_entry, kvm_guest_fault and what else happens in a fault's window |
 /// | `Replayer+Memslots.swift` | VMs and their slots |
 /// | `Replayer+Notifiers.swift` | the MMU notifier's events |
+/// | `Replayer+Races.swift` | which of two faults that raced for a mapping was first |
 /// | `Replayer+Losses.swift` | events that the trace lost |
 /// | `Replayer+Application.swift` | the third stage |
 struct Replayer<Backend: ReplayedBackend & ~Copyable>: ~Copyable {
@@ -47,6 +48,8 @@ struct Replayer<Backend: ReplayedBackend & ~Copyable>: ~Copyable {
   /// earlier runs.
   private(set) var runStart: UInt64 = 0
   var lastSequences: [UInt64] = []
+  /// By the place of an unmap that waited for the lock, the ends of the windows of faults that had it meanwhile.
+  var faultsBefore: [UInt64: [UInt64]] = [:]
   /// The trace has ended: what still waits has seen all that there is to see.
   private(set) var isFinishing = false
   /// How many VMs share the address space that notifiers speak of, as far as runs of identical events have shown.
@@ -114,8 +117,9 @@ struct Replayer<Backend: ReplayedBackend & ~Copyable>: ~Copyable {
       .probeMkyoung:
       agreement.record(record, place: place(of: record.tid))
       if agreement.isFull { forgetUnpredicted() }
-    case .other, .setWayFlush, .toggleCache, .dirtyRingPush, .hypercall, .contentionBegin, .contentionEnd,
-      .setMemoryRegion, .probeAbortReturn, .probeAgeGFN, .probeUnmapGFN:
+    case .contentionBegin, .contentionEnd: contention(record)
+    case .other, .setWayFlush, .toggleCache, .dirtyRingPush, .hypercall, .setMemoryRegion, .probeAbortReturn,
+      .probeAgeGFN, .probeUnmapGFN:
       break
     }
   }
@@ -140,6 +144,9 @@ struct Replayer<Backend: ReplayedBackend & ~Copyable>: ~Copyable {
 
   // MARK: The queue
 
+  /// The place in the merged trace of the record that has waited longest.
+  var oldestWaiting: UInt64 { queue.first?.sequence ?? sequence }
+
   /// Puts a record behind all others; the one that has waited longest leaves a full queue.
   mutating func enqueue(_ record: PendingRecord) {
     if queue.isFull, let oldest = queue.popFirst() { apply(oldest) }
@@ -150,7 +157,7 @@ struct Replayer<Backend: ReplayedBackend & ~Copyable>: ~Copyable {
   private mutating func forgetUnpredicted() {
     let open = openThreads.map { (threads[$0].tid, threads[$0].place) }
     agreement.sweep(
-      now: sequence, oldestWaiting: queue.first?.sequence ?? sequence,
+      now: sequence, oldestWaiting: oldestWaiting,
       openPlaces: Dictionary(uniqueKeysWithValues: open))
   }
 
@@ -180,6 +187,59 @@ struct Replayer<Backend: ReplayedBackend & ~Copyable>: ~Copyable {
     threads[position].openFault!.parkedNode = node
   }
 
+  /// Changes the fault whose window ended at `sequence`, if it still waits.
+  mutating func updateWaitingFault(endedAt sequence: UInt64, _ body: (inout FaultRecord) -> Void) {
+    guard let position = positionInQueue(ofWindowEndingAt: sequence),
+      case .fault(var fault) = queue[position].action
+    else { return }
+    body(&fault)
+    queue[position].action = .fault(fault)
+  }
+
+  /// Takes the fault whose window ended at `sequence` out of its turn, if it still waits.
+  mutating func takeWaitingFault(endedAt sequence: UInt64) -> PendingRecord? {
+    guard let position = positionInQueue(ofWindowEndingAt: sequence), !queue[position].isApplied else {
+      return nil
+    }
+    queue[position].isApplied = true
+    return queue[position]
+  }
+
+  /// The fault whose window ended at `sequence`, if it still waits.
+  func waitingFault(endedAt sequence: UInt64) -> FaultRecord? {
+    guard let position = positionInQueue(ofWindowEndingAt: sequence), !queue[position].isApplied,
+      case .fault(let fault) = queue[position].action
+    else { return nil }
+    return fault
+  }
+
+  /// Moves what a notifier's event at `sequence` did to a VM to the end of the queue, which is now, and returns it.
+  mutating func delayNotification(of sequence: UInt64, vm: Int, until record: TraceRecord) -> [PendingRecord]
+  {
+    var moved: [PendingRecord] = []
+    var position = queue.position { $0.sequence < sequence }
+    while position < queue.count, queue[position].sequence == sequence {
+      if queue[position].vm == vm, !queue[position].isApplied {
+        moved.append(queue[position])
+        queue[position].isApplied = true
+      }
+      position += 1
+    }
+    for index in moved.indices {
+      moved[index].sequence = self.sequence
+      moved[index].time = record.time
+      enqueue(moved[index])
+    }
+    return moved
+  }
+
+  private func positionInQueue(ofWindowEndingAt sequence: UInt64) -> Int? {
+    let position = queue.position { $0.sequence < sequence }
+    guard position < queue.count, queue[position].sequence == sequence, case .fault = queue[position].action
+    else { return nil }
+    return position
+  }
+
   /// Changes the faults of a VM that still wait, the oldest first.
   mutating func updateWaitingFaults(ofVM vm: Int, _ body: (inout FaultRecord) -> Void) {
     queue.update { record in
@@ -195,13 +255,14 @@ struct Replayer<Backend: ReplayedBackend & ~Copyable>: ~Copyable {
   /// An operation was performed on a VM's table.
   mutating func emit(
     _ record: PendingRecord, _ kind: OperationKind, _ address: IPA, size: UInt64, prot: Stage2Prot? = nil,
-    markOld: Bool = false, result: Int32?, basis: Basis
+    protBasis: Basis? = nil, markOld: Bool = false, result: Int32?, basis: Basis
   ) {
     var operation = Stage2Operation(
       time: record.time, cpu: record.cpu, tid: record.tid, vm: record.vm, kind: kind, address: address,
       size: size,
       prot: prot, result: result, basis: basis)
     operation.markOld = markOld
+    operation.protBasis = protBasis
     vms[record.vm].tally.operations[Int(kind.rawValue)].add(operation, pageSize: profile.pageSize)
     agreement.predict(operation, place: record.place)
     if collectsOperations { operations.append(operation) }

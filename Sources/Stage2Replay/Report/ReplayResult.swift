@@ -14,16 +14,8 @@ public struct ReplayResult: Sendable {
   public var unattributedFaults: Int
   /// Which VMs' vCPUs the threads ran; those of one thread in the order of time.
   public var vcpuSpans: [VCPUSpan]
-}
-
-/// From some moment on a thread runs a vCPU of a VM.
-public struct VCPUSpan: Hashable, Sendable {
-  /// The thread.
-  public var tid: ThreadID
-  /// The VM's number in the report.
-  public var vm: Int
-  /// The moment, 0 for the first VM of a thread.
-  public var since: Nanoseconds
+  /// Events that contradict the model.
+  public var divergences = DivergenceReport()
 }
 
 /// What a replay found about one VM.

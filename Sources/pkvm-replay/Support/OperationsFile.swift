@@ -15,7 +15,7 @@ final class OperationsFile {
     let result = operation.result.map(String.init) ?? ""
     try output.line(
       "\(operation.time.rawValue),\(operation.cpu.rawValue),\(operation.tid.rawValue),\(operation.vm),"
-        + "\(operation.kind.name),\(operation.address.rawValue),\(operation.size),\(prot),\(result),\(operation.basis.name)"
+        + "\(operation.kind.name),\(operation.address.rawValue),\(operation.size),\(prot),\(result),\(operation.weakestBasis.name)"
     )
   }
 

@@ -8,12 +8,12 @@ extension Scenario {
   /// kvm_entry.
   func enter(_ thread: Thread) { emit(KVMEventFormats.entry, thread, [0x1000]) }
 
-  /// kvm_guest_fault, with the kvm_exit before it. The window stays open until the thread enters again.
+  /// kvm_guest_fault of the instruction at `pc`, whose virtual address equals its physical one, with the kvm_exit before it. The window stays open until the thread enters again.
   func fault(
     _ thread: Thread, _ ipa: UInt64, _ kind: FaultKind = .translation, level: Int = 3,
-    _ access: Access = .read
+    _ access: Access = .read, pc: UInt64 = 0x1000
   ) {
-    emit(KVMEventFormats.exit, thread, [2, 0x24, 0x1000])
+    emit(KVMEventFormats.exit, thread, [2, 0x24, pc])
     let base: UInt64 =
       switch kind {
       case .translation: 0x04
@@ -25,15 +25,15 @@ extension Scenario {
     esr |= (access == .exec ? 0x20 : 0x24) << 26
     if access == .write { esr |= 1 << 6 }
     if access == .stage1Walk { esr |= 1 << 7 }
-    emit(KVMEventFormats.guestFault, thread, [0x1000, esr, 0, ipa & ~0xfff])
+    emit(KVMEventFormats.guestFault, thread, [pc, esr, ipa, ipa & ~0xfff])
   }
 
   /// A fault and the next entry.
   func handle(
     _ thread: Thread, _ ipa: UInt64, _ kind: FaultKind = .translation, level: Int = 3,
-    _ access: Access = .read
+    _ access: Access = .read, pc: UInt64 = 0x1000
   ) {
-    fault(thread, ipa, kind, level: level, access)
+    fault(thread, ipa, kind, level: level, access, pc: pc)
     enter(thread)
   }
 
@@ -56,6 +56,9 @@ extension Scenario {
   func contend(_ thread: Thread, lock: UInt64, flags: UInt64) {
     emit(KVMEventFormats.contentionBegin, thread, [lock, flags])
   }
+
+  /// contention_end: it has the lock.
+  func acquire(_ thread: Thread, lock: UInt64) { emit(KVMEventFormats.contentionEnd, thread, [lock, 0]) }
 
   // MARK: MMU notifiers
 

@@ -1,0 +1,66 @@
+/// Why an event may break a rule without anything being wrong.
+public enum DivergenceException: String, Hashable, Sendable, CaseIterable {
+  /// A TLB holds a leaf as it was: relax_perms invalidates the local CPU alone, aging none.
+  case staleTLB = "E1"
+  /// Another vCPU, or an unmap, changed the table between the vCPU's entry and the event.
+  case race = "E2"
+  /// A mapping was being replaced by one of another size.
+  case breakBeforeMake = "E3"
+  /// The CPU sets access flags without telling.
+  case hardwareAccessFlag = "E4"
+  /// The architecture lets a CPU report a fault of a walk that it made before.
+  case spuriousFault = "E5"
+  /// Events were lost.
+  case lostEvents = "E6"
+  /// Tracing began when the VM had been running.
+  case begunMidLife = "E7"
+  /// A change that no event shows: of a slot, of dirty logging, of guest_memfd, a mapping of the kernel's own.
+  case untracedChange = "E8"
+  /// A map that failed.
+  case failedMap = "E9"
+  /// The host's tree and EL2 went apart after an error of a share or unshare.
+  case failedHypercall = "E10"
+  /// A fault that EL2 made up, or one of a nested guest.
+  case syntheticFault = "E11"
+  /// The host had the page for reading only, as the zero page.
+  case hostReadOnly = "E12"
+  /// A device that KVM emulates.
+  case emulatedDevice = "E13"
+  /// The event of an unmap or an age comes before its effect.
+  case pendingNotifier = "E14"
+  /// Several VMs share an address space, and each emits the event.
+  case sharedAddressSpace = "E15"
+  /// The host moved memory on its own account.
+  case hostMemoryManagement = "E16"
+  /// Another thread runs the vCPU now.
+  case threadChange = "E17"
+  /// The host's memory of a protected guest is pinned: an unmap has no effect.
+  case pinnedMemory = "E18"
+
+  /// The exception's name in reports.
+  public var id: String { rawValue }
+
+  /// The exception in one phrase.
+  public var statement: String {
+    switch self {
+    case .staleTLB: "another CPU's TLB held the leaf as it was"
+    case .race: "another vCPU or an unmap changed the table after the vCPU's last entry"
+    case .breakBeforeMake: "the mapping was being replaced by one of another size"
+    case .hardwareAccessFlag: "the CPU sets access flags itself"
+    case .spuriousFault: "the CPU reported a walk that it made before"
+    case .lostEvents: "events were lost"
+    case .begunMidLife: "tracing began when the VM had been running"
+    case .untracedChange: "a change that no event shows"
+    case .failedMap: "a map failed"
+    case .failedHypercall: "EL2 refused a share or an unshare"
+    case .syntheticFault: "EL2 made the fault up, or a nested guest took it"
+    case .hostReadOnly: "the host had the page for reading only"
+    case .emulatedDevice: "KVM emulates a device there"
+    case .pendingNotifier: "an unmap or an age was under way"
+    case .sharedAddressSpace: "several VMs share the address space"
+    case .hostMemoryManagement: "the host moved the memory"
+    case .threadChange: "another thread runs the vCPU"
+    case .pinnedMemory: "the memory is pinned"
+    }
+  }
+}

@@ -1,0 +1,58 @@
+/// A broken rule, and what accounts for it.
+struct Judgement: Hashable {
+  var rule: DivergenceRule
+  var verdict: DivergenceVerdict
+  var exception: DivergenceException?
+
+  static func unexplained(_ rule: DivergenceRule) -> Judgement {
+    Judgement(rule: rule, verdict: .unexplained, exception: nil)
+  }
+
+  static func explained(_ rule: DivergenceRule, _ exception: DivergenceException) -> Judgement {
+    Judgement(rule: rule, verdict: .explained, exception: exception)
+  }
+
+  static func unknown(_ rule: DivergenceRule, _ exception: DivergenceException? = nil) -> Judgement {
+    Judgement(rule: rule, verdict: .unknown, exception: exception)
+  }
+}
+
+/// How well the table is known where a rule looks at it.
+enum StateKnowledge: Hashable {
+  /// From events, without gaps.
+  case known
+  /// A decision that the trace allows but does not force.
+  case assumed
+  /// Not at all, for this reason.
+  case unknown(DivergenceException)
+}
+
+/// What may have changed a part of the table between a vCPU's entry and the end of its fault's window.
+struct WindowEvidence: Hashable {
+  /// The leaf that is there, or may be, appeared in the window.
+  var isLeafRecent = false
+  /// The table that a fault says is missing appeared in the window.
+  var isTableRecent = false
+  var unmapOfRegion = UnmapOverlap.none
+  var unmapOfVM = UnmapOverlap.none
+  /// Pages took the place of a block in the window, or the other way round, or another vCPU may be about to.
+  var isResized = false
+  var peers: FaultPeers = []
+  /// A slot that changed accounts for it: it came into force after the fault, or its memory is guest_memfd's.
+  var isUntraced = false
+  var knowledge = StateKnowledge.known
+
+  /// What accounts for any difference in a region whose memory was unmapped or remapped meanwhile.
+  var change: DivergenceException? {
+    unmapOfRegion.exception ?? (isResized ? .breakBeforeMake : nil)
+  }
+
+  /// The judgement of a difference that nothing in the window accounts for.
+  func judge(_ rule: DivergenceRule) -> Judgement {
+    switch knowledge {
+    case .known: isUntraced ? .explained(rule, .untracedChange) : .unexplained(rule)
+    case .assumed: .unknown(rule)
+    case .unknown(let reason): .unknown(rule, reason)
+    }
+  }
+}

@@ -1,0 +1,60 @@
+internal import KVMTrace
+public import KVMTypes
+
+/// What happened to a region of guest memory: one event, and what KVM made of it.
+public struct RegionEvent: Hashable, Sendable {
+  /// What happened.
+  public enum Kind: UInt8, Hashable, Sendable {
+    /// A guest fault by status.
+    case translationFault, permissionFault, accessFault, otherFault
+    /// What a notifier asks for.
+    case unmap, age, testAge
+    /// A slot was deleted or moved away.
+    case slotRemoval
+    /// Dirty logging began.
+    case writeProtection
+  }
+
+  /// What KVM did.
+  public enum Effect: UInt8, Hashable, Sendable {
+    /// Nothing.
+    case nothing
+    /// It mapped a page, or a block.
+    case mappedPage, mappedBlock
+    /// It added rights, or set the access flag.
+    case relaxed, madeYoung
+    /// What the event asks for.
+    case asked
+  }
+
+  /// How a guest touched memory.
+  public enum Access: UInt8, Hashable, Sendable {
+    /// A fault's access.
+    case read, write, exec
+    /// The CPU walked the guest's own table.
+    case stage1Walk
+    /// The event is none of a guest.
+    case none
+  }
+
+  /// When: for a fault the end of its window.
+  public var time: Nanoseconds
+  /// The first address.
+  public var ipa: IPA
+  /// How many of the host's pages are concerned.
+  public var pages: UInt32
+  /// The thread.
+  public var tid: ThreadID
+  /// The processor.
+  public var cpu: CPUIndex
+  /// What happened.
+  public var kind: Kind
+  /// The level of a fault.
+  public var level: TranslationLevel?
+  /// How the guest touched the memory.
+  public var access: Access
+  /// What KVM did.
+  public var effect: Effect
+  /// What the operation returned, where it returned anything.
+  public var result: Int32?
+}

@@ -1,0 +1,60 @@
+internal import KVMTypes
+internal import Stage2Model
+
+/// D1, D14 and D15: a translation fault against the walk of its address.
+struct TranslationCheck: Hashable {
+  /// What the model has.
+  var walk: Stage2Walk
+  /// Where the fault says that the walk stopped; nil for a walk of the guest's own table, whose level emulators get
+  /// wrong.
+  var level: TranslationLevel?
+  /// The level of the tables that the walk begins with. On the traditional path it is a property of the VM, and known
+  /// from its faults.
+  var startLevel: TranslationLevel
+  /// The VM is protected.
+  var isProtected: Bool
+  /// Where the walk may go on beyond what the model knows: tables that hold something that no fault mapped, as the
+  /// kernel's own mapping of the vGIC's CPU interface.
+  var mayHaveUntracedTable: Bool
+  var window: WindowEvidence
+
+  /// The broken rule, nil where the fault and the model agree.
+  var judgement: Judgement? {
+    switch walk {
+    case .leaf: judgeLeaf()
+    case .invalid(let modelled):
+      level.flatMap { level in
+        let modelled = max(modelled, startLevel)
+        if level < modelled { return judgeMissingTable() }
+        return level > modelled ? judgeUnexpectedTable(level) : nil
+      }
+    }
+  }
+
+  /// A leaf is there.
+  private func judgeLeaf() -> Judgement {
+    let rule = isProtected ? DivergenceRule.protectedMappingStays : .translationStopsAtInvalidEntry
+    if window.isLeafRecent { return .explained(rule, .race) }
+    if let change = window.change { return .explained(rule, change) }
+    return window.judge(rule)
+  }
+
+  /// The walk stopped above a table that the model has.
+  private func judgeMissingTable() -> Judgement {
+    let rule = DivergenceRule.translationStopsAtInvalidEntry
+    if window.isTableRecent { return .explained(rule, .race) }
+    if let change = window.change { return .explained(rule, change) }
+    return window.judge(rule)
+  }
+
+  /// The walk went on into a table that the model does not have.
+  private func judgeUnexpectedTable(_ level: TranslationLevel) -> Judgement {
+    let rule = DivergenceRule.tableNeedsMapping
+    if window.peers.contains(level == .l3 ? .inRegion : .inVM) { return .explained(rule, .race) }
+    if let change = window.change { return .explained(rule, change) }
+    // Tables above level 3 hold other regions as well.
+    if level < .l3, let exception = window.unmapOfVM.exception { return .explained(rule, exception) }
+    if mayHaveUntracedTable { return .explained(rule, .untracedChange) }
+    return window.judge(rule)
+  }
+}

@@ -1,0 +1,26 @@
+internal import KVMTrace
+internal import KVMTypes
+
+/// What the next fault of the same thread says about a fault.
+enum NextAccess: UInt8 {
+  /// Nothing: there was none yet.
+  case unknown
+  /// The same instruction faulted in the same way on the same address: it made no progress.
+  case again
+  /// The same instruction faulted on another address: it got through the first one.
+  case progressed
+}
+
+extension GuestFault {
+  /// What this fault says about `last`, the one before it of the same thread; nil if nothing, as one of another
+  /// instruction does, which may be an interrupt's handler.
+  func next(after last: GuestFault) -> NextAccess? {
+    guard pc == last.pc else { return nil }
+    // A walk of the guest's own table goes on to its next level, or to what the address is mapped to.
+    let isFurtherOnWalk = last.esr.isStage1Walk && (ipa != last.ipa || !esr.isStage1Walk)
+    if far != last.far || isFurtherOnWalk { return .progressed }
+    let isSame =
+      ipa == last.ipa && esr.faultKind == last.esr.faultKind && esr.isStage1Walk == last.esr.isStage1Walk
+    return isSame ? .again : nil
+  }
+}

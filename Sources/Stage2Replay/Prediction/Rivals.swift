@@ -1,0 +1,41 @@
+internal import KVMTypes
+
+// Faults of one region whose windows overlap.
+
+extension RegionTimelines {
+  /// The first fault of another vCPU that satisfies a condition, among those whose windows overlap that of `fault` and
+  /// end later.
+  ///
+  /// - Returns: the end of its window.
+  func rival(of fault: FaultRecord, where condition: (TimelineNode, TimelineNode.Index) -> Bool) -> UInt64? {
+    func isRival(_ index: TimelineNode.Index) -> Bool {
+      let node = self[index]
+      return node.isFault && node.tid != fault.tid && node.isWaiting && node.end > fault.end
+        && node.end != .max
+        && node.sequence < fault.end && condition(node, index)
+    }
+    var index = self[fault.node].previous
+    while index != TimelineNode.none {
+      if isRival(index) { return self[index].end }
+      // Windows end in about the order in which they begin: what ended before this vCPU entered is far enough back.
+      if self[index].isFault, self[index].end <= self[fault.node].entry { break }
+      index = self[index].previous
+    }
+    index = self[fault.node].next
+    while index != TimelineNode.none, self[index].sequence < fault.end {
+      if isRival(index) { return self[index].end }
+      index = self[index].next
+    }
+    return nil
+  }
+
+  /// Whether the thread of `fault` faulted on the same page once more before a place in the merged trace.
+  func faultsAgain(_ fault: FaultRecord, before sequence: UInt64) -> Bool {
+    var index = self[fault.node].nextOnPage
+    while index != TimelineNode.none, self[index].sequence < sequence {
+      if self[index].tid == fault.tid, self[index].kind == .translationFault { return true }
+      index = self[index].nextOnPage
+    }
+    return false
+  }
+}

@@ -1,0 +1,168 @@
+import KVMTypes
+import Testing
+
+@testable import Stage2Replay
+
+/// The order of operations where windows overlap: who waited for a lock, who faulted again, who made progress.
+@Suite("Faults and unmaps that race for the lock")
+struct RaceTests {
+  static let kvm: UInt64 = 0xffff_0000
+  /// LCB_F_SPIN with LCB_F_READ, and with LCB_F_WRITE.
+  static let read: UInt64 = 3
+  static let write: UInt64 = 5
+
+  /// Two vCPUs fault on the same page; the first one's window ends last.
+  static func race(_ path: Profile.Path, _ inside: (Scenario) -> Void) throws -> [Int32: Int32] {
+    let story = Scenario()
+    story.profile.faultLock = path == .pkvm ? .write : .read
+    story.profile.path = path
+    story.createSlot()
+    story.enter(.vcpu0)
+    story.enter(.vcpu1)
+    story.fault(.vcpu0, story.memory)
+    story.fault(.vcpu1, story.memory)
+    inside(story)
+    story.enter(.vcpu1)
+    story.wait(microseconds: 1000)
+    story.enter(.vcpu0)
+    let maps = try story.replay().all.filter { $0.kind == .map }
+    #expect(maps.map(\.time) == maps.map(\.time).sorted())
+    #expect(maps.allSatisfy { $0.basis == .assumed })
+    return Dictionary(uniqueKeysWithValues: maps.map { ($0.tid.rawValue, $0.result ?? 0) })
+  }
+
+  @Test("Where nothing tells, the window that ends first is taken to have had the lock first")
+  func noWait() throws {
+    #expect(try Self.race(.pkvm) { _ in } == [1002: 0, 1001: -11])
+  }
+
+  @Test("Who waited for mmu_lock had it after who did not")
+  func waited() throws {
+    let results = try Self.race(.pkvm) { story in
+      story.contend(.vcpu1, lock: Self.kvm, flags: Self.write)
+      story.acquire(.vcpu1, lock: Self.kvm)
+    }
+    #expect(results == [1001: 0, 1002: -11])
+  }
+
+  @Test("Who waited for a lock that is not the VM's says nothing about mmu_lock")
+  func waitedElsewhere() throws {
+    let results = try Self.race(.pkvm) { story in
+      story.contend(.vcpu1, lock: 0xffff_1000, flags: Self.write)
+      story.acquire(.vcpu1, lock: 0xffff_1000)
+    }
+    #expect(results == [1002: 0, 1001: -11])
+  }
+
+  @Test("Of two that waited for mmu_lock, the first to get it was first", arguments: [true, false])
+  func bothWaited(firstIsFirst: Bool) throws {
+    let results = try Self.race(.pkvm) { story in
+      let order: [Scenario.Thread] = firstIsFirst ? [.vcpu0, .vcpu1] : [.vcpu1, .vcpu0]
+      for thread in order { story.contend(thread, lock: Self.kvm, flags: Self.write) }
+      for thread in order { story.acquire(thread, lock: Self.kvm) }
+    }
+    #expect(results == (firstIsFirst ? [1001: 0, 1002: -11] : [1002: 0, 1001: -11]))
+  }
+
+  @Test("Of two that waited for the same lock of the host, the first to get it was first")
+  func bothWaitedElsewhere() throws {
+    let results = try Self.race(.traditional) { story in
+      for thread in [Scenario.Thread.vcpu0, .vcpu1] {
+        story.contend(thread, lock: 0xffff_1000, flags: 1)
+        story.acquire(thread, lock: 0xffff_1000)
+      }
+    }
+    #expect(results == [1001: 0, 1002: -11])
+  }
+
+  @Test("Under the read lock, who faults again in the other's window had -EAGAIN from its break-before-make")
+  func refaulted() throws {
+    let story = Scenario()
+    story.profile.faultLock = .read
+    story.profile.path = .traditional
+    story.createSlot()
+    story.enter(.vcpu0)
+    story.enter(.vcpu1)
+    story.fault(.vcpu0, story.memory)
+    story.handle(.vcpu1, story.memory)
+    story.fault(.vcpu1, story.memory)
+    story.enter(.vcpu0)
+    story.enter(.vcpu1)
+    let maps = try story.replay().all.filter { $0.kind == .map }
+    #expect(maps.map { [$0.tid.rawValue, $0.result ?? 0] } == [[1001, 0], [1002, -11], [1002, -11]])
+  }
+
+  @Test("The same instruction on another address shows that it got through the first one")
+  func progressed() throws {
+    let story = Scenario()
+    story.createSlot()
+    story.enter(.vcpu0)
+    story.unmap(.kswapd, story.crookedHVA + 9 * story.page)
+    story.handle(.vcpu0, story.memory)
+    story.unmap(.kswapd, story.crookedHVA)
+    story.handle(.vcpu0, story.memory + story.page)
+    story.handle(.vcpu0, story.memory)
+    let replayed = try story.replay()
+    #expect(replayed.operations(.map).count == 3)
+    #expect(replayed.nothing == [:])
+  }
+
+  @Test("Another instruction on another address shows nothing")
+  func otherInstruction() throws {
+    let story = Scenario()
+    story.createSlot()
+    story.enter(.vcpu0)
+    story.unmap(.kswapd, story.crookedHVA + 9 * story.page)
+    story.handle(.vcpu0, story.memory)
+    story.handle(.vcpu0, story.memory + story.page, pc: 0x2000)
+    story.handle(.vcpu0, story.memory)
+    #expect(try story.replay().nothing == ["faultedAgain": 1])
+  }
+
+  @Test("The same instruction on the same address made no progress, though the page was unmapped meanwhile")
+  func noProgress() throws {
+    let story = Scenario()
+    story.createSlot()
+    story.enter(.vcpu0)
+    story.unmap(.kswapd, story.crookedHVA + 9 * story.page)
+    story.handle(.vcpu0, story.memory)
+    story.unmap(.kswapd, story.crookedHVA)
+    story.handle(.vcpu0, story.memory)
+    #expect(try story.replay().nothing == ["faultedAgain": 1])
+  }
+
+  @Test("An unmap that waits for mmu_lock comes when it has it")
+  func unmapWaits() throws {
+    let story = Scenario()
+    story.createSlot()
+    story.enter(.vcpu0)
+    story.fault(.vcpu0, story.memory)
+    story.unmap(.kswapd, story.crookedHVA)
+    story.contend(.kswapd, lock: Self.kvm, flags: Self.write)
+    story.enter(.vcpu0)
+    story.acquire(.kswapd, lock: Self.kvm)
+    story.handle(.vcpu0, story.memory + story.page)
+    let replayed = try story.replay()
+    #expect(
+      replayed.all.prefix(2).map(\.kind) == [.map, .unmap], "\(replayed.operations)")
+    #expect(replayed.all.map(\.time) == replayed.all.map(\.time).sorted())
+    #expect(replayed.result.vms[0].memory.mappings.live == 1)
+  }
+
+  @Test("Who got a page mapped had the lock that its unmap waited for, though its window ends later")
+  func unmapWaitsForFault() throws {
+    let story = Scenario()
+    story.createSlot()
+    story.enter(.vcpu0)
+    story.fault(.vcpu0, story.memory)
+    story.unmap(.kswapd, story.crookedHVA)
+    story.contend(.kswapd, lock: Self.kvm, flags: Self.write)
+    story.acquire(.kswapd, lock: Self.kvm)
+    story.enter(.vcpu0)
+    story.handle(.vcpu0, story.memory + story.page)
+    let replayed = try story.replay()
+    #expect(replayed.all.prefix(2).map(\.kind) == [.map, .unmap], "\(replayed.operations)")
+    #expect(replayed.all.map(\.time) == replayed.all.map(\.time).sorted())
+    #expect(replayed.result.vms[0].memory.mappings.live == 1)
+  }
+}
