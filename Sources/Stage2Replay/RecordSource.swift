@@ -10,6 +10,9 @@ package protocol RecordSource {
   /// Whether there can be probes on the kernel's stage-2 operations.
   var hasOperationProbes: Bool { get }
 
+  /// The command that a thread ran, nil where that is not known.
+  func command(of tid: ThreadID) -> String?
+
   /// Makes a pass over the records that `selection` wants, in the order of time.
   ///
   /// - Parameter body: receives consecutive records of one CPU, one at least; they are valid during the call.

@@ -35,22 +35,28 @@ public enum Replay {
       throw ProfileProblem("ipaBits", "\(bits) bits are not possible, 32 to 52 are")
     }
     var survey = TraceSurvey()
+    var evidence = VCPUEvidence(pageSize: pageSize) { source.command(of: $0) }
     _ = source.forEachRun(.replay(probes: false)) { records in
-      for index in records.indices { survey.consume(records[index]) }
+      for index in records.indices {
+        survey.consume(records[index])
+        evidence.consume(records[index])
+      }
     }
+    evidence.finish()
     let profile = ReplayProfile(
       request, survey: survey, kernel: KernelRelease(uname: source.uname), pageSize: pageSize)
     return profile.isPKVM
-      ? try run(source, profile, options, onOperation) { profile.makePKVM() }
-      : try run(source, profile, options, onOperation) { profile.makeTraditional() }
+      ? try run(source, profile, options, evidence, onOperation) { profile.makePKVM() }
+      : try run(source, profile, options, evidence, onOperation) { profile.makeTraditional() }
   }
 
   private static func run<Backend: ReplayedBackend & ~Copyable>(
     _ source: some RecordSource, _ profile: ReplayProfile, _ options: ReplayOptions,
-    _ onOperation: ((Stage2Operation) throws -> Void)?, makeBackend: @escaping () -> Backend
+    _ evidence: VCPUEvidence, _ onOperation: ((Stage2Operation) throws -> Void)?,
+    makeBackend: @escaping () -> Backend
   ) throws -> (result: ReplayResult, statistics: EventStatistics) {
     var replayer = Replayer(
-      profile: profile, options: options, probes: ProbeRecording(source),
+      profile: profile, options: options, probes: ProbeRecording(source), vcpuEvidence: evidence,
       collectsOperations: onOperation != nil, makeBackend: makeBackend)
     let statistics = try source.forEachRun(.replay(probes: !options.ignoresProbes)) { records in
       replayer.consume(records)

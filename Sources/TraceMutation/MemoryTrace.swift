@@ -7,14 +7,18 @@ package struct MemoryTrace: RecordSource {
   package var pageSize: PageSize?
   package var uname: String
   package var hasOperationProbes: Bool
+  /// The commands of threads.
+  package var commands: [ThreadID: String]
   /// The records, in the order of time.
   package var records: [TraceRecord]
 
   /// A trace of these records.
   package init(
-    _ records: [TraceRecord], pageSize: PageSize?, uname: String, hasOperationProbes: Bool
+    _ records: [TraceRecord], pageSize: PageSize?, uname: String, hasOperationProbes: Bool,
+    commands: [ThreadID: String] = [:]
   ) {
     self.records = records
+    self.commands = commands
     self.pageSize = pageSize
     self.uname = uname
     self.hasOperationProbes = hasOperationProbes
@@ -24,8 +28,13 @@ package struct MemoryTrace: RecordSource {
   package init(_ trace: TraceFile) {
     var records: [TraceRecord] = []
     _ = trace.forEachRun(.replay(probes: true)) { records.append(contentsOf: $0) }
+    var commands: [ThreadID: String] = [:]
+    for record in records where commands[record.tid] == nil {
+      commands[record.tid] = trace.command(of: record.tid)
+    }
     self.init(
-      records, pageSize: trace.pageSize, uname: trace.uname, hasOperationProbes: trace.hasOperationProbes)
+      records, pageSize: trace.pageSize, uname: trace.uname, hasOperationProbes: trace.hasOperationProbes,
+      commands: commands)
   }
 
   /// The same trace with other records.
@@ -34,6 +43,8 @@ package struct MemoryTrace: RecordSource {
     trace.records = records
     return trace
   }
+
+  package func command(of tid: ThreadID) -> String? { commands[tid] }
 
   package func forEachRun(
     _ selection: EventSelection, _ body: (UnsafeBufferPointer<TraceRecord>) throws -> Void

@@ -31,16 +31,19 @@ package struct TraceMerger {
   package func part(_ trace: MemoryTrace, number: Int) -> MemoryTrace {
     let first = trace.records.map(\.time.rawValue).min() ?? 0
     let stretch = Double(duration) / Double(max(Self.duration(trace), 1))
-    return trace.with(
-      trace.records.map { record in
-        var record = record
-        record.time = Nanoseconds(1_000_000_000 + UInt64(Double(record.time.rawValue - first) * stretch))
-        record.cpu = CPUIndex(record.cpu.rawValue + UInt16(number) * cpus)
-        record.tid = thread(record.tid, number: number)
-        // User addresses end at 52 bits.
-        record.relocate(hva: UInt64(number) << 52, kernel: UInt64(number) << 40)
-        return record
-      })
+    var part = trace
+    part.commands = Dictionary(
+      uniqueKeysWithValues: trace.commands.map { (thread($0, number: number), $1) })
+    part.records = trace.records.map { record in
+      var record = record
+      record.time = Nanoseconds(1_000_000_000 + UInt64(Double(record.time.rawValue - first) * stretch))
+      record.cpu = CPUIndex(record.cpu.rawValue + UInt16(number) * cpus)
+      record.tid = thread(record.tid, number: number)
+      // User addresses end at 52 bits.
+      record.relocate(hva: UInt64(number) << 52, kernel: UInt64(number) << 40)
+      return record
+    }
+    return part
   }
 
   /// The events of all parts in the order of time; each part's own order stays.
@@ -58,7 +61,9 @@ package struct TraceMerger {
       records.append(parts[next].records[heads[next]])
       heads[next] += 1
     }
-    return parts[0].with(records)
+    var merged = parts[0].with(records)
+    for part in parts { merged.commands.merge(part.commands) { first, _ in first } }
+    return merged
   }
 
   /// Which part a thread of the merged recording belongs to.

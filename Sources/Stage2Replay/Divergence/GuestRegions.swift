@@ -107,7 +107,8 @@ struct GuestRegions {
     if last - first < UInt64(regions.count) {
       for block in first...last { if let position = positions[block] { body(position, &self) } }
     } else {
-      for position in regions.indices where regions[position].block >= first && regions[position].block <= last {
+      for position in regions.indices
+      where regions[position].block >= first && regions[position].block <= last {
         body(Int32(position), &self)
       }
     }
@@ -181,6 +182,7 @@ struct GuestRegions {
 extension RegionEvent {
   /// A place in which no event was put yet.
   fileprivate static let none = RegionEvent(
-    time: Nanoseconds(0), ipa: IPA(0), pages: 0, tid: ThreadID(-1), cpu: CPUIndex(0), kind: .otherFault, level: nil,
+    time: Nanoseconds(0), ipa: IPA(0), pages: 0, tid: ThreadID(-1), cpu: CPUIndex(0), kind: .otherFault,
+    level: nil,
     access: .none, effect: .nothing, result: nil)
 }

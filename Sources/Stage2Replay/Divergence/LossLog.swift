@@ -63,7 +63,9 @@ struct LossGaps {
   }
 
   /// Where the gaps begin and end, by turns.
-  var boundaries: [UInt64] { Self.disjoint(gaps, atMost: Self.gapsMax).flatMap { [$0.lowerBound, $0.upperBound] } }
+  var boundaries: [UInt64] {
+    Self.disjoint(gaps, atMost: Self.gapsMax).flatMap { [$0.lowerBound, $0.upperBound] }
+  }
 
   private static func disjoint(_ gaps: [Range<UInt64>], atMost limit: Int) -> [Range<UInt64>] {
     var result: [Range<UInt64>] = []

@@ -36,6 +36,8 @@ struct Replayer<Backend: ReplayedBackend & ~Copyable>: ~Copyable {
   var openThreads: [Int] = []
   private var threadTable = ThreadTable()
   var vms: [GuestVM<Backend>] = []
+  /// What the first pass found out about the threads of vCPUs.
+  let vcpuEvidence: VCPUEvidence
   /// Which VMs' vCPUs the threads ran, in the order in which that came out.
   var vcpuSpans: [VCPUSpan] = []
   /// The positions of VMs that are not gone.
@@ -60,10 +62,11 @@ struct Replayer<Backend: ReplayedBackend & ~Copyable>: ~Copyable {
   var unattributedFaults = 0
 
   init(
-    profile: ReplayProfile, options: ReplayOptions, probes: ProbeRecording, collectsOperations: Bool,
-    makeBackend: @escaping () -> Backend
+    profile: ReplayProfile, options: ReplayOptions, probes: ProbeRecording, vcpuEvidence: VCPUEvidence,
+    collectsOperations: Bool, makeBackend: @escaping () -> Backend
   ) {
     self.collectsOperations = collectsOperations
+    self.vcpuEvidence = vcpuEvidence
     self.profile = profile
     self.options = options
     self.makeBackend = makeBackend
