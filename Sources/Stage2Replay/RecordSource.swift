@@ -13,21 +13,30 @@ package protocol RecordSource {
   /// The command that a thread ran, nil where that is not known.
   func command(of tid: ThreadID) -> String?
 
+  /// How many processors the host had.
+  var cpuCount: Int { get }
+  /// Where the metadata is damaged or cut.
+  var damage: [Damage] { get }
+
   /// Makes a pass over the records that `selection` wants, in the order of time.
   ///
-  /// - Parameter body: receives consecutive records of one CPU, one at least; they are valid during the call.
+  /// - Parameter body: receives consecutive records of one CPU, one at least, which are valid during the call, and how
+  ///   many damaged places that CPU's buffer has had so far.
   /// - Returns: what the pass counted.
   func forEachRun(
-    _ selection: EventSelection, _ body: (UnsafeBufferPointer<TraceRecord>) throws -> Void
+    _ selection: EventSelection, _ body: (UnsafeBufferPointer<TraceRecord>, _ damage: Int) throws -> Void
   ) rethrows -> EventStatistics
 }
 
 extension TraceFile: RecordSource {
   package func forEachRun(
-    _ selection: EventSelection, _ body: (UnsafeBufferPointer<TraceRecord>) throws -> Void
+    _ selection: EventSelection, _ body: (UnsafeBufferPointer<TraceRecord>, _ damage: Int) throws -> Void
   ) rethrows -> EventStatistics {
     var events = events(selection)
-    while let run = events.nextRun() { try run.withRecords(body) }
+    while let run = events.nextRun() {
+      let damage = events.damageCountOfRun
+      try run.withRecords { try body($0, damage) }
+    }
     return events.statistics
   }
 }

@@ -36,29 +36,31 @@ public enum Replay {
     }
     var survey = TraceSurvey()
     var evidence = VCPUEvidence(pageSize: pageSize) { source.command(of: $0) }
-    _ = source.forEachRun(.replay(probes: false)) { records in
+    let surveyed = source.forEachRun(.replay(probes: false)) { records, damage in
+      survey.noteDamage(damage, of: records[0].cpu)
       for index in records.indices {
         survey.consume(records[index])
         evidence.consume(records[index])
       }
     }
+    survey.finish(damage: source.damage + surveyed.damage, cpus: source.cpuCount)
     evidence.finish()
     let profile = ReplayProfile(
       request, survey: survey, kernel: KernelRelease(uname: source.uname), pageSize: pageSize)
     return profile.isPKVM
-      ? try run(source, profile, options, evidence, onOperation) { profile.makePKVM() }
-      : try run(source, profile, options, evidence, onOperation) { profile.makeTraditional() }
+      ? try run(source, profile, survey, evidence, options, onOperation) { profile.makePKVM() }
+      : try run(source, profile, survey, evidence, options, onOperation) { profile.makeTraditional() }
   }
 
   private static func run<Backend: ReplayedBackend & ~Copyable>(
-    _ source: some RecordSource, _ profile: ReplayProfile, _ options: ReplayOptions,
-    _ evidence: VCPUEvidence, _ onOperation: ((Stage2Operation) throws -> Void)?,
+    _ source: some RecordSource, _ profile: ReplayProfile, _ survey: TraceSurvey, _ evidence: VCPUEvidence,
+    _ options: ReplayOptions, _ onOperation: ((Stage2Operation) throws -> Void)?,
     makeBackend: @escaping () -> Backend
   ) throws -> (result: ReplayResult, statistics: EventStatistics) {
     var replayer = Replayer(
-      profile: profile, options: options, probes: ProbeRecording(source), vcpuEvidence: evidence,
+      profile: profile, survey: survey, vcpuEvidence: evidence, options: options, probes: ProbeRecording(source),
       collectsOperations: onOperation != nil, makeBackend: makeBackend)
-    let statistics = try source.forEachRun(.replay(probes: !options.ignoresProbes)) { records in
+    let statistics = try source.forEachRun(.replay(probes: !options.ignoresProbes)) { records, _ in
       replayer.consume(records)
       if let onOperation { for operation in replayer.takeOperations() { try onOperation(operation) } }
     }
@@ -72,8 +74,8 @@ extension Replayer where Backend: ~Copyable {
   fileprivate borrowing func result() -> ReplayResult {
     ReplayResult(
       profile: profile, vms: vms.map(VMResult.init),
-      agreement: agreement.result, unattributedFaults: unattributedFaults,
-      vcpuSpans: vcpuSpans)
+      agreement: agreement.result, unattributedFaults: unattributedFaults, vcpuSpans: vcpuSpans,
+      divergences: divergences.result)
   }
 }
 

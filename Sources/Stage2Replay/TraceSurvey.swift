@@ -20,15 +20,54 @@ struct TraceSurvey {
   var sawContention = false
   /// Faults that were taken while another thread's fault was open.
   var overlappingFaults = 0
+  /// Which events of a vCPU's loop the trace has.
+  var recorded: ThreadOrder.Recorded {
+    ThreadOrder.Recorded(loop: sawEntry && sawExit && sawGuestFault, accessFaults: sawAccessFault)
+  }
+  /// By thread, the lowest level of a translation fault.
+  private(set) var lowestLevels: [ThreadID: TranslationLevel] = [:]
+  /// When events are missing.
+  private(set) var gaps = LossGaps()
+  private var sawEntry = false
+  private var sawExit = false
+  private var sawGuestFault = false
+  /// Damaged places of each CPU's buffer so far.
+  private var damage: [Int: Int] = [:]
   private var kvms: Set<KernelAddress> = []
   private var openFaults: Set<ThreadID> = []
 
+  /// The buffer of a CPU has had so many damaged places when it comes to its next event: what is missing is not known,
+  /// nor where it ends.
+  mutating func noteDamage(_ count: Int, of cpu: CPUIndex) {
+    guard count > 0, damage[Int(cpu.rawValue), default: 0] < count else { return }
+    damage[Int(cpu.rawValue)] = count
+    gaps.lose(cpu)
+  }
+
+  /// All events have been seen. Damage at the end of a CPU's buffer has no event behind it, and damage of the file
+  /// concerns every CPU.
+  mutating func finish(damage places: [Damage], cpus: Int) {
+    for place in places {
+      if let cpu = place.cpu {
+        gaps.lose(CPUIndex(cpu))
+      } else {
+        for cpu in 0..<cpus { gaps.lose(CPUIndex(UInt16(clamping: cpu))) }
+      }
+    }
+  }
+
   mutating func consume(_ record: TraceRecord) {
+    defer { gaps.note(record.cpu, at: record.time) }
     switch record.kind {
+    case .lost: gaps.lose(record.cpu, until: record.time)
     case .commitMemoryRegion: kvms.insert(record.memslotCommit.kvm)
     case .accessFault: sawAccessFault = true
-    case .entry: openFaults.remove(record.tid)
+    case .exit: sawExit = true
+    case .entry:
+      sawEntry = true
+      openFaults.remove(record.tid)
     case .guestFault:
+      sawGuestFault = true
       let fault = record.guestFault
       if fault.ipa.rawValue < IPA.limit { highestIPA = max(highestIPA, fault.ipa.rawValue) }
       if fault.esr.faultKind == .translation, let level = fault.esr.level {
@@ -37,6 +76,7 @@ struct TraceSurvey {
           sawStage1WalkFault = true
         } else {
           lowestLevel = min(lowestLevel ?? level, level)
+          if lowestLevels[record.tid].map({ $0 > level }) ?? true { lowestLevels[record.tid] = level }
         }
       }
       if fault.esr.faultKind == .permission, fault.esr.isExec { sawExecPermissionFault = true }

@@ -27,7 +27,7 @@ package struct MemoryTrace: RecordSource {
   /// Reads everything that a replay reads of a file.
   package init(_ trace: TraceFile) {
     var records: [TraceRecord] = []
-    _ = trace.forEachRun(.replay(probes: true)) { records.append(contentsOf: $0) }
+    _ = trace.forEachRun(.replay(probes: true)) { run, _ in records.append(contentsOf: run) }
     var commands: [ThreadID: String] = [:]
     for record in records where commands[record.tid] == nil {
       commands[record.tid] = trace.command(of: record.tid)
@@ -44,10 +44,14 @@ package struct MemoryTrace: RecordSource {
     return trace
   }
 
+  package var cpuCount: Int { Int(records.lazy.map(\.cpu.rawValue).max() ?? 0) + 1 }
+  /// Nothing is damaged in memory.
+  package var damage: [Damage] { [] }
+
   package func command(of tid: ThreadID) -> String? { commands[tid] }
 
   package func forEachRun(
-    _ selection: EventSelection, _ body: (UnsafeBufferPointer<TraceRecord>) throws -> Void
+    _ selection: EventSelection, _ body: (UnsafeBufferPointer<TraceRecord>, _ damage: Int) throws -> Void
   ) rethrows -> EventStatistics {
     func isWanted(_ kind: EventKind) -> Bool {
       selection.includesOperationProbes || !kind.isOperationProbe
@@ -59,7 +63,7 @@ package struct MemoryTrace: RecordSource {
         while end < records.count, records[end].cpu == records[begin].cpu, isWanted(records[end].kind) {
           end += 1
         }
-        if end > begin { try body(UnsafeBufferPointer(rebasing: records[begin..<end])) }
+        if end > begin { try body(UnsafeBufferPointer(rebasing: records[begin..<end]), 0) }
         begin = max(end, begin + 1)
       }
     }

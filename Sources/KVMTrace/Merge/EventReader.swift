@@ -77,6 +77,9 @@ public struct EventReader: ~Copyable {
       page: stream.pointee.page, bufferIndex: stream.pointee.bufferIndex)
   }
 
+  /// How many damaged places the buffer has had from which the last run came, up to that run.
+  public var damageCountOfRun: Int { current.map { streams[$0].damage.count } ?? 0 }
+
   /// What the reader has seen so far; complete once `nextRun` returned nil.
   public var statistics: EventStatistics {
     var result = EventStatistics()

@@ -19,6 +19,8 @@ public struct ReplayReport: Encodable, Sendable {
   public var vms: [VMEntry]
   /// How the predicted operations agree with the recorded ones, by operation; nil without probes.
   public var agreement: [String: AgreementEntry]?
+  /// Events that contradict the model.
+  public var divergences: DivergencesEntry
   /// Faults of threads that belong to no VM.
   public var unattributedFaults: Int
 
@@ -33,6 +35,7 @@ public struct ReplayReport: Encodable, Sendable {
     var faultsWithoutOperation: [String: Int]
     var hypercalls: [String: Int]?
     var memory: MemoryEntry
+    var divergences: DivergencesEntry
   }
 
   /// A vCPU.
@@ -151,7 +154,8 @@ public struct ReplayReport: Encodable, Sendable {
       profile[field.name] = ProfileFieldValue(field.value(in: result.profile.profile))
       profileBasis[field.name] = (result.profile.basis[field.name] ?? .assumed).name
     }
-    vms = result.vms.map { VMEntry($0, trace, isPKVM: result.profile.isPKVM) }
+    vms = result.vms.map { VMEntry($0, trace, result) }
+    divergences = DivergencesEntry(result.divergences)
     unattributedFaults = result.unattributedFaults
     agreement = result.agreement.map { agreement in
       Dictionary(
@@ -163,7 +167,7 @@ public struct ReplayReport: Encodable, Sendable {
 }
 
 extension ReplayReport.VMEntry {
-  init(_ vm: VMResult, _ trace: TraceFile, isPKVM: Bool) {
+  init(_ vm: VMResult, _ trace: TraceFile, _ result: ReplayResult) {
     id = vm.id
     pids = vm.creator.map { [$0.rawValue] } ?? []
     vcpus = vm.vcpus.enumerated().map {
@@ -190,7 +194,8 @@ extension ReplayReport.VMEntry {
       })
     faultsWithoutOperation = vm.faultsWithoutOperation
     hypercalls = vm.hypercalls
-    memory = ReplayReport.MemoryEntry(vm, isPKVM: isPKVM)
+    memory = ReplayReport.MemoryEntry(vm, isPKVM: result.profile.isPKVM)
+    divergences = DivergencesEntry(result.divergences, vm: vm.id)
   }
 }
 

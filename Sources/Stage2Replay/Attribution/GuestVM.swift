@@ -35,10 +35,44 @@ final class GuestVM<Backend: ReplayedBackend & ~Copyable> {
   var hostMappings: HostMappings
   var tally = VMTally()
 
+  // What the divergence rules need.
+
+  /// The regions that faults have touched.
+  var regions: GuestRegions
+  /// The epoch of the loss log in which the VM appeared, and if its table was empty then, that epoch again: in it
+  /// everything is known. Otherwise -1.
+  let firstEpoch: Int32
+  let knownFrom: Int32
+  /// The lowest level at which a walk of its table stops.
+  var startLevel = TranslationLevel.l3
+  /// Where in the merged trace the last unmap of any of its memory was over.
+  var lastUnmap: UInt64 = 0
+  /// Where tables of levels 1 and 2 appeared.
+  var tableBirths: [UInt64: UInt64] = [:]
+  /// The epoch in which a fault showed that nothing was mapped below a table of levels 1 and 2.
+  var emptySpans: [UInt64: Int32] = [:]
+  /// Tables that hold something that no fault has mapped.
+  var untracedTables: Set<UInt64> = []
+  /// Rights that relax_perms added, by leaf.
+  var grants: [UInt64: RightGrant] = [:]
+  /// Removals of slots that have been committed and not applied.
+  var removals: [SlotRemoval] = []
+  /// Faults with kvm_mmio in slots.
+  var heldBack: [HeldBackFault] = []
+  static var heldBackMax: Int { 16 }
+  /// The last fault, if it came to nothing.
+  var lastRefused: RefusedFault?
+  /// By vCPU.
+  var progress: [VCPUProgress] = []
+
+  /// - Parameter epoch: that of the loss log.
   init(
     id: Int, kvm: KernelAddress?, creator: ThreadID?, since: Nanoseconds, wasRunning: Bool,
-    pageSize: PageSize, backend: consuming Backend
+    pageSize: PageSize, epoch: Int32, isKnown: Bool, backend: consuming Backend
   ) {
+    regions = GuestRegions(pageSize: pageSize)
+    firstEpoch = epoch
+    knownFrom = isKnown ? epoch : -1
     self.id = id
     self.kvm = kvm
     self.creator = creator

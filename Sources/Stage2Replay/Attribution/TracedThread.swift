@@ -28,6 +28,14 @@ struct TracedThread {
   var notificationWait: UInt64 = 0
   /// Its last notification, and how often in a row it came.
   var run: NotifierRun?
+  /// The place of its last event of any kind that the replay takes in.
+  var lastEvent: UInt64 = 0
+  /// Where it is in the loop of KVM_RUN, and the epochs of the loss log at its last event and its last kvm_entry.
+  var order = ThreadOrder()
+  var epoch: Int32 = 0
+  var entryEpoch: Int32 = 0
+  /// The processor on which the guest ran last, nil where events are missing.
+  var ranOn: CPUIndex?
 }
 
 /// What a thread's next fault is compared with.

@@ -24,7 +24,7 @@ struct GuestRegion {
   let block: UInt64
   /// The place in the merged trace at which the last unmap of the region's memory was over at the latest. This one is
   /// kept up when events are taken in, all others when they are applied.
-  var lastUnmap: UInt64
+  var lastUnmap: UInt64 = 0
   /// The last age of the region's memory, and the position of the thread that asked for it; also at the event.
   var lastAge: UInt64 = 0
   var lastAgeThread: Int32 = -1
@@ -76,9 +76,8 @@ struct GuestRegions {
     @inline(__always) _modify { yield &regions[Int(position)] }
   }
 
-  /// The region of `gfn`, taken in if it is new. What was unmapped in it before is of no concern, for nothing was
-  /// mapped; but an unmap that has not ended, at `unmap`, may be of its memory.
-  mutating func insert(_ gfn: GFN, unmap: UInt64) -> Int32 {
+  /// The region of `gfn`, taken in if it is new. What was unmapped in it before is of no concern, for nothing was mapped.
+  mutating func insert(_ gfn: GFN) -> Int32 {
     let block = block(gfn)
     if block == lastBlock { return lastPosition }
     lastBlock = block
@@ -88,7 +87,7 @@ struct GuestRegions {
     }
     lastPosition = Int32(regions.count)
     positions[block] = lastPosition
-    regions.append(GuestRegion(block: block, lastUnmap: unmap))
+    regions.append(GuestRegion(block: block))
     knowledge.append(contentsOf: repeatElement([], count: pagesPerRegion))
     events.append(contentsOf: repeatElement(.none, count: Self.eventsMax))
     return lastPosition
@@ -102,8 +101,11 @@ struct GuestRegions {
 
   /// Calls `body` with each known region that the frames touch.
   mutating func forEach(in frames: FrameRange, _ body: (Int32, inout GuestRegions) -> Void) {
-    let first = block(frames.start)
-    let last = block(GFN(frames.end.rawValue - 1))
+    forEach(in: block(frames.start), block(GFN(frames.end.rawValue - 1)), body)
+  }
+
+  /// Calls `body` with each known region from one to another.
+  mutating func forEach(in first: UInt64, _ last: UInt64, _ body: (Int32, inout GuestRegions) -> Void) {
     if last - first < UInt64(regions.count) {
       for block in first...last { if let position = positions[block] { body(position, &self) } }
     } else {
@@ -112,6 +114,17 @@ struct GuestRegions {
         body(Int32(position), &self)
       }
     }
+  }
+
+  /// The known regions among some.
+  func positions(in blocks: ClosedRange<UInt64>) -> [Int32] {
+    if blocks.upperBound - blocks.lowerBound < UInt64(regions.count) { return blocks.compactMap { positions[$0] } }
+    return regions.indices.filter { blocks.contains(regions[$0].block) }.map { Int32($0) }
+  }
+
+  /// Whether a known region among some satisfies a condition.
+  func contains(in blocks: ClosedRange<UInt64>, where condition: (GuestRegion) -> Bool) -> Bool {
+    positions(in: blocks).contains { condition(regions[Int($0)]) }
   }
 
   // MARK: What is known of leaves
@@ -161,15 +174,6 @@ struct GuestRegions {
     regions[Int(position)].eventCount = count &+ 1
   }
 
-  /// The last event of a region turned out to have this effect.
-  mutating func setEffect(_ effect: RegionEvent.Effect, result: Int32?, _ position: Int32) {
-    let count = regions[Int(position)].eventCount
-    guard count > 0 else { return }
-    let index = Int(position) * Self.eventsMax + Int(count - 1) % Self.eventsMax
-    events[index].effect = effect
-    events[index].result = result
-  }
-
   /// The last events of a region, the oldest first.
   func recentEvents(_ position: Int32) -> [RegionEvent] {
     let count = Int(regions[Int(position)].eventCount)
@@ -182,7 +186,6 @@ struct GuestRegions {
 extension RegionEvent {
   /// A place in which no event was put yet.
   fileprivate static let none = RegionEvent(
-    time: Nanoseconds(0), ipa: IPA(0), pages: 0, tid: ThreadID(-1), cpu: CPUIndex(0), kind: .otherFault,
-    level: nil,
-    access: .none, effect: .nothing, result: nil)
+    time: Nanoseconds(0), ipa: IPA(0), pages: 0, tid: ThreadID(-1), cpu: CPUIndex(0), kind: .otherFault, level: nil,
+    access: .none, effect: .nothing)
 }

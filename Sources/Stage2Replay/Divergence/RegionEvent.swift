@@ -19,6 +19,8 @@ public struct RegionEvent: Hashable, Sendable {
   public enum Effect: UInt8, Hashable, Sendable {
     /// Nothing.
     case nothing
+    /// It tried to, and got -EAGAIN or another error.
+    case again
     /// It mapped a page, or a block.
     case mappedPage, mappedBlock
     /// It added rights, or set the access flag.
@@ -55,6 +57,32 @@ public struct RegionEvent: Hashable, Sendable {
   public var access: Access
   /// What KVM did.
   public var effect: Effect
-  /// What the operation returned, where it returned anything.
-  public var result: Int32?
+}
+
+extension RegionEvent {
+  /// A fault, and what it did.
+  init(_ fault: FaultRecord, _ record: PendingRecord, _ effect: FaultEffect) {
+    time = record.time
+    ipa = fault.page
+    pages = 1
+    tid = fault.tid
+    cpu = fault.cpu
+    kind =
+      switch fault.kind {
+      case .translation: .translationFault
+      case .permission: .permissionFault
+      case .accessFlag: .accessFault
+      default: .otherFault
+      }
+    level = fault.level
+    access = fault.isStage1Walk ? .stage1Walk : fault.isExec ? .exec : fault.isWrite ? .write : .read
+    self.effect =
+      switch effect {
+      case .nothing: .nothing
+      case .again: .again
+      case .madeYoung: .madeYoung
+      case .relaxed: .relaxed
+      case .mapped(let isBlock, _, _): isBlock ? .mappedBlock : .mappedPage
+      }
+  }
 }

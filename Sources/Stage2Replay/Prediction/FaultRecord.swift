@@ -40,6 +40,8 @@ struct FaultRecord {
   var nextAccess = NextAccess.unknown
   /// The place of the fault's event in the merged trace.
   let begin: UInt64
+  /// What the divergence rules need to know of the window.
+  var evidence = FaultEvidence()
   /// The window's end: the place in the merged trace of the thread's next kvm_entry, or of its return to the VMM.
   var end: UInt64 = .max
 }

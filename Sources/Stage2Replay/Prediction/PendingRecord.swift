@@ -7,12 +7,16 @@ struct PendingRecord {
   enum Action {
     /// A fault whose window has ended.
     case fault(FaultRecord)
+    /// A fault that unmaps memory itself, before it does: the divergence rules look at it here.
+    case check(FaultRecord)
     /// A notifier's unmap of the frames.
     case unmap(FrameRange)
     /// A notifier's aging, or its test.
     case age(FrameRange, markOld: Bool, duringFault: Bool)
     /// Dirty logging begins: the whole slot is write-protected.
     case wrprotect(FrameRange)
+    /// Dirty logging ends.
+    case endLogging(FrameRange)
     /// A slot is deleted or moved away: everything in it is unmapped.
     case deleteSlot(FrameRange)
   }

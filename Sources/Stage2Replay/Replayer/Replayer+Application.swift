@@ -12,12 +12,19 @@ extension Replayer where Backend: ~Copyable {
       applyThoseAhead(of: fault, record)
       apply(fault, record)
       timelines.release(fault: fault.node, vm: record.vm)
+    case .check(let fault): _ = check(fault, record)
     case .unmap(let frames):
       applyThoseAhead(ofUnmap: record)
       if isDead(vms[record.vm], at: record.sequence) { return }
       unmap(frames, record)
-    case .deleteSlot(let frames): unmap(frames, record)
+      remember(.unmap, frames, record)
+    case .deleteSlot(let frames):
+      unmap(frames, record)
+      remember(.slotRemoval, frames, record)
+      settleHeldBack(record)
+    case .endLogging(let frames): vms[record.vm].regions.endLogging(frames)
     case .wrprotect(let frames):
+      remember(.writeProtection, frames, record)
       forEachChunk(of: frames) { address, size, replayer in
         let result = replayer.vms[record.vm].backend.wrprotect(address, size: size)
         replayer.emit(record, .wrprotect, address, size: size, result: result.rawValue, basis: .assumed)
@@ -28,6 +35,7 @@ extension Replayer where Backend: ~Copyable {
       let address = frames.start.ipa(profile.pageSize)
       let size = frames.count << profile.pageSize.shift
       let young = vms[record.vm].backend.testClearYoung(address, size: size, markOld: markOld)
+      remember(markOld ? .age : .testAge, frames, record)
       // A fault that was open may have set the flag just before or just after, as may the hardware at any time.
       let isCertain =
         !young && !duringFault && (!profile.hasHardwareAccessFlag || isUnmapped(frames, record.vm))
@@ -74,23 +82,36 @@ extension Replayer where Backend: ~Copyable {
 
   private mutating func apply(_ fault: FaultRecord, _ record: PendingRecord) {
     let vm = vms[record.vm]
-    switch timelines.outcome(of: fault, isMapped: isMapped(fault.page, vm)) {
+    let outcome = timelines.outcome(of: fault, isMapped: isMapped(fault.page, vm))
+    let contradicts = fault.evidence.isChecked ? false : check(fault, record)
+    var isRetried = false
+    var effect = FaultEffect.nothing(isAssumed: false, refusal: nil)
+    let before = vm.backend.walk(fault.page)
+    switch outcome {
     case .nothing(.noSlot) where vm.wasRunning && !fault.sawMMIO:
       vm.tally.nothing[Int(FaultOutcome.Reason.unknownSlots.rawValue)] += 1
-    case .nothing(let reason): vm.tally.nothing[Int(reason.rawValue)] += 1
+    case .nothing(let reason):
+      vm.tally.nothing[Int(reason.rawValue)] += 1
+      isRetried = reason == .faultedAgain
+      // A retry because of another vCPU's copy-on-write is told by what the model has, not by an event.
+      effect = .nothing(
+        isAssumed: (isRetried && fault.mayRaceCopyOnWrite) || (reason == .noSlot && !fault.sawMMIO),
+        refusal: reason == .ownUnmap ? .ownUnmap : reason == .failed ? .failure : nil)
     case .mkyoung:
       vm.backend.mkyoung(fault.page)
       emit(record, .mkyoung, fault.page, size: 0, result: nil, basis: .derived)
+      effect = .madeYoung
     case .performed(let basis):
       guard let slot = fault.slot else { return }
-      perform(fault, record, slot, basis)
+      effect = perform(fault, record, slot, basis)
     }
+    note(effect, of: fault, before, record, contradicts: contradicts, isRetried: isRetried)
   }
 
   /// The last stage of `user_mem_abort`: relaxes the rights of the mapping that is there, or maps.
   private mutating func perform(
     _ fault: FaultRecord, _ record: PendingRecord, _ slot: Memslot, _ outcome: Basis
-  ) {
+  ) -> FaultEffect {
     let vm = vms[record.vm]
     let pageSize = profile.pageSize
     let gfn = fault.page.gfn(pageSize)
@@ -128,6 +149,11 @@ extension Replayer where Backend: ~Copyable {
     if fault.isWrite, slot.isLogging {
       vm.writeGrants[gfn] = WriteGrant(tid: fault.tid, sequence: fault.end)
     }
+    if !result.isSuccess { return .again }
+    if relaxes { return .relaxed }
+    return .mapped(
+      isBlock: size.isBlock, isAssumed: max(outcome, size.basis) != .derived,
+      isReadMapped: isWritable && !fault.isWrite)
   }
 
   private func learn(_ size: MappingSize, _ gfn: GFN, _ slot: Memslot, _ vm: GuestVM<Backend>) {

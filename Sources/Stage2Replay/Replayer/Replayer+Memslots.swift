@@ -12,7 +12,9 @@ extension Replayer where Backend: ~Copyable {
     vms.append(
       GuestVM(
         id: vms.count, kvm: kvm, creator: creator, since: record.time, wasRunning: wasRunning,
-        pageSize: profile.pageSize, backend: makeBackend()))
+        pageSize: profile.pageSize, epoch: losses.epoch,
+        isKnown: !wasRunning && !losses.isInGap && options.from.map { record.time >= $0 } ?? true,
+        backend: makeBackend()))
     liveVMs.append(vms.count - 1)
     return vms.count - 1
   }
@@ -28,7 +30,9 @@ extension Replayer where Backend: ~Copyable {
   /// - Parameter performsOperations: false before the part of the trace that is replayed, when only the slots matter.
   mutating func commit(_ record: TraceRecord, performsOperations: Bool = true) {
     guard let thread = thread(record.tid) else { return }
+    let since = threads[thread].lastEvent
     leaveMemoryManagement(thread)
+    reach(thread)
     let commit = record.memslotCommit
     // What a damaged event says is no slot; nor is a change that the kernel does not know.
     let slot = Memslot(
@@ -42,11 +46,17 @@ extension Replayer where Backend: ~Copyable {
       performsOperations
     {
       note(.slotChange, frames, vm: vm, by: record.tid)
+      noteUnmapped(frames, vm: vm)
+      vms[vm].removals.append(SlotRemoval(sequence: sequence, since: since, frames: frames))
       enqueue(pending(.deleteSlot(frames), vm: vm, record, place))
     }
     guard commit.change != .delete else { return }
 
-    let isKnown = commit.change == .flagsOnly && vms[vm].slots.remove(base: commit.base) != nil
+    let before = commit.change == .flagsOnly ? vms[vm].slots.remove(base: commit.base) : nil
+    let isKnown = before != nil
+    if let before, before.isLogging, !slot.isLogging, performsOperations {
+      enqueue(pending(.endLogging(FrameRange(start: slot.base, end: slot.end)), vm: vm, record, place))
+    }
     vms[vm].slots.insert(slot)
     if vms[vm].slotsSeen.insert(slot).inserted { vms[vm].slotHistory.append(slot) }
     if !isKnown { adopt(slot, vm: vm) }

@@ -8,8 +8,10 @@ internal import Stage2Model
 extension Replayer where Backend: ~Copyable {
   mutating func notifier(_ record: TraceRecord, _ kind: TimelineNode.Kind) {
     guard let position = thread(record.tid) else { return }
+    reach(position)
     let range = record.hvaRange
     guard range.start < range.end else { return }
+    if record.kind == .unmapHVARange { checkAlone(unmap: range, position, record) }
     let isCopy = countRun(of: record.kind, range, position)
     // Which of the copies was this VM's is not known: they are one place in the thread's stream.
     if !isCopy { threads[position].place.notifiers &+= 1 }
@@ -26,9 +28,13 @@ extension Replayer where Backend: ~Copyable {
       scratch.removeAll(keepingCapacity: true)
       vms[vm].slots.appendOverlaps(range, to: &scratch)
       guard !scratch.isEmpty else { continue }
-      if kind == .unmap { beginUnmap(vm: vm, range, position) }
+      if kind == .unmap {
+        checkBeforeOwnUnmap(vm: vm, position, record)
+        beginUnmap(vm: vm, range, position)
+      }
       for frames in scratch {
         note(kind, frames, vm: vm, by: record.tid)
+        if kind == .age { noteAge(frames, vm: vm, position) }
         guard !isCopy else { continue }
         let duringFault = kind != .unmap && hasOpenFault(around: frames, vm: vm)
         let action: PendingRecord.Action =
@@ -72,10 +78,13 @@ extension Replayer where Backend: ~Copyable {
     let unmap = UnfinishedUnmap(vm: vm, range: range.rounded(to: profile.pageSize.pmdBytes))
     if !threads[position].unfinishedUnmaps.contains(unmap) {
       if threads[position].unfinishedUnmaps.count == UnfinishedUnmap.nestingMax {
-        vms[threads[position].unfinishedUnmaps.removeFirst().vm].unfinishedUnmaps -= 1
+        let oldest = threads[position].unfinishedUnmaps.removeFirst()
+        vms[oldest.vm].unfinishedUnmaps -= 1
+        noteEnd(of: oldest, position)
       }
       vms[vm].unfinishedUnmaps += 1
       threads[position].unfinishedUnmaps.append(unmap)
+      noteUnmap(unmap, of: scratch, position)
     }
     let isCopyOnWrite = threads[position].openFault != nil
     for other in openThreads where threads[other].vm == vm {
@@ -108,6 +117,7 @@ extension Replayer where Backend: ~Copyable {
         kept.append(unmap)
       } else {
         vms[unmap.vm].unfinishedUnmaps -= 1
+        noteEnd(of: unmap, position)
       }
     }
     threads[position].unfinishedUnmaps = kept

@@ -8,33 +8,51 @@ extension Replayer where Backend: ~Copyable {
   mutating func entry(_ record: TraceRecord) {
     guard let position = thread(record.tid) else { return }
     leaveMemoryManagement(position)
+    reach(position)
+    note(threads[position].order.entry(isInSlot: isFaultInSlot(position), survey.recorded), position, record)
     closeOpenFault(of: position, at: record)
     threads[position].lastEntry = sequence
+    threads[position].entryEpoch = losses.epoch
     threads[position].isInUserspace = false
     threads[position].place.windows &+= 1
     if let vm = threads[position].vm { vms[vm].lastActivity = sequence }
   }
 
   mutating func exit(_ record: TraceRecord) {
-    guard let position = knownThread(record.tid) else { return }
+    guard let position = thread(record.tid) else { return }
     leaveMemoryManagement(position)
+    reach(position)
+    let exit = record.vcpuExit
+    note(
+      threads[position].order.exit(isTrap: exit.isTrap, exceptionClass: exit.exceptionClass), position, record)
+    threads[position].ranOn = record.cpu
   }
 
   /// kvm_access_fault, kvm_mmio and kvm_userspace_exit: what became of the fault whose window is open.
   mutating func windowEvent(_ record: TraceRecord) {
     guard let position = knownThread(record.tid) else { return }
     leaveMemoryManagement(position)
+    reach(position)
     switch record.kind {
     case .userspaceExit:
+      note(
+        threads[position].order.userspaceExit(isInSlot: isFaultInSlot(position), survey.recorded), position,
+        record)
       // -EINTR only says that a signal came.
       let errno = record.userspaceExit.errno
       if errno < 0, errno != -4 { threads[position].openFault?.record.failed = true }
       closeOpenFault(of: position, at: record)
       threads[position].isInUserspace = true
       if let vm = threads[position].vm { vms[vm].lastActivity = sequence }
-    case .mmio, .mmioNISV: threads[position].openFault?.record.sawMMIO = true
-    // kvm_access_fault tells nothing that the fault's own syndrome did not.
-    default: break
+    case .mmio, .mmioNISV:
+      // Type 1 completes a read, at once or after the VMM has answered it.
+      let isAccess = record.kind == .mmio && record.mmio.type != 1
+      note(
+        threads[position].order.mmio(
+          isAccess ? record.mmio.address : nil, far: threads[position].openFault?.event.far), position, record)
+      threads[position].openFault?.record.sawMMIO = true
+    // kvm_access_fault tells the replay nothing that the fault's own syndrome did not.
+    default: note(threads[position].order.accessFault(record.accessFaultIPA), position, record)
     }
   }
 
@@ -44,9 +62,12 @@ extension Replayer where Backend: ~Copyable {
       return
     }
     leaveMemoryManagement(position)
+    reach(position)
     // A fault without an entry after the one before: events are missing.
     abandonOpenFault(of: position)
     let event = record.guestFault
+    note(threads[position].order.guestFault(event.ipa, event.esr), position, record)
+    checkAlone(event, position, record)
     compareWithLastFault(of: position, event)
     let esr = event.esr
     let page = event.ipa.alignedDown(to: profile.pageSize.bytes)
@@ -66,9 +87,9 @@ extension Replayer where Backend: ~Copyable {
       sequence: sequence, entry: threads[position].lastEntry, frames: FrameRange(start: gfn, end: gfn + 1))
     node.tid = record.tid
     node.isStage1Walk = esr.isStage1Walk
-    let index = timelines.append(
-      fault: node, vm: vm,
-      canHoldBlock: slot?.supportsBlock(of: profile.pageSize.pmdBytes, at: gfn, profile.pageSize) ?? false)
+    let canHoldBlock =
+      slot?.supportsBlock(of: profile.pageSize.pmdBytes, at: gfn, profile.pageSize) ?? false
+    let index = timelines.append(fault: node, vm: vm, canHoldBlock: canHoldBlock)
     var fault = FaultRecord(
       cpu: record.cpu, tid: record.tid, page: page, kind: esr.faultKind, level: level, isWrite: esr.isWrite,
       isExec: esr.isExec, isStage1Walk: esr.isStage1Walk, vcpu: threads[position].vcpu, slot: slot,
@@ -79,6 +100,8 @@ extension Replayer where Backend: ~Copyable {
         threads[$0].unfinishedUnmaps.contains { $0.vm == vm }
       }
     }
+    fault.evidence = evidence(
+      event, gfn, isInSlot: slot != nil, canHoldBlock: canHoldBlock && slot?.isLogging == false, vm: vm, position)
     threads[position].openFault = OpenFault(record: fault, event: event)
     openThreads.append(position)
     boundTimelines()
@@ -93,6 +116,7 @@ extension Replayer where Backend: ~Copyable {
       fault.node = timelines.append(fault: node, vm: vm, canHoldBlock: false)
     }
     fault.end = sequence
+    completeEvidence(of: &fault, vm: vm, on: record.cpu)
     timelines.close(fault.node, at: sequence)
     if fault.sawMMIO { vms[vm].tally.faults.mmio += 1 }
     if fault.mayBeInvalidated {
@@ -124,7 +148,10 @@ extension Replayer where Backend: ~Copyable {
     threads[position].run = nil
     threads[position].lastNotification = 0
     guard !threads[position].unfinishedUnmaps.isEmpty else { return }
-    for unmap in threads[position].unfinishedUnmaps { vms[unmap.vm].unfinishedUnmaps -= 1 }
+    for unmap in threads[position].unfinishedUnmaps {
+      vms[unmap.vm].unfinishedUnmaps -= 1
+      noteEnd(of: unmap, position)
+    }
     threads[position].unfinishedUnmaps = []
   }
 
@@ -144,6 +171,7 @@ extension Replayer where Backend: ~Copyable {
     threads[position].vm = vm
     threads[position].vcpu = vms[vm].vcpus.count
     vms[vm].vcpus.append(tid)
+    vms[vm].startLevel = min(vms[vm].startLevel, survey.lowestLevels[tid] ?? .l3)
     return vm
   }
 

@@ -24,6 +24,8 @@ internal import Stage2Model
 /// | `Replayer+Races.swift` | which of two faults that raced for a mapping was first |
 /// | `Replayer+Losses.swift` | events that the trace lost |
 /// | `Replayer+Application.swift` | the third stage |
+/// | `Replayer+Divergences.swift` | what the divergence rules need of an event when it comes in |
+/// | `Replayer+Checks.swift` | the divergence rules, at the third stage |
 struct Replayer<Backend: ReplayedBackend & ~Copyable>: ~Copyable {
   let profile: ReplayProfile
   let options: ReplayOptions
@@ -60,13 +62,22 @@ struct Replayer<Backend: ReplayedBackend & ~Copyable>: ~Copyable {
   var scratch: [FrameRange] = []
   var agreement: Agreement
   var unattributedFaults = 0
+  /// What the first pass over the trace found.
+  let survey: TraceSurvey
+  var losses: LossLog
+  var divergences = DivergenceLog()
+  /// Where in the merged trace pages were mapped last.
+  var pageBirths = RecentPositions(bits: 13)
+  var unmapsUnderway: [UnmapUnderway] = []
 
   init(
-    profile: ReplayProfile, options: ReplayOptions, probes: ProbeRecording, vcpuEvidence: VCPUEvidence,
-    collectsOperations: Bool, makeBackend: @escaping () -> Backend
+    profile: ReplayProfile, survey: TraceSurvey, vcpuEvidence: VCPUEvidence, options: ReplayOptions,
+    probes: ProbeRecording, collectsOperations: Bool, makeBackend: @escaping () -> Backend
   ) {
     self.collectsOperations = collectsOperations
+    self.survey = survey
     self.vcpuEvidence = vcpuEvidence
+    losses = LossLog(survey.gaps)
     self.profile = profile
     self.options = options
     self.makeBackend = makeBackend
@@ -95,11 +106,13 @@ struct Replayer<Backend: ReplayedBackend & ~Copyable>: ~Copyable {
     // A window that the trace cuts: what KVM did is not known, so nothing is said about it.
     for position in openThreads { abandonOpenFault(of: position) }
     while let record = queue.popFirst() { apply(record) }
+    finishChecks()
     agreement.finish()
   }
 
   private mutating func consume(_ record: TraceRecord) {
     sequence += 1
+    losses.advance(to: record.time)
     if let from = options.from, record.time < from {
       if record.kind == .commitMemoryRegion { commit(record, performsOperations: false) }
       return

@@ -1,0 +1,63 @@
+internal import KVMTypes
+
+/// What a fault did to the table, for the checks of those that follow.
+enum FaultEffect {
+  /// Nothing; whether that is an assumption, and whether a later fault on the page must not find a leaf.
+  case nothing(isAssumed: Bool, refusal: LeafCheck.Refusal?)
+  /// An operation that returned an error.
+  case again
+  /// It set the access flag.
+  case madeYoung
+  /// It added a right.
+  case relaxed
+  /// It mapped a page or a block: whether that is an assumption, or that it may be written is one.
+  case mapped(isBlock: Bool, isAssumed: Bool, isReadMapped: Bool)
+}
+
+/// A fault that came to nothing.
+struct RefusedFault {
+  var page: IPA
+  var refusal: LeafCheck.Refusal
+}
+
+/// Who was granted a right by relax_perms, which invalidates the TLB of its own CPU alone.
+struct RightGrant {
+  var tid: ThreadID
+  /// That CPU, nil where the vCPU changed CPUs meanwhile.
+  var cpu: CPUIndex?
+  var sequence: UInt64
+}
+
+/// A fault with kvm_mmio in a slot, until it is known whether the slot was being removed.
+struct HeldBackFault {
+  var fault: FaultRecord
+  var record: PendingRecord
+}
+
+/// A slot's deletion or move between its commit event and the moment when that is applied.
+struct SlotRemoval {
+  /// The place of the commit.
+  var sequence: UInt64
+  /// The place of the thread's event before: the slot was taken out of force after that.
+  var since: UInt64
+  var frames: FrameRange
+
+  /// Whether the removal may have been under way in the window of a fault in the slot.
+  func covers(_ fault: FaultRecord, _ pageSize: PageSize) -> Bool {
+    since < fault.end && fault.begin < sequence && frames.contains(fault.page.gfn(pageSize))
+  }
+}
+
+/// Where a fault happened.
+struct FaultPlace {
+  var time: Nanoseconds
+  var cpu: CPUIndex
+  var tid: ThreadID
+  var region: Int32
+}
+
+/// The run of faults that a vCPU is in.
+struct VCPUProgress {
+  var progress = FaultProgress()
+  var last: FaultPlace?
+}
