@@ -14,6 +14,8 @@ package struct MutationSubject {
   /// All faults, as VM and index there.
   let faults: [(vm: Int, index: Int)]
   let histories: [TableHistory]
+  /// Unexplained divergences of the recording as it was.
+  let cleanDivergences: Int
 
   /// Reads a recording with operation probes.
   package init(_ recording: MemoryTrace, replayed: ReplayResult) throws {
@@ -32,6 +34,7 @@ package struct MutationSubject {
     trace.hasOperationProbes = false
     self.trace = trace
     self.positions = positions
+    cleanDivergences = replayed.divergences.unexplained
     let vcpus = Set(replayed.vcpuSpans.map(\.tid))
     self.threads = threads.filter { vcpus.contains($0.key) }
     faults = execution.vms.enumerated().flatMap { vm, each in each.faults.indices.map { (vm, $0) } }

@@ -73,14 +73,14 @@ package struct TraceMutator {
   /// The execution with some changes of one VM replaced, and some faults.
   func witness(
     vm: Int, without removed: Set<Int> = [], replacing replaced: [Int: TableChange] = [:],
-    faults: [ObservedFault]? = nil, removedUnmaps: Set<Position> = []
+    adding added: [TableChange] = [], faults: [ObservedFault]? = nil, removedUnmaps: Set<Position> = []
   ) -> Witness {
     let original = subject.execution.vms[vm]
     let faults = faults ?? original.faults
     if subject.execution.leavesRetryWithoutUnmap(vm: vm, faults, removed: removedUnmaps) {
       return .none("a fault would have been retried without an unmap")
     }
-    var changes: [TableChange] = []
+    var changes = added
     for (index, change) in original.changes.enumerated() where !removed.contains(index) {
       changes.append(replaced[index] ?? change)
     }
