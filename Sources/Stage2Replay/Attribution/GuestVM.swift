@@ -43,6 +43,9 @@ final class GuestVM<Backend: ReplayedBackend & ~Copyable> {
   /// everything is known. Otherwise -1.
   let firstEpoch: Int32
   let knownFrom: Int32
+  /// The epoch in which a fault is known to have operated: unmaps that began before the epoch, of which no event tells,
+  /// were over by then.
+  var settledEpoch: Int32 = -1
   /// The lowest level at which a walk of its table stops.
   var startLevel = TranslationLevel.l3
   /// Where in the merged trace the last unmap of any of its memory was over.

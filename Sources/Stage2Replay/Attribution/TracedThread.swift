@@ -34,6 +34,8 @@ struct TracedThread {
   var order = ThreadOrder()
   var epoch: Int32 = 0
   var entryEpoch: Int32 = 0
+  /// The epoch in which its last fault's window began.
+  var lastFaultEpoch: Int32 = -1
   /// The processor on which the guest ran last, nil where events are missing.
   var ranOn: CPUIndex?
 }

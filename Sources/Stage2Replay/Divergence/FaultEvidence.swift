@@ -27,6 +27,8 @@ struct FaultEvidence {
   var mayBeAged = false
   /// The fault was held against the model before an unmap in its own window changed that.
   var isChecked = false
+  /// The slot was deleted or moved away before the window ended.
+  var isSlotRemoved = false
   /// The slot came into force after the fault: until then nothing was known of it.
   var isAdopted = false
 }

@@ -37,6 +37,8 @@ struct GuestRegion {
   var madeYoung: UInt64 = 0
   /// Of its block, where it is mapped by one.
   var blockKnowledge: LeafKnowledge = []
+  /// A map whose size is an assumption was made where pages were mapped: it may have replaced them all by a block.
+  var mayBeBlock = false
   /// A fault is assumed to have mapped nothing here.
   var mayHoldMore = false
   /// The epoch in which a fault showed that nothing was mapped here; -1 where none did.

@@ -47,6 +47,12 @@ struct WindowEvidence: Hashable {
     unmapOfRegion.exception ?? (isResized ? .breakBeforeMake : nil)
   }
 
+  /// The judgement where nothing is known of the table, which no event can contradict then; nil where it is known.
+  func judgeUnknown(_ rule: DivergenceRule) -> Judgement? {
+    if case .unknown(let reason) = knowledge { return .unknown(rule, reason) }
+    return nil
+  }
+
   /// The judgement of a difference that nothing in the window accounts for.
   func judge(_ rule: DivergenceRule) -> Judgement {
     switch knowledge {

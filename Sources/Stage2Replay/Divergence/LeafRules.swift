@@ -75,6 +75,7 @@ struct LeafCheck: Hashable {
   }
 
   private func judgeDifference(_ rule: DivergenceRule) -> Judgement {
+    if let unknown = window.judgeUnknown(rule) { return unknown }
     if let change = window.change { return .explained(rule, change) }
     if !window.peers.isDisjoint(with: [.onPage, .mayResize]) { return .explained(rule, .race) }
     return window.judge(rule)

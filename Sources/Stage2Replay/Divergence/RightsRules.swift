@@ -51,6 +51,7 @@ struct RightsCheck: Hashable {
 
   private func judgeWrite() -> Judgement {
     let rule: DivergenceRule = grant?.isOwn == true ? .grantedRightStays : .writableLeafStaysWritable
+    if let unknown = window.judgeUnknown(rule) { return unknown }
     if leaf.contains(.isReadMapped) { return .explained(rule, .hostReadOnly) }
     let judgement = judge(rule)
     if judgement.verdict == .unexplained, isLogging || leaf.contains(.mayBeProtected) {
@@ -60,6 +61,7 @@ struct RightsCheck: Hashable {
   }
 
   private func judge(_ rule: DivergenceRule) -> Judgement {
+    if let unknown = window.judgeUnknown(rule) { return unknown }
     if window.isLeafRecent || grant?.isRecent == true { return .explained(rule, .race) }
     if let change = window.change { return .explained(rule, change) }
     if grant?.mayBeStale == true { return .explained(rule, .staleTLB) }
@@ -68,6 +70,7 @@ struct RightsCheck: Hashable {
 
   private func judgeYoung() -> Judgement {
     let rule: DivergenceRule = leaf.contains(.wasMadeYoung) ? .accessFaultNeedsNewAge : .ageNeedsLeaf
+    if let unknown = window.judgeUnknown(rule) { return unknown }
     if window.isLeafRecent || isMadeYoung || window.peers.contains(.inRegion) {
       return .explained(rule, .race)
     }

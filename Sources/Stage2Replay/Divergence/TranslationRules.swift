@@ -34,6 +34,7 @@ struct TranslationCheck: Hashable {
   /// A leaf is there.
   private func judgeLeaf() -> Judgement {
     let rule = isProtected ? DivergenceRule.protectedMappingStays : .translationStopsAtInvalidEntry
+    if let unknown = window.judgeUnknown(rule) { return unknown }
     if window.isLeafRecent { return .explained(rule, .race) }
     if let change = window.change { return .explained(rule, change) }
     return window.judge(rule)
@@ -42,6 +43,7 @@ struct TranslationCheck: Hashable {
   /// The walk stopped above a table that the model has.
   private func judgeMissingTable() -> Judgement {
     let rule = DivergenceRule.translationStopsAtInvalidEntry
+    if let unknown = window.judgeUnknown(rule) { return unknown }
     if window.isTableRecent { return .explained(rule, .race) }
     if let change = window.change { return .explained(rule, change) }
     return window.judge(rule)
@@ -50,6 +52,7 @@ struct TranslationCheck: Hashable {
   /// The walk went on into a table that the model does not have.
   private func judgeUnexpectedTable(_ level: TranslationLevel) -> Judgement {
     let rule = DivergenceRule.tableNeedsMapping
+    if let unknown = window.judgeUnknown(rule) { return unknown }
     if window.peers.contains(level == .l3 ? .inRegion : .inVM) { return .explained(rule, .race) }
     if let change = window.change { return .explained(rule, change) }
     // Tables above level 3 hold other regions as well.

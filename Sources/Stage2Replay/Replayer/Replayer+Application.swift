@@ -12,7 +12,7 @@ extension Replayer where Backend: ~Copyable {
       applyThoseAhead(of: fault, record)
       apply(fault, record)
       timelines.release(fault: fault.node, vm: record.vm)
-    case .check(let fault): _ = check(fault, record)
+    case .check(let fault): _ = check(fault, record, vms[record.vm])
     case .unmap(let frames):
       applyThoseAhead(ofUnmap: record)
       if isDead(vms[record.vm], at: record.sequence) { return }
@@ -82,8 +82,9 @@ extension Replayer where Backend: ~Copyable {
 
   private mutating func apply(_ fault: FaultRecord, _ record: PendingRecord) {
     let vm = vms[record.vm]
+    if fault.evidence.region < 0, fault.slot != nil { return apply(adopted(fault, vm), record) }
     let outcome = timelines.outcome(of: fault, isMapped: isMapped(fault.page, vm))
-    let contradicts = fault.evidence.isChecked ? false : check(fault, record)
+    let contradicts = fault.evidence.isChecked ? false : check(fault, record, vm)
     var isRetried = false
     var effect = FaultEffect.nothing(isAssumed: false, refusal: nil)
     let before = vm.backend.walk(fault.page)
@@ -105,7 +106,7 @@ extension Replayer where Backend: ~Copyable {
       guard let slot = fault.slot else { return }
       effect = perform(fault, record, slot, basis)
     }
-    note(effect, of: fault, before, record, contradicts: contradicts, isRetried: isRetried)
+    note(effect, of: fault, before, record, vm, contradicts: contradicts, isRetried: isRetried)
   }
 
   /// The last stage of `user_mem_abort`: relaxes the rights of the mapping that is there, or maps.

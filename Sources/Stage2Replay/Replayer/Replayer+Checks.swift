@@ -9,34 +9,37 @@ extension Replayer where Backend: ~Copyable {
   /// Holds a fault against the model.
   ///
   /// - Returns: whether it contradicts the model with nothing to account for it.
-  mutating func check(_ fault: FaultRecord, _ record: PendingRecord) -> Bool {
-    let vm = vms[record.vm]
+  mutating func check(_ fault: FaultRecord, _ record: PendingRecord, _ vm: GuestVM<Backend>) -> Bool {
     // What the trace does not tell the slots of is not replayed, so there is nothing to compare with.
     if fault.slot == nil, vm.wasRunning { return false }
     if isAccessToSlot(fault) {
       holdBack(fault, record)
       return false
     }
-    if let slot = fault.slot, !vm.heldBack.isEmpty { confirmHeldBack(before: fault, slot, record.vm) }
-    var fault = fault
-    if fault.slot != nil, fault.evidence.region < 0 {
-      fault.evidence.region = vm.regions.insert(fault.page.gfn(profile.pageSize))
-      fault.evidence.isAdopted = true
-    }
-    if fault.evidence.region >= 0 {
+    if !vm.heldBack.isEmpty, let slot = fault.slot { confirmHeldBack(before: fault, slot, record.vm) }
+    if fault.evidence.region >= 0, vm.knownFrom != fault.evidence.endEpoch {
       vm.regions.enter(epoch: fault.evidence.endEpoch, fault.evidence.region)
     }
     switch fault.kind {
-    case .translation: return checkTranslation(fault, record)
-    case .permission, .accessFlag: return checkLeaf(fault, record)
+    case .translation: return checkTranslation(fault, record, vm)
+    case .permission, .accessFlag: return checkLeaf(fault, record, vm)
     default: return false
     }
   }
 
+  /// A fault whose slot came into force after it: its region is looked up now.
+  func adopted(_ fault: FaultRecord, _ vm: GuestVM<Backend>) -> FaultRecord {
+    var fault = fault
+    fault.evidence.region = vm.regions.insert(fault.page.gfn(profile.pageSize))
+    fault.evidence.isAdopted = true
+    return fault
+  }
+
   // MARK: Translation faults
 
-  private mutating func checkTranslation(_ fault: FaultRecord, _ record: PendingRecord) -> Bool {
-    let vm = vms[record.vm]
+  private mutating func checkTranslation(
+    _ fault: FaultRecord, _ record: PendingRecord, _ vm: GuestVM<Backend>
+  ) -> Bool {
     let walk = vm.backend.walk(fault.page)
     let level = fault.isStage1Walk ? nil : fault.level
     var judgement: Judgement?
@@ -55,10 +58,14 @@ extension Replayer where Backend: ~Copyable {
       }
     }
     if let judgement {
-      log(judgement, fault, record, walk)
+      log(judgement, fault, record, walk, vm)
       if judgement.verdict != .explained || judgement.exception == .untracedChange {
         takeWord(ofTranslation: fault, walk, record.vm)
       }
+    }
+    // A table of level 3 holds pages.
+    if level == .l3, judgement == nil, fault.evidence.region >= 0, fault.evidence.peers.isEmpty {
+      vm.regions[fault.evidence.region].mayBeBlock = false
     }
     if vm.knownFrom != fault.evidence.endEpoch { learnEmpty(fault, level, vm) }
     return judgement?.verdict == .unexplained
@@ -117,8 +124,9 @@ extension Replayer where Backend: ~Copyable {
 
   // MARK: Permission and access flag faults
 
-  private mutating func checkLeaf(_ fault: FaultRecord, _ record: PendingRecord) -> Bool {
-    let vm = vms[record.vm]
+  private mutating func checkLeaf(
+    _ fault: FaultRecord, _ record: PendingRecord, _ vm: GuestVM<Backend>
+  ) -> Bool {
     let pageSize = profile.pageSize
     let walk = vm.backend.walk(fault.page)
     let level = fault.isStage1Walk ? nil : fault.level
@@ -142,25 +150,28 @@ extension Replayer where Backend: ~Copyable {
       judgement = check.judgement
     }
     if let judgement {
-      log(judgement, fault, record, walk)
-      if judgement.verdict != .explained, fault.slot != nil { takeWord(ofLeaf: fault, record) }
-      setKnowledge(fault, vm) { $0 = .isEstablished }
+      log(judgement, fault, record, walk, vm)
+      if judgement.verdict != .explained, fault.slot != nil { takeWord(ofLeaf: fault, vm) }
+      setKnowledge(fault, vm.backend.walk(fault.page), vm) { $0 = .isEstablished }
       return judgement.verdict == .unexplained
     }
     guard case .leaf(_, let prot, let isYoung) = walk else { return false }
-    return checkRights(fault, record, walk, prot, isYoung)
+    return checkRights(fault, record, walk, prot, isYoung, vm)
   }
 
   private mutating func checkRights(
-    _ fault: FaultRecord, _ record: PendingRecord, _ walk: Stage2Walk, _ prot: Stage2Prot, _ isYoung: Bool
+    _ fault: FaultRecord, _ record: PendingRecord, _ walk: Stage2Walk, _ prot: Stage2Prot, _ isYoung: Bool,
+    _ vm: GuestVM<Backend>
   ) -> Bool {
-    let vm = vms[record.vm]
     // What it lacks is what the fault is about.
     let lacksRight =
       fault.kind == .permission && isYoung
       && (fault.isWrite ? !prot.contains(.write) : fault.isExec && !prot.isSuperset(of: .execute))
     let isOld = fault.kind == .accessFlag && !isYoung
-    defer { setKnowledge(fault, vm) { $0 = $0.subtracting(.isAssumed).union(.isEstablished) } }
+    defer {
+      setKnowledge(fault, walk, vm) { $0 = $0.subtracting(.isAssumed).union(.isEstablished) }
+      if !fault.isStage1Walk { vm.regions[fault.evidence.region].mayBeBlock = false }
+    }
     if lacksRight || isOld { return false }
     var window = windowEvidence(fault, walk, vm)
     window.knowledge = knowledge(ofLeaf: fault, walk, vm)
@@ -171,11 +182,11 @@ extension Replayer where Backend: ~Copyable {
       grant: grant(fault, walk, vm), isLogging: fault.slot?.isLogging ?? false,
       isMadeYoung: region.madeYoung > fault.evidence.entry, window: window)
     if let accessFlag = check.accessFlag {
-      log(accessFlag, fault, record, walk)
+      log(accessFlag, fault, record, walk, vm)
       if accessFlag.verdict == .unexplained { return true }
     }
     guard let rights = check.rights else { return false }
-    log(rights, fault, record, walk)
+    log(rights, fault, record, walk, vm)
     return rights.verdict == .unexplained
   }
 
@@ -245,10 +256,10 @@ extension Replayer where Backend: ~Copyable {
 
   /// Changes what is known of the page of a fault, or of the block that maps it.
   private func setKnowledge(
-    _ fault: FaultRecord, _ vm: GuestVM<Backend>, _ body: (inout LeafKnowledge) -> Void
+    _ fault: FaultRecord, _ walk: Stage2Walk, _ vm: GuestVM<Backend>, _ body: (inout LeafKnowledge) -> Void
   ) {
     guard fault.evidence.region >= 0 else { return }
-    if case .leaf(let level, _, _) = vm.backend.walk(fault.page), level < .l3 {
+    if case .leaf(let level, _, _) = walk, level < .l3 {
       body(&vm.regions[fault.evidence.region].blockKnowledge)
     }
     let gfn = fault.page.gfn(profile.pageSize)
@@ -285,11 +296,19 @@ extension Replayer where Backend: ~Copyable {
   private func knowledge(ofLeaf fault: FaultRecord, _ walk: Stage2Walk, _ vm: GuestVM<Backend>) -> StateKnowledge {
     if let reason = reasonUnknown(fault) { return .unknown(reason) }
     let leaf = leafKnowledge(fault, walk, vm)
+    if fault.evidence.region >= 0, vm.regions[fault.evidence.region].mayBeBlock { return .assumed }
     if !isWholeKnown(fault, vm), !leaf.contains(.isEstablished) {
       return .unknown(reasonUnknown(in: fault.evidence.endEpoch, vm))
     }
-    if case .leaf = walk { return leaf.contains(.isAssumed) ? .assumed : .known }
-    return fault.evidence.region >= 0 && vm.regions[fault.evidence.region].mayHoldMore ? .assumed : .known
+    guard case .invalid(let stop) = walk else { return leaf.contains(.isAssumed) ? .assumed : .known }
+    if fault.evidence.region >= 0, vm.regions[fault.evidence.region].mayHoldMore { return .assumed }
+    // A block in place of pages, none of which is certain to be one.
+    if !fault.isStage1Walk, fault.level == .l2, stop == .l3,
+      knowledge(ofLeavesBelow: .l2, fault, vm) == .assumed
+    {
+      return .assumed
+    }
+    return .known
   }
 
   /// How it is known that there is no table of `level` on the way to a fault.
@@ -324,7 +343,7 @@ extension Replayer where Backend: ~Copyable {
         }
         let leaf = leafLevel < .l3 ? region.blockKnowledge : page
         guard isWhole || (region.epoch == epoch && leaf.contains(.isEstablished)) else { continue }
-        if !leaf.contains(.isAssumed) { return .known }
+        if !leaf.contains(.isAssumed), !region.mayBeBlock { return .known }
         isAssumed = true
         if leafLevel < .l3 { break }
       }
@@ -343,7 +362,7 @@ extension Replayer where Backend: ~Copyable {
   private func learnEmpty(_ fault: FaultRecord, _ level: TranslationLevel?, _ vm: GuestVM<Backend>) {
     guard reasonUnknown(fault) == nil else { return }
     let epoch = fault.evidence.endEpoch
-    setKnowledge(fault, vm) { $0 = .isEstablished }
+    setKnowledge(fault, .invalid(level: .l3), vm) { $0 = .isEstablished }
     guard let level, level < .l3 else { return }
     if fault.evidence.region >= 0 { vm.regions[fault.evidence.region].emptyIn = epoch }
     if level < .l2 { vm.emptySpans[tableKey(.l2, fault.page)] = epoch }
@@ -370,8 +389,7 @@ extension Replayer where Backend: ~Copyable {
 
   /// Maps what a permission or access flag fault shows to be mapped, with no right that is not known: what a leaf
   /// lacks in the model contradicts no event.
-  private mutating func takeWord(ofLeaf fault: FaultRecord, _ record: PendingRecord) {
-    let vm = vms[record.vm]
+  private func takeWord(ofLeaf fault: FaultRecord, _ vm: GuestVM<Backend>) {
     let pageSize = profile.pageSize
     guard let level = fault.isStage1Walk ? .l3 : Optional(fault.level), level >= .l2 else { return }
     let bytes = level == .l2 && profile.profile.mapsBlocks ? pageSize.pmdBytes : pageSize.bytes
@@ -401,22 +419,23 @@ extension Replayer where Backend: ~Copyable {
   /// alone: whether it comes is waited for.
   private mutating func holdBack(_ fault: FaultRecord, _ record: PendingRecord) {
     let vm = vms[record.vm]
-    if vm.removals.contains(where: { $0.covers(fault, profile.pageSize) }) {
-      log(.explained(.mmioLiesOutsideSlots, .untracedChange), fault, record, nil)
+    if fault.evidence.isSlotRemoved || vm.removals.contains(where: { $0.covers(fault, profile.pageSize) }) {
+      log(.explained(.mmioLiesOutsideSlots, .untracedChange), fault, record, nil, vm)
     } else if vm.heldBack.count < GuestVM<Backend>.heldBackMax {
       vm.heldBack.append(HeldBackFault(fault: fault, record: record))
     } else {
-      log(.unknown(.mmioLiesOutsideSlots), fault, record, nil)
+      log(.unknown(.mmioLiesOutsideSlots), fault, record, nil, vm)
     }
   }
 
   /// The slot is still in force, as another fault shows: nothing was deleting it.
   private mutating func confirmHeldBack(before fault: FaultRecord, _ slot: Memslot, _ vm: Int) {
     guard !fault.sawMMIO else { return }
-    let held = vms[vm].heldBack
-    vms[vm].heldBack.removeAll { $0.fault.slot?.base == slot.base && fault.evidence.entry > $0.fault.end }
+    let vm = vms[vm]
+    let held = vm.heldBack
+    vm.heldBack.removeAll { $0.fault.slot?.base == slot.base && fault.evidence.entry > $0.fault.end }
     for entry in held where entry.fault.slot?.base == slot.base && fault.evidence.entry > entry.fault.end {
-      log(.unexplained(.mmioLiesOutsideSlots), entry.fault, entry.record, nil)
+      log(.unexplained(.mmioLiesOutsideSlots), entry.fault, entry.record, nil, vm)
     }
   }
 
@@ -426,7 +445,7 @@ extension Replayer where Backend: ~Copyable {
     let pageSize = profile.pageSize
     guard let removal = vm.removals.first(where: { $0.sequence == record.sequence }) else { return }
     for entry in vm.heldBack where removal.covers(entry.fault, pageSize) {
-      log(.explained(.mmioLiesOutsideSlots, .untracedChange), entry.fault, entry.record, nil)
+      log(.explained(.mmioLiesOutsideSlots, .untracedChange), entry.fault, entry.record, nil, vm)
     }
     vm.heldBack.removeAll { removal.covers($0.fault, pageSize) }
     vm.removals.removeAll { $0.sequence <= record.sequence }
@@ -443,14 +462,16 @@ extension Replayer where Backend: ~Copyable {
         }
       }
       for entry in vm.heldBack {
-        log(.unknown(.mmioLiesOutsideSlots, .untracedChange), entry.fault, entry.record, nil)
+        log(.unknown(.mmioLiesOutsideSlots, .untracedChange), entry.fault, entry.record, nil, vm)
       }
     }
   }
 
   /// Notes how a fault ended, for rule L1.
-  private mutating func noteProgress(_ fault: FaultRecord, _ record: PendingRecord, contradicts: Bool, isRetried: Bool) {
-    let vm = vms[record.vm]
+  private mutating func noteProgress(
+    _ fault: FaultRecord, _ record: PendingRecord, _ vm: GuestVM<Backend>, contradicts: Bool, isRetried: Bool
+  ) {
+    if !contradicts, !isRetried, fault.vcpu >= vm.progress.count || vm.progress[fault.vcpu].last == nil { return }
     while vm.progress.count <= fault.vcpu { vm.progress.append(VCPUProgress()) }
     let run = vm.progress[fault.vcpu].progress.note(
       fault.page, fault.kind, isWrite: fault.isWrite, isExec: fault.isExec, contradicts: contradicts,
@@ -473,9 +494,9 @@ extension Replayer where Backend: ~Copyable {
   }
 
   private mutating func log(
-    _ judgement: Judgement, _ fault: FaultRecord, _ record: PendingRecord, _ walk: Stage2Walk?
+    _ judgement: Judgement, _ fault: FaultRecord, _ record: PendingRecord, _ walk: Stage2Walk?,
+    _ vm: GuestVM<Backend>
   ) {
-    let regions = vms[record.vm].regions
     divergences.note(
       judgement, vm: record.vm, block: fault.page.rawValue / profile.pageSize.pmdBytes
     ) {
@@ -484,7 +505,7 @@ extension Replayer where Backend: ~Copyable {
         cpu: fault.cpu, tid: fault.tid, vm: record.vm, ipa: fault.page,
         expected: DivergenceWords.expectation(judgement.rule, walk), observed: DivergenceWords.fault(fault),
         basis: judgement.verdict == .unknown ? .assumed : .derived, count: 1, state: walk,
-        recentEvents: fault.evidence.region >= 0 ? regions.recentEvents(fault.evidence.region) : [])
+        recentEvents: fault.evidence.region >= 0 ? vm.regions.recentEvents(fault.evidence.region) : [])
     }
   }
 
@@ -500,15 +521,10 @@ extension Replayer where Backend: ~Copyable {
 
   /// A fault was applied.
   mutating func note(
-    _ effect: FaultEffect, of fault: FaultRecord, _ before: Stage2Walk, _ record: PendingRecord, contradicts: Bool,
-    isRetried: Bool
+    _ effect: FaultEffect, of fault: FaultRecord, _ before: Stage2Walk, _ record: PendingRecord,
+    _ vm: GuestVM<Backend>, contradicts: Bool, isRetried: Bool
   ) {
-    let vm = vms[record.vm]
-    var fault = fault
-    if fault.evidence.region < 0, fault.slot != nil {
-      fault.evidence.region = vm.regions.position(fault.page.gfn(profile.pageSize)) ?? -1
-    }
-    noteProgress(fault, record, contradicts: contradicts, isRetried: isRetried)
+    noteProgress(fault, record, vm, contradicts: contradicts, isRetried: isRetried)
     guard fault.evidence.region >= 0 else { return }
     vm.regions.append(RegionEvent(fault, record, effect), to: fault.evidence.region)
     note(effect, of: fault, before, vm)
@@ -530,12 +546,12 @@ extension Replayer where Backend: ~Copyable {
     case .madeYoung:
       vm.regions[position].madeYoung = fault.end
       let mayBeOld: LeafKnowledge = fault.evidence.mayBeAged ? .mayBeOld : []
-      setKnowledge(fault, vm) { $0 = $0.subtracting(.mayBeOld).union(mayBeOld).union(.wasMadeYoung) }
+      setKnowledge(fault, before, vm) { $0 = $0.subtracting(.mayBeOld).union(mayBeOld).union(.wasMadeYoung) }
     case .relaxed:
       let stayed = fault.evidence.ranOn == fault.cpu && fault.evidence.endedOn == fault.cpu
       vm.grants[grantKey(fault, before)] = RightGrant(
         tid: fault.tid, cpu: stayed ? fault.cpu : nil, sequence: fault.end)
-      if fault.isWrite { setKnowledge(fault, vm) { $0.subtract([.isReadMapped, .mayBeProtected]) } }
+      if fault.isWrite { setKnowledge(fault, before, vm) { $0.subtract([.isReadMapped, .mayBeProtected]) } }
     case .mapped(let isBlock, let isAssumed, let isReadMapped):
       var knowledge = isEstablished
       if isAssumed { knowledge.insert(.isAssumed) }
@@ -549,9 +565,11 @@ extension Replayer where Backend: ~Copyable {
       case .invalid(let level):
         hadTable = level == .l3
         if isBlock, hadTable { vm.regions[position].resized = fault.end }
+        if level < .l3 { vm.regions[position].mayBeBlock = false }
         if level < .l2 { vm.tableBirths[tableKey(.l2, fault.page)] = fault.end }
         if level < .l1 { vm.tableBirths[tableKey(.l1, fault.page)] = fault.end }
       }
+      if isAssumed, hadTable { vm.regions[position].mayBeBlock = true }
       if isBlock {
         vm.regions[position].blockBorn = fault.end
         vm.regions[position].blockKnowledge = knowledge

@@ -22,7 +22,7 @@ extension Replayer where Backend: ~Copyable {
   /// The rule about the order of a thread's events that an event broke, if it broke one.
   @inline(__always)
   mutating func note(_ rule: DivergenceRule?, _ position: Int, _ record: TraceRecord) {
-    if let rule, survey.recorded.loop { noteBroken(rule, position, record) }
+    if let rule, recorded.loop { noteBroken(rule, position, record) }
   }
 
   /// Whether a slot holds the address of the fault that a thread is handling, and is not on its way out.
@@ -58,6 +58,24 @@ extension Replayer where Backend: ~Copyable {
     }
   }
 
+  // MARK: Unmaps that began before the trace, or in a gap
+
+  /// Whether every unmap that may be under way has been seen to begin.
+  @inline(__always)
+  func isSettled(_ vm: GuestVM<Backend>) -> Bool {
+    vm.knownFrom == losses.epoch || vm.settledEpoch == losses.epoch
+  }
+
+  /// A thread faults again. If it got through its fault before, that was not made to retry, so no unmap was under way
+  /// in its window (`mmu_invalidate_retry`).
+  mutating func settle(_ position: Int, _ event: GuestFault) {
+    guard let last = threads[position].lastFault, let vm = threads[position].vm, !isSettled(vms[vm]),
+      !losses.isInGap, threads[position].entryEpoch == losses.epoch, threads[position].lastFaultEpoch == losses.epoch,
+      event.next(after: last.event) == .progressed
+    else { return }
+    vms[vm].settledEpoch = losses.epoch
+  }
+
   // MARK: The evidence of a fault's window
 
   /// What is known of a fault when it comes in.
@@ -71,12 +89,15 @@ extension Replayer where Backend: ~Copyable {
     evidence.ranOn = threads[position].ranOn
     let block = timelines.block(gfn)
     for other in openThreads where other != position && threads[other].vm == vm {
-      guard let peer = threads[other].openFault?.record, peer.slot != nil else { continue }
+      guard threads[other].openFault?.record.slot != nil else { continue }
       evidence.peers.insert(.inVM)
-      guard timelines.block(peer.page.gfn(profile.pageSize)) == block else { continue }
+      let page = threads[other].openFault!.record.page.gfn(profile.pageSize)
+      guard timelines.block(page) == block else { continue }
       evidence.peers.insert(.inRegion)
-      if peer.page.gfn(profile.pageSize) == gfn { evidence.peers.insert(.onPage) }
-      if canHoldBlock || (peer.kind == .permission && peer.level == .l2) { evidence.peers.insert(.mayResize) }
+      if page == gfn { evidence.peers.insert(.onPage) }
+      let breaksBlock =
+        threads[other].openFault!.record.kind == .permission && threads[other].openFault!.record.level == .l2
+      if canHoldBlock || breaksBlock { evidence.peers.insert(.mayResize) }
     }
     guard isInSlot else { return evidence }
     evidence.region = vms[vm].regions.insert(gfn)
@@ -152,6 +173,17 @@ extension Replayer where Backend: ~Copyable {
     vms[vm].lastUnmap = sequence
     noteUnmapped(
       blocks: timelines.block(frames.start), timelines.block(GFN(frames.end.rawValue - 1)), vm: vm)
+  }
+
+  /// A slot with these frames was removed: its commit comes after it went out of force, which was after `since`.
+  mutating func noteRemoval(of frames: FrameRange, vm: Int, since: UInt64) {
+    noteUnmapped(frames, vm: vm)
+    vms[vm].removals.append(SlotRemoval(sequence: sequence, since: since, frames: frames))
+    for position in openThreads where threads[position].vm == vm {
+      guard let fault = threads[position].openFault?.record, frames.contains(fault.page.gfn(profile.pageSize))
+      else { continue }
+      threads[position].openFault!.record.evidence.isSlotRemoved = true
+    }
   }
 
   private mutating func noteUnmapped(blocks first: UInt64, _ last: UInt64, vm: Int) {

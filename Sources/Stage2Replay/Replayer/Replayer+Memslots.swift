@@ -46,8 +46,7 @@ extension Replayer where Backend: ~Copyable {
       performsOperations
     {
       note(.slotChange, frames, vm: vm, by: record.tid)
-      noteUnmapped(frames, vm: vm)
-      vms[vm].removals.append(SlotRemoval(sequence: sequence, since: since, frames: frames))
+      noteRemoval(of: frames, vm: vm, since: since)
       enqueue(pending(.deleteSlot(frames), vm: vm, record, place))
     }
     guard commit.change != .delete else { return }

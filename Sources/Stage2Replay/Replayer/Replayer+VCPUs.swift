@@ -9,7 +9,7 @@ extension Replayer where Backend: ~Copyable {
     guard let position = thread(record.tid) else { return }
     leaveMemoryManagement(position)
     reach(position)
-    note(threads[position].order.entry(isInSlot: isFaultInSlot(position), survey.recorded), position, record)
+    note(threads[position].order.entry(isInSlot: isFaultInSlot(position), recorded), position, record)
     closeOpenFault(of: position, at: record)
     threads[position].lastEntry = sequence
     threads[position].entryEpoch = losses.epoch
@@ -36,7 +36,7 @@ extension Replayer where Backend: ~Copyable {
     switch record.kind {
     case .userspaceExit:
       note(
-        threads[position].order.userspaceExit(isInSlot: isFaultInSlot(position), survey.recorded), position,
+        threads[position].order.userspaceExit(isInSlot: isFaultInSlot(position), recorded), position,
         record)
       // -EINTR only says that a signal came.
       let errno = record.userspaceExit.errno
@@ -68,6 +68,7 @@ extension Replayer where Backend: ~Copyable {
     let event = record.guestFault
     note(threads[position].order.guestFault(event.ipa, event.esr), position, record)
     checkAlone(event, position, record)
+    settle(position, event)
     compareWithLastFault(of: position, event)
     let esr = event.esr
     let page = event.ipa.alignedDown(to: profile.pageSize.bytes)
@@ -100,6 +101,7 @@ extension Replayer where Backend: ~Copyable {
         threads[$0].unfinishedUnmaps.contains { $0.vm == vm }
       }
     }
+    if !isSettled(vms[vm]) { fault.mayBeInvalidated = true }
     fault.evidence = evidence(
       event, gfn, isInSlot: slot != nil, canHoldBlock: canHoldBlock && slot?.isLogging == false, vm: vm, position)
     threads[position].openFault = OpenFault(record: fault, event: event)
@@ -121,6 +123,7 @@ extension Replayer where Backend: ~Copyable {
     if fault.sawMMIO { vms[vm].tally.faults.mmio += 1 }
     if fault.mayBeInvalidated {
       threads[position].lastFault = LastFault(sequence: sequence, event: open.event)
+      threads[position].lastFaultEpoch = fault.evidence.entryEpoch
     }
     enqueue(
       PendingRecord(

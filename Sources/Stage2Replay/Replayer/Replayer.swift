@@ -64,6 +64,7 @@ struct Replayer<Backend: ReplayedBackend & ~Copyable>: ~Copyable {
   var unattributedFaults = 0
   /// What the first pass over the trace found.
   let survey: TraceSurvey
+  let recorded: ThreadOrder.Recorded
   var losses: LossLog
   var divergences = DivergenceLog()
   /// Where in the merged trace pages were mapped last.
@@ -77,6 +78,7 @@ struct Replayer<Backend: ReplayedBackend & ~Copyable>: ~Copyable {
     self.collectsOperations = collectsOperations
     self.survey = survey
     self.vcpuEvidence = vcpuEvidence
+    recorded = survey.recorded
     losses = LossLog(survey.gaps)
     self.profile = profile
     self.options = options
