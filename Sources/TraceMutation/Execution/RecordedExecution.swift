@@ -16,7 +16,7 @@ package struct RecordedExecution {
 
   package let pageSize: PageSize
   package let startLevel: TranslationLevel
-  package let setsAccessFlag: Bool
+  package let isPKVM: Bool
   package private(set) var vms: [VM]
   package private(set) var unmaps: [ObservedUnmap] = []
   /// For a notifier's event, the VM and the changes that it led to.
@@ -47,7 +47,7 @@ package struct RecordedExecution {
   package init(_ trace: MemoryTrace, _ replayed: ReplayResult) throws {
     pageSize = replayed.profile.pageSize
     startLevel = try replayed.profile.profile.geometry().startLevel
-    setsAccessFlag = replayed.profile.hasHardwareAccessFlag
+    isPKVM = replayed.profile.isPKVM
     vms = Array(repeating: VM(), count: replayed.vms.count)
     var builder = Builder(spans: replayed.vcpuSpans, uname: trace.uname, pageSize: pageSize)
     for (index, record) in trace.records.enumerated() {
@@ -68,14 +68,14 @@ package struct RecordedExecution {
     return faults.filter { !history.allows($0) }
   }
 
-  /// Whether a fault of the VM that came to nothing would have had no cause to, were these unmaps not there:
+  /// Whether a fault that came to nothing would have had no cause to, because the unmaps are not there that had been:
   /// `mmu_invalidate_retry` asks for one that was under way since the fault looked at the host's table.
-  func leavesRetryWithoutUnmap(vm: Int, _ faults: [ObservedFault], removed: Set<Position>) -> Bool {
-    if removed.isEmpty { return false }
-    return faults.contains { fault in
+  func leavesRetryWithoutUnmap(_ execution: VMExecution) -> Bool {
+    if execution.removedUnmaps.isEmpty { return false }
+    return execution.faults.contains { fault in
       guard fault.isRetried else { return false }
       let inReach = unmaps.filter { $0.event <= fault.end && $0.end >= fault.event }
-      return !inReach.isEmpty && inReach.allSatisfy { removed.contains($0.event) }
+      return !inReach.isEmpty && inReach.allSatisfy { execution.removedUnmaps.contains($0.event) }
     }
   }
 

@@ -19,10 +19,12 @@ package struct Mutation {
 /// A recording's execution is known from its probes: every change of a table with its place, and every fault. What the
 /// mutation makes of it is known, too. So the proof is an execution written out: what KVM would have done instead, in
 /// the same order and under the same rules, while everything else stays as it was. It counts only if every fault of
-/// the VM then still meets a table whose walk ends as the fault says.
+/// the VM then meets a table whose walk ends as the fault says; `ExecutionRepair` says what may be added.
 package enum Witness {
   /// KVM emits no such sequence of events, whatever the guest and the host do.
   case none(String)
-  /// The changes of the VM's table and its faults as they would have been.
-  case execution(changes: [TableChange], faults: [ObservedFault])
+  /// The order of the events is all that the change concerns, and it is one of KVM's; no table changes.
+  case order(String)
+  /// What would have happened to the VM.
+  case execution(VMExecution)
 }

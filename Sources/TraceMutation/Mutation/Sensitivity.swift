@@ -42,8 +42,9 @@ extension MutationSubject {
   /// Whether a kernel can leave the changed recording.
   func isPossible(_ mutation: Mutation) -> Bool {
     switch mutation.witness {
-    case .none: return false
-    case .execution(let changes, let faults): return execution.check(changes, faults).isEmpty
+    case .none: false
+    case .order: true
+    case .execution(let execution): ExecutionRepair(subject: self).isPossible(execution)
     }
   }
 

@@ -27,7 +27,7 @@ extension TraceMutator {
 
   /// Two neighbouring events of a vCPU's thread change places, times and CPUs apart.
   ///
-  /// - Two notifications: the host might have made them in the other order.
+  /// - Two returns of KVM_RUN: it returns at once when asked to (`immediate_exit`).
   /// - A notification and the return of KVM_RUN, while no fault is open: KVM may reclaim memory wherever it may
   ///   allocate, and so may the VMM.
   /// - Anything else: the loop of a vCPU's thread leaves no other order.
@@ -54,8 +54,11 @@ extension TraceMutator {
         $0.tid == fault.tid && $0.event < position && $0.end >= position && !$0.hasMMIO
       }
     }
+    if kinds == [.userspaceExit] {
+      return (edit, summary, .order("KVM_RUN returns with any reason"))
+    }
     guard isAtReturn, !isInFault else { return (edit, summary, .none("a vCPU's thread has no such order")) }
-    return (edit, summary, .execution(changes: [], faults: []))
+    return (edit, summary, .order("the host notifies whenever it reclaims memory"))
   }
 
   /// An event is told twice.
@@ -75,7 +78,7 @@ extension TraceMutator {
     let isPossible = original.kind.isNotifier || original.kind == .userspaceExit
     return (
       edit, "doubled \(original.kind)",
-      isPossible ? .execution(changes: [], faults: []) : .none("\(original.kind) cannot follow itself")
+      isPossible ? .order("it happens twice") : .none("\(original.kind) cannot follow itself")
     )
   }
 }

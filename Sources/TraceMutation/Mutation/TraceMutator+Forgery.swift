@@ -9,9 +9,6 @@ extension TraceMutator {
   /// The fault is one on a page that is mapped with all rights, or with none of what the fault says. KVM would have
   /// changed nothing because of it: `map` finds the mapping and returns -EAGAIN, `relax_perms` adds what is there, or
   /// finds nothing. So what is asked is whether a walk or a stale TLB entry could have led to the fault.
-  ///
-  /// In a slot that logs dirty pages, the VMM might have had the page write-protected just before, which leaves no event
-  /// (`KVM_CLEAR_DIRTY_LOG`): then a write fault on it gives the right back.
   mutating func forge(_ kind: FaultKind, onMapped: Bool) -> Found? {
     let records = subject.trace.records
     guard let (_, _, model) = randomFault(), let thread = subject.threads[model.tid],
@@ -60,18 +57,9 @@ extension TraceMutator {
       faults[index].entry = position + 3
     }
     faults.append(forged)
-    var added: [TableChange] = []
-    let logs =
-      subject.execution.slots.slot(frame, vm: vm, at: position)?.flags.contains(.logDirtyPages) ?? false
-    if kind == .permission, isWrite, logs, found?.isBlock == false {
-      for (kind, at) in [(TableChange.Kind.writeProtect, position), (.relax(prot: .write), position + 2)] {
-        added.append(
-          TableChange(kind: kind, frames: frame..<(frame + 1), tid: model.tid, cpu: cpu, from: at, to: at))
-      }
-    }
     return (
       edit, "forged a \(describe(forged)) on a page that is \(onMapped ? "mapped" : "not mapped")",
-      witness(vm: vm, adding: added, faults: faults)
+      witness(vm: vm, faults: faults)
     )
   }
 

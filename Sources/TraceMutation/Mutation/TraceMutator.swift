@@ -73,18 +73,12 @@ package struct TraceMutator {
   /// The execution with some changes of one VM replaced, and some faults.
   func witness(
     vm: Int, without removed: Set<Int> = [], replacing replaced: [Int: TableChange] = [:],
-    adding added: [TableChange] = [], faults: [ObservedFault]? = nil, removedUnmaps: Set<Position> = []
+    faults: [ObservedFault]? = nil, removedUnmaps: Set<Position> = []
   ) -> Witness {
     let original = subject.execution.vms[vm]
-    let faults = faults ?? original.faults
-    if subject.execution.leavesRetryWithoutUnmap(vm: vm, faults, removed: removedUnmaps) {
-      return .none("a fault would have been retried without an unmap")
-    }
-    var changes = added
-    for (index, change) in original.changes.enumerated() where !removed.contains(index) {
-      changes.append(replaced[index] ?? change)
-    }
-    return .execution(changes: changes, faults: faults)
+    let changes = original.changes.enumerated().map { removed.contains($0) ? nil : replaced[$0] ?? $1 }
+    return .execution(
+      VMExecution(vm: vm, changes: changes, faults: faults ?? original.faults, removedUnmaps: removedUnmaps))
   }
 
   /// The VM's faults with one of them replaced, or without it.
