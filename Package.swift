@@ -20,7 +20,8 @@ let package = Package(
     .executable(name: "pkvm-replay", targets: ["pkvm-replay"]),
   ],
   dependencies: [
-    .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2")
+    .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+    .package(url: "https://github.com/HdrHistogram/hdrhistogram-swift", from: "0.2.0"),
   ],
   targets: [
     // System libraries. Debian: libzstd-dev, libtraceevent-dev, zlib1g-dev.
@@ -39,7 +40,11 @@ let package = Package(
       swiftSettings: strict),
     .target(name: "Stage2Model", dependencies: ["KVMTypes"], swiftSettings: strict),
     .target(
-      name: "Stage2Replay", dependencies: ["KVMTypes", "KVMTrace", "Stage2Model"],
+      name: "Stage2Replay",
+      dependencies: [
+        "KVMTypes", "KVMTrace", "Stage2Model",
+        .product(name: "Histogram", package: "hdrhistogram-swift"),
+      ],
       swiftSettings: strict),
     .target(
       name: "Reporting", dependencies: ["KVMTypes", "KVMTrace", "Stage2Model", "Stage2Replay"],

@@ -47,19 +47,23 @@ public enum Replay {
     evidence.finish()
     let profile = ReplayProfile(
       request, survey: survey, kernel: KernelRelease(uname: source.uname), pageSize: pageSize)
+    let first = survey.first ?? Nanoseconds(0)
+    let grid = TimeGrid(
+      from: max(first, options.from ?? first), to: min(survey.last, options.to ?? survey.last))
     return profile.isPKVM
-      ? try run(source, profile, survey, evidence, options, onOperation) { profile.makePKVM() }
-      : try run(source, profile, survey, evidence, options, onOperation) { profile.makeTraditional() }
+      ? try run(source, profile, survey, evidence, options, grid, onOperation) { profile.makePKVM() }
+      : try run(source, profile, survey, evidence, options, grid, onOperation) { profile.makeTraditional() }
   }
 
   private static func run<Backend: ReplayedBackend & ~Copyable>(
     _ source: some RecordSource, _ profile: ReplayProfile, _ survey: TraceSurvey, _ evidence: VCPUEvidence,
-    _ options: ReplayOptions, _ onOperation: ((Stage2Operation) throws -> Void)?,
+    _ options: ReplayOptions, _ grid: TimeGrid, _ onOperation: ((Stage2Operation) throws -> Void)?,
     makeBackend: @escaping () -> Backend
   ) throws -> (result: ReplayResult, statistics: EventStatistics) {
     var replayer = Replayer(
-      profile: profile, survey: survey, vcpuEvidence: evidence, options: options, probes: ProbeRecording(source),
-      collectsOperations: onOperation != nil, makeBackend: makeBackend)
+      profile: profile, survey: survey, vcpuEvidence: evidence, options: options,
+      probes: ProbeRecording(source),
+      collectsOperations: onOperation != nil, grid: grid, makeBackend: makeBackend)
     let statistics = try source.forEachRun(.replay(probes: !options.ignoresProbes)) { records, _ in
       replayer.consume(records)
       if let onOperation { for operation in replayer.takeOperations() { try onOperation(operation) } }
@@ -73,14 +77,17 @@ public enum Replay {
 extension Replayer where Backend: ~Copyable {
   fileprivate borrowing func result() -> ReplayResult {
     ReplayResult(
-      profile: profile, vms: vms.map(VMResult.init),
+      profile: profile, grid: grid,
+      vms: vms.map { VMResult($0, profile.profile, lastInterval: grid.count - 1) },
       agreement: agreement.result, unattributedFaults: unattributedFaults, vcpuSpans: vcpuSpans,
       divergences: divergences.result)
   }
 }
 
 extension VMResult {
-  fileprivate init<Backend: ReplayedBackend & ~Copyable>(_ vm: GuestVM<Backend>) {
+  fileprivate init<Backend: ReplayedBackend & ~Copyable>(
+    _ vm: GuestVM<Backend>, _ profile: Profile, lastInterval: Int
+  ) {
     let kinds = OperationKind.allCases.map { ($0, vm.tally.operations[Int($0.rawValue)]) }
     let reasons = FaultOutcome.Reason.allCases.map { ($0.name, vm.tally.nothing[Int($0.rawValue)]) }
     self.init(
@@ -90,7 +97,9 @@ extension VMResult {
       hypercalls: vm.backend.hypercallCounts.map { counts in
         Dictionary(uniqueKeysWithValues: Hypercall.allCases.map { ($0.name, counts[$0]) }.filter { $0.1 > 0 })
       },
-      memory: vm.backend.memory, treeDepth: vm.backend.mappingTreeDepth())
+      memory: vm.backend.memory, treeDepth: vm.backend.mappingTreeDepth(),
+      memorySeries: vm.memorySeries, workingSet: vm.workingSet.result(last: lastInterval),
+      lock: vm.lockTimes.result { $0.lockMode(profile) })
   }
 }
 

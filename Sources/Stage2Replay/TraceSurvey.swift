@@ -35,6 +35,9 @@ struct TraceSurvey {
   private var sawGuestFault = false
   /// Damaged places of each CPU's buffer so far.
   private var damage: [Int: Int] = [:]
+  /// The first and the last event of the part that is replayed.
+  var first: Nanoseconds?
+  var last = Nanoseconds(0)
   private var kvms: Set<KernelAddress> = []
   private var openFaults: Set<ThreadID> = []
 
@@ -60,6 +63,8 @@ struct TraceSurvey {
 
   mutating func consume(_ record: TraceRecord) {
     defer { gaps.note(record.cpu, at: record.time) }
+    if first == nil { first = record.time }
+    last = max(last, record.time)
     switch record.kind {
     case .lost: gaps.lose(record.cpu, until: record.time)
     case .commitMemoryRegion: kvms.insert(record.memslotCommit.kvm)

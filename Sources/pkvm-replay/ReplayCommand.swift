@@ -42,6 +42,16 @@ struct ReplayCommand: ParsableCommand {
   @Option(name: .customLong("json"), help: "Write the report as JSON to this file; - is standard output.")
   var jsonPath: String?
 
+  @Option(
+    name: .customLong("csv"),
+    help:
+      "Write the series over time as CSV files to this directory: memory, lock, working-set, first-touch, idle."
+  )
+  var csvDirectory: String?
+
+  @Flag(help: "Leave the series over time out of the JSON report.")
+  var noSeries = false
+
   @Option(name: .customLong("ops"), help: "Write every operation as CSV to this file; - is standard output.")
   var operationsPath: String?
 
@@ -93,12 +103,14 @@ struct ReplayCommand: ParsableCommand {
       throw ExitCode.validationFailure
     }
     if !vms.isEmpty { result.vms.removeAll { !vms.contains($0.id) } }
-    let report = ReplayReport(trace, statistics, result)
+    var report = ReplayReport(trace, statistics, result)
+    if noSeries { report.removeSeries() }
     if let jsonPath {
       var output = try Output(path: jsonPath)
       try output.write(JSON.text(report))
       try output.finish()
     }
+    if let csvDirectory { try SeriesFiles.write(result, to: csvDirectory) }
     if jsonPath != "-", operationsPath != "-" {
       var output = try Output(path: "-")
       try output.write(report.text)

@@ -13,7 +13,7 @@ enum ImportRules {
     "KVMTypes": [],
     "Stage2Model": ["KVMTypes"],
     "KVMTrace": system.union(["KVMTypes", "CZstd", "CZlib", "CTraceEvent", "CTraceEventShims"]),
-    "Stage2Replay": system.union(["KVMTypes", "KVMTrace", "Stage2Model"]),
+    "Stage2Replay": system.union(["KVMTypes", "KVMTrace", "Stage2Model", "Histogram"]),
     "Reporting": system.union(["KVMTypes", "KVMTrace", "Stage2Model", "Stage2Replay"]),
     "TraceSynth": system.union(["KVMTypes", "CZstd", "CZlib"]),
     // The naive twin of the model, and the program that runs the two against each other for long.

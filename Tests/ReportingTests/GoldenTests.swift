@@ -18,6 +18,7 @@ struct GoldenTests {
     let trace = try TraceFile(path: Recordings.path(name))
     let (result, statistics) = try Replay.run(trace, profile: ProfileRequest(), options: ReplayOptions())
     var report = ReplayReport(trace, statistics, result)
+    report.removeSeries()
     report.inputs[0].path = "traces/\(name).dat"
     let golden = try String(contentsOf: Recordings.golden(name), encoding: .utf8)
     let found = JSON.text(report)

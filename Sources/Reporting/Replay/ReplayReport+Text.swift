@@ -80,7 +80,11 @@ extension ReplayReport {
         hypercalls.sorted { ($1.value, $0.key) < ($0.value, $1.key) }.prefix(5)
           .map { "\($0.key) \(Quantity.count($0.value))" }.joined(separator: ", "))
     }
-    guard !vm.operations.isEmpty else { return }
+    if !vm.operations.isEmpty { writeOperations(vm, &page) }
+    if let lock = vm.lock { write(lock, &page) }
+  }
+
+  private func writeOperations(_ vm: VMEntry, _ page: inout TextPage) {
     page.blank()
     page.table(
       header: ["operation", "count", "-EAGAIN", "errors", "pages", "derived", "assumed"],
@@ -96,7 +100,7 @@ extension ReplayReport {
   }
 
   /// The kernel's name of an operation of the report.
-  private static func kernelName(_ name: String) -> String {
+  static func kernelName(_ name: String) -> String {
     OperationKind.allCases.first { $0.reportName == name }?.name ?? name
   }
 

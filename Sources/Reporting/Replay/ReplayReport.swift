@@ -15,6 +15,8 @@ public struct ReplayReport: Encodable, Sendable {
   public var profile: [String: ProfileFieldValue]
   /// How each field of the profile is known.
   public var profileBasis: [String: String]
+  /// The length of the intervals in which all series count.
+  public var seriesIntervalNs: UInt64
   /// The VMs.
   public var vms: [VMEntry]
   /// How the predicted operations agree with the recorded ones, by operation; nil without probes.
@@ -35,6 +37,8 @@ public struct ReplayReport: Encodable, Sendable {
     var faultsWithoutOperation: [String: Int]
     var hypercalls: [String: Int]?
     var memory: MemoryEntry
+    var workingSet: WorkingSetEntry
+    var lock: LockEntry?
     var divergences: DivergencesEntry
   }
 
@@ -112,6 +116,28 @@ public struct ReplayReport: Encodable, Sendable {
     var memcachePages: Level
     var totalBytes: Level
     var basis: String
+    var series: [MemorySeriesEntry]?
+  }
+
+  /// The memory of a VM's stage 2 at the end of an interval. Intervals in which nothing changed are left out.
+  public struct MemorySeriesEntry: Encodable, Sendable {
+    var timeNs: UInt64
+    var pageMappings: Int
+    var blockMappings: Int
+    var mappingTreeBytes: Int
+    var tablePages: Int
+    var memcachePages: Int
+    var totalBytes: Int
+
+    init(_ sample: MemorySample, at time: Nanoseconds) {
+      timeNs = time.rawValue
+      pageMappings = sample.pageMappings
+      blockMappings = sample.blockMappings
+      mappingTreeBytes = sample.mappingTreeBytes
+      tablePages = sample.tablePages
+      memcachePages = sample.memcachePages
+      totalBytes = sample.totalBytes
+    }
   }
 
   /// How predictions of one operation fared.
@@ -145,6 +171,15 @@ public struct ReplayReport: Encodable, Sendable {
     var basis: String
   }
 
+  /// Leaves out everything over time, which is most of a report.
+  public mutating func removeSeries() {
+    for index in vms.indices {
+      vms[index].memory.series = nil
+      vms[index].workingSet.series = nil
+      vms[index].lock?.series = nil
+    }
+  }
+
   /// The report of one replayed trace.
   public init(_ trace: TraceFile, _ statistics: EventStatistics, _ result: ReplayResult) {
     inputs = [TraceInfo(trace, statistics)]
@@ -154,7 +189,9 @@ public struct ReplayReport: Encodable, Sendable {
       profile[field.name] = ProfileFieldValue(field.value(in: result.profile.profile))
       profileBasis[field.name] = (result.profile.basis[field.name] ?? .assumed).name
     }
-    vms = result.vms.map { VMEntry($0, trace, result) }
+    let span = statistics.last.map { $0.rawValue - min($0.rawValue, statistics.first?.rawValue ?? 0) }
+    seriesIntervalNs = result.grid.interval.rawValue
+    vms = result.vms.map { VMEntry($0, trace, result, spanNs: span ?? 0) }
     divergences = DivergencesEntry(result.divergences)
     unattributedFaults = result.unattributedFaults
     agreement = result.agreement.map { agreement in
@@ -167,7 +204,7 @@ public struct ReplayReport: Encodable, Sendable {
 }
 
 extension ReplayReport.VMEntry {
-  init(_ vm: VMResult, _ trace: TraceFile, _ result: ReplayResult) {
+  init(_ vm: VMResult, _ trace: TraceFile, _ result: ReplayResult, spanNs: UInt64) {
     id = vm.id
     pids = vm.creator.map { [$0.rawValue] } ?? []
     vcpus = vm.vcpus.enumerated().map {
@@ -194,13 +231,15 @@ extension ReplayReport.VMEntry {
       })
     faultsWithoutOperation = vm.faultsWithoutOperation
     hypercalls = vm.hypercalls
-    memory = ReplayReport.MemoryEntry(vm, isPKVM: result.profile.isPKVM)
+    memory = ReplayReport.MemoryEntry(vm, result.grid, isPKVM: result.profile.isPKVM)
+    workingSet = ReplayReport.WorkingSetEntry(vm.workingSet, result.grid)
+    lock = vm.lock.map { ReplayReport.LockEntry($0, result.grid, spanNs: spanNs) }
     divergences = DivergencesEntry(result.divergences, vm: vm.id)
   }
 }
 
 extension ReplayReport.MemoryEntry {
-  init(_ vm: VMResult, isPKVM: Bool) {
+  init(_ vm: VMResult, _ grid: TimeGrid, isPKVM: Bool) {
     let memory = vm.memory
     if isPKVM {
       mappings = ReplayReport.MappingsEntry(
@@ -218,6 +257,10 @@ extension ReplayReport.MemoryEntry {
     memcachePages = ReplayReport.Level(
       live: spare.reduce(0) { $0 + $1.live }, peak: spare.reduce(0) { $0 + $1.peak })
     totalBytes = .init(memory.totalBytes)
+    let samples = vm.memorySeries.samples
+    series = samples.indices.filter { $0 == 0 || samples[$0] != samples[$0 - 1] }.map { index in
+      ReplayReport.MemorySeriesEntry(samples[index], at: grid.end(of: vm.memorySeries.first + index))
+    }
     // Every figure follows from the operations, whose own basis is stated with them.
     basis =
       vm.operations.values.contains { $0.assumed > 0 } ? Basis.assumed.name : Basis.derived.name

@@ -206,7 +206,7 @@ struct Agreement {
 
 extension EventKind {
   /// The operation whose call a probe recorded.
-  fileprivate var operation: OperationKind? {
+  var operation: OperationKind? {
     switch self {
     case .probeMap: .map
     case .probeUnmap: .unmap
@@ -219,7 +219,7 @@ extension EventKind {
   }
 
   /// The operation whose return a probe recorded.
-  fileprivate var returnedOperation: OperationKind? {
+  var returnedOperation: OperationKind? {
     switch self {
     case .probeMapReturn: .map
     case .probeUnmapReturn: .unmap

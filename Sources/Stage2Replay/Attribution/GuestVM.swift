@@ -34,6 +34,9 @@ final class GuestVM<Backend: ReplayedBackend & ~Copyable> {
   var slotsSeen: Set<Memslot> = []
   var hostMappings: HostMappings
   var tally = VMTally()
+  var lockTimes = LockTimes()
+  var memorySeries = MemorySeries()
+  var workingSet: WorkingSet
 
   // What the divergence rules need.
 
@@ -84,6 +87,7 @@ final class GuestVM<Backend: ReplayedBackend & ~Copyable> {
     slots = MemslotTable(pageSize: pageSize)
     self.backend = backend
     hostMappings = HostMappings(pageSize: pageSize)
+    workingSet = WorkingSet(pageSize: pageSize)
   }
 }
 

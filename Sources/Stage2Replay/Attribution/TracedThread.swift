@@ -26,6 +26,9 @@ struct TracedThread {
   var lastNotification: UInt64 = 0
   /// When that began to wait for the lock.
   var notificationWait: UInt64 = 0
+  /// The probed function that it is in, and the VM's lock that it waits for.
+  var call: ProbedCall?
+  var wait: ProbedWait?
   /// Its last notification, and how often in a row it came.
   var run: NotifierRun?
   /// The place of its last event of any kind that the replay takes in.

@@ -34,7 +34,8 @@ enum DivergenceWords {
       }
     let access =
       fault.isStage1Walk ? "stage-1 walk" : fault.isExec ? "fetch" : fault.isWrite ? "write" : "read"
-    return "\(kind) at level \(fault.level.rawValue) by a \(access)\(fault.sawMMIO ? ", then kvm_mmio" : ""), "
+    return
+      "\(kind) at level \(fault.level.rawValue) by a \(access)\(fault.sawMMIO ? ", then kvm_mmio" : ""), "
       + "esr 0x\(String(fault.evidence.esr.rawValue, radix: 16))"
   }
 
@@ -55,7 +56,8 @@ enum DivergenceWords {
     case .userspaceExit:
       return "kvm_userspace_exit, reason \(record.userspaceExit.reason), errno \(record.userspaceExit.errno)"
     case .unmapHVARange:
-      return "kvm_unmap_hva_range, \(hex(record.hvaRange.start.rawValue)) to \(hex(record.hvaRange.end.rawValue))"
+      return
+        "kvm_unmap_hva_range, \(hex(record.hvaRange.start.rawValue)) to \(hex(record.hvaRange.end.rawValue))"
     default: return "\(record.kind)"
     }
   }

@@ -120,7 +120,9 @@ struct GuestRegions {
 
   /// The known regions among some.
   func positions(in blocks: ClosedRange<UInt64>) -> [Int32] {
-    if blocks.upperBound - blocks.lowerBound < UInt64(regions.count) { return blocks.compactMap { positions[$0] } }
+    if blocks.upperBound - blocks.lowerBound < UInt64(regions.count) {
+      return blocks.compactMap { positions[$0] }
+    }
     return regions.indices.filter { blocks.contains(regions[$0].block) }.map { Int32($0) }
   }
 
@@ -188,6 +190,7 @@ struct GuestRegions {
 extension RegionEvent {
   /// A place in which no event was put yet.
   fileprivate static let none = RegionEvent(
-    time: Nanoseconds(0), ipa: IPA(0), pages: 0, tid: ThreadID(-1), cpu: CPUIndex(0), kind: .otherFault, level: nil,
+    time: Nanoseconds(0), ipa: IPA(0), pages: 0, tid: ThreadID(-1), cpu: CPUIndex(0), kind: .otherFault,
+    level: nil,
     access: .none, effect: .nothing)
 }

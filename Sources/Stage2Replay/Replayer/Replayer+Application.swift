@@ -7,6 +7,7 @@ internal import Stage2Model
 extension Replayer where Backend: ~Copyable {
   mutating func apply(_ record: PendingRecord) {
     if record.isApplied { return }
+    sampleMemory(before: record)
     switch record.action {
     case .fault(let fault):
       applyThoseAhead(of: fault, record)
@@ -43,6 +44,12 @@ extension Replayer where Backend: ~Copyable {
         record, .testClearYoung, address, size: size, markOld: markOld, result: young ? 1 : 0,
         basis: isCertain ? .derived : .assumed)
     }
+  }
+
+  /// An interval may have ended since the VM's last operation: its memory was what it is now.
+  private mutating func sampleMemory(before record: PendingRecord) {
+    guard vms[record.vm].memorySeries.isDue(at: record.time) else { return }
+    vms[record.vm].memorySeries.advance(to: record.time, grid, MemorySample(vms[record.vm].backend.memory))
   }
 
   private mutating func unmap(_ frames: FrameRange, _ record: PendingRecord) {
@@ -100,6 +107,9 @@ extension Replayer where Backend: ~Copyable {
         refusal: reason == .ownUnmap ? .ownUnmap : reason == .failed ? .failure : nil)
     case .mkyoung:
       vm.backend.mkyoung(fault.page)
+      if case .leaf(let level, _, _) = vm.backend.walk(fault.page) {
+        touch(fault, vm, isBlock: level < .l3, record)
+      }
       emit(record, .mkyoung, fault.page, size: 0, result: nil, basis: .derived)
       effect = .madeYoung
     case .performed(let basis):
@@ -141,6 +151,7 @@ extension Replayer where Backend: ~Copyable {
       relaxes
       ? vm.backend.relaxPerms(address, prot: prot)
       : vm.backend.map(address, size: bytes, pfn: nil, prot: prot, vcpu: vcpu)
+    touch(fault, vm, isBlock: size.isBlock, record)
     let isCertain = result == .success && !timelines[fault.node].isRaced
     emit(
       record, relaxes ? .relaxPerms : .map, address, size: relaxes ? 0 : bytes, prot: prot,
@@ -155,6 +166,12 @@ extension Replayer where Backend: ~Copyable {
     return .mapped(
       isBlock: size.isBlock, isAssumed: max(outcome, size.basis) != .derived,
       isReadMapped: isWritable && !fault.isWrite)
+  }
+
+  private func touch(_ fault: FaultRecord, _ vm: GuestVM<Backend>, isBlock: Bool, _ record: PendingRecord) {
+    vm.workingSet.touch(
+      fault.page.gfn(profile.pageSize), isBlock: isBlock, at: record.time,
+      interval: grid.index(of: record.time))
   }
 
   private func learn(_ size: MappingSize, _ gfn: GFN, _ slot: Memslot, _ vm: GuestVM<Backend>) {

@@ -94,7 +94,8 @@ extension Replayer where Backend: ~Copyable {
       || vms[vm].removals.contains { $0.since < fault.end }
     return TranslationCheck(
       walk: walk, level: level, startLevel: startLevel, isProtected: profile.profile.isProtected,
-      mayHaveUntracedTable: isUnexpected && !profile.isPKVM && level.map { hasRoom(around: fault.page, $0, vm) } ?? false,
+      mayHaveUntracedTable: isUnexpected && !profile.isPKVM
+        && level.map { hasRoom(around: fault.page, $0, vm) } ?? false,
       window: window)
   }
 
@@ -113,7 +114,9 @@ extension Replayer where Backend: ~Copyable {
   }
 
   /// Whether the table below the entry of `level` appeared in the fault's window.
-  private func isTableRecent(above level: TranslationLevel, _ fault: FaultRecord, _ vm: GuestVM<Backend>) -> Bool {
+  private func isTableRecent(
+    above level: TranslationLevel, _ fault: FaultRecord, _ vm: GuestVM<Backend>
+  ) -> Bool {
     if level == .l2 {
       guard fault.evidence.region >= 0 else { return false }
       return vm.regions[fault.evidence.region].tableBorn > fault.evidence.entry
@@ -131,7 +134,8 @@ extension Replayer where Backend: ~Copyable {
     let walk = vm.backend.walk(fault.page)
     let level = fault.isStage1Walk ? nil : fault.level
     var judgement: Judgement?
-    if case .leaf(let modelled, _, _) = walk, level == nil || (level == modelled && level == .l3), fault.slot != nil,
+    if case .leaf(let modelled, _, _) = walk, level == nil || (level == modelled && level == .l3),
+      fault.slot != nil,
       !profile.profile.isProtected, fault.kind == .permission || !profile.hasHardwareAccessFlag
     {
       // The common case: a page is where the fault says.
@@ -212,7 +216,9 @@ extension Replayer where Backend: ~Copyable {
 
   // MARK: Evidence
 
-  private func windowEvidence(_ fault: FaultRecord, _ walk: Stage2Walk, _ vm: GuestVM<Backend>) -> WindowEvidence {
+  private func windowEvidence(
+    _ fault: FaultRecord, _ walk: Stage2Walk, _ vm: GuestVM<Backend>
+  ) -> WindowEvidence {
     let evidence = fault.evidence
     var window = WindowEvidence()
     window.unmapOfRegion = evidence.unmapOfRegion
@@ -248,9 +254,13 @@ extension Replayer where Backend: ~Copyable {
 
   // MARK: What is known
 
-  private func leafKnowledge(_ fault: FaultRecord, _ walk: Stage2Walk, _ vm: GuestVM<Backend>) -> LeafKnowledge {
+  private func leafKnowledge(
+    _ fault: FaultRecord, _ walk: Stage2Walk, _ vm: GuestVM<Backend>
+  ) -> LeafKnowledge {
     guard fault.evidence.region >= 0 else { return [] }
-    if case .leaf(let level, _, _) = walk, level < .l3 { return vm.regions[fault.evidence.region].blockKnowledge }
+    if case .leaf(let level, _, _) = walk, level < .l3 {
+      return vm.regions[fault.evidence.region].blockKnowledge
+    }
     return vm.regions.page(fault.page.gfn(profile.pageSize), fault.evidence.region)
   }
 
@@ -293,7 +303,9 @@ extension Replayer where Backend: ~Copyable {
   }
 
   /// How the leaf of a fault is known, or that there is none.
-  private func knowledge(ofLeaf fault: FaultRecord, _ walk: Stage2Walk, _ vm: GuestVM<Backend>) -> StateKnowledge {
+  private func knowledge(
+    ofLeaf fault: FaultRecord, _ walk: Stage2Walk, _ vm: GuestVM<Backend>
+  ) -> StateKnowledge {
     if let reason = reasonUnknown(fault) { return .unknown(reason) }
     let leaf = leafKnowledge(fault, walk, vm)
     if fault.evidence.region >= 0, vm.regions[fault.evidence.region].mayBeBlock { return .assumed }
@@ -312,7 +324,9 @@ extension Replayer where Backend: ~Copyable {
   }
 
   /// How it is known that there is no table of `level` on the way to a fault.
-  private func knowledge(ofTable level: TranslationLevel, _ fault: FaultRecord, _ vm: GuestVM<Backend>) -> StateKnowledge {
+  private func knowledge(
+    ofTable level: TranslationLevel, _ fault: FaultRecord, _ vm: GuestVM<Backend>
+  ) -> StateKnowledge {
     if let reason = reasonUnknown(fault) { return .unknown(reason) }
     let isKnown = level == .l3 ? isWholeKnown(fault, vm) : isSpanKnown(fault, vm)
     if !isKnown { return .unknown(reasonUnknown(in: fault.evidence.endEpoch, vm)) }
@@ -338,7 +352,8 @@ extension Replayer where Backend: ~Copyable {
       let isWhole = isKnown || region.emptyIn == epoch
       let first = region.block * pageSize.pagesPerPMD
       for (offset, page) in vm.regions.pages(position).enumerated() {
-        guard case .leaf(let leafLevel, _, _) = vm.backend.walk(GFN(first + UInt64(offset)).ipa(pageSize)) else {
+        guard case .leaf(let leafLevel, _, _) = vm.backend.walk(GFN(first + UInt64(offset)).ipa(pageSize))
+        else {
           continue
         }
         let leaf = leafLevel < .l3 ? region.blockKnowledge : page
@@ -353,7 +368,8 @@ extension Replayer where Backend: ~Copyable {
 
   /// The regions below a table of `level`.
   private func span(_ level: TranslationLevel, _ page: IPA) -> ClosedRange<UInt64> {
-    let shift = profile.pageSize.levelShift(TranslationLevel(level.rawValue - 1)) - profile.pageSize.levelShift(.l2)
+    let shift =
+      profile.pageSize.levelShift(TranslationLevel(level.rawValue - 1)) - profile.pageSize.levelShift(.l2)
     let first = (page.rawValue >> profile.pageSize.levelShift(.l2)) & ~((1 << shift) - 1)
     return first...first + (1 << shift) - 1
   }
@@ -471,7 +487,9 @@ extension Replayer where Backend: ~Copyable {
   private mutating func noteProgress(
     _ fault: FaultRecord, _ record: PendingRecord, _ vm: GuestVM<Backend>, contradicts: Bool, isRetried: Bool
   ) {
-    if !contradicts, !isRetried, fault.vcpu >= vm.progress.count || vm.progress[fault.vcpu].last == nil { return }
+    if !contradicts, !isRetried, fault.vcpu >= vm.progress.count || vm.progress[fault.vcpu].last == nil {
+      return
+    }
     while vm.progress.count <= fault.vcpu { vm.progress.append(VCPUProgress()) }
     let run = vm.progress[fault.vcpu].progress.note(
       fault.page, fault.kind, isWrite: fault.isWrite, isExec: fault.isExec, contradicts: contradicts,
@@ -486,9 +504,11 @@ extension Replayer where Backend: ~Copyable {
     let regions = vms[vm].regions
     divergences.note(run.judgement, vm: vm, block: run.page.rawValue / profile.pageSize.pmdBytes) {
       Divergence(
-        rule: run.judgement.rule, verdict: run.judgement.verdict, exception: run.judgement.exception, time: last.time,
+        rule: run.judgement.rule, verdict: run.judgement.verdict, exception: run.judgement.exception,
+        time: last.time,
         cpu: last.cpu, tid: last.tid, vm: vm, ipa: run.page, expected: run.judgement.rule.statement,
-        observed: "\(run.faults) faults in a row on one page, for one reason", basis: .derived, count: 1, state: nil,
+        observed: "\(run.faults) faults in a row on one page, for one reason", basis: .derived, count: 1,
+        state: nil,
         recentEvents: last.region >= 0 ? regions.recentEvents(last.region) : [])
     }
   }

@@ -41,8 +41,10 @@ extension Replayer where Backend: ~Copyable {
     let observed = DivergenceWords.event(record)
     divergences.note(.unexplained(rule), vm: vm, block: nil) {
       Divergence(
-        rule: rule, verdict: .unexplained, exception: nil, time: record.time, cpu: record.cpu, tid: record.tid,
-        vm: vm, ipa: ipa, expected: rule.statement, observed: observed, basis: .recorded, count: 1, state: nil,
+        rule: rule, verdict: .unexplained, exception: nil, time: record.time, cpu: record.cpu,
+        tid: record.tid,
+        vm: vm, ipa: ipa, expected: rule.statement, observed: observed, basis: .recorded, count: 1,
+        state: nil,
         recentEvents: [])
     }
   }
@@ -70,7 +72,8 @@ extension Replayer where Backend: ~Copyable {
   /// in its window (`mmu_invalidate_retry`).
   mutating func settle(_ position: Int, _ event: GuestFault) {
     guard let last = threads[position].lastFault, let vm = threads[position].vm, !isSettled(vms[vm]),
-      !losses.isInGap, threads[position].entryEpoch == losses.epoch, threads[position].lastFaultEpoch == losses.epoch,
+      !losses.isInGap, threads[position].entryEpoch == losses.epoch,
+      threads[position].lastFaultEpoch == losses.epoch,
       event.next(after: last.event) == .progressed
     else { return }
     vms[vm].settledEpoch = losses.epoch
@@ -133,7 +136,8 @@ extension Replayer where Backend: ~Copyable {
 
   /// A fault's own thread is about to unmap memory of its VM: the fault is held against the model as it is before.
   mutating func checkBeforeOwnUnmap(vm: Int, _ position: Int, _ record: TraceRecord) {
-    guard threads[position].vm == vm, var fault = threads[position].openFault?.record, !fault.evidence.isChecked
+    guard threads[position].vm == vm, var fault = threads[position].openFault?.record,
+      !fault.evidence.isChecked
     else { return }
     completeEvidence(of: &fault, vm: vm, on: record.cpu)
     threads[position].openFault!.record.evidence.isChecked = true

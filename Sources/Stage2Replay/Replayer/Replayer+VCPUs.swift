@@ -24,7 +24,8 @@ extension Replayer where Backend: ~Copyable {
     reach(position)
     let exit = record.vcpuExit
     note(
-      threads[position].order.exit(isTrap: exit.isTrap, exceptionClass: exit.exceptionClass), position, record)
+      threads[position].order.exit(isTrap: exit.isTrap, exceptionClass: exit.exceptionClass), position, record
+    )
     threads[position].ranOn = record.cpu
   }
 
@@ -49,7 +50,8 @@ extension Replayer where Backend: ~Copyable {
       let isAccess = record.kind == .mmio && record.mmio.type != 1
       note(
         threads[position].order.mmio(
-          isAccess ? record.mmio.address : nil, far: threads[position].openFault?.event.far), position, record)
+          isAccess ? record.mmio.address : nil, far: threads[position].openFault?.event.far), position, record
+      )
       threads[position].openFault?.record.sawMMIO = true
     // kvm_access_fault tells the replay nothing that the fault's own syndrome did not.
     default: note(threads[position].order.accessFault(record.accessFaultIPA), position, record)
@@ -103,7 +105,8 @@ extension Replayer where Backend: ~Copyable {
     }
     if !isSettled(vms[vm]) { fault.mayBeInvalidated = true }
     fault.evidence = evidence(
-      event, gfn, isInSlot: slot != nil, canHoldBlock: canHoldBlock && slot?.isLogging == false, vm: vm, position)
+      event, gfn, isInSlot: slot != nil, canHoldBlock: canHoldBlock && slot?.isLogging == false, vm: vm,
+      position)
     threads[position].openFault = OpenFault(record: fault, event: event)
     openThreads.append(position)
     boundTimelines()

@@ -26,6 +26,7 @@ internal import Stage2Model
 /// | `Replayer+Application.swift` | the third stage |
 /// | `Replayer+Divergences.swift` | what the divergence rules need of an event when it comes in |
 /// | `Replayer+Checks.swift` | the divergence rules, at the third stage |
+/// | `Replayer+LockTimes.swift` | recorded time under the lock |
 struct Replayer<Backend: ReplayedBackend & ~Copyable>: ~Copyable {
   let profile: ReplayProfile
   let options: ReplayOptions
@@ -61,6 +62,10 @@ struct Replayer<Backend: ReplayedBackend & ~Copyable>: ~Copyable {
   /// The overlaps of one notifier's range, kept to save allocations.
   var scratch: [FrameRange] = []
   var agreement: Agreement
+  /// The intervals of all series.
+  let grid: TimeGrid
+  /// The VMs of the page tables that probes name (`struct kvm_pgtable`).
+  var pageTables: [KernelAddress: Int] = [:]
   var unattributedFaults = 0
   /// What the first pass over the trace found.
   let survey: TraceSurvey
@@ -73,8 +78,9 @@ struct Replayer<Backend: ReplayedBackend & ~Copyable>: ~Copyable {
 
   init(
     profile: ReplayProfile, survey: TraceSurvey, vcpuEvidence: VCPUEvidence, options: ReplayOptions,
-    probes: ProbeRecording, collectsOperations: Bool, makeBackend: @escaping () -> Backend
+    probes: ProbeRecording, collectsOperations: Bool, grid: TimeGrid, makeBackend: @escaping () -> Backend
   ) {
+    self.grid = grid
     self.collectsOperations = collectsOperations
     self.survey = survey
     self.vcpuEvidence = vcpuEvidence
@@ -110,6 +116,7 @@ struct Replayer<Backend: ReplayedBackend & ~Copyable>: ~Copyable {
     while let record = queue.popFirst() { apply(record) }
     finishChecks()
     agreement.finish()
+    for vm in vms { vm.memorySeries.finish(grid, MemorySample(vm.backend.memory)) }
   }
 
   private mutating func consume(_ record: TraceRecord) {
@@ -133,9 +140,12 @@ struct Replayer<Backend: ReplayedBackend & ~Copyable>: ~Copyable {
     case .probeMap, .probeMapReturn, .probeUnmap, .probeUnmapReturn, .probeWrprotect, .probeWrprotectReturn,
       .probeTestClearYoung, .probeTestClearYoungReturn, .probeRelaxPerms, .probeRelaxPermsReturn,
       .probeMkyoung:
+      timeOperation(record)
       agreement.record(record, place: place(of: record.tid))
       if agreement.isFull { forgetUnpredicted() }
-    case .contentionBegin, .contentionEnd: contention(record)
+    case .contentionBegin, .contentionEnd:
+      contention(record)
+      timeWait(record)
     case .other, .setWayFlush, .toggleCache, .dirtyRingPush, .hypercall, .setMemoryRegion, .probeAbortReturn,
       .probeAgeGFN, .probeUnmapGFN:
       break

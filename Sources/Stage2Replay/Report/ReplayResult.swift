@@ -5,6 +5,8 @@ public import Stage2Model
 public struct ReplayResult: Sendable {
   /// The profile that was replayed.
   public var profile: ReplayProfile
+  /// The intervals of the series.
+  public var grid: TimeGrid
   /// The VMs, in the order of appearance.
   public var vms: [VMResult]
   /// How the predicted operations agree with the recorded ones; nil where no probe recorded any, or none was
@@ -40,6 +42,12 @@ public struct VMResult: Sendable {
   public var memory: MemoryAccounting
   /// The deepest node of the mapping tree and the mean depth, nil on the traditional path.
   public var treeDepth: (maximum: Int, mean: Double)?
+  /// Its memory over time.
+  public var memorySeries: MemorySeries
+  /// Its pages that faults showed in use.
+  public var workingSet: WorkingSetResult
+  /// What was recorded of the time under its lock, nil where nothing was.
+  public var lock: LockResult?
 }
 
 /// How predicted operations agree with recorded ones.

@@ -74,7 +74,7 @@ package struct RecordedExecution {
     if execution.removedUnmaps.isEmpty { return false }
     return execution.faults.contains { fault in
       guard fault.isRetried else { return false }
-      let inReach = unmaps.filter { $0.event <= fault.end && $0.end >= fault.event }
+      let inReach = unmaps.filter { $0.canRetry(fault) }
       return !inReach.isEmpty && inReach.allSatisfy { execution.removedUnmaps.contains($0.event) }
     }
   }
@@ -158,6 +158,23 @@ package struct RecordedExecution {
     mutating func finish(at position: Position, into execution: inout RecordedExecution) {
       for tid in threads.keys { close(&threads[tid]!, at: position, into: &execution) }
       for vm in execution.vms.indices { execution.vms[vm].faults.sort { $0.event < $1.event } }
+      boundUnmaps(of: &execution)
+    }
+
+    /// An unmap that hits a VM is over once a fault that began after it has got through: `mmu_invalidate_retry` lets
+    /// none through meanwhile. One that hits none concerns no fault.
+    private func boundUnmaps(of execution: inout RecordedExecution) {
+      let performed = execution.vms.map { vm in
+        vm.faults.filter { !$0.changes.isEmpty && $0.fault.esr.faultKind != .accessFlag }
+      }
+      execution.unmaps = execution.unmaps.compactMap { unmap in
+        guard let vm = execution.notifierChanges[unmap.event]?.first?.vm else { return nil }
+        var unmap = unmap
+        let next = performed[vm].first { $0.event > unmap.event }
+        unmap.vm = vm
+        if let next { unmap.end = min(unmap.end, next.end) }
+        return unmap
+      }
     }
 
     private func close(

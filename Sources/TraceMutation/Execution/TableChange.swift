@@ -64,4 +64,9 @@ package struct ObservedUnmap {
   package var tid: ThreadID
   package var event: Position
   package var end: Position
+  /// The VM whose memory it hits.
+  package var vm = -1
+
+  /// Whether it may have been under way when the fault's outcome was decided.
+  func canRetry(_ fault: ObservedFault) -> Bool { vm == fault.vm && event <= fault.end && end >= fault.event }
 }

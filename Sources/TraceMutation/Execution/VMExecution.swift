@@ -71,7 +71,7 @@ struct ExecutionRepair {
       let earlier = execution.faults.first(where: { $0.changes.contains(index) }), earlier.end <= fault.trap
     else { return false }
     let mayRetry = recorded.unmaps.contains {
-      !execution.removedUnmaps.contains($0.event) && $0.event <= earlier.end && $0.end >= earlier.event
+      !execution.removedUnmaps.contains($0.event) && $0.canRetry(earlier)
     }
     guard mayRetry, !subject.trapped(earlier.tid, after: earlier.end, before: fault.trap),
       let change = execution.changes[index]
@@ -95,7 +95,8 @@ struct ExecutionRepair {
     guard room < first + bytes >> pageSize.shift else { return false }
     execution.changes.append(
       TableChange(
-        kind: .map(prot: .rw), frames: room..<(room + 1), tid: fault.tid, cpu: fault.cpu, from: .min, to: .min))
+        kind: .map(prot: .rw), frames: room..<(room + 1), tid: fault.tid, cpu: fault.cpu, from: .min, to: .min
+      ))
     return true
   }
 
@@ -110,7 +111,8 @@ struct ExecutionRepair {
     if slot?.flags.contains(.logDirtyPages) ?? false, change.frames.count == 1 {
       execution.changes.append(
         TableChange(
-          kind: .writeProtect, frames: page, tid: fault.tid, cpu: fault.cpu, from: fault.entry, to: fault.trap))
+          kind: .writeProtect, frames: page, tid: fault.tid, cpu: fault.cpu, from: fault.entry, to: fault.trap
+        ))
     } else {
       let mapper = execution.faults.first { $0.changes.contains(index) }
       guard let mapper, !mapper.fault.esr.isWrite, prot.contains(.write) else { return false }

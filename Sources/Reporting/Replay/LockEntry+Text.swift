@@ -1,0 +1,35 @@
+internal import Stage2Replay
+
+extension ReplayReport {
+  /// The time under a VM's lock, as far as the trace recorded it.
+  func write(_ lock: LockEntry, _ page: inout TextPage) {
+    let rows =
+      lock.byOperation.sorted { ($1.value.totalNs, $0.key) < ($0.value.totalNs, $1.key) }.map { name, hold in
+        Self.row(
+          "in \(Self.kernelName(name))", hold.mode, hold.count, hold.totalNs,
+          [hold.p50Ns, hold.p99Ns, hold.p999Ns, hold.maxNs])
+      }
+      + [("read", lock.read), ("write", lock.write)].compactMap { mode, entry in
+        guard let entry, let waits = entry.waits, let total = entry.waitNs else { return nil }
+        return Self.row(
+          "waits", mode, waits, total,
+          [entry.waitP50Ns, entry.waitP99Ns, entry.waitP999Ns, entry.waitMaxNs].compactMap(\.self))
+      }
+    guard !rows.isEmpty else { return }
+    page.blank()
+    page.line(
+      "time under mmu_lock, recorded on that host"
+        + (lock.utilisation.map {
+          ": held to write \(Quantity.decimal(UInt64($0 * 100_000), by: 1000, digits: 1)) % of the time"
+        } ?? ""))
+    page.table(
+      header: ["", "mode", "count", "total", "p50", "p99", "p99.9", "longest"],
+      alignRight: [false, false, true, true, true, true, true, true], rows: rows)
+  }
+
+  private static func row(
+    _ name: String, _ mode: String, _ count: Int, _ totalNs: UInt64, _ durations: [UInt64]
+  ) -> [String] {
+    [name, mode, Quantity.count(count), Quantity.duration(totalNs)] + durations.map(Quantity.duration)
+  }
+}

@@ -1,0 +1,84 @@
+internal import KVMTypes
+public import Stage2Replay
+
+/// The series of a replay as tables, one for each CSV file that `replay --csv` writes.
+public struct SeriesTable: Sendable {
+  /// The file's name.
+  public let name: String
+  /// The names of the columns.
+  public let header: [String]
+  /// The rows, in the order of VMs and time.
+  public let rows: [[String]]
+
+  /// The table as CSV.
+  public var csv: String {
+    ([header] + rows).map { $0.joined(separator: ",") + "\n" }.joined()
+  }
+
+  /// All series of `result`.
+  public static func tables(_ result: ReplayResult) -> [SeriesTable] {
+    let grid = result.grid
+    return [
+      memory(result.vms, grid), lock(result.vms, grid), touches(result.vms, grid), firstTouches(result.vms),
+      idle(result.vms, grid),
+    ]
+  }
+
+  private static func memory(_ vms: [VMResult], _ grid: TimeGrid) -> SeriesTable {
+    let rows = vms.flatMap { vm in
+      vm.memorySeries.samples.enumerated().map { offset, sample in
+        [
+          vm.id, Int(grid.end(of: vm.memorySeries.first + offset).rawValue), sample.pageMappings,
+          sample.blockMappings, sample.mappingTreeBytes, sample.tablePages, sample.memcachePages,
+          sample.totalBytes,
+        ].map(String.init)
+      }
+    }
+    return SeriesTable(
+      name: "memory.csv",
+      header: [
+        "vm", "timeNs", "pageMappings", "blockMappings", "mappingTreeBytes", "tablePages", "memcachePages",
+        "totalBytes",
+      ], rows: rows)
+  }
+
+  private static func lock(_ vms: [VMResult], _ grid: TimeGrid) -> SeriesTable {
+    let rows = vms.flatMap { vm in
+      (vm.lock?.series ?? [:]).sorted { $0.key < $1.key }.map { index, sample in
+        [
+          UInt64(vm.id), grid.start(of: index).rawValue, sample.readHeld, sample.writeHeld, sample.readWaited,
+          sample.writeWaited,
+        ].map(String.init)
+      }
+    }
+    return SeriesTable(
+      name: "lock.csv",
+      header: ["vm", "timeNs", "readHeldNs", "writeHeldNs", "readWaitNs", "writeWaitNs"], rows: rows)
+  }
+
+  private static func touches(_ vms: [VMResult], _ grid: TimeGrid) -> SeriesTable {
+    let rows = vms.flatMap { vm in
+      vm.workingSet.samples.sorted { $0.key < $1.key }.map { index, sample in
+        [vm.id, Int(grid.start(of: index).rawValue), sample.touched, sample.first].map(String.init)
+      }
+    }
+    return SeriesTable(
+      name: "working-set.csv", header: ["vm", "timeNs", "touchedPages", "firstTouchedPages"], rows: rows)
+  }
+
+  private static func firstTouches(_ vms: [VMResult]) -> SeriesTable {
+    let rows = vms.flatMap { vm in
+      vm.workingSet.firstTouches.map { [UInt64(vm.id), $0.time.rawValue, $0.gfn.rawValue].map(String.init) }
+    }
+    return SeriesTable(name: "first-touch.csv", header: ["vm", "timeNs", "gfn"], rows: rows)
+  }
+
+  private static func idle(_ vms: [VMResult], _ grid: TimeGrid) -> SeriesTable {
+    let rows = vms.flatMap { vm in
+      vm.workingSet.idle.sorted { $0.key < $1.key }.map { intervals, pages in
+        [String(vm.id), String(UInt64(intervals) * grid.interval.rawValue), String(pages)]
+      }
+    }
+    return SeriesTable(name: "idle.csv", header: ["vm", "idleNs", "pages"], rows: rows)
+  }
+}

@@ -1,0 +1,50 @@
+public import KVMTypes
+
+/// Intervals of equal length that cover a trace: what every series of a report counts in.
+public struct TimeGrid: Hashable, Sendable {
+  /// The most intervals that a grid has.
+  public static let intervalsMax = 200
+
+  /// The beginning of the first interval.
+  public let start: Nanoseconds
+  /// The length of an interval.
+  public let interval: Nanoseconds
+  /// How many there are, 1 at least.
+  public let count: Int
+
+  /// The grid over `[first, last]`: the shortest intervals of 1, 2 or 5 times a power of ten, from a microsecond on, that
+  /// are not too many.
+  public init(from first: Nanoseconds, to last: Nanoseconds) {
+    let span = last > first ? last.rawValue - first.rawValue : 0
+    var power: UInt64 = 1000
+    var length = power
+    while span / length >= UInt64(Self.intervalsMax) {
+      switch length / power {
+      case 1: length = 2 * power
+      case 2: length = 5 * power
+      default:
+        power *= 10
+        length = power
+      }
+    }
+    start = first
+    interval = Nanoseconds(length)
+    count = Int(span / length) + 1
+  }
+
+  /// The interval that holds `time`; what lies outside counts with the first or the last one.
+  public func index(of time: Nanoseconds) -> Int {
+    guard time > start else { return 0 }
+    return min(Int(clamping: (time.rawValue - start.rawValue) / interval.rawValue), count - 1)
+  }
+
+  /// Where an interval begins.
+  public func start(of index: Int) -> Nanoseconds {
+    Nanoseconds(start.rawValue + UInt64(index) * interval.rawValue)
+  }
+
+  /// Where an interval ends.
+  public func end(of index: Int) -> Nanoseconds {
+    Nanoseconds(start.rawValue + UInt64(index + 1) * interval.rawValue)
+  }
+}

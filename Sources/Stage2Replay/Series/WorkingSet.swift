@@ -1,0 +1,88 @@
+public import KVMTypes
+
+/// Which pages of a VM faults show to be in use, and when.
+///
+/// A page counts as touched when a fault on it, or on the block that maps it, leads to an operation. What the guest
+/// touches through a mapping that is there leaves no event, so everything here is what is *shown*: touches are a lower
+/// bound, ages an upper one. Without a hardware access flag, a host that ages pages makes them show up again.
+struct WorkingSet {
+  /// For each region of the size of a level-2 block that was touched, the interval of the last touch of each page, plus
+  /// one; 0 for none.
+  private var regions: [UInt64: [UInt8]] = [:]
+  private var order: [FirstTouch] = []
+  private var samples: [TouchSample] = []
+  private let shift: UInt64
+  private let pages: Int
+
+  init(pageSize: PageSize) {
+    shift = pageSize.bitsPerLevel
+    pages = Int(pageSize.pagesPerPMD)
+  }
+
+  /// A fault shows `frames` in use.
+  mutating func touch(_ gfn: GFN, isBlock: Bool, at time: Nanoseconds, interval: Int) {
+    let region = gfn.rawValue >> shift
+    let stamp = UInt8(interval + 1)
+    let first = isBlock ? 0 : Int(gfn.rawValue & (UInt64(pages) - 1))
+    let count = isBlock ? pages : 1
+    while samples.count <= interval { samples.append(TouchSample()) }
+    var sample = samples[interval]
+    if regions[region] == nil {
+      regions[region] = Array(repeating: 0, count: pages)
+      order.append(FirstTouch(gfn: GFN(region << shift), time: time))
+    }
+    regions[region]!.withUnsafeMutableBufferPointer { stamps in
+      for page in first..<first + count where stamps[page] != stamp {
+        if stamps[page] == 0 { sample.first += 1 }
+        sample.touched += 1
+        stamps[page] = stamp
+      }
+    }
+    samples[interval] = sample
+  }
+
+  /// The set as it is when the trace ends.
+  ///
+  /// - Parameter last: the last interval.
+  func result(last: Int) -> WorkingSetResult {
+    var idle: [Int: Int] = [:]
+    var total = 0
+    for stamps in regions.values {
+      for stamp in stamps where stamp != 0 {
+        idle[last - (Int(stamp) - 1), default: 0] += 1
+        total += 1
+      }
+    }
+    let touched = samples.enumerated().filter { $1.touched > 0 }.map { ($0, $1) }
+    return WorkingSetResult(
+      pages: total, samples: Dictionary(uniqueKeysWithValues: touched), idle: idle, firstTouches: order)
+  }
+}
+
+/// Pages that faults showed in use in one interval.
+public struct TouchSample: Hashable, Sendable {
+  /// All of them.
+  public var touched = 0
+  /// Those that no fault had shown before.
+  public var first = 0
+}
+
+/// The first fault in a stretch of guest memory of the size of a level-2 block.
+public struct FirstTouch: Hashable, Sendable {
+  /// The stretch.
+  public var gfn: GFN
+  /// When.
+  public var time: Nanoseconds
+}
+
+/// Which pages of a VM faults showed to be in use: touches are a lower bound, ages an upper one.
+public struct WorkingSetResult: Sendable {
+  /// Pages that were ever shown.
+  public var pages: Int
+  /// By the number of the interval.
+  public var samples: [Int: TouchSample]
+  /// How many pages were last shown so many intervals before the end.
+  public var idle: [Int: Int]
+  /// The regions in the order in which they were first touched.
+  public var firstTouches: [FirstTouch]
+}

@@ -1,0 +1,60 @@
+import KVMTypes
+import Stage2Model
+import Testing
+
+@testable import Stage2Replay
+
+@Suite("Intervals of series")
+struct SeriesTests {
+  @Test("A grid has intervals of 1, 2 or 5 times a power of ten, as few as are not too many")
+  func lengths() {
+    func grid(_ span: UInt64) -> [UInt64] {
+      let grid = TimeGrid(from: Nanoseconds(700), to: Nanoseconds(700 + span))
+      return [grid.interval.rawValue, UInt64(grid.count)]
+    }
+    #expect(grid(0) == [1000, 1])
+    #expect(grid(199_999) == [1000, 200])
+    #expect(grid(200_000) == [2000, 101])
+    #expect(grid(400_000) == [5000, 81])
+    #expect(grid(1_000_000) == [10_000, 101])
+    #expect(grid(81_000_000_000) == [500_000_000, 163])
+    #expect(TimeGrid(from: Nanoseconds(9), to: Nanoseconds(3)).count == 1)
+    #expect(TimeGrid(from: Nanoseconds(0), to: Nanoseconds(.max)).count <= TimeGrid.intervalsMax)
+  }
+
+  @Test("A moment outside a grid counts with its first or last interval")
+  func indices() {
+    let grid = TimeGrid(from: Nanoseconds(1000), to: Nanoseconds(10_999))
+    #expect(grid.count == 10)
+    #expect(
+      [0, 1000, 1999, 2000, 10_999, 99_999].map { grid.index(of: Nanoseconds($0)) } == [0, 0, 0, 1, 9, 9])
+    #expect(grid.start(of: 3) == Nanoseconds(4000))
+    #expect(grid.end(of: 3) == Nanoseconds(5000))
+  }
+
+  @Test(
+    "A VM's memory is sampled at the end of each interval, from its first operation to the end of the trace")
+  func memory() throws {
+    let story = Scenario()
+    story.createSlot()
+    story.enter(.vcpu0)
+    story.handle(.vcpu0, story.memory)
+    story.handle(.vcpu0, story.memory + story.page)
+    story.wait(microseconds: 1000)
+    story.unmap(.kswapd, story.crookedHVA)
+    story.wait(microseconds: 1000)
+    story.testAge(.kswapd, story.crookedHVA)
+    let result = try story.replay().result
+    let series = result.vms[0].memorySeries
+    #expect(result.grid.interval == Nanoseconds(20_000))
+    #expect(series.first + series.samples.count == result.grid.count)
+    let pages = series.samples.map(\.pageMappings)
+    #expect(pages.first == 2 && pages.last == 1)
+    #expect(pages.filter { $0 == 2 }.count + pages.filter { $0 == 1 }.count == pages.count)
+    let change = result.grid.end(of: series.first + (pages.firstIndex(of: 1) ?? 0))
+    // The unmap came a millisecond after the faults, a few microseconds into the trace.
+    #expect(change >= Nanoseconds(result.grid.start.rawValue + 1_000_000))
+    #expect(change <= Nanoseconds(result.grid.start.rawValue + 1_040_000))
+    #expect(series.samples.last?.totalBytes == result.vms[0].memory.totalBytes.live)
+  }
+}

@@ -1,0 +1,50 @@
+import KVMTypes
+import Stage2Model
+import Testing
+
+@testable import Stage2Replay
+
+@Suite("Pages in use")
+struct WorkingSetTests {
+  @Test("A page counts once an interval, and once as new")
+  func pages() {
+    var set = WorkingSet(pageSize: .size4K)
+    for (gfn, interval) in [(5, 0), (5, 0), (6, 0), (5, 3), (600, 3)] {
+      set.touch(GFN(UInt64(gfn)), isBlock: false, at: Nanoseconds(UInt64(interval * 10)), interval: interval)
+    }
+    let result = set.result(last: 4)
+    #expect(result.pages == 3)
+    #expect(result.samples == [0: TouchSample(touched: 2, first: 2), 3: TouchSample(touched: 2, first: 1)])
+    #expect(result.idle == [1: 2, 4: 1])
+    #expect(
+      result.firstTouches == [
+        FirstTouch(gfn: GFN(0), time: Nanoseconds(0)), FirstTouch(gfn: GFN(512), time: Nanoseconds(30)),
+      ])
+  }
+
+  @Test("A block brings all its pages, a page of it later only itself")
+  func blocks() {
+    var set = WorkingSet(pageSize: .size16K)
+    set.touch(GFN(2048 * 3 + 7), isBlock: true, at: Nanoseconds(0), interval: 0)
+    set.touch(GFN(2048 * 3 + 9), isBlock: false, at: Nanoseconds(0), interval: 2)
+    let result = set.result(last: 2)
+    #expect(result.pages == 2048)
+    #expect(result.idle == [0: 1, 2: 2047])
+    #expect(result.samples[2] == TouchSample(touched: 1, first: 0))
+  }
+
+  @Test("Faults show pages in use: a map, a relaxation, an access flag; one that came to nothing does not")
+  func faults() throws {
+    let story = Scenario()
+    story.createSlot()
+    story.enter(.vcpu0)
+    story.handle(.vcpu0, story.memory)
+    story.handle(.vcpu0, 0x900_0000)
+    story.wait(microseconds: 1000)
+    story.handleAccessFault(.vcpu0, story.memory)
+    let set = try story.replay().result.vms[0].workingSet
+    #expect(set.pages == 1)
+    #expect(set.samples.values.reduce(0) { $0 + $1.touched } == 2)
+    #expect(set.samples.values.reduce(0) { $0 + $1.first } == 1)
+  }
+}
