@@ -58,10 +58,33 @@ extension Replayer where Backend: ~Copyable {
       fault.nextAccess = next
       waitingUnmap = fault.waitingUnmap
     }
+    if next == .progressed { noteProgress(ofFaultEndedAt: last.sequence) }
     // It got the page mapped, so it had the lock that the unmap waited for.
     if next == .progressed, let waitingUnmap, waitingUnmap >= oldestWaiting {
       faultsBefore[waitingUnmap, default: []].append(last.sequence)
     }
+  }
+
+  /// A fault's thread got on. If nobody else can have mapped the page, the fault did: so no unmap made it retry, and
+  /// those that began before it were over when it looked (`mmu_invalidate_retry`).
+  private mutating func noteProgress(ofFaultEndedAt sequence: UInt64) {
+    guard let fault = waitingFault(endedAt: sequence), fault.kind == .translation, fault.slot != nil,
+      !fault.sawOwnUnmap, !fault.sawMMIO, !fault.failed, timelines.isAlone(fault)
+    else { return }
+    updateWaitingFault(endedAt: sequence) { $0.mayBeInvalidated = false }
+    guard let vm = knownThread(fault.tid).flatMap({ threads[$0].vm }), vms[vm].unfinishedUnmaps > 0 else { return }
+    for other in threads.indices
+    where !threads[other].unfinishedUnmaps.isEmpty && threads[other].lastUnmap < fault.begin {
+      endUnmaps(of: other, vm: vm)
+    }
+  }
+
+  private mutating func endUnmaps(of position: Int, vm: Int) {
+    for unmap in threads[position].unfinishedUnmaps where unmap.vm == vm {
+      vms[vm].unfinishedUnmaps -= 1
+      noteEnd(of: unmap, position)
+    }
+    threads[position].unfinishedUnmaps.removeAll { $0.vm == vm }
   }
 
   /// Applies the faults that had the lock while an unmap waited for it, although their windows end later.

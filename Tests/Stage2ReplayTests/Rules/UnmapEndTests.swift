@@ -1,0 +1,37 @@
+import Stage2Replay
+import Testing
+
+/// No event marks the end of an unmap. But a fault that began after it and got through shows that it is over.
+@Suite("The end of an unmap")
+struct UnmapEndTests {
+  /// A VM whose VMM unmaps a page and then does nothing more that is traced.
+  private func story() -> Scenario {
+    let story = Scenario()
+    story.createSlot()
+    story.enter(.vcpu0)
+    story.unmap(.vmm, story.crookedHVA)
+    return story
+  }
+
+  @Test("Once a fault got through, later ones are certain")
+  func throughOnce() throws {
+    let story = story()
+    for page in 0..<4 as Range<UInt64> { story.handle(.vcpu0, story.memory + page * story.page) }
+    let maps = try story.replay().operations(.map)
+    #expect(maps.count == 4)
+    #expect(maps.filter { $0.hasSuffix("derived") }.count >= 3)
+  }
+
+  @Test("Another vCPU's fault on the page proves nothing")
+  func another() throws {
+    let story = story()
+    story.enter(.vcpu1)
+    story.fault(.vcpu0, story.memory)
+    story.fault(.vcpu1, story.memory)
+    story.enter(.vcpu0)
+    story.enter(.vcpu1)
+    story.handle(.vcpu0, story.memory + story.page)
+    let maps = try story.replay().operations(.map)
+    #expect(maps.filter { $0.hasSuffix("derived") } == [])
+  }
+}
