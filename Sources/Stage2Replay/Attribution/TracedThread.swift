@@ -29,8 +29,6 @@ struct TracedThread {
   /// The probed function that it is in, and the VM's lock that it waits for.
   var call: ProbedCall?
   var wait: ProbedWait?
-  /// The sequence number of the last unmap that it notified of.
-  var lastUnmap: UInt64 = 0
   /// Its last notification, and how often in a row it came.
   var run: NotifierRun?
   /// The place of its last event of any kind that the replay takes in.

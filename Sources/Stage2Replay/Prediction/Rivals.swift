@@ -31,7 +31,7 @@ extension RegionTimelines {
 
   /// Whether no other vCPU can have mapped the page of `fault`, before or after it.
   func isAlone(_ fault: FaultRecord) -> Bool {
-    if self[fault.node].isRaced { return false }
+    if self[fault.node].isRaced || self[fault.node].followsRival { return false }
     var index = self[fault.node].next
     while index != TimelineNode.none {
       if self[index].isFault, self[index].tid != fault.tid { return false }

@@ -75,7 +75,6 @@ extension Replayer where Backend: ~Copyable {
 
   /// An unmap begins: faults whose windows are open may have to be retried because of it.
   private mutating func beginUnmap(vm: Int, _ range: HVARange, _ position: Int) {
-    threads[position].lastUnmap = sequence
     let unmap = UnfinishedUnmap(vm: vm, range: range.rounded(to: profile.pageSize.pmdBytes))
     if !threads[position].unfinishedUnmaps.contains(unmap) {
       if threads[position].unfinishedUnmaps.count == UnfinishedUnmap.nestingMax {

@@ -65,26 +65,12 @@ extension Replayer where Backend: ~Copyable {
     }
   }
 
-  /// A fault's thread got on. If nobody else can have mapped the page, the fault did: so no unmap made it retry, and
-  /// those that began before it were over when it looked (`mmu_invalidate_retry`).
+  /// A fault's thread got on. If nobody else can have mapped the page, the fault did: no unmap made it retry.
   private mutating func noteProgress(ofFaultEndedAt sequence: UInt64) {
     guard let fault = waitingFault(endedAt: sequence), fault.kind == .translation, fault.slot != nil,
       !fault.sawOwnUnmap, !fault.sawMMIO, !fault.failed, timelines.isAlone(fault)
     else { return }
     updateWaitingFault(endedAt: sequence) { $0.mayBeInvalidated = false }
-    guard let vm = knownThread(fault.tid).flatMap({ threads[$0].vm }), vms[vm].unfinishedUnmaps > 0 else { return }
-    for other in threads.indices
-    where !threads[other].unfinishedUnmaps.isEmpty && threads[other].lastUnmap < fault.begin {
-      endUnmaps(of: other, vm: vm)
-    }
-  }
-
-  private mutating func endUnmaps(of position: Int, vm: Int) {
-    for unmap in threads[position].unfinishedUnmaps where unmap.vm == vm {
-      vms[vm].unfinishedUnmaps -= 1
-      noteEnd(of: unmap, position)
-    }
-    threads[position].unfinishedUnmaps.removeAll { $0.vm == vm }
   }
 
   /// Applies the faults that had the lock while an unmap waited for it, although their windows end later.

@@ -168,9 +168,10 @@ package struct RecordedExecution {
         vm.faults.filter { !$0.changes.isEmpty && $0.fault.esr.faultKind != .accessFlag }
       }
       execution.unmaps = execution.unmaps.compactMap { unmap in
-        guard let vm = execution.notifierChanges[unmap.event]?.first?.vm else { return nil }
+        guard let (vm, change) = execution.notifierChanges[unmap.event]?.last else { return nil }
+        let operated = execution.vms[vm].changes[change].to
         var unmap = unmap
-        let next = performed[vm].first { $0.event > unmap.event }
+        let next = performed[vm].first { $0.event > operated }
         unmap.vm = vm
         if let next { unmap.end = min(unmap.end, next.end) }
         return unmap

@@ -27,7 +27,9 @@ struct SensitivityTests {
 
   @Test(
     "A change is noticed, unless a kernel can leave the changed recording",
-    arguments: ["pkvm-nvhe-7.3.4-page-table-thp", "kvm-nvhe-7.2.12-page-table-thp", "pkvm-hvhe-7.3.4-16k-dirty-log"])
+    arguments: [
+      "pkvm-nvhe-7.3.4-page-table-thp", "kvm-nvhe-7.2.12-page-table-thp", "pkvm-hvhe-7.3.4-16k-dirty-log",
+    ])
   func changes(name: String) throws {
     let subject = try Self.subject(name)
     var all = 0
