@@ -11,7 +11,7 @@ struct ReplayCommand: ParsableCommand {
     commandName: "replay",
     abstract: "Replays a trace through a model of the host's stage-2 MMU and reports what it did.",
     discussion: """
-      Exit status: 0 done; 1 unexplained divergences; 2 the trace is damaged or lost events, unless --allow-loss; \
+      Exit status: 0 done; 1 unexplained divergences, which `rules` explains; 2 the trace is damaged or lost events, unless --allow-loss; \
       65 not a trace; 66 no such input; 74 read or write error.
       """)
 
@@ -102,7 +102,10 @@ struct ReplayCommand: ParsableCommand {
       Diagnostics.note("\(input): has no VM \(unknown), only \(result.vms.count) of them, numbered from 0")
       throw ExitCode.validationFailure
     }
-    if !vms.isEmpty { result.vms.removeAll { !vms.contains($0.id) } }
+    if !vms.isEmpty {
+      result.vms.removeAll { !vms.contains($0.id) }
+      result.divergences = result.divergences.limited(to: vms)
+    }
     var report = ReplayReport(trace, statistics, result)
     if noSeries { report.removeSeries() }
     if let jsonPath {
@@ -119,6 +122,13 @@ struct ReplayCommand: ParsableCommand {
     if let incomplete = report.inputs.first(where: \.isIncomplete), !allowLoss {
       Diagnostics.note("\(input): \(incomplete.incompleteness)")
       throw ExitStatus.incomplete
+    }
+    let unexplained = report.divergences.unexplained
+    if unexplained > 0 {
+      Diagnostics.note(
+        "\(input): \(unexplained) event\(unexplained == 1 ? "" : "s") contradict the model with nothing to account for "
+          + "it; the report lists the causes, and `rules` what must hold")
+      throw ExitStatus.divergence
     }
   }
 }

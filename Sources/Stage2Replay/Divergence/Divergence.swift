@@ -71,6 +71,19 @@ public struct DivergenceReport: Hashable, Sendable {
 
   /// No divergence.
   public init() {}
+
+  /// Those of some VMs alone.
+  public func limited(to vms: [Int]) -> DivergenceReport {
+    var result = DivergenceReport()
+    result.byVM = byVM.filter { vms.contains($0.key) }
+    for counts in result.byVM.values {
+      result.unexplained += counts.unexplained
+      result.explained += counts.explained
+      result.unknown += counts.unknown
+    }
+    result.items = items.filter { item in item.vm.map(vms.contains) ?? false }
+    return result
+  }
 }
 
 /// Events that break a rule, by verdict.

@@ -40,6 +40,31 @@ public enum DivergenceException: String, Hashable, Sendable, CaseIterable {
   /// The exception's name in reports.
   public var id: String { rawValue }
 
+  /// How a replay makes sure that the exception leads to no unexplained divergence.
+  public var treatment: String {
+    switch self {
+    case .staleTLB: "explains D3, and D11 and D13 after a relax_perms on another CPU"
+    case .race: "explains what changed between the vCPU's kvm_entry and the end of its fault's window"
+    case .breakBeforeMake: "explains faults in a region that changes between pages and a block"
+    case .hardwareAccessFlag: "explains D3 and D4; D6 and D10 are not checked"
+    case .spuriousFault: "explains nothing: such a fault cannot be told from a wrong model, and is rare"
+    case .lostEvents: "makes all tables unknown from the gap on, until faults show them again"
+    case .begunMidLife: "makes a VM's table unknown until faults show it"
+    case .untracedChange:
+      "explains D8 and D1 around a slot's removal, D11 under dirty logging, D15 where the kernel may map something itself"
+    case .failedMap: "a fault with which KVM_RUN fails is replayed as one that maps nothing"
+    case .failedHypercall: "leaves a warning in the host's log and no event; it shows as D1 or D2"
+    case .syntheticFault: "nested guests and MEM_SHARE of protected guests are not replayed"
+    case .hostReadOnly: "explains D11 on a page that a read mapped"
+    case .emulatedDevice: "faults outside all slots are held against tables alone"
+    case .pendingNotifier: "explains what an unmap or an age changes between its event and the next of its thread"
+    case .sharedAddressSpace: "the copies of an event count once"
+    case .hostMemoryManagement: "an unmap needs no reason"
+    case .threadChange: "a vCPU is known by its thread"
+    case .pinnedMemory: "an unmap does nothing to a protected guest"
+    }
+  }
+
   /// The exception in one phrase.
   public var statement: String {
     switch self {

@@ -1,5 +1,13 @@
 internal import KVMTypes
 
+/// What came of holding a fault against the model.
+struct CheckResult {
+  /// How a broken rule was judged, nil where none was broken.
+  var verdict: DivergenceVerdict?
+  /// Whether the leaf of the fault was changed for it.
+  var isCorrected = false
+}
+
 /// What a fault did to the table, for the checks of those that follow.
 enum FaultEffect {
   /// Nothing; whether that is an assumption, and whether a later fault on the page must not find a leaf.

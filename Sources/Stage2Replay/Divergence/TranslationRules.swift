@@ -36,7 +36,8 @@ struct TranslationCheck: Hashable {
     let rule = isProtected ? DivergenceRule.protectedMappingStays : .translationStopsAtInvalidEntry
     if let unknown = window.judgeUnknown(rule) { return unknown }
     if window.isLeafRecent { return .explained(rule, .race) }
-    if let change = window.change { return .explained(rule, change) }
+    // An unmap does nothing to a protected guest, and it has no blocks.
+    if !isProtected, let change = window.change { return .explained(rule, change) }
     return window.judge(rule)
   }
 

@@ -91,7 +91,7 @@ extension Replayer where Backend: ~Copyable {
     let vm = vms[record.vm]
     if fault.evidence.region < 0, fault.slot != nil { return apply(adopted(fault, vm), record) }
     let outcome = timelines.outcome(of: fault, isMapped: isMapped(fault.page, vm))
-    let contradicts = fault.evidence.isChecked ? false : check(fault, record, vm)
+    let checked = fault.evidence.isChecked ? CheckResult() : check(fault, record, vm)
     var isRetried = false
     var effect = FaultEffect.nothing(isAssumed: false, refusal: nil)
     let before = vm.backend.walk(fault.page)
@@ -114,14 +114,14 @@ extension Replayer where Backend: ~Copyable {
       effect = .madeYoung
     case .performed(let basis):
       guard let slot = fault.slot else { return }
-      effect = perform(fault, record, slot, basis)
+      effect = perform(fault, record, slot, basis, isCorrected: checked.isCorrected)
     }
-    note(effect, of: fault, before, record, vm, contradicts: contradicts, isRetried: isRetried)
+    note(effect, of: fault, before, record, vm, contradicts: checked.verdict == .unexplained, isRetried: isRetried)
   }
 
   /// The last stage of `user_mem_abort`: relaxes the rights of the mapping that is there, or maps.
   private mutating func perform(
-    _ fault: FaultRecord, _ record: PendingRecord, _ slot: Memslot, _ outcome: Basis
+    _ fault: FaultRecord, _ record: PendingRecord, _ slot: Memslot, _ outcome: Basis, isCorrected: Bool
   ) -> FaultEffect {
     let vm = vms[record.vm]
     let pageSize = profile.pageSize
@@ -145,6 +145,8 @@ extension Replayer where Backend: ~Copyable {
       fault.isWrite || (relaxes ? self.isWritable(fault.page, vm) : mapsWritable(fault, slot))
     if isWritable { prot.insert(.write) }
     if fault.isExec { prot.insert(.execute) }
+    // pkvm_mem_abort: what a protected guest is given, it has all rights to.
+    if profile.profile.isProtected { prot = .rwx }
     let bytes = size.isBlock ? pageSize.pmdBytes : pageSize.bytes
     let address = relaxes ? fault.page : fault.page.alignedDown(to: bytes)
     let result =
@@ -152,7 +154,7 @@ extension Replayer where Backend: ~Copyable {
       ? vm.backend.relaxPerms(address, prot: prot)
       : vm.backend.map(address, size: bytes, pfn: nil, prot: prot, vcpu: vcpu)
     touch(fault, vm, isBlock: size.isBlock, record)
-    let isCertain = result == .success && !timelines[fault.node].isRaced
+    let isCertain = result == .success && !timelines[fault.node].isRaced && !isCorrected
     emit(
       record, relaxes ? .relaxPerms : .map, address, size: relaxes ? 0 : bytes, prot: prot,
       protBasis: protBasis(of: fault, slot),

@@ -8,13 +8,15 @@ internal import Stage2Model
 extension Replayer where Backend: ~Copyable {
   /// Holds a fault against the model.
   ///
-  /// - Returns: whether it contradicts the model with nothing to account for it.
-  mutating func check(_ fault: FaultRecord, _ record: PendingRecord, _ vm: GuestVM<Backend>) -> Bool {
+  /// - Returns: how a broken rule was judged, and whether the leaf of the fault was changed for it.
+  mutating func check(
+    _ fault: FaultRecord, _ record: PendingRecord, _ vm: GuestVM<Backend>
+  ) -> CheckResult {
     // What the trace does not tell the slots of is not replayed, so there is nothing to compare with.
-    if fault.slot == nil, vm.wasRunning { return false }
+    if fault.slot == nil, vm.wasRunning { return CheckResult() }
     if isAccessToSlot(fault) {
       holdBack(fault, record)
-      return false
+      return CheckResult()
     }
     if !vm.heldBack.isEmpty, let slot = fault.slot { confirmHeldBack(before: fault, slot, record.vm) }
     if fault.evidence.region >= 0, vm.knownFrom != fault.evidence.endEpoch {
@@ -23,7 +25,7 @@ extension Replayer where Backend: ~Copyable {
     switch fault.kind {
     case .translation: return checkTranslation(fault, record, vm)
     case .permission, .accessFlag: return checkLeaf(fault, record, vm)
-    default: return false
+    default: return CheckResult()
     }
   }
 
@@ -39,10 +41,11 @@ extension Replayer where Backend: ~Copyable {
 
   private mutating func checkTranslation(
     _ fault: FaultRecord, _ record: PendingRecord, _ vm: GuestVM<Backend>
-  ) -> Bool {
+  ) -> CheckResult {
     let walk = vm.backend.walk(fault.page)
     let level = fault.isStage1Walk ? nil : fault.level
     var judgement: Judgement?
+    var isCorrected = false
     if case .invalid(let modelled) = walk, level == nil || level == modelled {
       // The common case.
     } else {
@@ -61,6 +64,7 @@ extension Replayer where Backend: ~Copyable {
       log(judgement, fault, record, walk, vm)
       if judgement.verdict != .explained || judgement.exception == .untracedChange {
         takeWord(ofTranslation: fault, walk, record.vm)
+        if case .leaf = walk { isCorrected = true }
       }
     }
     // A table of level 3 holds pages.
@@ -68,7 +72,7 @@ extension Replayer where Backend: ~Copyable {
       vm.regions[fault.evidence.region].mayBeBlock = false
     }
     if vm.knownFrom != fault.evidence.endEpoch { learnEmpty(fault, level, vm) }
-    return judgement?.verdict == .unexplained
+    return CheckResult(verdict: judgement?.verdict, isCorrected: isCorrected)
   }
 
   private func translationCheck(
@@ -129,7 +133,7 @@ extension Replayer where Backend: ~Copyable {
 
   private mutating func checkLeaf(
     _ fault: FaultRecord, _ record: PendingRecord, _ vm: GuestVM<Backend>
-  ) -> Bool {
+  ) -> CheckResult {
     let pageSize = profile.pageSize
     let walk = vm.backend.walk(fault.page)
     let level = fault.isStage1Walk ? nil : fault.level
@@ -155,18 +159,19 @@ extension Replayer where Backend: ~Copyable {
     }
     if let judgement {
       log(judgement, fault, record, walk, vm)
-      if judgement.verdict != .explained, fault.slot != nil { takeWord(ofLeaf: fault, vm) }
+      let isCorrected = judgement.verdict != .explained && fault.slot != nil
+      if isCorrected { takeWord(ofLeaf: fault, vm) }
       setKnowledge(fault, vm.backend.walk(fault.page), vm) { $0 = .isEstablished }
-      return judgement.verdict == .unexplained
+      return CheckResult(verdict: judgement.verdict, isCorrected: isCorrected)
     }
-    guard case .leaf(_, let prot, let isYoung) = walk else { return false }
+    guard case .leaf(_, let prot, let isYoung) = walk else { return CheckResult() }
     return checkRights(fault, record, walk, prot, isYoung, vm)
   }
 
   private mutating func checkRights(
     _ fault: FaultRecord, _ record: PendingRecord, _ walk: Stage2Walk, _ prot: Stage2Prot, _ isYoung: Bool,
     _ vm: GuestVM<Backend>
-  ) -> Bool {
+  ) -> CheckResult {
     // What it lacks is what the fault is about.
     let lacksRight =
       fault.kind == .permission && isYoung
@@ -176,7 +181,7 @@ extension Replayer where Backend: ~Copyable {
       setKnowledge(fault, walk, vm) { $0 = $0.subtracting(.isAssumed).union(.isEstablished) }
       if !fault.isStage1Walk { vm.regions[fault.evidence.region].mayBeBlock = false }
     }
-    if lacksRight || isOld { return false }
+    if lacksRight || isOld { return CheckResult() }
     var window = windowEvidence(fault, walk, vm)
     window.knowledge = knowledge(ofLeaf: fault, walk, vm)
     let region = vm.regions[fault.evidence.region]
@@ -187,11 +192,11 @@ extension Replayer where Backend: ~Copyable {
       isMadeYoung: region.madeYoung > fault.evidence.entry, window: window)
     if let accessFlag = check.accessFlag {
       log(accessFlag, fault, record, walk, vm)
-      if accessFlag.verdict == .unexplained { return true }
+      if accessFlag.verdict == .unexplained { return CheckResult(verdict: .unexplained) }
     }
-    guard let rights = check.rights else { return false }
+    guard let rights = check.rights else { return CheckResult() }
     log(rights, fault, record, walk, vm)
-    return rights.verdict == .unexplained
+    return CheckResult(verdict: rights.verdict)
   }
 
   /// The highest level at which this path maps anything.
@@ -449,8 +454,8 @@ extension Replayer where Backend: ~Copyable {
     guard !fault.sawMMIO else { return }
     let vm = vms[vm]
     let held = vm.heldBack
-    vm.heldBack.removeAll { $0.fault.slot?.base == slot.base && fault.evidence.entry > $0.fault.end }
-    for entry in held where entry.fault.slot?.base == slot.base && fault.evidence.entry > entry.fault.end {
+    vm.heldBack.removeAll { $0.fault.slot?.base == slot.base && fault.evidence.entry >= $0.fault.end }
+    for entry in held where entry.fault.slot?.base == slot.base && fault.evidence.entry >= entry.fault.end {
       log(.unexplained(.mmioLiesOutsideSlots), entry.fault, entry.record, nil, vm)
     }
   }

@@ -23,7 +23,8 @@ struct IncompleteTraceTests {
     story.fault(.vcpu0, story.memory)
     story.loseEvents(cpu: 0)
     story.handle(.vcpu0, story.memory + story.page)
-    #expect(try story.replay().operations == ["map 40001000+1000 = 0, derived"])
+    // An unmap that the loss hides may be under way.
+    #expect(try story.replay().operations == ["map 40001000+1000 = 0, assumed"])
   }
 
   @Test(
@@ -36,7 +37,7 @@ struct IncompleteTraceTests {
     story.enter(.vcpu0)
     story.handle(.vcpu0, story.memory)
     let replayed = try story.replay()
-    #expect(replayed.operations == [Self.map])
+    #expect(replayed.operations == ["map 40000000+1000 = 0, assumed"])
     #expect(replayed.all[0].time.rawValue == story.now)
     #expect(replayed.nothing == ["faultedAgain": 1])
   }
@@ -51,7 +52,7 @@ struct IncompleteTraceTests {
     story.handle(.vcpu0, story.memory + story.page)
     #expect(
       try story.replay().operations
-        == ["map 40000000+1000 = 0, assumed", "map 40001000+1000 = 0, derived"])
+        == ["map 40000000+1000 = 0, assumed", "map 40001000+1000 = 0, assumed"])
   }
 
   // MARK: Parts
@@ -75,7 +76,8 @@ struct IncompleteTraceTests {
     story.options.from = Nanoseconds(story.now + 1)
     story.handle(.vcpu0, story.memory + story.page)
     let replayed = try story.replay()
-    #expect(replayed.operations == ["map 40001000+1000 = 0, derived"])
+    // What was under way before is not known.
+    #expect(replayed.operations == ["map 40001000+1000 = 0, assumed"])
     #expect(replayed.result.vms[0].faults.total == 1)
   }
 

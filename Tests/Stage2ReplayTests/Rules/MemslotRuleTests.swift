@@ -218,7 +218,7 @@ struct MemslotRuleTests {
     let replayed = try story.replay()
     #expect(replayed.result.vms.count == 1)
     #expect(
-      replayed.operations == ["map 40000000+1000 = 0, derived", "map 40001000+1000 = 0, derived"])
+      replayed.operations == ["map 40000000+1000 = 0, assumed", "map 40001000+1000 = 0, derived"])
     #expect(replayed.nothing == ["unknownSlots": 1, "noSlot": 1])
   }
 

@@ -13,7 +13,7 @@ extension Scenario {
     _ thread: Thread, _ ipa: UInt64, _ kind: FaultKind = .translation, level: Int = 3,
     _ access: Access = .read, pc: UInt64 = 0x1000
   ) {
-    emit(KVMEventFormats.exit, thread, [2, 0x24, pc])
+    exit(thread, exceptionClass: access == .exec ? 0x20 : 0x24, pc: pc)
     let base: UInt64 =
       switch kind {
       case .translation: 0x04
@@ -22,11 +22,25 @@ extension Scenario {
       default: 0x35
       }
     var esr = level < 0 ? 0x2b : kind == .exclusiveOrAtomic ? base : base + UInt64(level)
-    esr |= (access == .exec ? 0x20 : 0x24) << 26
+    // IL is set where the syndrome of the instruction is not valid.
+    esr |= (access == .exec ? 0x20 : 0x24) << 26 | 1 << 25
     if access == .write { esr |= 1 << 6 }
     if access == .stage1Walk { esr |= 1 << 7 }
     emit(KVMEventFormats.guestFault, thread, [pc, esr, ipa, ipa & ~0xfff])
   }
+
+  /// kvm_exit by a trap of an exception class.
+  func exit(_ thread: Thread, exceptionClass: UInt64 = 0x24, pc: UInt64 = 0x1000) {
+    emit(KVMEventFormats.exit, thread, [2, exceptionClass, pc])
+  }
+
+  /// kvm_guest_fault by itself, with any syndrome.
+  func guestFault(_ thread: Thread, _ ipa: UInt64, esr: UInt64) {
+    emit(KVMEventFormats.guestFault, thread, [0x1000, esr, ipa, ipa])
+  }
+
+  /// kvm_access_fault by itself.
+  func accessFault(_ thread: Thread, _ ipa: UInt64) { emit(KVMEventFormats.accessFault, thread, [ipa]) }
 
   /// A fault and the next entry.
   func handle(
@@ -40,7 +54,7 @@ extension Scenario {
   /// An access flag fault, with the event by which KVM says so, and the next entry.
   func handleAccessFault(_ thread: Thread, _ ipa: UInt64, level: Int = 3) {
     fault(thread, ipa, .accessFlag, level: level)
-    emit(KVMEventFormats.accessFault, thread, [ipa])
+    accessFault(thread, ipa)
     enter(thread)
   }
 

@@ -3,6 +3,7 @@ import KVMTrace
 import KVMTypes
 import Stage2Model
 import Stage2Replay
+import Testing
 import TraceSynth
 
 /// A short story of a host, event by event, that becomes a trace.dat and is replayed.
@@ -129,6 +130,14 @@ final class Scenario {
   }
 }
 
+/// Replays a story and compares the causes of its divergences with `expected`, in the order of the report.
+func expect(
+  _ story: Scenario, _ expected: [String], sourceLocation: SourceLocation = #_sourceLocation
+) throws {
+  let found = try story.replay().divergences
+  #expect(found == expected, sourceLocation: sourceLocation)
+}
+
 /// The outcome of a story.
 struct Replayed {
   let all: [Stage2Operation]
@@ -140,6 +149,13 @@ struct Replayed {
   func operations(_ kind: OperationKind) -> [String] { all.filter { $0.kind == kind }.map(\.line) }
   /// Those of one VM.
   func operations(vm: Int) -> [String] { all.filter { $0.vm == vm }.map(\.line) }
+  /// The causes of divergences, each as one line: rule, verdict, exception, and the count where there are several.
+  var divergences: [String] {
+    result.divergences.items.map { item in
+      ([item.rule.id, item.verdict.name] + (item.exception.map { [$0.id] } ?? [])
+        + (item.count > 1 ? ["x\(item.count)"] : [])).joined(separator: " ")
+    }
+  }
   /// How often a fault of the first VM came to nothing, by reason.
   var nothing: [String: Int] { result.vms.first?.faultsWithoutOperation ?? [:] }
 }

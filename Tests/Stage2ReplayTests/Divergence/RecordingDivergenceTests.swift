@@ -1,0 +1,60 @@
+import Foundation
+import KVMTrace
+import KVMTypes
+import Testing
+
+@testable import Stage2Replay
+
+/// Real hosts break no rule without a reason.
+@Suite("Divergences of recordings")
+struct RecordingDivergenceTests {
+  private static let folder = URL(filePath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
+    .deletingLastPathComponent().deletingLastPathComponent().appending(path: "traces")
+
+  static let names: [String] = {
+    let files = (try? FileManager.default.contentsOfDirectory(atPath: folder.path())) ?? []
+    return files.filter { $0.hasSuffix(".dat") }.sorted()
+  }()
+
+  private func divergences(_ trace: TraceFile, _ options: ReplayOptions = ReplayOptions()) throws -> DivergenceReport {
+    var options = options
+    options.ignoresProbes = true
+    return try Replay.run(trace, profile: ProfileRequest(), options: options).result.divergences
+  }
+
+  @Test("Nothing is unexplained, and of a whole trace hardly anything is unknown", arguments: names)
+  func whole(name: String) throws {
+    let found = try divergences(TraceFile(path: Self.folder.appending(path: name).path()))
+    let first = found.items.first.map { "\($0.rule.id) at \($0.time.rawValue): \($0.observed); \($0.expected)" }
+    #expect(found.unexplained == 0, "\(first ?? "")")
+    #expect(found.unknown <= 4)
+  }
+
+  @Test("Nor in the second half, of which the beginning is not known", arguments: names)
+  func midLife(name: String) throws {
+    let trace = try TraceFile(path: Self.folder.appending(path: name).path())
+    var first = Nanoseconds(.max)
+    var last = Nanoseconds(0)
+    var events = trace.events(.replay(probes: false))
+    while let run = events.nextRun() {
+      first = min(first, run[0].time)
+      last = max(last, run[run.count - 1].time)
+    }
+    var options = ReplayOptions()
+    options.from = Nanoseconds((first.rawValue + last.rawValue) / 2)
+    #expect(try divergences(trace, options).unexplained == 0)
+  }
+
+  @Test("Nor in a file that was cut", arguments: [30, 60, 90])
+  func cut(percent: Int) throws {
+    for name in ["pkvm-nvhe-7.3.4-page-table-thp.dat", "kvm-nvhe-7.3.4-page-table.dat"] {
+      let data = try Data(contentsOf: Self.folder.appending(path: name))
+      let path = FileManager.default.temporaryDirectory.appending(path: "cut-\(UUID().uuidString).dat").path()
+      try data.prefix(data.count * percent / 100).write(to: URL(filePath: path))
+      defer { try? FileManager.default.removeItem(atPath: path) }
+      // Of a file that is cut before its first event there is nothing to say.
+      guard let trace = try? TraceFile(path: path) else { continue }
+      #expect(try divergences(trace).unexplained == 0)
+    }
+  }
+}

@@ -1,0 +1,189 @@
+import Foundation
+import KVMTrace
+import KVMTypes
+import Stage2Model
+import Testing
+
+@testable import Stage2Replay
+
+/// What is not known is not held against a trace.
+@Suite("Divergences and what is not known")
+struct UncertaintyTests {
+  /// A VM that had its slots and its table before the trace began.
+  private func midLife() -> Scenario {
+    let story = Scenario()
+    story.setFlags(0)
+    story.enter(.vcpu0)
+    return story
+  }
+
+  @Test("E7: what was mapped before the trace began is known from the first fault on it")
+  func begunMidLife() throws {
+    let story = midLife()
+    story.handle(.vcpu0, story.memory, .permission, .exec)
+    story.handle(.vcpu0, story.memory + story.page, level: 3)
+    story.handleAccessFault(.vcpu0, story.memory + 2 * story.page)
+    story.handle(.vcpu0, story.memory + 3 * story.page, level: 3)
+    try expect(story, ["D2 unknown E7", "D4 unknown E7"])
+    // Now the first page is known, and was executable.
+    story.handle(.vcpu0, story.memory, .permission, .exec)
+    try expect(story, ["D13 unexplained", "D2 unknown E7", "D4 unknown E7"])
+  }
+
+  @Test("E7: a walk that stops above a region shows that it was empty")
+  func revealedEmpty() throws {
+    let story = midLife()
+    story.handle(.vcpu0, story.memory, level: 2)
+    story.handle(.vcpu0, story.memory + story.page, .permission, .exec)
+    try expect(story, ["D2 unexplained", "D15 unknown E7"])
+    story.handle(.vcpu0, story.memory + story.block, .permission, .exec)
+    try expect(story, ["D2 unexplained", "D15 unknown E7", "D2 unknown E7"])
+  }
+
+  @Test("E7: an unmap that began before the trace may make faults retry, until one got through")
+  func begunInUnmap() throws {
+    let story = midLife()
+    for _ in 0..<4 { story.handle(.vcpu0, story.memory, level: 3) }
+    story.handle(.vcpu0, story.memory + story.page, level: 3)
+    let replayed = try story.replay()
+    #expect(replayed.result.divergences.unexplained == 0)
+    #expect(replayed.nothing == ["faultedAgain": 3])
+    for _ in 0..<2 { story.handle(.vcpu0, story.memory + story.page, level: 3) }
+    #expect(try story.replay().result.divergences.unexplained == 2)
+  }
+
+  @Test("E7: a part of a trace begins mid-life, too")
+  func from() throws {
+    let story = Scenario()
+    story.createSlot()
+    story.enter(.vcpu0)
+    story.handle(.vcpu0, story.memory, level: 1)
+    story.options.from = Nanoseconds(story.now + 1)
+    story.handle(.vcpu0, story.memory, .permission, .exec)
+    try expect(story, ["D2 unknown E7"])
+  }
+
+  @Test("E6: after a gap nothing is known until an event shows it")
+  func loss() throws {
+    let story = Scenario()
+    story.createSlot()
+    story.enter(.vcpu0)
+    story.handle(.vcpu0, story.memory, level: 1)
+    story.age(.kswapd, story.crookedHVA + 9 * story.page)
+    story.loseEvents(cpu: Scenario.Thread.kswapd.cpu)
+    story.age(.kswapd, story.crookedHVA + 9 * story.page)
+    story.enter(.vcpu0)
+    story.handle(.vcpu0, story.memory, level: 3)
+    story.handle(.vcpu0, story.memory + story.page, .permission, .exec)
+    try expect(story, ["D1 unknown E6", "D2 unknown E6"])
+    story.handle(.vcpu0, story.memory + story.page, .permission, .exec)
+    story.handle(.vcpu0, story.memory + story.page, .permission, .exec)
+    try expect(story, ["D13 unexplained x2", "D1 unknown E6", "D2 unknown E6"])
+  }
+
+  @Test("E6: a gap that began before the fault and ends after it hides what happened between")
+  func insideGap() throws {
+    let story = Scenario()
+    story.createSlot()
+    story.enter(.vcpu0)
+    story.handle(.vcpu0, story.memory, level: 1)
+    story.age(.kswapd, story.crookedHVA + 9 * story.page)
+    for _ in 0..<3 { story.handle(.vcpu0, story.memory, level: 3) }
+    story.loseEvents(cpu: Scenario.Thread.kswapd.cpu)
+    story.age(.kswapd, story.crookedHVA + 9 * story.page)
+    let divergences = try story.replay().result.divergences
+    #expect(divergences.unexplained == 0 && divergences.unknown > 0)
+  }
+
+  @Test("E4: a CPU that sets access flags takes no such faults, and ages say nothing")
+  func hardwareAccessFlag() throws {
+    let story = Scenario()
+    story.profile.hasHardwareAF = true
+    story.createSlot()
+    story.enter(.vcpu0)
+    story.handle(.vcpu0, story.memory, level: 1)
+    story.age(.kswapd, story.crookedHVA)
+    story.handle(.vcpu0, story.memory, .permission, .exec)
+    story.handleAccessFault(.vcpu0, story.memory)
+    try expect(story, ["D3 explained E4", "D4 explained E4"])
+  }
+
+  @Test("A map that may have been a block or pages contradicts neither")
+  func assumedSize() throws {
+    let story = Scenario()
+    story.createSlot(hva: story.congruentHVA)
+    story.enter(.vcpu0)
+    story.options.lag = 1
+    story.handle(.vcpu0, story.memory, level: 1)
+    story.handle(.vcpu0, story.memory + story.block, level: 2)
+    story.handle(.vcpu0, 0x900_0000, level: 1)
+    // Pages, as it turns out too late.
+    story.handle(.vcpu0, story.memory + story.page, level: 3)
+    let divergences = try story.replay().result.divergences
+    #expect(divergences.unexplained == 0 && divergences.unknown == 1)
+  }
+
+  // MARK: Gaps and positions
+
+  @Test("Gaps are joined where they overlap, and epochs change at their ends")
+  func gaps() {
+    var gaps = LossGaps()
+    gaps.note(CPUIndex(0), at: Nanoseconds(10))
+    gaps.note(CPUIndex(1), at: Nanoseconds(15))
+    gaps.lose(CPUIndex(0), until: Nanoseconds(20))
+    gaps.lose(CPUIndex(1), until: Nanoseconds(30))
+    gaps.note(CPUIndex(0), at: Nanoseconds(40))
+    gaps.lose(CPUIndex(0))
+    #expect(gaps.boundaries == [10, 30, 40, .max])
+    var log = LossLog(gaps)
+    let epochs = ([9, 10, 29, 30, 39, 40, 41] as [UInt64]).map { time in
+      log.advance(to: Nanoseconds(time))
+      return log.epoch
+    }
+    #expect(epochs == [0, 1, 1, 2, 2, 3, 3])
+    #expect(log.isInGap)
+    // Events of another CPU may be a little older.
+    log.advance(to: Nanoseconds(5))
+    #expect(log.epoch == 3)
+  }
+
+  @Test("However many gaps there are, few are kept, and they cover all")
+  func manyGaps() {
+    var gaps = LossGaps()
+    for start in stride(from: UInt64(0), to: 100_000, by: 4) {
+      gaps.note(CPUIndex(0), at: Nanoseconds(start + 1))
+      gaps.lose(CPUIndex(0), until: Nanoseconds(start + 3))
+    }
+    #expect(gaps.boundaries.count <= 2 * LossGaps.gapsMax)
+    var log = LossLog(gaps)
+    for start in stride(from: UInt64(0), to: 100_000, by: 4) {
+      log.advance(to: Nanoseconds(start + 2))
+      #expect(log.isInGap)
+    }
+  }
+
+  @Test("A position that was displaced may be recent, never older than it is")
+  func recentPositions() {
+    var positions = RecentPositions(bits: 2)
+    for key in UInt64(0)..<64 { positions.note(key, at: 100 + key) }
+    for key in UInt64(0)..<64 { #expect(positions.mayBe(key, after: 99 + key)) }
+    positions.note(7, at: 1000)
+    #expect(positions.mayBe(7, after: 999) && !positions.mayBe(7, after: 1000))
+  }
+
+  @Test("A region keeps its last events, the oldest first")
+  func ring() {
+    var regions = GuestRegions(pageSize: .size4K)
+    let position = regions.insert(GFN(0x40000))
+    #expect(regions.insert(GFN(0x401ff)) == position && regions.insert(GFN(0x40200)) != position)
+    #expect(regions.recentEvents(position).isEmpty)
+    for time in UInt64(1)...11 {
+      regions.append(
+        RegionEvent(
+          time: Nanoseconds(time), ipa: IPA(0x4000_0000), pages: 1, tid: ThreadID(1), cpu: CPUIndex(0), kind: .unmap,
+          level: nil, access: .none, effect: .asked), to: position)
+    }
+    #expect(regions.recentEvents(position).map(\.time.rawValue) == [4, 5, 6, 7, 8, 9, 10, 11])
+    #expect(regions.positions(in: 0x200...0x200) == [position])
+  }
+}
