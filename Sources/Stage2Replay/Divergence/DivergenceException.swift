@@ -57,7 +57,8 @@ public enum DivergenceException: String, Hashable, Sendable, CaseIterable {
     case .syntheticFault: "nested guests and MEM_SHARE of protected guests are not replayed"
     case .hostReadOnly: "explains D11 on a page that a read mapped"
     case .emulatedDevice: "faults outside all slots are held against tables alone"
-    case .pendingNotifier: "explains what an unmap or an age changes between its event and the next of its thread"
+    case .pendingNotifier:
+      "explains what an unmap or an age changes between its event and the next of its thread"
     case .sharedAddressSpace: "the copies of an event count once"
     case .hostMemoryManagement: "an unmap needs no reason"
     case .threadChange: "a vCPU is known by its thread"

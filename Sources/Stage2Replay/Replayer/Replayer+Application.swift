@@ -116,7 +116,9 @@ extension Replayer where Backend: ~Copyable {
       guard let slot = fault.slot else { return }
       effect = perform(fault, record, slot, basis, isCorrected: checked.isCorrected)
     }
-    note(effect, of: fault, before, record, vm, contradicts: checked.verdict == .unexplained, isRetried: isRetried)
+    note(
+      effect, of: fault, before, record, vm, contradicts: checked.verdict == .unexplained,
+      isRetried: isRetried)
   }
 
   /// The last stage of `user_mem_abort`: relaxes the rights of the mapping that is there, or maps.

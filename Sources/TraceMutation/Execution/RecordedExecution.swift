@@ -172,7 +172,7 @@ package struct RecordedExecution {
         let operated = execution.vms[vm].changes[change].to
         var unmap = unmap
         let next = performed[vm].first { $0.event > operated }
-        unmap.vm = vm
+        (unmap.vm, unmap.limit) = (vm, unmap.end)
         if let next { unmap.end = min(unmap.end, next.end) }
         return unmap
       }

@@ -64,6 +64,8 @@ package struct ObservedUnmap {
   package var tid: ThreadID
   package var event: Position
   package var end: Position
+  /// The thread's next event that it cannot make inside an unmap.
+  package var limit: Position = .max
   /// The VM whose memory it hits.
   package var vm = -1
 

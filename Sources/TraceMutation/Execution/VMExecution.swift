@@ -44,8 +44,12 @@ struct ExecutionRepair {
 
   private func repair(_ fault: ObservedFault, _ execution: inout VMExecution) -> Bool {
     switch fault.fault.esr.faultKind {
-    case .translation: retryEarlierFault(fault, &execution) || mapWithoutEvent(fault, &execution)
-    case .permission: fault.fault.esr.isWrite && takeRight(fault, &execution)
+    case .translation:
+      retryEarlierFault(fault, &execution) || delayUnmap(fault, until: fault.trap, &execution)
+        || mapWithoutEvent(fault, &execution)
+    case .permission:
+      fault.fault.esr.isWrite && takeRight(fault, &execution)
+        || delayUnmap(fault, until: fault.event, &execution)
     default: false
     }
   }
@@ -79,6 +83,25 @@ struct ExecutionRepair {
     execution.changes[index] = nil
     execution.add(.map(prot: prot), change.frames, by: fault)
     return true
+  }
+
+  /// The page is mapped, or not mapped any more: but an unmap announces itself before it has the VM's lock, and its
+  /// thread may be held up in between as long as it makes no other event.
+  private func delayUnmap(
+    _ fault: ObservedFault, until position: Position, _ execution: inout VMExecution
+  ) -> Bool {
+    for unmap in recorded.unmaps.reversed()
+    where unmap.vm == execution.vm && unmap.event < position && unmap.limit >= position {
+      for (_, index) in recorded.notifierChanges[unmap.event] ?? [] {
+        guard let change = execution.changes[index], change.frames.contains(frame(fault)),
+          change.to < position
+        else { continue }
+        execution.changes[index]!.from = position
+        execution.changes[index]!.to = position
+        return true
+      }
+    }
+    return false
   }
 
   /// A table is there that nothing is known to need: on the traditional path, the kernel maps the CPU interface of an

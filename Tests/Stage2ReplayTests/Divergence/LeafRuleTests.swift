@@ -9,8 +9,10 @@ import Testing
 struct LeafRuleTests {
   private func agreeing(_ kind: FaultKind = .permission) -> LeafCheck {
     LeafCheck(
-      kind: kind, walk: .leaf(level: .l3, prot: .read, young: true), level: .l3, blockLevel: .l2, isPKVM: true,
-      isProtected: false, hasHardwareAccessFlag: false, isInSlot: true, slotHoldsBlock: true, isGuestMemfd: false,
+      kind: kind, walk: .leaf(level: .l3, prot: .read, young: true), level: .l3, blockLevel: .l2,
+      isPKVM: true,
+      isProtected: false, hasHardwareAccessFlag: false, isInSlot: true, slotHoldsBlock: true,
+      isGuestMemfd: false,
       lastRefusal: nil, window: WindowEvidence())
   }
 
@@ -33,9 +35,11 @@ struct LeafRuleTests {
       } == nil)
   }
 
-  @Test("D2 and D4: no leaf", arguments: [
-    (FaultKind.permission, DivergenceRule.permissionNeedsLeaf), (.accessFlag, .accessFlagNeedsLeaf),
-  ])
+  @Test(
+    "D2 and D4: no leaf",
+    arguments: [
+      (FaultKind.permission, DivergenceRule.permissionNeedsLeaf), (.accessFlag, .accessFlagNeedsLeaf),
+    ])
   func absence(kind: FaultKind, rule: DivergenceRule) {
     #expect(judge(kind, Self.absent) == .unexplained(rule))
     func window(_ change: @escaping (inout WindowEvidence) -> Void) -> Judgement? {

@@ -16,7 +16,9 @@ struct RecordingDivergenceTests {
     return files.filter { $0.hasSuffix(".dat") }.sorted()
   }()
 
-  private func divergences(_ trace: TraceFile, _ options: ReplayOptions = ReplayOptions()) throws -> DivergenceReport {
+  private func divergences(
+    _ trace: TraceFile, _ options: ReplayOptions = ReplayOptions()
+  ) throws -> DivergenceReport {
     var options = options
     options.ignoresProbes = true
     return try Replay.run(trace, profile: ProfileRequest(), options: options).result.divergences
@@ -25,7 +27,9 @@ struct RecordingDivergenceTests {
   @Test("Nothing is unexplained, and of a whole trace hardly anything is unknown", arguments: names)
   func whole(name: String) throws {
     let found = try divergences(TraceFile(path: Self.folder.appending(path: name).path()))
-    let first = found.items.first.map { "\($0.rule.id) at \($0.time.rawValue): \($0.observed); \($0.expected)" }
+    let first = found.items.first.map {
+      "\($0.rule.id) at \($0.time.rawValue): \($0.observed); \($0.expected)"
+    }
     #expect(found.unexplained == 0, "\(first ?? "")")
     #expect(found.unknown <= 4)
   }

@@ -55,7 +55,8 @@ struct RightsRuleTests {
     #expect(check(.exec, .rwx) { $0.grant = own }.rights == .unexplained(.grantedRightStays))
     #expect(check(.write, .rw) { $0.grant = own }.rights == .unexplained(.grantedRightStays))
     #expect(check(.exec, .rwx) { $0.grant = foreign }.rights == .explained(.grantedRightStays, .staleTLB))
-    #expect(check(.write, .rw) { $0.grant = foreign }.rights == .explained(.writableLeafStaysWritable, .staleTLB))
+    #expect(
+      check(.write, .rw) { $0.grant = foreign }.rights == .explained(.writableLeafStaysWritable, .staleTLB))
     #expect(check(.exec, .rwx) { $0.grant = recent }.rights == .explained(.grantedRightStays, .race))
     #expect(check(.exec, .rwx).rights == .unexplained(.grantedRightStays))
   }
@@ -77,9 +78,11 @@ struct RightsRuleTests {
         == .explained(rule, .hardwareAccessFlag))
   }
 
-  @Test("D6 and D10: a leaf that is young", arguments: [
-    (LeafKnowledge.wasMadeYoung, DivergenceRule.accessFaultNeedsNewAge), (LeafKnowledge(), .ageNeedsLeaf),
-  ])
+  @Test(
+    "D6 and D10: a leaf that is young",
+    arguments: [
+      (LeafKnowledge.wasMadeYoung, DivergenceRule.accessFaultNeedsNewAge), (LeafKnowledge(), .ageNeedsLeaf),
+    ])
   func young(leaf: LeafKnowledge, rule: DivergenceRule) {
     func judge(_ change: (inout RightsCheck) -> Void = { _ in }) -> Judgement? {
       check(.read, .rw, kind: .accessFlag) {

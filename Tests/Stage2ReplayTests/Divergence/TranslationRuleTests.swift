@@ -10,7 +10,8 @@ struct TranslationRuleTests {
   private let page = Stage2Walk.leaf(level: .l3, prot: .rw, young: true)
 
   private func check(
-    _ walk: Stage2Walk, _ level: TranslationLevel?, startLevel: TranslationLevel = .l1, isProtected: Bool = false,
+    _ walk: Stage2Walk, _ level: TranslationLevel?, startLevel: TranslationLevel = .l1,
+    isProtected: Bool = false,
     mayHaveUntracedTable: Bool = false, _ change: (inout WindowEvidence) -> Void = { _ in }
   ) -> Judgement? {
     var window = WindowEvidence()
@@ -73,7 +74,8 @@ struct TranslationRuleTests {
     #expect(check(.invalid(level: .l1), .l2) { $0.peers = [.inVM] } == .explained(rule, .race))
     #expect(check(.invalid(level: .l2), .l3) { $0.unmapOfRegion = .ended } == .explained(rule, .race))
     #expect(check(.invalid(level: .l2), .l3) { $0.unmapOfVM = .ended } == .unexplained(rule))
-    #expect(check(.invalid(level: .l1), .l2) { $0.unmapOfVM = .underway } == .explained(rule, .pendingNotifier))
+    #expect(
+      check(.invalid(level: .l1), .l2) { $0.unmapOfVM = .underway } == .explained(rule, .pendingNotifier))
     #expect(check(.invalid(level: .l1), .l2, mayHaveUntracedTable: true) == .explained(rule, .untracedChange))
     #expect(check(.invalid(level: .l2), .l3) { $0.knowledge = .assumed } == .unknown(rule))
   }
@@ -82,8 +84,10 @@ struct TranslationRuleTests {
   func protected() {
     #expect(check(page, .l3, isProtected: true) == .unexplained(.protectedMappingStays))
     #expect(
-      check(page, .l3, isProtected: true) { $0.unmapOfRegion = .ended } == .unexplained(.protectedMappingStays))
+      check(page, .l3, isProtected: true) { $0.unmapOfRegion = .ended }
+        == .unexplained(.protectedMappingStays))
     #expect(
-      check(page, .l3, isProtected: true) { $0.isLeafRecent = true } == .explained(.protectedMappingStays, .race))
+      check(page, .l3, isProtected: true) { $0.isLeafRecent = true }
+        == .explained(.protectedMappingStays, .race))
   }
 }

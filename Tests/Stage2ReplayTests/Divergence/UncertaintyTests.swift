@@ -180,7 +180,8 @@ struct UncertaintyTests {
     for time in UInt64(1)...11 {
       regions.append(
         RegionEvent(
-          time: Nanoseconds(time), ipa: IPA(0x4000_0000), pages: 1, tid: ThreadID(1), cpu: CPUIndex(0), kind: .unmap,
+          time: Nanoseconds(time), ipa: IPA(0x4000_0000), pages: 1, tid: ThreadID(1), cpu: CPUIndex(0),
+          kind: .unmap,
           level: nil, access: .none, effect: .asked), to: position)
     }
     #expect(regions.recentEvents(position).map(\.time.rawValue) == [4, 5, 6, 7, 8, 9, 10, 11])

@@ -77,7 +77,8 @@ struct RetryTests {
     #expect(replayed.operations(.map).count == 1)
   }
 
-  @Test("With no unmap in reach, a page that faults again was mapped all the same, and is not mapped any more")
+  @Test(
+    "With no unmap in reach, a page that faults again was mapped all the same, and is not mapped any more")
   func faultedAgainWithoutUnmap() throws {
     let story = Scenario()
     story.createSlot()
