@@ -29,10 +29,10 @@ package struct SyntheticTraces {
     configuration.notifierPermille = one(of: 0, 80, 400)
     configuration.hardwareAccessFlag = one(of: false, true)
     configuration.losses = one(of: 0, 0, 0, 3)
+    // An address of the VMM fits into a long of a 64-bit kernel only.
     let version: TraceFlavour.Version = one(of: .v6, .v7)
     let flavour = TraceFlavour(
-      version: version, byteOrder: one(of: .little, .big), kernelLongBytes: one(of: 8, 8, 4),
-      pageBytes: Int(configuration.pageSize.bytes),
+      version: version, byteOrder: one(of: .little, .big), pageBytes: Int(configuration.pageSize.bytes),
       compression: version == .v6 ? .none : one(of: .none, .zstd, .zlib))
     return (configuration, flavour)
   }

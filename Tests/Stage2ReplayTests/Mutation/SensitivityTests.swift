@@ -25,27 +25,27 @@ struct SensitivityTests {
     return try MutationSubject(recording, replayed: clean)
   }
 
-  @Test(
-    "A change is noticed, unless a kernel can leave the changed recording",
-    arguments: [
-      "pkvm-nvhe-7.3.4-page-table-thp", "kvm-nvhe-7.2.12-page-table-thp", "pkvm-hvhe-7.3.4-16k-dirty-log",
-    ])
-  func changes(name: String) throws {
-    let subject = try Self.subject(name)
+  @Test("A change is noticed, unless a kernel can leave the changed recording")
+  func changes() throws {
     var all = 0
     var wrong: [String] = []
-    for seed in Self.seeds {
-      for kind in MutationKind.allCases {
-        guard let trial = try subject.trial(kind, seed: seed) else { continue }
-        all += 1
-        switch trial.verdict {
-        case .detected, .invisible: break
-        case .missed, .falseAlarm:
-          wrong.append("\(trial.verdict): seed \(seed), \(kind): \(trial.mutation.summary)")
+    for name in [
+      "pkvm-nvhe-7.3.4-page-table-thp", "kvm-nvhe-7.2.12-page-table-thp", "pkvm-hvhe-7.3.4-16k-dirty-log",
+    ] {
+      let subject = try Self.subject(name)
+      for seed in Self.seeds {
+        for kind in MutationKind.allCases {
+          guard let trial = try subject.trial(kind, seed: seed) else { continue }
+          all += 1
+          switch trial.verdict {
+          case .detected, .invisible: break
+          case .missed, .falseAlarm:
+            wrong.append("\(trial.verdict): \(name), seed \(seed), \(kind): \(trial.mutation.summary)")
+          }
         }
       }
     }
-    #expect(all > 10 * Self.seeds.count)
+    #expect(all > 30 * Self.seeds.count)
     #expect(wrong.count * 20 <= all, "\(wrong.joined(separator: "\n"))")
   }
 
@@ -61,7 +61,7 @@ struct SensitivityTests {
     let changes = execution.vms[0].changes
     let faults = execution.vms[0].faults
     let mapsOnly = changes.filter { if case .unmap = $0.kind { false } else { true } }
-    #expect(execution.check(mapsOnly, faults).count > 10)
+    #expect(execution.check(mapsOnly, faults).count > 0)
     #expect(execution.check([], faults).count > 100)
   }
 }

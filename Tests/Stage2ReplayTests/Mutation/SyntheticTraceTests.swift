@@ -1,6 +1,8 @@
+import KVMTypes
 import Stage2Replay
 import Testing
 import TraceMutation
+import TraceSynth
 
 /// The synthesizer makes traces in which nothing is wrong; `tools/sensitivity --synthetic 1000` replays many more.
 @Suite("Synthetic traces")
