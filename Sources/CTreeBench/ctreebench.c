@@ -6,6 +6,7 @@
  */
 #include "ctreebench.h"
 
+#include <malloc.h>
 #include <stddef.h>
 #include <stdlib.h>
 #include <time.h>
@@ -489,6 +490,14 @@ void ctb_remove(struct ctb_tree *t, struct ctb_node *n)
 		erase(0, t, n);
 	}
 	free(n);
+}
+
+void ctb_straighten_heap(void)
+{
+	/* Memory stays with the process, so that no round pays for fresh pages. */
+	mallopt(M_TRIM_THRESHOLD, 1 << 30);
+	/* Freeing this much joins all free chunks with their neighbours. */
+	free(malloc(100000));
 }
 
 uint64_t ctb_cpu_nanoseconds(void)

@@ -41,6 +41,15 @@ public struct KernelResult: Hashable, Sendable {
   /// -ERANGE.
   @inlinable
   public static var range: KernelResult { KernelResult(-34) }
+  /// -EEXIST.
+  @inlinable
+  public static var exists: KernelResult { KernelResult(-17) }
+  /// -ENOSYS.
+  @inlinable
+  public static var noSystemCall: KernelResult { KernelResult(-38) }
+  /// -EHWPOISON.
+  @inlinable
+  public static var hwPoison: KernelResult { KernelResult(-133) }
   /// -EIO.
   @inlinable
   public static var ioError: KernelResult { KernelResult(-5) }

@@ -46,7 +46,9 @@ package struct PKVMCase: Sendable, CustomStringConvertible {
     case .v6_14: 614
     case .v6_15: 615
     case .v6_16: 616
+    case .v6_18: 618
     case .v6_19: 619
+    case .v7_1: 701
     case .v7_3: 703
     }
   }

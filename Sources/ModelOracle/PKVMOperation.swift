@@ -64,7 +64,7 @@ package enum PKVMOperation: CustomStringConvertible {
       // EL2 of older kernels would panic without the pages.
       let full = oracle.minPages
       let topUp =
-        oracle.release >= 703 ? (random.chance(90) ? full : Int(random.below(UInt64(full + 1)))) : full
+        oracle.release >= 701 ? (random.chance(90) ? full : Int(random.below(UInt64(full + 1)))) : full
       let misaligned = !mapsBlock && random.chance(3) ? oracle.pageSize / 4 : 0
       var bytes = mapsBlock ? block * oracle.pageSize : oracle.pageSize
       if random.chance(1) { bytes *= 2 }

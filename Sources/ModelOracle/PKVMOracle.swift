@@ -78,7 +78,7 @@ package struct PKVMOracle {
     self.minPages = minPages
     self.ipaPages = ipaPages
     self.vcpus = Array(repeating: VCPU(), count: vcpus)
-    if release >= 619 { calls["reserve_vm"] = 1 }
+    if release >= 618 { calls["reserve_vm"] = 1 }
   }
 
   // MARK: What there is
@@ -142,10 +142,16 @@ package struct PKVMOracle {
     if state == "reserved" {
       call("init_vm")
       state = "created"
+      // Until 6.14 the VM comes with all its vCPUs.
+      if release < 615 {
+        for index in vcpus.indices {
+          call("init_vcpu")
+          vcpus[index].created = true
+        }
+      }
     }
     if vcpus[vcpu].created { return 0 }
     call("init_vcpu")
-    if state != "created" { return -22 }
     vcpus[vcpu].created = true
     return 0
   }
@@ -220,6 +226,7 @@ package struct PKVMOracle {
     if !refill(vcpu) { return -12 }
     if prot > 15 { return -22 }
     if badSize(frame, pages, host ?? 0) { return -22 }
+    if frame + pages > ipaPages { return -34 }
     for page in frame..<(frame + pages) where leafStart(page) != nil || poisoned.contains(page) { return -1 }
     if let host {
       for page in host..<(host + pages) {
@@ -228,7 +235,7 @@ package struct PKVMOracle {
         if !(now.state == 0 || now.state == 1 && now.count > 0) { return -1 }
       }
     }
-    if release >= 703 && vcpus[vcpu].hypPages < minPages { return -12 }
+    if release >= 701 && vcpus[vcpu].hypPages < minPages { return -12 }
     addLeaf(frame, Leaf(pages: pages, frame: host, rights: prot, state: 2), vcpu)
     if let host {
       for page in host..<(host + pages) {
@@ -243,6 +250,7 @@ package struct PKVMOracle {
     call("unshare_guest")
     if state == "reserved" || protected { return -22 }
     if badSize(frame, pages, 0) { return -22 }
+    if frame >= ipaPages { return -34 }
     guard let start = leafStart(frame) else { return -2 }
     let leaf = leaves[start]!
     if leaf.pages != pages { return -7 }
@@ -375,7 +383,9 @@ package struct PKVMOracle {
     call("relax_perms_guest")
     if !canAct(vcpu) || prot > 15 { return -22 }
     if prot & 3 == 1 || prot & 3 == 2 { return -22 }
-    guard let start = leafStart(ipa / pageSize) else { return -11 }
+    if ipa / pageSize >= ipaPages { return -34 }
+    // Until 6.18 EL2's walk ignored the -EAGAIN of an empty entry.
+    guard let start = leafStart(ipa / pageSize) else { return release >= 619 ? -11 : 0 }
     leaves[start]!.rights |= prot
     return 0
   }
@@ -397,6 +407,8 @@ package struct PKVMOracle {
 
   package mutating func forceReclaim(_ hostFrame: UInt64) -> Int32 {
     call("force_reclaim_guest_page")
+    // What the host may use itself: -EAGAIN, and the access is tried again.
+    if (host[hostFrame] ?? HostPage()).state != 3 { return 1 }
     guard let frame = host[hostFrame]?.ownerFrame, leaves[frame]!.state == 0 else { return 0 }
     leaves[frame] = nil
     poisoned.insert(frame)
@@ -408,17 +420,19 @@ package struct PKVMOracle {
   package mutating func guestShare(_ ipa: UInt64, from old: Int, to new: Int) -> Int32 {
     if !protected || state != "created" { return -22 }
     let frame = ipa / pageSize
-    if poisoned.contains(frame) { return -1 }
+    if frame >= ipaPages { return -34 }
+    if poisoned.contains(frame) { return -133 }
     guard leaves[frame] != nil else { return -2 }
     if leaves[frame]!.state != old { return -1 }
+    if let hostFrame = leaves[frame]!.frame, host[hostFrame]!.state != (old == 0 ? 3 : 2) { return -1 }
     leaves[frame]!.state = new
     if let hostFrame = leaves[frame]!.frame { host[hostFrame]!.state = new == 1 ? 2 : 3 }
     return 0
   }
 
   package mutating func destroyRange(_ ipa: UInt64, _ size: UInt64) {
-    if release < 619 && state == "reserved" { return }
-    if release >= 703 && state != "reserved" && !askedForTeardown {
+    if release < 618 && state == "reserved" { return }
+    if release >= 701 && state != "reserved" && !askedForTeardown {
       call("start_teardown_vm")
       askedForTeardown = true
       if state == "created" && !vcpus.contains(where: \.loaded) { state = "dying" }

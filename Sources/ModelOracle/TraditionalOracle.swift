@@ -169,7 +169,7 @@ package struct TraditionalOracle {
 
   package mutating func unmap(_ ipa: UInt64, _ size: UInt64) -> Int32 {
     let deferred = hasFWB && hasTLBIRange
-    if deferred { tlbiRange += Int(((size + pageSize - 1) / pageSize + (1 << 21) - 1) / (1 << 21)) }
+    if deferred { tlbiRange += Int((size / pageSize + (1 << 21) - 1) / (1 << 21)) }
     guard let (start, end) = range(ipa, size) else { return -34 }
     let before = tables()
     for base in overlapping(start, end) {

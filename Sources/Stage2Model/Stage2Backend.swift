@@ -41,6 +41,10 @@ public protocol Stage2Backend: ~Copyable {
   /// `*_pgtable_stage2_destroy_range`: drops what is mapped in a range, at the end of the VM's life.
   mutating func destroyRange(_ ipa: IPA, size: UInt64)
 
+  /// `stage2_destroy_range`: the calls of `destroyRange` for every chunk of `chunk` bytes that `[ipa, ipa + size)`
+  /// has. No leaf reaches beyond a chunk.
+  mutating func destroyRange(_ ipa: IPA, size: UInt64, chunk: UInt64)
+
   /// `*_pgtable_stage2_destroy_pgd`.
   mutating func destroyPGD()
 
@@ -62,6 +66,12 @@ public protocol Stage2Backend: ~Copyable {
   /// Frees the `split_page_cache` (`kvm_mmu_free_memory_cache`).
   mutating func freeSplitCache()
 
+  /// `kvm_arch_vcpu_load`, as far as it concerns stage 2: `vcpu` is about to run on `cpu`.
+  ///
+  /// The host takes care of VMID and TLBs only where the table is its own (`hw_mmu`). Under pKVM it skips that, and
+  /// EL2 runs the vCPU on its own copy of the VM, whatever the host's `hw_mmu` says.
+  mutating func loadVCPU(_ vcpu: VCPUIndex, cpu: Int)
+
   /// `kvm_arch_flush_remote_tlbs`, and under pKVM also `kvm_arch_flush_remote_tlbs_range`: invalidates what
   /// the TLBs hold for the VM.
   mutating func flushRemoteTLBs()
@@ -78,6 +88,10 @@ public protocol Stage2Backend: ~Copyable {
 }
 
 extension Stage2Backend where Self: ~Copyable {
+  /// One call over everything, which does the same where a call does not fail midway.
+  @inlinable
+  public mutating func destroyRange(_ ipa: IPA, size: UInt64, chunk: UInt64) { destroyRange(ipa, size: size) }
+
   /// Nothing: the backend keeps no caches.
   @inlinable
   public mutating func freeMemcache(vcpu: VCPUIndex) {}
@@ -94,6 +108,10 @@ extension Stage2Backend where Self: ~Copyable {
   /// Nothing: the backend counts no work.
   @inlinable
   public var work: Stage2Work { Stage2Work() }
+
+  /// Nothing: the backend does not depend on where vCPUs run.
+  @inlinable
+  public mutating func loadVCPU(_ vcpu: VCPUIndex, cpu: Int) {}
 
   /// Nothing: the backend counts no invalidations.
   @inlinable

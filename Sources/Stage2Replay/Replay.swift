@@ -25,7 +25,7 @@ public enum Replay {
     onOperation: ((Stage2Operation) throws -> Void)? = nil
   ) throws -> (result: ReplayResult, statistics: EventStatistics) {
     let pageSize = source.pageSize ?? .size4K
-    if let profile = request.profile {
+    for profile in [request.profile, options.otherKernel?.profile].compactMap(\.self) {
       if let problem = profile.problems().first { throw problem }
       if profile.pageSize != pageSize {
         throw ProfileProblem("pageSize", "the trace was recorded with pages of \(pageSize.bytes) bytes")
@@ -34,6 +34,9 @@ public enum Replay {
     if let bits = request.ipaBits, (try? Stage2Geometry(pageSize: pageSize, ipaBits: bits)) == nil {
       throw ProfileProblem("ipaBits", "\(bits) bits are not possible, 32 to 52 are")
     }
+    // What the traced kernel was timed at says nothing about another one.
+    var options = options
+    if options.otherKernel != nil { options.ignoresProbes = true }
     var survey = TraceSurvey()
     var evidence = VCPUEvidence(pageSize: pageSize) { source.command(of: $0) }
     let surveyed = source.forEachRun(.replay(probes: false)) { records, damage in
@@ -50,18 +53,26 @@ public enum Replay {
     let first = survey.first ?? Nanoseconds(0)
     let grid = TimeGrid(
       from: max(first, options.from ?? first), to: min(survey.last, options.to ?? survey.last))
-    return profile.isPKVM
-      ? try run(source, profile, survey, evidence, options, grid, onOperation) { profile.makePKVM() }
-      : try run(source, profile, survey, evidence, options, grid, onOperation) { profile.makeTraditional() }
+    let model =
+      options.otherKernel.map { other in
+        var named = ProfileRequest()
+        named.profile = other.isTracedMachine ? other.profile.on(profile.profile) : other.profile
+        return ReplayProfile(named, survey: survey, kernel: nil, pageSize: pageSize)
+      } ?? profile
+    return model.isPKVM
+      ? try run(source, profile, model, survey, evidence, options, grid, onOperation) { model.makePKVM() }
+      : try run(source, profile, model, survey, evidence, options, grid, onOperation) {
+        model.makeTraditional()
+      }
   }
 
   private static func run<Backend: ReplayedBackend & ~Copyable>(
-    _ source: some RecordSource, _ profile: ReplayProfile, _ survey: TraceSurvey, _ evidence: VCPUEvidence,
-    _ options: ReplayOptions, _ grid: TimeGrid, _ onOperation: ((Stage2Operation) throws -> Void)?,
-    makeBackend: @escaping () -> Backend
+    _ source: some RecordSource, _ profile: ReplayProfile, _ model: ReplayProfile, _ survey: TraceSurvey,
+    _ evidence: VCPUEvidence, _ options: ReplayOptions, _ grid: TimeGrid,
+    _ onOperation: ((Stage2Operation) throws -> Void)?, makeBackend: @escaping () -> Backend
   ) throws -> (result: ReplayResult, statistics: EventStatistics) {
     var replayer = Replayer(
-      profile: profile, survey: survey, vcpuEvidence: evidence, options: options,
+      profile: profile, model: model, survey: survey, vcpuEvidence: evidence, options: options,
       probes: ProbeRecording(source),
       collectsOperations: onOperation != nil, grid: grid, makeBackend: makeBackend)
     let statistics = try source.forEachRun(.replay(probes: !options.ignoresProbes)) { records, _ in
@@ -77,8 +88,10 @@ public enum Replay {
 extension Replayer where Backend: ~Copyable {
   fileprivate borrowing func result() -> ReplayResult {
     ReplayResult(
-      profile: profile, grid: grid,
-      vms: vms.map { VMResult($0, profile.profile, lastInterval: grid.count - 1) },
+      profile: model, grid: grid,
+      vms: vms.map {
+        VMResult($0, model.profile, isTraced: options.otherKernel == nil, lastInterval: grid.count - 1)
+      },
       agreement: agreement.result, unattributedFaults: unattributedFaults, vcpuSpans: vcpuSpans,
       divergences: divergences.result)
   }
@@ -86,12 +99,13 @@ extension Replayer where Backend: ~Copyable {
 
 extension VMResult {
   fileprivate init<Backend: ReplayedBackend & ~Copyable>(
-    _ vm: GuestVM<Backend>, _ profile: Profile, lastInterval: Int
+    _ vm: GuestVM<Backend>, _ profile: Profile, isTraced: Bool, lastInterval: Int
   ) {
     let kinds = OperationKind.allCases.map { ($0, vm.tally.operations[Int($0.rawValue)]) }
     let reasons = FaultOutcome.Reason.allCases.map { ($0.name, vm.tally.nothing[Int($0.rawValue)]) }
     self.init(
       id: vm.id, creator: vm.creator, vcpus: vm.vcpus, slots: vm.slotHistory, faults: vm.tally.faults,
+      accesses: vm.tally.accesses, modelledFaults: vm.tally.modelledFaults,
       operations: Dictionary(uniqueKeysWithValues: kinds.filter { $0.1.count > 0 }),
       faultsWithoutOperation: Dictionary(uniqueKeysWithValues: reasons.filter { $0.1 > 0 }),
       hypercalls: vm.backend.hypercallCounts.map { counts in
@@ -99,7 +113,7 @@ extension VMResult {
       },
       memory: vm.backend.memory, treeDepth: vm.backend.mappingTreeDepth(),
       memorySeries: vm.memorySeries, workingSet: vm.workingSet.result(last: lastInterval),
-      lock: vm.lockTimes.result { $0.lockMode(profile) })
+      lock: isTraced ? vm.lockTimes.result { $0.lockMode(profile) } : nil)
   }
 }
 

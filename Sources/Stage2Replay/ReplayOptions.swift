@@ -8,6 +8,8 @@ public struct ReplayOptions: Sendable {
   public var from: Nanoseconds?
   /// Only events before this moment.
   public var to: Nanoseconds?
+  /// Another kernel to model in place of the one that was traced.
+  public var otherKernel: OtherKernel?
   /// How many records wait for later evidence before they are applied, 1 to 2^20. It bounds the memory of the replay.
   public var lag = 1 << 12
 

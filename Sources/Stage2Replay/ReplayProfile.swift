@@ -141,10 +141,12 @@ struct KernelRelease: Comparable {
 
   static func < (a: KernelRelease, b: KernelRelease) -> Bool { (a.major, a.minor) < (b.major, b.minor) }
 
-  /// The era of the pKVM code that this kernel has. 7.1 and 7.2 are counted with 7.3.
+  /// The era of the pKVM code that this kernel has.
   var era: PKVMEra {
-    if self >= KernelRelease(major: 7, minor: 1) { return .v7_3 }
+    if self >= KernelRelease(major: 7, minor: 3) { return .v7_3 }
+    if self >= KernelRelease(major: 7, minor: 1) { return .v7_1 }
     if self >= KernelRelease(major: 6, minor: 19) { return .v6_19 }
+    if self == KernelRelease(major: 6, minor: 18) { return .v6_18 }
     if self >= KernelRelease(major: 6, minor: 16) { return .v6_16 }
     return self == KernelRelease(major: 6, minor: 15) ? .v6_15 : .v6_14
   }

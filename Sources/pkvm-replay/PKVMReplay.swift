@@ -6,7 +6,8 @@ struct PKVMReplay: ParsableCommand {
     commandName: "pkvm-replay",
     abstract: "Replays recorded KVM/arm64 stage-2 events through models of the pKVM and the traditional MMU.",
     subcommands: [
-      InfoCommand.self, EventsCommand.self, ReplayCommand.self, RulesCommand.self, ProfilesCommand.self,
+      InfoCommand.self, EventsCommand.self, ReplayCommand.self, CompareCommand.self, CapacityCommand.self,
+      RulesCommand.self, ProfilesCommand.self,
       SynthCommand.self,
     ]
   )

@@ -45,6 +45,36 @@ struct ReplayOutputTests {
     }
   }
 
+  @Test("The rules and their exceptions are listed, with what is not checked and why")
+  func rules() throws {
+    let list = try Tool.run(["rules"])
+    #expect(list.status == 0 && list.errors.isEmpty)
+    for name in ["D1 ", "D25 ", "O2 ", "L1 ", "E1 ", "E18 "] {
+      #expect(list.output.contains("\n  \(name)"), "\(name)")
+    }
+    #expect(list.output.contains("not checked: no event at EL1 shows a hypercall"))
+    let json = try Tool.run(["rules", "--json"])
+    let object = try #require(
+      try JSONSerialization.jsonObject(with: Data(json.output.utf8)) as? [String: Any])
+    #expect((object["rules"] as? [Any])?.count == 28 && (object["exceptions"] as? [Any])?.count == 18)
+  }
+
+  @Test("A trace that contradicts the model exits with 1, and says where")
+  func divergence() throws {
+    // A table for 34 bits has no place for what the guest has mapped above.
+    let profile = try TemporaryFile()
+    try #"{"base": "7.3-pkvm", "name": "34 bits", "ipaBits": 34}"#.write(
+      toFile: profile.path, atomically: true, encoding: .utf8)
+    let outcome = try Tool.run(["replay", Tool.recording, "--profile", profile.path])
+    #expect(outcome.status == 1)
+    #expect(
+      outcome.errors.split(separator: "\n").count == 1 && outcome.errors.contains("contradict the model"))
+    #expect(
+      outcome.output.contains("divergences: ") && outcome.output.contains("  observed    permission fault"))
+    let clean = try Tool.run(["replay", Tool.recording])
+    #expect(clean.status == 0 && clean.errors.isEmpty)
+  }
+
   @Test("Probes can be left out of account")
   func ignoreProbes() throws {
     let with = try Tool.run(["replay", Tool.recording])

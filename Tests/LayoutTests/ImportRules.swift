@@ -26,7 +26,7 @@ enum ImportRules {
     "replay-sensitivity": system.union(["KVMTypes", "KVMTrace", "Stage2Replay", "TraceMutation"]),
     // The model's trees against their twins in C.
     "CTreeBench": [],
-    "tree-bench": ["KVMTypes", "Stage2Model", "CTreeBench"],
+    "tree-bench": system.union(["KVMTypes", "Stage2Model", "CTreeBench"]),
     "pkvm-replay": system.union([
       "KVMTypes", "KVMTrace", "Stage2Model", "Stage2Replay", "Reporting", "TraceSynth", "ArgumentParser",
     ]),

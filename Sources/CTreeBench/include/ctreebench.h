@@ -25,6 +25,9 @@ uint64_t ctb_gfn(const struct ctb_node *node);
 
 void ctb_remove(struct ctb_tree *tree, struct ctb_node *node);
 
+/* After everything was freed: malloc() goes through the memory in the order of addresses again. */
+void ctb_straighten_heap(void);
+
 /* CPU time of the calling thread. */
 uint64_t ctb_cpu_nanoseconds(void);
 

@@ -48,7 +48,8 @@ public enum ProfileFile {
   /// `profile` as such a file, with every field.
   public static func json(_ profile: Profile) -> String {
     var object: [String: ProfileFieldValue] = ["name": .word(profile.name)]
-    let era = profile.era == .v6_15 ? PKVMEra.v6_14 : profile.era
+    // The nearest era before it that has a built-in profile; the fields say the rest.
+    let era = Profile.builtInEras.last { $0 <= profile.era } ?? profile.era
     object["base"] = .word(Profile(path: profile.path, era: era).name)
     for field in Profile.fields { object[field.name] = ProfileFieldValue(field.value(in: profile)) }
     return JSON.text(object)

@@ -29,7 +29,9 @@ extension ReplayReport {
   /// "D1 race 326, D13 race 467": by rule and exception, the most frequent first.
   private func summary(of items: [DivergencesEntry.Item]) -> String {
     var counts: [String: Int] = [:]
-    for item in items { counts[item.rule + (item.exception.map { " by \($0)" } ?? ""), default: 0] += item.count }
+    for item in items {
+      counts[item.rule + (item.exception.map { " by \($0)" } ?? ""), default: 0] += item.count
+    }
     return counts.sorted { ($1.value, $0.key) < ($0.value, $1.key) }.prefix(Self.causesMax)
       .map { "\($0.key) \(Quantity.count($0.value))" }.joined(separator: ", ")
   }
@@ -45,10 +47,12 @@ extension ReplayReport {
     page.row("expected", item.expected)
     for event in item.recentEvents {
       page.row(
-        event.event == item.recentEvents.first?.event && event.timeNs == item.recentEvents.first?.timeNs ? "before" : "",
+        event.event == item.recentEvents.first?.event && event.timeNs == item.recentEvents.first?.timeNs
+          ? "before" : "",
         "\(Self.seconds(event.timeNs)) thread \(event.tid): \(event.event)"
           + (event.level.map { " level \($0)" } ?? "") + (event.access.map { " \($0)" } ?? "")
-          + " \(Self.hex(event.ipa))" + (event.pages > 1 ? ", \(event.pages) pages" : "") + ": \(event.effect)")
+          + " \(Self.hex(event.ipa))" + (event.pages > 1 ? ", \(event.pages) pages" : "")
+          + ": \(event.effect)")
     }
   }
 

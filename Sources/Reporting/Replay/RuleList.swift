@@ -37,7 +37,9 @@ public struct RuleList: Encodable, Sendable {
     var page = TextPage()
     page.table(
       header: ["rule", "a trace must satisfy"], alignRight: [false, false],
-      rows: rules.map { [$0.rule, $0.statement + ($0.reasonNotChecked.map { " (not checked: \($0))" } ?? "")] })
+      rows: rules.map {
+        [$0.rule, $0.statement + ($0.reasonNotChecked.map { " (not checked: \($0))" } ?? "")]
+      })
     page.blank()
     page.table(
       header: ["exception", "accounts for a divergence", "in a replay"], alignRight: [false, false, false],

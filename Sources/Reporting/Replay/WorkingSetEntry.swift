@@ -6,6 +6,7 @@ extension ReplayReport {
   /// bounds, idle times upper ones.
   public struct WorkingSetEntry: Encodable, Sendable {
     var pages: Int
+    var blockPages: Int
     var idle: [IdleEntry]
     var series: [TouchEntry]?
   }
@@ -27,6 +28,7 @@ extension ReplayReport {
 extension ReplayReport.WorkingSetEntry {
   init(_ set: WorkingSetResult, _ grid: TimeGrid) {
     pages = set.pages
+    blockPages = set.blockPages
     idle = set.idle.sorted { $0.key < $1.key }.map {
       ReplayReport.IdleEntry(idleNs: UInt64($0) * grid.interval.rawValue, pages: $1)
     }

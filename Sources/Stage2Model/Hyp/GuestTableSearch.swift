@@ -4,7 +4,9 @@ import KVMTypes
 extension Stage2PageTable where Pages: ~Copyable {
   /// The first valid leaf that overlaps the frames `first...last`, with its first frame and its pages; nil
   /// if there is none.
-  func firstLeaf(from first: GFN, through last: GFN) -> (gfn: GFN, pages: UInt64)? {
+  ///
+  /// Mutating, because a call that borrows copies the table's fields, 768 bytes, to the stack first.
+  mutating func firstLeaf(from first: GFN, through last: GFN) -> (gfn: GFN, pages: UInt64)? {
     guard let pgd else { return nil }
     let pageShift = geometry.pageSize.shift
     let limit = geometry.ipaLimit >> pageShift
@@ -55,15 +57,5 @@ extension Stage2PageTable where Pages: ~Copyable {
       address = (address >> shift(level) + 1) << shift(level)
     }
     return true
-  }
-
-  /// Calls `body` with every valid leaf in the order of addresses.
-  func forEachLeaf(_ body: (_ gfn: GFN, _ pages: UInt64, _ leaf: Stage2Descriptor) -> Void) {
-    var next = GFN(0)
-    let pageShift = geometry.pageSize.shift
-    while let found = firstLeaf(from: next, through: GFN(.max)) {
-      body(found.gfn, found.pages, leaf(IPA(found.gfn.rawValue << pageShift)).descriptor)
-      next = found.gfn + found.pages
-    }
   }
 }

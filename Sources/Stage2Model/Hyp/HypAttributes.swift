@@ -6,11 +6,12 @@ extension HypVM {
   /// The handler of `__pkvm_host_relax_perms_guest`: adds rights to the leaf of `gfn`.
   ///
   /// -EINVAL without a loaded vCPU and for a protected one, -EINVAL for rights other than R, W and X,
-  /// -EAGAIN where nothing is mapped.
+  /// -EAGAIN where nothing is mapped, which before 6.19 was 0 (`PKVMEra.relaxPermsFindsHoles`).
   mutating func hostRelaxPermsGuest(_ gfn: GFN, prot: Stage2Prot, vcpu: VCPUIndex) -> KernelResult {
     guard isLoaded(vcpu), !isProtected else { return .invalid }
     if !prot.isSubset(of: .rwx) { return .invalid }
-    return table.relaxPerms(ipa(gfn), prot: prot)
+    let result = table.relaxPerms(ipa(gfn), prot: prot)
+    return result == .again && !relaxPermsFindsHoles ? .success : result
   }
 
   /// The handler of `__pkvm_host_wrprotect_guest`: takes the right to write from the leaves of the range,

@@ -8,7 +8,7 @@ extension HypVM {
   /// In this order: -EINVAL without a loaded vCPU or for a non-protected guest, -ENOMEM where the memory
   /// cache cannot be refilled, -EINVAL or -EPERM for what is not memory, -EPERM where the host does not own
   /// the page alone or the guest has anything there, a poisoned page included, -ENOMEM where EL2's cache
-  /// holds less than a map can need.
+  /// holds less than a map can need; -ERANGE for a guest frame beyond the table.
   mutating func hostDonateGuest(
     _ pfn: PFN?, _ gfn: GFN, vcpu: VCPUIndex, hostPages: inout Int
   ) -> KernelResult {
@@ -20,6 +20,7 @@ extension HypVM {
       if vmemmap.hostState(pfn) != .owned { return .notPermitted }
     }
     let ipa = ipa(gfn)
+    if ipa.rawValue >= table.ipaLimit { return .range }
     guard table.leaf(ipa).descriptor.guestPageState == .noPage else { return .notPermitted }
     guard hasMapMemory(vcpu) else { return .noMemory }
     let result = mapLeaf(ipa, size: 1 << pageShift, pfn: pfn, prot: .rwx, state: .owned, vcpu: vcpu)
@@ -29,7 +30,7 @@ extension HypVM {
 
   /// The handler of `__pkvm_vcpu_in_poison_fault`: 1 if the page that the vCPU trapped on is poisoned, else 0.
   /// -EINVAL without a loaded vCPU, unless its last trap was a stage-2 translation abort, and where the walk
-  /// of that address ends above level 3.
+  /// of that address ends above level 3; -ERANGE for an address beyond the table.
   ///
   /// - Parameter faultIPA: the address of the fault that the host handles, which is the vCPU's last trap
   ///   unless traps are modelled (`PKVMConfiguration.requiresLoadedVCPU`).
@@ -37,6 +38,7 @@ extension HypVM {
     guard isLoaded(vcpu) else { return .invalid }
     let trap = vcpus[vcpu.rawValue].translationAbort ?? (requiresLoadedVCPU ? nil : faultIPA)
     guard let trap else { return .invalid }
+    if trap.rawValue >= table.ipaLimit { return .range }
     let (leaf, level) = table.leaf(trap)
     guard level == .l3 else { return .invalid }
     return KernelResult(leaf.guestPageState == .poison ? 1 : 0)
@@ -50,10 +52,8 @@ extension HypVM {
   mutating func reclaimDyingGuestPage(_ gfn: GFN) -> KernelResult {
     guard state == .dying else { return .invalid }
     let ipa = ipa(gfn)
-    let (leaf, level) = table.leaf(ipa)
-    if leaf.guestPageState == .poison { return .success }
-    guard leaf.isValid else { return .noEntry }
-    guard level == .l3 else { return .tooBig }
+    let (leaf, error) = validGuestPTE(ipa)
+    if !error.isSuccess { return error == .hwPoison ? .success : error }
     switch leaf.guestPageState {
     case .owned: zeroedPages += 1
     case .sharedOwned: break
@@ -67,18 +67,21 @@ extension HypVM {
   /// The handler of `__pkvm_force_reclaim_guest_page`: the host touched a page that it had donated and gets it
   /// back, zeroed; the guest finds it poisoned.
   ///
-  /// -EINVAL or -EPERM for what is not memory, -EPERM unless a guest owns the page, -EAGAIN where the owner is
-  /// gone meanwhile, -EPERM for a page that the guest shares.
+  /// -EFAULT for what is not memory; -EAGAIN where the host may use the page after all (it owns it, or a guest
+  /// shares it) and where the owner is gone meanwhile; -EPERM for a page of the hypervisor. Of the guest's entry:
+  /// -EHWPOISON, -ENOENT, -E2BIG as for `validGuestPTE`, -EPERM in a state other than owned.
   ///
   /// The caller finds the VM by `vmemmap.guestOwner`; a page of another VM is -EPERM here.
   mutating func forceReclaimGuestPage(_ pfn: PFN) -> KernelResult {
-    let allowed = vmemmap.checkAllowedMemory(pfn, pages: 1)
-    if !allowed.isSuccess { return allowed }
+    guard vmemmap.isMemory(pfn) else { return .badAddress }
+    guard vmemmap.hostState(pfn) == .noPage else { return .again }
     guard let owner = vmemmap.guestOwner(pfn) else { return .notPermitted }
     guard vmemmap.isLive(owner.handle) else { return .again }
     guard owner.handle == handle else { return .notPermitted }
     let ipa = ipa(owner.gfn)
-    guard table.leaf(ipa).descriptor.guestPageState == .owned else { return .notPermitted }
+    let (leaf, error) = validGuestPTE(ipa)
+    if !error.isSuccess { return error }
+    guard leaf.guestPageState == .owned else { return .notPermitted }
     let result = table.annotate(ipa, size: 1 << pageShift, type: .poisoned)
     if result.isSuccess {
       zeroedPages += 1
@@ -89,27 +92,40 @@ extension HypVM {
 
   /// `__pkvm_guest_share_host`, the guest's MEM_SHARE call: the host may use the page as well.
   ///
-  /// -EPERM for a page that the guest does not own alone. -ENOENT stands for a page that is not mapped yet:
-  /// EL2 then pretends that the guest took a translation fault on it, and the guest calls again.
+  /// -EPERM for a page that the guest does not own alone, -EHWPOISON for one that the host took by force. -ENOENT
+  /// stands for a page that is not mapped yet: EL2 then pretends that the guest took a translation fault on it,
+  /// and the guest calls again.
   mutating func guestShareHost(_ ipa: IPA) -> KernelResult {
     guestTransition(ipa, from: .owned, to: .sharedOwned, hostState: .sharedBorrowed)
   }
 
   /// `__pkvm_guest_unshare_host`, the guest's MEM_UNSHARE call: the page is the guest's alone again. -EPERM for a
-  /// page that it does not share. For -ENOENT see `guestShareHost`.
+  /// page that it does not share. For -ENOENT and -EHWPOISON see `guestShareHost`.
   mutating func guestUnshareHost(_ ipa: IPA) -> KernelResult {
     guestTransition(ipa, from: .sharedOwned, to: .owned, hostState: .noPage)
+  }
+
+  /// `get_valid_guest_pte`: the page that the guest has at `ipa`; -ERANGE beyond the table, -EHWPOISON for a poisoned
+  /// page, -ENOENT for none, -E2BIG for a block.
+  private func validGuestPTE(_ ipa: IPA) -> (leaf: Stage2Descriptor, error: KernelResult) {
+    let (leaf, level) = table.leaf(ipa)
+    if ipa.rawValue >= table.ipaLimit { return (leaf, .range) }
+    if leaf.guestPageState == .poison { return (leaf, .hwPoison) }
+    if !leaf.isValid { return (leaf, .noEntry) }
+    return (leaf, level == .l3 ? .success : .tooBig)
   }
 
   private mutating func guestTransition(
     _ ipa: IPA, from old: HypPageState, to new: HypPageState, hostState: HypPageState
   ) -> KernelResult {
     guard isProtected, state == .created else { return .invalid }
-    let (leaf, level) = table.leaf(ipa)
-    guard leaf.isValid, level == .l3 else {
-      return leaf.guestPageState == .poison ? .notPermitted : .noEntry
-    }
+    let (leaf, error) = validGuestPTE(ipa)
+    if !error.isSuccess { return error }
     guard leaf.guestPageState == old else { return .notPermitted }
+    if let pfn = leaf.pfn {
+      let expected: HypPageState = old == .owned ? .noPage : .sharedBorrowed
+      guard vmemmap.hostState(pfn) == expected else { return .notPermitted }
+    }
     let page = ipa.alignedDown(to: 1 << pageShift)
     let result = table.map(
       page, size: 1 << pageShift, pfn: leaf.pfn, prot: Stage2Prot.rwx.union(new.prot), sharing: .exclusive)

@@ -10,9 +10,10 @@ extension HypVM {
     return .success
   }
 
-  /// `__pkvm_init_vcpu`: -EINVAL unless the VM exists and lives, and for a vCPU that exists already.
+  /// `__pkvm_init_vcpu`: -ENOENT unless the VM exists, which it also does while it dies; -EINVAL for a vCPU that
+  /// exists already.
   mutating func initVCPU(_ vcpu: VCPUIndex) -> KernelResult {
-    guard state == .created else { return .invalid }
+    guard state == .created || state == .dying else { return .noEntry }
     while vcpus.count <= vcpu.rawValue { vcpus.append(VCPU()) }
     guard !vcpus[vcpu.rawValue].isCreated else { return .invalid }
     vcpus[vcpu.rawValue].isCreated = true
@@ -53,6 +54,7 @@ extension HypVM {
   /// -EINVAL unless the VM is dying and unreferenced.
   mutating func finalizeTeardownVM() -> KernelResult {
     guard state == .dying, !isReferenced else { return .invalid }
+    table.flushVMID()
     table.destroyRange(IPA(0), size: table.geometry.ipaLimit)
     table.destroyPGD()
     table.pages.pool = 0
@@ -66,10 +68,22 @@ extension HypVM {
     return .success
   }
 
-  /// `__pkvm_teardown_vm`: the whole of it in one call, before 7.1.
+  /// `__pkvm_teardown_vm`: the whole of it in one call, before 7.1. -ENOENT for an unknown VM, -EBUSY with a warning
+  /// at EL2, which is a panic, for one that has a vCPU loaded.
   mutating func teardownVM() -> KernelResult {
-    guard state == .created, !isReferenced else { return .invalid }
+    guard state == .created else { return .noEntry }
+    if isReferenced {
+      warnings.record(.teardownOfReferencedVM)
+      return .busy
+    }
     state = .dying
     return finalizeTeardownVM()
+  }
+}
+
+extension KernelWarning {
+  /// A vCPU is still loaded: `WARN_ON` in the hypervisor, which panics.
+  public static var teardownOfReferencedVM: KernelWarning {
+    KernelWarning("__pkvm_teardown_vm", "a vCPU is loaded: hypervisor panic")
   }
 }

@@ -8,7 +8,7 @@ extension HypVM {
   /// In this order: -EINVAL without a loaded vCPU or for a protected guest, -ENOMEM where the memory cache
   /// cannot be refilled, -EINVAL for rights other than R, W and X, for frames beyond the host's IPA space,
   /// for a size that is neither a page nor an aligned block, -EINVAL or -EPERM for what is not memory,
-  /// -EPERM where the guest has anything mapped in the range, -EPERM where the host may not share the page,
+  /// -ERANGE for guest frames beyond the table, -EPERM where the guest has anything mapped in the range, -EPERM where the host may not share the page,
   /// -EBUSY at the last share count, -ENOMEM where EL2's cache holds less than a map can need.
   mutating func hostShareGuest(
     _ pfn: PFN?, _ gfn: GFN, pages: UInt64, prot: Stage2Prot, vcpu: VCPUIndex, hostPages: inout Int
@@ -23,6 +23,7 @@ extension HypVM {
       if !result.isSuccess { return result }
     }
     let ipa = ipa(gfn)
+    if ipa.rawValue &+ size > table.ipaLimit { return .range }
     guard isUnmapped(ipa, size: size) else { return .notPermitted }
     if let pfn {
       let result = vmemmap.checkShareable(pfn, pages: pages)
@@ -47,12 +48,13 @@ extension HypVM {
   /// The handler of `__pkvm_host_unshare_guest`, and the function of that name.
   ///
   /// -EINVAL for an unknown or protected VM and for a size that is neither a page nor an aligned block,
-  /// -ENOENT where nothing is mapped, -E2BIG where the leaf has another size, -EPERM where guest or host
+  /// -ERANGE beyond the table, -ENOENT where nothing is mapped, -E2BIG where the leaf has another size, -EPERM where guest or host
   /// hold the page in another state.
   mutating func hostUnshareGuest(_ gfn: GFN, pages: UInt64) -> KernelResult {
     guard isFoundAsNonProtected else { return .invalid }
     guard let size = transitionSize(nil, gfn, pages: pages) else { return .invalid }
     let ipa = ipa(gfn)
+    if ipa.rawValue >= table.ipaLimit { return .range }
     let (leaf, level) = table.leaf(ipa)
     guard leaf.isValid else { return .noEntry }
     guard table.geometry.pageSize.granule(level) == size else { return .tooBig }

@@ -47,6 +47,8 @@ public struct HypVM: ~Copyable {
   public internal(set) var warnings = KernelWarnings()
   /// `__pkvm_host_share_guest` and `donate` refuse to begin with less than a map can need.
   let prechecksMemcache: Bool
+  /// See `PKVMEra.relaxPermsFindsHoles`.
+  let relaxPermsFindsHoles: Bool
   /// See `PKVMConfiguration.requiresLoadedVCPU`.
   let requiresLoadedVCPU: Bool
   /// Pages that were wiped before the host got them back.
@@ -62,6 +64,7 @@ public struct HypVM: ~Copyable {
     self.vmemmap = vmemmap
     isProtected = configuration.isProtected
     prechecksMemcache = configuration.era.prechecksMemcache
+    relaxPermsFindsHoles = configuration.era.relaxPermsFindsHoles
     requiresLoadedVCPU = configuration.requiresLoadedVCPU
     pageShift = configuration.geometry.pageSize.shift
   }

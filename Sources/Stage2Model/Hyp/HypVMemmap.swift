@@ -97,13 +97,22 @@ public final class HypVMemmap {
     return !overflow && pfn < limit && end <= limit.rawValue
   }
 
-  /// `check_range_allowed_memory`: -EINVAL unless one region has the whole range, -EPERM if it is no memory.
+  /// `check_range_allowed_memory`: -EINVAL unless the whole range lies in one region or in one gap between regions,
+  /// -EPERM if that is no memory.
   func checkAllowedMemory(_ pfn: PFN, pages: UInt64) -> KernelResult {
     if regions.isEmpty { return .success }
-    guard let region = regions.first(where: { $0.frames.contains(pfn) }),
-      pfn.rawValue + pages <= region.frames.upperBound.rawValue
-    else { return .invalid }
+    let end = pfn + pages
+    guard let region = regions.first(where: { $0.frames.contains(pfn) }) else {
+      let isGap = !regions.contains { $0.frames.lowerBound > pfn && $0.frames.lowerBound < end }
+      return isGap ? .notPermitted : .invalid
+    }
+    if end > region.frames.upperBound { return .invalid }
     return region.isMemory ? .success : .notPermitted
+  }
+
+  /// `addr_is_memory`. The kernel counts NOMAP memory too; `Region` does not tell it from MMIO.
+  func isMemory(_ pfn: PFN) -> Bool {
+    regions.isEmpty ? pfn < limit : regions.contains { $0.frames.contains(pfn) && $0.isMemory }
   }
 
   /// Whether the host may share the pages with one guest more: owned, or shared with guests already.

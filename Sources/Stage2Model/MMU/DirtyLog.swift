@@ -3,32 +3,25 @@ public import KVMTypes
 /// Dirty logging: leaves lose the right to write, so that the first write of each page faults.
 extension KVM where Backend: ~Copyable {
   /// Dirty logging is switched on for a slot (`kvm_arch_commit_memory_region`): all of it is write-protected
-  /// and, where eager splitting is configured, split.
+  /// and, where eager splitting is configured, split. Nothing happens where it is on.
   ///
   /// - Parameter initiallySet: `KVM_DIRTY_LOG_INITIALLY_SET`: then nothing happens here, and clearing the
   ///   bitmap protects and splits bit by bit.
-  /// - Returns: -EPERM for a protected guest, -ENOENT for a slot that does not exist.
+  /// - Returns: -EPERM for a protected guest, -EINVAL for a slot that does not exist or is a guest_memfd's.
   @inlinable
   public mutating func enableDirtyLog(slot id: UInt32, initiallySet: Bool = false) -> KernelResult {
-    guard var slot = slots.slot(id: id) else { return .noEntry }
-    if profile.isProtected { return .notPermitted }
+    guard var slot = slots.slot(id: id) else { return .invalid }
     slot.flags.insert(.logDirtyPages)
-    slots.set(slot)
-    if initiallySet { return .success }
-    kvmMMUWPMemoryRegion(slot)
-    kvmMMUSplitMemoryRegion(slot)
-    return .success
+    return kvmSetMemoryRegion(slot, initiallySet: initiallySet)
   }
 
   /// Dirty logging is switched off: what protects pages stays, and goes with the next write fault of each; the
-  /// split cache is freed.
+  /// split cache is freed. -EINVAL for a slot that does not exist.
   @inlinable
   public mutating func disableDirtyLog(slot id: UInt32) -> KernelResult {
-    guard var slot = slots.slot(id: id) else { return .noEntry }
+    guard var slot = slots.slot(id: id) else { return .invalid }
     slot.flags.remove(.logDirtyPages)
-    slots.set(slot)
-    stage2.freeSplitCache()
-    return .success
+    return kvmSetMemoryRegion(slot)
   }
 
   /// `kvm_mmu_wp_memory_region`: write-protects a slot chunk by chunk, then invalidates the TLBs without the
@@ -48,13 +41,19 @@ extension KVM where Backend: ~Copyable {
   /// lock is held around all words; the TLBs are invalidated once, after it.
   ///
   /// - Parameters:
-  ///   - first: the frame of the slot, from its base, that bit 0 of the first word stands for: a multiple of 64.
-  ///   - masks: the words.
+  ///   - first: the frame of the slot, from its base, that bit 0 of the first word stands for.
+  ///   - masks: the words, with the bits that were set and are cleared.
   ///   - initiallySet: `KVM_DIRTY_LOG_INITIALLY_SET`: blocks are split on the way.
+  /// - Returns: -ENOENT for a slot without a bitmap, -EINVAL for a `first` that is no multiple of 64 and for words
+  ///   beyond the slot.
   @inlinable
+  @discardableResult
   public mutating func clearDirtyLog(
     slot: Memslot, first: UInt64, masks: [UInt64], initiallySet: Bool = false
-  ) {
+  ) -> KernelResult {
+    if first & 63 != 0 { return .invalid }
+    if !slot.flags.contains(.logDirtyPages) { return .noEntry }
+    if first > slot.pages || UInt64(masks.count) > (slot.pages - first + 63) / 64 { return .invalid }
     var flush = false
     lock(.dirtyLogMasks)
     for (index, mask) in masks.enumerated() where mask != 0 {
@@ -66,6 +65,7 @@ extension KVM where Backend: ~Copyable {
     if flush {
       stage2.flushRemoteTLBs(slot.baseGFN.ipa(pageSize), size: slot.pages << pageShift)
     }
+    return .success
   }
 
   /// `kvm_arch_mmu_enable_log_dirty_pt_masked`, under the write lock.

@@ -29,6 +29,8 @@ public struct FaultRules: Hashable, Sendable {
   @usableFromInline let topsUpOnEveryFault: Bool
   @usableFromInline let topsUpWhileLogging: Bool
   @usableFromInline let alignsFaultIPA: Bool
+  @usableFromInline let growsDeviceMappings: Bool
+  @usableFromInline let refusesReadPermissionFaults: Bool
 
   /// The rules of `profile`.
   public init(_ profile: Profile) {
@@ -38,8 +40,10 @@ public struct FaultRules: Hashable, Sendable {
     mapsBlocks = profile.mapsBlocks
     hasDIC = profile.hasDIC
     topsUpOnEveryFault = profile.isPKVM && profile.era.topsUpOnEveryFault
-    topsUpWhileLogging = profile.era >= .v7_3
-    alignsFaultIPA = profile.era.alignsFaultIPA
+    topsUpWhileLogging = profile.era.topsUpWhileLogging
+    alignsFaultIPA = profile.alignsFaultIPA ?? profile.era.alignsFaultIPA
+    growsDeviceMappings = profile.era.growsDeviceMappings
+    refusesReadPermissionFaults = profile.era.refusesReadPermissionFaults
   }
 
   /// `PAGE_SIZE`.
@@ -49,6 +53,18 @@ public struct FaultRules: Hashable, Sendable {
   /// `PMD_SIZE`.
   @inlinable
   var pmdBytes: UInt64 { 1 &<< (2 &* pageShift &- 3) }
+
+  /// Whether the fault ends with -EFAULT before anything is looked at.
+  @inlinable
+  public func refuses(_ fault: Stage2Fault) -> Bool {
+    refusesReadPermissionFaults && fault.kind == .permission && !fault.isWrite && !fault.isExec
+  }
+
+  /// Whether a transparent huge page, or a huge leaf of device memory, may make a block of a page.
+  @inlinable
+  public func mayGrow(_ size: FaultMappingSize, _ host: HostPage) -> Bool {
+    size.bytes == pageBytes && size.mayGrow && (host.memory == .normal || growsDeviceMappings)
+  }
 
   /// When a fault tops up the vCPU's memory cache: a permission fault usually needs no table. It may have to
   /// break a block while dirty pages are logged; and under pKVM it may need a mapping object to change the
@@ -83,7 +99,7 @@ public struct FaultRules: Hashable, Sendable {
   }
 
   /// The address that reaches the backend. Kernels before 7.0 passed HPFAR's, which has bits below a page of
-  /// 16 KiB or 64 KiB; only a block was aligned.
+  /// 16 KiB or 64 KiB; only a block was aligned (`PKVMEra.alignsFaultIPA`).
   @inlinable
   public func address(_ ipa: IPA, size: UInt64) -> IPA {
     if size == pageBytes && !alignsFaultIPA { return ipa }

@@ -4,22 +4,28 @@ extension KVM where Backend: ~Copyable {
   /// `gmem_abort`: a page of a guest_memfd is mapped. Pages only, never blocks; writable unless the slot is
   /// read-only. A permission fault relaxes, and needs no memory.
   ///
+  /// The address goes to the backend as HPFAR_EL2 gives it, with the bits below a page of 16 KiB or 64 KiB: under
+  /// pKVM a map then finds the next page's mapping in the way, and the fault comes back for ever.
+  ///
   /// - Parameters:
   ///   - pfn: the page in the file, nil where it is unknown.
+  ///   - error: what `kvm_gmem_get_pfn` returned, which ends the fault.
   ///   - seq: `invalidateSeq` as it was before the page was looked up. Holes punched into the file count.
   @inlinable
   public mutating func gmemAbort(
-    _ fault: Stage2Fault, slot: Memslot, vcpu: VCPUIndex, pfn: PFN?, seq: UInt64
+    _ fault: Stage2Fault, slot: Memslot, vcpu: VCPUIndex, pfn: PFN?, error: KernelResult = .success,
+    seq: UInt64
   ) -> FaultOutcome {
     hasRun = true
     if fault.kind != .permission { stage2.topUpMemcache(vcpu: vcpu, pages: geometry.minPages) }
+    if !error.isSuccess { return .ended(error) }
     var prot = Stage2Prot.read
     if !slot.flags.contains(.readonly) { prot.insert(.write) }
     if fault.isExec || profile.hasDIC { prot.formUnion(.execute) }
     lock(.gmemAbort)
     defer { unlock() }
     if mmuInvalidateRetry(seq) { return .ended(.again) }
-    let ipa = rules.address(fault.ipa, size: pageBytes)
+    let ipa = fault.ipa
     let operation: FaultOutcome.Operation
     let result: KernelResult
     if fault.kind == .permission {
@@ -34,7 +40,8 @@ extension KVM where Backend: ~Copyable {
   }
 
   /// `pkvm_mem_abort`: a page is pinned for good and donated to a protected guest, with all rights. Nothing
-  /// is retried: the pin keeps the page. Where the map does not succeed, the pin is undone.
+  /// is retried: the pin keeps the page. Where the map does not succeed, the pin is undone. For the address see
+  /// `gmemAbort`.
   ///
   /// - Returns: -EFAULT without a page, -EIO for a page of a file: only memory that swap backs can be given away.
   @inlinable
@@ -50,7 +57,7 @@ extension KVM where Backend: ~Copyable {
     case .failed: return .ended(.badAddress)
     }
     if !isSwapBacked { return .ended(.ioError) }
-    let ipa = fault.ipa.alignedDown(to: pageBytes)
+    let ipa = fault.ipa
     lock(.pkvmMemAbort)
     let result = stage2.map(ipa, size: pageBytes, pfn: host.pfn, prot: .rwx, vcpu: vcpu)
     unlock()

@@ -22,8 +22,8 @@ extension KVM where Backend: ~Copyable {
   /// (`kvm_stage2_destroy`, `stage2_destroy_range`).
   ///
   /// The kernel loops over the whole IPA space in chunks of the biggest block: 16384 calls at 44 bits and
-  /// 4 KiB, 134217728 at 52 bits and 16 KiB, also for a VM that never ran. No leaf is larger than a chunk, so
-  /// one call over everything does the same here; the calls are computed.
+  /// 4 KiB, 134217728 at 52 bits and 16 KiB, also for a VM that never ran. Only chunks that hold something are
+  /// gone through here; the calls are computed.
   @inlinable
   @discardableResult
   public mutating func kvmFreeStage2PGD() -> Stage2Teardown {
@@ -33,7 +33,8 @@ extension KVM where Backend: ~Copyable {
     unlock()
     guard hadPageTable else { return Stage2Teardown(destroyCalls: 0, work: Stage2Work()) }
     lock(.destroy)
-    stage2.destroyRange(IPA(0), size: geometry.ipaLimit)
+    let chunk = profile.era.destroysInChunks ? geometry.chunkBytes : geometry.ipaLimit
+    stage2.destroyRange(IPA(0), size: geometry.ipaLimit, chunk: chunk)
     stage2.destroyPGD()
     unlock()
     let calls = profile.era.destroysInChunks ? geometry.destroyChunks : 1

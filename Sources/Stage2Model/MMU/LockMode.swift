@@ -68,8 +68,9 @@ public enum MMUEntryPoint: UInt8, Hashable, Sendable, CaseIterable {
     case .accessFault: .read
     case .invalidateRangeStart, .invalidateRangeEnd, .age, .flushVM, .flushShadowMemslot, .unmapVM, .freePGD:
       .write
-    case .wpMemoryRegion, .dirtyLogMasks: profile.isProtected ? .none : .write
-    case .splitHugePages, .ioremap: profile.isPKVM ? .none : .write
+    // kvm_mmu_split_memory_region takes the lock even where nothing is ever split.
+    case .wpMemoryRegion, .dirtyLogMasks, .splitHugePages: profile.isProtected ? .none : .write
+    case .ioremap: profile.isPKVM ? .none : .write
     case .destroy: .none
     }
   }

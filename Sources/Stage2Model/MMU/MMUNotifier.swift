@@ -2,8 +2,8 @@ public import KVMTypes
 
 /// The MMU notifier of a VM (`kvm_mmu_notifier_ops`): the VMM's memory changes.
 ///
-/// Addresses are the VMM's. They reach the guest's through every memslot that overlaps; where none does, no
-/// lock is taken and no counter changes.
+/// Addresses are the VMM's. They reach the guest's through every memslot that overlaps, in the order of host
+/// addresses; where none does, no lock is taken and no counter changes.
 extension KVM where Backend: ~Copyable {
   /// `kvm_mmu_notifier_invalidate_range_start`: unmaps what lies behind `[start, end)`; faults that sampled
   /// `invalidateSeq` retry from here on until the invalidation ended. Counters change for protected guests
@@ -17,8 +17,8 @@ extension KVM where Backend: ~Copyable {
     _ start: HVA, _ end: HVA, mayBlock: Bool = true
   ) -> Bool {
     var isLocked = false
-    for index in slots.slots.indices {
-      guard let frames = slots.slots[index].frames(start, end, pageSize) else { continue }
+    for index in slots.inHVAOrder.indices {
+      guard let frames = slots.inHVAOrder[index].frames(start, end, pageSize) else { continue }
       if !isLocked {
         isLocked = true
         lock(.invalidateRangeStart)
@@ -71,8 +71,8 @@ extension KVM where Backend: ~Copyable {
   mutating func age(_ start: HVA, _ end: HVA, markOld: Bool, flush: Bool) -> Bool {
     var isLocked = false
     var young = false
-    for index in slots.slots.indices {
-      guard let frames = slots.slots[index].frames(start, end, pageSize) else { continue }
+    for index in slots.inHVAOrder.indices {
+      guard let frames = slots.inHVAOrder[index].frames(start, end, pageSize) else { continue }
       if !isLocked {
         isLocked = true
         lock(.age)

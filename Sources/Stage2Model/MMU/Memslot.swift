@@ -79,6 +79,9 @@ public struct Memslot: Hashable, Sendable {
 public struct Memslots: Hashable, Sendable {
   /// The slots, ascending; they do not overlap.
   public private(set) var slots: [Memslot] = []
+  /// The same slots in the order of their host addresses, in which notifiers meet them (`hva_tree`). Of slots that
+  /// begin at one host address, the one that was changed last comes last.
+  public private(set) var inHVAOrder: [Memslot] = []
 
   /// No slots.
   public init() {}
@@ -98,19 +101,28 @@ public struct Memslots: Hashable, Sendable {
   /// The slot numbered `id`.
   public func slot(id: UInt32) -> Memslot? { slots.first { $0.id == id } }
 
+  /// Whether another slot has frames of `slot` (`kvm_check_memslot_overlap`).
+  public func overlaps(_ slot: Memslot) -> Bool {
+    slots.contains { $0.id != slot.id && $0.baseGFN < slot.endGFN && slot.baseGFN < $0.endGFN }
+  }
+
   /// Adds a slot, or replaces the one of the same number.
   ///
   /// - Returns: false, and nothing changes, where it overlaps another slot (-EEXIST).
   @discardableResult
   public mutating func set(_ slot: Memslot) -> Bool {
-    let others = slots.filter { $0.id != slot.id }
-    if others.contains(where: { $0.baseGFN < slot.endGFN && slot.baseGFN < $0.endGFN }) { return false }
-    slots = others
+    if overlaps(slot) { return false }
+    remove(id: slot.id)
     let place = slots.firstIndex { $0.baseGFN > slot.baseGFN } ?? slots.count
     slots.insert(slot, at: place)
+    let placeOfHVA = inHVAOrder.firstIndex { $0.hva > slot.hva } ?? inHVAOrder.count
+    inHVAOrder.insert(slot, at: placeOfHVA)
     return true
   }
 
   /// Removes the slot numbered `id`.
-  public mutating func remove(id: UInt32) { slots.removeAll { $0.id == id } }
+  public mutating func remove(id: UInt32) {
+    slots.removeAll { $0.id == id }
+    inHVAOrder.removeAll { $0.id == id }
+  }
 }

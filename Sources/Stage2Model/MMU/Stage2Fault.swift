@@ -26,10 +26,11 @@ public struct Stage2Fault: Hashable, Sendable {
     self.isExec = isExec
   }
 
-  /// The abort that `esr` reports for `ipa`, nil for a status code without a level.
+  /// The abort that `esr` reports for `ipa`, nil for a status code without a level. That of exclusive and atomic
+  /// accesses has none either: the last one stands for it.
   @inlinable
   public init?(_ esr: ESR, ipa: IPA) {
-    guard let level = esr.level else { return nil }
+    guard let level = esr.faultKind == .exclusiveOrAtomic ? .l3 : esr.level else { return nil }
     self.init(ipa: ipa, kind: esr.faultKind, level: level, isWrite: esr.isWrite, isExec: esr.isExec)
   }
 
@@ -60,7 +61,8 @@ public struct HostPage: Hashable, Sendable {
   public var pfn: PFN?
   /// GUP gave a page that may be written (`map_writable`): a read of a page that is writable already maps it so.
   public var isWritable: Bool
-  /// log2 of the hugetlb VMA's pages; `PAGE_SHIFT` for any other VMA.
+  /// log2 of the hugetlb VMA's pages; `PAGE_SHIFT` for any other VMA, except that before 7.1 the alignment of device
+  /// memory decided (`get_vma_page_shift`).
   public var vmaShift: UInt64
   /// Bytes of the VMM's own leaf at the address (`get_user_mapping_size`), nil where it is gone again.
   public var userMappingBytes: UInt64?
@@ -124,7 +126,7 @@ public struct FaultOutcome: Hashable, Sendable {
     case mkyoung(IPA)
   }
 
-  /// What the handler returns: -EAGAIN became 0, and the guest runs again.
+  /// What the handler returns: -EAGAIN became 0, and the guest runs again; 1 where it runs with an abort injected.
   public var result: KernelResult
   /// What it asked of the backend.
   public var operation: Operation

@@ -13,12 +13,14 @@ extension KVM where Backend: ~Copyable {
   ///   - faultIn: what the host found behind it.
   ///   - seq: `invalidateSeq` as it was before the page was looked up.
   /// - Returns: 0 or a negative errno; -ENOEXEC (the guest gets an external abort) for a fetch from memory that
-  ///   is not cacheable; -EFAULT without a page.
+  ///   is not cacheable; -EFAULT without a page; 1 for an exclusive or atomic access that the memory does not
+  ///   support, with the abort injected that says so.
   @inlinable
   public mutating func userMemAbort(
     _ fault: Stage2Fault, slot: Memslot, vcpu: VCPUIndex, faultIn: FaultIn, seq: UInt64
   ) -> FaultOutcome {
     hasRun = true
+    if rules.refuses(fault) { return .ended(.badAddress) }
     if rules.topsUp(fault, slot) { stage2.topUpMemcache(vcpu: vcpu, pages: geometry.minPages) }
     let host: HostPage
     switch faultIn {
@@ -30,6 +32,7 @@ extension KVM where Backend: ~Copyable {
     let hva = slot.hva + page
     let size = rules.resolveVMASize(slot, hva, vmaShift: host.vmaShift)
     guard let prot = rules.prot(fault, slot, host) else { return .ended(.noExec) }
+    if fault.kind == .exclusiveOrAtomic { return .ended(.runGuest) }
     lock(.userMemAbort)
     let outcome = faultMap(fault, slot: slot, vcpu: vcpu, hva: hva, host, size, prot, seq: seq)
     unlock()
@@ -45,7 +48,7 @@ extension KVM where Backend: ~Copyable {
     if mmuInvalidateRetry(seq) { return .ended(.again) }
     let granule = fault.permissionGranule(pageShift)
     var size = vmaSize.bytes
-    if size == pageBytes && vmaSize.mayGrow && host.memory == .normal {
+    if rules.mayGrow(vmaSize, host) {
       if let granule, granule > pageBytes {
         // The leaf is a block already: relax all of it.
         size = granule

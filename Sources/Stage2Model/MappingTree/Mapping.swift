@@ -27,15 +27,15 @@ public struct Mapping: Hashable, Sendable {
 /// A node of a mapping tree, valid until the mapping is removed.
 @frozen
 public struct MappingID: Hashable, Sendable {
-  /// The node's index in the tree's arena, never 0.
-  public var rawValue: UInt32
+  /// The node's address, never 0: it names a node and says nothing else.
+  public var rawValue: UInt
 
   @inlinable
-  init(_ rawValue: UInt32) { self.rawValue = rawValue }
+  init(_ rawValue: UInt) { self.rawValue = rawValue }
 
-  /// nil for index 0, which names no node.
+  /// nil for address 0, which names no node.
   @inline(__always)
-  static func unlessNone(_ rawValue: UInt32) -> MappingID? {
+  static func unlessNone(_ rawValue: NodeAddress) -> MappingID? {
     rawValue == 0 ? nil : MappingID(rawValue)
   }
 }
@@ -60,16 +60,4 @@ public struct MappingTreeDepth: Hashable, Sendable {
   public var max: Int
   /// The mean over all nodes, 0 for an empty tree.
   public var mean: Double
-}
-
-/// The frame number that stands for "not known" inside nodes.
-@usableFromInline
-let unknownPFN = UInt64.max
-
-extension PFN? {
-  @inline(__always)
-  var nodeValue: UInt64 { self?.rawValue ?? unknownPFN }
-
-  @inline(__always)
-  init(nodeValue: UInt64) { self = nodeValue == unknownPFN ? nil : PFN(nodeValue) }
 }

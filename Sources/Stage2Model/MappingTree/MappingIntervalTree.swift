@@ -1,21 +1,41 @@
 public import KVMTypes
 
-/// A node of the interval tree: 40 bytes. The kernel's has 56 (`rb_node`, `gfn`, `pfn`, `nr_pages`,
+/// A node of the interval tree: 48 bytes. The kernel's has 56 (`rb_node`, `gfn`, `pfn`, `nr_pages`,
 /// `__subtree_last`).
 ///
 /// Intervals are kept in frames, not bytes: every mapping begins and ends at a page boundary, so whether two
 /// intervals overlap does not change.
 struct IntervalMappingNode: RBNode {
   var links = RBLinks()
-  var pages: UInt32
-  var gfn: UInt64
-  var pfn: UInt64
+  let gfn: UInt64
   /// The largest `last` in the subtree of this node (`__subtree_last`).
   var subtreeLast: UInt64
+  /// The host frame above 24 bits of page count. Physical addresses have 52 bits, so frames have 40.
+  private let pfnAndPages: UInt64
+
+  /// The frame number that stands for "not known".
+  private static var unknownFrame: UInt64 { 1 << 40 - 1 }
+
+  init(_ mapping: Mapping) {
+    let frame = mapping.pfn?.rawValue ?? Self.unknownFrame
+    precondition(frame <= Self.unknownFrame, "a host frame has 40 bits")
+    precondition(mapping.pages < 1 << 24, "a mapping covers fewer than 2^24 pages")
+    gfn = mapping.gfn.rawValue
+    subtreeLast = mapping.last.rawValue
+    pfnAndPages = frame << 24 | mapping.pages
+  }
+
+  var pfn: PFN? {
+    let frame = pfnAndPages >> 24
+    return frame == Self.unknownFrame ? nil : PFN(frame)
+  }
+
+  @inline(__always)
+  var pages: UInt64 { pfnAndPages & (1 << 24 - 1) }
 
   /// The last frame, inclusive.
   @inline(__always)
-  var last: UInt64 { gfn &+ UInt64(pages) &- 1 }
+  var last: UInt64 { gfn &+ pages &- 1 }
 }
 
 /// Subtree-last, as `INTERVAL_TREE_DEFINE` and `RB_DECLARE_CALLBACKS_MAX` generate it.
@@ -23,34 +43,34 @@ enum SubtreeLast: RBAugmentation {
   typealias Node = IntervalMappingNode
 
   @inline(__always)
-  static func computed(_ nodes: RBNodes<Node>, _ index: UInt32) -> UInt64 {
-    var last = nodes[index].last
-    let left = nodes.child(index, RBSide.left)
+  static func computed(_ nodes: RBNodes<Node>, _ node: NodeAddress) -> UInt64 {
+    var last = nodes[node].last
+    let left = nodes.child(node, RBSide.left)
     if left != 0 { last = max(last, nodes[left].subtreeLast) }
-    let right = nodes.child(index, RBSide.right)
+    let right = nodes.child(node, RBSide.right)
     if right != 0 { last = max(last, nodes[right].subtreeLast) }
     return last
   }
 
   @inline(__always)
-  static func propagate(_ nodes: RBNodes<Node>, from index: UInt32, to stop: UInt32) {
-    var index = index
-    while index != stop {
-      let last = computed(nodes, index)
+  static func propagate(_ nodes: RBNodes<Node>, from node: NodeAddress, to stop: NodeAddress) {
+    var node = node
+    while node != stop {
+      let last = computed(nodes, node)
       // Nothing changed here, so nothing changes above.
-      if nodes[index].subtreeLast == last { return }
-      nodes[index].subtreeLast = last
-      index = nodes.parent(index)
+      if nodes[node].subtreeLast == last { return }
+      nodes[node].subtreeLast = last
+      node = nodes.parent(node)
     }
   }
 
   @inline(__always)
-  static func copy(_ nodes: RBNodes<Node>, from old: UInt32, to new: UInt32) {
+  static func copy(_ nodes: RBNodes<Node>, from old: NodeAddress, to new: NodeAddress) {
     nodes[new].subtreeLast = nodes[old].subtreeLast
   }
 
   @inline(__always)
-  static func rotate(_ nodes: RBNodes<Node>, old: UInt32, new: UInt32) {
+  static func rotate(_ nodes: RBNodes<Node>, old: NodeAddress, new: NodeAddress) {
     nodes[new].subtreeLast = nodes[old].subtreeLast
     nodes[old].subtreeLast = computed(nodes, old)
   }
@@ -61,7 +81,7 @@ enum SubtreeLast: RBAugmentation {
 public struct MappingIntervalTree: ~Copyable {
   var tree: RBTree<SubtreeLast>
   /// The first node in order, 0 for an empty tree (`rb_leftmost`).
-  private(set) var leftmost: UInt32 = 0
+  private(set) var leftmost: NodeAddress = 0
   private var descents: UInt64 = 0
   private var nodesVisited: UInt64 = 0
   private var quickRejects: UInt64 = 0
@@ -84,13 +104,14 @@ public struct MappingIntervalTree: ~Copyable {
       rotations: tree.rotations)
   }
 
-  /// The first frame of node `id`, for who needs nothing else of it.
-  public func gfn(of id: MappingID) -> GFN { GFN(tree.nodes[id.rawValue].gfn) }
+  /// The first frame of node `id`, for who needs nothing else of it. Mutating, because a call that borrows
+  /// copies the tree's fields to the stack.
+  public mutating func gfn(of id: MappingID) -> GFN { GFN(tree.nodes[id.rawValue].gfn) }
 
   /// The mapping of node `id`.
   public subscript(id: MappingID) -> Mapping {
     let node = tree.nodes[id.rawValue]
-    return Mapping(gfn: GFN(node.gfn), pfn: PFN?(nodeValue: node.pfn), pages: UInt64(node.pages))
+    return Mapping(gfn: GFN(node.gfn), pfn: node.pfn, pages: node.pages)
   }
 
   /// `pkvm_mapping_insert`: links a mapping, whatever it overlaps.
@@ -98,7 +119,7 @@ public struct MappingIntervalTree: ~Copyable {
   public mutating func insert(_ mapping: Mapping) -> MappingID {
     let start = mapping.gfn.rawValue
     let last = mapping.last.rawValue
-    var parent: UInt32 = 0
+    var parent: NodeAddress = 0
     var side = RBSide.left
     var isLeftmost = -1
     var visited: UInt64 = 0
@@ -108,7 +129,7 @@ public struct MappingIntervalTree: ~Copyable {
       var link = tree.root
       repeat {
         parent = link
-        visited += 1
+        visited &+= 1
         if nodes[link].subtreeLast < last { nodes[link].subtreeLast = last }
         let goesLeft = maskIfLess(start, nodes[link].gfn)
         side = RBSide.right &+ goesLeft
@@ -116,13 +137,12 @@ public struct MappingIntervalTree: ~Copyable {
         link = selected(nodes[link].links.left, nodes[link].links.right, goesLeft)
       } while link != 0
     }
-    nodesVisited += visited
-    let index = tree.arena.allocate()
-    tree.nodes[index] = IntervalMappingNode(
-      pages: UInt32(mapping.pages), gfn: start, pfn: mapping.pfn.nodeValue, subtreeLast: last)
-    if isLeftmost != 0 { leftmost = index }
-    tree.insert(index, below: parent, side: side)
-    return MappingID(index)
+    nodesVisited &+= visited
+    let node = tree.arena.allocate()
+    tree.nodes[node] = IntervalMappingNode(mapping)
+    if isLeftmost != 0 { leftmost = node }
+    tree.insert(node, below: parent, side: side)
+    return MappingID(node)
   }
 
   /// `pkvm_mapping_iter_first`: the first mapping that overlaps `first...last`.
@@ -143,7 +163,7 @@ public struct MappingIntervalTree: ~Copyable {
     }
     var visited: UInt64 = 0
     let found = Self.subtreeSearch(nodes, root, first.rawValue, last.rawValue, &visited)
-    nodesVisited += visited
+    nodesVisited &+= visited
     return .unlessNone(found)
   }
 
@@ -151,12 +171,12 @@ public struct MappingIntervalTree: ~Copyable {
   /// not to lie before `first`.
   @inline(__always)
   private static func subtreeSearch(
-    _ nodes: RBNodes<IntervalMappingNode>, _ node: UInt32, _ first: UInt64, _ last: UInt64,
+    _ nodes: RBNodes<IntervalMappingNode>, _ node: NodeAddress, _ first: UInt64, _ last: UInt64,
     _ visited: inout UInt64
-  ) -> UInt32 {
+  ) -> NodeAddress {
     var node = node
     while true {
-      visited += 1
+      visited &+= 1
       let left = nodes.child(node, RBSide.left)
       if left != 0, first <= nodes[left].subtreeLast {
         // An overlap to the left exists, or none at all: whatever ends after `first` there begins
@@ -178,20 +198,20 @@ public struct MappingIntervalTree: ~Copyable {
     var node = id.rawValue
     var right = nodes.child(node, RBSide.right)
     var visited: UInt64 = 0
-    defer { nodesVisited += visited }
+    defer { nodesVisited &+= visited }
     while true {
       if right != 0, first.rawValue <= nodes[right].subtreeLast {
         return .unlessNone(Self.subtreeSearch(nodes, right, first.rawValue, last.rawValue, &visited))
       }
       // Up to the first ancestor that has this subtree on its left.
-      var child: UInt32
+      var child: NodeAddress
       repeat {
         child = node
         node = nodes.parent(node)
         if node == 0 { return nil }
         right = nodes.child(node, RBSide.right)
       } while right == child
-      visited += 1
+      visited &+= 1
       if nodes[node].gfn > last.rawValue { return nil }
       if nodes[node].last >= first.rawValue { return MappingID(node) }
     }

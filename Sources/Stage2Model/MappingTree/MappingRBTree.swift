@@ -1,27 +1,25 @@
 public import KVMTypes
 
 /// A node of the plain tree: 40 bytes, like the kernel's (`rb_node`, `gfn`, `pfn`).
-///
-/// 32 would do, but the upper nodes of a tree that grew in order lie powers of two apart, and would then all
-/// compete for the same few cache sets.
 struct PageMappingNode: RBNode {
   var links = RBLinks()
-  var gfn: UInt64
-  var pfn: UInt64
-  private var spacing: UInt64 = 0
+  let gfn: UInt64
+  private let frame: UInt64
 
-  init(gfn: UInt64, pfn: UInt64) {
+  init(gfn: UInt64, pfn: PFN?) {
     self.gfn = gfn
-    self.pfn = pfn
+    frame = pfn?.rawValue ?? .max
   }
+
+  var pfn: PFN? { frame == .max ? nil : PFN(frame) }
 }
 
 /// The plain tree keeps nothing per subtree.
 enum NoAugmentation: RBAugmentation {
   typealias Node = PageMappingNode
-  @inline(__always) static func propagate(_: RBNodes<Node>, from _: UInt32, to _: UInt32) {}
-  @inline(__always) static func copy(_: RBNodes<Node>, from _: UInt32, to _: UInt32) {}
-  @inline(__always) static func rotate(_: RBNodes<Node>, old _: UInt32, new _: UInt32) {}
+  @inline(__always) static func propagate(_: RBNodes<Node>, from _: NodeAddress, to _: NodeAddress) {}
+  @inline(__always) static func copy(_: RBNodes<Node>, from _: NodeAddress, to _: NodeAddress) {}
+  @inline(__always) static func rotate(_: RBNodes<Node>, old _: NodeAddress, new _: NodeAddress) {}
 }
 
 /// The mapping tree of Linux 6.14 and 6.15 and of the series before: a red-black tree keyed by guest frame
@@ -48,20 +46,21 @@ public struct MappingRBTree: ~Copyable {
       descents: descents, nodesVisited: nodesVisited, quickRejects: 0, rotations: tree.rotations)
   }
 
-  /// The first frame of node `id`, for who needs nothing else of it.
-  public func gfn(of id: MappingID) -> GFN { GFN(tree.nodes[id.rawValue].gfn) }
+  /// The first frame of node `id`, for who needs nothing else of it. Mutating, because a call that borrows
+  /// copies the tree's fields to the stack.
+  public mutating func gfn(of id: MappingID) -> GFN { GFN(tree.nodes[id.rawValue].gfn) }
 
   /// The mapping of node `id`.
   public subscript(id: MappingID) -> Mapping {
     let node = tree.nodes[id.rawValue]
-    return Mapping(gfn: GFN(node.gfn), pfn: PFN?(nodeValue: node.pfn), pages: 1)
+    return Mapping(gfn: GFN(node.gfn), pfn: node.pfn, pages: 1)
   }
 
   /// `rb_find_add` with `cmp_mappings`: nil where the frame already has a node, which then stays as it is.
   @discardableResult
   public mutating func insert(_ gfn: GFN, pfn: PFN?) -> MappingID? {
     let key = gfn.rawValue
-    var parent: UInt32 = 0
+    var parent: NodeAddress = 0
     var side = RBSide.left
     var visited: UInt64 = 0
     descents += 1
@@ -70,10 +69,10 @@ public struct MappingRBTree: ~Copyable {
       var link = tree.root
       repeat {
         parent = link
-        visited += 1
+        visited &+= 1
         let other = nodes[link].gfn
         if key == other {
-          nodesVisited += visited
+          nodesVisited &+= visited
           return nil
         }
         let goesLeft = maskIfLess(key, other)
@@ -81,11 +80,11 @@ public struct MappingRBTree: ~Copyable {
         link = selected(nodes[link].links.left, nodes[link].links.right, goesLeft)
       } while link != 0
     }
-    nodesVisited += visited
-    let index = tree.arena.allocate()
-    tree.nodes[index] = PageMappingNode(gfn: key, pfn: pfn.nodeValue)
-    tree.insert(index, below: parent, side: side)
-    return MappingID(index)
+    nodesVisited &+= visited
+    let node = tree.arena.allocate()
+    tree.nodes[node] = PageMappingNode(gfn: key, pfn: pfn)
+    tree.insert(node, below: parent, side: side)
+    return MappingID(node)
   }
 
   /// `find_first_mapping_node`: the node of `gfn`, else of the smallest frame above it.
@@ -95,10 +94,10 @@ public struct MappingRBTree: ~Copyable {
     guard node != 0 else { return nil }
     let nodes = tree.nodes
     let key = min(gfn.rawValue, .max >> 1)
-    var next: UInt32 = 0
+    var next: NodeAddress = 0
     var visited: UInt64 = 0
     while node != 0 {
-      visited += 1
+      visited &+= 1
       let other = nodes[node].gfn
       if key == other {
         next = node
@@ -108,7 +107,7 @@ public struct MappingRBTree: ~Copyable {
       next = selected(node, next, goesLeft)
       node = selected(nodes[node].links.left, nodes[node].links.right, goesLeft)
     }
-    nodesVisited += visited
+    nodesVisited &+= visited
     return .unlessNone(next)
   }
 
@@ -122,7 +121,7 @@ public struct MappingRBTree: ~Copyable {
   public mutating func iterNext(_ id: MappingID, through last: GFN) -> MappingID? {
     let next = tree.next(id.rawValue)
     guard next != 0 else { return nil }
-    nodesVisited += 1
+    nodesVisited &+= 1
     return tree.nodes[next].gfn <= last.rawValue ? MappingID(next) : nil
   }
 

@@ -14,7 +14,7 @@ extension RBTree {
   ///   - inOrder: whether a node may follow another.
   ///   - check: what else must hold at a node, given all children.
   func checkInvariants(
-    inOrder: (Node, Node) -> Bool, check: (Nodes, UInt32) throws(TreeViolation) -> Void
+    inOrder: (Node, Node) -> Bool, check: (Nodes, NodeAddress) throws(TreeViolation) -> Void
   ) throws(TreeViolation) {
     guard root != 0 else {
       if count != 0 { throw TreeViolation("the tree is empty but counts \(count) nodes") }
@@ -39,8 +39,8 @@ extension RBTree {
 
   /// Black nodes from `node` down to any missing child, itself included.
   private func blackHeight(
-    _ nodes: Nodes, _ node: UInt32, _ seen: inout Int,
-    _ check: (Nodes, UInt32) throws(TreeViolation) -> Void
+    _ nodes: Nodes, _ node: NodeAddress, _ seen: inout Int,
+    _ check: (Nodes, NodeAddress) throws(TreeViolation) -> Void
   ) throws(TreeViolation) -> Int {
     seen += 1
     if seen > count { throw TreeViolation("more nodes are linked than counted: \(count)") }
@@ -71,7 +71,7 @@ extension RBTree {
     var sum = 0
     var depth = 1
     var node = root
-    var previous: UInt32 = 0
+    var previous: NodeAddress = 0
     // An Euler tour: where the tour came from tells what is left to do at a node.
     while node != 0 {
       let left = nodes.child(node, RBSide.left)
@@ -113,11 +113,11 @@ extension MappingIntervalTree {
     do throws(TreeViolation) {
       try tree.checkInvariants(
         inOrder: { $0.gfn <= $1.gfn },
-        check: { nodes, index throws(TreeViolation) in
-          let expected = SubtreeLast.computed(nodes, index)
-          if nodes[index].subtreeLast != expected {
+        check: { nodes, node throws(TreeViolation) in
+          let expected = SubtreeLast.computed(nodes, node)
+          if nodes[node].subtreeLast != expected {
             throw TreeViolation(
-              "subtree-last of node \(index) is \(nodes[index].subtreeLast), not \(expected)")
+              "subtree-last of node \(node) is \(nodes[node].subtreeLast), not \(expected)")
           }
         })
     } catch {

@@ -1,25 +1,28 @@
-/// The storage of a red-black tree's nodes: one growing block of memory, nodes named by 32-bit indices.
+/// The storage of a red-black tree's nodes: blocks of memory that stay where they are, nodes linked by address.
 ///
-/// The kernel links `struct rb_node` with pointers. An index is half the size, so a mapping fits 40 bytes
-/// instead of 56, and nothing here is reference-counted. Indices count words of 8 bytes, not nodes: the
-/// CPU adds such an offset within the load itself, where a multiple of 40 would take instructions of its own on
-/// every step down the tree.
+/// The kernel links `struct rb_node` with pointers, and so does this. 32-bit indices would take 12 bytes a node
+/// less, but a walk in order is a chain of loads in which each has to wait for the one before: the CPU's
+/// prefetcher follows what looks like an address, and an index it does not, which costs a walk over a large
+/// tree up to twice the time.
 ///
 /// This file and nothing else in the trees touches raw memory. The invariants that make it safe:
 /// - `Node` begins with an `RBLinks`; the arena reads and writes links through that prefix.
-/// - Index 0 means "no node". Slot 0 is allocated and never handed out.
-/// - An index is valid from `allocate()` to `free(_:)`. Trees hold only valid indices in links, and hand
-///   out an index only as long as the node is linked.
-/// - An `RBNodes` view dies at the next `allocate()`, which may move the block.
+/// - Address 0 means "no node".
+/// - An address is valid from `allocate()` to `free(_:)` or `removeAll()`: blocks are neither moved nor given
+///   back while the arena lives. Trees hold only valid addresses in links, and hand out an address only as
+///   long as the node is linked.
+
+/// Where a node lies, 0 for no node. An integer, so that one is told from another and selected by arithmetic.
+typealias NodeAddress = UInt
 
 /// The links of a node: `struct rb_node`.
 struct RBLinks: BitwiseCopyable {
-  /// The parent's index, shifted left by one, and the colour in bit 0 (`__rb_parent_color`).
-  var parentAndColor: UInt32 = 0
+  /// The parent, and the colour in bit 0 (`__rb_parent_color`).
+  var parentAndColor: NodeAddress = 0
   /// The left child.
-  var left: UInt32 = 0
+  var left: NodeAddress = 0
   /// The right child.
-  var right: UInt32 = 0
+  var right: NodeAddress = 0
 }
 
 /// A node type of the arena.
@@ -30,8 +33,8 @@ protocol RBNode: BitwiseCopyable {
 
 /// The colour of a node (`RB_RED`, `RB_BLACK`).
 enum RBColor {
-  @inline(__always) static var red: UInt32 { 0 }
-  @inline(__always) static var black: UInt32 { 1 }
+  @inline(__always) static var red: NodeAddress { 0 }
+  @inline(__always) static var black: NodeAddress { 1 }
 }
 
 /// Which child: the balancing is written once for both mirror images.
@@ -40,136 +43,134 @@ enum RBSide {
   @inline(__always) static var right: Int { 1 }
 }
 
-/// A borrowed view of an arena's memory, trivially copyable so that loops keep the base in a register.
+/// Access to the nodes of an arena by address.
 struct RBNodes<Node: RBNode> {
-  private let base: UnsafeMutableRawPointer
+  @inline(__always)
+  fileprivate init() {}
 
   @inline(__always)
-  fileprivate init(_ base: UnsafeMutableRawPointer) { self.base = base }
-
-  @inline(__always)
-  private func node(_ index: UInt32) -> UnsafeMutablePointer<Node> {
-    (base + Int(index) &* 8).assumingMemoryBound(to: Node.self)
+  private func node(_ address: NodeAddress) -> UnsafeMutablePointer<Node> {
+    UnsafeMutablePointer(bitPattern: address).unsafelyUnwrapped
   }
 
-  /// The node `index`.
+  /// The node at `address`.
   @inline(__always)
-  subscript(index: UInt32) -> Node {
-    unsafeAddress { UnsafePointer(node(index)) }
-    nonmutating unsafeMutableAddress { node(index) }
+  subscript(address: NodeAddress) -> Node {
+    unsafeAddress { UnsafePointer(node(address)) }
+    nonmutating unsafeMutableAddress { node(address) }
   }
 
   @inline(__always)
-  private func word(_ index: UInt32, _ number: Int) -> UnsafeMutablePointer<UInt32> {
-    (base + Int(index) &* 8).assumingMemoryBound(to: UInt32.self) + number
+  private func word(_ address: NodeAddress, _ number: Int) -> UnsafeMutablePointer<NodeAddress> {
+    UnsafeMutablePointer(bitPattern: address).unsafelyUnwrapped + number
   }
 
-  /// The child of `index` on `side`, 0 for none.
+  /// The child of `node` on `side`, 0 for none.
   @inline(__always)
-  func child(_ index: UInt32, _ side: Int) -> UInt32 { word(index, 1 + side).pointee }
+  func child(_ node: NodeAddress, _ side: Int) -> NodeAddress { word(node, 1 + side).pointee }
 
-  /// Links `child` below `index` on `side`; the child's own parent link is the caller's.
+  /// Links `child` below `node` on `side`; the child's own parent link is the caller's.
   @inline(__always)
-  func setChild(_ index: UInt32, _ side: Int, _ child: UInt32) { word(index, 1 + side).pointee = child }
+  func setChild(_ node: NodeAddress, _ side: Int, _ child: NodeAddress) {
+    word(node, 1 + side).pointee = child
+  }
 
   /// Parent and colour as stored.
   @inline(__always)
-  func parentAndColor(_ index: UInt32) -> UInt32 { word(index, 0).pointee }
+  func parentAndColor(_ node: NodeAddress) -> NodeAddress { word(node, 0).pointee }
 
   /// Stores parent and colour in one go.
   @inline(__always)
-  func setParentAndColor(_ index: UInt32, _ value: UInt32) { word(index, 0).pointee = value }
+  func setParentAndColor(_ node: NodeAddress, _ value: NodeAddress) { word(node, 0).pointee = value }
 
-  /// The parent of `index`, 0 for the root.
+  /// The parent of `node`, 0 for the root.
   @inline(__always)
-  func parent(_ index: UInt32) -> UInt32 { word(index, 0).pointee >> 1 }
+  func parent(_ node: NodeAddress) -> NodeAddress { word(node, 0).pointee & ~1 }
 
   /// `rb_set_parent_color`.
   @inline(__always)
-  func setParent(_ index: UInt32, _ parent: UInt32, color: UInt32) {
-    word(index, 0).pointee = parent << 1 | color
+  func setParent(_ node: NodeAddress, _ parent: NodeAddress, color: NodeAddress) {
+    word(node, 0).pointee = parent | color
   }
 
   /// `rb_set_parent`: keeps the colour.
   @inline(__always)
-  func setParent(_ index: UInt32, _ parent: UInt32) {
-    word(index, 0).pointee = parent << 1 | (word(index, 0).pointee & 1)
+  func setParent(_ node: NodeAddress, _ parent: NodeAddress) {
+    word(node, 0).pointee = parent | (word(node, 0).pointee & 1)
   }
 
-  /// Whether `index` is a red node; none is black.
+  /// Whether `node` is a red node; none is black.
   @inline(__always)
-  func isRed(_ index: UInt32) -> Bool { index != 0 && word(index, 0).pointee & 1 == RBColor.red }
+  func isRed(_ node: NodeAddress) -> Bool { node != 0 && word(node, 0).pointee & 1 == RBColor.red }
 }
 
 /// The owner of the memory.
 struct RBNodeArena<Node: RBNode>: ~Copyable {
-  private var base: UnsafeMutableRawPointer?
-  /// Nodes that the block holds, slot 0 included.
-  private var capacity: Int
-  /// The index behind the slots handed out so far.
-  private var end: UInt32 = Self.words
+  private var blocks: [(start: UnsafeMutableRawPointer, end: UnsafeMutableRawPointer)] = []
+  /// How many of the blocks are in use; `removeAll()` keeps the others.
+  private var used = 0
+  /// Nodes in the first block.
+  private let firstCapacity: Int
+  /// The slot that is handed out next, and the end of its block.
+  private var next: NodeAddress = 0
+  private var end: NodeAddress = 0
   /// The most recently freed slot; freed slots are chained through `links.left`.
-  private var freeHead: UInt32 = 0
-
-  /// The distance between two nodes.
-  @inline(__always)
-  private static var words: UInt32 { UInt32(MemoryLayout<Node>.stride / 8) }
+  private var freeHead: NodeAddress = 0
 
   /// An arena that takes no memory before the first node, and then for `minimumCapacity` nodes at least.
-  init(minimumCapacity: Int) {
-    base = nil
-    capacity = minimumCapacity + 1
-  }
+  init(minimumCapacity: Int) { firstCapacity = max(minimumCapacity, 64) }
 
-  deinit { base?.deallocate() }
+  deinit { for block in blocks { block.start.deallocate() } }
 
-  /// The nodes. Empty arenas have no view: callers test their root first.
+  /// The nodes.
   @inline(__always)
-  var nodes: RBNodes<Node> { RBNodes(base.unsafelyUnwrapped) }
+  var nodes: RBNodes<Node> { RBNodes() }
 
   /// Bytes of memory that the arena holds.
-  var byteCount: Int { base == nil ? 0 : capacity * MemoryLayout<Node>.stride }
+  var byteCount: Int { blocks.reduce(0) { $0 + ($1.end - $1.start) } }
 
-  /// A slot for a node. Views taken before are invalid afterwards.
+  /// A slot for a node.
   @inline(__always)
-  mutating func allocate() -> UInt32 {
+  mutating func allocate() -> NodeAddress {
     if freeHead != 0 {
-      let index = freeHead
-      freeHead = nodes[index].links.left
-      return index
+      let address = freeHead
+      freeHead = nodes[address].links.left
+      return address
     }
-    if base == nil || Int(end) * 8 == byteCount { grow() }
-    defer { end += Self.words }
-    return end
+    if next == end { useNextBlock() }
+    defer { next &+= UInt(MemoryLayout<Node>.stride) }
+    return next
   }
 
   /// Gives a slot back. The last one freed is the first one reused, as in a slab's free list.
   @inline(__always)
-  mutating func free(_ index: UInt32) {
-    nodes[index].links = RBLinks(left: freeHead)
-    freeHead = index
+  mutating func free(_ address: NodeAddress) {
+    nodes[address].links = RBLinks(left: freeHead)
+    freeHead = address
   }
 
   /// Forgets every node and keeps the memory.
   mutating func removeAll() {
-    end = Self.words
+    used = 0
+    next = 0
+    end = 0
     freeHead = 0
   }
 
   @inline(never)
-  private mutating func grow() {
-    // By four while it is small: memory that is not touched yet costs nothing, copies do.
-    let wanted = base == nil ? max(capacity, 64) : capacity * (capacity < 1 << 20 ? 4 : 2)
-    let bytes = wanted * MemoryLayout<Node>.stride
-    // Parent links hold 31 bits of index.
-    precondition(bytes / 8 <= 1 << 31, "a mapping tree holds at most 16 GiB of nodes")
-    // Aligned to cache lines.
-    let memory = UnsafeMutableRawPointer.allocate(byteCount: bytes, alignment: 64)
-    if let old = base {
-      memory.copyMemory(from: old, byteCount: Int(end) * 8)
-      old.deallocate()
+  private mutating func useNextBlock() {
+    // The upper nodes of a tree that grew in order lie powers of two apart and would compete for the same few
+    // cache sets. Each block begins a cache line later than the one before, as in a slab (`cache_color`).
+    let color = used % 64 * 64
+    if used == blocks.count {
+      // Twice as many as before, up to a size that gives a large tree many blocks.
+      let capacity = used == 0 ? firstCapacity : min(firstCapacity << min(used, 16), 2048)
+      let bytes = color + capacity * MemoryLayout<Node>.stride
+      let start = UnsafeMutableRawPointer.allocate(byteCount: bytes, alignment: 4096)
+      blocks.append((start, start + bytes))
     }
-    base = memory
-    capacity = wanted
+    next = UInt(bitPattern: blocks[used].start) + UInt(color)
+    end = UInt(bitPattern: blocks[used].end)
+    used += 1
   }
 }

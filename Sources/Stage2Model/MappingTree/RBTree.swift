@@ -13,14 +13,14 @@
 protocol RBAugmentation {
   associatedtype Node: RBNode
 
-  /// Recomputes from `index` up to, not including, `stop` (0: through the root).
-  static func propagate(_ nodes: RBNodes<Node>, from index: UInt32, to stop: UInt32)
+  /// Recomputes from `node` up to, not including, `stop` (0: through the root).
+  static func propagate(_ nodes: RBNodes<Node>, from node: NodeAddress, to stop: NodeAddress)
 
   /// `new` takes the place of `old` with the same subtree.
-  static func copy(_ nodes: RBNodes<Node>, from old: UInt32, to new: UInt32)
+  static func copy(_ nodes: RBNodes<Node>, from old: NodeAddress, to new: NodeAddress)
 
   /// `new` was rotated above `old`.
-  static func rotate(_ nodes: RBNodes<Node>, old: UInt32, new: UInt32)
+  static func rotate(_ nodes: RBNodes<Node>, old: NodeAddress, new: NodeAddress)
 }
 
 /// A tree's root and its nodes. Ordering and search are the users' (`MappingRBTree`, `MappingIntervalTree`).
@@ -29,8 +29,8 @@ struct RBTree<Augmentation: RBAugmentation>: ~Copyable {
   typealias Nodes = RBNodes<Node>
 
   var arena: RBNodeArena<Node>
-  /// The root's index, 0 for an empty tree.
-  private(set) var root: UInt32 = 0
+  /// The root, 0 for an empty tree.
+  private(set) var root: NodeAddress = 0
   private(set) var count = 0
   /// Single rotations done so far by insertion and removal.
   private(set) var rotations: UInt64 = 0
@@ -50,7 +50,9 @@ struct RBTree<Augmentation: RBAugmentation>: ~Copyable {
 
   /// `__rb_change_child`.
   @inline(__always)
-  private mutating func changeChild(_ nodes: Nodes, _ old: UInt32, to new: UInt32, below parent: UInt32) {
+  private mutating func changeChild(
+    _ nodes: Nodes, _ old: NodeAddress, to new: NodeAddress, below parent: NodeAddress
+  ) {
     if parent == 0 {
       root = new
     } else {
@@ -60,11 +62,13 @@ struct RBTree<Augmentation: RBAugmentation>: ~Copyable {
 
   /// `__rb_rotate_set_parents`: `new` takes `old`'s parent and colour, `old` hangs below it in `color`.
   @inline(__always)
-  private mutating func rotateSetParents(_ nodes: Nodes, old: UInt32, new: UInt32, color: UInt32) {
+  private mutating func rotateSetParents(
+    _ nodes: Nodes, old: NodeAddress, new: NodeAddress, color: NodeAddress
+  ) {
     let parentAndColor = nodes.parentAndColor(old)
     nodes.setParentAndColor(new, parentAndColor)
     nodes.setParent(old, new, color: color)
-    changeChild(nodes, old, to: new, below: parentAndColor >> 1)
+    changeChild(nodes, old, to: new, below: parentAndColor & ~1)
   }
 
   // MARK: Insertion
@@ -73,7 +77,7 @@ struct RBTree<Augmentation: RBAugmentation>: ~Copyable {
   ///
   /// The caller has raised the augmentation of the ancestors already.
   @inline(__always)
-  mutating func insert(_ node: UInt32, below parent: UInt32, side: Int) {
+  mutating func insert(_ node: NodeAddress, below parent: NodeAddress, side: Int) {
     let nodes = self.nodes
     count += 1
     if parent == 0 {
@@ -87,7 +91,7 @@ struct RBTree<Augmentation: RBAugmentation>: ~Copyable {
   }
 
   /// `__rb_insert`, entered with a red `node` below a red `parent`.
-  private mutating func rebalanceAfterInsert(_ nodes: Nodes, _ node: UInt32, _ parent: UInt32) {
+  private mutating func rebalanceAfterInsert(_ nodes: Nodes, _ node: NodeAddress, _ parent: NodeAddress) {
     var node = node
     var parent = parent
     while true {
@@ -105,7 +109,8 @@ struct RBTree<Augmentation: RBAugmentation>: ~Copyable {
   /// One round of `__rb_insert` with the parent on `side` of the grandparent. False when the tree is balanced.
   @inline(__always)
   private mutating func rebalanceStep(
-    _ nodes: Nodes, _ node: inout UInt32, _ parent: inout UInt32, _ grandparent: UInt32, side: Int
+    _ nodes: Nodes, _ node: inout NodeAddress, _ parent: inout NodeAddress, _ grandparent: NodeAddress,
+    side: Int
   ) -> Bool {
     let uncle = nodes.child(grandparent, 1 - side)
     if nodes.isRed(uncle) {
@@ -147,7 +152,7 @@ struct RBTree<Augmentation: RBAugmentation>: ~Copyable {
   // MARK: Removal
 
   /// `rb_erase_augmented`: unlinks `node` and gives its slot back.
-  mutating func erase(_ node: UInt32) {
+  mutating func erase(_ node: NodeAddress) {
     let nodes = self.nodes
     let rebalance = unlink(nodes, node)
     if rebalance != 0 { rebalanceAfterErase(nodes, rebalance) }
@@ -157,16 +162,16 @@ struct RBTree<Augmentation: RBAugmentation>: ~Copyable {
 
   /// `__rb_erase_augmented`: returns the parent of a place that now lacks a black node, 0 if none does.
   @inline(__always)
-  private mutating func unlink(_ nodes: Nodes, _ node: UInt32) -> UInt32 {
+  private mutating func unlink(_ nodes: Nodes, _ node: NodeAddress) -> NodeAddress {
     let left = nodes.child(node, RBSide.left)
     let right = nodes.child(node, RBSide.right)
     let parentAndColor = nodes.parentAndColor(node)
     if left == 0 || right == 0 {
       // At most one child, which is red if it exists: it takes the node's place and colour.
       let child = left == 0 ? right : left
-      let parent = parentAndColor >> 1
+      let parent = parentAndColor & ~1
       changeChild(nodes, node, to: child, below: parent)
-      var rebalance: UInt32 = 0
+      var rebalance: NodeAddress = 0
       if child != 0 {
         nodes.setParentAndColor(child, parentAndColor)
       } else if parentAndColor & 1 == RBColor.black {
@@ -179,7 +184,7 @@ struct RBTree<Augmentation: RBAugmentation>: ~Copyable {
     // Two children: the in-order successor takes the node's place, its right child takes its own.
     var successor = right
     var parent = right
-    let orphan: UInt32
+    let orphan: NodeAddress
     var next = nodes.child(right, RBSide.left)
     if next == 0 {
       orphan = nodes.child(successor, RBSide.right)
@@ -199,8 +204,8 @@ struct RBTree<Augmentation: RBAugmentation>: ~Copyable {
     }
     nodes.setChild(successor, RBSide.left, left)
     nodes.setParent(left, successor)
-    changeChild(nodes, node, to: successor, below: parentAndColor >> 1)
-    var rebalance: UInt32 = 0
+    changeChild(nodes, node, to: successor, below: parentAndColor & ~1)
+    var rebalance: NodeAddress = 0
     if orphan != 0 {
       nodes.setParent(orphan, parent, color: RBColor.black)
     } else if nodes.parentAndColor(successor) & 1 == RBColor.black {
@@ -212,11 +217,11 @@ struct RBTree<Augmentation: RBAugmentation>: ~Copyable {
   }
 
   /// `____rb_erase_color`: paths through one child of `parent` have one black node less than the others.
-  private mutating func rebalanceAfterErase(_ nodes: Nodes, _ parent: UInt32) {
+  private mutating func rebalanceAfterErase(_ nodes: Nodes, _ parent: NodeAddress) {
     var parent = parent
     // The deficient child. At first it is a missing one: then both children of the parent could only be
     // missing if the tree had been unbalanced before, so comparing with the right one tells the side.
-    var node: UInt32 = 0
+    var node: NodeAddress = 0
     while true {
       let side = nodes.child(parent, RBSide.right) == node ? RBSide.right : RBSide.left
       let far = 1 - side
@@ -274,7 +279,7 @@ struct RBTree<Augmentation: RBAugmentation>: ~Copyable {
   // MARK: Order
 
   /// `rb_first`.
-  func first() -> UInt32 {
+  func first() -> NodeAddress {
     var node = root
     guard node != 0 else { return 0 }
     let nodes = self.nodes
@@ -287,7 +292,7 @@ struct RBTree<Augmentation: RBAugmentation>: ~Copyable {
 
   /// `rb_next`: the in-order successor, 0 after the last node.
   @inline(__always)
-  func next(_ node: UInt32) -> UInt32 {
+  func next(_ node: NodeAddress) -> NodeAddress {
     let nodes = self.nodes
     var node = node
     var child = nodes.child(node, RBSide.right)
@@ -316,6 +321,6 @@ func maskIfLess(_ a: UInt64, _ b: UInt64) -> Int { Int(truncatingIfNeeded: a &- 
 
 /// `ones` where `mask` is all ones, `zeros` where it is 0.
 @inline(__always)
-func selected(_ ones: UInt32, _ zeros: UInt32, _ mask: Int) -> UInt32 {
-  zeros ^ ((ones ^ zeros) & UInt32(truncatingIfNeeded: mask))
+func selected(_ ones: NodeAddress, _ zeros: NodeAddress, _ mask: Int) -> NodeAddress {
+  zeros ^ ((ones ^ zeros) & NodeAddress(truncatingIfNeeded: mask))
 }

@@ -9,8 +9,8 @@ public enum SecPageTablesRule: UInt8, Hashable, Sendable, CaseIterable {
   /// PGD, tables, both memory caches and the pool: a page counts from the moment it enters the host's
   /// memory cache (`HYP_MEMCACHE_ACCOUNT_STAGE2`) until `free_hyp_memcache` at the end of the VM.
   case tablesAndMemcaches
-  /// The PGD alone: pKVM before that flag existed.
-  case pgdOnly
+  /// Nothing: pKVM before that flag existed accounted for none of it, the PGD included.
+  case nothing
 
   /// Whether a page of `use` counts.
   @inlinable
@@ -18,7 +18,7 @@ public enum SecPageTablesRule: UInt8, Hashable, Sendable, CaseIterable {
     switch self {
     case .tables: use == .pgd || use.isTable
     case .tablesAndMemcaches: use == .pgd || use.isTable || use.isSpare
-    case .pgdOnly: use == .pgd
+    case .nothing: false
     }
   }
 }

@@ -68,8 +68,9 @@ public enum Hypercall: UInt8, Hashable, Sendable, CaseIterable {
     }
   }
 
-  /// The locks that the handler takes, in this order. The host lock is one for the whole machine: share and
-  /// unshare of *all* VMs serialise on it.
+  /// The locks that the handler takes, in the order in which they nest; not all are held at once. The host lock is one
+  /// for the whole machine: share and unshare of *all* VMs serialise on it. A refill of the memory cache
+  /// (`refillsMemcache`) takes `host` and `hypPGD` for each page, before these.
   public var locks: [HypLock] {
     switch self {
     case .hostShareGuest, .hostDonateGuest: [.host, .guest]
@@ -77,9 +78,10 @@ public enum Hypercall: UInt8, Hashable, Sendable, CaseIterable {
     case .hostRelaxPermsGuest, .hostMkyoungGuest, .vcpuInPoisonFault: [.guest]
     case .hostWrprotectGuest, .hostTestClearYoungGuest: [.vmTable, .guest]
     case .reclaimDyingGuestPage, .forceReclaimGuestPage: [.vmTable, .host, .guest]
-    case .tlbFlushVMID, .reserveVM, .unreserveVM, .initVCPU, .vcpuLoad, .vcpuPut: [.vmTable]
-    case .initVM: [.vmTable, .host, .hypPGD]
-    case .startTeardownVM, .finalizeTeardownVM, .teardownVM: [.vmTable]
+    case .tlbFlushVMID, .reserveVM, .unreserveVM, .vcpuLoad, .vcpuPut, .startTeardownVM: [.vmTable]
+    // What the host gives and gets back changes hands under the host's lock and EL2's own.
+    case .initVCPU: [.vmTable, .host, .hypPGD]
+    case .initVM, .finalizeTeardownVM, .teardownVM: [.vmTable, .host, .hypPGD, .guest]
     }
   }
 

@@ -44,7 +44,7 @@ public struct PKVMConfiguration: Sendable {
   /// Whether the tree is kept in the end.
   var needsMappingTree: Bool { keepsMappingTree || isProtected || !era.hasIntervalTree }
 
-  var secPageTablesRule: SecPageTablesRule { era.accountsMemcache ? .tablesAndMemcaches : .pgdOnly }
+  var secPageTablesRule: SecPageTablesRule { era.accountsMemcache ? .tablesAndMemcaches : .nothing }
 
   /// Pages of `struct pkvm_hyp_vm`: 4496 bytes and a pointer for each vCPU, in whole pages.
   var hypVMPages: Int { pages(of: 4496 + 8 * UInt64(createdVCPUs)) }

@@ -8,12 +8,31 @@ extension PKVMStage2 {
   /// first call ever starts the teardown at EL2. Nothing happens without a handle.
   ///
   /// A page that EL2 does not give back is warned of. A protected guest's mapping then stays and the walk goes
-  /// on; a non-protected guest's ends it.
+  /// on; a non-protected guest's ends the call.
   public mutating func destroyRange(_ ipa: IPA, size: UInt64) {
     guard hyp.handle != nil else { return }
     startTeardown()
     let (first, last) = frames(ipa, size)
     destroyMappings(first, last)
+  }
+
+  /// `stage2_destroy_range`: a call that EL2 ends early is followed by that for the next chunk.
+  public mutating func destroyRange(_ ipa: IPA, size: UInt64, chunk: UInt64) {
+    guard configuration.era.hasIntervalTree, !configuration.isProtected else {
+      destroyRange(ipa, size: size)
+      return
+    }
+    let end = ipa.rawValue + size
+    var start = ipa.rawValue
+    while start < end {
+      let before = warnings.count(of: .unshareFailed)
+      destroyRange(IPA(start), size: end - start)
+      guard warnings.count(of: .unshareFailed) != before else { return }
+      // What was refused is the first mapping that is left.
+      let (first, last) = frames(IPA(start), end - start)
+      guard let refused = firstMapping(first, last) else { return }
+      start = ((refused.gfn.rawValue << pageShift) / chunk + 1) * chunk
+    }
   }
 
   /// `pkvm_pgtable_stage2_destroy_pgd`: frees nothing, warns where mappings are left.

@@ -8,10 +8,14 @@ public enum PKVMEra: UInt8, Hashable, Comparable, Sendable, CaseIterable {
   case v6_14
   /// Linux 6.15.
   case v6_15
-  /// Linux 6.16 to 6.18.
+  /// Linux 6.16 and 6.17.
   case v6_16
-  /// Linux 6.19 to 7.0.
+  /// Linux 6.18.
+  case v6_18
+  /// Linux 6.19 and 7.0.
   case v6_19
+  /// Linux 7.1 and 7.2.
+  case v7_1
   /// Linux 7.3.
   case v7_3
 
@@ -26,7 +30,9 @@ public enum PKVMEra: UInt8, Hashable, Comparable, Sendable, CaseIterable {
     case .v6_14: "6.14"
     case .v6_15: "6.15"
     case .v6_16: "6.16"
+    case .v6_18: "6.18"
     case .v6_19: "6.19"
+    case .v7_1: "7.1"
     case .v7_3: "7.3"
     }
   }
@@ -51,22 +57,36 @@ public enum PKVMEra: UInt8, Hashable, Comparable, Sendable, CaseIterable {
   @inlinable
   public var destroysInChunks: Bool { self >= .v6_19 }
 
-  /// Pages of the memory caches count as SecPageTables (`HYP_MEMCACHE_ACCOUNT_STAGE2`).
+  /// The PGD and the pages of the memory caches count as SecPageTables (`HYP_MEMCACHE_ACCOUNT_STAGE2`); before,
+  /// nothing does.
   @inlinable
   public var accountsMemcache: Bool { self >= .v6_15 }
 
   /// The VM's handle is reserved at its creation, before at the first run of a vCPU.
   @inlinable
-  public var reservesHandle: Bool { self >= .v6_19 }
+  public var reservesHandle: Bool { self >= .v6_18 }
+
+  /// The first run of any vCPU creates all of them at EL2; from 6.15 on each is created at its own first run.
+  @inlinable
+  public var createsAllVCPUs: Bool { self < .v6_15 }
+
+  /// A share that EL2 refuses is warned of. Before 6.16 it was not, and in 7.3 it is not again.
+  @inlinable
+  public var warnsOfFailedShare: Bool { self >= .v6_16 && self < .v7_3 }
+
+  /// EL2 answers -EAGAIN to `relax_perms` on what is not mapped. Before, its walkers, which lacked
+  /// `KVM_PGTABLE_WALK_HANDLE_FAULT`, went on after -EAGAIN, and the answer was 0.
+  @inlinable
+  public var relaxPermsFindsHoles: Bool { self >= .v6_19 }
 
   /// Protected guests get memory, and teardown has a start and an end; before, `__pkvm_teardown_vm` alone.
   @inlinable
-  public var supportsProtectedGuests: Bool { self >= .v7_3 }
+  public var supportsProtectedGuests: Bool { self >= .v7_1 }
 
   /// EL2 refuses a map with -ENOMEM unless its cache holds what a map can need at most; before, running
   /// out of pages panics the hypervisor.
   @inlinable
-  public var prechecksMemcache: Bool { self >= .v7_3 }
+  public var prechecksMemcache: Bool { self >= .v7_1 }
 
   /// `flush` returns at once on a CPU with FEAT_S2FWB; before, it walks the mappings and cleans nothing.
   @inlinable
@@ -79,6 +99,28 @@ public enum PKVMEra: UInt8, Hashable, Comparable, Sendable, CaseIterable {
 
   /// The fault's address is aligned to the mapping before it reaches `map`. Before, with pages larger than
   /// 4 KiB, the bits that HPFAR_EL2 has below the page reach it, and the range overlaps the next page.
+  ///
+  /// Fixed in 7.0, and in the stable releases 6.19.9 and 6.18.19. For a kernel of either series on the other
+  /// side of its fix there is `Profile.alignsFaultIPA`.
   @inlinable
-  public var alignsFaultIPA: Bool { self >= .v7_3 }
+  public var alignsFaultIPA: Bool { self >= .v6_19 }
+
+  /// A fault of any slot that logs dirty pages tops up the memory cache; before, only one that writes.
+  @inlinable
+  public var topsUpWhileLogging: Bool { self >= .v7_3 }
+
+  /// An exclusive or atomic access to memory that does not support it (status code 0x35), and LD64B and ST64B to
+  /// devices, have paths of their own; before, the former ends KVM_RUN with -EFAULT. 7.0 has them too.
+  @inlinable
+  public var handlesExclusiveFaults: Bool { self >= .v7_1 }
+
+  /// A permission fault that neither wrote nor fetched ends KVM_RUN with -EFAULT; from 6.18 on it is handled like
+  /// any other.
+  @inlinable
+  public var refusesReadPermissionFaults: Bool { self < .v6_18 }
+
+  /// Device memory that the VMM maps by a huge leaf is found like a transparent huge page. Before, the alignment
+  /// of its VMA decides about a block, which the caller says by `HostPage.vmaShift`.
+  @inlinable
+  public var growsDeviceMappings: Bool { self >= .v7_1 }
 }

@@ -18,10 +18,11 @@ extension PKVMStage2 {
   }
 
   /// `kvm_arch_flush_remote_tlbs` and, under pKVM, `kvm_arch_flush_remote_tlbs_range`: one hypercall, which
-  /// invalidates the whole VMID whatever the range.
+  /// invalidates the whole VMID whatever the range. EL2 ignores it for a VM that it does not know yet, and for a
+  /// protected one (`get_np_pkvm_hyp_vm`).
   public mutating func flushRemoteTLBs() {
     hypercalls.count(.tlbFlushVMID)
-    if hyp.state == .created || hyp.state == .dying { hyp.table.flushVMID() }
+    if hyp.isFoundAsNonProtected { hyp.table.flushVMID() }
   }
 }
 

@@ -72,7 +72,7 @@ extension PKVMStage2 {
 
   /// The first run of a vCPU (`kvm_arch_vcpu_run_pid_change`): creates the VM at EL2 if no vCPU ran before
   /// (`pkvm_create_hyp_vm`: the PGD and `struct pkvm_hyp_vm` are donated) and the vCPU
-  /// (`pkvm_create_hyp_vcpu`).
+  /// (`pkvm_create_hyp_vcpu`). Before 6.15, the VM's creation creates all its vCPUs.
   ///
   /// - Returns: 0, also for a vCPU that ran before; else the error of EL2.
   @discardableResult
@@ -85,16 +85,28 @@ extension PKVMStage2 {
       if !result.isSuccess { return result }
       hyp.memory.allocate(.pgd, pages: configuration.geometry.pgdPages)
       hyp.memory.allocate(.hypVM, pages: configuration.hypVMPages)
+      if configuration.era.createsAllVCPUs {
+        for index in 0..<configuration.createdVCPUs {
+          let result = createHypVCPU(VCPUIndex(index))
+          if !result.isSuccess { return result }
+        }
+      }
     }
     if vcpu.rawValue < hyp.vcpus.count, hyp.vcpus[vcpu.rawValue].isCreated { return .success }
+    return createHypVCPU(vcpu)
+  }
+
+  /// `__pkvm_create_hyp_vcpu`.
+  private mutating func createHypVCPU(_ vcpu: VCPUIndex) -> KernelResult {
     hypercalls.count(.initVCPU)
     let result = hyp.initVCPU(vcpu)
     if result.isSuccess { hyp.memory.allocate(.hypVCPU, pages: configuration.hypVCPUPages) }
     return result
   }
 
-  /// `kvm_arch_vcpu_load`: makes `vcpu` the one that hypercalls of its CPU act on. Under pKVM nothing of the
-  /// VMID or of stale TLB entries is done by the host; EL2 does it itself.
+  /// `kvm_arch_vcpu_load`: makes `vcpu` the one that hypercalls of its CPU act on. The host skips the part that cares
+  /// for the VMID and for what another vCPU left in the TLBs. EL2 has given the VM a VMID for its life and does
+  /// not invalidate either.
   ///
   /// - Returns: whether EL2 loaded it.
   @discardableResult
@@ -102,6 +114,9 @@ extension PKVMStage2 {
     hypercalls.count(.vcpuLoad)
     return hyp.vcpuLoad(vcpu)
   }
+
+  /// The same, from whichever CPU: nothing depends on it.
+  public mutating func loadVCPU(_ vcpu: VCPUIndex, cpu: Int) { _ = loadVCPU(vcpu) }
 
   /// `kvm_arch_vcpu_put`.
   public mutating func putVCPU(_ vcpu: VCPUIndex) {

@@ -10,7 +10,7 @@ extension PKVMStage2 {
   /// unshared stays so if the share fails. Where nothing overlaps, one share.
   ///
   /// -EINVAL, with a warning, for a size other than PAGE_SIZE and PMD_SIZE. Errors of EL2 are returned as
-  /// they are. The profile's era decides; see `PKVMEra.sharesBeforeLookup` for those before 6.16.
+  /// they are, until 7.2 with a warning. The profile's era decides; see `PKVMEra.sharesBeforeLookup` for those before 6.16.
   public mutating func map(
     _ ipa: IPA, size: UInt64, pfn: PFN?, prot: Stage2Prot, vcpu: VCPUIndex
   ) -> KernelResult {
@@ -31,7 +31,7 @@ extension PKVMStage2 {
       if !result.isSuccess { return result }
     }
     let result = hostShareGuest(pfn, first, pages: pages, prot: prot, vcpu: vcpu)
-    if !result.isSuccess { return result }
+    if !result.isSuccess { return refused(result) }
     insertMapping(Mapping(gfn: first, pfn: pfn, pages: pages), vcpu: vcpu)
     return .success
   }
@@ -73,10 +73,16 @@ extension PKVMStage2 {
     }
     hypercalls.count(.hostDonateGuest)
     let result = hyp.hostDonateGuest(pfn, first, vcpu: vcpu, hostPages: &memcaches[vcpu.rawValue].pages)
-    if !result.isSuccess { return result }
+    if !result.isSuccess { return refused(result) }
     insertMapping(Mapping(gfn: first, pfn: pfn, pages: 1), vcpu: vcpu)
     lockedPages.add()
     return .success
+  }
+
+  /// EL2 refused to share or donate.
+  private mutating func refused(_ result: KernelResult) -> KernelResult {
+    if configuration.era.warnsOfFailedShare { warnings.record(.shareFailed) }
+    return result
   }
 
   @inline(__always)
@@ -90,6 +96,10 @@ extension PKVMStage2 {
 }
 
 extension KernelWarning {
+  /// EL2 refused to share or donate.
+  public static var shareFailed: KernelWarning {
+    KernelWarning("pkvm_pgtable_stage2_map", "__pkvm_host_share_guest or __pkvm_host_donate_guest failed")
+  }
   /// A map of a size that pKVM does not know.
   public static var mapSize: KernelWarning {
     KernelWarning("pkvm_pgtable_stage2_map", "the size is neither PAGE_SIZE nor PMD_SIZE")

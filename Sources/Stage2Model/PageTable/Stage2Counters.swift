@@ -9,6 +9,9 @@ public struct Stage2Counters: Hashable, Sendable {
   public var tlbiIPANonShareable = 0
   /// `__kvm_tlb_flush_vmid_range`: a range of IPAs, inner shareable, at most `MAX_TLBI_RANGE_PAGES` each.
   public var tlbiRange = 0
+  /// `__kvm_flush_cpu_context`: everything of the VM on the local CPU, TLBs and instruction cache. Not among `tlbiAll`,
+  /// since no change of the table asks for it.
+  public var cpuContextFlushes = 0
   /// Pages cleaned and invalidated to the point of coherency.
   public var dcachePages = 0
   /// Pages invalidated in the instruction cache.

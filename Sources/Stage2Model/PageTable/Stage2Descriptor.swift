@@ -64,11 +64,14 @@ public struct Stage2Descriptor: Hashable, Sendable {
     case poisoned = 3
   }
 
-  /// An invalid entry of `type` with 52 bits of annotation.
+  /// The bits of `KVM_INVALID_PTE_ANNOT_MASK`: 59 to 1.
+  @inlinable static var annotationBits: UInt64 { 59 }
+
+  /// An invalid entry of `type` with 59 bits of annotation.
   @inlinable
   public static func invalid(_ type: InvalidType, annotation: UInt64 = 0) -> Stage2Descriptor {
     Stage2Descriptor(
-      rawValue: UInt64(type.rawValue) << 60 | (annotation << 1 & ((1 << 53) - 2)))
+      rawValue: UInt64(type.rawValue) << 60 | (annotation << 1 & ((1 << 60) - 2)))
   }
 
   /// The type of an invalid entry, nil for a valid or an empty one.
@@ -79,7 +82,7 @@ public struct Stage2Descriptor: Hashable, Sendable {
 
   /// The annotation of an invalid entry.
   @inlinable
-  public var annotation: UInt64 { rawValue >> 1 & ((1 << 52) - 1) }
+  public var annotation: UInt64 { rawValue >> 1 & ((1 << Self.annotationBits) - 1) }
 
   /// `kvm_pte_valid`.
   @inlinable

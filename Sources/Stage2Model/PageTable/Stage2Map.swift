@@ -23,14 +23,14 @@ struct MapWalker: Stage2Visitor {
   ) -> Stage2Descriptor? {
     let level = context.level
     if forcePTE && level < 3 { return nil }
-    if level < table.minBlockLevel { return nil }
-    let granule = table.granule(level)
-    if granule > context.end &- context.address { return nil }
-    if context.address & (granule &- 1) != 0 { return nil }
     switch leaf {
     case .annotation(let descriptor):
       return descriptor
     case .frames(let first, let attributes):
+      if level < table.minBlockLevel { return nil }
+      let granule = table.granule(level)
+      if granule > context.end &- context.address { return nil }
+      if context.address & (granule &- 1) != 0 { return nil }
       if first == Stage2Descriptor.unknownFrame {
         return .leaf(frame: first, attributes: attributes, level: level)
       }
@@ -74,15 +74,14 @@ struct MapWalker: Stage2Visitor {
       return .invalid
     }
     guard table.pages.hasMemcache else { return .noMemory }
-    if context.old.isLocked {
-      // Checked before a page is taken: the kernel takes one, fails to break, and puts it back.
-      _ = table.tryBreak(context)
+    guard let child = table.allocateTable(level: context.level + 1) else { return .noMemory }
+    guard table.tryBreak(context) else {
+      // put_page, not back into the cache: the page is lost to it.
+      table.freeTable(child, level: context.level + 1)
       return .again
     }
-    guard let child = table.allocateTable(level: context.level + 1) else { return .noMemory }
     // A block goes as a whole; the rest of it faults back in.
     if context.old.isValid { table.counters.blocksBroken += 1 }
-    _ = table.tryBreak(context)
     table.make(context, .table(child))
     return .success
   }
@@ -141,12 +140,14 @@ extension Stage2PageTable where Pages: ~Copyable {
     return walk(ipa.rawValue, size: size, flags: sharing.flags, &walker)
   }
 
-  /// `kvm_pgtable_stage2_annotate`: replaces what maps `[ipa, ipa + size)` by invalid entries that carry
-  /// `annotation`. Results as for `map`.
+  /// `kvm_pgtable_stage2_annotate`: replaces what maps `[ipa, ipa + size)` by invalid entries of level 3 that carry
+  /// `annotation`. Results as for `map`; -EINVAL for the type that marks a locked entry, and for an annotation that
+  /// does not fit.
   public mutating func annotate(
     _ ipa: IPA, size: UInt64, type: Stage2Descriptor.InvalidType, annotation: UInt64 = 0
   ) -> KernelResult {
-    var walker = MapWalker(leaf: .annotation(.invalid(type, annotation: annotation)))
+    if annotation >> Stage2Descriptor.annotationBits != 0 || type == .locked { return .invalid }
+    var walker = MapWalker(leaf: .annotation(.invalid(type, annotation: annotation)), forcePTE: true)
     return walk(ipa.rawValue, size: size, &walker)
   }
 

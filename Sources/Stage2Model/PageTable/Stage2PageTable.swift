@@ -87,6 +87,7 @@ public struct Stage2PageTable<Pages: TablePages & ~Copyable>: ~Copyable {
 
   /// `kvm_pgtable_get_leaf`: the first entry on the walk of `ipa` that is not a table, and its level. An
   /// address beyond the table finds an empty entry at the start level.
+  @inline(__always)
   public borrowing func leaf(_ ipa: IPA) -> (descriptor: Stage2Descriptor, level: TranslationLevel) {
     guard let pgd, ipa.rawValue < ipaLimit else { return (.zero, geometry.startLevel) }
     var level = startLevel
@@ -100,6 +101,7 @@ public struct Stage2PageTable<Pages: TablePages & ~Copyable>: ~Copyable {
   }
 
   /// What a hardware walk of `ipa` finds.
+  @inline(__always)
   public borrowing func walk(_ ipa: IPA) -> Stage2Walk {
     let (entry, level) = leaf(ipa)
     guard entry.isValid else { return .invalid(level: level) }
@@ -157,13 +159,13 @@ public struct Stage2PageTable<Pages: TablePages & ~Copyable>: ~Copyable {
   /// The pages under one entry of `level`.
   func pagesPerEntry(_ level: Int) -> Int { 1 &<< Int(truncatingIfNeeded: shift(level) &- pageShift) }
 
-  /// `kvm_tlb_flush_vmid_range`.
+  /// `kvm_tlb_flush_vmid_range`. With ranges, a part of a page at the end is left out.
   mutating func flushTLBRange(_ size: UInt64) {
     guard features.hasTLBIRange else {
       counters.tlbiVMID += 1
       return
     }
-    let pages = (size + geometry.pageSize.bytes - 1) >> geometry.pageSize.shift
+    let pages = size >> geometry.pageSize.shift
     counters.tlbiRange += Int((pages + Self.maxTLBIRangePages - 1) / Self.maxTLBIRangePages)
   }
 

@@ -57,6 +57,9 @@ public struct Profile: Hashable, Sendable {
   public var hypercallBatch: Int
   /// `mmu.split_page_chunk_size` (`KVM_CAP_ARM_EAGER_SPLIT_CHUNK_SIZE`), 0 for no eager splitting.
   public var splitChunkBytes: UInt64
+  /// Whether a fault's address is aligned to a page before it is mapped; nil for what the era says. A stable release
+  /// of 6.18 or 6.19 may be on the other side of the fix.
+  public var alignsFaultIPA: Bool?
 
   /// The kernel of `era` as it is, on a host with 4 KiB pages and hardware access flags.
   public init(path: Path, era: PKVMEra) {

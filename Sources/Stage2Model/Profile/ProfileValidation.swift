@@ -31,7 +31,7 @@ extension Profile {
         wrong("protected", "a protected guest needs path pkvm, not \(path.rawValue)")
       } else if !era.supportsProtectedGuests {
         wrong(
-          "protected", "protected guests have no memory in era \(era.name); 7.3 is the first that knows them")
+          "protected", "protected guests have no memory in era \(era.name); 7.1 is the first that knows them")
       }
     }
     if path == .pkvm {

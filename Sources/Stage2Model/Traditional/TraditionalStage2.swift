@@ -7,6 +7,8 @@ public import KVMTypes
 public struct TraditionalStage2: ~Copyable, Stage2Backend {
   /// The table.
   public private(set) var table: Stage2PageTable<TraditionalTablePages>
+  /// `mmu.last_vcpu_ran`: the vCPU of the VM that was loaded last on a CPU.
+  private var lastVCPURan: [Int: VCPUIndex] = [:]
 
   /// `kvm_init_stage2_mmu`: allocates the PGD, which counts as a page table at once
   /// (`kvm_s2_zalloc_pages_exact`).
@@ -98,6 +100,12 @@ public struct TraditionalStage2: ~Copyable, Stage2Backend {
 
   /// `kvm_mmu_free_memory_cache` of `split_page_cache` (`kvm_uninit_stage2_mmu`).
   public mutating func freeSplitCache() { table.pages.freeSplitCache() }
+
+  /// `kvm_arch_vcpu_load`: where another vCPU of the VM was loaded last on `cpu`, or none, what the CPU holds for the VM
+  /// is invalidated. Rollover of VMIDs is not modelled.
+  public mutating func loadVCPU(_ vcpu: VCPUIndex, cpu: Int) {
+    if lastVCPURan.updateValue(vcpu, forKey: cpu) != vcpu { table.counters.cpuContextFlushes += 1 }
+  }
 
   /// `__kvm_tlb_flush_vmid`.
   public mutating func flushRemoteTLBs() { table.counters.tlbiVMID += 1 }

@@ -38,9 +38,11 @@ final class GuestVM<Backend: ReplayedBackend & ~Copyable> {
   var memorySeries = MemorySeries()
   var workingSet: WorkingSet
 
-  // What the divergence rules need.
+  // What the divergence rules need. They are asked for with every fault, one after the other: the checks for accesses that
+  // overlap would cost more than the accesses.
 
   /// The regions that faults have touched.
+  @exclusivity(unchecked)
   var regions: GuestRegions
   /// The epoch of the loss log in which the VM appeared, and if its table was empty then, that epoch again: in it
   /// everything is known. Otherwise -1.
@@ -52,6 +54,7 @@ final class GuestVM<Backend: ReplayedBackend & ~Copyable> {
   /// The lowest level at which a walk of its table stops.
   var startLevel = TranslationLevel.l3
   /// Where in the merged trace the last unmap of any of its memory was over.
+  @exclusivity(unchecked)
   var lastUnmap: UInt64 = 0
   /// Where tables of levels 1 and 2 appeared.
   var tableBirths: [UInt64: UInt64] = [:]
@@ -64,11 +67,14 @@ final class GuestVM<Backend: ReplayedBackend & ~Copyable> {
   /// Removals of slots that have been committed and not applied.
   var removals: [SlotRemoval] = []
   /// Faults with kvm_mmio in slots.
+  @exclusivity(unchecked)
   var heldBack: [HeldBackFault] = []
   static var heldBackMax: Int { 16 }
   /// The last fault, if it came to nothing.
+  @exclusivity(unchecked)
   var lastRefused: RefusedFault?
   /// By vCPU.
+  @exclusivity(unchecked)
   var progress: [VCPUProgress] = []
 
   /// - Parameter epoch: that of the loss log.
@@ -100,6 +106,10 @@ struct WriteGrant {
 /// What is counted for one VM.
 struct VMTally {
   var faults = FaultCounts()
+  /// Under another kernel than the one that was traced: the recorded faults that are accesses to memory, and the faults
+  /// that these accesses take there.
+  var accesses = 0
+  var modelledFaults = 0
   var operations: [OperationCounts] = Array(repeating: OperationCounts(), count: OperationKind.allCases.count)
   /// By the first frame of the slot.
   var sizes: [GFN: SizeTally] = [:]

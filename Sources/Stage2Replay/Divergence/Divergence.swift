@@ -51,7 +51,7 @@ public struct Divergence: Hashable, Sendable {
   public var count: Int
   /// What a walk of the address found in the model; nil where the rule does not look at the table.
   public var state: Stage2Walk?
-  /// What happened to the region of guest memory before, the oldest first.
+  /// What happened to the region of guest memory before, the oldest first; empty for what is explained.
   public var recentEvents: [RegionEvent]
 }
 

@@ -1,4 +1,5 @@
 internal import KVMTypes
+internal import Stage2Model
 
 /// What came of holding a fault against the model.
 struct CheckResult {
@@ -6,6 +7,8 @@ struct CheckResult {
   var verdict: DivergenceVerdict?
   /// Whether the leaf of the fault was changed for it.
   var isCorrected = false
+  /// What a walk of the fault's address finds now; nil where that was not looked up.
+  var walk: Stage2Walk?
 }
 
 /// What a fault did to the table, for the checks of those that follow.

@@ -13,7 +13,7 @@ extension Replayer where Backend: ~Copyable {
       applyThoseAhead(of: fault, record)
       apply(fault, record)
       timelines.release(fault: fault.node, vm: record.vm)
-    case .check(let fault): _ = check(fault, record, vms[record.vm])
+    case .check(let fault): if checksRules { _ = check(fault, record, vms[record.vm]) }
     case .unmap(let frames):
       applyThoseAhead(ofUnmap: record)
       if isDead(vms[record.vm], at: record.sequence) { return }
@@ -69,7 +69,7 @@ extension Replayer where Backend: ~Copyable {
     var address = frames.start.ipa(profile.pageSize).rawValue
     let end = frames.end.ipa(profile.pageSize).rawValue
     while address < end {
-      let next = min((address / profile.chunkBytes + 1) * profile.chunkBytes, end)
+      let next = min((address / model.chunkBytes + 1) * model.chunkBytes, end)
       if !body(IPA(address), next - address, &self).isSuccess { return }
       address = next
     }
@@ -84,17 +84,18 @@ extension Replayer where Backend: ~Copyable {
   }
 
   private func isUnmapped(_ frames: FrameRange, _ vm: Int) -> Bool {
-    frames.count == 1 && !isMapped(frames.start.ipa(profile.pageSize), vms[vm])
+    frames.count == 1 && !Self.isMapped(frames.start.ipa(profile.pageSize), vms[vm])
   }
 
   private mutating func apply(_ fault: FaultRecord, _ record: PendingRecord) {
     let vm = vms[record.vm]
     if fault.evidence.region < 0, fault.slot != nil { return apply(adopted(fault, vm), record) }
-    let outcome = timelines.outcome(of: fault, isMapped: isMapped(fault.page, vm))
-    let checked = fault.evidence.isChecked ? CheckResult() : check(fault, record, vm)
+    let outcome = timelines.outcome(of: fault, isMapped: Self.isMapped(fault.page, vm))
+    let isChecked = fault.evidence.isChecked || !checksRules
+    let checked = isChecked ? CheckResult() : check(fault, record, vm)
     var isRetried = false
     var effect = FaultEffect.nothing(isAssumed: false, refusal: nil)
-    let before = vm.backend.walk(fault.page)
+    let before = checked.walk ?? vm.backend.walk(fault.page)
     switch outcome {
     case .nothing(.noSlot) where vm.wasRunning && !fault.sawMMIO:
       vm.tally.nothing[Int(FaultOutcome.Reason.unknownSlots.rawValue)] += 1
@@ -116,6 +117,7 @@ extension Replayer where Backend: ~Copyable {
       guard let slot = fault.slot else { return }
       effect = perform(fault, record, slot, basis, isCorrected: checked.isCorrected)
     }
+    guard checksRules else { return }
     note(
       effect, of: fault, before, record, vm, contradicts: checked.verdict == .unexplained,
       isRetried: isRetried)
@@ -136,7 +138,14 @@ extension Replayer where Backend: ~Copyable {
     if !slot.isLogging, slot.supportsBlock(of: pageSize.pmdBytes, at: gfn, pageSize) {
       learn(size, gfn, slot, vm)
     }
-    if fault.kind != .permission || slot.isLogging || profile.isPKVM {
+    if let other = options.otherKernel {
+      access(fault, record, slot, isBlock: size.isBlock, under: other)
+      return .again
+    }
+    let era = profile.profile.era
+    if fault.kind != .permission || profile.isPKVM && era.topsUpOnEveryFault
+      || slot.isLogging && (fault.isWrite || era.topsUpWhileLogging)
+    {
       vm.backend.topUpMemcache(vcpu: vcpu, pages: profile.minPages)
     }
     if fault.kind == .permission, fault.isWrite, slot.isLogging { proveWriteProtection(fault, record) }
@@ -202,7 +211,7 @@ extension Replayer where Backend: ~Copyable {
     emit(record, .wrprotect, fault.page, size: size, result: result.rawValue, basis: .derived)
   }
 
-  private func isMapped(_ ipa: IPA, _ vm: GuestVM<Backend>) -> Bool {
+  private static func isMapped(_ ipa: IPA, _ vm: GuestVM<Backend>) -> Bool {
     if case .leaf = vm.backend.walk(ipa) { return true }
     return false
   }

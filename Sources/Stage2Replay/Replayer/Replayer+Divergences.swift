@@ -22,7 +22,7 @@ extension Replayer where Backend: ~Copyable {
   /// The rule about the order of a thread's events that an event broke, if it broke one.
   @inline(__always)
   mutating func note(_ rule: DivergenceRule?, _ position: Int, _ record: TraceRecord) {
-    if let rule, recorded.loop { noteBroken(rule, position, record) }
+    if let rule, recorded.loop, checksRules { noteBroken(rule, position, record) }
   }
 
   /// Whether a slot holds the address of the fault that a thread is handling, and is not on its way out.
@@ -51,11 +51,13 @@ extension Replayer where Backend: ~Copyable {
 
   /// D9, D19 and D20: what an event must satisfy by itself.
   mutating func checkAlone(_ fault: GuestFault, _ position: Int, _ record: TraceRecord) {
-    if let rule = SyndromeRules.check(fault.esr, fault.ipa) { noteBroken(rule, position, record) }
+    if checksRules, let rule = SyndromeRules.check(fault.esr, fault.ipa) {
+      noteBroken(rule, position, record)
+    }
   }
 
   mutating func checkAlone(unmap range: HVARange, _ position: Int, _ record: TraceRecord) {
-    if !SyndromeRules.coversPages(start: range.start, end: range.end, profile.pageSize) {
+    if checksRules, !SyndromeRules.coversPages(start: range.start, end: range.end, profile.pageSize) {
       noteBroken(.notifierCoversPages, position, record)
     }
   }

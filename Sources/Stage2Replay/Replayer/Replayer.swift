@@ -25,11 +25,17 @@ internal import Stage2Model
 /// | `Replayer+Losses.swift` | events that the trace lost |
 /// | `Replayer+Application.swift` | the third stage |
 /// | `Replayer+Divergences.swift` | what the divergence rules need of an event when it comes in |
-/// | `Replayer+Checks.swift` | the divergence rules, at the third stage |
+/// | `Replayer+Checks.swift` | the divergence rules, at the third stage, with the three files that follow |
+/// | `Replayer+CheckEvidence.swift` | what is known of a fault's window and of the table |
+/// | `Replayer+CheckEffects.swift` | what a fault did, and corrections of the model |
+/// | `Replayer+CheckLog.swift` | what is put down |
+/// | `Replayer+OtherKernel.swift` | the same accesses under another kernel |
 /// | `Replayer+LockTimes.swift` | recorded time under the lock |
 struct Replayer<Backend: ReplayedBackend & ~Copyable>: ~Copyable {
   let profile: ReplayProfile
   let options: ReplayOptions
+  /// The kernel and machine that are modelled: those that were traced, unless another kernel is asked for.
+  let model: ReplayProfile
   let makeBackend: () -> Backend
   /// Whether applied operations are kept until `takeOperations`.
   private let collectsOperations: Bool
@@ -70,6 +76,8 @@ struct Replayer<Backend: ReplayedBackend & ~Copyable>: ~Copyable {
   /// What the first pass over the trace found.
   let survey: TraceSurvey
   let recorded: ThreadOrder.Recorded
+  /// Whether the model is held against the trace.
+  let checksRules: Bool
   var losses: LossLog
   var divergences = DivergenceLog()
   /// Where in the merged trace pages were mapped last.
@@ -77,16 +85,20 @@ struct Replayer<Backend: ReplayedBackend & ~Copyable>: ~Copyable {
   var unmapsUnderway: [UnmapUnderway] = []
 
   init(
-    profile: ReplayProfile, survey: TraceSurvey, vcpuEvidence: VCPUEvidence, options: ReplayOptions,
-    probes: ProbeRecording, collectsOperations: Bool, grid: TimeGrid, makeBackend: @escaping () -> Backend
+    profile: ReplayProfile, model: ReplayProfile, survey: TraceSurvey, vcpuEvidence: VCPUEvidence,
+    options: ReplayOptions, probes: ProbeRecording, collectsOperations: Bool, grid: TimeGrid,
+    makeBackend: @escaping () -> Backend
   ) {
     self.grid = grid
     self.collectsOperations = collectsOperations
     self.survey = survey
     self.vcpuEvidence = vcpuEvidence
+    // Another kernel is not the one that the trace shows.
+    checksRules = options.otherKernel == nil
     recorded = survey.recorded
     losses = LossLog(survey.gaps)
     self.profile = profile
+    self.model = model
     self.options = options
     self.makeBackend = makeBackend
     timelines = RegionTimelines(pageSize: profile.pageSize)

@@ -32,6 +32,10 @@ public struct VMResult: Sendable {
   public var slots: [Memslot]
   /// Its faults.
   public var faults: FaultCounts
+  /// Under another kernel than the one that was traced: the recorded faults that are accesses to memory, and the faults
+  /// that these accesses take there.
+  public var accesses: Int
+  public var modelledFaults: Int
   /// Its operations.
   public var operations: [OperationKind: OperationCounts]
   /// Faults that led to no operation, by reason.

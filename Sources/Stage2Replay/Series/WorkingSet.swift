@@ -11,6 +11,8 @@ struct WorkingSet {
   private var regions: [UInt64: [UInt8]] = [:]
   private var order: [FirstTouch] = []
   private var samples: [TouchSample] = []
+  /// Pages that were first shown by a fault on a block.
+  private var blockPages = 0
   private let shift: UInt64
   private let pages: Int
 
@@ -33,7 +35,10 @@ struct WorkingSet {
     }
     regions[region]!.withUnsafeMutableBufferPointer { stamps in
       for page in first..<first + count where stamps[page] != stamp {
-        if stamps[page] == 0 { sample.first += 1 }
+        if stamps[page] == 0 {
+          sample.first += 1
+          if isBlock { blockPages += 1 }
+        }
         sample.touched += 1
         stamps[page] = stamp
       }
@@ -55,7 +60,8 @@ struct WorkingSet {
     }
     let touched = samples.enumerated().filter { $1.touched > 0 }.map { ($0, $1) }
     return WorkingSetResult(
-      pages: total, samples: Dictionary(uniqueKeysWithValues: touched), idle: idle, firstTouches: order)
+      pages: total, blockPages: blockPages, samples: Dictionary(uniqueKeysWithValues: touched), idle: idle,
+      firstTouches: order)
   }
 }
 
@@ -79,6 +85,8 @@ public struct FirstTouch: Hashable, Sendable {
 public struct WorkingSetResult: Sendable {
   /// Pages that were ever shown.
   public var pages: Int
+  /// Those of them that a block mapped when they were first shown.
+  public var blockPages: Int
   /// By the number of the interval.
   public var samples: [Int: TouchSample]
   /// How many pages were last shown so many intervals before the end.

@@ -9,6 +9,9 @@ struct ProfileArgument: ExpressibleByArgument {
 
   init?(argument: String) { text = argument }
 
+  /// Whether it names a built-in profile, which says nothing of the machine.
+  var isBuiltIn: Bool { Profile.builtIn(named: text) != nil }
+
   /// The profile, or one line about why there is none.
   func resolve() throws -> Profile {
     if let builtIn = Profile.builtIn(named: text) { return builtIn }

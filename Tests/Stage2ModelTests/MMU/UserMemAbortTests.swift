@@ -253,7 +253,8 @@ struct UserMemAbortTests {
     check(traditional.rules.topsUp(permission, logging), true)
     let pkvm = try KVM.pkvm(profile(.pkvm))
     check(pkvm.rules.topsUp(permission, slot), true)
-    let before = try KVM.pkvm(profile(.pkvm, .v6_19))
+    check(pkvm.rules.topsUp(fetch, logging), true)
+    let before = try KVM.pkvm(profile(.pkvm, .v7_1))
     check(before.rules.topsUp(translation, slot), true)
     check(before.rules.topsUp(permission, slot), false)
     check(before.rules.topsUp(permission, logging), true)
@@ -261,16 +262,18 @@ struct UserMemAbortTests {
   }
 
   @Test func aCollapseByAPermissionFaultCrashed() throws {
-    // A read-only page, then a write that finds a huge page: before 7.3 without a mapping object.
-    func warnings(_ era: PKVMEra) throws -> Int {
+    // A read-only page, then a write that finds a huge page: before 7.3 without a mapping object and without pages.
+    func run(_ era: PKVMEra) throws -> (warnings: Int, result: KernelResult) {
       var vm = try KVM.pkvm(profile(.pkvm, era))
       vm.addSlot()
       vm.fault(Self.ram, host: .page(.size4K, isWritable: false))
-      vm.fault(Self.ram, .permission, write: true, host: Self.thp)
-      return vm.stage2.warnings.count(of: .noPreallocatedMapping)
+      let outcome = vm.fault(Self.ram, .permission, write: true, host: Self.thp)
+      return (vm.stage2.warnings.count(of: .noPreallocatedMapping), outcome.result)
     }
-    #expect(try warnings(.v6_19) == 1)
-    #expect(try warnings(.v7_3) == 0)
+    #expect(try run(.v6_19) == (1, .success))
+    // EL2 misses its pages before the host misses its object.
+    #expect(try run(.v7_1) == (0, .noMemory))
+    #expect(try run(.v7_3) == (0, .success))
   }
 
   @Test func theLockOfAFault() throws {
@@ -306,6 +309,67 @@ struct UserMemAbortTests {
       ]
     }
     #expect(try results(.v7_3) == [.success, .success, .again])
+    #expect(try results(.v6_19) == [.success, .success, .again])
     #expect(try results(.v6_16) == [.success, .again, .again])
+  }
+
+  @Test func aStableReleaseMayHaveTheFixOrNot() throws {
+    func address(_ era: PKVMEra, _ aligns: Bool?) throws -> FaultOutcome.Operation {
+      let profile = profile(.pkvm, era) {
+        $0.pageSize = .size16K
+        $0.alignsFaultIPA = aligns
+      }
+      var vm = try KVM.pkvm(profile)
+      vm.addSlot()
+      return vm.fault(Self.ram + 0x1000).operation
+    }
+    func map(_ ipa: UInt64) -> FaultOutcome.Operation { .map(IPA(ipa), size: 1 << 14, prot: .rw) }
+    #expect(try address(.v6_18, nil) == map(Self.ram + 0x1000))
+    #expect(try address(.v6_18, true) == map(Self.ram))
+    #expect(try address(.v6_19, nil) == map(Self.ram))
+    #expect(try address(.v6_19, false) == map(Self.ram + 0x1000))
+  }
+
+  // MARK: Paths of their own
+
+  @Test func deviceMemoryGrowsWithTheVMMsLeaf() throws {
+    // A VMA of VM_PFNMAP, which the VMM maps by a huge leaf.
+    let device = HostPage(pfn: PFN(512 + 3), vmaShift: 12, userMappingBytes: pmd, memory: .device)
+    func size(_ era: PKVMEra, _ page: HostPage) throws -> FaultOutcome.Operation {
+      var vm = try KVM.traditional(profile(.traditional, era))
+      vm.addSlot()
+      return vm.fault(Self.ram + 0x3000, write: true, host: page).operation
+    }
+    let prot: Stage2Prot = [.read, .write, .device]
+    #expect(try size(.v7_1, device) == .map(IPA(Self.ram), size: pmd, prot: prot))
+    #expect(try size(.v7_3, device) == .map(IPA(Self.ram), size: pmd, prot: prot))
+    #expect(try size(.v6_19, device) == .map(IPA(Self.ram + 0x3000), size: page, prot: prot))
+    // Before, the alignment of the VMA said it.
+    var aligned = device
+    aligned.vmaShift = 21
+    #expect(try size(.v6_19, aligned) == .map(IPA(Self.ram), size: pmd, prot: prot))
+  }
+
+  @Test func anExclusiveAccessGetsItsAbort() throws {
+    var vm = try KVM.traditional(profile(.traditional))
+    vm.addSlot()
+    let outcome = vm.fault(Self.ram, .exclusiveOrAtomic)
+    check(outcome.result, .runGuest)
+    check(outcome.operation, .none)
+    // After the page was looked for, and before the lock.
+    check(vm.stage2.memcachePages(vcpu: VCPUIndex(0)), 40)
+    check(vm.lockTotals(.userMemAbort).acquisitions, 0)
+  }
+
+  @Test func aReadThatIsDenied() throws {
+    func result(_ era: PKVMEra) throws -> KernelResult {
+      var vm = try KVM.traditional(profile(.traditional, era))
+      vm.addSlot()
+      vm.fault(Self.ram)
+      return vm.fault(Self.ram, .permission).result
+    }
+    #expect(try result(.v6_16) == .badAddress)
+    #expect(try result(.v6_18) == .success)
+    #expect(try result(.v7_3) == .success)
   }
 }

@@ -20,7 +20,7 @@ struct MappingTreeTests {
 
   @Test func nodesFitTheirBudget() {
     #expect(MemoryLayout<PageMappingNode>.stride == 40)
-    #expect(MemoryLayout<IntervalMappingNode>.stride == 40)
+    #expect(MemoryLayout<IntervalMappingNode>.stride == 48)
   }
 
   /// Ascending keys recolour at 4 and 6 and rotate at 3, 5 and 7.
@@ -141,7 +141,7 @@ struct MappingTreeTests {
 extension RBTree {
   /// The tree in one line: `(left key colour right)`.
   func shape(key: (Node) -> UInt64) -> String {
-    func text(_ node: UInt32) -> String {
+    func text(_ node: NodeAddress) -> String {
       guard node != 0 else { return "" }
       let left = text(nodes.child(node, RBSide.left))
       let right = text(nodes.child(node, RBSide.right))

@@ -47,7 +47,7 @@ struct MemoryAccountingTests {
   }
 
   @Test func mappingsAreSlabObjects() {
-    var memory = MemoryAccounting(pageSize: .size4K, bytesPerMapping: 72, secPageTables: .pgdOnly)
+    var memory = MemoryAccounting(pageSize: .size4K, bytesPerMapping: 72, secPageTables: .nothing)
     memory.allocate(.tableLevel1)
     #expect(memory.secPageTables.live == 0)
     memory.addMapping(isBlock: false)

@@ -8,7 +8,7 @@ struct HypShareTests {
   /// A created VM with one vCPU that has pages, and a machine with memory, a hole, and MMIO.
   static func hyp() -> HypVM {
     let regions: [HypVMemmap.Region] = [
-      .init(frames: PFN(0)..<PFN(4096), isMemory: true),
+      .init(frames: PFN(0)..<PFN(4000), isMemory: true),
       .init(frames: PFN(8192)..<PFN(8200), isMemory: false),
     ]
     let configuration = PKVMConfiguration(geometry: geometry())
@@ -41,10 +41,14 @@ struct HypShareTests {
     check(Self.share(&hyp, 512, 512, pages: 2), .invalid)
     check(Self.share(&hyp, 513, 512, pages: 512), .invalid)
     check(Self.share(&hyp, 512, 513, pages: 512), .invalid)
-    // No region, across the end of one, MMIO.
-    check(Self.share(&hyp, 5000, 0), .invalid)
-    check(Self.share(&hyp, 3584 + 512, 0, pages: 512), .invalid)
+    // No region, a whole block of none, across the end of one, across the beginning of one, MMIO.
+    check(Self.share(&hyp, 5000, 0), .notPermitted)
+    check(Self.share(&hyp, 4096, 0, pages: 512), .notPermitted)
+    check(Self.share(&hyp, 3584, 0, pages: 512), .invalid)
+    check(hyp.vmemmap.checkAllowedMemory(PFN(8100), pages: 100), .invalid)
     check(Self.share(&hyp, 8192, 0), .notPermitted)
+    // Beyond the guest's table.
+    check(Self.share(&hyp, 5, 1 << 32), .range)
     // The guest has something there, even if the host page is not the host's.
     check(Self.share(&hyp, 5, 0), .success)
     check(Self.share(&hyp, 6, 0), .notPermitted)
@@ -90,6 +94,7 @@ struct HypShareTests {
     check(hyp.hostUnshareGuest(GFN(0), pages: 2), .invalid)
     check(hyp.hostUnshareGuest(GFN(1), pages: 512), .invalid)
     check(hyp.hostUnshareGuest(GFN(0), pages: 1), .noEntry)
+    check(hyp.hostUnshareGuest(GFN(1 << 32), pages: 1), .range)
     check(Self.share(&hyp, 512, 512, pages: 512), .success)
     check(hyp.hostUnshareGuest(GFN(513), pages: 1), .tooBig)
     check(Self.share(&hyp, 5, 0), .success)
@@ -128,6 +133,9 @@ struct HypShareTests {
     check(Hypercall.hostShareGuest.locks, [.host, .guest])
     check(Hypercall.hostUnshareGuest.locks, [.vmTable, .host, .guest])
     check(Hypercall.hostMkyoungGuest.locks, [.guest])
+    check(Hypercall.initVCPU.locks, [.vmTable, .host, .hypPGD])
+    check(Hypercall.finalizeTeardownVM.locks, [.vmTable, .host, .hypPGD, .guest])
+    check(Hypercall.startTeardownVM.locks, [.vmTable])
     let loaded = Hypercall.allCases.filter(\.actsOnLoadedVCPU)
     check(
       Set(loaded),

@@ -88,7 +88,7 @@ struct PKVMAttributeTests {
   }
 
   /// Flush cleans whole mappings without a hypercall; with FWB it is nothing, from 7.3 on not even a walk.
-  @Test(arguments: [(PKVMEra.v7_3, false), (.v7_3, true), (.v6_16, false), (.v6_16, true)])
+  @Test(arguments: [(PKVMEra.v7_3, false), (.v7_3, true), (.v7_1, true), (.v6_16, false), (.v6_16, true)])
   func flush(era: PKVMEra, hasFWB: Bool) {
     var vm = makeVM(era) { $0.features.hasFWB = hasFWB }
     check(vm.fault(0, size: block2M), .success)

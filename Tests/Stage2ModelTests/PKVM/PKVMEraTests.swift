@@ -6,7 +6,7 @@ import Testing
 /// What changed from release to release, the bugs included.
 struct PKVMEraTests {
   static let plain: [PKVMEra] = [.v3, .v6_14, .v6_15]
-  static let interval: [PKVMEra] = [.v6_16, .v6_19, .v7_3]
+  static let interval: [PKVMEra] = [.v6_16, .v6_18, .v6_19, .v7_1, .v7_3]
 
   /// Before 6.16: pages only.
   @Test(arguments: plain) func pagesOnly(era: PKVMEra) {
@@ -71,20 +71,20 @@ struct PKVMEraTests {
     var vm = makeVM(era, pageSize: pageSize, ipaBits: 48)
     let size = pageSize.bytes
     let fault: UInt64 = 3 * size + 4096
-    // user_mem_abort aligns the address from 7.0 on.
+    // user_mem_abort aligns the address from 7.0 on, and in later releases of 6.19.
     let ipa = era.alignsFaultIPA ? fault & ~(size - 1) : fault
     check(vm.fault(4 * size, size: size), .success)
     let shares = vm.hypercalls[.hostShareGuest]
     for _ in 0..<100 {
       let result = vm.fault(ipa, size: size)
-      if era == .v7_3 {
+      if era >= .v6_19 {
         check(result, .success)
         break
       }
       check(result, .again)
       check(vm.hypercalls[.hostShareGuest], shares)
     }
-    check(vm.mappingCount, era == .v7_3 ? 2 : 1)
+    check(vm.mappingCount, era >= .v6_19 ? 2 : 1)
   }
 
   /// The same address on 6.14 is a frame number at once: no bug there.
@@ -94,14 +94,14 @@ struct PKVMEraTests {
     check(vm.fault(3 << 16 + 4096, size: 1 << 16), .success)
   }
 
-  /// 7.3 refuses a map that might run out of pages; before, running out panics the hypervisor.
+  /// 7.1 refuses a map that might run out of pages; before, running out panics the hypervisor.
   @Test(arguments: PKVMEra.allCases) func outOfPages(era: PKVMEra) {
     var vm = makeVM(era)
     vm.topUpMemcache(vcpu: vcpu0, pages: 1)
     check(vm.map(IPA(0), size: page4K, pfn: nil, prot: .rw, vcpu: vcpu0), .noMemory)
-    check(vm.hyp.warnings.count(of: .hypMapFailed), era == .v7_3 ? 0 : 1)
+    check(vm.hyp.warnings.count(of: .hypMapFailed), era >= .v7_1 ? 0 : 1)
     // The walk that failed midway left the table that it had taken.
-    check(vm.memory.tables.live, era == .v7_3 ? 0 : 1)
+    check(vm.memory.tables.live, era >= .v7_1 ? 0 : 1)
     check(vm.checkInvariants(), [])
   }
 
@@ -113,11 +113,11 @@ struct PKVMEraTests {
     check(vm.warnings.count(of: .noPreallocatedMapping), 1)
   }
 
-  /// SecPageTables: the PGD alone, from 6.15 on everything since it entered the cache.
+  /// SecPageTables: nothing, from 6.15 on the PGD and everything since it entered the cache.
   @Test(arguments: PKVMEra.allCases) func secPageTables(era: PKVMEra) {
     var vm = makeVM(era)
     for index in 0..<3 as Range<UInt64> { check(vm.fault(index * page4K), .success) }
-    check(vm.memory.secPageTables.live, era < .v6_15 ? 1 : 1 + 3 + 3 + 3)
+    check(vm.memory.secPageTables.live, era < .v6_15 ? 0 : 1 + 3 + 3 + 3)
   }
 
   /// Slab bytes a mapping: 64 in every era, 72 with memory control groups.
@@ -133,7 +133,7 @@ struct PKVMEraTests {
   /// The end of a VM with mappings and one that never ran.
   @Test(arguments: PKVMEra.allCases) func lifeCycle(era: PKVMEra) {
     var vm = makeVM(era)
-    check(vm.hypercalls[.reserveVM], era < .v6_19 ? 0 : 1)
+    check(vm.hypercalls[.reserveVM], era < .v6_18 ? 0 : 1)
     for index in 0..<3 as Range<UInt64> { check(vm.fault(index * page4K, pfn: 5), .success) }
     if era.destroysInChunks {
       vm.destroyRange(IPA(0), size: 1 << 30)
@@ -143,9 +143,9 @@ struct PKVMEraTests {
     }
     vm.destroyPGD()
     check(vm.hypercalls[.hostUnshareGuest], 3)
-    check(vm.hypercalls[.startTeardownVM], era == .v7_3 ? 1 : 0)
+    check(vm.hypercalls[.startTeardownVM], era >= .v7_1 ? 1 : 0)
     check(vm.destroyVM(), .success)
-    check(vm.hypercalls[era == .v7_3 ? .finalizeTeardownVM : .teardownVM], 1)
+    check(vm.hypercalls[era >= .v7_1 ? .finalizeTeardownVM : .teardownVM], 1)
     check(vm.memory.totalBytes.live, 0)
     check(vm.memory.spareMappings.live, 0)
     check(vm.warnings.isEmpty, true)
@@ -153,7 +153,75 @@ struct PKVMEraTests {
     var idle = makeVM(era)
     idle.destroyRange(IPA(0), size: 1 << 44)
     check(idle.destroyVM(), .success)
-    check(idle.hypercalls.total, era < .v6_19 ? 0 : 2)
+    check(idle.hypercalls.total, era < .v6_18 ? 0 : 2)
+  }
+
+  /// Until 6.14 the first run of any vCPU creates all of the VM's, from 6.15 on each its own.
+  @Test(arguments: PKVMEra.allCases) func creationOfVCPUs(era: PKVMEra) {
+    var vm = makeVM(era) { $0.createdVCPUs = 3 }
+    check(vm.firstRun(VCPUIndex(1)), .success)
+    check(vm.hypercalls[.initVCPU], era < .v6_15 ? 3 : 1)
+    check(vm.memory.pages(.hypVCPU).live, era < .v6_15 ? 9 : 3)
+    check(vm.firstRun(VCPUIndex(0)), .success)
+    check(vm.firstRun(VCPUIndex(1)), .success)
+    check(vm.hypercalls[.initVCPU], era < .v6_15 ? 3 : 2)
+    check(vm.hypercalls[.initVM], 1)
+  }
+
+  /// EL2 knows a VM until its end, and lets a dying one have vCPUs.
+  @Test func vcpusOfAVMThatIsNotThere() {
+    var vm = makeVM()
+    check(vm.hyp.initVCPU(vcpu0), .noEntry)
+    check(vm.firstRun(vcpu0), .success)
+    check(vm.hyp.initVCPU(vcpu0), .invalid)
+    check(vm.hyp.startTeardownVM(), .success)
+    check(vm.hyp.initVCPU(VCPUIndex(1)), .success)
+    check(vm.hyp.finalizeTeardownVM(), .success)
+    check(vm.hyp.initVCPU(VCPUIndex(2)), .noEntry)
+  }
+
+  /// `__pkvm_teardown_vm` of the kernels before 7.1, and what replaced it, with a vCPU still loaded.
+  @Test(arguments: [PKVMEra.v6_14, .v6_19, .v7_3]) func teardownWithALoadedVCPU(era: PKVMEra) {
+    var vm = makeVM(era) { $0.requiresLoadedVCPU = true }
+    check(vm.hyp.teardownVM(), .noEntry)
+    check(vm.firstRun(vcpu0), .success)
+    check(vm.loadVCPU(vcpu0), true)
+    check(vm.destroyVM(), era < .v7_1 ? .busy : .invalid)
+    check(vm.warnings.count(of: .teardownFailed), 1)
+    check(vm.hyp.warnings.count(of: .teardownOfReferencedVM), era < .v7_1 ? 1 : 0)
+  }
+
+  /// Until 6.18 EL2 adds rights to nothing with success, because its walk ignores the empty entry.
+  @Test(arguments: PKVMEra.allCases) func relaxOfAHole(era: PKVMEra) {
+    var vm = makeVM(era)
+    check(vm.relaxPerms(IPA(0), prot: .rw), era < .v6_19 ? .success : .again)
+    check(vm.walk(0), .invalid(level: .l0))
+    check(vm.relaxPerms(IPA(1 << 44), prot: .rw), .range)
+  }
+
+  /// A refused share is warned of from 6.16 to 7.2.
+  @Test(arguments: PKVMEra.allCases) func refusedShare(era: PKVMEra) {
+    var vm = makeVM(era)
+    vm.hyp.vmemmap.override(PFN(3), state: .sharedBorrowed)
+    check(vm.fault(0, pfn: 3), era < .v6_16 ? .again : .notPermitted)
+    check(vm.warnings.count(of: .shareFailed), era >= .v6_16 && era < .v7_3 ? 1 : 0)
+  }
+
+  /// A page that EL2 refuses ends one call of the teardown: in chunks that is the rest of a chunk, in one call that
+  /// is the rest of everything.
+  @Test(arguments: interval) func refusedPageAtTheEnd(era: PKVMEra) {
+    var vm = makeVM(era)
+    for (index, ipa) in [0, page4K, 1 << 30, 3 << 30].enumerated() {
+      check(vm.fault(ipa, pfn: 20 + UInt64(index)), .success)
+    }
+    vm.hyp.vmemmap.override(PFN(20), state: .owned)
+    let chunk: UInt64 = era.destroysInChunks ? 1 << 30 : 1 << 44
+    vm.destroyRange(IPA(0), size: 1 << 44, chunk: chunk)
+    check(
+      vm.allMappings().map(\.gfn),
+      era.destroysInChunks ? [GFN(0), GFN(1)] : [0, 1, 1 << 18, 3 << 18].map { GFN($0) })
+    check(vm.warnings.count(of: .unshareFailed), 1)
+    check(vm.hypercalls[.hostUnshareGuest], era.destroysInChunks ? 3 : 1)
   }
 
   /// 255 VMs have handles, the next has none.

@@ -82,9 +82,55 @@ struct PKVMProtectedTests {
     check(vm.lockedPages.live, 1)
     check(vm.fault(0, prot: .rwx), .badAddress)
     check(vm.checkInvariants(), [])
-    // Not a guest's page any more, or never.
-    check(vm.forceReclaimGuestPage(PFN(9)), false)
-    check(vm.forceReclaimGuestPage(PFN(100)), false)
+    // Not a guest's page any more, or never: nothing is in the way of another try.
+    check(vm.forceReclaimGuestPage(PFN(9)), true)
+    check(vm.forceReclaimGuestPage(PFN(100)), true)
+    check(vm.hyp.zeroedPages, 1)
+    // The guest cannot share it either.
+    check(vm.guestShareHost(IPA(0)), .hwPoison)
+    check(vm.guestUnshareHost(IPA(0)), .hwPoison)
+  }
+
+  /// What EL2 answers to a forced reclaim, for each owner of the page.
+  @Test func forcedReclaimOfEachOwner() {
+    let vmemmap = HypVMemmap(regions: [.init(frames: PFN(0)..<PFN(100), isMemory: true)])
+    let configuration = PKVMConfiguration(geometry: geometry(), isProtected: true)
+    var vm = PKVMStage2(configuration, vmemmap: vmemmap)
+    check(vm.hyp.forceReclaimGuestPage(PFN(100)), .badAddress)
+    check(vm.hyp.forceReclaimGuestPage(PFN(1)), .again)
+    vmemmap.override(PFN(1), state: .sharedOwned, shareCount: 1)
+    check(vm.hyp.forceReclaimGuestPage(PFN(1)), .again)
+    // The hypervisor's own.
+    vmemmap.override(PFN(2), state: .noPage)
+    check(vm.hyp.forceReclaimGuestPage(PFN(2)), .notPermitted)
+    check(vm.forceReclaimGuestPage(PFN(2)), false)
+    check(vm.fault(0, pfn: 9, prot: .rwx), .success)
+    check(vm.guestShareHost(IPA(0)), .success)
+    check(vm.hyp.forceReclaimGuestPage(PFN(9)), .again)
+    check(vm.guestUnshareHost(IPA(0)), .success)
+    check(vm.hyp.forceReclaimGuestPage(PFN(9)), .success)
+  }
+
+  /// EL2 looks for a VM that is not protected before it invalidates TLBs.
+  @Test func remoteFlushesReachNothing() {
+    var vm = Self.vm()
+    check(vm.fault(0, prot: .rwx), .success)
+    vm.flushRemoteTLBs()
+    check(vm.hypercalls[.tlbFlushVMID], 1)
+    check(vm.hyp.table.counters.tlbiVMID, 0)
+    vm.destroyRange(IPA(0), size: 1 << 44)
+    check(vm.destroyVM(), .success)
+    // The VMID is clean before another VM gets it.
+    check(vm.hyp.table.counters.tlbiVMID, 1)
+  }
+
+  @Test func beyondTheTable() {
+    var vm = Self.vm()
+    check(vm.fault(1 << 44, prot: .rwx), .range)
+    check(vm.guestShareHost(IPA(1 << 44)), .range)
+    check(vm.hyp.vcpuInPoisonFault(vcpu0, faultIPA: IPA(1 << 44)), .range)
+    check(vm.hyp.startTeardownVM(), .success)
+    check(vm.hyp.reclaimDyingGuestPage(GFN(1 << 32)), .range)
   }
 
   /// Poison is only found for a translation abort at level 3.
@@ -113,7 +159,9 @@ struct PKVMProtectedTests {
     check(vm.guestShareHost(IPA(0)), .success)
     check(vm.hyp.vmemmap.hostState(PFN(9)), .sharedBorrowed)
     check(vm.guestShareHost(IPA(0)), .notPermitted)
-    check(vm.forceReclaimGuestPage(PFN(9)), false)
+    // The host may use it: its access only has to be tried again.
+    check(vm.forceReclaimGuestPage(PFN(9)), true)
+    check(vm.hyp.zeroedPages, 0)
     check(vm.checkInvariants(), [])
     check(vm.guestUnshareHost(IPA(0)), .success)
     check(vm.hyp.vmemmap.hostState(PFN(9)), .noPage)

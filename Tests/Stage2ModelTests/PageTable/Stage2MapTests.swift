@@ -141,11 +141,12 @@ struct Stage2MapTests {
     check(table.warnings.count(of: .lockedEntryInExclusiveWalk), 1)
     table.unlockEntry(IPA(0), to: old)
     check(table.walk(IPA(0)), .leaf(level: .l3, prot: .rw, young: true))
-    // The same where a table would have to be installed; no page is lost.
+    // The same where a table would have to be installed: its page was taken before that shows, and is given back.
     let hole = table.lockEntry(IPA(pmd))
     let cache = table.pages.inner.cache
     check(table.map(IPA(pmd), size: page, pfn: PFN(2), prot: .rw), .again)
-    check(table.pages.inner.cache, cache)
+    check(table.pages.inner.cache, cache - 1)
+    check(table.pages.inner.pool, 1)
     table.unlockEntry(IPA(pmd), to: hole)
     check(table.checkInvariants(), [])
   }
@@ -307,7 +308,39 @@ struct Stage2MapTests {
     check(withFWB.counters.icachePages, 1)
   }
 
+  @Test func aLockedEntryCostsTheHostAPageOfItsCache() {
+    var pages = TraditionalTablePages(accounting: MemoryAccounting(pageSize: .size4K))
+    pages.topUp(VCPUIndex(0), minimum: 2)
+    pages.use(VCPUIndex(0))
+    var table = Stage2PageTable(geometry: .of(.size4K, 40), pages: pages)
+    check(table.map(IPA(0), size: page, pfn: PFN(1), prot: .rw), .success)
+    check(table.pages.cachePages(VCPUIndex(0)), 38)
+    _ = table.lockEntry(IPA(pmd))
+    check(table.map(IPA(pmd), size: page, pfn: PFN(2), prot: .rw), .again)
+    // kvm_s2_put_page frees the page to the host, not to the cache that it came from.
+    check(table.pages.cachePages(VCPUIndex(0)), 37)
+    check(table.pages.accounting.tables.live, 2)
+    check(table.pages.accounting.allPages.live, 39)
+    // With the cache empty the host takes a page of its own first, with a warning, and frees that.
+    table.pages.free(VCPUIndex(0))
+    check(table.map(IPA(pmd), size: page, pfn: PFN(2), prot: .rw), .again)
+    check(table.pages.emptyCacheWarnings, 1)
+    check(table.pages.accounting.allPages.live, 2)
+  }
+
   // MARK: Annotations
+
+  @Test func annotationsArePagesAndKnowTheirBounds() {
+    var table = Stage2PageTable(geometry: .of(.size4K, 40), pages: TestTablePages(cache: 10))
+    check(table.annotate(IPA(0), size: page, type: .locked), .invalid)
+    check(table.annotate(IPA(0), size: page, type: .donated, annotation: 1 << 59), .invalid)
+    check(table.annotate(IPA(0), size: pmd, type: .donated, annotation: 1 << 59 - 1), .success)
+    // Page by page, however large the range.
+    check(table.leaf(IPA(pmd - 1)).level, .l3)
+    check(table.leaf(IPA(pmd - 1)).descriptor.annotation, 1 << 59 - 1)
+    check(table.leaf(IPA(pmd - 1)).descriptor.invalidType, .donated)
+    check(table.pages.takenByLevel, [2: 1, 3: 1])
+  }
 
   @Test func annotationsAreCountedButInvalid() {
     var table = Stage2PageTable(geometry: .of(.size4K, 40), pages: TestTablePages(cache: 10))

@@ -81,6 +81,9 @@ struct Stage2RangeTests {
     // 2097152 pages a range operation: 16 GiB are 4194304.
     check(table.unmap(IPA(0), size: 16 << 30), .success)
     check(table.counters.tlbiRange, 4)
+    // Less than a page is none, although the walk rounds it up to one.
+    check(table.unmap(IPA(0), size: 1), .success)
+    check(table.counters.tlbiRange, 4)
     var onlyRange = Self.table(pages: [0], features: Stage2Features(hasTLBIRange: true))
     check(onlyRange.unmap(IPA(0), size: page), .success)
     check(onlyRange.counters.tlbiIPA, 3)

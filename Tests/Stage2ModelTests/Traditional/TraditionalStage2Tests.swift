@@ -127,6 +127,25 @@ struct TraditionalStage2Tests {
     check(stage2.checkInvariants(), [])
   }
 
+  /// The host invalidates what another vCPU left on a CPU; under pKVM it does not, and EL2 runs its own table.
+  @Test func aVCPUThatIsLoaded() {
+    var stage2 = TraditionalStage2(geometry: .of(.size4K, 40))
+    for (vcpu, cpu, flushes) in [(0, 0, 1), (0, 0, 1), (1, 0, 2), (1, 1, 3), (0, 0, 4), (1, 1, 4)] {
+      stage2.loadVCPU(VCPUIndex(vcpu), cpu: cpu)
+      check(stage2.counters.cpuContextFlushes, flushes)
+    }
+    check(stage2.counters.tlbiAll, 0)
+    var pkvm = makeVM { $0.requiresLoadedVCPU = true }
+    check(pkvm.firstRun(vcpu0), .success)
+    check(pkvm.firstRun(VCPUIndex(1)), .success)
+    pkvm.loadVCPU(vcpu0, cpu: 0)
+    pkvm.putVCPU(vcpu0)
+    pkvm.loadVCPU(VCPUIndex(1), cpu: 0)
+    check(pkvm.hypercalls[.vcpuLoad], 2)
+    check(pkvm.hyp.table.counters.cpuContextFlushes, 0)
+    check(pkvm.hyp.table.counters.tlbiVMID, 0)
+  }
+
   @Test func remoteFlushes() {
     var stage2 = TraditionalStage2(geometry: .of(.size4K, 40), features: Stage2Features(hasTLBIRange: true))
     stage2.flushRemoteTLBs()

@@ -187,7 +187,10 @@ struct ProfileTests {
   @Test(
     "The kernel's version decides the era",
     arguments: [
-      ("Linux host 7.3.4+deb13 aarch64", PKVMEra.v7_3), ("Linux host 7.1 aarch64", .v7_3),
+      ("Linux host 7.3.4+deb13 aarch64", PKVMEra.v7_3), ("Linux host 7.4 aarch64", .v7_3),
+      ("Linux host 7.2.12 aarch64", .v7_1), ("Linux host 7.1 aarch64", .v7_1),
+      ("Linux host 7.0.1 aarch64", .v6_19),
+      ("Linux host 6.18.15 aarch64", .v6_18),
       ("Linux host 6.19.0-rc2 aarch64", .v6_19),
       ("Linux host 6.17.1 aarch64", .v6_16), ("Linux host 6.15 aarch64", .v6_15),
       ("Linux host 6.12.9 aarch64", .v6_14),

@@ -1,0 +1,53 @@
+public import Stage2Model
+
+/// Another kernel under which the guest's recorded accesses are modelled, in place of the one that was traced.
+///
+/// What the guest did is read off the trace with the traced kernel's rules; each fault then stands for an access, and
+/// the other kernel's model says whether it faults there, too, and what is done. The trace does not tell everything:
+///
+/// - A kernel that maps pages only would fault on every page that the guest touches in what the traced kernel mapped as
+///   a block, and those touches left no event.
+/// - A kernel that maps blocks would do so where the host's memory is huge, which a kernel that maps pages only never
+///   shows.
+///
+/// So where the two differ in that, there is a least and a most.
+///
+/// Faults that only the timing of the traced kernel caused, such as those in the moment in which it replaced an entry, are
+/// no faults of the other one.
+public struct OtherKernel: Hashable, Sendable {
+  /// What is assumed where the trace does not tell.
+  public enum Extent: Hashable, Sendable, CaseIterable {
+    /// Of a recorded block only the page that faulted was touched; where only pages were mapped, the host has only
+    /// pages.
+    case least
+    /// Of a recorded block every page was touched; where only pages were mapped, blocks are possible wherever the slot
+    /// could hold one.
+    case most
+  }
+
+  /// The kernel and machine.
+  public var profile: Profile
+  /// What is assumed.
+  public var extent: Extent
+  /// Whether the machine is the traced one: the size of pages and of guest physical addresses, access flag, DIC.
+  public var isTracedMachine: Bool
+
+  /// The kernel of `profile`.
+  public init(_ profile: Profile, _ extent: Extent, isTracedMachine: Bool = true) {
+    self.isTracedMachine = isTracedMachine
+    self.profile = profile
+    self.extent = extent
+  }
+}
+
+extension Profile {
+  /// This kernel on the machine of another profile.
+  func on(_ machine: Profile) -> Profile {
+    var profile = self
+    profile.pageSize = machine.pageSize
+    profile.ipaBits = machine.ipaBits
+    profile.hasHardwareAF = machine.hasHardwareAF
+    profile.hasDIC = machine.hasDIC
+    return profile
+  }
+}

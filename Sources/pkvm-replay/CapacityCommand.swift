@@ -1,0 +1,96 @@
+import ArgumentParser
+import KVMTrace
+import KVMTypes
+import Reporting
+import Stage2Model
+import Stage2Replay
+
+/// `capacity`: the memory that a host must set aside for VMs like those recorded.
+struct CapacityCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "capacity",
+    abstract:
+      "Says what a number of VMs like those recorded cost their host in stage-2 memory and lock time.",
+    discussion: """
+      The recordings tell how much of its memory a guest touches, how much of that the host backs with huge pages, and how \
+      long the lock is held. What they leave open is a range, with the assumptions printed.
+
+      Exit status: 0 done; 2 a trace is damaged or lost events, unless --allow-loss; 64 usage; 65 not a trace; 66 no such \
+      input; 74 read or write error.
+      """)
+
+  @Argument(help: "Recordings; without any, the bounds alone.")
+  var inputs: [String] = []
+
+  @Option(help: "How many VMs.")
+  var vms: Int
+
+  @Option(help: "The memory of each VM, such as 4GiB or 512MiB.")
+  var memory: MemorySize
+
+  @Option(help: "The vCPUs of each VM.")
+  var vcpus: Int = 2
+
+  @Option(
+    help:
+      "The host: a built-in profile (see profiles) or a JSON file. Else that of the first recording, or 7.3-pkvm."
+  )
+  var profile: ProfileArgument?
+
+  @Option(name: .customLong("json"), help: "Write the plan as JSON to this file; - is standard output.")
+  var jsonPath: String?
+
+  @Option(name: .customLong("csv"), help: "Write the cases as CSV to this file; - is standard output.")
+  var csvPath: String?
+
+  @Flag(help: "Exit with 0 even if events were lost or a file is damaged.")
+  var allowLoss = false
+
+  mutating func validate() throws {
+    guard (1...1_000_000).contains(vms) else { throw ValidationError("--vms is 1 to 1000000") }
+    guard (1...512).contains(vcpus) else { throw ValidationError("--vcpus is 1 to 512") }
+    if jsonPath == "-", csvPath == "-" {
+      throw ValidationError("--json and --csv cannot both go to standard output")
+    }
+  }
+
+  func run() throws {
+    var host = try profile?.resolve()
+    var observations: [WorkloadObservation] = []
+    var losses: [String] = []
+    for input in inputs {
+      let trace = try Diagnostics.open(input)
+      let (result, statistics) = try Replay.run(trace, profile: ProfileRequest(), options: ReplayOptions())
+      let span = statistics.last.map { $0.rawValue - min($0.rawValue, statistics.first?.rawValue ?? 0) }
+      if let observation = WorkloadObservation(input, result, spanNs: span ?? 0) {
+        observations.append(observation)
+      } else {
+        Diagnostics.note("\(input): no VM touched memory; left out")
+      }
+      if host == nil { host = result.profile.profile }
+      let info = TraceInfo(trace, statistics)
+      if info.isIncomplete { losses.append("\(input): \(info.incompleteness)") }
+    }
+    let request = CapacityRequest(
+      vms: vms, memoryBytes: memory.bytes, vcpus: vcpus, profile: host ?? Profile(path: .pkvm, era: .v7_3))
+    let limit = try request.profile.geometry().ipaLimit
+    guard (1...limit).contains(memory.bytes) else {
+      throw ValidationError(
+        "--memory \(memory.defaultValueDescription) does not fit into \(request.profile.ipaBits) bits of IPA")
+    }
+    let plan = try CapacityPlan(request, observations)
+    if let jsonPath { try write(JSON.text(plan), jsonPath) }
+    if let csvPath { try write(plan.csv, csvPath) }
+    if jsonPath != "-", csvPath != "-" { try write(plan.text(observations), "-") }
+    if !losses.isEmpty, !allowLoss {
+      for loss in losses { Diagnostics.note(loss) }
+      throw ExitStatus.incomplete
+    }
+  }
+
+  private func write(_ text: String, _ path: String) throws {
+    var output = try Output(path: path)
+    try output.write(text)
+    try output.finish()
+  }
+}

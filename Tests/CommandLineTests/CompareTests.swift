@@ -1,0 +1,57 @@
+import Foundation
+import Testing
+
+/// `compare`.
+@Suite("Compare")
+struct CompareTests {
+  @Test("A recording under the kernel that made it differs from itself in nothing")
+  func same() throws {
+    let outcome = try Tool.run([
+      "compare", Tool.guestBoot, "--profile", "auto", "--profile", "7.3", "--json", "-", "--fail-if",
+      "hypercalls>0", "--fail-if", "hypercalls<0", "--fail-if", "totalBytes.peak>0", "--fail-if",
+      "faults.total>0",
+      "--fail-if", "faults.total<0",
+    ])
+    #expect(outcome.status == 0, "\(outcome.errors)")
+    let report = try #require(
+      try JSONSerialization.jsonObject(with: Data(outcome.output.utf8)) as? [String: Any])
+    #expect((report["exceeded"] as? [String])?.isEmpty == true)
+    let metrics = try #require(report["metrics"] as? [String: [String: Any]])
+    #expect(metrics.count > 10)
+    for (name, metric) in metrics {
+      let difference = try #require(metric["difference"] as? [String: Double])
+      #expect(difference == ["least": 0, "most": 0], "\(name)")
+    }
+  }
+
+  @Test("A kernel that maps pages only needs more; a threshold makes that a failure")
+  func regression() throws {
+    let outcome = try Tool.run([
+      "compare", Tool.recording, "--profile", "7.3", "--profile", "6.14", "--fail-if",
+      "mappingTreeBytes.peak>+5%",
+    ])
+    #expect(outcome.status == 1)
+    #expect(outcome.errorLines == ["pkvm-replay: exceeded: mappingTreeBytes.peak>+5%"])
+    #expect(outcome.output.contains("mappingTreeBytes.peak"))
+  }
+
+  @Test("Two recordings are compared with their times")
+  func recordings() throws {
+    let outcome = try Tool.run(["compare", Tool.recording, Tool.recording, "--all"])
+    #expect(outcome.status == 0)
+    #expect(outcome.output.contains("recorded time"))
+  }
+
+  @Test(
+    "What cannot be compared is one line and status 64",
+    arguments: [
+      [], ["--profile", "7.3"], ["--fail-if", "x"],
+      ["--profile", "7.3", "--profile", "6.14", "--fail-if", "nothing>1"],
+      ["--profile", "7.3", "--profile", "nothing"],
+    ])
+  func usage(arguments: [String]) throws {
+    let outcome = try Tool.run(["compare", Tool.recording] + arguments)
+    #expect(outcome.status == 64)
+    #expect(outcome.errorLines.count == 1, "\(outcome.errors)")
+  }
+}

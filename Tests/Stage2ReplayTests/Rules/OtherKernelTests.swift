@@ -1,0 +1,90 @@
+import KVMTypes
+import Stage2Model
+import Testing
+
+@testable import Stage2Replay
+
+/// Recorded accesses under another kernel than the one that was traced.
+@Suite("The same accesses under another kernel")
+struct OtherKernelTests {
+  static func under(_ profile: Profile, _ extent: OtherKernel.Extent, _ story: Scenario) throws -> Replayed {
+    var profile = profile
+    profile.ipaBits = 40
+    profile.hasHardwareAF = false
+    story.options.otherKernel = OtherKernel(profile, extent)
+    return try story.replay()
+  }
+
+  /// One fault on a block, another on a page of the next region that a later fault proves to be mapped by pages.
+  static func story() -> Scenario {
+    let story = Scenario()
+    story.createSlot(pages: 1024, hva: story.congruentHVA)
+    story.enter(.vcpu0)
+    story.handle(.vcpu0, story.memory, level: 2)
+    story.age(.kswapd, story.congruentHVA, bytes: story.block)
+    story.handle(.vcpu0, story.memory + story.block, level: 2)
+    story.handle(.vcpu0, story.memory + story.block + story.page, level: 3)
+    return story
+  }
+
+  @Test("Under the traced kernel itself nothing differs")
+  func same() throws {
+    let recorded = try Self.story().replay()
+    for extent in OtherKernel.Extent.allCases {
+      let again = try Self.under(Profile(path: .pkvm, era: .v7_3), extent, Self.story())
+      #expect(again.all.map(\.address) == recorded.all.map(\.address))
+      #expect(again.all.map(\.size) == recorded.all.map(\.size))
+      #expect(again.result.vms[0].memory.mappings.peak == recorded.result.vms[0].memory.mappings.peak)
+      #expect(again.result.vms[0].hypercalls == recorded.result.vms[0].hypercalls)
+    }
+  }
+
+  @Test("A kernel that maps pages takes one fault, or one for each page of a recorded block")
+  func pagesOnly() throws {
+    let old = Profile(path: .pkvm, era: .v6_14)
+    let least = try Self.under(old, .least, Self.story()).result.vms[0]
+    #expect(least.operations[.map]?.count == 3)
+    #expect(least.memory.mappings.peak == 3)
+    let most = try Self.under(old, .most, Self.story()).result.vms[0]
+    #expect(most.operations[.map]?.count == 514)
+    #expect(most.memory.mappings.peak == 514)
+    #expect(most.modelledFaults == 514 && most.accesses == 3)
+    #expect(most.hypercalls?["share_guest"] == 514)
+  }
+
+  @Test("A recording of a kernel that maps pages may have had blocks, where the slot can hold them")
+  func fromPagesOnly() throws {
+    func story() -> Scenario {
+      let story = Scenario()
+      story.profile = Profile(path: .pkvm, era: .v6_14)
+      story.profile.ipaBits = 40
+      story.createSlot(pages: 1024, hva: story.congruentHVA)
+      story.enter(.vcpu0)
+      for page in 0..<5 {
+        story.handle(.vcpu0, story.memory + UInt64(page) * story.page, level: page == 0 ? 2 : 3)
+      }
+      return story
+    }
+    let new = Profile(path: .pkvm, era: .v7_3)
+    #expect(try Self.under(new, .least, story()).result.vms[0].operations[.map]?.count == 5)
+    let most = try Self.under(new, .most, story()).result.vms[0]
+    #expect(most.operations[.map]?.count == 1)
+    #expect(most.memory.blockMappings.peak == 1)
+    #expect(most.accesses == 5 && most.modelledFaults == 1)
+  }
+
+  @Test("Two vCPUs that raced for a page race under the other kernel, too")
+  func races() throws {
+    let story = Scenario()
+    story.createSlot()
+    story.enter(.vcpu0)
+    story.enter(.vcpu1)
+    story.fault(.vcpu0, story.memory)
+    story.fault(.vcpu1, story.memory)
+    story.enter(.vcpu0)
+    story.enter(.vcpu1)
+    let other = try Self.under(Profile(path: .pkvm, era: .v6_16), .least, story)
+    #expect(other.all.map(\.result) == [0, -11])
+    #expect(other.all.allSatisfy { $0.basis == .modelled })
+  }
+}
