@@ -156,6 +156,7 @@ struct GuestRegions {
   mutating func enter(epoch: Int32, _ position: Int32) {
     guard regions[Int(position)].epoch != epoch else { return }
     regions[Int(position)].epoch = epoch
+    regions[Int(position)].blockKnowledge.remove(.isEstablished)
     let first = Int(position) * pagesPerRegion
     for page in first..<first + pagesPerRegion { knowledge[page].remove(.isEstablished) }
   }
