@@ -81,6 +81,12 @@ struct ThreadOrder: Hashable {
     return follows ? nil : .accessFaultFollowsGuestFault
   }
 
+  /// An event that the thread emits as any thread does: of a notifier, or of a memslot. The guest is entered and left with
+  /// interrupts off, and from its exit by an abort to kvm_guest_fault nothing else is done.
+  func other() -> DivergenceRule? {
+    place == .inGuest || place == .aborted ? .entryAndExitAlternate : nil
+  }
+
   /// kvm_mmio or kvm_mmio_nisv.
   ///
   /// - Parameter address: the address of an access that the guest's fault asks for; nil for the completion of a read,

@@ -79,6 +79,7 @@ extension Replayer where Backend: ~Copyable {
       vm.lastRefused = refusal.map { RefusedFault(page: fault.page, refusal: $0) }
     case .madeYoung:
       vm.regions[position].madeYoung = fault.end
+      pageBirths.note(youngKey(gfn, vm), at: fault.end)
       let mayBeOld: LeafKnowledge = fault.evidence.mayBeAged ? .mayBeOld : []
       setKnowledge(fault, before, vm) { $0 = $0.subtracting(.mayBeOld).union(mayBeOld).union(.wasMadeYoung) }
     case .relaxed:

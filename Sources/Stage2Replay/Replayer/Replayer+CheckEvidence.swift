@@ -27,6 +27,16 @@ extension Replayer where Backend: ~Copyable {
     return pageBirths.mayBe(pageKey(fault.page.gfn(profile.pageSize), vm), after: position)
   }
 
+  /// Whether an access flag fault made the leaf of a fault young since the vCPU's entry.
+  func isMadeYoung(_ fault: FaultRecord, _ walk: Stage2Walk, _ vm: GuestVM<Backend>) -> Bool {
+    let entry = fault.evidence.entry
+    guard case .leaf(.l3, _, _) = walk else { return vm.regions[fault.evidence.region].madeYoung > entry }
+    return pageBirths.mayBe(youngKey(fault.page.gfn(profile.pageSize), vm), after: entry)
+  }
+
+  /// The key under which it is noted where a page was made young, among those of where it was mapped.
+  func youngKey(_ gfn: GFN, _ vm: GuestVM<Backend>) -> UInt64 { pageKey(gfn, vm) | 1 << 63 }
+
   func pageKey(_ gfn: GFN, _ vm: GuestVM<Backend>) -> UInt64 { UInt64(vm.id) << 40 | gfn.rawValue }
 
   /// A table of `level`, or for its knowledge the span of memory below it: level and number in one.
@@ -148,6 +158,8 @@ extension Replayer where Backend: ~Copyable {
         if leafLevel < .l3 { break }
       }
     }
+    // Above the table that the walk begins with, nothing can stop.
+    if vm.knownFrom == epoch, !isAssumed { return .known }
     return isAssumed ? .assumed : .unknown(reasonUnknown(in: epoch, vm))
   }
 

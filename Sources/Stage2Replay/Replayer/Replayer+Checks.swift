@@ -18,6 +18,11 @@ extension Replayer where Backend: ~Copyable {
       holdBack(fault, record)
       return CheckResult()
     }
+    if fault.page.rawValue >> UInt64(profile.ipaBits) != 0 {
+      // Such a fault ends before its tracepoint.
+      log(.unexplained(.leafLiesInSlot), fault, record, nil, vm)
+      return CheckResult(verdict: .unexplained)
+    }
     if !vm.heldBack.isEmpty, let slot = fault.slot { confirmHeldBack(before: fault, slot, record.vm) }
     if fault.evidence.region >= 0, vm.knownFrom != fault.evidence.endEpoch {
       vm.regions.enter(epoch: fault.evidence.endEpoch, fault.evidence.region)
@@ -96,12 +101,24 @@ extension Replayer where Backend: ~Copyable {
       }
     window.isUntraced =
       fault.evidence.isAdopted || fault.slot?.flags.contains(.guestMemfd) == true
-      || vms[vm].removals.contains { $0.since < fault.end }
+      || vms[vm].removals.contains { isRemoving($0, fault, walk, level) }
     return TranslationCheck(
       walk: walk, level: level, startLevel: startLevel, isProtected: profile.profile.isProtected,
       mayHaveUntracedTable: isUnexpected && !profile.isPKVM
         && level.map { hasRoom(around: fault.page, $0, vm) } ?? false,
       window: window)
+  }
+
+  /// Whether a slot's removal accounts for a translation fault: it takes away the leaf, or for a fault that stops above a
+  /// table, memory below that table.
+  private func isRemoving(
+    _ removal: SlotRemoval, _ fault: FaultRecord, _ walk: Stage2Walk, _ level: TranslationLevel?
+  ) -> Bool {
+    if removal.covers(fault, profile.pageSize) { return true }
+    guard case .invalid = walk, let level, level < .l3, removal.since < fault.end else { return false }
+    let blocks = span(TranslationLevel(level.rawValue + 1), fault.page)
+    return timelines.block(removal.frames.start) <= blocks.upperBound
+      && blocks.lowerBound <= timelines.block(GFN(removal.frames.end.rawValue - 1))
   }
 
   /// Whether memory that no slot holds shares the table of `level` with an address: there the kernel may have mapped
@@ -185,12 +202,13 @@ extension Replayer where Backend: ~Copyable {
     if lacksRight || isOld { return CheckResult(walk: walk) }
     var window = windowEvidence(fault, walk, vm)
     window.knowledge = knowledge(ofLeaf: fault, walk, vm)
-    let region = vm.regions[fault.evidence.region]
+    // Other vCPUs' faults on other pages make those young, not this one.
+    if case .leaf(.l3, _, _) = walk, !window.peers.contains(.onPage) { window.peers.remove(.inRegion) }
     let check = RightsCheck(
       kind: fault.kind, isWrite: fault.isWrite, isExec: fault.isExec, prot: prot, isYoung: isYoung,
       hasHardwareAccessFlag: profile.hasHardwareAccessFlag, leaf: leafKnowledge(fault, walk, vm),
       grant: grant(fault, walk, vm), isLogging: fault.slot?.isLogging ?? false,
-      isMadeYoung: region.madeYoung > fault.evidence.entry, window: window)
+      isMadeYoung: isMadeYoung(fault, walk, vm), window: window)
     if let accessFlag = check.accessFlag {
       log(accessFlag, fault, record, walk, vm)
       if accessFlag.verdict == .unexplained { return CheckResult(verdict: .unexplained) }

@@ -9,6 +9,7 @@ extension Replayer where Backend: ~Copyable {
   mutating func notifier(_ record: TraceRecord, _ kind: TimelineNode.Kind) {
     guard let position = thread(record.tid) else { return }
     reach(position)
+    note(threads[position].order.other(), position, record)
     let range = record.hvaRange
     guard range.start < range.end else { return }
     if record.kind == .unmapHVARange { checkAlone(unmap: range, position, record) }

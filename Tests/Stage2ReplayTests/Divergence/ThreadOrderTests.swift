@@ -42,6 +42,18 @@ struct ThreadOrderTests {
     #expect(order.mmio(nil, far: nil) == .entryAndExitAlternate)
   }
 
+  @Test("O1: a notifier of a thread whose guest runs, or that has not come to its fault")
+  func notifier() {
+    var order = ThreadOrder()
+    #expect(order.other() == nil)
+    _ = order.entry(isInSlot: false, recorded)
+    #expect(order.other() == .entryAndExitAlternate)
+    _ = order.exit(isTrap: true, exceptionClass: 0x24)
+    #expect(order.other() == .entryAndExitAlternate)
+    _ = order.guestFault(page, translation)
+    #expect(order.other() == nil)
+  }
+
   @Test("O2: an abort without its fault")
   func abort() {
     var order = ThreadOrder()
