@@ -68,7 +68,8 @@ extension Replayer where Backend: ~Copyable {
   /// A fault's thread got on. If nobody else can have mapped the page, the fault did: no unmap made it retry.
   private mutating func noteProgress(ofFaultEndedAt sequence: UInt64) {
     guard let fault = waitingFault(endedAt: sequence), fault.kind == .translation, fault.slot != nil,
-      !fault.sawOwnUnmap, !fault.sawMMIO, !fault.failed, timelines.isAlone(fault)
+      !fault.sawOwnUnmap, !fault.sawMMIO, !fault.failed, timelines.isAlone(fault),
+      fault.evidence.entryEpoch == losses.epoch, !losses.isInGap
     else { return }
     updateWaitingFault(endedAt: sequence) { $0.mayBeInvalidated = false }
   }

@@ -23,6 +23,16 @@ struct ProgressTests {
     #expect(maps.filter { $0.hasSuffix("derived") }.count == 3)
   }
 
+  @Test("Where events were lost, another vCPU's fault may be among them")
+  func lost() throws {
+    let story = story()
+    story.handle(.vcpu0, story.memory)
+    story.loseEvents(cpu: Scenario.Thread.vcpu1.cpu)
+    story.enter(.vcpu1)
+    story.handle(.vcpu0, story.memory + story.page)
+    #expect(try story.replay().operations(.map).filter { $0.hasSuffix("derived") } == [])
+  }
+
   @Test("Another vCPU's fault on the page proves nothing")
   func another() throws {
     let story = story()
