@@ -80,6 +80,17 @@ struct GuestStage2 {
   /// Backs the block around `page` with a huge page of the host.
   mutating func makeHuge(_ page: Int) { isHuge[(firstGFN + page) >> bits] = true }
 
+  /// The huge page of the host around `page`, nil where it has none.
+  func hugePage(around page: Int) -> Range<Int>? {
+    isHuge[(firstGFN + page) >> bits] ? block(around: page) : nil
+  }
+
+  /// As much of a range as one table of level 3 maps.
+  func withinTable(_ range: Range<Int>) -> Range<Int> {
+    let end = ((((firstGFN + range.lowerBound) >> bits) + 1) << bits) - firstGFN
+    return range.lowerBound..<min(range.upperBound, end)
+  }
+
   /// Whether `page` lies in a block that is mapped as one.
   func isInBlock(_ page: Int) -> Bool { blocks[(firstGFN + page) >> bits].contains(.mapped) }
 

@@ -24,8 +24,9 @@ extension Synthesizer {
   }
 
   private mutating func age(_ guest: Int, _ cpu: Int) throws(TraceWriteError) {
-    var range = someRange(guest, pages: 1 << random.below(6))
-    if let block = blockRange(guest, range.lowerBound) { range = block }
+    // A huge page is aged as one, mapped by KVM or not; the entries that are aged together lie in one table.
+    var range = guests[guest].stage2.withinTable(someRange(guest, pages: 1 << random.below(6)))
+    if let block = guests[guest].stage2.hugePage(around: range.lowerBound) { range = block }
     try notify(.ageHVA, guest, cpu, HostThread.kswapd, range)
     guests[guest].stage2.age(range)
     guests[guest].aged.add(range)

@@ -18,9 +18,11 @@ extension Replayer where Backend: ~Copyable {
       applyThoseAhead(ofUnmap: record)
       if isDead(vms[record.vm], at: record.sequence) { return }
       unmap(frames, record)
+      noteUnmapped(frames, vms[record.vm])
       remember(.unmap, frames, record)
     case .deleteSlot(let frames):
       unmap(frames, record)
+      noteUnmapped(frames, vms[record.vm])
       remember(.slotRemoval, frames, record)
       settleHeldBack(record)
     case .endLogging(let frames): vms[record.vm].regions.endLogging(frames)

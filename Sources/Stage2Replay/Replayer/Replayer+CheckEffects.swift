@@ -11,7 +11,12 @@ extension Replayer where Backend: ~Copyable {
     let pageSize = profile.pageSize
     var level = fault.isStage1Walk ? TranslationLevel.l3 : fault.level
     switch walk {
-    case .leaf(let leaf, _, _): level = max(min(level, leaf), profile.geometry.startLevel)
+    case .leaf(let leaf, _, _):
+      // Below a table where the model had a block, any page may be mapped.
+      if leaf < .l3, level == .l3, fault.evidence.region >= 0 {
+        vms[vm].regions[fault.evidence.region].mayHoldMore = true
+      }
+      level = max(min(level, leaf), profile.geometry.startLevel)
     case .invalid(let modelled):
       guard !fault.isStage1Walk, level < modelled else { return }
       level = max(level, profile.geometry.startLevel)
@@ -51,6 +56,22 @@ extension Replayer where Backend: ~Copyable {
       time: record.time, ipa: frames.start.ipa(profile.pageSize), pages: UInt32(clamping: frames.count),
       tid: record.tid, cpu: record.cpu, kind: kind, level: nil, access: .none, effect: .asked)
     vms[record.vm].regions.forEach(in: frames) { position, regions in regions.append(event, to: position) }
+  }
+
+  /// Frames were unmapped. Where a part of a block was unmapped, all of it is gone; but if the block was an assumption, pages
+  /// may be left.
+  func noteUnmapped(_ frames: FrameRange, _ vm: GuestVM<Backend>) {
+    let pages = profile.pageSize.pagesPerPMD
+    vm.regions.forEach(in: frames) { position, regions in
+      let first = GFN(regions[position].block * pages)
+      if frames.start <= first, first + pages <= frames.end {
+        regions[position].mayHoldMore = false
+        regions[position].mayBeBlock = false
+      } else if regions[position].blockKnowledge.contains(.isAssumed) {
+        regions[position].mayHoldMore = true
+      }
+      regions[position].blockKnowledge = []
+    }
   }
 
   /// A fault was applied.
@@ -110,6 +131,7 @@ extension Replayer where Backend: ~Copyable {
         vm.regions[position].blockKnowledge = knowledge
       } else {
         if !hadTable { vm.regions[position].tableBorn = fault.end }
+        if !vm.regions[position].blockKnowledge.isEmpty { vm.regions[position].blockKnowledge = [] }
         pageBirths.note(pageKey(gfn, vm), at: fault.end)
         vm.regions.setPage(gfn, position, knowledge)
       }

@@ -123,6 +123,22 @@ struct UncertaintyTests {
     #expect(divergences.unexplained == 0 && divergences.unknown == 1)
   }
 
+  @Test("Of a block that was an assumption, pages may be left when a part is unmapped")
+  func assumedBlock() throws {
+    let story = Scenario()
+    story.createSlot(hva: story.congruentHVA)
+    story.enter(.vcpu0)
+    story.options.lag = 1
+    story.handle(.vcpu0, story.memory, level: 1)
+    story.handle(.vcpu0, story.memory + story.block, level: 2)
+    story.unmap(.kswapd, story.congruentHVA + 9 * story.page)
+    story.age(.kswapd, story.congruentHVA + 9 * story.page)
+    story.handle(.vcpu0, 0x900_0000, level: 1)
+    story.handle(.vcpu0, story.memory + story.page, level: 3)
+    let divergences = try story.replay().result.divergences
+    #expect(divergences.unexplained == 0 && divergences.unknown > 0)
+  }
+
   // MARK: Gaps and positions
 
   @Test("Gaps are joined where they overlap, and epochs change at their ends")
@@ -169,6 +185,20 @@ struct UncertaintyTests {
     for key in UInt64(0)..<64 { #expect(positions.mayBe(key, after: 99 + key)) }
     positions.note(7, at: 1000)
     #expect(positions.mayBe(7, after: 999) && !positions.mayBe(7, after: 1000))
+  }
+
+  @Test("What an earlier epoch established is forgotten, of pages and of a block")
+  func epochs() {
+    var regions = GuestRegions(pageSize: .size4K)
+    let position = regions.insert(GFN(0x40000))
+    regions.enter(epoch: 0, position)
+    regions.setPage(GFN(0x40007), position, [.isEstablished, .wasMadeYoung])
+    regions[position].blockKnowledge = [.isEstablished, .isAssumed]
+    regions.enter(epoch: 0, position)
+    #expect(regions.page(GFN(0x40007), position) == [.isEstablished, .wasMadeYoung])
+    regions.enter(epoch: 2, position)
+    #expect(regions.page(GFN(0x40007), position) == .wasMadeYoung)
+    #expect(regions[position].blockKnowledge == .isAssumed)
   }
 
   @Test("A region keeps its last events, the oldest first")
