@@ -109,7 +109,8 @@ struct RetryTests {
     story.unmap(.kswapd, story.crookedHVA + 9 * story.page)
     story.handle(.vcpu0, story.memory)
     story.unmap(.kswapd, story.crookedHVA)
-    story.handle(.vcpu0, story.memory)
+    // Another instruction: had it been the same one, it would have made no progress.
+    story.handle(.vcpu0, story.memory, pc: 0x2000)
     #expect(try story.replay().operations(.map).count == 2)
   }
 
