@@ -77,6 +77,14 @@ let package = Package(
     .executableTarget(
       name: "tree-bench", dependencies: ["KVMTypes", "Stage2Model", "CTreeBench"], swiftSettings: strict),
     .executableTarget(name: "model-soak", dependencies: ["ModelOracle"], swiftSettings: strict),
+    // Recordings changed, merged and made up in memory, to see what the replay makes of them.
+    .target(
+      name: "TraceMutation",
+      dependencies: ["KVMTypes", "KVMTrace", "Stage2Model", "Stage2Replay", "TraceSynth"],
+      swiftSettings: strict),
+    .executableTarget(
+      name: "replay-sensitivity", dependencies: ["KVMTypes", "KVMTrace", "Stage2Replay", "TraceMutation"],
+      swiftSettings: strict),
 
     // Locks whose answer queueing theory knows, and the program that compares the simulation with it.
     .target(
@@ -100,7 +108,9 @@ let package = Package(
       name: "CostFitTests", dependencies: ["KVMTypes", "Stage2Model", "CostFit"], swiftSettings: strict),
     .testTarget(
       name: "Stage2ReplayTests",
-      dependencies: ["KVMTypes", "KVMTrace", "Stage2Model", "Stage2Replay", "TraceSynth"],
+      dependencies: [
+        "KVMTypes", "KVMTrace", "Stage2Model", "Stage2Replay", "TraceSynth", "TraceMutation",
+      ],
       swiftSettings: strict),
     .testTarget(
       name: "ReportingTests",

@@ -16,7 +16,15 @@ public enum Replay {
     _ trace: TraceFile, profile request: ProfileRequest, options: ReplayOptions,
     onOperation: ((Stage2Operation) throws -> Void)? = nil
   ) throws -> (result: ReplayResult, statistics: EventStatistics) {
-    let pageSize = trace.pageSize ?? .size4K
+    try run(over: trace, profile: request, options: options, onOperation: onOperation)
+  }
+
+  /// Replays records from any source.
+  package static func run(
+    over source: some RecordSource, profile request: ProfileRequest, options: ReplayOptions,
+    onOperation: ((Stage2Operation) throws -> Void)? = nil
+  ) throws -> (result: ReplayResult, statistics: EventStatistics) {
+    let pageSize = source.pageSize ?? .size4K
     for profile in [request.profile, options.otherKernel?.profile].compactMap(\.self) {
       if let problem = profile.problems().first { throw problem }
       if profile.pageSize != pageSize {
@@ -30,23 +38,24 @@ public enum Replay {
     var options = options
     if options.otherKernel != nil { options.ignoresProbes = true }
     var survey = TraceSurvey(kvms: options.memslots?.vms.compactMap(\.kvm) ?? [])
+    var evidence = VCPUEvidence(pageSize: pageSize) { source.command(of: $0) }
     var memslots =
       options.memslots == nil
       ? MemslotSurvey(pageSize: pageSize, infers: options.infersMemslots, recordsHistory: false) : nil
-    var events = trace.events(.replay(probes: false))
-    while let run = events.nextRun() {
-      let damage = events.damageCountOfRun
-      run.withRecords { records in
-        survey.noteDamage(damage, of: records[0].cpu)
-        for index in records.indices { survey.consume(records[index]) }
+    let surveyed = source.forEachRun(.replay(probes: false)) { records, damage in
+      survey.noteDamage(damage, of: records[0].cpu)
+      for index in records.indices {
+        survey.consume(records[index])
+        evidence.consume(records[index])
       }
-      memslots?.consume(run)
+      memslots?.consume(records)
     }
-    survey.finish(damage: trace.damage + events.statistics.damage, cpus: trace.cpuCount)
-    let source = memslots?.source ?? .history(options.memslots ?? MemslotHistory())
+    survey.finish(damage: source.damage + surveyed.damage, cpus: source.cpuCount)
+    evidence.finish()
+    let slots = memslots?.source ?? .history(options.memslots ?? MemslotHistory())
     memslots = nil
     let profile = ReplayProfile(
-      request, survey: survey, kernel: KernelRelease(uname: trace.uname), pageSize: pageSize)
+      request, survey: survey, kernel: KernelRelease(uname: source.uname), pageSize: pageSize)
     let first = survey.first ?? Nanoseconds(0)
     let grid = TimeGrid(
       from: max(first, options.from ?? first), to: min(survey.last, options.to ?? survey.last))
@@ -57,28 +66,30 @@ public enum Replay {
         return ReplayProfile(named, survey: survey, kernel: nil, pageSize: pageSize)
       } ?? profile
     return model.isPKVM
-      ? try run(trace, profile, model, survey, options, source, grid, onOperation) { model.makePKVM() }
-      : try run(trace, profile, model, survey, options, source, grid, onOperation) { model.makeTraditional() }
+      ? try run(source, profile, model, survey, evidence, options, slots, grid, onOperation) {
+        model.makePKVM()
+      }
+      : try run(source, profile, model, survey, evidence, options, slots, grid, onOperation) {
+        model.makeTraditional()
+      }
   }
 
   private static func run<Backend: ReplayedBackend & ~Copyable>(
-    _ trace: TraceFile, _ profile: ReplayProfile, _ model: ReplayProfile, _ survey: TraceSurvey,
-    _ options: ReplayOptions,
-    _ memslots: MemslotSource, _ grid: TimeGrid, _ onOperation: ((Stage2Operation) throws -> Void)?,
-    makeBackend: @escaping () -> Backend
+    _ source: some RecordSource, _ profile: ReplayProfile, _ model: ReplayProfile, _ survey: TraceSurvey,
+    _ evidence: VCPUEvidence, _ options: ReplayOptions, _ memslots: MemslotSource, _ grid: TimeGrid,
+    _ onOperation: ((Stage2Operation) throws -> Void)?, makeBackend: @escaping () -> Backend
   ) throws -> (result: ReplayResult, statistics: EventStatistics) {
     var replayer = Replayer(
-      profile: profile, model: model, survey: survey, options: options, memslots: memslots,
-      probes: ProbeRecording(trace),
+      profile: profile, model: model, survey: survey, vcpuEvidence: evidence, options: options,
+      memslots: memslots, probes: ProbeRecording(source),
       collectsOperations: onOperation != nil, grid: grid, makeBackend: makeBackend)
-    var events = trace.events(.replay(probes: !options.ignoresProbes))
-    while let run = events.nextRun() {
-      replayer.consume(run)
+    let statistics = try source.forEachRun(.replay(probes: !options.ignoresProbes)) { records, _ in
+      replayer.consume(records)
       if let onOperation { for operation in replayer.takeOperations() { try onOperation(operation) } }
     }
     replayer.finish()
     if let onOperation { for operation in replayer.takeOperations() { try onOperation(operation) } }
-    return (replayer.result(), events.statistics)
+    return (replayer.result(), statistics)
   }
 }
 
@@ -89,7 +100,8 @@ extension Replayer where Backend: ~Copyable {
       vms: vms.map {
         VMResult($0, model.profile, isTraced: options.otherKernel == nil, lastInterval: grid.count - 1)
       },
-      agreement: agreement.result, unattributedFaults: unattributedFaults, divergences: divergences.result)
+      agreement: agreement.result, unattributedFaults: unattributedFaults, vcpuSpans: vcpuSpans,
+      divergences: divergences.result)
   }
 }
 

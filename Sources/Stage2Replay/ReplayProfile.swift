@@ -53,9 +53,9 @@ public struct ReplayProfile: Hashable, Sendable {
       let isKnownEra = kernel.map { $0 >= KernelRelease(major: 6, minor: 14) } ?? false
       basis["era"] = isKnownEra ? .derived : .assumed
       read.pageSize = pageSize
-      read.hasHardwareAF = request.hasHardwareAccessFlag ?? !survey.sawAccessFault
+      read.hasHardwareAF = request.hasHardwareAccessFlag ?? !survey.sawAccessFlagFault
       basis["hardwareAF"] =
-        request.hasHardwareAccessFlag == nil && survey.sawAccessFault ? .derived : .assumed
+        request.hasHardwareAccessFlag == nil && survey.sawAccessFlagFault ? .derived : .assumed
       // Without DIC, and only then, a mapping made for data faults again when the guest executes it.
       read.hasDIC = false
       basis["dic"] = survey.sawExecPermissionFault ? .derived : .assumed

@@ -4,6 +4,8 @@ internal import KVMTypes
 /// A first pass over a trace, for what has to be known before the first event can be modelled.
 struct TraceSurvey {
   /// A vCPU took an access flag fault: its CPU does not set the flag itself.
+  var sawAccessFlagFault = false
+  /// KVM said so by an event of its own, which need not be traced.
   var sawAccessFault = false
   /// The guest executed what was mapped for data, and faulted.
   var sawExecPermissionFault = false
@@ -70,7 +72,7 @@ struct TraceSurvey {
     case .lost: gaps.lose(record.cpu, until: record.time)
     case .commitMemoryRegion: kvms.insert(record.memslotCommit.kvm)
     case .setMemoryRegion: kvms.insert(record.memslotRequest.kvm)
-    case .accessFault: sawAccessFault = true
+    case .accessFault: (sawAccessFlagFault, sawAccessFault) = (true, true)
     case .exit: sawExit = true
     case .entry:
       sawEntry = true
@@ -88,6 +90,7 @@ struct TraceSurvey {
           if lowestLevels[record.tid].map({ $0 > level }) ?? true { lowestLevels[record.tid] = level }
         }
       }
+      if fault.esr.faultKind == .accessFlag { sawAccessFlagFault = true }
       if fault.esr.faultKind == .permission, fault.esr.isExec { sawExecPermissionFault = true }
       if openFaults.contains(where: { $0 != record.tid }) { overlappingFaults += 1 }
       // An access flag fault takes the lock to read on either path.

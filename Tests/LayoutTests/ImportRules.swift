@@ -26,6 +26,11 @@ enum ImportRules {
     // The simulation of mmu_lock against queueing theory.
     "QueueingOracle": ["KVMTypes", "Stage2Model", "LockModel"],
     "lock-simulation-check": system.union(["LockModel", "QueueingOracle"]),
+    // Changed recordings, and the program that measures which changes the replay notices.
+    "TraceMutation": system.union([
+      "KVMTypes", "KVMTrace", "Stage2Model", "Stage2Replay", "TraceSynth",
+    ]),
+    "replay-sensitivity": system.union(["KVMTypes", "KVMTrace", "Stage2Replay", "TraceMutation"]),
     // The model's trees against their twins in C.
     "CTreeBench": [],
     "tree-bench": system.union(["KVMTypes", "Stage2Model", "CTreeBench"]),

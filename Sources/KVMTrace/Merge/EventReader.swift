@@ -146,6 +146,9 @@ public struct EventStatistics: Sendable {
     public var count: UInt64
   }
 
+  /// Nothing was counted.
+  package init() {}
+
   /// All kinds of event that occurred, by their numbers.
   public var counts: [Count] = []
   /// Events whose number no format has.

@@ -9,12 +9,12 @@ enum ProbeRecording {
   /// With the rights as they are numbered since.
   case present
 
-  init(_ trace: TraceFile) {
-    guard trace.hasOperationProbes else {
+  init(_ source: some RecordSource) {
+    guard source.hasOperationProbes else {
       self = .none
       return
     }
-    let isEarly = KernelRelease(uname: trace.uname).map { $0 < KernelRelease(major: 6, minor: 19) } ?? false
+    let isEarly = KernelRelease(uname: source.uname).map { $0 < KernelRelease(major: 6, minor: 19) } ?? false
     self = isEarly ? .earlyProtBits : .present
   }
 }

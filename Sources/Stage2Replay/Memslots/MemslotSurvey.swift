@@ -36,9 +36,12 @@ public struct MemslotSurvey: Sendable {
 
   /// Takes in consecutive events of one CPU.
   public mutating func consume(_ run: EventRun) {
-    run.withRecords { records in
-      for index in records.indices { consume(records[index]) }
-    }
+    run.withRecords { consume($0) }
+  }
+
+  /// Takes in consecutive records of one CPU.
+  mutating func consume(_ records: UnsafeBufferPointer<TraceRecord>) {
+    for index in records.indices { consume(records[index]) }
   }
 
   @inline(__always)

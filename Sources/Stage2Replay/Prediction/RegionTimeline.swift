@@ -34,6 +34,9 @@ struct TimelineNode {
   /// Whether another vCPU faulted on the page, or in a region that can hold a block, while the operation of either
   /// may have been under way: the order of the two is not known.
   var isRaced = false
+  /// Whether another vCPU's fault there ended after this one's vCPU had entered: that operation came first, but the
+  /// walk may have come before it.
+  var followsRival = false
   /// The next fault on the same page.
   var nextOnPage: Index = Self.none
   /// The event before, none where it can decide nothing any more.
@@ -121,6 +124,7 @@ struct RegionTimelines {
         canHoldBlock || candidate.frames == node.frames
       {
         nodes[Int(other)].isRaced = true
+        nodes[Int(index)].followsRival = true
         if candidate.end == .max { nodes[Int(index)].isRaced = true }
       }
       // Windows end in about the order in which they begin: what ended before this vCPU entered is far enough back.

@@ -29,6 +29,17 @@ extension RegionTimelines {
     return nil
   }
 
+  /// Whether no other vCPU can have mapped the page of `fault`, before or after it.
+  func isAlone(_ fault: FaultRecord) -> Bool {
+    if self[fault.node].isRaced || self[fault.node].followsRival { return false }
+    var index = self[fault.node].next
+    while index != TimelineNode.none {
+      if self[index].isFault, self[index].tid != fault.tid { return false }
+      index = self[index].next
+    }
+    return true
+  }
+
   /// Whether the thread of `fault` faulted on the same page once more before a place in the merged trace.
   func faultsAgain(_ fault: FaultRecord, before sequence: UInt64) -> Bool {
     var index = self[fault.node].nextOnPage

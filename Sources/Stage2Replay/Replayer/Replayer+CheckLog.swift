@@ -17,7 +17,12 @@ extension Replayer where Backend: ~Copyable {
   /// alone: whether it comes is waited for.
   mutating func holdBack(_ fault: FaultRecord, _ record: PendingRecord) {
     let vm = vms[record.vm]
-    if fault.evidence.isSlotRemoved || vm.removals.contains(where: { $0.covers(fault, profile.pageSize) }) {
+    if let reason = reasonUnknown(fault) {
+      // The fault's own end may be missing, and the beginning of what kvm_mmio speaks of.
+      log(.unknown(.mmioLiesOutsideSlots, reason), fault, record, nil, vm)
+    } else if fault.evidence.isSlotRemoved
+      || vm.removals.contains(where: { $0.covers(fault, profile.pageSize) })
+    {
       log(.explained(.mmioLiesOutsideSlots, .untracedChange), fault, record, nil, vm)
     } else if vm.heldBack.count < GuestVM<Backend>.heldBackMax {
       vm.heldBack.append(HeldBackFault(fault: fault, record: record))

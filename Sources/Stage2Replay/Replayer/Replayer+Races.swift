@@ -58,10 +58,20 @@ extension Replayer where Backend: ~Copyable {
       fault.nextAccess = next
       waitingUnmap = fault.waitingUnmap
     }
+    if next == .progressed { noteProgress(ofFaultEndedAt: last.sequence) }
     // It got the page mapped, so it had the lock that the unmap waited for.
     if next == .progressed, let waitingUnmap, waitingUnmap >= oldestWaiting {
       faultsBefore[waitingUnmap, default: []].append(last.sequence)
     }
+  }
+
+  /// A fault's thread got on. If nobody else can have mapped the page, the fault did: no unmap made it retry.
+  private mutating func noteProgress(ofFaultEndedAt sequence: UInt64) {
+    guard let fault = waitingFault(endedAt: sequence), fault.kind == .translation, fault.slot != nil,
+      !fault.sawOwnUnmap, !fault.sawMMIO, !fault.failed, timelines.isAlone(fault),
+      fault.evidence.entryEpoch == losses.epoch, !losses.isInGap
+    else { return }
+    updateWaitingFault(endedAt: sequence) { $0.mayBeInvalidated = false }
   }
 
   /// Applies the faults that had the lock while an unmap waited for it, although their windows end later.

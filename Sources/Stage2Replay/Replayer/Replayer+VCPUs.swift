@@ -161,19 +161,32 @@ extension Replayer where Backend: ~Copyable {
     threads[position].unfinishedUnmaps = []
   }
 
-  /// The VM whose vCPU a thread runs: the one it was last known to run, unless that is gone; else a VM whose slots hold
-  /// the address; else any; a VM without slots where no probe told of any.
+  /// The VM whose vCPU a thread runs: the one it was last known to run, unless that is gone; else the one that the first
+  /// pass settled on; else a VM whose slots hold the address; else any; a VM without slots where no probe told of any.
   private mutating func vm(ofThread position: Int, touching gfn: GFN, at record: TraceRecord) -> Int {
     if let known = threads[position].vm, !vms[known].isGone { return known }
     let tid = threads[position].tid
     let vm =
-      likelyVM(of: tid) { vms[$0].slots.slot(gfn) != nil } ?? likelyVM(of: tid) { _ in true }
+      settledVM(of: tid) ?? likelyVM(of: tid) { vms[$0].slots.slot(gfn) != nil } ?? likelyVM(of: tid) { _ in
+        true
+      }
       ?? addVM(kvm: nil, creator: nil, wasRunning: true, at: record)
+    // What the thread did since the VM is there was for it; what a thread did before its first fault, too.
+    let since = threads[position].vm == nil ? Nanoseconds(0) : vms[vm].since
+    vcpuSpans.append(VCPUSpan(tid: tid, vm: vm, since: since))
     threads[position].vm = vm
     threads[position].vcpu = vms[vm].vcpus.count
     vms[vm].vcpus.append(tid)
     vms[vm].startLevel = min(vms[vm].startLevel, survey.lowestLevels[tid] ?? .l3)
     return vm
+  }
+
+  private func settledVM(of tid: ThreadID) -> Int? {
+    for settled in vcpuEvidence.vms(of: tid) {
+      let vm = liveVMs.first { vms[$0].kvm == settled.kvm && vms[$0].since == settled.since }
+      if let vm { return vm }
+    }
+    return nil
   }
 
   /// Of the live VMs that satisfy a condition, that of the thread's own process, as far as numbers tell: a VMM creates

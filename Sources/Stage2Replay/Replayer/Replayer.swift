@@ -45,6 +45,10 @@ struct Replayer<Backend: ReplayedBackend & ~Copyable>: ~Copyable {
   var openThreads: [Int] = []
   private var threadTable = ThreadTable()
   var vms: [GuestVM<Backend>] = []
+  /// What the first pass found out about the threads of vCPUs.
+  let vcpuEvidence: VCPUEvidence
+  /// Which VMs' vCPUs the threads ran, in the order in which that came out.
+  var vcpuSpans: [VCPUSpan] = []
   /// The positions of VMs that are not gone.
   var liveVMs: [Int] = []
   var timelines: RegionTimelines
@@ -91,13 +95,14 @@ struct Replayer<Backend: ReplayedBackend & ~Copyable>: ~Copyable {
   private(set) var firstTime = Nanoseconds(0)
 
   init(
-    profile: ReplayProfile, model: ReplayProfile, survey: TraceSurvey, options: ReplayOptions,
-    memslots: MemslotSource,
-    probes: ProbeRecording, collectsOperations: Bool, grid: TimeGrid, makeBackend: @escaping () -> Backend
+    profile: ReplayProfile, model: ReplayProfile, survey: TraceSurvey, vcpuEvidence: VCPUEvidence,
+    options: ReplayOptions, memslots: MemslotSource, probes: ProbeRecording, collectsOperations: Bool,
+    grid: TimeGrid, makeBackend: @escaping () -> Backend
   ) {
     self.grid = grid
     self.collectsOperations = collectsOperations
     self.survey = survey
+    self.vcpuEvidence = vcpuEvidence
     // Another kernel is not the one that the trace shows.
     checksRules = options.otherKernel == nil
     recorded = survey.recorded
@@ -125,14 +130,10 @@ struct Replayer<Backend: ReplayedBackend & ~Copyable>: ~Copyable {
   }
 
   /// Takes in consecutive events of one CPU.
-  mutating func consume(_ run: EventRun) {
+  mutating func consume(_ records: UnsafeBufferPointer<TraceRecord>) {
     runStart = sequence
-    run.withRecords { records in
-      for index in records.indices {
-        consume(records[index])
-      }
-      noteRun(of: records[0].cpu)
-    }
+    for index in records.indices { consume(records[index]) }
+    noteRun(of: records[0].cpu)
   }
 
   /// Applies what still waits. Must be the last call.

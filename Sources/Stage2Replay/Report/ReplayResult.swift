@@ -14,6 +14,8 @@ public struct ReplayResult: Sendable {
   public var agreement: AgreementResult?
   /// Faults of threads that belong to no VM.
   public var unattributedFaults: Int
+  /// Which VMs' vCPUs the threads ran; those of one thread in the order of time.
+  public var vcpuSpans: [VCPUSpan]
   /// Events that contradict the model.
   public var divergences = DivergenceReport()
 }

@@ -65,7 +65,8 @@ struct LongWindowTests {
     }
     story.handle(.vcpu0, story.memory)
     story.age(.kswapd, story.crookedHVA + 2 * story.page)
-    story.handle(.vcpu0, story.memory + story.page)
+    // Another instruction: had it been the same one, it would have got through the first page.
+    story.handle(.vcpu0, story.memory + story.page, pc: 0x2000)
     #expect(
       try story.replay().operations(.map)
         == ["map 40000000+1000 = 0, assumed", "map 40001000+1000 = 0, derived"])

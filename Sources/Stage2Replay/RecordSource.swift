@@ -1,0 +1,42 @@
+package import KVMTrace
+package import KVMTypes
+
+/// Where a replay gets its events from: a file, or records in memory. It makes two passes over them.
+package protocol RecordSource {
+  /// The host's page size, nil where Arm has no such granule.
+  var pageSize: PageSize? { get }
+  /// What `uname` said on the traced host, "" where that is not known.
+  var uname: String { get }
+  /// Whether there can be probes on the kernel's stage-2 operations.
+  var hasOperationProbes: Bool { get }
+
+  /// The command that a thread ran, nil where that is not known.
+  func command(of tid: ThreadID) -> String?
+
+  /// How many processors the host had.
+  var cpuCount: Int { get }
+  /// Where the metadata is damaged or cut.
+  var damage: [Damage] { get }
+
+  /// Makes a pass over the records that `selection` wants, in the order of time.
+  ///
+  /// - Parameter body: receives consecutive records of one CPU, one at least, which are valid during the call, and how
+  ///   many damaged places that CPU's buffer has had so far.
+  /// - Returns: what the pass counted.
+  func forEachRun(
+    _ selection: EventSelection, _ body: (UnsafeBufferPointer<TraceRecord>, _ damage: Int) throws -> Void
+  ) rethrows -> EventStatistics
+}
+
+extension TraceFile: RecordSource {
+  package func forEachRun(
+    _ selection: EventSelection, _ body: (UnsafeBufferPointer<TraceRecord>, _ damage: Int) throws -> Void
+  ) rethrows -> EventStatistics {
+    var events = events(selection)
+    while let run = events.nextRun() {
+      let damage = events.damageCountOfRun
+      try run.withRecords { try body($0, damage) }
+    }
+    return events.statistics
+  }
+}

@@ -1,0 +1,75 @@
+package import KVMTrace
+package import KVMTypes
+internal import Stage2Replay
+
+/// A trace in memory: records in the order of time, to be changed and replayed.
+package struct MemoryTrace: RecordSource {
+  package var pageSize: PageSize?
+  package var uname: String
+  package var hasOperationProbes: Bool
+  /// The commands of threads.
+  package var commands: [ThreadID: String]
+  /// The records, in the order of time.
+  package var records: [TraceRecord]
+
+  /// A trace of these records.
+  package init(
+    _ records: [TraceRecord], pageSize: PageSize?, uname: String, hasOperationProbes: Bool,
+    commands: [ThreadID: String] = [:]
+  ) {
+    self.records = records
+    self.commands = commands
+    self.pageSize = pageSize
+    self.uname = uname
+    self.hasOperationProbes = hasOperationProbes
+  }
+
+  /// Reads everything that a replay reads of a file.
+  package init(_ trace: TraceFile) {
+    var records: [TraceRecord] = []
+    _ = trace.forEachRun(.replay(probes: true)) { run, _ in records.append(contentsOf: run) }
+    var commands: [ThreadID: String] = [:]
+    for record in records where commands[record.tid] == nil {
+      commands[record.tid] = trace.command(of: record.tid)
+    }
+    self.init(
+      records, pageSize: trace.pageSize, uname: trace.uname, hasOperationProbes: trace.hasOperationProbes,
+      commands: commands)
+  }
+
+  /// The same trace with other records.
+  package func with(_ records: [TraceRecord]) -> MemoryTrace {
+    var trace = self
+    trace.records = records
+    return trace
+  }
+
+  package var cpuCount: Int { Int(records.lazy.map(\.cpu.rawValue).max() ?? 0) + 1 }
+  /// Nothing is damaged in memory.
+  package var damage: [Damage] { [] }
+
+  package func command(of tid: ThreadID) -> String? { commands[tid] }
+
+  package func forEachRun(
+    _ selection: EventSelection, _ body: (UnsafeBufferPointer<TraceRecord>, _ damage: Int) throws -> Void
+  ) rethrows -> EventStatistics {
+    func isWanted(_ kind: EventKind) -> Bool {
+      selection.includesOperationProbes || !kind.isOperationProbe
+    }
+    try records.withUnsafeBufferPointer { records in
+      var begin = 0
+      while begin < records.count {
+        var end = begin
+        while end < records.count, records[end].cpu == records[begin].cpu, isWanted(records[end].kind) {
+          end += 1
+        }
+        if end > begin { try body(UnsafeBufferPointer(rebasing: records[begin..<end]), 0) }
+        begin = max(end, begin + 1)
+      }
+    }
+    var statistics = EventStatistics()
+    statistics.first = records.first?.time
+    statistics.last = records.last?.time
+    return statistics
+  }
+}
