@@ -15,6 +15,8 @@ let package = Package(
   products: [
     .library(name: "KVMTrace", targets: ["KVMTrace"]),
     .library(name: "Stage2Model", targets: ["Stage2Model"]),
+    .library(name: "LockModel", targets: ["LockModel"]),
+    .library(name: "CostFit", targets: ["CostFit"]),
     .library(name: "Stage2Replay", targets: ["Stage2Replay"]),
     .library(name: "Reporting", targets: ["Reporting"]),
     .executable(name: "pkvm-replay", targets: ["pkvm-replay"]),
@@ -39,6 +41,15 @@ let package = Package(
       dependencies: ["KVMTypes", "CZstd", "CZlib", "CTraceEvent", "CTraceEventShims"],
       swiftSettings: strict),
     .target(name: "Stage2Model", dependencies: ["KVMTypes"], swiftSettings: strict),
+    // What operations take: values in nanoseconds, and their fit to recorded times.
+    .target(name: "CostFit", dependencies: ["KVMTypes", "Stage2Model"], swiftSettings: strict),
+    // Time under mmu_lock: who waits for whom.
+    .target(
+      name: "LockModel",
+      dependencies: [
+        "KVMTypes", "Stage2Model", .product(name: "Histogram", package: "hdrhistogram-swift"),
+      ],
+      swiftSettings: strict),
     .target(
       name: "Stage2Replay",
       dependencies: [
@@ -47,13 +58,14 @@ let package = Package(
       ],
       swiftSettings: strict),
     .target(
-      name: "Reporting", dependencies: ["KVMTypes", "KVMTrace", "Stage2Model", "Stage2Replay"],
+      name: "Reporting",
+      dependencies: ["KVMTypes", "KVMTrace", "Stage2Model", "Stage2Replay", "CostFit", "LockModel"],
       swiftSettings: strict),
     .target(name: "TraceSynth", dependencies: ["KVMTypes", "CZstd", "CZlib"], swiftSettings: strict),
     .executableTarget(
       name: "pkvm-replay",
       dependencies: [
-        "KVMTypes", "KVMTrace", "Stage2Model", "Stage2Replay", "Reporting", "TraceSynth",
+        "KVMTypes", "KVMTrace", "Stage2Model", "Stage2Replay", "CostFit", "Reporting", "TraceSynth",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ],
       swiftSettings: strict),
@@ -74,6 +86,13 @@ let package = Package(
       name: "replay-sensitivity", dependencies: ["KVMTypes", "KVMTrace", "Stage2Replay", "TraceMutation"],
       swiftSettings: strict),
 
+    // Locks whose answer queueing theory knows, and the program that compares the simulation with it.
+    .target(
+      name: "QueueingOracle", dependencies: ["KVMTypes", "Stage2Model", "LockModel"],
+      swiftSettings: strict),
+    .executableTarget(
+      name: "lock-simulation-check", dependencies: ["LockModel", "QueueingOracle"], swiftSettings: strict),
+
     .testTarget(name: "KVMTypesTests", dependencies: ["KVMTypes"], swiftSettings: strict),
     .testTarget(
       name: "KVMTraceTests", dependencies: ["KVMTypes", "KVMTrace", "TraceSynth"],
@@ -81,6 +100,12 @@ let package = Package(
     .testTarget(
       name: "Stage2ModelTests", dependencies: ["KVMTypes", "Stage2Model", "ModelOracle"],
       swiftSettings: strict),
+    .testTarget(
+      name: "LockModelTests",
+      dependencies: ["KVMTypes", "Stage2Model", "CostFit", "LockModel", "QueueingOracle"],
+      swiftSettings: strict),
+    .testTarget(
+      name: "CostFitTests", dependencies: ["KVMTypes", "Stage2Model", "CostFit"], swiftSettings: strict),
     .testTarget(
       name: "Stage2ReplayTests",
       dependencies: [

@@ -51,6 +51,17 @@ enum Quantity {
     whole == 0 ? "-" : "\(decimal(part &* 100, by: whole, digits: 1)) %"
   }
 
+  /// A share in percent.
+  static func share(_ share: Double) -> String {
+    decimal(UInt64((share.magnitude * 1000).rounded()), by: 10, digits: 1) + " %"
+  }
+
+  /// A change in percent, with its sign; "-" where it is not known.
+  static func signedPercent(_ change: Double?) -> String {
+    guard let change, change.isFinite else { return "-" }
+    return (change < 0 ? "-" : "+") + share(change)
+  }
+
   /// `value / divisor` with `digits` digits behind the point, rounded half up.
   static func decimal(_ value: UInt64, by divisor: UInt64, digits: Int) -> String {
     let scale = (0..<digits).reduce(UInt64(1)) { power, _ in power * 10 }

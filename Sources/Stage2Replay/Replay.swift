@@ -37,17 +37,23 @@ public enum Replay {
     // What the traced kernel was timed at says nothing about another one.
     var options = options
     if options.otherKernel != nil { options.ignoresProbes = true }
-    var survey = TraceSurvey()
+    var survey = TraceSurvey(kvms: options.memslots?.vms.compactMap(\.kvm) ?? [])
+    var memslotSurvey =
+      options.memslots == nil
+      ? MemslotSurvey(pageSize: pageSize, infers: options.infersMemslots, recordsHistory: false) : nil
     var evidence = VCPUEvidence(pageSize: pageSize) { source.command(of: $0) }
     let surveyed = source.forEachRun(.replay(probes: false)) { records, damage in
       survey.noteDamage(damage, of: records[0].cpu)
       for index in records.indices {
         survey.consume(records[index])
         evidence.consume(records[index])
+        memslotSurvey?.consume(records[index])
       }
     }
     survey.finish(damage: source.damage + surveyed.damage, cpus: source.cpuCount)
     evidence.finish()
+    let memslots = memslotSurvey?.source ?? .history(options.memslots ?? MemslotHistory())
+    memslotSurvey = nil
     let profile = ReplayProfile(
       request, survey: survey, kernel: KernelRelease(uname: source.uname), pageSize: pageSize)
     let first = survey.first ?? Nanoseconds(0)
@@ -60,20 +66,22 @@ public enum Replay {
         return ReplayProfile(named, survey: survey, kernel: nil, pageSize: pageSize)
       } ?? profile
     return model.isPKVM
-      ? try run(source, profile, model, survey, evidence, options, grid, onOperation) { model.makePKVM() }
-      : try run(source, profile, model, survey, evidence, options, grid, onOperation) {
+      ? try run(source, profile, model, survey, evidence, options, memslots, grid, onOperation) {
+        model.makePKVM()
+      }
+      : try run(source, profile, model, survey, evidence, options, memslots, grid, onOperation) {
         model.makeTraditional()
       }
   }
 
   private static func run<Backend: ReplayedBackend & ~Copyable>(
     _ source: some RecordSource, _ profile: ReplayProfile, _ model: ReplayProfile, _ survey: TraceSurvey,
-    _ evidence: VCPUEvidence, _ options: ReplayOptions, _ grid: TimeGrid,
+    _ evidence: VCPUEvidence, _ options: ReplayOptions, _ memslots: MemslotSource, _ grid: TimeGrid,
     _ onOperation: ((Stage2Operation) throws -> Void)?, makeBackend: @escaping () -> Backend
   ) throws -> (result: ReplayResult, statistics: EventStatistics) {
     var replayer = Replayer(
       profile: profile, model: model, survey: survey, vcpuEvidence: evidence, options: options,
-      probes: ProbeRecording(source),
+      memslots: memslots, probes: ProbeRecording(source),
       collectsOperations: onOperation != nil, grid: grid, makeBackend: makeBackend)
     let statistics = try source.forEachRun(.replay(probes: !options.ignoresProbes)) { records, _ in
       replayer.consume(records)
@@ -104,8 +112,8 @@ extension VMResult {
     let kinds = OperationKind.allCases.map { ($0, vm.tally.operations[Int($0.rawValue)]) }
     let reasons = FaultOutcome.Reason.allCases.map { ($0.name, vm.tally.nothing[Int($0.rawValue)]) }
     self.init(
-      id: vm.id, creator: vm.creator, vcpus: vm.vcpus, slots: vm.slotHistory, faults: vm.tally.faults,
-      accesses: vm.tally.accesses, modelledFaults: vm.tally.modelledFaults,
+      id: vm.id, creator: vm.creator, vcpus: vm.vcpus, slots: vm.slotHistory, slotEvidence: vm.slotEvidence,
+      faults: vm.tally.faults, accesses: vm.tally.accesses, modelledFaults: vm.tally.modelledFaults,
       operations: Dictionary(uniqueKeysWithValues: kinds.filter { $0.1.count > 0 }),
       faultsWithoutOperation: Dictionary(uniqueKeysWithValues: reasons.filter { $0.1 > 0 }),
       hypercalls: vm.backend.hypercallCounts.map { counts in
@@ -113,7 +121,11 @@ extension VMResult {
       },
       memory: vm.backend.memory, treeDepth: vm.backend.mappingTreeDepth(),
       memorySeries: vm.memorySeries, workingSet: vm.workingSet.result(last: lastInterval),
-      lock: isTraced ? vm.lockTimes.result { $0.lockMode(profile) } : nil)
+      lock: isTraced ? vm.lockTimes.result { $0.lockMode(profile) } : nil,
+      work: Dictionary(
+        uniqueKeysWithValues: kinds.filter { $0.1.count > 0 }.map {
+          ($0.0, vm.tally.work[Int($0.0.rawValue)])
+        }), sections: vm.sections)
   }
 }
 
@@ -123,7 +135,7 @@ extension Agreement {
     let kinds = OperationKind.allCases.map { ($0, scores[Int($0.rawValue)]) }
     return AgreementResult(
       scores: Dictionary(uniqueKeysWithValues: kinds.filter { $0.1.recorded > 0 || $0.1.predicted > 0 }),
-      mismatches: mismatches, mismatchCount: mismatchCount)
+      mismatches: mismatches, mismatchCount: mismatchCount, timings: timings)
   }
 }
 

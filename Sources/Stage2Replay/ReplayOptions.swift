@@ -4,10 +4,18 @@ public import KVMTypes
 public struct ReplayOptions: Sendable {
   /// Whether the probes on the kernel's operations are left out of account entirely.
   public var ignoresProbes = false
+  /// The memslots, in place of what the trace tells of them; nil leaves that to the trace.
+  public var memslots: MemslotHistory?
+  /// Whether memslots are inferred even if probes recorded them.
+  public var infersMemslots = false
   /// Only events from this moment on are replayed.
   public var from: Nanoseconds?
   /// Only events before this moment.
   public var to: Nanoseconds?
+  /// Whether the work of every operation is counted, which a cost model prices.
+  public var measuresWork = false
+  /// Whether the sections under the lock that probes recorded are kept, for a simulation of the lock.
+  public var keepsSections = false
   /// Another kernel to model in place of the one that was traced.
   public var otherKernel: OtherKernel?
   /// How many records wait for later evidence before they are applied, 1 to 2^20. It bounds the memory of the replay.

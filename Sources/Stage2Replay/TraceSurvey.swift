@@ -41,6 +41,9 @@ struct TraceSurvey {
   private var kvms: Set<KernelAddress> = []
   private var openFaults: Set<ThreadID> = []
 
+  /// A survey that knows the addresses of some VMs beforehand.
+  init(kvms: [KernelAddress]) { self.kvms = Set(kvms) }
+
   /// The buffer of a CPU has had so many damaged places when it comes to its next event: what is missing is not known,
   /// nor where it ends.
   mutating func noteDamage(_ count: Int, of cpu: CPUIndex) {
@@ -68,6 +71,7 @@ struct TraceSurvey {
     switch record.kind {
     case .lost: gaps.lose(record.cpu, until: record.time)
     case .commitMemoryRegion: kvms.insert(record.memslotCommit.kvm)
+    case .setMemoryRegion: kvms.insert(record.memslotRequest.kvm)
     case .accessFault: (sawAccessFlagFault, sawAccessFault) = (true, true)
     case .exit: sawExit = true
     case .entry:

@@ -86,6 +86,27 @@ public enum KVMEventFormats {
       + "REC->id, REC->flags, REC->ogfn, REC->onpages",
     isPacked: true)
 
+  /// `kvm_set_memory_region`: a VMM asks for a change of a memslot.
+  public static let slotRequest = EventFormat(
+    system: "slots", name: "slot", id: 1596,
+    fields: [
+      Field(.unsignedLong, "__probe_ip"), Field(.u64, "kvm"), Field(.u32, "slot"), Field(.u32, "flags"),
+      Field(.u64, "gpa"), Field(.u64, "size"), Field(.u64, "hva"), Field(.u32, "gmem"),
+    ],
+    printFormat:
+      #""(%lx) kvm=0x%Lx slot=%u flags=%u gpa=0x%Lx size=0x%Lx hva=0x%Lx gmem=%u", REC->__probe_ip, "#
+      + "REC->kvm, REC->slot, REC->flags, REC->gpa, REC->size, REC->hva, REC->gmem",
+    isPacked: true)
+
+  /// Its return.
+  public static let slotRequestReturn = EventFormat(
+    system: "slots", name: "slot_ret", id: 1597,
+    fields: [
+      Field(.unsignedLong, "__probe_func"), Field(.unsignedLong, "__probe_ret_ip"), Field(.s32, "ret"),
+    ],
+    printFormat: #""(%lx <- %lx) ret=%d", REC->__probe_func, REC->__probe_ret_ip, REC->ret"#,
+    isPacked: true)
+
   /// The kvm trace points.
   public static let kvm = [
     guestFault, accessFault, ageHVA, testAgeHVA, unmapHVARange, userspaceExit, mmio, entry, exit,

@@ -20,17 +20,41 @@ struct InfoCommand: ParsableCommand {
   @Flag(help: "Print JSON.")
   var json = false
 
+  @Flag(
+    help: """
+      Print the memslots instead, as a file for replay --memslots: those that probes recorded; inferred ones where none \
+      did.
+      """)
+  var memslots = false
+
+  @Flag(help: "With --memslots: infer them from faults and notifiers even if probes recorded them.")
+  var inferMemslots = false
+
   @Flag(help: "Exit with 0 even if events were lost or the file is damaged.")
   var allowLoss = false
 
+  mutating func validate() throws {
+    if inferMemslots, !memslots { throw ValidationError("--infer-memslots goes with --memslots") }
+    if json, memslots { throw ValidationError("--memslots prints JSON of its own, leave out --json") }
+  }
+
   func run() throws {
     let trace = try Diagnostics.open(input)
+    var survey =
+      memslots ? MemslotSurvey(pageSize: trace.pageSize ?? .size4K, infers: inferMemslots) : nil
     var census = GuestCensus(pageSize: trace.pageSize ?? .size4K)
     var events = trace.events(.replay(probes: false))
-    while let run = events.nextRun() { census.consume(run) }
+    while let run = events.nextRun() {
+      census.consume(run)
+      survey?.consume(run)
+    }
     let info = TraceInfo(trace, events.statistics, census)
     var output = try Output(path: "-")
-    try output.write(json ? JSON.text(info) : info.text)
+    if let survey {
+      try output.write(MemslotFile.json(survey.history))
+    } else {
+      try output.write(json ? JSON.text(info) : info.text)
+    }
     try output.finish()
     if info.isIncomplete, !allowLoss {
       Diagnostics.note("\(input): \(info.incompleteness)")

@@ -7,7 +7,7 @@ struct PKVMReplay: ParsableCommand {
     abstract: "Replays recorded KVM/arm64 stage-2 events through models of the pKVM and the traditional MMU.",
     subcommands: [
       InfoCommand.self, EventsCommand.self, ReplayCommand.self, CompareCommand.self, CapacityCommand.self,
-      RulesCommand.self, ProfilesCommand.self,
+      CalibrateCommand.self, RulesCommand.self, ProfilesCommand.self,
       SynthCommand.self,
     ]
   )

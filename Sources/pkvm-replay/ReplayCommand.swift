@@ -11,8 +11,8 @@ struct ReplayCommand: ParsableCommand {
     commandName: "replay",
     abstract: "Replays a trace through a model of the host's stage-2 MMU and reports what it did.",
     discussion: """
-      Exit status: 0 done; 1 unexplained divergences, which `rules` explains; 2 the trace is damaged or lost events, unless --allow-loss; \
-      65 not a trace; 66 no such input; 74 read or write error.
+      Exit status: 0 done; 1 unexplained divergences, see `rules`; 2 the trace is damaged or lost events, unless --allow-loss; \
+      65 not a trace, or not a file of memslots; 66 no such input; 74 read or write error.
       """)
 
   @Argument(help: "A trace.dat of version 6 or 7, or - for standard input.")
@@ -24,6 +24,16 @@ struct ReplayCommand: ParsableCommand {
       a built-in profile (see profiles) or a JSON file.
       """)
   var profile: ProfileArgument?
+
+  @Option(
+    help: """
+      Take the memslots from this JSON file, not from the trace; info --memslots writes such files, and the README \
+      explains them.
+      """)
+  var memslots: MemslotsArgument?
+
+  @Flag(help: "Infer the memslots from faults and notifiers even if probes recorded them.")
+  var inferMemslots = false
 
   @Option(help: "Replay events from this moment on, in seconds of the trace's clock.")
   var from: TraceTime?
@@ -49,6 +59,27 @@ struct ReplayCommand: ParsableCommand {
   )
   var csvDirectory: String?
 
+  @Option(
+    name: .customLong("costs"),
+    help: """
+      Price the time under mmu_lock: a file that calibrate wrote, or a built-in set (assumed, assumed-pmd-fixmap). Modelled \
+      times carry the error that calibrate found.
+      """)
+  var costs: CostsArgument?
+
+  @Flag(
+    help: """
+      Simulate each VM's lock from the sections that probes recorded: faults that take it to read and to write, with fewer and \
+      more vCPUs.
+      """)
+  var contention = false
+
+  @Option(help: "For --contention: the vCPUs, as multiples of those recorded.")
+  var scale: [Double] = [0.5, 1, 2, 4]
+
+  @Option(help: "For --contention: the seed of the random draws.")
+  var seed: UInt64 = 1
+
   @Flag(help: "Leave the series over time out of the JSON report.")
   var noSeries = false
 
@@ -61,6 +92,15 @@ struct ReplayCommand: ParsableCommand {
   mutating func validate() throws {
     if jsonPath == "-", operationsPath == "-" {
       throw ValidationError("--json and --ops cannot both go to standard output")
+    }
+    guard scale.allSatisfy({ $0 > 0 && $0 <= 1024 }) else {
+      throw ValidationError("--scale is above 0, at most 1024")
+    }
+    if contention, ignoreProbes {
+      throw ValidationError("--contention needs the probes that --ignore-probes leaves out")
+    }
+    if memslots != nil, inferMemslots {
+      throw ValidationError("--memslots and --infer-memslots exclude each other")
     }
   }
 
@@ -89,8 +129,13 @@ struct ReplayCommand: ParsableCommand {
     let request = try profileRequest(for: trace)
     var options = ReplayOptions()
     options.ignoresProbes = ignoreProbes
+    options.memslots = try memslots?.resolve(for: trace)
+    options.infersMemslots = inferMemslots
     options.from = from?.moment
     options.to = to?.moment
+    let costModel = try costs?.resolve()
+    options.measuresWork = costModel != nil
+    options.keepsSections = contention
 
     let operations = try operationsPath.map { try OperationsFile(path: $0) }
     var (result, statistics) = try Replay.run(trace, profile: request, options: options) { operation in
@@ -107,6 +152,13 @@ struct ReplayCommand: ParsableCommand {
       result.divergences = result.divergences.limited(to: vms)
     }
     var report = ReplayReport(trace, statistics, result)
+    if let costModel { report.price(result, costModel) }
+    if contention {
+      report.simulate(result, scales: scale, seed: seed)
+      if !report.hasContention {
+        Diagnostics.note("\(input): no probe recorded a section under the lock: nothing to simulate")
+      }
+    }
     if noSeries { report.removeSeries() }
     if let jsonPath {
       var output = try Output(path: jsonPath)

@@ -12,9 +12,13 @@ enum ImportRules {
   static let allowed: [String: Set<String>] = [
     "KVMTypes": [],
     "Stage2Model": ["KVMTypes"],
+    "CostFit": ["KVMTypes", "Stage2Model"],
+    "LockModel": ["KVMTypes", "Stage2Model", "Histogram"],
     "KVMTrace": system.union(["KVMTypes", "CZstd", "CZlib", "CTraceEvent", "CTraceEventShims"]),
     "Stage2Replay": system.union(["KVMTypes", "KVMTrace", "Stage2Model", "Histogram"]),
-    "Reporting": system.union(["KVMTypes", "KVMTrace", "Stage2Model", "Stage2Replay"]),
+    "Reporting": system.union([
+      "KVMTypes", "KVMTrace", "Stage2Model", "Stage2Replay", "CostFit", "LockModel",
+    ]),
     "TraceSynth": system.union(["KVMTypes", "CZstd", "CZlib"]),
     // The naive twin of the model, and the program that runs the two against each other for long.
     "ModelOracle": ["KVMTypes", "Stage2Model"],
@@ -24,11 +28,15 @@ enum ImportRules {
       "KVMTypes", "KVMTrace", "Stage2Model", "Stage2Replay", "TraceSynth",
     ]),
     "replay-sensitivity": system.union(["KVMTypes", "KVMTrace", "Stage2Replay", "TraceMutation"]),
+    // The simulation of mmu_lock against queueing theory.
+    "QueueingOracle": ["KVMTypes", "Stage2Model", "LockModel"],
+    "lock-simulation-check": system.union(["LockModel", "QueueingOracle"]),
     // The model's trees against their twins in C.
     "CTreeBench": [],
     "tree-bench": system.union(["KVMTypes", "Stage2Model", "CTreeBench"]),
     "pkvm-replay": system.union([
       "KVMTypes", "KVMTrace", "Stage2Model", "Stage2Replay", "Reporting", "TraceSynth", "ArgumentParser",
+      "CostFit",
     ]),
   ]
 

@@ -46,6 +46,8 @@ public enum EventKind: UInt8, Hashable, Sendable, CaseIterable {
   case commitMemoryRegion
   /// A probe on `kvm_set_memory_region`: the VMM asks for a memslot change.
   case setMemoryRegion
+  /// Its return, which says whether the change was made.
+  case setMemoryRegionReturn
 
   /// A probe on `*_pgtable_stage2_map`.
   case probeMap

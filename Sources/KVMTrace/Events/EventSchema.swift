@@ -74,6 +74,7 @@ struct EventSchema {
         Field(name: "hva", word: 3), Field(name: "gmem", word: 4, optional: true),
         Field(name: "flags", word: 6, bit: 0, bits: 32), Field(name: "slot", word: 6, bit: 32, bits: 32),
       ]),
+    EventSchema(.setMemoryRegionReturn, nil, ["slot_ret", "kvm_set_memory_region_ret"], ["ret"]),
 
     EventSchema(.probeMap, nil, probe("map"), ["pgt", "addr", "size", "phys", "prot"]),
     EventSchema(.probeMapReturn, nil, probe("map", suffix: "_ret"), ["ret"]),

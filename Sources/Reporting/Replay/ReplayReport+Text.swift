@@ -49,11 +49,9 @@ extension ReplayReport {
   private func basis(_ field: String) -> String { profileBasis[field] ?? "assumed" }
 
   private func write(_ vm: VMEntry, _ page: inout TextPage) {
-    let memory =
-      vm.slots.isEmpty ? "no slots known" : "\(vm.slots.count) slot\(vm.slots.count == 1 ? "" : "s")"
     page.line(
       "VM \(vm.id)" + (vm.pids.first.map { " of process \($0)" } ?? "")
-        + ", \(vm.vcpus.count) vCPU\(vm.vcpus.count == 1 ? "" : "s"), \(memory)")
+        + ", \(vm.vcpus.count) vCPU\(vm.vcpus.count == 1 ? "" : "s"), \(Self.text(vm.slots))")
     let faults = vm.faults
     page.row(
       "faults",
@@ -82,6 +80,11 @@ extension ReplayReport {
     }
     if !vm.operations.isEmpty { writeOperations(vm, &page) }
     if let lock = vm.lock { write(lock, &page) }
+    if let lock = vm.modelledLock { write(lock, &page) }
+    if let contention = vm.contention {
+      page.blank()
+      for line in contention.text.split(separator: "\n") { page.line(String(line)) }
+    }
   }
 
   private func writeOperations(_ vm: VMEntry, _ page: inout TextPage) {
@@ -97,6 +100,15 @@ extension ReplayReport {
           Quantity.count(entry.basis[Basis.assumed.name] ?? 0),
         ]
       })
+  }
+
+  private static func text(_ slots: [SlotEntry]) -> String {
+    if slots.isEmpty { return "no slots known" }
+    let assumed = slots.filter { $0.basis == Basis.assumed.name }.count
+    let unplaced = slots.filter { $0.hva == nil }.count
+    return "\(Quantity.count(slots.count)) slot\(slots.count == 1 ? "" : "s")"
+      + (assumed > 0 ? " (\(assumed == slots.count ? "" : "\(assumed) of them ")assumed)" : "")
+      + (unplaced > 0 ? ", \(Quantity.count(unplaced)) of unknown host address" : "")
   }
 
   /// The kernel's name of an operation of the report.

@@ -1,3 +1,4 @@
+public import CostFit
 public import KVMTrace
 internal import KVMTypes
 internal import Stage2Model
@@ -40,6 +41,9 @@ public struct ReplayReport: Encodable, Sendable {
     var workingSet: WorkingSetEntry
     var lock: LockEntry?
     var divergences: DivergencesEntry
+    /// With `--costs`, and with `--contention`.
+    var modelledLock: ModelledLockEntry?
+    var contention: ContentionStudy?
   }
 
   /// A vCPU.
@@ -54,9 +58,15 @@ public struct ReplayReport: Encodable, Sendable {
     var id: Int16?
     var gfn: UInt64
     var pages: UInt64
-    var hva: UInt64
+    /// Nil where it is not known.
+    var hva: UInt64?
     var flags: UInt32
     var basis: String
+    // For inferred slots, what speaks for the host address.
+    var support: Int?
+    var contradictions: Int?
+    var confidence: Double?
+    var offsetBasis: String?
   }
 
   /// Faults by kind and level.
@@ -171,6 +181,26 @@ public struct ReplayReport: Encodable, Sendable {
     var basis: String
   }
 
+  /// Adds the time under the lock as a cost model prices the operations, which the replay must have measured.
+  public mutating func price(_ result: ReplayResult, _ model: CostModel) {
+    for (index, vm) in result.vms.enumerated() {
+      vms[index].modelledLock = ModelledLockEntry(vm, result.profile.profile, model)
+    }
+  }
+
+  /// Adds a simulation of each VM's lock, for the vCPUs it had times each of `scales`.
+  public mutating func simulate(_ result: ReplayResult, scales: [Double], seed: UInt64) {
+    for (index, vm) in result.vms.enumerated() {
+      let counts = scales.map { max(1, Int((Double(vm.vcpus.count) * $0).rounded())) }
+      var distinct: [Int] = []
+      for count in counts where !distinct.contains(count) { distinct.append(count) }
+      vms[index].contention = ContentionStudy(vm, scales: distinct, seed: seed)
+    }
+  }
+
+  /// Whether any VM's lock could be simulated.
+  public var hasContention: Bool { vms.contains { $0.contention != nil } }
+
   /// Leaves out everything over time, which is most of a report.
   public mutating func removeSeries() {
     for index in vms.indices {
@@ -210,10 +240,13 @@ extension ReplayReport.VMEntry {
     vcpus = vm.vcpus.enumerated().map {
       ReplayReport.VCPUEntry(index: $0, tid: $1.rawValue, command: trace.command(of: $1))
     }
-    slots = vm.slots.map {
-      ReplayReport.SlotEntry(
-        id: $0.id, gfn: $0.base.rawValue, pages: $0.pages, hva: $0.hva.rawValue, flags: $0.flags.rawValue,
-        basis: $0.basis.name)
+    slots = vm.slots.map { slot in
+      let evidence = vm.slotEvidence[slot]
+      return ReplayReport.SlotEntry(
+        id: slot.id, gfn: slot.base.rawValue, pages: slot.pages, hva: slot.hva?.rawValue,
+        flags: slot.flags.rawValue, basis: slot.basis.name, support: evidence?.support,
+        contradictions: evidence?.contradictions, confidence: evidence?.roundedConfidence,
+        offsetBasis: slot.hva == nil ? nil : evidence?.offsetBasis.name)
     }
     let levels = vm.faults.byLevel.enumerated().filter { $1 > 0 }.map { (String($0 - 1), $1) }
     faults = ReplayReport.FaultsEntry(

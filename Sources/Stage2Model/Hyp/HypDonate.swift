@@ -60,6 +60,7 @@ extension HypVM {
     default: return .notPermitted
     }
     let result = table.unmap(ipa, size: 1 << pageShift)
+    if result.isSuccess { pageStateChanges += 1 }
     if result.isSuccess, let pfn = leaf.pfn { vmemmap.reclaim(pfn) }
     return result
   }
@@ -83,6 +84,7 @@ extension HypVM {
     if !error.isSuccess { return error }
     guard leaf.guestPageState == .owned else { return .notPermitted }
     let result = table.annotate(ipa, size: 1 << pageShift, type: .poisoned)
+    if result.isSuccess { pageStateChanges += 1 }
     if result.isSuccess {
       zeroedPages += 1
       vmemmap.reclaim(pfn)

@@ -67,6 +67,7 @@ extension HypVM {
       }
     }
     let result = table.unmap(ipa, size: size)
+    if result.isSuccess { pageStateChanges += Int(pages) }
     if result.isSuccess, let pfn = leaf.pfn { vmemmap.unshare(pfn, pages: pages) }
     return result
   }

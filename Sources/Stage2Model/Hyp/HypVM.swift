@@ -53,6 +53,11 @@ public struct HypVM: ~Copyable {
   let requiresLoadedVCPU: Bool
   /// Pages that were wiped before the host got them back.
   public internal(set) var zeroedPages = 0
+  /// Pages whose state changed between host and guest at the host's request. A block counts all its pages: the
+  /// functions of `mem_protect.c` go through them one by one.
+  public internal(set) var pageStateChanges = 0
+  /// Pages that were donated to refill memory caches.
+  public internal(set) var refillDonations = 0
   let pageShift: UInt64
   /// How many refills of the memory cache are to fail yet.
   var failingRefills = 0
@@ -119,6 +124,7 @@ public struct HypVM: ~Copyable {
     let moved = min(hostPages, max(0, hostPages - vcpus[vcpu.rawValue].memcache))
     if moved > 0 {
       hostPages -= moved
+      refillDonations += moved
       vcpus[vcpu.rawValue].memcache += moved
       memory.move(from: .hostMemcache, to: .hypMemcache, pages: moved)
     }
@@ -140,6 +146,7 @@ public struct HypVM: ~Copyable {
     table.pages.memcache = vcpus[vcpu.rawValue].memcache
     let result = table.map(ipa, size: size, pfn: pfn, prot: prot.union(state.prot), sharing: .exclusive)
     vcpus[vcpu.rawValue].memcache = table.pages.memcache
+    if result.isSuccess { pageStateChanges += Int(size >> pageShift) }
     // WARN_ON(kvm_pgtable_stage2_map(...)), and a warning at EL2 is a panic.
     if !result.isSuccess { warnings.record(.hypMapFailed) }
     return result

@@ -11,18 +11,27 @@ public struct Stage2Work: Hashable, Sendable {
   public var tlbInvalidations: Int
   /// Pages cleaned or invalidated in caches.
   public var cachePages: Int
+  /// Pages whose state EL2 changed between host and guest, each page of a block by itself.
+  public var pageStates: Int
+  /// Table pages taken from a cache.
+  public var tablePages: Int
+  /// Pages donated to EL2 to refill memory caches.
+  public var memcachePages: Int
 
   /// Amounts of work.
   @inlinable
   public init(
     descriptors: Int = 0, treeNodes: Int = 0, hypercalls: Int = 0, tlbInvalidations: Int = 0,
-    cachePages: Int = 0
+    cachePages: Int = 0, pageStates: Int = 0, tablePages: Int = 0, memcachePages: Int = 0
   ) {
     self.descriptors = descriptors
     self.treeNodes = treeNodes
     self.hypercalls = hypercalls
     self.tlbInvalidations = tlbInvalidations
     self.cachePages = cachePages
+    self.pageStates = pageStates
+    self.tablePages = tablePages
+    self.memcachePages = memcachePages
   }
 
   /// The work of both.
@@ -31,7 +40,9 @@ public struct Stage2Work: Hashable, Sendable {
     Stage2Work(
       descriptors: a.descriptors + b.descriptors, treeNodes: a.treeNodes + b.treeNodes,
       hypercalls: a.hypercalls + b.hypercalls,
-      tlbInvalidations: a.tlbInvalidations + b.tlbInvalidations, cachePages: a.cachePages + b.cachePages)
+      tlbInvalidations: a.tlbInvalidations + b.tlbInvalidations, cachePages: a.cachePages + b.cachePages,
+      pageStates: a.pageStates + b.pageStates, tablePages: a.tablePages + b.tablePages,
+      memcachePages: a.memcachePages + b.memcachePages)
   }
 
   /// Adds the work of `b` to `a`.
@@ -42,6 +53,9 @@ public struct Stage2Work: Hashable, Sendable {
     a.hypercalls += b.hypercalls
     a.tlbInvalidations += b.tlbInvalidations
     a.cachePages += b.cachePages
+    a.pageStates += b.pageStates
+    a.tablePages += b.tablePages
+    a.memcachePages += b.memcachePages
   }
 
   /// The work between `b` and `a`.
@@ -50,7 +64,9 @@ public struct Stage2Work: Hashable, Sendable {
     Stage2Work(
       descriptors: a.descriptors - b.descriptors, treeNodes: a.treeNodes - b.treeNodes,
       hypercalls: a.hypercalls - b.hypercalls,
-      tlbInvalidations: a.tlbInvalidations - b.tlbInvalidations, cachePages: a.cachePages - b.cachePages)
+      tlbInvalidations: a.tlbInvalidations - b.tlbInvalidations, cachePages: a.cachePages - b.cachePages,
+      pageStates: a.pageStates - b.pageStates, tablePages: a.tablePages - b.tablePages,
+      memcachePages: a.memcachePages - b.memcachePages)
   }
 }
 
@@ -58,7 +74,8 @@ extension Stage2Counters {
   /// The counters as work.
   var work: Stage2Work {
     Stage2Work(
-      descriptors: descriptorsVisited, tlbInvalidations: tlbiAll, cachePages: dcachePages + icachePages)
+      descriptors: descriptorsVisited, tlbInvalidations: tlbiAll, cachePages: dcachePages + icachePages,
+      tablePages: tablesAllocated)
   }
 }
 
@@ -77,6 +94,8 @@ extension PKVMStage2 {
       work.hypercalls = hypercalls.total
       work.treeNodes = Int(mappings.counters.nodesVisited)
       work.cachePages += flushedPages
+      work.pageStates = hyp.pageStateChanges
+      work.memcachePages = hyp.refillDonations
       return work
     }
   }

@@ -1,5 +1,6 @@
 internal import KVMTrace
 internal import KVMTypes
+internal import Stage2Model
 
 /// Holds predicted operations against those that probes recorded.
 ///
@@ -12,6 +13,8 @@ struct Agreement {
     var place: ThreadPlace
     var isComplete: Bool
     var isMatched = false
+    /// How long the call took.
+    var duration: Nanoseconds?
     /// A place in the merged trace by which every record that can predict the operation had come; unknown at first.
     var settled: UInt64 = .max
   }
@@ -22,13 +25,16 @@ struct Agreement {
     var head = 0
 
     /// The function of the youngest open call of this kind has returned. Calls hardly nest, so it is among the last.
-    mutating func complete(_ kind: OperationKind, _ result: Int32) {
+    mutating func complete(_ kind: OperationKind, _ result: Int32, at time: Nanoseconds) {
       guard
         let index = entries[head...].suffix(8).lastIndex(where: {
           $0.operation.kind == kind && !$0.isComplete
         })
       else { return }
       entries[index].operation.result = result
+      if time >= entries[index].operation.time {
+        entries[index].duration = Nanoseconds(time.rawValue - entries[index].operation.time.rawValue)
+      }
       entries[index].isComplete = true
     }
 
@@ -95,8 +101,14 @@ struct Agreement {
   static let mismatchesMax = 1000
   var hasRecorded: Bool { scores.contains { $0.recorded > 0 } }
 
-  init(isActive: Bool, hasEarlyProtBits: Bool = false) {
+  /// The recorded durations of operations that were predicted, with their work, if they are kept: the first ones.
+  private(set) var timings: [OperationTiming] = []
+  private let keepsTimings: Bool
+  private static let timingsMax = 1 << 20
+
+  init(isActive: Bool, hasEarlyProtBits: Bool = false, keepsTimings: Bool = false) {
     self.isActive = isActive
+    self.keepsTimings = keepsTimings
     self.hasEarlyProtBits = hasEarlyProtBits
   }
 
@@ -104,7 +116,7 @@ struct Agreement {
   mutating func record(_ record: TraceRecord, place: ThreadPlace) {
     guard isActive else { return }
     if let kind = record.kind.returnedOperation {
-      pending[record.tid]?.complete(kind, Int32(truncatingIfNeeded: record.probedReturn))
+      pending[record.tid]?.complete(kind, Int32(truncatingIfNeeded: record.probedReturn), at: record.time)
       return
     }
     guard let kind = record.kind.operation else { return }
@@ -142,7 +154,7 @@ struct Agreement {
   }
 
   /// Takes in a prediction; those of a thread come in the order of its events.
-  mutating func predict(_ operation: Stage2Operation, place: ThreadPlace) {
+  mutating func predict(_ operation: Stage2Operation, place: ThreadPlace, work: Stage2Work? = nil) {
     guard isActive else { return }
     scores[Int(operation.kind.rawValue)].predicted += 1
     // What was recorded at an earlier place had no prediction.
@@ -152,6 +164,11 @@ struct Agreement {
     }
     if let entry = pending[operation.tid]?.take(operation.kind, at: place) {
       compare(operation, entry.operation)
+      if keepsTimings, let work, let duration = entry.duration, timings.count < Self.timingsMax {
+        timings.append(
+          OperationTiming(
+            kind: operation.kind, time: entry.operation.time, duration: duration, work: work))
+      }
     } else {
       mismatch(operation, nil)
     }

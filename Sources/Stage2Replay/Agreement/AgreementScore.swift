@@ -1,3 +1,6 @@
+public import KVMTypes
+public import Stage2Model
+
 /// How one kind of operation fared when predictions were held against probes.
 public struct AgreementScore: Hashable, Sendable {
   /// Operations that probes recorded.
@@ -18,6 +21,18 @@ public struct AgreementScore: Hashable, Sendable {
   public var answerMatched = 0
   /// Predictions with the basis `derived` that were wrong, the answer of test_clear_young included.
   public var derivedWrong = 0
+}
+
+/// How long a recorded operation took, and the work that its model counted.
+public struct OperationTiming: Hashable, Sendable {
+  /// Which function.
+  public var kind: OperationKind
+  /// When it was entered.
+  public var time: Nanoseconds
+  /// From entry to return.
+  public var duration: Nanoseconds
+  /// What it cost, in units that a cost model prices.
+  public var work: Stage2Work
 }
 
 /// A predicted and a recorded operation that differ, or one that only one side has.

@@ -59,7 +59,8 @@ public struct GuestCensus: Sendable {
       id: commit.id, base: commit.base, pages: commit.pages, hva: commit.hva, flags: commit.flags,
       basis: .recorded)
     guard slot.isPossible(pageSize) else { return }
-    if commit.change == .create, slots[commit.kvm]?.isContradicted(by: commit) ?? true {
+    let isNew = MemslotUpdate(commit, pageSize).map { slots[commit.kvm].map($0.contradicts) ?? true } ?? false
+    if commit.change == .create, isNew {
       vmCount += 1
       slots[commit.kvm] = MemslotTable(pageSize: pageSize)
     }

@@ -16,7 +16,15 @@ final class GuestVM<Backend: ReplayedBackend & ~Copyable> {
   let since: Nanoseconds
   /// Whether it had slots before the trace began: not all of them are known.
   let wasRunning: Bool
+  /// The threads that run its vCPUs, where a history of slots names them.
+  var tids: Set<ThreadID>?
   var slots: MemslotTable
+  /// The least certain basis of its slots: no operation is more certain than the slots it was predicted with.
+  var slotBasis = Basis.recorded
+  /// Whether it had a slot whose host address is not known: which notifiers hit it is not known either.
+  var hasUnplacedSlots = false
+  /// What speaks for slots that were inferred.
+  var slotEvidence: [Memslot: SlotEvidence] = [:]
   var backend: Backend
   /// Whether another VM has taken its place: no event concerns it any more.
   var isGone = false
@@ -35,6 +43,8 @@ final class GuestVM<Backend: ReplayedBackend & ~Copyable> {
   var hostMappings: HostMappings
   var tally = VMTally()
   var lockTimes = LockTimes()
+  /// Recorded sections under the lock, by thread, if they are kept.
+  var sections: [ThreadID: [RecordedSection]] = [:]
   var memorySeries = MemorySeries()
   var workingSet: WorkingSet
 
@@ -111,6 +121,8 @@ struct VMTally {
   var accesses = 0
   var modelledFaults = 0
   var operations: [OperationCounts] = Array(repeating: OperationCounts(), count: OperationKind.allCases.count)
+  /// What the operations cost, by kind, if that is counted.
+  var work: [Stage2Work] = Array(repeating: Stage2Work(), count: OperationKind.allCases.count)
   /// By the first frame of the slot.
   var sizes: [GFN: SizeTally] = [:]
   var nothing: [Int] = Array(repeating: 0, count: FaultOutcome.Reason.allCases.count)

@@ -79,8 +79,8 @@ struct VCPUEvidence {
     case .unmapHVARange:
       guard let thread = threads[record.tid], let fault = thread.fault else { return }
       let owners = thread.candidates.filter { candidate in
-        guard let slot = vms[candidate.vm].slots.slot(fault.gfn) else { return false }
-        let hva = slot.hva + ((fault.gfn - slot.base) << pageSize.shift)
+        guard let slot = vms[candidate.vm].slots.slot(fault.gfn), let start = slot.hva else { return false }
+        let hva = start + ((fault.gfn - slot.base) << pageSize.shift)
         return record.hvaRange.start <= hva && hva < record.hvaRange.end
       }
       if owners.count == 1 { settle(record.tid, on: owners[0].vm) }
@@ -155,12 +155,9 @@ struct VCPUEvidence {
   /// As `Replayer` does, which see.
   private mutating func commit(_ record: TraceRecord) {
     let commit = record.memslotCommit
-    let slot = Memslot(
-      id: commit.id, base: commit.base, pages: commit.pages, hva: commit.hva, flags: commit.flags,
-      basis: .recorded)
-    guard commit.change != .unknown, slot.isPossible(pageSize) else { return }
+    guard let update = MemslotUpdate(commit, pageSize) else { return }
     var vm = live.last { vms[$0].kvm == commit.kvm }
-    if let known = vm, commit.change == .create, vms[known].slots.isContradicted(by: commit) {
+    if let known = vm, update.contradicts(vms[known].slots) {
       retire(known)
       vm = nil
     }
@@ -172,8 +169,8 @@ struct VCPUEvidence {
       live.append(vms.count - 1)
     }
     guard let vm else { return }
-    if let base = commit.oldBase { _ = vms[vm].slots.remove(base: base) }
-    if commit.change != .delete { vms[vm].slots.insert(slot) }
+    if let base = update.oldBase { _ = vms[vm].slots.remove(base: base) }
+    if let slot = update.slot { vms[vm].slots.insert(slot) }
   }
 
   private mutating func retire(_ vm: Int) {

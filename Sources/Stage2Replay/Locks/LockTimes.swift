@@ -1,4 +1,4 @@
-internal import KVMTypes
+public import KVMTypes
 public import Stage2Model
 
 /// What a trace recorded of the time under one VM's `mmu_lock`.
@@ -85,6 +85,17 @@ public struct LockResult: Sendable {
   public var series: [Int: LockSample]
 }
 
+/// One recorded section under the lock.
+public struct RecordedSection: Hashable, Sendable {
+  /// The function that ran.
+  public var kind: OperationKind
+  /// When its thread asked for the lock, as far as a wait shows; else when the function was entered.
+  public var request: Nanoseconds
+  /// When the function was entered, and when it returned.
+  public var start: Nanoseconds
+  public var end: Nanoseconds
+}
+
 /// The time that one stage-2 function ran under the lock.
 public struct OperationHold: Sendable {
   /// How the lock was held.
@@ -96,7 +107,7 @@ public struct OperationHold: Sendable {
 extension OperationKind {
   /// How `mmu_lock` is held while the function runs: a fault's own by `kvm_fault_lock`, a notifier's and the dirty log's
   /// to write.
-  func lockMode(_ profile: Profile) -> LockMode {
+  public func lockMode(_ profile: Profile) -> LockMode {
     switch self {
     case .map, .relaxPerms: MMUEntryPoint.userMemAbort.lock(profile)
     case .mkyoung: .read

@@ -9,15 +9,15 @@ public struct Memslot: Hashable, Sendable {
   public var base: GFN
   /// How many pages of the host's size the slot has.
   public var pages: UInt64
-  /// Where the first frame's memory lies in the VMM.
-  public var hva: HVA
+  /// Where the first frame's memory lies in the VMM, nil where that is not known: no notifier can be joined with it.
+  public var hva: HVA?
   /// The slot's flags.
   public var flags: MemslotFlags
   /// How the slot is known.
   public var basis: Basis
 
   /// A slot.
-  public init(id: Int16?, base: GFN, pages: UInt64, hva: HVA, flags: MemslotFlags, basis: Basis) {
+  public init(id: Int16?, base: GFN, pages: UInt64, hva: HVA?, flags: MemslotFlags, basis: Basis) {
     self.id = id
     self.base = base
     self.pages = pages
@@ -34,7 +34,7 @@ public struct Memslot: Hashable, Sendable {
   func isPossible(_ pageSize: PageSize) -> Bool {
     let frames = IPA.limit >> pageSize.shift
     return pages > 0 && pages < 1 << 31 && base.rawValue < frames && pages <= frames - base.rawValue
-      && !hva.rawValue.addingReportingOverflow(pages << pageSize.shift).overflow
+      && !(hva?.rawValue ?? 0).addingReportingOverflow(pages << pageSize.shift).overflow
   }
 
   func contains(_ gfn: GFN) -> Bool { gfn >= base && gfn < end }
@@ -47,6 +47,7 @@ public struct Memslot: Hashable, Sendable {
   /// The frames of the slot that a notifier's range covers, rounded outwards to pages
   /// (`hva_to_gfn_memslot` in `kvm_handle_hva_range`), nil where there are none.
   func frames(_ range: HVARange, _ pageSize: PageSize) -> FrameRange? {
+    guard let hva else { return nil }
     let slotEnd = hva.rawValue &+ (pages << pageSize.shift)
     let start = max(range.start.rawValue, hva.rawValue)
     let end = min(range.end.rawValue, slotEnd)
@@ -57,9 +58,11 @@ public struct Memslot: Hashable, Sendable {
   }
 
   /// Whether a block of `bytes` may hold `gfn`: guest and host addresses are congruent modulo the block and the
-  /// block lies inside the slot (`fault_supports_stage2_huge_mapping`).
+  /// block lies inside the slot (`fault_supports_stage2_huge_mapping`). Where the host address is not known, they may be
+  /// congruent.
   func supportsBlock(of bytes: UInt64, at gfn: GFN, _ pageSize: PageSize) -> Bool {
     let gpa = base.ipa(pageSize).rawValue
+    let hva = hva ?? HVA(gpa)
     guard (gpa ^ hva.rawValue) & (bytes - 1) == 0 else { return false }
     let address = hva.rawValue &+ ((gfn - base) << pageSize.shift)
     let block = address & ~(bytes - 1)

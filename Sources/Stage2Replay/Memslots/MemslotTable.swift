@@ -7,7 +7,7 @@ internal import KVMTypes
 struct MemslotTable {
   /// The slots in the order of their frames, which never overlap in a kernel.
   private(set) var slots: [Memslot] = []
-  /// The slots in the order of host addresses, each with the highest end of itself and all before: two slots may share
+  /// The slots of known host address in the order of those, each with the highest end of itself and all before: two slots may share
   /// host memory, so a search walks back until nothing can reach any more.
   private var byHVA: [(slot: Memslot, highestEnd: UInt64)] = []
   private var ids: [Int16: Int] = [:]
@@ -30,17 +30,11 @@ struct MemslotTable {
 
   func contains(id: Int16) -> Bool { ids[id] != nil }
 
-  /// Whether the creation of a slot cannot concern the VM whose slots these are. The kernel never creates a slot over
-  /// another one, or under a number in use; so the address of `struct kvm` belongs to a new VM by now.
-  func isContradicted(by commit: MemslotCommit) -> Bool {
-    overlaps(commit.base, commit.pages) || commit.id.map(contains(id:)) ?? false
-  }
-
   /// Appends the frames of each slot that a notifier's range overlaps, in the order of host addresses, as the kernel's
   /// interval tree of slots delivers them.
   func appendOverlaps(_ range: HVARange, to frames: inout [FrameRange]) {
     guard let last = byHVA.last, last.highestEnd > range.start.rawValue else { return }
-    let end = firstByHVA { $0.hva >= range.end }
+    let end = firstByHVA { $0.hva! >= range.end }
     var first = end
     while first > 0, byHVA[first - 1].highestEnd > range.start.rawValue { first -= 1 }
     for entry in byHVA[first..<end] {
@@ -51,7 +45,8 @@ struct MemslotTable {
   mutating func insert(_ slot: Memslot) {
     slots.insert(slot, at: firstSlot(above: slot.base))
     if let id = slot.id { ids[id, default: 0] += 1 }
-    let position = firstByHVA { ($0.hva, $0.base) > (slot.hva, slot.base) }
+    guard let hva = slot.hva else { return }
+    let position = firstByHVA { ($0.hva!, $0.base) > (hva, slot.base) }
     byHVA.insert((slot, 0), at: position)
     updateEnds(from: position)
   }
@@ -62,7 +57,8 @@ struct MemslotTable {
     guard next > 0, slots[next - 1].base == base else { return nil }
     let slot = slots.remove(at: next - 1)
     if let id = slot.id, let count = ids[id] { ids[id] = count > 1 ? count - 1 : nil }
-    var position = firstByHVA { ($0.hva, $0.base) >= (slot.hva, slot.base) }
+    guard let hva = slot.hva else { return slot }
+    var position = firstByHVA { ($0.hva!, $0.base) >= (hva, slot.base) }
     while byHVA[position].slot != slot { position += 1 }
     byHVA.remove(at: position)
     updateEnds(from: position)
@@ -96,7 +92,7 @@ struct MemslotTable {
     var highest = start > 0 ? byHVA[start - 1].highestEnd : 0
     for position in start..<byHVA.count {
       let slot = byHVA[position].slot
-      highest = max(highest, slot.hva.rawValue &+ (slot.pages << pageSize.shift))
+      highest = max(highest, slot.hva!.rawValue &+ (slot.pages << pageSize.shift))
       if byHVA[position].highestEnd == highest, position > start { return }
       byHVA[position].highestEnd = highest
     }

@@ -25,7 +25,13 @@ extension RegionTimelines {
     let gfn = fault.page.gfn(pageSize)
     // Logging asks for pages; a slot that cannot hold the block cannot have it.
     if slot.isLogging || !slot.supportsBlock(of: pageSize.pmdBytes, at: gfn, pageSize) { return .page }
-    if fault.kind == .permission, fault.level == .l2, !fault.isStage1Walk { return .block }
+    let isBlockFault = fault.kind == .permission && fault.level == .l2 && !fault.isStage1Walk
+    if slot.hva == nil {
+      // Neither the host's changes of its table nor logging can be seen: what follows in the region decides.
+      let size = proof(of: fault, gfn) ?? (isBlockFault ? .block : byDefault(fault, tally))
+      return MappingSize(isBlock: size.isBlock, basis: .assumed)
+    }
+    if isBlockFault { return .block }
     let known = host[gfn]
     if let known, known.basis == .derived { return known }
     return proof(of: fault, gfn) ?? known ?? byDefault(fault, tally)

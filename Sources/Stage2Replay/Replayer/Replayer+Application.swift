@@ -8,6 +8,7 @@ extension Replayer where Backend: ~Copyable {
   mutating func apply(_ record: PendingRecord) {
     if record.isApplied { return }
     sampleMemory(before: record)
+    startMeasuring(vm: record.vm)
     switch record.action {
     case .fault(let fault):
       applyThoseAhead(of: fault, record)
@@ -140,6 +141,7 @@ extension Replayer where Backend: ~Copyable {
     if !slot.isLogging, slot.supportsBlock(of: pageSize.pmdBytes, at: gfn, pageSize) {
       learn(size, gfn, slot, vm)
     }
+    if slot.hva == nil { proveUnmap(fault, record) }
     if let other = options.otherKernel {
       access(fault, record, slot, isBlock: size.isBlock, under: other)
       return .again
@@ -211,6 +213,18 @@ extension Replayer where Backend: ~Copyable {
     let size = profile.pageSize.bytes
     let result = vm.backend.wrprotect(fault.page, size: size)
     emit(record, .wrprotect, fault.page, size: size, result: result.rawValue, basis: .derived)
+  }
+
+  /// A translation fault on what was mapped, in a slot whose host address is not known: an unmap that could not be
+  /// joined with the slot came before. Of its range only this page is known.
+  private mutating func proveUnmap(_ fault: FaultRecord, _ record: PendingRecord) {
+    let vm = vms[record.vm]
+    guard fault.kind == .translation, !timelines[fault.node].isRaced, Self.isMapped(fault.page, vm) else {
+      return
+    }
+    let size = profile.pageSize.bytes
+    let result = vm.backend.unmap(fault.page, size: size)
+    emit(record, .unmap, fault.page, size: size, result: result.rawValue, basis: .assumed)
   }
 
   private static func isMapped(_ ipa: IPA, _ vm: GuestVM<Backend>) -> Bool {

@@ -102,6 +102,7 @@ extension Replayer where Backend: ~Copyable {
   /// How the leaf of a fault is known, or that there is none.
   func knowledge(ofLeaf fault: FaultRecord, _ walk: Stage2Walk, _ vm: GuestVM<Backend>) -> StateKnowledge {
     if let reason = reasonUnknown(fault) { return .unknown(reason) }
+    if vm.slotBasis == .assumed { return .assumed }
     let leaf = leafKnowledge(fault, walk, vm)
     if fault.evidence.region >= 0, vm.regions[fault.evidence.region].mayBeBlock { return .assumed }
     if !isWholeKnown(fault, vm), !leaf.contains(.isEstablished) {
@@ -123,6 +124,7 @@ extension Replayer where Backend: ~Copyable {
     ofTable level: TranslationLevel, _ fault: FaultRecord, _ vm: GuestVM<Backend>
   ) -> StateKnowledge {
     if let reason = reasonUnknown(fault) { return .unknown(reason) }
+    if vm.slotBasis == .assumed { return .assumed }
     let isKnown = level == .l3 ? isWholeKnown(fault, vm) : isSpanKnown(fault, vm)
     if !isKnown { return .unknown(reasonUnknown(in: fault.evidence.endEpoch, vm)) }
     let mayHoldMore =
@@ -137,6 +139,7 @@ extension Replayer where Backend: ~Copyable {
     ofLeavesBelow level: TranslationLevel, _ fault: FaultRecord, _ vm: GuestVM<Backend>
   ) -> StateKnowledge {
     if let reason = reasonUnknown(fault) { return .unknown(reason) }
+    if vm.slotBasis == .assumed { return .assumed }
     let isKnown = isSpanKnown(fault, vm)
     let epoch = fault.evidence.endEpoch
     let pageSize = profile.pageSize

@@ -36,7 +36,10 @@ extension Replayer where Backend: ~Copyable {
     let held = vm.heldBack
     vm.heldBack.removeAll { $0.fault.slot?.base == slot.base && fault.evidence.entry >= $0.fault.end }
     for entry in held where entry.fault.slot?.base == slot.base && fault.evidence.entry >= entry.fault.end {
-      log(.unexplained(.mmioLiesOutsideSlots), entry.fault, entry.record, nil, vm)
+      let isAssumed = vm.slotBasis == .assumed
+      log(
+        isAssumed ? .unknown(.mmioLiesOutsideSlots) : .unexplained(.mmioLiesOutsideSlots), entry.fault,
+        entry.record, nil, vm)
     }
   }
 

@@ -14,6 +14,8 @@ extension Replayer where Backend: ~Copyable {
   ) -> CheckResult {
     // What the trace does not tell the slots of is not replayed, so there is nothing to compare with.
     if fault.slot == nil, vm.wasRunning { return CheckResult() }
+    // Nor are unmaps of a slot whose host address is not known: a fault proves them.
+    if let slot = fault.slot, slot.hva == nil { return CheckResult() }
     if isAccessToSlot(fault) {
       holdBack(fault, record)
       return CheckResult()

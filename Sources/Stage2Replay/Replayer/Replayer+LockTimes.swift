@@ -16,7 +16,13 @@ extension Replayer where Backend: ~Copyable {
       threads[position].call = ProbedCall(kind: kind, time: record.time, pageTable: pageTable)
     } else if let kind = record.kind.returnedOperation, let call = threads[position].call, call.kind == kind {
       threads[position].call = nil
+      let request = threads[position].waitedSince ?? call.time
+      threads[position].waitedSince = nil
       guard let vm = pageTables[call.pageTable], record.time >= call.time else { return }
+      if options.keepsSections {
+        vms[vm].sections[record.tid, default: []].append(
+          RecordedSection(kind: kind, request: min(request, call.time), start: call.time, end: record.time))
+      }
       vms[vm].lockTimes.hold(
         kind, kind.lockMode(profile.profile), record.time.rawValue - call.time.rawValue,
         interval: grid.index(of: call.time))
@@ -38,6 +44,7 @@ extension Replayer where Backend: ~Copyable {
       wait.lock == record.contendedLock
     {
       threads[position].wait = nil
+      threads[position].waitedSince = wait.time
       guard record.time >= wait.time else { return }
       vms[wait.vm].lockTimes.wait(
         wait.mode, record.time.rawValue - wait.time.rawValue, interval: grid.index(of: wait.time))

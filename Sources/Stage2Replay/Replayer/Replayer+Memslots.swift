@@ -2,7 +2,7 @@ internal import KVMTrace
 internal import KVMTypes
 internal import Stage2Model
 
-// VMs and their memslots, from the probe on kvm_arch_commit_memory_region.
+// VMs and their memslots: from probes, or from a history made beforehand.
 
 extension Replayer where Backend: ~Copyable {
   /// A VM appears.
@@ -25,38 +25,78 @@ extension Replayer where Backend: ~Copyable {
     liveVMs.removeAll { $0 == vm }
   }
 
-  /// A slot has changed.
+  /// A probe tells of a slot's change, or of the VMM's wish for one.
   ///
   /// - Parameter performsOperations: false before the part of the trace that is replayed, when only the slots matter.
-  mutating func commit(_ record: TraceRecord, performsOperations: Bool = true) {
-    guard let thread = thread(record.tid) else { return }
+  mutating func memslotProbe(_ record: TraceRecord, performsOperations: Bool = true) {
+    guard let probe = slotProbe, let thread = thread(record.tid) else { return }
+    let told: (kvm: KernelAddress, update: MemslotUpdate)?
+    switch record.kind {
+    case .commitMemoryRegion where probe == .commits:
+      let commit = record.memslotCommit
+      told = MemslotUpdate(commit, profile.pageSize).map { (commit.kvm, $0) }
+    case .setMemoryRegion where probe.hasRequests:
+      told = slotRequests.call(record.memslotRequest, by: record.tid)
+    case .setMemoryRegionReturn where probe == .requestsAndReturns:
+      told = slotRequests.callReturned(record.probedReturn, to: record.tid)
+    default: return
+    }
     let since = threads[thread].lastEvent
     leaveMemoryManagement(thread)
     reach(thread)
-    let commit = record.memslotCommit
-    // What a damaged event says is no slot; nor is a change that the kernel does not know.
-    let slot = Memslot(
-      id: commit.id, base: commit.base, pages: commit.pages, hva: commit.hva, flags: commit.flags,
-      basis: .recorded)
-    guard commit.change != .unknown, slot.isPossible(profile.pageSize) else { return }
-    let vm = vm(of: commit, at: record)
-    let place = threads[thread].place
+    guard let told else { return }
+    let vm = vm(of: told.update, told.kvm, at: record)
+    apply(
+      told.update, vm: vm, record, threads[thread].place, since: since, performsOperations: performsOperations
+    )
+  }
 
-    if commit.change == .delete || commit.change == .move, let frames = removeSlot(commit, vm: vm),
+  /// Makes the changes of slots that a file or an inference dates before `record`.
+  mutating func applyDueSlotChanges(before record: TraceRecord) {
+    while let entry = slotSchedule.takeNext(upTo: record.time) {
+      let life = slotSchedule.history.vms[entry.vm]
+      var change = record
+      change.time = max(entry.time, firstTime)
+      if let creator = life.creator { change.tid = creator }
+      guard case .update(let update) = entry.step else {
+        if let vm = scheduledVMs[entry.vm] { retire(vm: vm) }
+        continue
+      }
+      if let slot = update.slot, !slot.isPossible(profile.pageSize) { continue }
+      let vm = vm(scheduled: entry.vm, life, at: change)
+      if let slot = update.slot, let evidence = entry.evidence { vms[vm].slotEvidence[slot] = evidence }
+      var place = ThreadPlace(windows: 0, notifiers: 0)
+      if life.creator != nil, let thread = thread(change.tid) {
+        leaveMemoryManagement(thread)
+        place = threads[thread].place
+      }
+      apply(
+        update, vm: vm, change, place, since: 0,
+        performsOperations: options.from.map { entry.time >= $0 } ?? true)
+    }
+  }
+
+  private mutating func apply(
+    _ update: MemslotUpdate, vm: Int, _ record: TraceRecord, _ place: ThreadPlace, since: UInt64,
+    performsOperations: Bool
+  ) {
+    if update.change == .delete || update.change == .move, let frames = removeSlot(update, vm: vm),
       performsOperations
     {
       note(.slotChange, frames, vm: vm, by: record.tid)
       noteRemoval(of: frames, vm: vm, since: since)
       enqueue(pending(.deleteSlot(frames), vm: vm, record, place))
     }
-    guard commit.change != .delete else { return }
+    guard let slot = update.slot else { return }
 
-    let before = commit.change == .flagsOnly ? vms[vm].slots.remove(base: commit.base) : nil
+    let before = update.change == .flagsOnly ? vms[vm].slots.remove(base: slot.base) : nil
     let isKnown = before != nil
     if let before, before.isLogging, !slot.isLogging, performsOperations {
       enqueue(pending(.endLogging(FrameRange(start: slot.base, end: slot.end)), vm: vm, record, place))
     }
     vms[vm].slots.insert(slot)
+    vms[vm].slotBasis = max(vms[vm].slotBasis, slot.basis)
+    if slot.hva == nil { vms[vm].hasUnplacedSlots = true }
     if vms[vm].slotsSeen.insert(slot).inserted { vms[vm].slotHistory.append(slot) }
     if !isKnown { adopt(slot, vm: vm) }
     if slot.flags.contains(.logDirtyPages), performsOperations {
@@ -65,37 +105,60 @@ extension Replayer where Backend: ~Copyable {
     }
   }
 
-  /// Takes out the slot that a commit deletes or moves, and returns its frames. Where the trace begins too late to
-  /// know the slot, the commit tells them.
-  private func removeSlot(_ commit: MemslotCommit, vm: Int) -> FrameRange? {
-    guard let base = commit.oldBase, let pages = commit.oldPages else { return nil }
+  /// Takes out the slot that a change deletes or moves, and returns its frames. Where the trace begins too late to
+  /// know the slot, the change tells them.
+  private func removeSlot(_ update: MemslotUpdate, vm: Int) -> FrameRange? {
+    guard let base = update.oldBase, let pages = update.oldPages else { return nil }
     let old =
       vms[vm].slots.remove(base: base)
-      ?? Memslot(id: nil, base: base, pages: pages, hva: HVA(0), flags: [], basis: .recorded)
+      ?? Memslot(id: nil, base: base, pages: pages, hva: nil, flags: [], basis: .recorded)
     return old.isPossible(profile.pageSize) ? FrameRange(start: old.base, end: old.end) : nil
   }
 
-  /// The VM that a commit concerns.
+  /// The VM that a recorded change concerns.
   ///
   /// The kernel uses the address of a `struct kvm` again, and no event marks a VM's end. But it never creates a slot
-  /// over another one or under a number in use, so a commit that seems to belongs to a new VM. Nor does one thread of
+  /// over another one or under a number in use, so a change that seems to belongs to a new VM. Nor does one thread of
   /// a VMM often have two VMs at a time: its earlier one is taken to be gone.
   ///
-  /// In a trace that begins while a VM runs, its vCPUs fault before any commit: it is then the one whose slot changes.
-  private mutating func vm(of commit: MemslotCommit, at record: TraceRecord) -> Int {
-    let known = liveVMs.last { vms[$0].kvm == commit.kvm }
+  /// In a trace that begins while a VM runs, its vCPUs fault before any change: it is then the one whose slot changes.
+  private mutating func vm(of update: MemslotUpdate, _ kvm: KernelAddress, at record: TraceRecord) -> Int {
+    let known = liveVMs.last { vms[$0].kvm == kvm }
     if let known {
-      guard commit.change == .create, vms[known].slots.isContradicted(by: commit) else { return known }
+      guard update.contradicts(vms[known].slots) else { return known }
       retire(vm: known)
     }
     if let nameless = liveVMs.last(where: { vms[$0].kvm == nil }) {
-      vms[nameless].kvm = commit.kvm
+      vms[nameless].kvm = kvm
       vms[nameless].creator = record.tid
       return nameless
     }
-    for vm in liveVMs where vms[vm].creator == record.tid { retire(vm: vm) }
-    return addVM(
-      kvm: commit.kvm, creator: record.tid, wasRunning: commit.change != .create, at: record)
+    retire(vmsOf: record.tid)
+    return addVM(kvm: kvm, creator: record.tid, wasRunning: update.change != .create, at: record)
+  }
+
+  /// The VM at a position of the history. It comes into being with its first slot, by the same rules.
+  private mutating func vm(scheduled position: Int, _ life: MemslotHistory.VM, at record: TraceRecord) -> Int
+  {
+    if let known = scheduledVMs[position] { return known }
+    if let kvm = life.kvm, let known = liveVMs.last(where: { vms[$0].kvm == kvm }) { retire(vm: known) }
+    let nameless = liveVMs.last { vm in !scheduledVMs.contains(vm) }
+    let vm: Int
+    if let nameless, life.tids == nil {
+      vm = nameless
+    } else {
+      if let creator = life.creator { retire(vmsOf: creator) }
+      vm = addVM(kvm: nil, creator: nil, wasRunning: life.isPartial, at: record)
+    }
+    vms[vm].kvm = life.kvm
+    vms[vm].creator = life.creator
+    vms[vm].tids = life.tids.map(Set.init)
+    scheduledVMs[position] = vm
+    return vm
+  }
+
+  private mutating func retire(vmsOf creator: ThreadID) {
+    for vm in liveVMs where vms[vm].creator == creator { retire(vm: vm) }
   }
 
   /// A slot is in force a little before its commit: faults that found no slot may belong to it. A VM changes one slot

@@ -28,7 +28,10 @@ extension Replayer where Backend: ~Copyable {
       if vms[vm].creator == record.tid || threads[position].vm == vm { vms[vm].lastActivity = sequence }
       scratch.removeAll(keepingCapacity: true)
       vms[vm].slots.appendOverlaps(range, to: &scratch)
-      guard !scratch.isEmpty else { continue }
+      guard !scratch.isEmpty else {
+        if kind == .unmap, vms[vm].hasUnplacedSlots { noteUnmapOfUnknownFrames(vm: vm) }
+        continue
+      }
       if kind == .unmap {
         checkBeforeOwnUnmap(vm: vm, position, record)
         beginUnmap(vm: vm, range, position)
@@ -46,6 +49,13 @@ extension Replayer where Backend: ~Copyable {
           }
         enqueue(pending(action, vm: vm, record, threads[position].place))
       }
+    }
+  }
+
+  /// An unmap hits no slot whose host address is known, but perhaps one where it is not: any fault may be retried.
+  private mutating func noteUnmapOfUnknownFrames(vm: Int) {
+    for position in openThreads where threads[position].vm == vm {
+      threads[position].openFault!.record.mayBeInvalidated = true
     }
   }
 

@@ -195,6 +195,10 @@ extension Replayer where Backend: ~Copyable {
     var nearest: (vm: Int, creator: ThreadID)?
     var youngest: Int?
     for vm in liveVMs where condition(vm) {
+      if let tids = vms[vm].tids {
+        if tids.contains(tid) { return vm }
+        continue
+      }
       youngest = vm
       if let creator = vms[vm].creator, creator <= tid, nearest.map({ $0.creator <= creator }) ?? true {
         nearest = (vm, creator)

@@ -61,6 +61,8 @@ struct Replayer<Backend: ReplayedBackend & ~Copyable>: ~Copyable {
   var lastSequences: [UInt64] = []
   /// By the place of an unmap that waited for the lock, the ends of the windows of faults that had it meanwhile.
   var faultsBefore: [UInt64: [UInt64]] = [:]
+  /// The work of the model of the VM whose record is being applied, up to its last operation.
+  private var workBefore = Stage2Work()
   /// The trace has ended: what still waits has seen all that there is to see.
   private(set) var isFinishing = false
   /// How many VMs share the address space that notifiers speak of, as far as runs of identical events have shown.
@@ -83,11 +85,19 @@ struct Replayer<Backend: ReplayedBackend & ~Copyable>: ~Copyable {
   /// Where in the merged trace pages were mapped last.
   var pageBirths = RecentPositions(bits: 13)
   var unmapsUnderway: [UnmapUnderway] = []
+  /// The probe that tells of memslots; nil where a schedule does.
+  let slotProbe: MemslotProbe?
+  var slotRequests: MemslotRequests
+  var slotSchedule: MemslotSchedule
+  /// The VMs of the schedule's history that have appeared.
+  var scheduledVMs: [Int?]
+  /// The time of the first event: what a schedule dates before the trace happened by then.
+  private(set) var firstTime = Nanoseconds(0)
 
   init(
     profile: ReplayProfile, model: ReplayProfile, survey: TraceSurvey, vcpuEvidence: VCPUEvidence,
-    options: ReplayOptions, probes: ProbeRecording, collectsOperations: Bool, grid: TimeGrid,
-    makeBackend: @escaping () -> Backend
+    options: ReplayOptions, memslots: MemslotSource, probes: ProbeRecording, collectsOperations: Bool,
+    grid: TimeGrid, makeBackend: @escaping () -> Backend
   ) {
     self.grid = grid
     self.collectsOperations = collectsOperations
@@ -101,10 +111,16 @@ struct Replayer<Backend: ReplayedBackend & ~Copyable>: ~Copyable {
     self.model = model
     self.options = options
     self.makeBackend = makeBackend
+    slotProbe = memslots.probe
+    slotRequests = MemslotRequests(
+      pageSize: profile.pageSize, hasReturns: memslots.probe == .requestsAndReturns)
+    slotSchedule = MemslotSchedule(memslots.history)
+    scheduledVMs = Array(repeating: nil, count: memslots.history.vms.count)
     timelines = RegionTimelines(pageSize: profile.pageSize)
     queue = LagQueue(lag: options.lag)
     agreement = Agreement(
-      isActive: probes != .none && !options.ignoresProbes, hasEarlyProtBits: probes == .earlyProtBits)
+      isActive: probes != .none && !options.ignoresProbes, hasEarlyProtBits: probes == .earlyProtBits,
+      keepsTimings: options.measuresWork)
   }
 
   /// The operations applied since the last call.
@@ -134,8 +150,12 @@ struct Replayer<Backend: ReplayedBackend & ~Copyable>: ~Copyable {
   private mutating func consume(_ record: TraceRecord) {
     sequence += 1
     losses.advance(to: record.time)
+    if record.time >= slotSchedule.due {
+      if sequence == 1 { firstTime = record.time }
+      applyDueSlotChanges(before: record)
+    }
     if let from = options.from, record.time < from {
-      if record.kind == .commitMemoryRegion { commit(record, performsOperations: false) }
+      memslotProbe(record, performsOperations: false)
       return
     }
     if let to = options.to, record.time >= to { return }
@@ -147,7 +167,7 @@ struct Replayer<Backend: ReplayedBackend & ~Copyable>: ~Copyable {
     case .unmapHVARange, .setSPTEHVA: notifier(record, .unmap)
     case .ageHVA: notifier(record, .age)
     case .testAgeHVA: notifier(record, .testAge)
-    case .commitMemoryRegion: commit(record)
+    case .commitMemoryRegion, .setMemoryRegion, .setMemoryRegionReturn: memslotProbe(record)
     case .lost: lose(record)
     case .probeMap, .probeMapReturn, .probeUnmap, .probeUnmapReturn, .probeWrprotect, .probeWrprotectReturn,
       .probeTestClearYoung, .probeTestClearYoungReturn, .probeRelaxPerms, .probeRelaxPermsReturn,
@@ -158,8 +178,8 @@ struct Replayer<Backend: ReplayedBackend & ~Copyable>: ~Copyable {
     case .contentionBegin, .contentionEnd:
       contention(record)
       timeWait(record)
-    case .other, .setWayFlush, .toggleCache, .dirtyRingPush, .hypercall, .setMemoryRegion, .probeAbortReturn,
-      .probeAgeGFN, .probeUnmapGFN:
+    case .other, .setWayFlush, .toggleCache, .dirtyRingPush, .hypercall, .probeAbortReturn, .probeAgeGFN,
+      .probeUnmapGFN:
       break
     }
   }
@@ -292,6 +312,11 @@ struct Replayer<Backend: ReplayedBackend & ~Copyable>: ~Copyable {
     }
   }
 
+  /// What a VM's operation costs is counted from here on.
+  mutating func startMeasuring(vm: Int) {
+    if options.measuresWork { workBefore = vms[vm].backend.work }
+  }
+
   /// An operation was performed on a VM's table.
   mutating func emit(
     _ record: PendingRecord, _ kind: OperationKind, _ address: IPA, size: UInt64, prot: Stage2Prot? = nil,
@@ -300,11 +325,19 @@ struct Replayer<Backend: ReplayedBackend & ~Copyable>: ~Copyable {
     var operation = Stage2Operation(
       time: record.time, cpu: record.cpu, tid: record.tid, vm: record.vm, kind: kind, address: address,
       size: size,
-      prot: prot, result: result, basis: basis)
+      prot: prot, result: result, basis: max(basis, vms[record.vm].slotBasis))
     operation.markOld = markOld
-    operation.protBasis = protBasis
+    operation.protBasis = protBasis.map { max($0, vms[record.vm].slotBasis) }
     vms[record.vm].tally.operations[Int(kind.rawValue)].add(operation, pageSize: profile.pageSize)
-    agreement.predict(operation, place: record.place)
+    if options.measuresWork {
+      let now = vms[record.vm].backend.work
+      let work = now - workBefore
+      workBefore = now
+      vms[record.vm].tally.work[Int(kind.rawValue)] += work
+      agreement.predict(operation, place: record.place, work: work)
+    } else {
+      agreement.predict(operation, place: record.place)
+    }
     if collectsOperations { operations.append(operation) }
   }
 }

@@ -30,6 +30,8 @@ public struct VMResult: Sendable {
   public var vcpus: [ThreadID]
   /// Every slot it ever had, in the order of appearance.
   public var slots: [Memslot]
+  /// What speaks for those of them that were inferred.
+  public var slotEvidence: [Memslot: SlotEvidence]
   /// Its faults.
   public var faults: FaultCounts
   /// Under another kernel than the one that was traced: the recorded faults that are accesses to memory, and the faults
@@ -52,6 +54,10 @@ public struct VMResult: Sendable {
   public var workingSet: WorkingSetResult
   /// What was recorded of the time under its lock, nil where nothing was.
   public var lock: LockResult?
+  /// What its operations cost, by kind, if that was counted.
+  public var work: [OperationKind: Stage2Work]
+  /// Its recorded sections under the lock by thread, if they were kept.
+  public var sections: [ThreadID: [RecordedSection]]
 }
 
 /// How predicted operations agree with recorded ones.
@@ -62,4 +68,6 @@ public struct AgreementResult: Sendable {
   public var mismatches: [AgreementMismatch]
   /// All mismatches.
   public var mismatchCount: Int
+  /// Recorded durations with the work that was predicted, if they were kept.
+  public var timings: [OperationTiming]
 }

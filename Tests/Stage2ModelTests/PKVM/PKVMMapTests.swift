@@ -53,6 +53,26 @@ struct PKVMMapTests {
     check(vm.checkInvariants(), [])
   }
 
+  /// What a cost model prices: EL2 goes through every page of a block, and donates what refills its caches.
+  @Test(arguments: forms) func work(tree: Bool) throws {
+    var vm = makeVM(tree: tree)
+    for index in [0, 5, 511] as [UInt64] { check(vm.fault(block2M + index * page4K), .success) }
+    // Three tables for the first page, from the three pages of the first refill; the second fault refills EL2's
+    // cache once more, the third finds it full.
+    let pages = vm.work
+    #expect(pages.pageStates == 3)
+    #expect(pages.tablePages == 3)
+    #expect(pages.memcachePages == 6)
+    check(vm.fault(block2M, size: block2M), .success)
+    let block = vm.work - pages
+    #expect(block.pageStates == 3 + 512)
+    #expect(block.hypercalls == 4)
+    // The pages' tables are given back with the last page; the block needs one of level 1 and one of level 2.
+    #expect(block.tablePages == 2)
+    check(vm.unmap(block2M, block2M), .success)
+    #expect((vm.work - pages - block).pageStates == 512)
+  }
+
   /// A block in the way of a page: the block goes whole, one page is there afterwards.
   @Test(arguments: forms) func pageOverBlock(tree: Bool) throws {
     var vm = makeVM(tree: tree)

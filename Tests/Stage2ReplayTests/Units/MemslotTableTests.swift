@@ -101,7 +101,7 @@ struct MemslotTableTests {
       }
       let start = next(110) << 12 + next(4096)
       let range = HVARange(start: HVA(start), end: HVA(start + 1 + next(5) << 12))
-      let expected = slots.sorted { ($0.hva, $0.base) < ($1.hva, $1.base) }
+      let expected = slots.sorted { ($0.hva!, $0.base) < ($1.hva!, $1.base) }
         .compactMap { $0.frames(range, .size4K) }.map { [$0.start.rawValue, $0.end.rawValue] }
       #expect(Self.overlaps(table, range.start.rawValue, range.end.rawValue) == expected, "seed \(seed)")
     }

@@ -1,0 +1,143 @@
+internal import KVMTypes
+internal import LockModel
+internal import Stage2Model
+public import Stage2Replay
+
+/// What vCPUs would wait for each other: the recorded sections under a VM's lock, simulated with the fault lock taken to
+/// read and to write, for more and fewer vCPUs than were recorded. Every figure is `modelled`.
+public struct ContentionStudy: Sendable, Encodable {
+  /// One simulation.
+  public struct Case: Sendable, Encodable {
+    /// The vCPUs, and how a fault takes the lock.
+    public let vcpus: Int
+    public let faultLock: String
+    /// Sections that ended in a second, of all threads.
+    public let sectionsPerSecond: Double
+    /// The shares of the time in which the lock was held.
+    public let readUtilisation: Double
+    public let writeUtilisation: Double
+    /// What a section waited, waits of nothing included.
+    public let meanWaitNs: Double
+    public let waitP99Ns: UInt64
+    public let waitMaxNs: UInt64
+    /// The longest time for which somebody always held the lock, and most that waited at once.
+    public let longestChainNs: UInt64
+    public let mostWaiters: Int
+    /// By vCPU, as recorded ones come first: the mean wait and the mean hold.
+    public let meanWaitsNs: [Double]
+    public let meanHoldsNs: [Double]
+  }
+
+  /// The VM.
+  public let vm: Int
+  /// Its vCPUs, and the other threads that took its lock.
+  public let recordedVCPUs: Int
+  public let otherThreads: Int
+  public let recordedSections: Int
+  /// The seed of the random draws.
+  public let seed: UInt64
+  /// What waits the trace recorded, summed, beside what the simulation of the recorded vCPUs has for the same span.
+  public let recordedWaitNs: UInt64?
+  public let cases: [Case]
+
+  /// The most sections that one simulation ends.
+  private static let acquisitionsMax = 2_000_000
+
+  /// Studies one VM; nil where no sections were recorded.
+  public init?(_ vm: VMResult, scales: [Int], seed: UInt64) {
+    let vcpus = vm.vcpus.compactMap { vm.sections[$0].map(Self.requests) }
+    let others = vm.sections.filter { !vm.vcpus.contains($0.key) }.sorted { $0.key < $1.key }.map {
+      Self.requests($0.value)
+    }
+    guard !vcpus.isEmpty else { return nil }
+    self.vm = vm.id
+    self.seed = seed
+    recordedVCPUs = vcpus.count
+    otherThreads = others.count
+    recordedSections = vm.sections.values.reduce(0) { $0 + $1.count }
+    let waits = [vm.lock?.readWait, vm.lock?.writeWait].compactMap { $0?.total.rawValue }
+    recordedWaitNs = waits.isEmpty ? nil : waits.reduce(0, +)
+    var cases: [Case] = []
+    let sections = vm.sections.values.joined()
+    let first = sections.map(\.request).min() ?? Nanoseconds(0)
+    let last = sections.map(\.end).max() ?? Nanoseconds(0)
+    let span = Nanoseconds(last.rawValue - min(first.rawValue, last.rawValue))
+    for count in scales {
+      for faultLock in [Profile.FaultLock.read, .write] {
+        let clients = JoinedClients(
+          RecordedClients(vcpus, count: count, seed: seed, loops: false),
+          RecordedClients(others, loops: false))
+        var simulation = LockSimulation(clients, policy: LockPolicy(faultLock: faultLock))
+        _ = simulation.run(acquisitions: Self.acquisitionsMax, until: Nanoseconds(span.rawValue * 4))
+        cases.append(Case(simulation.report(), vcpus: count, faultLock))
+      }
+    }
+    self.cases = cases
+  }
+
+  private static func requests(_ sections: [RecordedSection]) -> [LockRequest] {
+    var last: Nanoseconds?
+    return sections.map { section in
+      let think = last.map { section.request > $0 ? section.request.rawValue - $0.rawValue : 0 } ?? 0
+      last = section.end
+      let use: LockUse =
+        switch section.kind {
+        case .map, .relaxPerms: .fault
+        case .mkyoung: .read
+        default: .write
+        }
+      return LockRequest(
+        think: Nanoseconds(think), use: use, hold: Nanoseconds(section.end.rawValue - section.start.rawValue))
+    }
+  }
+}
+
+extension ContentionStudy.Case {
+  init(_ report: LockReport, vcpus: Int, _ faultLock: Profile.FaultLock) {
+    self.vcpus = vcpus
+    self.faultLock = faultLock.rawValue
+    sectionsPerSecond = report.sectionsPerSecond
+    readUtilisation = report.readUtilisation
+    writeUtilisation = report.writeUtilisation
+    func mean(_ client: LockReport.Client, _ time: (LockUsage) -> UInt64) -> Double {
+      let count = client.read.acquisitions + client.write.acquisitions
+      return count == 0 ? 0 : Double(time(client.read) + time(client.write)) / Double(count)
+    }
+    meanWaitNs = mean(report.total) { $0.wait.total.rawValue }
+    waitP99Ns = max(report.total.read.waitQuantile(0.99), report.total.write.waitQuantile(0.99)).rawValue
+    waitMaxNs = max(report.total.read.wait.max, report.total.write.wait.max).rawValue
+    longestChainNs = report.longestChain.rawValue
+    mostWaiters = report.mostWaiters
+    let clients = report.clients.prefix(vcpus)
+    meanWaitsNs = clients.map { mean($0) { $0.wait.total.rawValue } }
+    meanHoldsNs = clients.map { mean($0) { $0.hold.total.rawValue } }
+  }
+}
+
+extension ContentionStudy {
+  /// The study as a page of text.
+  public var text: String {
+    var page = TextPage()
+    page.line(
+      "VM \(vm): \(recordedVCPUs) recorded vCPU\(recordedVCPUs == 1 ? "" : "s"), \(Quantity.count(recordedSections)) sections under mmu_lock (modelled, seed \(seed))"
+    )
+    page.table(
+      header: [
+        "vCPUs", "fault lock", "sections/s", "read", "write", "mean wait", "p99", "longest", "chain",
+        "most waiting",
+      ],
+      alignRight: [true, false, true, true, true, true, true, true, true, true],
+      rows: cases.map { item in
+        [
+          String(item.vcpus), item.faultLock, Quantity.count(UInt64(item.sectionsPerSecond.rounded())),
+          Quantity.share(item.readUtilisation), Quantity.share(item.writeUtilisation),
+          Quantity.duration(UInt64(item.meanWaitNs.rounded())), Quantity.duration(item.waitP99Ns),
+          Quantity.duration(item.waitMaxNs), Quantity.duration(item.longestChainNs), String(item.mostWaiters),
+        ]
+      })
+    if let recordedWaitNs {
+      page.line("recorded waits of this VM's threads, in all: \(Quantity.duration(recordedWaitNs))")
+    }
+    return page.text
+  }
+}

@@ -1,0 +1,100 @@
+internal import Foundation
+internal import KVMTrace
+internal import KVMTypes
+public import Stage2Replay
+
+/// Memslots in JSON: what `info --memslots` writes and `replay --memslots` reads.
+///
+///     {"version": 1, "vms": [{"slots": [{"id": 0, "gfn": 262144, "pages": 49152, "hva": "0xffff6c000000", "flags": 0}]}]}
+public enum MemslotFile {
+  /// The version of the layout.
+  public static let version = 1
+
+  /// Why a file holds no memslots, in words that follow the file's name.
+  public struct Failure: Error, CustomStringConvertible {
+    /// The field and what is wrong with it.
+    public var description: String
+  }
+
+  /// The memslots in `text`, for a host with pages of `pageBytes`.
+  public static func history(json text: String, pageBytes: Int) throws(Failure) -> MemslotHistory {
+    try MemslotFileReader(pageBytes: UInt64(pageBytes)).history(text)
+  }
+
+  /// `history` as such a file.
+  public static func json(_ history: MemslotHistory) -> String {
+    JSON.text(Root(version: version, vms: history.vms.map(VMEntry.init)))
+  }
+
+  private struct Root: Encodable {
+    var version: Int
+    var vms: [VMEntry]
+  }
+
+  private struct VMEntry: Encodable {
+    var creator: Int32?
+    var kvm: String?
+    var tids: [Int32]?
+    var toNs: UInt64?
+    var partial: Bool?
+    var slots: [SlotEntry]
+
+    init(_ vm: MemslotHistory.VM) {
+      creator = vm.creator?.rawValue
+      kvm = vm.kvm.map { hexadecimal($0.rawValue) }
+      tids = vm.tids?.map(\.rawValue)
+      toNs = vm.to?.rawValue
+      partial = vm.isPartial ? true : nil
+      slots = vm.slots.map(SlotEntry.init)
+    }
+  }
+
+  private struct SlotEntry: Encodable {
+    var id: Int16?
+    var gfn: UInt64
+    var pages: UInt64
+    var hva: String?
+    var flags: UInt32
+    var fromNs: UInt64?
+    var toNs: UInt64?
+    var changes: [ChangeEntry]?
+    var basis: String
+    var support: Int?
+    var contradictions: Int?
+    var confidence: Double?
+    var offsetBasis: String?
+
+    init(_ life: MemslotHistory.Slot) {
+      id = life.slot.id
+      gfn = life.slot.base.rawValue
+      pages = life.slot.pages
+      hva = life.slot.hva.map { hexadecimal($0.rawValue) }
+      flags = life.slot.flags.rawValue
+      fromNs = life.from?.rawValue
+      toNs = life.to?.rawValue
+      changes = life.changes.isEmpty ? nil : life.changes.map(ChangeEntry.init)
+      basis = life.slot.basis.name
+      support = life.evidence?.support
+      contradictions = life.evidence?.contradictions
+      confidence = life.evidence?.roundedConfidence
+      offsetBasis = life.slot.hva == nil ? nil : life.evidence?.offsetBasis.name
+    }
+  }
+
+  private struct ChangeEntry: Encodable {
+    var atNs: UInt64
+    var flags: UInt32
+
+    init(_ change: MemslotHistory.FlagsChange) {
+      atNs = change.at.rawValue
+      flags = change.flags.rawValue
+    }
+  }
+
+  private static func hexadecimal(_ value: UInt64) -> String { "0x" + String(value, radix: 16) }
+}
+
+extension SlotEvidence {
+  /// The confidence with four digits: more would pretend to a precision that counting pairs does not have.
+  var roundedConfidence: Double { (confidence * 10_000).rounded() / 10_000 }
+}

@@ -1,0 +1,149 @@
+internal import Foundation
+internal import KVMTrace
+internal import KVMTypes
+internal import Stage2Replay
+
+/// Reads a file of memslots and checks it as the kernel would.
+struct MemslotFileReader {
+  typealias Failure = MemslotFile.Failure
+
+  let pageBytes: UInt64
+
+  private static let vmFields: Set<String> = ["creator", "kvm", "tids", "toNs", "partial", "slots"]
+  private static let slotFields: Set<String> = [
+    "id", "gfn", "pages", "hva", "flags", "fromNs", "toNs", "changes",
+  ]
+  /// What `info` adds to say where a slot comes from. Reading it back makes nothing more certain.
+  private static let remarks: Set<String> = [
+    "basis", "support", "contradictions", "confidence", "offsetBasis",
+  ]
+  /// `KVM_MEM_LOG_DIRTY_PAGES`, `KVM_MEM_READONLY`, `KVM_MEM_GUEST_MEMFD`.
+  private static let flagsMax: UInt64 = 7
+  /// `KVM_MEM_MAX_NR_PAGES`.
+  private static let pagesMax: UInt64 = (1 << 31) - 1
+  /// The frames of 52 bits of address.
+  private var framesMax: UInt64 { (1 << 52) / pageBytes }
+
+  func history(_ text: String) throws(Failure) -> MemslotHistory {
+    let parsed: Any
+    do {
+      parsed = try JSONSerialization.jsonObject(with: Data(text.utf8))
+    } catch {
+      throw Failure(description: "is not JSON")
+    }
+    guard let root = parsed as? [String: Any] else {
+      throw Failure(description: "is not a JSON object with \"version\" and \"vms\"")
+    }
+    let fields = Fields(path: "", object: root)
+    try fields.expectOnly(["version", "vms"])
+    guard let version = try fields.number("version", upTo: .max) else {
+      throw Failure(description: "version: is missing; this program reads version \(MemslotFile.version)")
+    }
+    guard version == UInt64(MemslotFile.version) else {
+      throw Failure(description: "version: is \(version), this program reads version \(MemslotFile.version)")
+    }
+    var history = MemslotHistory()
+    for vm in try fields.objects("vms", required: true) { history.vms.append(try self.vm(vm)) }
+    try checkThreads(history)
+    return history
+  }
+
+  private func vm(_ fields: Fields) throws(Failure) -> MemslotHistory.VM {
+    try fields.expectOnly(Self.vmFields)
+    var vm = MemslotHistory.VM()
+    vm.creator = try fields.number("creator", upTo: Self.tidMax).map { ThreadID(Int32($0)) }
+    vm.kvm = try fields.number("kvm", upTo: .max).map(KernelAddress.init)
+    vm.to = try fields.number("toNs", upTo: .max).map(Nanoseconds.init)
+    vm.isPartial = try fields.bool("partial") ?? false
+    vm.tids = try fields.numbers("tids", upTo: Self.tidMax)?.map { ThreadID(Int32($0)) }
+    let slots = try fields.objects("slots", required: true)
+    for slot in slots { vm.slots.append(try self.slot(slot)) }
+    try checkOverlaps(vm, slots)
+    return vm
+  }
+
+  /// `PID_MAX_LIMIT`.
+  private static let tidMax: UInt64 = (1 << 22) - 1
+
+  private func slot(_ fields: Fields) throws(Failure) -> MemslotHistory.Slot {
+    try fields.expectOnly(Self.slotFields.union(Self.remarks))
+    let base = try fields.required("gfn", upTo: framesMax - 1)
+    let pages = try fields.required("pages", upTo: Self.pagesMax)
+    guard pages > 0 else { throw fields.failure("pages", "is 0, a slot has at least one page") }
+    guard pages <= framesMax - base else {
+      throw fields.failure("pages", "the slot ends above 52 bits of address")
+    }
+    let hva = try fields.number("hva", upTo: .max)
+    if let hva {
+      guard hva % pageBytes == 0 else {
+        throw fields.failure("hva", "is not a multiple of the host's page size, \(pageBytes) bytes")
+      }
+      guard !hva.addingReportingOverflow(pages * pageBytes).overflow else {
+        throw fields.failure("hva", "the slot ends above 64 bits of address")
+      }
+    }
+    let flags = try fields.number("flags", upTo: Self.flagsMax) ?? 0
+    var life = MemslotHistory.Slot(
+      Memslot(
+        id: try fields.number("id", upTo: UInt64(Int16.max)).map { Int16($0) }, base: GFN(base), pages: pages,
+        hva: hva.map(HVA.init), flags: MemslotFlags(rawValue: UInt32(flags)), basis: .assumed),
+      from: try fields.number("fromNs", upTo: .max).map(Nanoseconds.init),
+      to: try fields.number("toNs", upTo: .max).map(Nanoseconds.init))
+    if let from = life.from, let to = life.to, to <= from {
+      throw fields.failure("toNs", "is not after fromNs")
+    }
+    for change in try fields.objects("changes", required: false) {
+      try change.expectOnly(["atNs", "flags"])
+      let at = Nanoseconds(try change.required("atNs", upTo: .max))
+      let earliest = life.changes.last?.at ?? life.from ?? Nanoseconds(0)
+      guard at >= earliest, life.to.map({ at <= $0 }) ?? true else {
+        throw change.failure("atNs", "is outside the slot's life, or not after the change before")
+      }
+      let flags = try change.required("flags", upTo: Self.flagsMax)
+      life.changes.append(.init(at: at, flags: MemslotFlags(rawValue: UInt32(flags))))
+    }
+    return life
+  }
+
+  /// The kernel has no two slots on one frame at a time (`-EEXIST`), nor two of one number.
+  private func checkOverlaps(_ vm: MemslotHistory.VM, _ fields: [Fields]) throws(Failure) {
+    let order = vm.slots.indices.sorted { vm.slots[$0].slot.base < vm.slots[$1].slot.base }
+    // The slots that begin at or below the one at hand and reach it.
+    var reaching: [Int] = []
+    for index in order {
+      let slot = vm.slots[index].slot
+      reaching.removeAll { vm.slots[$0].slot.base + vm.slots[$0].slot.pages <= slot.base }
+      if let other = reaching.first(where: { vm.slots[$0].isContemporary(with: vm.slots[index]) }) {
+        throw fields[max(index, other)].failure("gfn", "the slot overlaps slots[\(min(index, other))]")
+      }
+      reaching.append(index)
+    }
+    var byID: [Int16: [Int]] = [:]
+    for (index, life) in vm.slots.enumerated() {
+      guard let id = life.slot.id else { continue }
+      if let other = byID[id]?.first(where: { vm.slots[$0].isContemporary(with: life) }) {
+        throw fields[index].failure("id", "is the number of slots[\(other)], too")
+      }
+      byID[id, default: []].append(index)
+    }
+  }
+
+  private func checkThreads(_ history: MemslotHistory) throws(Failure) {
+    var owners: [ThreadID: Int] = [:]
+    for (index, vm) in history.vms.enumerated() where vm.to == nil {
+      for tid in vm.tids ?? [] {
+        if let other = owners[tid], other != index {
+          throw Failure(description: "vms[\(index)].tids: \(tid.rawValue) runs a vCPU of vms[\(other)], too")
+        }
+        owners[tid] = index
+      }
+    }
+  }
+}
+
+extension MemslotHistory.Slot {
+  fileprivate func isContemporary(with other: MemslotHistory.Slot) -> Bool {
+    (from ?? Nanoseconds(0)) < (other.to ?? Nanoseconds(.max))
+      && (other.from ?? Nanoseconds(0)) < (to ?? Nanoseconds(.max))
+  }
+}

@@ -1,0 +1,47 @@
+internal import KVMTypes
+
+/// Since when a frame is known to be mapped, and since when its access flag is known to be set, for the frames that a
+/// thread faulted on.
+///
+/// What one thread saw is kept apart from what another did: they may run different VMs. The table has a fixed size; a
+/// frame takes the place of another with the same hash, and less is known of that one.
+struct FrameStates {
+  /// A moment in the trace: its place and its time.
+  struct Moment {
+    var sequence: UInt64
+    var time: Nanoseconds
+  }
+
+  struct State {
+    fileprivate var tid = ThreadID(-1)
+    fileprivate var frame = GFN(.max)
+    var mappedSince: Moment?
+    var youngSince: Moment?
+  }
+
+  private static let bits: UInt64 = 14
+  private var states = [State](repeating: State(), count: 1 << bits)
+
+  subscript(tid: ThreadID, frame: GFN) -> State {
+    get {
+      let state = states[Self.position(tid, frame)]
+      return state.tid == tid && state.frame == frame ? state : State()
+    }
+    set {
+      var state = newValue
+      state.tid = tid
+      state.frame = frame
+      states[Self.position(tid, frame)] = state
+    }
+  }
+
+  mutating func removeAll() {
+    for index in states.indices { states[index] = State() }
+  }
+
+  /// Neighbouring frames go to neighbouring places, so that a stretch of them does not drive itself out.
+  private static func position(_ tid: ThreadID, _ frame: GFN) -> Int {
+    let mix = UInt64(UInt32(bitPattern: tid.rawValue)) &* 0x9e37_79b9_7f4a_7c15
+    return Int((frame.rawValue &+ mix >> (64 - bits)) & (1 << bits - 1))
+  }
+}

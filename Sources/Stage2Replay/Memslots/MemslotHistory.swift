@@ -1,0 +1,99 @@
+public import KVMTrace
+public import KVMTypes
+
+/// The memslots of VMs over time, from elsewhere than the events of a replay: a file, or inferred from the trace.
+public struct MemslotHistory: Hashable, Sendable {
+  /// The VMs, in the order of appearance.
+  public var vms: [VM] = []
+
+  /// No VMs.
+  public init() {}
+
+  /// One VM.
+  public struct VM: Hashable, Sendable {
+    /// The thread that sets the slots, nil where it is not known.
+    public var creator: ThreadID?
+    /// The address of its `struct kvm`, nil where it is not known.
+    public var kvm: KernelAddress?
+    /// The threads that run its vCPUs; nil leaves that to the rules of the replay.
+    public var tids: [ThreadID]?
+    /// When it is gone, nil where it outlives the trace or nothing tells.
+    public var to: Nanoseconds?
+    /// Whether it may have memory that is in none of its slots.
+    public var isPartial = false
+    /// Its slots, in the order of appearance. A slot that moves is two of them.
+    public var slots: [Slot] = []
+
+    /// A VM without slots.
+    public init(creator: ThreadID? = nil, kvm: KernelAddress? = nil, tids: [ThreadID]? = nil) {
+      self.creator = creator
+      self.kvm = kvm
+      self.tids = tids
+    }
+  }
+
+  /// A slot from its creation to its end.
+  public struct Slot: Hashable, Sendable {
+    /// What it is at first.
+    public var slot: Memslot
+    /// When it is created, nil for one that is there from the beginning.
+    public var from: Nanoseconds?
+    /// When it is deleted or moved away, nil for one that stays.
+    public var to: Nanoseconds?
+    /// Its changes of flags, in the order of time.
+    public var changes: [FlagsChange] = []
+    /// What speaks for a slot that was inferred, nil for any other.
+    public var evidence: SlotEvidence?
+
+    /// A slot with a life of its own.
+    public init(_ slot: Memslot, from: Nanoseconds? = nil, to: Nanoseconds? = nil) {
+      self.slot = slot
+      self.from = from
+      self.to = to
+    }
+  }
+
+  /// A change of a slot's flags (`KVM_MR_FLAGS_ONLY`).
+  public struct FlagsChange: Hashable, Sendable {
+    /// When.
+    public var at: Nanoseconds
+    /// The flags from then on.
+    public var flags: MemslotFlags
+
+    /// A change.
+    public init(at: Nanoseconds, flags: MemslotFlags) {
+      self.at = at
+      self.flags = flags
+    }
+  }
+}
+
+/// What speaks for the place of an inferred slot.
+///
+/// A *pair* is a fault together with the few host ranges that can have caused it: it says that the fault's frame lies
+/// in one of them.
+public struct SlotEvidence: Hashable, Sendable {
+  /// The pairs that agree with the slot's host address; for a slot without one, with the best candidate.
+  public var support = 0
+  /// How many of them the best other host address explains, too.
+  public var runnerUp = 0
+  /// Pairs of the slot's frames that do not agree.
+  public var contradictions = 0
+  /// The lowest and the highest frame with a pair, nil where none agrees.
+  public var frames: FrameRange?
+
+  /// No evidence.
+  public init() {}
+
+  /// How much of the evidence speaks for this host address alone, 0 to 1.
+  public var confidence: Double {
+    guard support > 0 else { return 0 }
+    return Double(max(support - runnerUp, 0)) / Double(support + contradictions)
+  }
+
+  /// How the difference between host and guest addresses is known: derived where no pair contradicts it, and any other
+  /// would contradict as many pairs as `SlotInference.marginMin`.
+  public var offsetBasis: Basis {
+    contradictions == 0 && support - runnerUp >= SlotInference.marginMin ? .derived : .assumed
+  }
+}

@@ -1,0 +1,81 @@
+public import KVMTrace
+public import KVMTypes
+
+/// A pass over a trace that finds out what it tells of memslots: by probes, or by faults and notifiers that fit together.
+///
+/// A probe on `kvm_arch_commit_memory_region` tells what has happened and comes first; one on `kvm_set_memory_region` tells
+/// what was asked for; without either, or on request, the slots are inferred. Memory is bounded by the slots that probes
+/// record, and by about 20 MiB while nothing is recorded.
+public struct MemslotSurvey: Sendable {
+  private let pageSize: PageSize
+  private let infers: Bool
+  private let recordsHistory: Bool
+  private var sawCommit = false
+  private var sawRequest = false
+  private var sawReturn = false
+  private var collector: PairCollector?
+  private var recorders: [MemslotProbe: MemslotRecorder] = [:]
+
+  /// A survey of a host with pages of `pageSize`.
+  ///
+  /// - Parameter infers: whether probes are left out of account.
+  public init(pageSize: PageSize, infers: Bool = false) {
+    self.init(pageSize: pageSize, infers: infers, recordsHistory: true)
+  }
+
+  init(pageSize: PageSize, infers: Bool, recordsHistory: Bool) {
+    self.pageSize = pageSize
+    self.infers = infers
+    self.recordsHistory = recordsHistory
+    collector = PairCollector(pageSize: pageSize)
+    guard recordsHistory else { return }
+    for probe in [MemslotProbe.commits, .requests, .requestsAndReturns] {
+      recorders[probe] = MemslotRecorder(probe, pageSize: pageSize)
+    }
+  }
+
+  /// Takes in consecutive events of one CPU.
+  public mutating func consume(_ run: EventRun) {
+    run.withRecords { records in
+      for index in records.indices { consume(records[index]) }
+    }
+  }
+
+  @inline(__always)
+  mutating func consume(_ record: TraceRecord) {
+    switch record.kind {
+    case .commitMemoryRegion, .setMemoryRegion, .setMemoryRegionReturn: consume(probe: record)
+    default: collector?.consume(record)
+    }
+  }
+
+  private mutating func consume(probe record: TraceRecord) {
+    guard !infers else { return }
+    switch record.kind {
+    case .commitMemoryRegion: sawCommit = true
+    case .setMemoryRegion: sawRequest = true
+    default: sawReturn = true
+    }
+    if probe != nil { collector = nil }
+    guard recordsHistory else { return }
+    for probe in recorders.keys { recorders[probe]!.consume(record) }
+  }
+
+  /// The probe that tells, nil where none does.
+  var probe: MemslotProbe? {
+    if sawCommit { return .commits }
+    return sawRequest ? sawReturn ? .requestsAndReturns : .requests : nil
+  }
+
+  /// What a replay goes by.
+  var source: MemslotSource { probe.map { .probe($0) } ?? .history(inferred) }
+
+  private var inferred: MemslotHistory {
+    collector.map { SlotInference($0, pageSize: pageSize).history() } ?? MemslotHistory()
+  }
+
+  /// The memslots, as far as the trace tells them.
+  public var history: MemslotHistory {
+    probe.flatMap { recorders[$0]?.history } ?? inferred
+  }
+}

@@ -1,0 +1,83 @@
+import ArgumentParser
+import CostFit
+import KVMTrace
+import Reporting
+import Stage2Model
+import Stage2Replay
+
+/// `calibrate`: what the work of stage-2 operations took on a recorded host.
+struct CalibrateCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "calibrate",
+    abstract:
+      "Fits the lock cost model to recorded durations, and prints its error on data not used for the fit.",
+    discussion: """
+      The recordings need the probes on the entry and return of the stage-2 functions. The costs are those of the recorded \
+      host: of an emulator, if it was emulated.
+
+      Exit status: 0 done; 1 no operation was recorded with its duration; 2 a trace is damaged or lost events, unless \
+      --allow-loss; 64 usage; 65 not a trace; 66 no such input; 74 read or write error.
+      """)
+
+  @Argument(help: "Recordings of one host.")
+  var inputs: [String]
+
+  @Option(
+    name: .customLong("hold-out"),
+    help: """
+      Which durations check the fit: half is the second half of each operation's calls, alternate every other one.
+      """)
+  var holdOut: HoldOutArgument = .half
+
+  @Option(help: "What to call the costs.")
+  var name: String = "calibrated"
+
+  @Option(
+    name: .customLong("output"),
+    help: "Write the costs as JSON to this file, for replay --costs; - is standard output.")
+  var outputPath: String?
+
+  @Flag(help: "Exit with 0 even if events were lost or a file is damaged.")
+  var allowLoss = false
+
+  func run() throws {
+    var results: [ReplayResult] = []
+    var losses: [String] = []
+    for input in inputs {
+      let trace = try Diagnostics.open(input)
+      var options = ReplayOptions()
+      options.measuresWork = true
+      let (result, statistics) = try Replay.run(trace, profile: ProfileRequest(), options: options)
+      results.append(result)
+      let info = TraceInfo(trace, statistics)
+      if info.isIncomplete { losses.append("\(input): \(info.incompleteness)") }
+    }
+    let source = "least squares over \(inputs.joined(separator: ", "))"
+    let calibration = Calibration(name: name, source: source, results, holdOut: holdOut.value)
+    guard !calibration.rows.isEmpty else {
+      Diagnostics.note("\(inputs.joined(separator: ", ")): no operation was recorded with its duration")
+      throw ExitCode(1)
+    }
+    if let outputPath {
+      var output = try Output(path: outputPath)
+      try output.write(JSON.text(calibration.model))
+      try output.finish()
+    }
+    if outputPath != "-" {
+      var output = try Output(path: "-")
+      try output.write(calibration.text)
+      try output.finish()
+    }
+    if !losses.isEmpty, !allowLoss {
+      for loss in losses { Diagnostics.note(loss) }
+      throw ExitStatus.incomplete
+    }
+  }
+}
+
+/// The choices of `--hold-out`.
+enum HoldOutArgument: String, ExpressibleByArgument, CaseIterable {
+  case half, alternate
+
+  var value: Calibration.HoldOut { self == .half ? .half : .alternate }
+}

@@ -1,0 +1,95 @@
+import Foundation
+import Testing
+import TraceSynth
+
+/// What `info --memslots` writes and `replay --memslots` reads.
+@Suite("Memslots on the command line")
+struct MemslotsOutputTests {
+  private func operations(_ arguments: [String]) throws -> [Substring] {
+    let outcome = try Tool.run(["replay", Tool.recording, "--ops", "-"] + arguments)
+    #expect(outcome.status == 0 && outcome.errors.isEmpty)
+    return outcome.output.split(separator: "\n")
+  }
+
+  /// Rows without the basis.
+  private func withoutBasis(_ rows: [Substring]) -> [Substring] { rows.map { $0[..<$0.lastIndex(of: ",")!] } }
+
+  @Test("A file of the trace's own memslots leads to the same operations, all of them assumed")
+  func roundTrip() throws {
+    let info = try Tool.run(["info", Tool.recording, "--memslots"])
+    #expect(info.status == 0 && info.errors.isEmpty && info.output.hasPrefix("{"))
+    let file = try TemporaryFile(info.output.utf8)
+    let given = try operations(["--memslots", file.path])
+    let recorded = try operations([])
+    #expect(recorded.count > 1000)
+    #expect(withoutBasis(given) == withoutBasis(recorded))
+    #expect(given.dropFirst().allSatisfy { $0.hasSuffix(",assumed") })
+    #expect(recorded.contains { $0.hasSuffix(",derived") })
+  }
+
+  @Test("Inferred memslots are written in the same form and lead to what replay infers itself")
+  func inferred() throws {
+    let recording = Tool.root.appendingPathComponent("traces/kvm-vhe-7.3.4-16k-page-table.dat").path
+    let info = try Tool.run(["info", recording, "--memslots", "--infer-memslots"])
+    #expect(info.output.contains(#""offsetBasis" : "derived""#) && info.output.contains(#""support" : 512"#))
+    let file = try TemporaryFile(info.output.utf8)
+    let given = try Tool.run(["replay", recording, "--ops", "-", "--memslots", file.path])
+    let inferred = try Tool.run(["replay", recording, "--ops", "-", "--infer-memslots"])
+    #expect(given.output == inferred.output && given.status == 0)
+    let report = try Tool.run(["replay", recording, "--json", "-", "--infer-memslots"]).output
+    for field in [
+      #""confidence" : 1"#, #""contradictions" : 0"#, #""offsetBasis" : "derived""#, #""support" : 512"#,
+    ] {
+      #expect(report.contains(field))
+    }
+    let page = try Tool.run(["replay", recording, "--infer-memslots"]).output
+    #expect(page.contains("2 slots (assumed), 1 of unknown host address"))
+  }
+
+  @Test("Synthetic VMs with the same guest addresses are told apart by what their threads saw")
+  func synthetic() throws {
+    let trace = try TemporaryFile()
+    #expect(
+      try Tool.run(["synth", trace.path, "--events", "60k", "--vms", "3", "--memory", "64MiB"]).status == 0)
+    func slots(_ arguments: [String]) throws -> [[String: Any]] {
+      let text = try Tool.run(["info", trace.path, "--memslots"] + arguments).output
+      let object = try JSONSerialization.jsonObject(with: Data(text.utf8)) as? [String: Any]
+      let vms = try #require(object?["vms"] as? [[String: Any]])
+      return vms.compactMap { ($0["slots"] as? [[String: Any]])?.first }
+    }
+    func distance(_ slot: [String: Any]) throws -> UInt64 {
+      let text = try #require(slot["hva"] as? String)
+      let hva = try #require(UInt64(text.dropFirst(2), radix: 16))
+      let gfn = try #require(slot["gfn"] as? NSNumber).uint64Value
+      return hva &- gfn << 12
+    }
+    let recorded = try slots([]).map(distance)
+    #expect(recorded.count == 3 && Set(recorded).count == 3)
+    #expect(try slots(["--infer-memslots"]).map(distance) == recorded)
+  }
+
+  @Test("A file that is no good is one line, and the status says what kind of no good")
+  func failures() throws {
+    let broken = try TemporaryFile(#"{"version": 1, "vms": [{"slots": [{"gfn": 0, "pages": 0}]}]}"#.utf8)
+    for (path, status, word) in [
+      (broken.path, 65, "vms[0].slots[0].pages: is 0"), (Tool.recording, 65, "is not JSON"),
+      ("/nowhere/slots.json", 66, "No such file"), ("/", 74, "cannot be read"),
+    ] as [(String, Int32, String)] {
+      let outcome = try Tool.run(["replay", Tool.recording, "--memslots", path])
+      #expect(outcome.status == status && outcome.output.isEmpty)
+      #expect(outcome.errorLines.count == 1 && outcome.errors.hasPrefix("pkvm-replay: \(path): "))
+      #expect(outcome.errors.contains(word), "\(outcome.errors)")
+    }
+  }
+
+  @Test(
+    "Options that contradict each other are refused",
+    arguments: [
+      ["replay", "--memslots", "x.json", "--infer-memslots"], ["info", "--infer-memslots"],
+      ["info", "--memslots", "--json"],
+    ])
+  func contradictions(arguments: [String]) throws {
+    let outcome = try Tool.run([arguments[0], Tool.recording] + arguments.dropFirst())
+    #expect(outcome.status == 64 && outcome.errorLines.count == 1 && outcome.output.isEmpty)
+  }
+}
