@@ -38,22 +38,22 @@ public enum Replay {
     var options = options
     if options.otherKernel != nil { options.ignoresProbes = true }
     var survey = TraceSurvey(kvms: options.memslots?.vms.compactMap(\.kvm) ?? [])
-    var evidence = VCPUEvidence(pageSize: pageSize) { source.command(of: $0) }
-    var memslots =
+    var memslotSurvey =
       options.memslots == nil
       ? MemslotSurvey(pageSize: pageSize, infers: options.infersMemslots, recordsHistory: false) : nil
+    var evidence = VCPUEvidence(pageSize: pageSize) { source.command(of: $0) }
     let surveyed = source.forEachRun(.replay(probes: false)) { records, damage in
       survey.noteDamage(damage, of: records[0].cpu)
       for index in records.indices {
         survey.consume(records[index])
         evidence.consume(records[index])
+        memslotSurvey?.consume(records[index])
       }
-      memslots?.consume(records)
     }
     survey.finish(damage: source.damage + surveyed.damage, cpus: source.cpuCount)
     evidence.finish()
-    let slots = memslots?.source ?? .history(options.memslots ?? MemslotHistory())
-    memslots = nil
+    let memslots = memslotSurvey?.source ?? .history(options.memslots ?? MemslotHistory())
+    memslotSurvey = nil
     let profile = ReplayProfile(
       request, survey: survey, kernel: KernelRelease(uname: source.uname), pageSize: pageSize)
     let first = survey.first ?? Nanoseconds(0)
@@ -66,10 +66,10 @@ public enum Replay {
         return ReplayProfile(named, survey: survey, kernel: nil, pageSize: pageSize)
       } ?? profile
     return model.isPKVM
-      ? try run(source, profile, model, survey, evidence, options, slots, grid, onOperation) {
+      ? try run(source, profile, model, survey, evidence, options, memslots, grid, onOperation) {
         model.makePKVM()
       }
-      : try run(source, profile, model, survey, evidence, options, slots, grid, onOperation) {
+      : try run(source, profile, model, survey, evidence, options, memslots, grid, onOperation) {
         model.makeTraditional()
       }
   }

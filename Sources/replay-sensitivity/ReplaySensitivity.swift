@@ -44,9 +44,7 @@ struct ReplaySensitivity {
       let found = try SyntheticTraces().replay(seed: seed).divergences
       alarms += found.unexplained
       for item in found.items where item.verdict == .unexplained {
-        print(
-          "synthetic trace \(seed) at \(item.time.rawValue) \(item.tid.rawValue) \(SyntheticTraces().shape(seed: seed).0): \(item.rule.id): \(item.observed), expected \(item.expected)"
-        )
+        print("synthetic trace \(seed): \(item.rule.id): \(item.observed), expected \(item.expected)")
       }
     }
     print(

@@ -23,14 +23,14 @@ enum ImportRules {
     // The naive twin of the model, and the program that runs the two against each other for long.
     "ModelOracle": ["KVMTypes", "Stage2Model"],
     "model-soak": system.union(["ModelOracle"]),
-    // The simulation of mmu_lock against queueing theory.
-    "QueueingOracle": ["KVMTypes", "Stage2Model", "LockModel"],
-    "lock-simulation-check": system.union(["LockModel", "QueueingOracle"]),
     // Changed recordings, and the program that measures which changes the replay notices.
     "TraceMutation": system.union([
       "KVMTypes", "KVMTrace", "Stage2Model", "Stage2Replay", "TraceSynth",
     ]),
     "replay-sensitivity": system.union(["KVMTypes", "KVMTrace", "Stage2Replay", "TraceMutation"]),
+    // The simulation of mmu_lock against queueing theory.
+    "QueueingOracle": ["KVMTypes", "Stage2Model", "LockModel"],
+    "lock-simulation-check": system.union(["LockModel", "QueueingOracle"]),
     // The model's trees against their twins in C.
     "CTreeBench": [],
     "tree-bench": system.union(["KVMTypes", "Stage2Model", "CTreeBench"]),

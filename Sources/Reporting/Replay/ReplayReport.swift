@@ -125,6 +125,11 @@ public struct ReplayReport: Encodable, Sendable {
     var tablePages: TablesEntry
     var memcachePages: Level
     var totalBytes: Level
+    /// What of the live bytes the host holds, and what EL2 does, which got it from the host.
+    var hostBytes: Int
+    var hypBytes: Int
+    /// Live bytes for each GiB of guest memory that faults showed in use; nil where none did.
+    var bytesPerTouchedGiB: Int?
     var basis: String
     var series: [MemorySeriesEntry]?
   }
@@ -290,6 +295,14 @@ extension ReplayReport.MemoryEntry {
     memcachePages = ReplayReport.Level(
       live: spare.reduce(0) { $0 + $1.live }, peak: spare.reduce(0) { $0 + $1.peak })
     totalBytes = .init(memory.totalBytes)
+    let hypUses: [PageUse] =
+      isPKVM
+      ? [.pgd, .tableLevel1, .tableLevel2, .tableLevel3, .hypMemcache, .pool, .hypVM, .hypVCPU] : []
+    hypBytes = hypUses.reduce(0) { $0 + memory.pages($1).live } << Int(memory.pageSize.shift)
+    hostBytes = memory.totalBytes.live - hypBytes
+    let touchedBytes = Double(vm.workingSet.pages) * Double(memory.pageSize.bytes)
+    bytesPerTouchedGiB =
+      touchedBytes > 0 ? Int(Double(memory.totalBytes.live) / touchedBytes * Double(1 << 30)) : nil
     let samples = vm.memorySeries.samples
     series = samples.indices.filter { $0 == 0 || samples[$0] != samples[$0 - 1] }.map { index in
       ReplayReport.MemorySeriesEntry(samples[index], at: grid.end(of: vm.memorySeries.first + index))

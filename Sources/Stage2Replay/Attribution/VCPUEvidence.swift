@@ -79,8 +79,7 @@ struct VCPUEvidence {
     case .unmapHVARange:
       guard let thread = threads[record.tid], let fault = thread.fault else { return }
       let owners = thread.candidates.filter { candidate in
-        guard let slot = vms[candidate.vm].slots.slot(fault.gfn) else { return false }
-        guard let start = slot.hva else { return false }
+        guard let slot = vms[candidate.vm].slots.slot(fault.gfn), let start = slot.hva else { return false }
         let hva = start + ((fault.gfn - slot.base) << pageSize.shift)
         return record.hvaRange.start <= hva && hva < record.hvaRange.end
       }
