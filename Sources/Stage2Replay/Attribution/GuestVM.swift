@@ -67,13 +67,13 @@ final class GuestVM<Backend: ReplayedBackend & ~Copyable> {
   @exclusivity(unchecked)
   var lastUnmap: UInt64 = 0
   /// Where tables of levels 1 and 2 appeared.
-  var tableBirths: [UInt64: UInt64] = [:]
+  var tableBirths: [FrameKey: UInt64] = [:]
   /// The epoch in which a fault showed that nothing was mapped below a table of levels 1 and 2.
-  var emptySpans: [UInt64: Int32] = [:]
+  var emptySpans: [FrameKey: Int32] = [:]
   /// Tables that hold something that no fault has mapped.
-  var untracedTables: Set<UInt64> = []
+  var untracedTables: Set<FrameKey> = []
   /// Rights that relax_perms added, by leaf.
-  var grants: [UInt64: RightGrant] = [:]
+  var grants: [FrameKey: RightGrant] = [:]
   /// Removals of slots that have been committed and not applied.
   var removals: [SlotRemoval] = []
   /// Faults with kvm_mmio in slots.

@@ -57,7 +57,7 @@ struct GuestRegions {
   private(set) var regions: ContiguousArray<GuestRegion> = []
   private var knowledge: ContiguousArray<LeafKnowledge> = []
   private var events: ContiguousArray<RegionEvent> = []
-  private var positions: [UInt64: Int32] = [:]
+  private var positions: [FrameKey: Int32] = [:]
   /// The region asked for last: faults come in streams.
   private var lastBlock: UInt64 = .max
   private var lastPosition: Int32 = -1
@@ -83,12 +83,12 @@ struct GuestRegions {
     let block = block(gfn)
     if block == lastBlock { return lastPosition }
     lastBlock = block
-    if let known = positions[block] {
+    if let known = positions[FrameKey(block)] {
       lastPosition = known
       return known
     }
     lastPosition = Int32(regions.count)
-    positions[block] = lastPosition
+    positions[FrameKey(block)] = lastPosition
     regions.append(GuestRegion(block: block))
     knowledge.append(contentsOf: repeatElement([], count: pagesPerRegion))
     events.append(contentsOf: repeatElement(.none, count: Self.eventsMax))
@@ -98,7 +98,7 @@ struct GuestRegions {
   /// The region of `gfn`, nil where no fault has touched it.
   func position(_ gfn: GFN) -> Int32? {
     let block = block(gfn)
-    return block == lastBlock ? lastPosition : positions[block]
+    return block == lastBlock ? lastPosition : positions[FrameKey(block)]
   }
 
   /// Calls `body` with each known region that the frames touch.
@@ -109,7 +109,7 @@ struct GuestRegions {
   /// Calls `body` with each known region from one to another.
   mutating func forEach(in first: UInt64, _ last: UInt64, _ body: (Int32, inout GuestRegions) -> Void) {
     if last - first < UInt64(regions.count) {
-      for block in first...last { if let position = positions[block] { body(position, &self) } }
+      for block in first...last { if let position = positions[FrameKey(block)] { body(position, &self) } }
     } else {
       for position in regions.indices
       where regions[position].block >= first && regions[position].block <= last {
@@ -121,7 +121,7 @@ struct GuestRegions {
   /// The known regions among some.
   func positions(in blocks: ClosedRange<UInt64>) -> [Int32] {
     if blocks.upperBound - blocks.lowerBound < UInt64(regions.count) {
-      return blocks.compactMap { positions[$0] }
+      return blocks.compactMap { positions[FrameKey($0)] }
     }
     return regions.indices.filter { blocks.contains(regions[$0].block) }.map { Int32($0) }
   }

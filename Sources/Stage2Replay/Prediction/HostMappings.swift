@@ -6,17 +6,17 @@ internal import KVMTypes
 /// cannot change the size without a notifier's unmap. So the size that one fault proves holds until the next unmap,
 /// across dirty logging, too. There is one entry for each region that the VM has touched, as in the kernel's tables.
 struct HostMappings {
-  private var sizes: [UInt64: MappingSize] = [:]
+  private var sizes: [FrameKey: MappingSize] = [:]
   private let shift: UInt64
 
   init(pageSize: PageSize) { shift = pageSize.bitsPerLevel }
 
   /// How the host maps the region of `gfn`, nil where that is not known.
-  subscript(gfn: GFN) -> MappingSize? { sizes[gfn.rawValue >> shift] }
+  subscript(gfn: GFN) -> MappingSize? { sizes[FrameKey(gfn.rawValue >> shift)] }
 
   /// A fault showed how the host maps the region of `gfn`.
   mutating func learn(_ gfn: GFN, _ size: MappingSize) {
-    let region = gfn.rawValue >> shift
+    let region = FrameKey(gfn.rawValue >> shift)
     if let known = sizes[region], known.basis < size.basis { return }
     sizes[region] = size
   }
@@ -28,15 +28,15 @@ struct HostMappings {
     if first == last {
       if frames.count == 1 << shift {
         // khugepaged, and the copy of the huge zero page: a block takes the place of what is unmapped.
-        sizes[first] = MappingSize(isBlock: true, basis: .assumed)
-      } else if sizes[first] != nil {
+        sizes[FrameKey(first)] = MappingSize(isBlock: true, basis: .assumed)
+      } else if sizes[FrameKey(first)] != nil {
         // A part of a block cannot go without the block being split.
-        sizes[first] = MappingSize(isBlock: false, basis: .assumed)
+        sizes[FrameKey(first)] = MappingSize(isBlock: false, basis: .assumed)
       }
     } else if last - first < UInt64(sizes.count) {
-      for region in first...last { sizes[region] = nil }
+      for region in first...last { sizes[FrameKey(region)] = nil }
     } else {
-      sizes = sizes.filter { $0.key < first || $0.key > last }
+      sizes = sizes.filter { $0.key.value < first || $0.key.value > last }
     }
   }
 }

@@ -65,8 +65,8 @@ struct RegionTimelines {
   var pageCount: Int { lastOnPage.count }
   private var nodes: [TimelineNode] = []
   private var free: TimelineNode.Index = TimelineNode.none
-  private var chains: [UInt64: Chain] = [:]
-  private var lastOnPage: [UInt64: TimelineNode.Index] = [:]
+  private var chains: [FrameKey: Chain] = [:]
+  private var lastOnPage: [FrameKey: TimelineNode.Index] = [:]
   private let blockShift: UInt64
   let pageSize: PageSize
 
@@ -76,8 +76,8 @@ struct RegionTimelines {
   }
 
   /// Addresses have 52 bits and frames 40 at most, blocks fewer; the VM's number goes above them.
-  private func pageKey(_ vm: Int, _ gfn: GFN) -> UInt64 { UInt64(vm) << 40 | gfn.rawValue }
-  private func regionKey(_ vm: Int, _ block: UInt64) -> UInt64 { UInt64(vm) << 40 | block }
+  private func pageKey(_ vm: Int, _ gfn: GFN) -> FrameKey { FrameKey(UInt64(vm) << 40 | gfn.rawValue) }
+  private func regionKey(_ vm: Int, _ block: UInt64) -> FrameKey { FrameKey(UInt64(vm) << 40 | block) }
 
   func block(_ gfn: GFN) -> UInt64 { gfn.rawValue >> blockShift }
 
@@ -140,13 +140,14 @@ struct RegionTimelines {
     if last - first < UInt64(chains.count) {
       for block in first...last { append(node, regionKey(vm, block)) }
     } else {
-      for key in chains.keys where key >= regionKey(vm, first) && key <= regionKey(vm, last) {
+      for key in chains.keys
+      where key.value >= regionKey(vm, first).value && key.value <= regionKey(vm, last).value {
         append(node, key)
       }
     }
   }
 
-  private mutating func append(_ node: TimelineNode, _ key: UInt64) {
+  private mutating func append(_ node: TimelineNode, _ key: FrameKey) {
     guard var chain = chains[key] else { return }
     let index = allocate(node)
     nodes[Int(chain.last)].next = index

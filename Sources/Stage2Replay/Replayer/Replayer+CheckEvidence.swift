@@ -40,15 +40,15 @@ extension Replayer where Backend: ~Copyable {
   func pageKey(_ gfn: GFN, _ vm: GuestVM<Backend>) -> UInt64 { UInt64(vm.id) << 40 | gfn.rawValue }
 
   /// A table of `level`, or for its knowledge the span of memory below it: level and number in one.
-  func tableKey(_ level: TranslationLevel, _ page: IPA) -> UInt64 {
-    UInt64(level.rawValue) << 56
-      | page.rawValue >> profile.pageSize.levelShift(TranslationLevel(level.rawValue - 1))
+  func tableKey(_ level: TranslationLevel, _ page: IPA) -> FrameKey {
+    let span = page.rawValue >> profile.pageSize.levelShift(TranslationLevel(level.rawValue - 1))
+    return FrameKey(UInt64(level.rawValue) << 56 | span)
   }
 
-  func grantKey(_ fault: FaultRecord, _ walk: Stage2Walk) -> UInt64 {
+  func grantKey(_ fault: FaultRecord, _ walk: Stage2Walk) -> FrameKey {
     var gfn = fault.page.gfn(profile.pageSize).rawValue
     if case .leaf(let level, _, _) = walk, level < .l3 { gfn &= ~(profile.pageSize.pagesPerPMD - 1) }
-    return gfn << 1 | (fault.isWrite ? 1 : 0)
+    return FrameKey(gfn << 1 | (fault.isWrite ? 1 : 0))
   }
 
   // MARK: What is known

@@ -8,7 +8,7 @@ public import KVMTypes
 struct WorkingSet {
   /// For each region of the size of a level-2 block that was touched, the interval of the last touch of each page, plus
   /// one; 0 for none.
-  private var regions: [UInt64: [UInt8]] = [:]
+  private var regions: [FrameKey: [UInt8]] = [:]
   private var order: [FirstTouch] = []
   private var samples: [TouchSample] = []
   /// Pages that were first shown by a fault on a block.
@@ -23,7 +23,7 @@ struct WorkingSet {
 
   /// A fault shows `frames` in use.
   mutating func touch(_ gfn: GFN, isBlock: Bool, at time: Nanoseconds, interval: Int) {
-    let region = gfn.rawValue >> shift
+    let region = FrameKey(gfn.rawValue >> shift)
     let stamp = UInt8(interval + 1)
     let first = isBlock ? 0 : Int(gfn.rawValue & (UInt64(pages) - 1))
     let count = isBlock ? pages : 1
@@ -31,7 +31,7 @@ struct WorkingSet {
     var sample = samples[interval]
     if regions[region] == nil {
       regions[region] = Array(repeating: 0, count: pages)
-      order.append(FirstTouch(gfn: GFN(region << shift), time: time))
+      order.append(FirstTouch(gfn: GFN(region.value << shift), time: time))
     }
     regions[region]!.withUnsafeMutableBufferPointer { stamps in
       for page in first..<first + count where stamps[page] != stamp {
