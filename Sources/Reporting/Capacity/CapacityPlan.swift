@@ -9,11 +9,13 @@ public struct CapacityPlan: Sendable, Encodable {
     public let name: String
     /// The share of a VM's memory that is touched, and the share of that which is mapped by blocks.
     public let touchedShare: Double
+    /// The share of the touched memory that blocks map.
     public let blockShare: Double
     /// What one VM needs.
     public let vm: CapacityNeed
     /// What one VM needs in all, for each GiB of its memory.
     public let vmTotalBytes: UInt64
+    /// What one VM needs for each GiB of its memory.
     public let bytesPerGiB: UInt64
     /// What all of them need.
     public let allVMsBytes: UInt64
@@ -21,11 +23,15 @@ public struct CapacityPlan: Sendable, Encodable {
 
   /// The version of this layout.
   public let schemaVersion = 1
+  /// The program.
   public let tool = "pkvm-replay"
   /// What is planned.
   public let vms: Int
+  /// The memory of each VM.
   public let memoryBytes: UInt64
+  /// The vCPUs of each VM.
   public let vcpus: Int
+  /// The name of the host's profile.
   public let profile: String
   /// From the least to the most.
   public let cases: [Case]
@@ -33,6 +39,7 @@ public struct CapacityPlan: Sendable, Encodable {
   public let hypVMemmapBytes: UInt64
   /// The share of the time in which a VM's lock is held to write, nil where no recording tells.
   public let lockLeast: Double?
+  /// The highest of those shares.
   public let lockMost: Double?
   /// What the figures rest on.
   public let assumptions: [String]

@@ -28,6 +28,7 @@ public struct WorkloadObservation: Hashable, Sendable {
   public var name: String
   /// Pages of the host's size in the slots of the busiest VM, and those that faults showed in use.
   public var slotPages: UInt64
+  /// Those of them that faults showed in use.
   public var touchedPages: UInt64
   /// The share of the touched pages that blocks mapped, 0 to 1; nil where nothing was touched.
   public var blockShare: Double?

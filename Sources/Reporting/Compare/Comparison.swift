@@ -4,6 +4,7 @@ public struct Comparison: Sendable {
   public struct Row: Sendable {
     /// The figure of the first and of the second replay.
     public let before: Metric
+    /// The second replay's.
     public let after: Metric
 
     /// The difference, from the least to the most that the traces allow.
@@ -23,6 +24,7 @@ public struct Comparison: Sendable {
 
   /// What was replayed, in words.
   public let before: String
+  /// The second replay's.
   public let after: String
   /// Every figure that either side has.
   public let rows: [Row]

@@ -6,6 +6,7 @@ public struct ComparisonReport: Encodable, Sendable {
   public var tool = "pkvm-replay"
   /// What was compared.
   public var before: String
+  /// The second side.
   public var after: String
   /// By the name of the figure.
   public var metrics: [String: Entry]

@@ -15,6 +15,7 @@ public struct Metric: Hashable, Sendable {
   public let unit: Unit
   /// The least and the most that the trace allows; equal where it decides.
   public var least: UInt64
+  /// The most that the trace allows.
   public var most: UInt64
 
   /// Whether a difference of the figure means something by itself: counts and bytes follow from the model exactly, times

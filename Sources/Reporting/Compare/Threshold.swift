@@ -12,6 +12,7 @@ public struct Threshold: Hashable, Sendable {
   public let isUpper: Bool
   /// The bound, as a number of the metric's unit or in percent of the first value.
   public let bound: Double
+  /// Whether the bound is in percent.
   public let isRelative: Bool
 
   /// Reads `METRIC>BOUND` or `METRIC<BOUND`; a bound may end in `%`.

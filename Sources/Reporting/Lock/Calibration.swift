@@ -20,9 +20,11 @@ public struct Calibration: Sendable {
     public var name: String
     /// The calls that the fit used, and those held out.
     public var fitted: Int
+    /// The calls held out.
     public var checked: Int
     /// What the calls held out took together, recorded and modelled.
     public var recordedNs: UInt64
+    /// What the model says of them.
     public var modelledNs: UInt64
     /// The mean of the calls held out relative to that of the others, less 1: what the host itself changed.
     public var drift: Double?

@@ -10,21 +10,27 @@ public struct ContentionStudy: Sendable, Encodable {
   public struct Case: Sendable, Encodable {
     /// The vCPUs, and how a fault takes the lock.
     public let vcpus: Int
+    /// `read` or `write`.
     public let faultLock: String
     /// Sections that ended in a second, of all threads.
     public let sectionsPerSecond: Double
     /// The shares of the time in which the lock was held.
     public let readUtilisation: Double
+    /// The share of the time in which it was held to write.
     public let writeUtilisation: Double
     /// What a section waited, waits of nothing included.
     public let meanWaitNs: Double
+    /// What 99 percent of the sections did not wait longer than.
     public let waitP99Ns: UInt64
+    /// The longest wait.
     public let waitMaxNs: UInt64
     /// The longest time for which somebody always held the lock, and most that waited at once.
     public let longestChainNs: UInt64
+    /// Most that waited at once.
     public let mostWaiters: Int
     /// By vCPU, as recorded ones come first: the mean wait and the mean hold.
     public let meanWaitsNs: [Double]
+    /// The mean hold of each vCPU.
     public let meanHoldsNs: [Double]
   }
 
@@ -32,12 +38,15 @@ public struct ContentionStudy: Sendable, Encodable {
   public let vm: Int
   /// Its vCPUs, and the other threads that took its lock.
   public let recordedVCPUs: Int
+  /// Threads that run no vCPU and took the lock.
   public let otherThreads: Int
+  /// Sections of all threads.
   public let recordedSections: Int
   /// The seed of the random draws.
   public let seed: UInt64
   /// What waits the trace recorded, summed, beside what the simulation of the recorded vCPUs has for the same span.
   public let recordedWaitNs: UInt64?
+  /// By vCPUs, the read lock before the write lock.
   public let cases: [Case]
 
   /// The most sections that one simulation ends.

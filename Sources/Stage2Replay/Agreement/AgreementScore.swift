@@ -16,6 +16,7 @@ public struct AgreementScore: Hashable, Sendable {
   public var protMatched = 0
   /// Matched pairs whose predicted `prot` has the basis `derived`, and those of them whose `prot` is the same.
   public var protDerived = 0
+  /// Those of them whose `prot` is the same.
   public var protDerivedMatched = 0
   /// Matched pairs of test_clear_young with the same answer.
   public var answerMatched = 0

@@ -34,8 +34,11 @@ public struct DurationSummary: Hashable, Sendable {
   public var total: Nanoseconds
   /// The duration that a share of them does not exceed: 50, 90, 99 and 99.9 percent.
   public var p50: Nanoseconds
+  /// The duration that 90 percent do not exceed.
   public var p90: Nanoseconds
+  /// The duration that 99 percent do not exceed.
   public var p99: Nanoseconds
+  /// The duration that 99.9 percent do not exceed.
   public var p999: Nanoseconds
   /// The longest.
   public var longest: Nanoseconds

@@ -65,9 +65,11 @@ extension Array {
 public struct LockSample: Hashable, Sendable {
   /// Time that readers and writers held it.
   public var readHeld: UInt64 = 0
+  /// Time that writers held it.
   public var writeHeld: UInt64 = 0
   /// Time that they waited for it.
   public var readWaited: UInt64 = 0
+  /// Time that writers waited for it.
   public var writeWaited: UInt64 = 0
 }
 
@@ -75,9 +77,11 @@ public struct LockSample: Hashable, Sendable {
 public struct LockResult: Sendable {
   /// Holds, where probes recorded any.
   public var readHold: DurationSummary?
+  /// Holds to write.
   public var writeHold: DurationSummary?
   /// Waits, where any were recorded.
   public var readWait: DurationSummary?
+  /// Waits to write.
   public var writeWait: DurationSummary?
   /// Holds by the function that ran.
   public var byOperation: [OperationKind: OperationHold]
@@ -93,6 +97,7 @@ public struct RecordedSection: Hashable, Sendable {
   public var request: Nanoseconds
   /// When the function was entered, and when it returned.
   public var start: Nanoseconds
+  /// When it returned.
   public var end: Nanoseconds
 }
 

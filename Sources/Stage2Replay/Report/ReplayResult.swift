@@ -37,6 +37,7 @@ public struct VMResult: Sendable {
   /// Under another kernel than the one that was traced: the recorded faults that are accesses to memory, and the faults
   /// that these accesses take there.
   public var accesses: Int
+  /// The faults that those accesses take under another kernel.
   public var modelledFaults: Int
   /// Its operations.
   public var operations: [OperationKind: OperationCounts]

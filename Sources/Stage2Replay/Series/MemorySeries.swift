@@ -5,6 +5,7 @@ internal import Stage2Model
 public struct MemorySample: Hashable, Sendable {
   /// Mappings of the tree under pKVM: of one page, and of a level-2 block.
   public var pageMappings: Int
+  /// Mappings of a level-2 block.
   public var blockMappings: Int
   /// Bytes of mapping objects, those held ready included.
   public var mappingTreeBytes: Int
