@@ -58,6 +58,12 @@ struct LockCostsTests {
       #expect(try value(vcpus, "write", "readUtilisation") == 0)
     }
     #expect(try value(8, "write", "writeUtilisation") > value(2, "write", "writeUtilisation"))
+    let traced = try #require(
+      cases.first { $0["vcpus"] as? Int == 2 && $0["faultLock"] as? String == "write" })
+    let recorded = try #require(study["recordedWaitNs"] as? Double)
+    // What probes do not show holds the lock, too: the simulation waits less than was recorded.
+    let simulated = try #require(traced["totalWaitNs"] as? Double)
+    #expect(simulated > recorded / 20 && simulated < recorded * 1.5)
     #expect(outcome.output == (try Tool.run(arguments)).output, "the same seed gives the same figures")
   }
 

@@ -1,6 +1,6 @@
 internal import KVMTypes
 internal import LockModel
-internal import Stage2Model
+public import Stage2Model
 public import Stage2Replay
 
 /// What vCPUs would wait for each other: the recorded sections under a VM's lock, simulated with the fault lock taken to
@@ -20,6 +20,8 @@ public struct ContentionStudy: Sendable, Encodable {
     public let writeUtilisation: Double
     /// What a section waited, waits of nothing included.
     public let meanWaitNs: Double
+    /// All waits, summed.
+    public let totalWaitNs: UInt64
     /// What 99 percent of the sections did not wait longer than.
     public let waitP99Ns: UInt64
     /// The longest wait.
@@ -46,6 +48,8 @@ public struct ContentionStudy: Sendable, Encodable {
   public let seed: UInt64
   /// What waits the trace recorded, summed, beside what the simulation of the recorded vCPUs has for the same span.
   public let recordedWaitNs: UInt64?
+  /// How faults took the lock on the recorded host.
+  public let tracedFaultLock: String
   /// By vCPUs, the read lock before the write lock.
   public let cases: [Case]
 
@@ -53,23 +57,24 @@ public struct ContentionStudy: Sendable, Encodable {
   private static let acquisitionsMax = 2_000_000
 
   /// Studies one VM; nil where no sections were recorded.
-  public init?(_ vm: VMResult, scales: [Int], seed: UInt64) {
-    let vcpus = vm.vcpus.compactMap { vm.sections[$0].map(Self.requests) }
+  public init?(_ vm: VMResult, _ profile: Profile, scales: [Int], seed: UInt64) {
+    let sections = vm.sections.values.joined()
+    let first = sections.map(\.request).min() ?? Nanoseconds(0)
+    let last = sections.map(\.end).max() ?? Nanoseconds(0)
+    let vcpus = vm.vcpus.compactMap { vm.sections[$0].map { Self.requests($0, from: first) } }
     let others = vm.sections.filter { !vm.vcpus.contains($0.key) }.sorted { $0.key < $1.key }.map {
-      Self.requests($0.value)
+      Self.requests($0.value, from: first)
     }
     guard !vcpus.isEmpty else { return nil }
     self.vm = vm.id
     self.seed = seed
     recordedVCPUs = vcpus.count
+    tracedFaultLock = profile.faultLock.rawValue
     otherThreads = others.count
     recordedSections = vm.sections.values.reduce(0) { $0 + $1.count }
     let waits = [vm.lock?.readWait, vm.lock?.writeWait].compactMap { $0?.total.rawValue }
     recordedWaitNs = waits.isEmpty ? nil : waits.reduce(0, +)
     var cases: [Case] = []
-    let sections = vm.sections.values.joined()
-    let first = sections.map(\.request).min() ?? Nanoseconds(0)
-    let last = sections.map(\.end).max() ?? Nanoseconds(0)
     let span = Nanoseconds(last.rawValue - min(first.rawValue, last.rawValue))
     for count in scales {
       for faultLock in [Profile.FaultLock.read, .write] {
@@ -84,10 +89,11 @@ public struct ContentionStudy: Sendable, Encodable {
     self.cases = cases
   }
 
-  private static func requests(_ sections: [RecordedSection]) -> [LockRequest] {
-    var last: Nanoseconds?
+  /// The sections of one thread, each with the time since the one before; the first since the first of all threads.
+  private static func requests(_ sections: [RecordedSection], from first: Nanoseconds) -> [LockRequest] {
+    var last = first
     return sections.map { section in
-      let think = last.map { section.request > $0 ? section.request.rawValue - $0.rawValue : 0 } ?? 0
+      let think = section.request > last ? section.request.rawValue - last.rawValue : 0
       last = section.end
       let use: LockUse =
         switch section.kind {
@@ -113,6 +119,7 @@ extension ContentionStudy.Case {
       return count == 0 ? 0 : Double(time(client.read) + time(client.write)) / Double(count)
     }
     meanWaitNs = mean(report.total) { $0.wait.total.rawValue }
+    totalWaitNs = (report.total.read.wait.total + report.total.write.wait.total).rawValue
     waitP99Ns = max(report.total.read.waitQuantile(0.99), report.total.write.waitQuantile(0.99)).rawValue
     waitMaxNs = max(report.total.read.wait.max, report.total.write.wait.max).rawValue
     longestChainNs = report.longestChain.rawValue
@@ -145,7 +152,11 @@ extension ContentionStudy {
         ]
       })
     if let recordedWaitNs {
-      page.line("recorded waits of this VM's threads, in all: \(Quantity.duration(recordedWaitNs))")
+      let traced = cases.first { $0.vcpus == recordedVCPUs && $0.faultLock == tracedFaultLock }
+      page.line(
+        "waits of all threads: \(Quantity.duration(recordedWaitNs)) recorded"
+          + (traced.map { ", \(Quantity.duration($0.totalWaitNs)) simulated for the recorded vCPUs and lock" }
+            ?? ""))
     }
     return page.text
   }

@@ -199,7 +199,8 @@ public struct ReplayReport: Encodable, Sendable {
       let counts = scales.map { max(1, Int((Double(vm.vcpus.count) * $0).rounded())) }
       var distinct: [Int] = []
       for count in counts where !distinct.contains(count) { distinct.append(count) }
-      vms[index].contention = ContentionStudy(vm, scales: distinct, seed: seed)
+      vms[index].contention = ContentionStudy(
+        vm, result.profile.profile, scales: distinct, seed: seed)
     }
   }
 
