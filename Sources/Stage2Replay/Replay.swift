@@ -65,9 +65,11 @@ public enum Replay {
         named.profile = other.isTracedMachine ? other.profile.on(profile.profile) : other.profile
         return ReplayProfile(named, survey: survey, kernel: nil, pageSize: pageSize)
       } ?? profile
+    // What operations cost includes the nodes that they visit.
+    let keepsTree = options.measuresWork
     return model.isPKVM
       ? try run(source, profile, model, survey, evidence, options, memslots, grid, onOperation) {
-        model.makePKVM()
+        model.makePKVM(keepsMappingTree: keepsTree)
       }
       : try run(source, profile, model, survey, evidence, options, memslots, grid, onOperation) {
         model.makeTraditional()

@@ -12,7 +12,7 @@ public struct ReplayOptions: Sendable {
   public var from: Nanoseconds?
   /// Only events before this moment.
   public var to: Nanoseconds?
-  /// Whether the work of every operation is counted, which a cost model prices.
+  /// Whether the work of every operation is counted, which a cost model prices; the mapping tree is kept for it, too.
   public var measuresWork = false
   /// Whether the sections under the lock that probes recorded are kept, for a simulation of the lock.
   public var keepsSections = false

@@ -102,13 +102,17 @@ public struct ReplayProfile: Hashable, Sendable {
       ?? sizes.first { startLevel($0).map { $0 <= lowest } ?? false } ?? sizes.first ?? 52
   }
 
-  func makePKVM() -> PKVMStage2 {
+  /// A VM under pKVM.
+  ///
+  /// - Parameter keepsMappingTree: whether the kernel's own tree is kept beside the model's faster index, for its depth and
+  ///   the nodes that searches visit.
+  func makePKVM(keepsMappingTree: Bool) -> PKVMStage2 {
     var configuration = PKVMConfiguration(
       geometry: geometry, era: profile.era, isProtected: profile.isProtected)
     configuration.features = profile.features
     configuration.bytesPerMapping = profile.bytesPerNode
     configuration.hypercallBatch = profile.hypercallBatch
-    configuration.keepsMappingTree = false
+    configuration.keepsMappingTree = keepsMappingTree
     return PKVMStage2(configuration)
   }
 

@@ -63,7 +63,7 @@ struct CompareCommand: ParsableCommand {
     for (index, input) in inputs.enumerated() where index < 2 {
       let trace = try Diagnostics.open(input)
       if profiles.isEmpty {
-        let (result, statistics) = try Replay.run(trace, profile: ProfileRequest(), options: ReplayOptions())
+        let (result, statistics) = try Replay.run(trace, profile: ProfileRequest(), options: Self.options)
         sides.append((input, Metric.metrics([result])))
         note(trace, statistics, in: &losses)
       } else {
@@ -95,6 +95,13 @@ struct CompareCommand: ParsableCommand {
     if !failed.isEmpty { throw ExitStatus.divergence }
   }
 
+  /// With the mapping tree, for its depth and the nodes that searches visit.
+  private static var options: ReplayOptions {
+    var options = ReplayOptions()
+    options.measuresWork = true
+    return options
+  }
+
   private static func threshold(_ text: String) throws -> Threshold {
     do {
       return try Threshold(text)
@@ -108,7 +115,7 @@ struct CompareCommand: ParsableCommand {
     _ trace: TraceFile, _ profile: ProfileArgument, _ losses: inout [String]
   ) throws -> (String, [Metric]) {
     guard profile.text != "auto" else {
-      let (result, statistics) = try Replay.run(trace, profile: ProfileRequest(), options: ReplayOptions())
+      let (result, statistics) = try Replay.run(trace, profile: ProfileRequest(), options: Self.options)
       note(trace, statistics, in: &losses)
       // Recorded times have no counterpart in a model.
       return ("auto", Metric.metrics([result]).filter(\.isExact))
@@ -121,7 +128,7 @@ struct CompareCommand: ParsableCommand {
     }
     var results: [ReplayResult] = []
     for extent in OtherKernel.Extent.allCases {
-      var options = ReplayOptions()
+      var options = Self.options
       options.otherKernel = OtherKernel(kernel, extent, isTracedMachine: profile.isBuiltIn)
       let (result, statistics) = try Replay.run(trace, profile: ProfileRequest(), options: options)
       results.append(result)

@@ -67,6 +67,7 @@ extension Metric {
     add("mappings.blockPeak") { $0.memory.blockMappings.peak }
     add("mappingTreeBytes.live", .bytes) { $0.memory.mappingBytesLive }
     add("mappingTreeBytes.peak", .bytes) { $0.memory.mappingBytesPeak }
+    addIfAny("treeNodesVisited") { $0.work.values.reduce(0) { $0 + $1.treeNodes } }
     addIfAny("treeDepth.max") { $0.treeDepth?.maximum ?? 0 }
     add("tablePages.live", .pages) { $0.memory.tables.live }
     add("tablePages.peak", .pages) { $0.memory.tables.peak }
