@@ -19,7 +19,14 @@ struct ReplaySensitivity {
     var table = Table()
     var alarms = 0
     for path in options.recordings {
-      let recording = MemoryTrace(try TraceFile(path: path))
+      let trace: TraceFile
+      do {
+        trace = try TraceFile(path: path)
+      } catch {
+        print(error.line)
+        exit(error.kind == .noInput ? 66 : 65)
+      }
+      let recording = MemoryTrace(trace)
       let clean = try replay(recording)
       alarms += clean.divergences.unexplained
       for item in clean.divergences.items where item.verdict == .unexplained {
