@@ -42,15 +42,14 @@ struct CalibrateCommand: ParsableCommand {
 
   func run() throws {
     var results: [ReplayResult] = []
-    var losses: [String] = []
+    var losses = Losses()
     for input in inputs {
       let trace = try Diagnostics.open(input)
       var options = ReplayOptions()
       options.measuresWork = true
       let (result, statistics) = try Replay.run(trace, profile: ProfileRequest(), options: options)
       results.append(result)
-      let info = TraceInfo(trace, statistics)
-      if info.isIncomplete { losses.append("\(input): \(info.incompleteness)") }
+      losses.note(trace, statistics)
     }
     let source = "least squares over \(inputs.joined(separator: ", "))"
     let calibration = Calibration(name: name, source: source, results, holdOut: holdOut.value)
@@ -68,10 +67,7 @@ struct CalibrateCommand: ParsableCommand {
       try output.write(calibration.text)
       try output.finish()
     }
-    if !losses.isEmpty, !allowLoss {
-      for loss in losses { Diagnostics.note(loss) }
-      throw ExitStatus.incomplete
-    }
+    try losses.finish(allowLoss: allowLoss)
   }
 }
 

@@ -57,19 +57,17 @@ struct CapacityCommand: ParsableCommand {
   func run() throws {
     var host = try profile?.resolve()
     var observations: [WorkloadObservation] = []
-    var losses: [String] = []
+    var losses = Losses()
     for input in inputs {
       let trace = try Diagnostics.open(input)
       let (result, statistics) = try Replay.run(trace, profile: ProfileRequest(), options: ReplayOptions())
-      let span = statistics.last.map { $0.rawValue - min($0.rawValue, statistics.first?.rawValue ?? 0) }
-      if let observation = WorkloadObservation(input, result, spanNs: span ?? 0) {
+      if let observation = WorkloadObservation(input, result, spanNs: statistics.span.rawValue) {
         observations.append(observation)
       } else {
         Diagnostics.note("\(input): no VM touched memory; left out")
       }
       if host == nil { host = result.profile.profile }
-      let info = TraceInfo(trace, statistics)
-      if info.isIncomplete { losses.append("\(input): \(info.incompleteness)") }
+      losses.note(trace, statistics)
     }
     let request = CapacityRequest(
       vms: vms, memoryBytes: memory.bytes, vcpus: vcpus, profile: host ?? Profile(path: .pkvm, era: .v7_3))
@@ -82,10 +80,7 @@ struct CapacityCommand: ParsableCommand {
     if let jsonPath { try write(JSON.text(plan), jsonPath) }
     if let csvPath { try write(plan.csv, csvPath) }
     if jsonPath != "-", csvPath != "-" { try write(plan.text(observations), "-") }
-    if !losses.isEmpty, !allowLoss {
-      for loss in losses { Diagnostics.note(loss) }
-      throw ExitStatus.incomplete
-    }
+    try losses.finish(allowLoss: allowLoss)
   }
 
   private func write(_ text: String, _ path: String) throws {

@@ -59,13 +59,13 @@ struct CompareCommand: ParsableCommand {
   func run() throws {
     let thresholds = try failIf.map(Self.threshold)
     var sides: [(name: String, metrics: [Metric])] = []
-    var losses: [String] = []
+    var losses = Losses()
     for (index, input) in inputs.enumerated() where index < 2 {
       let trace = try Diagnostics.open(input)
       if profiles.isEmpty {
         let (result, statistics) = try Replay.run(trace, profile: ProfileRequest(), options: Self.options)
         sides.append((input, Metric.metrics([result])))
-        note(trace, statistics, in: &losses)
+        losses.note(trace, statistics)
       } else {
         for profile in profiles { sides.append(try modelled(trace, profile, &losses)) }
       }
@@ -88,10 +88,7 @@ struct CompareCommand: ParsableCommand {
       try output.finish()
     }
     for threshold in failed { Diagnostics.note("exceeded: \(threshold)") }
-    if !losses.isEmpty, !allowLoss {
-      for loss in Set(losses).sorted() { Diagnostics.note(loss) }
-      throw ExitStatus.incomplete
-    }
+    try losses.finish(allowLoss: allowLoss)
     if !failed.isEmpty { throw ExitStatus.divergence }
   }
 
@@ -112,11 +109,11 @@ struct CompareCommand: ParsableCommand {
 
   /// The trace's accesses under one profile, from the least to the most that the trace allows.
   private func modelled(
-    _ trace: TraceFile, _ profile: ProfileArgument, _ losses: inout [String]
+    _ trace: TraceFile, _ profile: ProfileArgument, _ losses: inout Losses
   ) throws -> (String, [Metric]) {
     guard profile.text != "auto" else {
       let (result, statistics) = try Replay.run(trace, profile: ProfileRequest(), options: Self.options)
-      note(trace, statistics, in: &losses)
+      losses.note(trace, statistics)
       // Recorded times have no counterpart in a model.
       return ("auto", Metric.metrics([result]).filter(\.isExact))
     }
@@ -132,13 +129,8 @@ struct CompareCommand: ParsableCommand {
       options.otherKernel = OtherKernel(kernel, extent, isTracedMachine: profile.isBuiltIn)
       let (result, statistics) = try Replay.run(trace, profile: ProfileRequest(), options: options)
       results.append(result)
-      note(trace, statistics, in: &losses)
+      losses.note(trace, statistics)
     }
     return (kernel.name, Metric.metrics(results))
-  }
-
-  private func note(_ trace: TraceFile, _ statistics: EventStatistics, in losses: inout [String]) {
-    let info = TraceInfo(trace, statistics)
-    if info.isIncomplete { losses.append("\(info.path): \(info.incompleteness)") }
   }
 }

@@ -146,6 +146,12 @@ public struct EventStatistics: Sendable {
     public var count: UInt64
   }
 
+  /// The time from the first event to the last.
+  public var span: Nanoseconds {
+    guard let first, let last, first < last else { return Nanoseconds(0) }
+    return Nanoseconds(last.rawValue - first.rawValue)
+  }
+
   /// Nothing was counted.
   package init() {}
 

@@ -67,7 +67,6 @@ extension CapacityPlan {
   }
 
   private static func percent(_ share: Double?) -> String {
-    guard let share else { return "unknown" }
-    return Quantity.decimal(UInt64((share * 100_000).rounded()), by: 1000, digits: 1) + " %"
+    share.map(Quantity.share) ?? "unknown"
   }
 }

@@ -48,12 +48,9 @@ extension Comparison.Row {
 
   var relativeText: String {
     guard let relative else { return "" }
-    func percent(_ value: Double) -> String {
-      let tenths = UInt64((value.magnitude * 1000).rounded())
-      return (value < 0 ? "-" : "+") + Quantity.decimal(tenths, by: 10, digits: 1) + " %"
-    }
     return relative.least == relative.most
-      ? percent(relative.least) : "\(percent(relative.least)) .. \(percent(relative.most))"
+      ? Quantity.signedPercent(relative.least)
+      : "\(Quantity.signedPercent(relative.least)) .. \(Quantity.signedPercent(relative.most))"
   }
 }
 

@@ -20,7 +20,7 @@ extension ReplayReport {
     page.line(
       "time under mmu_lock, recorded on that host"
         + (lock.utilisation.map {
-          ": held to write \(Quantity.decimal(UInt64($0 * 100_000), by: 1000, digits: 1)) % of the time"
+          ": held to write \(Quantity.share($0)) of the time"
         } ?? ""))
     page.table(
       header: ["", "mode", "count", "total", "p50", "p99", "p99.9", "longest"],

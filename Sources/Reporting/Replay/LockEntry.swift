@@ -94,7 +94,7 @@ extension ReplayReport.LockModeEntry {
 
 extension ReplayReport.OperationHoldEntry {
   init(_ operation: OperationHold) {
-    mode = operation.mode == .write ? "write" : operation.mode == .read ? "read" : "none"
+    mode = operation.mode.name
     count = operation.hold.count
     totalNs = operation.hold.total.rawValue
     p50Ns = operation.hold.p50.rawValue

@@ -225,9 +225,8 @@ public struct ReplayReport: Encodable, Sendable {
       profile[field.name] = ProfileFieldValue(field.value(in: result.profile.profile))
       profileBasis[field.name] = (result.profile.basis[field.name] ?? .assumed).name
     }
-    let span = statistics.last.map { $0.rawValue - min($0.rawValue, statistics.first?.rawValue ?? 0) }
     seriesIntervalNs = result.grid.interval.rawValue
-    vms = result.vms.map { VMEntry($0, trace, result, spanNs: span ?? 0) }
+    vms = result.vms.map { VMEntry($0, trace, result, spanNs: statistics.span.rawValue) }
     divergences = DivergencesEntry(result.divergences)
     unattributedFaults = result.unattributedFaults
     agreement = result.agreement.map { agreement in

@@ -1,0 +1,21 @@
+import KVMTrace
+import Reporting
+
+/// What the traces of one command lack: reported after its output, once each.
+struct Losses {
+  private var lines: [String] = []
+
+  /// A trace was read.
+  mutating func note(_ trace: TraceFile, _ statistics: EventStatistics) {
+    let info = TraceInfo(trace, statistics)
+    let line = "\(info.path): \(info.incompleteness)"
+    if info.isIncomplete, !lines.contains(line) { lines.append(line) }
+  }
+
+  /// Ends the command with `ExitStatus.incomplete` if anything is lacking, unless the user allows it.
+  func finish(allowLoss: Bool) throws {
+    guard !lines.isEmpty, !allowLoss else { return }
+    for line in lines { Diagnostics.note(line) }
+    throw ExitStatus.incomplete
+  }
+}
