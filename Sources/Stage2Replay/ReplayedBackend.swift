@@ -9,15 +9,20 @@ protocol ReplayedBackend: Stage2Backend, SendableMetatype, ~Copyable {
   var hypercallCounts: HypercallCounts? { get }
   /// The depth of the mapping tree and its mean, nil where the path has none.
   borrowing func mappingTreeDepth() -> (maximum: Int, mean: Double)?
+  /// An RCU grace period passes: what waits for one is freed.
+  mutating func passGracePeriod()
 }
 
 extension TraditionalStage2: ReplayedBackend {
   var hypercallCounts: HypercallCounts? { nil }
   borrowing func mappingTreeDepth() -> (maximum: Int, mean: Double)? { nil }
+  mutating func passGracePeriod() { drainUnlinkedTables() }
 }
 
 extension PKVMStage2: ReplayedBackend {
   var hypercallCounts: HypercallCounts? { hypercalls }
+  /// EL2 has no RCU, and the host frees mapping objects at once.
+  mutating func passGracePeriod() {}
 
   borrowing func mappingTreeDepth() -> (maximum: Int, mean: Double)? {
     let depth = treeDepth()

@@ -43,12 +43,14 @@ struct InfoCommand: ParsableCommand {
     var survey =
       memslots ? MemslotSurvey(pageSize: trace.pageSize ?? .size4K, infers: inferMemslots) : nil
     var census = GuestCensus(pageSize: trace.pageSize ?? .size4K)
+    var markers = MarkerCensus()
     var events = trace.events(.replay(probes: false))
     while let run = events.nextRun() {
       census.consume(run)
+      markers.consume(run, of: trace)
       survey?.consume(run)
     }
-    let info = TraceInfo(trace, events.statistics, census)
+    let info = TraceInfo(trace, events.statistics, census, markers: markers)
     var output = try Output(path: "-")
     if let survey {
       try output.write(MemslotFile.json(survey.history))

@@ -48,6 +48,12 @@ public enum EventKind: UInt8, Hashable, Sendable, CaseIterable {
   case setMemoryRegion
   /// Its return, which says whether the change was made.
   case setMemoryRegionReturn
+  /// A probe on `kvm_arch_init_vm`: a VM is created.
+  case initVM
+  /// A probe on `kvm_arch_destroy_vm`: a VM is gone, its stage 2 with it.
+  case destroyVM
+  /// `ftrace:print`: text that a program wrote to `trace_marker`, perhaps a `TraceMarker`.
+  case marker
 
   /// A probe on `*_pgtable_stage2_map`.
   case probeMap

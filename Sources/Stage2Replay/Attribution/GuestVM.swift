@@ -14,6 +14,8 @@ final class GuestVM<Backend: ReplayedBackend & ~Copyable> {
   /// The thread that made the first commit of a slot, which belongs to the VMM.
   var creator: ThreadID?
   let since: Nanoseconds
+  /// Whether it is a protected guest: what it has been given is pinned and stays.
+  let isProtected: Bool
   /// Whether it had slots before the trace began: not all of them are known.
   let wasRunning: Bool
   /// The threads that run its vCPUs, where a history of slots names them.
@@ -36,6 +38,8 @@ final class GuestVM<Backend: ReplayedBackend & ~Copyable> {
   var writeGrants: [GFN: WriteGrant] = [:]
   /// The last event of one of its threads.
   var lastActivity: UInt64 = 0
+  /// The last event that told of an unmap of its memory.
+  var lastUnmapEvent: UInt64 = 0
   var vcpus: [ThreadID] = []
   /// Every slot that the VM ever had, in the order of appearance.
   var slotHistory: [Memslot] = []
@@ -90,7 +94,7 @@ final class GuestVM<Backend: ReplayedBackend & ~Copyable> {
   /// - Parameter epoch: that of the loss log.
   init(
     id: Int, kvm: KernelAddress?, creator: ThreadID?, since: Nanoseconds, wasRunning: Bool,
-    pageSize: PageSize, epoch: Int32, isKnown: Bool, backend: consuming Backend
+    isProtected: Bool, pageSize: PageSize, epoch: Int32, isKnown: Bool, backend: consuming Backend
   ) {
     regions = GuestRegions(pageSize: pageSize)
     firstEpoch = epoch
@@ -100,6 +104,7 @@ final class GuestVM<Backend: ReplayedBackend & ~Copyable> {
     self.creator = creator
     self.since = since
     self.wasRunning = wasRunning
+    self.isProtected = isProtected
     slots = MemslotTable(pageSize: pageSize)
     self.backend = backend
     hostMappings = HostMappings(pageSize: pageSize)

@@ -9,18 +9,22 @@ extension Replayer where Backend: ~Copyable {
   mutating func addVM(
     kvm: KernelAddress?, creator: ThreadID?, wasRunning: Bool, at record: TraceRecord
   ) -> Int {
+    let isProtected =
+      profile.isPKVM && profile.profile.era.supportsProtectedGuests
+      && (kvm.flatMap { vmTypes[$0] }?.isProtected ?? profile.profile.isProtected)
     vms.append(
       GuestVM(
         id: vms.count, kvm: kvm, creator: creator, since: record.time, wasRunning: wasRunning,
+        isProtected: isProtected,
         pageSize: profile.pageSize, epoch: losses.epoch,
         isKnown: !wasRunning && !losses.isInGap && options.from.map { record.time >= $0 } ?? true,
-        backend: makeBackend()))
+        backend: makeBackend(options.otherKernel == nil ? isProtected : model.profile.isProtected)))
     liveVMs.append(vms.count - 1)
     return vms.count - 1
   }
 
-  /// Another VM has taken the place of this one.
-  private mutating func retire(vm: Int) {
+  /// The VM is gone, or another one has taken its place.
+  mutating func retire(vm: Int) {
     vms[vm].isGone = true
     liveVMs.removeAll { $0 == vm }
   }
@@ -157,9 +161,12 @@ extension Replayer where Backend: ~Copyable {
     return vm
   }
 
+  /// Where probes tell of the ends of VMs, nothing is taken for one.
   private mutating func retire(vmsOf creator: ThreadID) {
-    for vm in liveVMs where vms[vm].creator == creator { retire(vm: vm) }
+    for vm in liveVMs where vms[vm].creator == creator && !isKnownToLive(vm) { retire(vm: vm) }
   }
+
+  private func isKnownToLive(_ vm: Int) -> Bool { vms[vm].kvm.map { vmTypes[$0] != nil } ?? false }
 
   /// A slot is in force a little before its commit: faults that found no slot may belong to it. A VM changes one slot
   /// at a time (`kvm->slots_lock`), so to this one or to none.

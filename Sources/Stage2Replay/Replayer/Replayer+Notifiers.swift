@@ -26,6 +26,8 @@ extension Replayer where Backend: ~Copyable {
 
     for vm in liveVMs {
       if vms[vm].creator == record.tid || threads[position].vm == vm { vms[vm].lastActivity = sequence }
+      // kvm_unmap_gfn_range and kvm_age_gfn leave a protected guest alone, and pkvm_mem_abort never retries.
+      if vms[vm].isProtected { continue }
       scratch.removeAll(keepingCapacity: true)
       vms[vm].slots.appendOverlaps(range, to: &scratch)
       guard !scratch.isEmpty else {
@@ -33,6 +35,7 @@ extension Replayer where Backend: ~Copyable {
         continue
       }
       if kind == .unmap {
+        vms[vm].lastUnmapEvent = sequence
         checkBeforeOwnUnmap(vm: vm, position, record)
         beginUnmap(vm: vm, range, position)
       }
