@@ -59,6 +59,8 @@ extension Replayer where Backend: ~Copyable {
       snapshot.otherVMs = vmTypes.filter { !known.contains($0.key) }.map(\.value)
     }
     self.isQuiet = isQuiet
+    // A VM that is stopped is not being torn down.
+    for vm in liveVMs where isKnownToLive(vm) { vms[vm].lastActivity = sequence }
     snapshots.append(snapshot)
     enqueue(
       PendingRecord(

@@ -166,7 +166,8 @@ extension Replayer where Backend: ~Copyable {
     for vm in liveVMs where vms[vm].creator == creator && !isKnownToLive(vm) { retire(vm: vm) }
   }
 
-  private func isKnownToLive(_ vm: Int) -> Bool { vms[vm].kvm.map { vmTypes[$0] != nil } ?? false }
+  /// Whether a probe told of the VM's creation and none of its end.
+  func isKnownToLive(_ vm: Int) -> Bool { vms[vm].kvm.map { vmTypes[$0] != nil } ?? false }
 
   /// A slot is in force a little before its commit: faults that found no slot may belong to it. A VM changes one slot
   /// at a time (`kvm->slots_lock`), so to this one or to none.
