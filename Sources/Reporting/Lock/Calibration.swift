@@ -86,6 +86,11 @@ public struct Calibration: Sendable {
       rows: CostDriver.allCases.compactMap { driver in
         model.drivers[driver].map { Self.cells(driver.rawValue, $0) }
       } + model.operations.sorted { $0.key < $1.key }.map { Self.cells($0.key, $0.value) })
+    let unknown = CostDriver.allCases.filter { $0 != .operation && model.drivers[$0] == nil }
+    if !unknown.isEmpty {
+      page.line(
+        "unknown, for no calls or too few have it: \(unknown.map(\.rawValue).joined(separator: ", "))")
+    }
     for quality in [model.quality, model.interleavedQuality] {
       page.blank()
       page.line("checked on \(quality?.heldOut ?? "")")
