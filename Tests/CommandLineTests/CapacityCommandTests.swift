@@ -1,13 +1,14 @@
 import Foundation
 import Testing
+import UnnamedFiles
 
 /// `capacity`.
 @Suite("Capacity command")
 struct CapacityCommandTests {
   @Test("A plan of a recording is printed with its assumptions, and written as JSON and CSV")
   func plan() throws {
-    let json = try TemporaryFile()
-    let csv = try TemporaryFile()
+    let json = try UnnamedFile()
+    let csv = try UnnamedFile()
     let outcome = try Tool.run([
       "capacity", Tool.recording, "--vms", "100", "--memory", "4GiB", "--json", json.path, "--csv", csv.path,
     ])
