@@ -11,7 +11,7 @@ struct UnnamedFileTests {
     let path = try #require(file?.path)
     #expect(FileManager.default.contents(atPath: path) == Data([1, 2, 3]))
     let descriptor = open(path, O_WRONLY | O_CREAT | O_TRUNC, 0o644)
-    #expect(descriptor >= 0 && write(descriptor, [4, 5], 2) == 2 && close(descriptor) == 0)
+    #expect(descriptor >= 0 && write(descriptor, [4, 5] as [UInt8], 2) == 2 && close(descriptor) == 0)
     #expect(FileManager.default.contents(atPath: path) == Data([4, 5]))
     let (text, status) = try Self.size(path)
     #expect(status == 0 && text == "2\n")

@@ -22,6 +22,21 @@ enum Diagnostics {
     text.utf8.withContiguousStorageIfAvailable { _ = Glibc.write(2, $0.baseAddress, $0.count) }
   }
 
+  /// Opens all traces. Those that cannot be opened are told one by one, and the highest of their exit statuses is thrown.
+  static func open(all paths: [String]) throws -> [TraceFile] {
+    var traces: [TraceFile] = []
+    var worst = ExitCode.success
+    for path in paths {
+      do {
+        traces.append(try open(path))
+      } catch let status as ExitCode {
+        if status.rawValue > worst.rawValue { worst = status }
+      }
+    }
+    if worst != .success { throw worst }
+    return traces
+  }
+
   /// Opens a trace; an error becomes one line and an exit status.
   static func open(_ path: String) throws -> TraceFile {
     do {
