@@ -82,15 +82,9 @@ struct CapacityCommand: ParsableCommand {
         "--memory \(memory.defaultValueDescription) does not fit into \(request.profile.ipaBits) bits of IPA")
     }
     let plan = try CapacityPlan(request, observations)
-    if let jsonPath { try write(JSON.text(plan), jsonPath) }
-    if let csvPath { try write(plan.csv, csvPath) }
-    if jsonPath != "-", csvPath != "-" { try write(plan.text(observations), "-") }
+    if let jsonPath { try Output.write(JSON.text(plan), to: jsonPath) }
+    if let csvPath { try Output.write(plan.csv, to: csvPath) }
+    if jsonPath != "-", csvPath != "-" { try Output.write(plan.text(observations), to: "-") }
     try losses.finish(allowLoss: allowLoss)
-  }
-
-  private func write(_ text: String, _ path: String) throws {
-    var output = try Output(path: path)
-    try output.write(text)
-    try output.finish()
   }
 }

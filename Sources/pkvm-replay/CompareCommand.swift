@@ -85,14 +85,10 @@ struct CompareCommand: ParsableCommand {
     }
     let failed = zip(failIf, thresholds).filter { exceeded.contains($0.1) }.map(\.0)
     if let jsonPath {
-      var output = try Output(path: jsonPath)
-      try output.write(JSON.text(ComparisonReport(comparison, exceeded: failed)))
-      try output.finish()
+      try Output.write(JSON.text(ComparisonReport(comparison, exceeded: failed)), to: jsonPath)
     }
     if jsonPath != "-" {
-      var output = try Output(path: "-")
-      try output.write(comparison.text(all: all))
-      try output.finish()
+      try Output.write(comparison.text(all: all), to: "-")
     }
     for threshold in failed { Diagnostics.note("exceeded: \(threshold)") }
     try losses.finish(allowLoss: allowLoss)

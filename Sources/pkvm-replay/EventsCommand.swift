@@ -102,10 +102,7 @@ struct EventsCommand: ParsableCommand {
       )
     }
     let info = TraceInfo(trace, events.statistics)
-    if info.isIncomplete, !allowLoss {
-      Diagnostics.note("\(input): \(info.incompleteness)")
-      throw ExitStatus.incomplete
-    }
+    try Losses.check(info, of: input, allowLoss: allowLoss)
   }
 
   /// What a replay of the whole trace finds out about the VMs behind its events.

@@ -157,14 +157,10 @@ struct ReplayCommand: ParsableCommand {
     }
     try operations?.finish()
     if let jsonPath {
-      var output = try Output(path: jsonPath)
-      try output.write(JSON.text(ReplayReport(reports)))
-      try output.finish()
+      try Output.write(JSON.text(ReplayReport(reports)), to: jsonPath)
     }
     if jsonPath != "-", operationsPath != "-" {
-      var output = try Output(path: "-")
-      try output.write(ReplayReport.text(reports))
-      try output.finish()
+      try Output.write(ReplayReport.text(reports), to: "-")
     }
     let statuses = zip(inputs, reports).map { status($0, $1) }
     if let worst = statuses.max(by: { $0.rawValue < $1.rawValue }), worst != .success { throw worst }
