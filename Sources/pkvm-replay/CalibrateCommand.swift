@@ -54,14 +54,10 @@ struct CalibrateCommand: ParsableCommand {
       throw ExitCode(1)
     }
     if let outputPath {
-      var output = try Output(path: outputPath)
-      try output.write(JSON.text(calibration.model))
-      try output.finish()
+      try Output.write(JSON.text(calibration.model), to: outputPath)
     }
     if outputPath != "-" {
-      var output = try Output(path: "-")
-      try output.write(calibration.text)
-      try output.finish()
+      try Output.write(calibration.text, to: "-")
     }
     try losses.finish(allowLoss: allowLoss)
   }

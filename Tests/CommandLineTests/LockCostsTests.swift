@@ -1,5 +1,6 @@
 import Foundation
 import Testing
+import UnnamedFiles
 
 /// `calibrate`, `replay --costs` and `replay --contention`.
 @Suite("Costs and contention of the lock")
@@ -10,7 +11,7 @@ struct LockCostsTests {
 
   @Test("Costs that calibrate wrote price a replay, each with the error that it found")
   func calibrated() throws {
-    let costs = try TemporaryFile()
+    let costs = try UnnamedFile()
     let fit = try Tool.run(["calibrate", Tool.recording, "--output", costs.path])
     #expect(fit.status == 0, "\(fit.errors)")
     #expect(fit.output.contains("drift") && fit.output.contains("map"))
@@ -97,7 +98,7 @@ struct LockCostsTests {
 
   @Test("Without recorded durations there is nothing to fit or to simulate")
   func noProbes() throws {
-    let trace = try TemporaryFile()
+    let trace = try UnnamedFile()
     _ = try Tool.run(["synth", trace.path, "--events", "2000"])
     let fit = try Tool.run(["calibrate", trace.path])
     #expect(fit.status == 1 && fit.errorLines.count == 1)
