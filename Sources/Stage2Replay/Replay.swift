@@ -106,7 +106,8 @@ extension Replayer where Backend: ~Copyable {
         VMResult($0, model.profile, isTraced: options.otherKernel == nil, lastInterval: grid.count - 1)
       },
       agreement: agreement.result, unattributedFaults: unattributedFaults, vcpuSpans: vcpuSpans,
-      divergences: divergences.result, markers: markers, recordingSettings: survey.markers.settings)
+      timeline: timeline, divergences: divergences.result, markers: markers,
+      recordingSettings: survey.markers.settings)
   }
 }
 

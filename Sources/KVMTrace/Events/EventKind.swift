@@ -84,6 +84,12 @@ public enum EventKind: UInt8, Hashable, Sendable, CaseIterable {
   /// A probe on `kvm_unmap_gfn_range`.
   case probeUnmapGFN
 
+  /// Whether the event is a probe on the life of VMs and their memslots.
+  @inlinable
+  public var isLifeProbe: Bool {
+    (EventKind.commitMemoryRegion.rawValue...EventKind.destroyVM.rawValue).contains(rawValue)
+  }
+
   /// Whether the event is one of the kernel's own stage-2 operations: there to check a prediction, not to make it.
   @inlinable
   public var isOperationProbe: Bool { rawValue >= EventKind.probeMap.rawValue }

@@ -19,7 +19,7 @@ extension Replayer where Backend: ~Copyable {
   /// Nothing is modelled of a VM before it has memslots.
   private mutating func initVM(_ record: TraceRecord) {
     let creation = record.vmCreation
-    if let known = liveVMs.last(where: { vms[$0].kvm == creation.kvm }) { retire(vm: known) }
+    if let known = liveVMs.last(where: { vms[$0].kvm == creation.kvm }) { retire(vm: known, at: record.time) }
     vmTypes[creation.kvm] = creation.type
   }
 
@@ -28,7 +28,7 @@ extension Replayer where Backend: ~Copyable {
     let kvm = record.destroyedVM
     vmTypes[kvm] = nil
     guard let vm = liveVMs.last(where: { vms[$0].kvm == kvm }) else { return }
-    retire(vm: vm)
+    retire(vm: vm, at: record.time)
     for position in threads.indices where threads[position].vm == vm {
       threads[position].exits = 0
       threads[position].mmioExits = 0

@@ -1,0 +1,186 @@
+/* What the host does to a guest's memory. */
+#define _GNU_SOURCE
+#include <fcntl.h>
+#include <linux/kvm.h>
+#include <stdlib.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "machine.h"
+#include "report.h"
+
+/* The most pages that one call changes. */
+#define LONGEST_RUN 16
+
+/* Pages at the start of the memory that are shared in some round: the host leaves them alone. */
+static uint64_t shared_pages(const struct machine *machine)
+{
+	return machine->options->share * machine->options->rounds;
+}
+
+/* Some neighbouring pages, at most as many as are asked for. */
+static uint64_t some_pages(struct machine *machine, uint64_t most, uint64_t *first)
+{
+	uint64_t start = shared_pages(machine), pages = page_count(machine) - start;
+	uint64_t count = next_random(&machine->random) % LONGEST_RUN + 1;
+
+	if (count > most)
+		count = most;
+	if (count > pages)
+		count = pages;
+	*first = start + next_random(&machine->random) % (pages - count + 1);
+	return count;
+}
+
+static char *page(const struct machine *machine, uint64_t index)
+{
+	return machine->memory + index * machine->page_size;
+}
+
+/* Reading what nobody wrote maps the zero page, which the guest's first write replaces. */
+void peek_pages(struct machine *machine, uint64_t pages)
+{
+	while (pages) {
+		uint64_t first, count = some_pages(machine, pages, &first);
+
+		for (uint64_t i = first; i < first + count; i++)
+			if (*(volatile uint64_t *)page(machine, i))
+				die("page %llu is not empty before the guest runs", (unsigned long long)i);
+		pages -= count;
+	}
+}
+
+void discard_pages(struct machine *machine, uint64_t pages)
+{
+	while (pages) {
+		uint64_t first, count = some_pages(machine, pages, &first);
+
+		if (machine->options->backing == BACKING_HUGETLB) {
+			/* A huge page goes as a whole. */
+			first -= first % (machine->block_size / machine->page_size);
+			if (madvise(page(machine, first), machine->block_size, MADV_DONTNEED))
+				die_errno("MADV_DONTNEED of a huge page");
+		} else if (madvise(page(machine, first), count * machine->page_size, MADV_DONTNEED)) {
+			die_errno("MADV_DONTNEED");
+		}
+		pages -= count;
+	}
+}
+
+void protect_pages(struct machine *machine, uint64_t pages)
+{
+	while (pages) {
+		uint64_t first, count = some_pages(machine, pages, &first);
+		char *start = page(machine, first);
+
+		if (mprotect(start, count * machine->page_size, PROT_READ) ||
+		    mprotect(start, count * machine->page_size, PROT_READ | PROT_WRITE))
+			die_errno("mprotect");
+		pages -= count;
+	}
+}
+
+/* Reads the log of a slot, which write-protects what it finds dirty. */
+static void read_log(struct machine *machine, const struct slot *slot)
+{
+	uint64_t pages = slot->size / machine->page_size;
+	uint64_t *bitmap = calloc((pages + 63) / 64, sizeof(*bitmap));
+	struct kvm_dirty_log log = { .slot = slot->id, .dirty_bitmap = bitmap };
+
+	if (!bitmap)
+		die("no memory");
+	if (ioctl(machine->fd, KVM_GET_DIRTY_LOG, &log))
+		die_errno("KVM_GET_DIRTY_LOG of slot %u", slot->id);
+	free(bitmap);
+}
+
+void switch_log(struct machine *machine, bool is_on)
+{
+	for (unsigned int i = FIRST_RAM_SLOT; i < machine->slot_count; i++) {
+		struct slot *slot = &machine->slots[i];
+
+		if (slot->flags)
+			read_log(machine, slot);
+		slot->flags = is_on ? KVM_MEM_LOG_DIRTY_PAGES : 0;
+		set_slot(machine, slot);
+	}
+}
+
+static struct slot *some_slot(struct machine *machine)
+{
+	unsigned int count = machine->slot_count - FIRST_RAM_SLOT;
+
+	return &machine->slots[FIRST_RAM_SLOT + next_random(&machine->random) % count];
+}
+
+void move_slot(struct machine *machine)
+{
+	struct slot *slot = some_slot(machine), away = *slot;
+
+	/* Behind all slots, at the same offset into a gigabyte. */
+	away.ipa += (machine->size + (1ull << 30) - 1) >> 30 << 30;
+	set_slot(machine, &away);
+	set_slot(machine, slot);
+}
+
+void recreate_slot(struct machine *machine)
+{
+	struct slot *slot = some_slot(machine), deleted = *slot;
+
+	deleted.size = 0;
+	set_slot(machine, &deleted);
+	set_slot(machine, slot);
+}
+
+void answer_shared(struct machine *machine, uint64_t first, uint64_t pages)
+{
+	for (uint64_t i = first; i < first + pages; i++) {
+		volatile uint64_t *greeting = (volatile uint64_t *)(page(machine, i) + WORD_GREETING);
+		volatile uint64_t *answer = (volatile uint64_t *)(page(machine, i) + WORD_ANSWER);
+
+		if (*greeting != tag_of(RAM_IPA + i * machine->page_size))
+			die("page %llu is shared, but the host reads 0x%llx there", (unsigned long long)i,
+			    (unsigned long long)*greeting);
+		*answer = answer_to(*greeting);
+	}
+}
+
+/*
+ * A program that touches a protected guest's page gets a signal, or EFAULT from a system call that is to read it. When
+ * the kernel reads it through a mapping of its own, as here, it takes the page from the guest first.
+ */
+void poison_pages(struct machine *machine, uint64_t pages)
+{
+	int memory = open("/proc/self/mem", O_RDONLY | O_CLOEXEC);
+	uint64_t word;
+
+	if (memory < 0)
+		die_errno("/proc/self/mem");
+	while (pages) {
+		uint64_t first, count = some_pages(machine, pages, &first);
+
+		for (uint64_t i = first; i < first + count; i++) {
+			if (pread(memory, &word, sizeof(word), (uintptr_t)page(machine, i)) != sizeof(word))
+				die_errno("the kernel cannot read page %llu", (unsigned long long)i);
+			if (word)
+				die("the host reads what the guest has in page %llu", (unsigned long long)i);
+		}
+		pages -= count;
+	}
+	close(memory);
+}
+
+/* What a protected guest had comes back as zeroes, but for pages that stayed shared. */
+void check_returned(struct machine *machine)
+{
+	uint64_t left = 0;
+
+	for (uint64_t i = shared_pages(machine); i < page_count(machine); i++) {
+		volatile uint64_t *words = (volatile uint64_t *)page(machine, i);
+
+		left += words[WORD_TAG / sizeof(*words)] || words[WORD_CODE / sizeof(*words)];
+	}
+	if (left)
+		die("the guest is gone, and %llu pages have what it left in them", (unsigned long long)left);
+}
