@@ -17,6 +17,8 @@ struct TranslationCheck: Hashable {
   /// kernel's own mapping of the vGIC's CPU interface.
   var mayHaveUntracedTable: Bool
   var window: WindowEvidence
+  /// KVM_RUN failed because of the fault.
+  var hasFailed = false
 
   /// The broken rule, nil where the fault and the model agree.
   var judgement: Judgement? {
@@ -36,6 +38,8 @@ struct TranslationCheck: Hashable {
     let rule = isProtected ? DivergenceRule.protectedMappingStays : .translationStopsAtInvalidEntry
     if let unknown = window.judgeUnknown(rule) { return unknown }
     if window.isLeafRecent { return .explained(rule, .race) }
+    // pkvm_force_reclaim_guest_page poisons a page that the host touches. The guest cannot have it back.
+    if isProtected, hasFailed { return .explained(rule, .untracedChange) }
     // An unmap does nothing to a protected guest, and it has no blocks.
     if !isProtected, let change = window.change { return .explained(rule, change) }
     return window.judge(rule)

@@ -107,6 +107,12 @@ extension Replayer where Backend: ~Copyable {
     case .nothing(let reason):
       vm.tally.nothing[Int(reason.rawValue)] += 1
       if reason.isInUserMemAbort, options.otherKernel == nil, let slot = fault.slot { topUp(fault, slot, vm) }
+      if vm.isProtected, reason == .failed, case .leaf = before {
+        // The page is still in the host's tree, but poisoned; or the host had none to pin, and nothing was called.
+        emit(
+          record, .map, fault.page, size: profile.pageSize.bytes, prot: .rwx, protBasis: .derived,
+          result: KernelResult.badAddress.rawValue, basis: .assumed)
+      }
       isRetried = reason == .faultedAgain
       // A retry because of another vCPU's copy-on-write is told by what the model has, not by an event.
       effect = .nothing(

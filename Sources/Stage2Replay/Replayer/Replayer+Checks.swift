@@ -108,7 +108,7 @@ extension Replayer where Backend: ~Copyable {
       walk: walk, level: level, startLevel: startLevel, isProtected: vms[vm].isProtected,
       mayHaveUntracedTable: isUnexpected && !profile.isPKVM
         && level.map { hasRoom(around: fault.page, $0, vm) } ?? false,
-      window: window)
+      window: window, hasFailed: fault.failed)
   }
 
   /// Whether a slot's removal accounts for a translation fault: it takes away the leaf, or for a fault that stops above a

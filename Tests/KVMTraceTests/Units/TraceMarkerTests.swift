@@ -65,7 +65,7 @@ struct TraceMarkerTests {
     }
     let bytes = try TraceBuilding.file(
       flavour, formats: [MarkerFormat.print, KVMEventFormats.entry], pages: [[page]])
-    let file = try TemporaryFile(bytes)
+    let file = try UnnamedFile(bytes)
     let trace = try TraceFile(path: file.path)
     let field = try #require(trace.formats.format(id: 5)?.fields.last)
     var found: [TraceMarker?] = []

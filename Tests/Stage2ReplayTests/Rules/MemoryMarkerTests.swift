@@ -290,6 +290,23 @@ struct MemoryMarkerTests {
     #expect(replayed.divergences == [])
   }
 
+  @Test("A page that the host took back from a protected guest fails KVM_RUN, and its mapping object stays")
+  func poison() throws {
+    let story = Scenario(formats: Scenario.markedFormats)
+    story.mark("begin", mappings: 0)
+    story.createVM(type: 1 << 31)
+    story.createSlot()
+    story.enter(.vcpu0)
+    story.handle(.vcpu0, story.memory, level: 1, .write)
+    story.fault(.vcpu0, story.memory, level: 3, .write)
+    story.exitToVMM(.vcpu0, errno: -14)
+    story.mark("poisoned", kilobytes: 4 * (2 + 2 + 2), mappings: 2)
+    let replayed = try story.replay()
+    #expect(replayed.operations == ["map 40000000+1000 = 0, derived", "map 40000000+1000 = -14, assumed"])
+    #expect(replayed.divergences == ["D14 explained E8"])
+    #expect(replayed.figures.allSatisfy { $0.hasSuffix("agrees") } && replayed.figures.count == 2)
+  }
+
   // MARK: Other figures
 
   /// A VM with one block.
