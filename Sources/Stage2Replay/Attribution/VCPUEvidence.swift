@@ -135,7 +135,8 @@ struct VCPUEvidence {
     thread.fault = pending(record)
   }
 
-  private func pending(_ record: TraceRecord) -> (gfn: GFN, isWrite: Bool, isTranslation: Bool, isMMIO: Bool)? {
+  private func pending(_ record: TraceRecord) -> (gfn: GFN, isWrite: Bool, isTranslation: Bool, isMMIO: Bool)?
+  {
     let fault = record.guestFault
     guard fault.ipa.rawValue < IPA.limit else { return nil }
     return (fault.ipa.gfn(pageSize), fault.esr.isWrite, fault.esr.faultKind == .translation, false)
