@@ -29,7 +29,7 @@ enum Tool {
   /// A recording of the package.
   static let recording = root.appendingPathComponent("traces/pkvm-nvhe-7.3.4-page-table-thp.dat").path
   /// The longest one: a guest that boots, with nothing racing.
-  static let guestBoot = root.appendingPathComponent("traces/pkvm-nvhe-7.3.4-guest-boot.dat").path
+  static let guestBoot = root.appendingPathComponent("traces/pkvm-nvhe-7.3.4-guest-damon.dat").path
 
   /// Runs the executable with `arguments`.
   static func run(_ arguments: [String]) throws -> Outcome {

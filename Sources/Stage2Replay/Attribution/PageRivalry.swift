@@ -21,6 +21,8 @@ struct PageRivalry {
   private var counts: [Pair: Int] = [:]
   /// Beyond so many pages none is added: 64 Ki of them tell guests apart.
   private static let pagesMax = 65_536
+  /// So many pages that were given twice say nothing.
+  private static let racesMax = 8
   /// A range of more pages that is taken away empties the table, which is cheaper than to look for each.
   private static let rangePagesMax: UInt64 = 512
 
@@ -43,6 +45,9 @@ struct PageRivalry {
 
   mutating func takeAll() { holders.removeAll(keepingCapacity: true) }
 
-  /// How often one of two threads was given a page that the other had.
-  func count(_ one: ThreadID, _ other: ThreadID) -> Int { counts[Pair(one, other)] ?? 0 }
+  /// How often one of two threads was given a page that the other had; none if that may have been races.
+  func count(_ one: ThreadID, _ other: ThreadID) -> Int {
+    let count = counts[Pair(one, other)] ?? 0
+    return count > Self.racesMax ? count : 0
+  }
 }
