@@ -38,7 +38,9 @@ struct MarkerReportTests {
     let description = TraceDescription(flavour, formats: Self.formats, cpus: 1)
     let writer = TraceDatWriter(description)
     try writer.append(page.finish(), cpu: 0)
-    return try TraceFile(path: UnnamedFile(writer.bytes()).path)
+    // The file stays mapped when it is closed.
+    let file = try UnnamedFile(writer.bytes())
+    return try withExtendedLifetime(file) { try TraceFile(path: file.path) }
   }
 
   private func report(kilobytes: Int) throws -> ReplayReport {
@@ -101,7 +103,8 @@ struct MarkerReportTests {
     let trace = try trace(kilobytes: 16)
     let printer = EventPrinter(format, trace: trace, names: nil)
     var events = trace.events(.all)
-    let run = try #require(events.nextRun())
+    let first = events.nextRun()
+    let run = try #require(first)
     let line = printer.line(run[0], run.payload(0))
     #expect(line.contains("pkvm-replay:lab workload=boot seed=7"))
     #expect(!line.dropLast().contains("\n") || format == .csv)

@@ -1,6 +1,7 @@
 import KVMTypes
 import Testing
 import TraceSynth
+import UnnamedFiles
 
 @testable import KVMTrace
 
