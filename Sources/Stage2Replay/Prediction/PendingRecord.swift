@@ -31,4 +31,6 @@ struct PendingRecord {
   var place: ThreadPlace
   /// Whether it was applied before its turn, because another fault's turn came that it was ahead of.
   var isApplied = false
+  /// The place in the merged trace at which that other fault was applied; nil for what waits for its own turn.
+  var moment: UInt64?
 }

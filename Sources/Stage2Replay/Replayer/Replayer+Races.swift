@@ -89,13 +89,17 @@ extension Replayer where Backend: ~Copyable {
     var fault = fault
     fault.isApplied = false
     fault.time = other.time
+    fault.moment = other.moment ?? other.sequence
     apply(fault)
   }
 
   /// Applies the faults that raced with `fault` and were ahead of it although their windows end later.
   mutating func applyThoseAhead(of fault: FaultRecord, _ record: PendingRecord) {
     guard timelines[fault.node].isRaced else { return }
-    while let end = timelines.rival(of: fault, where: { isAhead($0, $1, of: fault) }),
+    // A rival that comes after the moment has faults of its own thread before it.
+    let moment = record.moment ?? record.sequence
+    while let end = timelines.rival(
+      of: fault, where: { $0.sequence < moment && isAhead($0, $1, of: fault) }),
       let rival = takeWaitingFault(endedAt: end)
     {
       apply(rival, ahead: record)

@@ -37,6 +37,27 @@ struct RaceTests {
     #expect(try Self.race(.pkvm) { _ in } == [1002: 0, 1001: -11])
   }
 
+  @Test("A vCPU's operations keep their order, whichever of them raced with a long window")
+  func ownOrder() throws {
+    let story = Scenario()
+    story.profile.path = .traditional
+    story.createSlot(hva: story.congruentHVA)
+    story.enter(.vcpu0)
+    story.enter(.vcpu1)
+    let pages = (0..<4).map { story.memory + $0 * story.page }
+    story.fault(.vcpu1, pages[0])
+    // It finds the page gone while vCPU 1 replaces an entry, twice.
+    story.handle(.vcpu0, pages[0])
+    story.handle(.vcpu0, pages[0])
+    story.handle(.vcpu0, pages[1])
+    story.fault(.vcpu0, pages[2])
+    story.enter(.vcpu1)
+    story.handle(.vcpu1, pages[0])
+    story.enter(.vcpu0)
+    let own = try story.replay().all.filter { $0.tid.rawValue == 1001 }
+    #expect(own.map(\.address.rawValue) == [pages[0], pages[0], pages[1], pages[2]])
+  }
+
   @Test("Who waited for mmu_lock had it after who did not")
   func waited() throws {
     let results = try Self.race(.pkvm) { story in
