@@ -102,13 +102,19 @@ public struct ReplayProfile: Hashable, Sendable {
       ?? sizes.first { startLevel($0).map { $0 <= lowest } ?? false } ?? sizes.first ?? 52
   }
 
-  /// A VM under pKVM.
+  /// Whether a VM is modelled as a protected guest: all are if the profile says so, and those that the trace knows to be
+  /// protected, where the modelled kernel can have such guests.
+  func modelsProtected(_ isProtected: Bool) -> Bool {
+    profile.isProtected || isProtected && isPKVM && profile.era.supportsProtectedGuests
+  }
+
+  /// A VM under pKVM, protected or not.
   ///
   /// - Parameter keepsMappingTree: whether the kernel's own tree is kept beside the model's faster index, for its depth and
   ///   the nodes that searches visit.
-  func makePKVM(keepsMappingTree: Bool) -> PKVMStage2 {
+  func makePKVM(isProtected: Bool, keepsMappingTree: Bool) -> PKVMStage2 {
     var configuration = PKVMConfiguration(
-      geometry: geometry, era: profile.era, isProtected: profile.isProtected)
+      geometry: geometry, era: profile.era, isProtected: isProtected)
     configuration.features = profile.features
     configuration.bytesPerMapping = profile.bytesPerNode
     configuration.hypercallBatch = profile.hypercallBatch

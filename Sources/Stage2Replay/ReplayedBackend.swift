@@ -9,15 +9,22 @@ protocol ReplayedBackend: Stage2Backend, SendableMetatype, ~Copyable {
   var hypercallCounts: HypercallCounts? { get }
   /// The depth of the mapping tree and its mean, nil where the path has none.
   borrowing func mappingTreeDepth() -> (maximum: Int, mean: Double)?
+  /// The host took a page of a protected guest by force, before this.
+  ///
+  /// - Returns: whether the guest had the page, then or until an earlier call.
+  mutating func takeByForce(_ page: IPA) -> Bool
 }
 
 extension TraditionalStage2: ReplayedBackend {
   var hypercallCounts: HypercallCounts? { nil }
   borrowing func mappingTreeDepth() -> (maximum: Int, mean: Double)? { nil }
+  /// No guest is protected.
+  mutating func takeByForce(_ page: IPA) -> Bool { false }
 }
 
 extension PKVMStage2: ReplayedBackend {
   var hypercallCounts: HypercallCounts? { hypercalls }
+  mutating func takeByForce(_ page: IPA) -> Bool { forceReclaimGuestPage(at: page) }
 
   borrowing func mappingTreeDepth() -> (maximum: Int, mean: Double)? {
     let depth = treeDepth()

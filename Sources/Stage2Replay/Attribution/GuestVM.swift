@@ -14,6 +14,8 @@ final class GuestVM<Backend: ReplayedBackend & ~Copyable> {
   /// The thread that made the first commit of a slot, which belongs to the VMM.
   var creator: ThreadID?
   let since: Nanoseconds
+  /// Whether it is a protected guest: its pages are pinned and donated to it, and stay whatever the host unmaps.
+  let isProtected: Bool
   /// Whether it had slots before the trace began: not all of them are known.
   let wasRunning: Bool
   /// The threads that run its vCPUs, where a history of slots names them.
@@ -90,12 +92,13 @@ final class GuestVM<Backend: ReplayedBackend & ~Copyable> {
   /// - Parameter epoch: that of the loss log.
   init(
     id: Int, kvm: KernelAddress?, creator: ThreadID?, since: Nanoseconds, wasRunning: Bool,
-    pageSize: PageSize, epoch: Int32, isKnown: Bool, backend: consuming Backend
+    pageSize: PageSize, isProtected: Bool, epoch: Int32, isKnown: Bool, backend: consuming Backend
   ) {
     regions = GuestRegions(pageSize: pageSize)
     firstEpoch = epoch
     knownFrom = isKnown ? epoch : -1
     self.id = id
+    self.isProtected = isProtected
     self.kvm = kvm
     self.creator = creator
     self.since = since

@@ -35,7 +35,12 @@ extension RegionTimelines {
   /// again if memory of the VM, any of it, was unmapped since the fault looked at the host's table. So a fault with no
   /// unmap in reach performed its operation. One with an unmap in reach is decided by the next vCPU that enters after
   /// its window and faults on the page: it walks the table as this fault left it.
-  func outcome(of fault: FaultRecord, isMapped: @autoclosure () -> Bool) -> FaultOutcome {
+  ///
+  /// - Parameter isProtected: whether the guest is protected. Nothing makes its fault retry: what `pkvm_mem_abort` pins
+  ///   is its own, so it looks at no sequence number.
+  func outcome(
+    of fault: FaultRecord, isProtected: Bool, isMapped: @autoclosure () -> Bool
+  ) -> FaultOutcome {
     guard let slot = fault.slot else { return .nothing(.noSlot) }
     if fault.isWrite, slot.flags.contains(.readOnly) { return .nothing(.readOnlySlot) }
     switch fault.kind {
@@ -45,6 +50,7 @@ extension RegionTimelines {
     }
     if fault.sawMMIO { return .nothing(.noSlot) }
     if fault.failed { return .nothing(.failed) }
+    if isProtected { return .performed(.derived) }
     // user_mem_abort samples mmu_invalidate_seq before it pins the page; an unmap by its own thread comes from the
     // pinning, so the check under the lock fails.
     if fault.sawOwnUnmap { return .nothing(.ownUnmap) }

@@ -15,6 +15,11 @@ extension Replayer where Backend: ~Copyable {
       apply(fault, record)
       timelines.release(fault: fault.node, vm: record.vm)
     case .check(let fault): if checksRules { _ = check(fault, record, vms[record.vm]) }
+    // No other kernel's protected guest lets go of memory either.
+    case .unmap where model.modelsProtected(vms[record.vm].isProtected),
+      .deleteSlot where model.modelsProtected(vms[record.vm].isProtected),
+      .age where model.modelsProtected(vms[record.vm].isProtected):
+      break
     case .unmap(let frames):
       applyThoseAhead(ofUnmap: record)
       if isDead(vms[record.vm], at: record.sequence) { return }
@@ -93,7 +98,7 @@ extension Replayer where Backend: ~Copyable {
   private mutating func apply(_ fault: FaultRecord, _ record: PendingRecord) {
     let vm = vms[record.vm]
     if fault.evidence.region < 0, fault.slot != nil { return apply(adopted(fault, vm), record) }
-    let outcome = timelines.outcome(of: fault, isMapped: Self.isMapped(fault.page, vm))
+    let outcome = outcome(of: fault, vm)
     let isChecked = fault.evidence.isChecked || !checksRules
     let checked = isChecked ? CheckResult() : check(fault, record, vm)
     var isRetried = false
@@ -126,6 +131,19 @@ extension Replayer where Backend: ~Copyable {
       isRetried: isRetried)
   }
 
+  /// What became of a fault.
+  ///
+  /// A protected guest's fault on what it has ends with -EFAULT in one case: the host took the page by force, of which no
+  /// event tells, and the map finds that out.
+  private func outcome(of fault: FaultRecord, _ vm: GuestVM<Backend>) -> FaultOutcome {
+    let outcome = timelines.outcome(
+      of: fault, isProtected: vm.isProtected, isMapped: Self.isMapped(fault.page, vm))
+    guard vm.isProtected, outcome == .nothing(.failed), fault.isBadAddress,
+      vm.backend.takeByForce(fault.page)
+    else { return outcome }
+    return .performed(.derived)
+  }
+
   /// The last stage of `user_mem_abort`: relaxes the rights of the mapping that is there, or maps.
   private mutating func perform(
     _ fault: FaultRecord, _ record: PendingRecord, _ slot: Memslot, _ outcome: Basis, isCorrected: Bool
@@ -135,10 +153,12 @@ extension Replayer where Backend: ~Copyable {
     let gfn = fault.page.gfn(pageSize)
     let vcpu = VCPUIndex(fault.vcpu)
     let tally = vm.tally.sizes[slot.base] ?? SizeTally()
+    // pkvm_mem_abort donates pages.
+    let mapsBlocks = profile.profile.mapsBlocks && !vm.isProtected
     let size =
-      profile.profile.mapsBlocks
+      mapsBlocks
       ? timelines.mappingSize(of: fault, in: slot, host: vm.hostMappings, tally: tally) : .page
-    if !slot.isLogging, slot.supportsBlock(of: pageSize.pmdBytes, at: gfn, pageSize) {
+    if mapsBlocks, !slot.isLogging, slot.supportsBlock(of: pageSize.pmdBytes, at: gfn, pageSize) {
       learn(size, gfn, slot, vm)
     }
     if slot.hva == nil { proveUnmap(fault, record) }
@@ -147,21 +167,21 @@ extension Replayer where Backend: ~Copyable {
       return .again
     }
     let era = profile.profile.era
-    if fault.kind != .permission || profile.isPKVM && era.topsUpOnEveryFault
+    if fault.kind != .permission || vm.isProtected || profile.isPKVM && era.topsUpOnEveryFault
       || slot.isLogging && (fault.isWrite || era.topsUpWhileLogging)
     {
       vm.backend.topUpMemcache(vcpu: vcpu, pages: profile.minPages)
     }
     if fault.kind == .permission, fault.isWrite, slot.isLogging { proveWriteProtection(fault, record) }
 
-    let relaxes = fault.kind == .permission && (fault.level == .l2) == size.isBlock
+    let relaxes = fault.kind == .permission && !vm.isProtected && (fault.level == .l2) == size.isBlock
     var prot: Stage2Prot = .read
     let isWritable =
       fault.isWrite || (relaxes ? self.isWritable(fault.page, vm) : mapsWritable(fault, slot))
     if isWritable { prot.insert(.write) }
     if fault.isExec { prot.insert(.execute) }
-    // pkvm_mem_abort: what a protected guest is given, it has all rights to.
-    if profile.profile.isProtected { prot = .rwx }
+    // What a protected guest is given, it has all rights to.
+    if vm.isProtected { prot = .rwx }
     let bytes = size.isBlock ? pageSize.pmdBytes : pageSize.bytes
     let address = relaxes ? fault.page : fault.page.alignedDown(to: bytes)
     let result =
@@ -169,10 +189,11 @@ extension Replayer where Backend: ~Copyable {
       ? vm.backend.relaxPerms(address, prot: prot)
       : vm.backend.map(address, size: bytes, pfn: nil, prot: prot, vcpu: vcpu)
     touch(fault, vm, isBlock: size.isBlock, record)
-    let isCertain = result == .success && !timelines[fault.node].isRaced && !isCorrected
+    let isCertain =
+      (result == .success || result == .badAddress) && !timelines[fault.node].isRaced && !isCorrected
     emit(
       record, relaxes ? .relaxPerms : .map, address, size: relaxes ? 0 : bytes, prot: prot,
-      protBasis: protBasis(of: fault, slot),
+      protBasis: vm.isProtected ? .derived : protBasis(of: fault, slot),
       result: result.rawValue,
       basis: isCertain ? max(outcome, size.basis) : .assumed)
     if fault.isWrite, slot.isLogging {

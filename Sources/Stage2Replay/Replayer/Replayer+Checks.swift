@@ -50,7 +50,7 @@ extension Replayer where Backend: ~Copyable {
     _ fault: FaultRecord, _ record: PendingRecord, _ vm: GuestVM<Backend>
   ) -> CheckResult {
     let walk = vm.backend.walk(fault.page)
-    let level = fault.isStage1Walk ? nil : fault.level
+    let level = fault.walkLevel
     var judgement: Judgement?
     var isCorrected = false
     if case .invalid(let modelled) = walk, level == nil || level == modelled {
@@ -105,7 +105,7 @@ extension Replayer where Backend: ~Copyable {
       fault.evidence.isAdopted || fault.slot?.flags.contains(.guestMemfd) == true
       || vms[vm].removals.contains { isRemoving($0, fault, walk, level) }
     return TranslationCheck(
-      walk: walk, level: level, startLevel: startLevel, isProtected: profile.profile.isProtected,
+      walk: walk, level: level, startLevel: startLevel, isProtected: vms[vm].isProtected,
       mayHaveUntracedTable: isUnexpected && !profile.isPKVM
         && level.map { hasRoom(around: fault.page, $0, vm) } ?? false,
       window: window)
@@ -160,7 +160,7 @@ extension Replayer where Backend: ~Copyable {
     var judgement: Judgement?
     if case .leaf(let modelled, _, _) = walk, level == nil || (level == modelled && level == .l3),
       fault.slot != nil,
-      !profile.profile.isProtected, fault.kind == .permission || !profile.hasHardwareAccessFlag
+      !vm.isProtected, fault.kind == .permission || !profile.hasHardwareAccessFlag
     {
       // The common case: a page is where the fault says.
     } else {
@@ -169,8 +169,9 @@ extension Replayer where Backend: ~Copyable {
       let gfn = fault.page.gfn(pageSize)
       let granule = level.map { pageSize.granule($0) } ?? pageSize.bytes
       let check = LeafCheck(
-        kind: fault.kind, walk: walk, level: level, blockLevel: blockLevel, isPKVM: profile.isPKVM,
-        isProtected: profile.profile.isProtected, hasHardwareAccessFlag: profile.hasHardwareAccessFlag,
+        kind: fault.kind, walk: walk, level: level, blockLevel: vm.isProtected ? .l3 : blockLevel,
+        isPKVM: profile.isPKVM,
+        isProtected: vm.isProtected, hasHardwareAccessFlag: profile.hasHardwareAccessFlag,
         isInSlot: fault.slot != nil || vm.wasRunning ? fault.slot.map { _ in true } : false,
         slotHoldsBlock: fault.slot?.supportsBlock(of: granule, at: gfn, pageSize) ?? false,
         isGuestMemfd: fault.slot?.flags.contains(.guestMemfd) ?? false,

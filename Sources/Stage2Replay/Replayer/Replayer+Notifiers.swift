@@ -32,6 +32,8 @@ extension Replayer where Backend: ~Copyable {
         if kind == .unmap, vms[vm].hasUnplacedSlots { noteUnmapOfUnknownFrames(vm: vm) }
         continue
       }
+      // kvm_unmap_gfn_range and its like return at once: the pages are pinned.
+      if vms[vm].isProtected { continue }
       if kind == .unmap {
         checkBeforeOwnUnmap(vm: vm, position, record)
         beginUnmap(vm: vm, range, position)

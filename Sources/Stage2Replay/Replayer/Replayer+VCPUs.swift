@@ -41,7 +41,10 @@ extension Replayer where Backend: ~Copyable {
         record)
       // -EINTR only says that a signal came.
       let errno = record.userspaceExit.errno
-      if errno < 0, errno != -4 { threads[position].openFault?.record.failed = true }
+      if errno < 0, errno != -4 {
+        threads[position].openFault?.record.failed = true
+        threads[position].openFault?.record.isBadAddress = errno == KernelResult.badAddress.rawValue
+      }
       closeOpenFault(of: position, at: record)
       threads[position].isInUserspace = true
       if let vm = threads[position].vm { vms[vm].lastActivity = sequence }
@@ -97,6 +100,7 @@ extension Replayer where Backend: ~Copyable {
       cpu: record.cpu, tid: record.tid, page: page, kind: esr.faultKind, level: level, isWrite: esr.isWrite,
       isExec: esr.isExec, isStage1Walk: esr.isStage1Walk, vcpu: threads[position].vcpu, slot: slot,
       place: threads[position].place, node: index, begin: sequence)
+    fault.isMemShare = vms[vm].isProtected && event.isMemShare
     if vms[vm].unfinishedUnmaps > 0 {
       fault.mayBeInvalidated = true
       fault.mayRaceCopyOnWrite = openThreads.contains {

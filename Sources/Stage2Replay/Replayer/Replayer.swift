@@ -36,7 +36,8 @@ struct Replayer<Backend: ReplayedBackend & ~Copyable>: ~Copyable {
   let options: ReplayOptions
   /// The kernel and machine that are modelled: those that were traced, unless another kernel is asked for.
   let model: ReplayProfile
-  let makeBackend: () -> Backend
+  /// The model of a VM, which is protected or not.
+  let makeBackend: (Bool) -> Backend
   /// Whether applied operations are kept until `takeOperations`.
   private let collectsOperations: Bool
   private var operations: [Stage2Operation] = []
@@ -99,7 +100,7 @@ struct Replayer<Backend: ReplayedBackend & ~Copyable>: ~Copyable {
   init(
     profile: ReplayProfile, model: ReplayProfile, survey: TraceSurvey, vcpuEvidence: VCPUEvidence,
     options: ReplayOptions, memslots: MemslotSource, probes: ProbeRecording, collectsOperations: Bool,
-    grid: TimeGrid, makeBackend: @escaping () -> Backend
+    grid: TimeGrid, makeBackend: @escaping (Bool) -> Backend
   ) {
     self.grid = grid
     self.collectsOperations = collectsOperations
