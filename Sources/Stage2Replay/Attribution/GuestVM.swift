@@ -110,10 +110,11 @@ final class GuestVM<Backend: ReplayedBackend & ~Copyable> {
   }
 }
 
-/// Who was granted the right to write to a page, and where in the merged trace.
+/// Who was granted the right to write to a page, where in the merged trace, and how that is known.
 struct WriteGrant {
   var tid: ThreadID
   var sequence: UInt64
+  var basis: Basis
 }
 
 /// What is counted for one VM.

@@ -61,14 +61,20 @@ extension RegionTimelines {
       // The mapping may be another vCPU's, whose copy-on-write made this fault retry.
       let isRetry = fault.mayRaceCopyOnWrite && fault.kind == .translation && isMapped()
       return isRetry ? .nothing(.faultedAgain) : .performed(.assumed)
-    case .again where fault.kind == .translation: return .nothing(.faultedAgain)
+    // Reading the dirty log may have taken the right to write away again, which leaves no event; but not while the
+    // unmap goes on that makes faults retry.
+    case .again
+    where fault.kind == .translation || !fault.isWrite || !slot.isLogging
+      || fault.evidence.unmapOfVM == .underway:
+      return .nothing(.faultedAgain)
     case .again, .unknown: break
     }
 
     var index = self[fault.node].nextOnPage
     // Once the page was unmapped, a fault on it says nothing.
     let unmapped =
-      index == TimelineNode.none ? .max : firstUnmap(of: fault.page.gfn(pageSize), after: fault)
+      index == TimelineNode.none
+      ? .max : firstUnmap(of: fault.page.gfn(pageSize), after: fault, orBreak: true)
     while index != TimelineNode.none, self[index].sequence < unmapped {
       let node = self[index]
       index = node.nextOnPage
@@ -100,15 +106,20 @@ extension RegionTimelines {
   }
 
   /// The place in the merged trace of the first unmap of `gfn` after the end of `fault`, the highest where none is known.
-  private func firstUnmap(of gfn: GFN, after fault: FaultRecord) -> UInt64 {
+  ///
+  /// - Parameter orBreak: whether a fault counts that may break a block which took the page's place, for dirty logging.
+  private func firstUnmap(of gfn: GFN, after fault: FaultRecord, orBreak: Bool = false) -> UInt64 {
     var index = self[fault.node].next
     while index != TimelineNode.none {
       let node = self[index]
-      if node.kind == .unmap || node.kind == .slotChange, node.sequence > fault.end, node.frames.contains(gfn)
-      {
-        return node.sequence
-      }
       index = node.next
+      guard node.sequence > fault.end else { continue }
+      switch node.kind {
+      case .unmap where node.frames.contains(gfn), .slotChange where node.frames.contains(gfn),
+        .permissionFault where orBreak && node.level == .l2 && !node.isStage1Walk:
+        return node.sequence
+      default: continue
+      }
     }
     return .max
   }

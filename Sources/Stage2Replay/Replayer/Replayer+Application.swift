@@ -197,7 +197,7 @@ extension Replayer where Backend: ~Copyable {
       result: result.rawValue,
       basis: isCertain ? max(outcome, size.basis) : .assumed)
     if fault.isWrite, slot.isLogging {
-      vm.writeGrants[gfn] = WriteGrant(tid: fault.tid, sequence: fault.end)
+      vm.writeGrants[gfn] = WriteGrant(tid: fault.tid, sequence: fault.end, basis: outcome)
     }
     if !result.isSuccess { return .again }
     if relaxes { return .relaxed }
@@ -233,7 +233,7 @@ extension Replayer where Backend: ~Copyable {
     else { return }
     let size = profile.pageSize.bytes
     let result = vm.backend.wrprotect(fault.page, size: size)
-    emit(record, .wrprotect, fault.page, size: size, result: result.rawValue, basis: .derived)
+    emit(record, .wrprotect, fault.page, size: size, result: result.rawValue, basis: grant.basis)
   }
 
   /// A translation fault on what was mapped, in a slot whose host address is not known: an unmap that could not be

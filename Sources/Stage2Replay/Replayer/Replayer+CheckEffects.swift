@@ -97,7 +97,11 @@ extension Replayer where Backend: ~Copyable {
     let position = fault.evidence.region
     let isEstablished: LeafKnowledge = vm.knownFrom == fault.evidence.endEpoch ? [] : .isEstablished
     switch effect {
-    case .again: break
+    case .again:
+      // The fault found pages where there is a block by now: it or another vCPU replaced them in its window.
+      if case .leaf(let level, _, _) = before, level < .l3, fault.walkLevel == .l3 {
+        vm.regions[position].resized = fault.end
+      }
     case .nothing(let isAssumed, let refusal):
       if isAssumed { vm.regions[position].mayHoldMore = true }
       vm.lastRefused = refusal.map { RefusedFault(page: fault.page, refusal: $0) }

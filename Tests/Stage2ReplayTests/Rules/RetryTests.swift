@@ -59,6 +59,62 @@ struct RetryTests {
     #expect(replayed.nothing == ["faultedAgain": 1])
   }
 
+  @Test(
+    "With an unmap of another page in progress, a right that is missing again was not granted",
+    arguments: [Scenario.Access.exec, .write])
+  func lackedAgain(_ access: Scenario.Access) throws {
+    let story = Scenario()
+    story.createSlot(flags: access == .write ? 2 : 0)
+    if access == .write { story.setFlags(0) }
+    story.enter(.vcpu0)
+    story.handle(.vcpu0, story.memory, level: 1)
+    // vCPU 1 copies another page, and comes to the end of that when vCPU 0 has faulted twice.
+    story.enter(.vcpu1)
+    story.handle(.vcpu1, story.memory + 9 * story.page)
+    story.fault(.vcpu1, story.memory + 9 * story.page, .permission, .write)
+    story.unmap(.vcpu1, story.crookedHVA + 9 * story.page)
+    story.handle(.vcpu0, story.memory, .permission, access)
+    story.handle(.vcpu0, story.memory, .permission, access)
+    story.enter(.vcpu1)
+    story.handle(.vcpu0, story.memory, .permission, access)
+    let replayed = try story.replay()
+    #expect(replayed.operations(.relaxPerms) == ["relax_perms 40000000 = 0, derived"])
+    #expect(replayed.nothing == ["ownUnmap": 1, "faultedAgain": 2])
+    #expect(replayed.divergences == [])
+  }
+
+  @Test("In a slot that logs, the right to write may have been taken away again")
+  func loggedAgain() throws {
+    let story = Scenario()
+    story.createSlot(flags: 1)
+    story.enter(.vcpu0)
+    story.handle(.vcpu0, story.memory, level: 1)
+    story.unmap(.kswapd, story.crookedHVA + 9 * story.page)
+    story.fault(.vcpu0, story.memory, .permission, .write)
+    story.testAge(.kswapd, story.crookedHVA + 20 * story.page)
+    story.enter(.vcpu0)
+    story.handle(.vcpu0, story.memory, .permission, .write)
+    let replayed = try story.replay()
+    #expect(replayed.operations(.relaxPerms).count == 2)
+    #expect(replayed.operations(.wrprotect).last == "wrprotect 40000000+1000 = 0, assumed")
+  }
+
+  @Test("In a slot that logs, too, a right that is missing again while an unmap goes on was not granted")
+  func loggedDuringUnmap() throws {
+    let story = Scenario()
+    story.createSlot(flags: 1)
+    story.enter(.vcpu0)
+    story.handle(.vcpu0, story.memory, level: 1)
+    story.unmap(.kswapd, story.crookedHVA + 9 * story.page)
+    story.handle(.vcpu0, story.memory, .permission, .write)
+    story.handle(.vcpu0, story.memory, .permission, .write)
+    let replayed = try story.replay()
+    #expect(replayed.operations(.relaxPerms).count == 1)
+    // That with which logging began.
+    #expect(replayed.operations(.wrprotect) == ["wrprotect 40000000+400000 = 0, assumed"])
+    #expect(replayed.nothing == ["faultedAgain": 1])
+  }
+
   @Test("The page's next fault counts across an exit to the VMM, and by its vCPU's last entry only")
   func faultedAgainLater() throws {
     let story = Scenario()
@@ -112,6 +168,28 @@ struct RetryTests {
     // Another instruction: had it been the same one, it would have made no progress.
     story.handle(.vcpu0, story.memory, pc: 0x2000)
     #expect(try story.replay().operations(.map).count == 2)
+  }
+
+  @Test("A page whose block was broken for logging says nothing either, when it faults again")
+  func brokenInBetween() throws {
+    let story = Scenario()
+    let hva = story.congruentHVA
+    story.createSlot(hva: hva, flags: 1)
+    story.enter(.vcpu0)
+    story.handle(.vcpu0, story.memory, level: 1)
+    story.unmap(.kswapd, hva + story.block + 9 * story.page)
+    story.handle(.vcpu0, story.memory + story.page)
+    story.setFlags(0, hva: hva)
+    story.handle(.vcpu0, story.memory, .permission, .write, pc: 0x2000)
+    story.setFlags(1, hva: hva)
+    story.handle(.vcpu0, story.memory, .permission, level: 2, .write, pc: 0x3000)
+    story.handle(.vcpu0, story.memory + story.page, pc: 0x4000)
+    let replayed = try story.replay()
+    #expect(
+      replayed.all.filter { $0.kind == .map }.map(\.size) == [
+        story.page, story.page, story.block, story.page, story.page,
+      ])
+    #expect(replayed.nothing == [:])
   }
 
   @Test("A copy-on-write of a vCPU that has not entered again makes another vCPU's fault retry")
