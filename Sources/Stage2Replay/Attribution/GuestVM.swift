@@ -41,6 +41,8 @@ final class GuestVM<Backend: ReplayedBackend & ~Copyable> {
   var slotHistory: [Memslot] = []
   var slotsSeen: Set<Memslot> = []
   var hostMappings: HostMappings
+  /// What a notifier aged last, and whose it was.
+  var lastAge: (frames: FrameRange, tid: ThreadID)?
   var tally = VMTally()
   var lockTimes = LockTimes()
   /// Recorded sections under the lock, by thread, if they are kept.
@@ -125,6 +127,8 @@ struct VMTally {
   var work: [Stage2Work] = Array(repeating: Stage2Work(), count: OperationKind.allCases.count)
   /// By the first frame of the slot.
   var sizes: [GFN: SizeTally] = [:]
+  /// Whether slots are taken to be of hugetlb pages, for those of which that was asked.
+  var hugetlb: [Memslot: Bool] = [:]
   var nothing: [Int] = Array(repeating: 0, count: FaultOutcome.Reason.allCases.count)
 }
 

@@ -17,17 +17,19 @@ extension Replayer where Backend: ~Copyable {
     case .check(let fault): if checksRules { _ = check(fault, record, vms[record.vm]) }
     case .unmap(let frames):
       applyThoseAhead(ofUnmap: record)
-      if isDead(vms[record.vm], at: record.sequence) { return }
+      if isPinned || isDead(vms[record.vm], at: record.sequence) { return }
       unmap(frames, record)
       noteUnmapped(frames, vms[record.vm])
       remember(.unmap, frames, record)
     case .deleteSlot(let frames):
-      unmap(frames, record)
+      if !isPinned { unmap(frames, record) }
+      vms[record.vm].hostMappings.forget(frames)
       noteUnmapped(frames, vms[record.vm])
       remember(.slotRemoval, frames, record)
       settleHeldBack(record)
     case .endLogging(let frames): vms[record.vm].regions.endLogging(frames)
     case .wrprotect(let frames):
+      if isPinned { return }
       remember(.writeProtection, frames, record)
       forEachChunk(of: frames) { address, size, replayer in
         let result = replayer.vms[record.vm].backend.wrprotect(address, size: size)
@@ -35,9 +37,13 @@ extension Replayer where Backend: ~Copyable {
         return result
       }
     case .age(let frames, let markOld, let duringFault):
-      if isDead(vms[record.vm], at: record.sequence) { return }
+      if isPinned || isDead(vms[record.vm], at: record.sequence) { return }
       let address = frames.start.ipa(profile.pageSize)
       let size = frames.count << profile.pageSize.shift
+      if markOld {
+        vms[record.vm].hostMappings.age(frames)
+        vms[record.vm].lastAge = (frames, record.tid)
+      }
       let young = vms[record.vm].backend.testClearYoung(address, size: size, markOld: markOld)
       remember(markOld ? .age : .testAge, frames, record)
       // A fault that was open may have set the flag just before or just after, as may the hardware at any time.
@@ -49,6 +55,10 @@ extension Replayer where Backend: ~Copyable {
     }
   }
 
+  /// The memory of a protected guest stays as it is until the VM ends: notifiers and slots have no effect on it
+  /// (`kvm_unmap_gfn_range`, `kvm_age_gfn`, `kvm_stage2_unmap_range`).
+  private var isPinned: Bool { model.profile.isProtected }
+
   /// An interval may have ended since the VM's last operation: its memory was what it is now.
   private mutating func sampleMemory(before record: PendingRecord) {
     guard vms[record.vm].memorySeries.isDue(at: record.time) else { return }
@@ -56,7 +66,9 @@ extension Replayer where Backend: ~Copyable {
   }
 
   private mutating func unmap(_ frames: FrameRange, _ record: PendingRecord) {
-    vms[record.vm].hostMappings.unmap(frames)
+    // shrink_folio_list asks whether a folio was used before it unmaps it; khugepaged and faults do not.
+    let isReclaimed = vms[record.vm].lastAge.map { $0 == (frames, record.tid) } ?? false
+    vms[record.vm].hostMappings.unmap(frames, isReclaimed: isReclaimed)
     forEachChunk(of: frames) { address, size, replayer in
       let result = replayer.vms[record.vm].backend.unmap(address, size: size)
       replayer.emit(record, .unmap, address, size: size, result: result.rawValue, basis: .derived)
@@ -93,7 +105,8 @@ extension Replayer where Backend: ~Copyable {
   private mutating func apply(_ fault: FaultRecord, _ record: PendingRecord) {
     let vm = vms[record.vm]
     if fault.evidence.region < 0, fault.slot != nil { return apply(adopted(fault, vm), record) }
-    let outcome = timelines.outcome(of: fault, isMapped: Self.isMapped(fault.page, vm))
+    let outcome = timelines.outcome(
+      of: fault, isProtected: profile.profile.isProtected, isMapped: Self.isMapped(fault.page, vm))
     let isChecked = fault.evidence.isChecked || !checksRules
     let checked = isChecked ? CheckResult() : check(fault, record, vm)
     var isRetried = false
@@ -114,7 +127,8 @@ extension Replayer where Backend: ~Copyable {
       if case .leaf(let level, _, _) = vm.backend.walk(fault.page) {
         touch(fault, vm, isBlock: level < .l3, record)
       }
-      emit(record, .mkyoung, fault.page, size: 0, result: nil, basis: .derived)
+      // handle_access_fault hands on what the hardware gave it.
+      emit(record, .mkyoung, fault.address, size: 0, result: nil, basis: .derived)
       effect = .madeYoung
     case .performed(let basis):
       guard let slot = fault.slot else { return }
@@ -134,7 +148,7 @@ extension Replayer where Backend: ~Copyable {
     let pageSize = profile.pageSize
     let gfn = fault.page.gfn(pageSize)
     let vcpu = VCPUIndex(fault.vcpu)
-    let tally = vm.tally.sizes[slot.base] ?? SizeTally()
+    let tally = vm.tally.sizes[slot.base] ?? SizeTally(pages: areRegionsOfPages ? 1 : 0)
     let size =
       profile.profile.mapsBlocks
       ? timelines.mappingSize(of: fault, in: slot, host: vm.hostMappings, tally: tally) : .page
@@ -163,13 +177,19 @@ extension Replayer where Backend: ~Copyable {
     // pkvm_mem_abort: what a protected guest is given, it has all rights to.
     if profile.profile.isProtected { prot = .rwx }
     let bytes = size.isBlock ? pageSize.pmdBytes : pageSize.bytes
-    let address = relaxes ? fault.page : fault.page.alignedDown(to: bytes)
+    let isInPages = vm.hostMappings.isInPages(gfn)
+    // The address of a block is that of the mapping, but for the relaxation of a block of a transparent huge page: there
+    // the VMA asks for pages, and the address stays that of the page (`kvm_s2_fault_get_vma_info`).
+    let isPageAddress = relaxes && size.isBlock && (isInPages || !isHugetlb(slot, vm))
+    let address = isPageAddress ? fault.page : fault.page.alignedDown(to: bytes)
     let result =
       relaxes
       ? vm.backend.relaxPerms(address, prot: prot)
       : vm.backend.map(address, size: bytes, pfn: nil, prot: prot, vcpu: vcpu)
     touch(fault, vm, isBlock: size.isBlock, record)
-    let isCertain = result == .success && !timelines[fault.node].isRaced && !isCorrected
+    let isCertain =
+      result == .success && !timelines[fault.node].isRaced && !isCorrected
+      && (!relaxes || !size.isBlock || isInPages)
     emit(
       record, relaxes ? .relaxPerms : .map, address, size: relaxes ? 0 : bytes, prot: prot,
       protBasis: protBasis(of: fault, slot),
@@ -183,6 +203,16 @@ extension Replayer where Backend: ~Copyable {
     return .mapped(
       isBlock: size.isBlock, isAssumed: max(outcome, size.basis) != .derived,
       isReadMapped: isWritable && !fault.isWrite)
+  }
+
+  /// Whether a slot's memory is taken to be hugetlb pages.
+  private func isHugetlb(_ slot: Memslot, _ vm: GuestVM<Backend>) -> Bool {
+    if let tally = vm.tally.sizes[slot.base], tally.pages > 0 { return false }
+    if let known = vm.tally.hugetlb[slot] { return known }
+    let isHugetlb =
+      slot.hva.map { survey.ages.skip($0, bytes: slot.pages << profile.pageSize.shift) } ?? false
+    vm.tally.hugetlb[slot] = isHugetlb
+    return isHugetlb
   }
 
   private func touch(_ fault: FaultRecord, _ vm: GuestVM<Backend>, isBlock: Bool, _ record: PendingRecord) {
@@ -203,8 +233,8 @@ extension Replayer where Backend: ~Copyable {
   }
 
   /// A write fault, in a slot that logs, of the vCPU that was granted the right to write and used it: the VMM had the
-  /// page write-protected since, which leaves no event (KVM_GET_DIRTY_LOG, KVM_CLEAR_DIRTY_LOG). Of the range only this
-  /// page is known. Another vCPU's write fault proves nothing: its TLB may hold the mapping as it was before.
+  /// page write-protected since, which leaves no event (KVM_GET_DIRTY_LOG, KVM_CLEAR_DIRTY_LOG). Of the kernel's call,
+  /// its range and its moment, only this page is known. Another vCPU's write fault proves nothing: its TLB may hold the mapping as it was before.
   private mutating func proveWriteProtection(_ fault: FaultRecord, _ record: PendingRecord) {
     let vm = vms[record.vm]
     guard isWritable(fault.page, vm), let grant = vm.writeGrants[fault.page.gfn(profile.pageSize)],
@@ -212,7 +242,7 @@ extension Replayer where Backend: ~Copyable {
     else { return }
     let size = profile.pageSize.bytes
     let result = vm.backend.wrprotect(fault.page, size: size)
-    emit(record, .wrprotect, fault.page, size: size, result: result.rawValue, basis: .derived)
+    emit(record, .wrprotect, fault.page, size: size, result: result.rawValue, basis: .assumed)
   }
 
   /// A translation fault on what was mapped, in a slot whose host address is not known: an unmap that could not be
