@@ -36,6 +36,8 @@ let package = Package(
     // Data flows one way: KVMTypes <- KVMTrace, Stage2Model <- Stage2Replay <- Reporting <- pkvm-replay.
     // Tests/LayoutTests fails when a target imports what it must not.
     .target(name: "KVMTypes", swiftSettings: strict),
+    // Numbers that a seed determines, for simulations, made-up traces and random tests.
+    .target(name: "SeededRandom", swiftSettings: strict),
     .target(
       name: "KVMTrace",
       dependencies: ["KVMTypes", "CZstd", "CZlib", "CTraceEvent", "CTraceEventShims"],
@@ -47,7 +49,7 @@ let package = Package(
     .target(
       name: "LockModel",
       dependencies: [
-        "KVMTypes", "Stage2Model", .product(name: "Histogram", package: "hdrhistogram-swift"),
+        "KVMTypes", "Stage2Model", "SeededRandom", .product(name: "Histogram", package: "hdrhistogram-swift"),
       ],
       swiftSettings: strict),
     .target(
@@ -61,7 +63,9 @@ let package = Package(
       name: "Reporting",
       dependencies: ["KVMTypes", "KVMTrace", "Stage2Model", "Stage2Replay", "CostFit", "LockModel"],
       swiftSettings: strict),
-    .target(name: "TraceSynth", dependencies: ["KVMTypes", "CZstd", "CZlib"], swiftSettings: strict),
+    .target(
+      name: "TraceSynth", dependencies: ["KVMTypes", "SeededRandom", "CZstd", "CZlib"],
+      swiftSettings: strict),
     .executableTarget(
       name: "pkvm-replay",
       dependencies: [
@@ -71,16 +75,22 @@ let package = Package(
       swiftSettings: strict),
 
     // What the model must do, written naively: the oracle of its random tests and of the long run.
-    .target(name: "ModelOracle", dependencies: ["KVMTypes", "Stage2Model"], swiftSettings: strict),
+    .target(
+      name: "ModelOracle", dependencies: ["KVMTypes", "Stage2Model", "SeededRandom"],
+      swiftSettings: strict),
     // The mapping trees in C with pointers, for tree-bench alone.
     .target(name: "CTreeBench"),
     .executableTarget(
       name: "tree-bench", dependencies: ["KVMTypes", "Stage2Model", "CTreeBench"], swiftSettings: strict),
     .executableTarget(name: "model-soak", dependencies: ["ModelOracle"], swiftSettings: strict),
+    // Files that are gone with whoever made them.
+    .target(name: "UnnamedFiles", swiftSettings: strict),
     // Recordings changed, merged and made up in memory, to see what the replay makes of them.
     .target(
       name: "TraceMutation",
-      dependencies: ["KVMTypes", "KVMTrace", "Stage2Model", "Stage2Replay", "TraceSynth"],
+      dependencies: [
+        "KVMTypes", "KVMTrace", "Stage2Model", "Stage2Replay", "TraceSynth", "SeededRandom", "UnnamedFiles",
+      ],
       swiftSettings: strict),
     .executableTarget(
       name: "replay-sensitivity", dependencies: ["KVMTypes", "KVMTrace", "Stage2Replay", "TraceMutation"],
@@ -95,21 +105,23 @@ let package = Package(
 
     .testTarget(name: "KVMTypesTests", dependencies: ["KVMTypes"], swiftSettings: strict),
     .testTarget(
-      name: "KVMTraceTests", dependencies: ["KVMTypes", "KVMTrace", "TraceSynth"],
+      name: "KVMTraceTests",
+      dependencies: ["KVMTypes", "KVMTrace", "TraceSynth", "SeededRandom", "UnnamedFiles"],
       swiftSettings: strict),
     .testTarget(
-      name: "Stage2ModelTests", dependencies: ["KVMTypes", "Stage2Model", "ModelOracle"],
+      name: "Stage2ModelTests", dependencies: ["KVMTypes", "Stage2Model", "ModelOracle", "SeededRandom"],
       swiftSettings: strict),
     .testTarget(
       name: "LockModelTests",
-      dependencies: ["KVMTypes", "Stage2Model", "CostFit", "LockModel", "QueueingOracle"],
+      dependencies: ["KVMTypes", "Stage2Model", "CostFit", "LockModel", "QueueingOracle", "SeededRandom"],
       swiftSettings: strict),
     .testTarget(
-      name: "CostFitTests", dependencies: ["KVMTypes", "Stage2Model", "CostFit"], swiftSettings: strict),
+      name: "CostFitTests", dependencies: ["KVMTypes", "Stage2Model", "CostFit", "SeededRandom"],
+      swiftSettings: strict),
     .testTarget(
       name: "Stage2ReplayTests",
       dependencies: [
-        "KVMTypes", "KVMTrace", "Stage2Model", "Stage2Replay", "TraceSynth", "TraceMutation",
+        "KVMTypes", "KVMTrace", "Stage2Model", "Stage2Replay", "TraceSynth", "TraceMutation", "UnnamedFiles",
       ],
       swiftSettings: strict),
     .testTarget(
@@ -117,9 +129,11 @@ let package = Package(
       dependencies: ["KVMTypes", "KVMTrace", "Stage2Model", "Stage2Replay", "Reporting"],
       swiftSettings: strict),
     .testTarget(
-      name: "TraceSynthTests", dependencies: ["KVMTypes", "TraceSynth"], swiftSettings: strict),
+      name: "TraceSynthTests", dependencies: ["KVMTypes", "TraceSynth", "SeededRandom", "UnnamedFiles"],
+      swiftSettings: strict),
     .testTarget(
-      name: "CommandLineTests", dependencies: ["pkvm-replay", "TraceSynth"], swiftSettings: strict),
+      name: "CommandLineTests", dependencies: ["pkvm-replay", "TraceSynth", "UnnamedFiles"],
+      swiftSettings: strict),
     .testTarget(name: "LayoutTests", swiftSettings: strict),
   ],
   swiftLanguageModes: [.v6]

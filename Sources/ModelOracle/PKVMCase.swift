@@ -1,4 +1,5 @@
 package import KVMTypes
+import SeededRandom
 package import Stage2Model
 
 /// One host and kernel for which random operations are run on the model and the oracle.

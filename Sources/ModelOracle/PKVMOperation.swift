@@ -1,4 +1,5 @@
 import KVMTypes
+package import SeededRandom
 package import Stage2Model
 
 /// One call of the pKVM backend.

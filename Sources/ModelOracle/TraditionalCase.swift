@@ -1,4 +1,5 @@
 package import KVMTypes
+import SeededRandom
 package import Stage2Model
 
 /// One host for which random operations are run on the traditional backend and its oracle.

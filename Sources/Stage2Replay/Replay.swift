@@ -104,7 +104,7 @@ extension Replayer where Backend: ~Copyable {
         VMResult($0, model.profile, isTraced: options.otherKernel == nil, lastInterval: grid.count - 1)
       },
       agreement: agreement.result, unattributedFaults: unattributedFaults, vcpuSpans: vcpuSpans,
-      divergences: divergences.result)
+      timeline: timeline, divergences: divergences.result)
   }
 }
 

@@ -16,6 +16,8 @@ public struct ReplayOptions: Sendable {
   public var measuresWork = false
   /// Whether the sections under the lock that probes recorded are kept, for a simulation of the lock.
   public var keepsSections = false
+  /// Whether it is put down which VM is behind threads and addresses, and when, for a `VMAttributor`.
+  public var recordsTimeline = false
   /// Another kernel to model in place of the one that was traced.
   public var otherKernel: OtherKernel?
   /// How many records wait for later evidence before they are applied, 1 to 2^20. It bounds the memory of the replay.

@@ -1,8 +1,9 @@
-internal import Foundation
 internal import KVMTrace
 internal import KVMTypes
+internal import SeededRandom
 package import Stage2Replay
 package import TraceSynth
+internal import UnnamedFiles
 
 /// Small synthetic traces of every shape, one for each seed.
 package struct SyntheticTraces {
@@ -42,10 +43,8 @@ package struct SyntheticTraces {
     let (configuration, flavour) = shape(seed: seed)
     let output = OutputFile()
     _ = try Synthesizer.write(configuration, flavour, to: output)
-    let file = FileManager.default.temporaryDirectory.appending(path: "synthetic-\(UUID().uuidString).dat")
-    try Data(output.memory).write(to: file)
-    defer { try? FileManager.default.removeItem(at: file) }
-    let trace = try TraceFile(path: file.path())
+    let file = try UnnamedFile(output.memory)
+    let trace = try TraceFile(path: file.path)
     return try Replay.run(trace, profile: ProfileRequest(), options: ReplayOptions()).result
   }
 }

@@ -1,3 +1,5 @@
+import SeededRandom
+
 /// Events in time order, turned into the pages of their CPUs. Counts them, and loses some on request.
 ///
 /// A loss is what a full ring buffer does: the page in hand is closed, a run of events of that CPU is

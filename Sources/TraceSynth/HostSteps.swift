@@ -1,3 +1,5 @@
+import SeededRandom
+
 /// What the host does to its guests' memory: it ages it, looks at it, and takes it away.
 extension Synthesizer {
   mutating func hostStep() throws(TraceWriteError) {

@@ -1,4 +1,5 @@
 import KVMTypes
+import SeededRandom
 
 /// Makes up what an arm64 host with a few guests records: vCPUs that run, fault, trap and migrate, and
 /// a host that ages and reclaims their memory.

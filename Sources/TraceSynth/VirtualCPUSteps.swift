@@ -1,4 +1,5 @@
 import KVMTypes
+import SeededRandom
 
 /// What vCPUs do. Every step leaves its vCPU in the guest.
 extension Synthesizer {

@@ -13,7 +13,10 @@ struct CalibrateCommand: ParsableCommand {
       "Fits the lock cost model to recorded durations, and prints its error on data not used for the fit.",
     discussion: """
       The recordings need the probes on the entry and return of the stage-2 functions. The costs are those of the recorded \
-      host: of an emulator, if it was emulated.
+      host: of an emulator, if it was emulated. They are fitted to the first half of each operation's calls and checked on \
+      the second; and, once more, fitted to half of the calls and checked on those in between, where what the host changed in \
+      the course of the recording is on both sides. Calls that stalled, more than ten times as long as expected, are counted \
+      by themselves.
 
       Exit status: 0 done; 1 no operation was recorded with its duration; 2 a trace is damaged or lost events, unless \
       --allow-loss; 64 usage; 65 not a trace; 66 no such input; 74 read or write error.
@@ -21,13 +24,6 @@ struct CalibrateCommand: ParsableCommand {
 
   @Argument(help: "Recordings of one host.")
   var inputs: [String]
-
-  @Option(
-    name: .customLong("hold-out"),
-    help: """
-      Which durations check the fit: half is the second half of each operation's calls, alternate every other one.
-      """)
-  var holdOut: HoldOutArgument = .half
 
   @Option(help: "What to call the costs.")
   var name: String = "calibrated"
@@ -52,28 +48,17 @@ struct CalibrateCommand: ParsableCommand {
       losses.note(trace, statistics)
     }
     let source = "least squares over \(inputs.joined(separator: ", "))"
-    let calibration = Calibration(name: name, source: source, results, holdOut: holdOut.value)
-    guard !calibration.rows.isEmpty else {
+    let calibration = Calibration(name: name, source: source, results)
+    guard !calibration.isEmpty else {
       Diagnostics.note("\(inputs.joined(separator: ", ")): no operation was recorded with its duration")
       throw ExitCode(1)
     }
     if let outputPath {
-      var output = try Output(path: outputPath)
-      try output.write(JSON.text(calibration.model))
-      try output.finish()
+      try Output.write(JSON.text(calibration.model), to: outputPath)
     }
     if outputPath != "-" {
-      var output = try Output(path: "-")
-      try output.write(calibration.text)
-      try output.finish()
+      try Output.write(calibration.text, to: "-")
     }
     try losses.finish(allowLoss: allowLoss)
   }
-}
-
-/// The choices of `--hold-out`.
-enum HoldOutArgument: String, ExpressibleByArgument, CaseIterable {
-  case half, alternate
-
-  var value: Calibration.HoldOut { self == .half ? .half : .alternate }
 }

@@ -15,7 +15,7 @@ struct CapacityCommand: ParsableCommand {
       The recordings tell how much of its memory a guest touches, how much of that the host backs with huge pages, and how \
       long the lock is held. What they leave open is a range, with the assumptions printed.
 
-      Exit status: 0 done; 2 a trace is damaged or lost events, unless --allow-loss; 64 usage; 65 not a trace; 66 no such \
+      Exit status: 0 done; 2 a trace is damaged or lost events, unless --allow-loss; 64 usage; 65 not a trace, or not a file of memslots; 66 no such \
       input; 74 read or write error.
       """)
 
@@ -37,6 +37,8 @@ struct CapacityCommand: ParsableCommand {
   )
   var profile: ProfileArgument?
 
+  @OptionGroup var memslots: MemslotFiles
+
   @Option(name: .customLong("json"), help: "Write the plan as JSON to this file; - is standard output.")
   var jsonPath: String?
 
@@ -49,6 +51,7 @@ struct CapacityCommand: ParsableCommand {
   mutating func validate() throws {
     guard (1...1_000_000).contains(vms) else { throw ValidationError("--vms is 1 to 1000000") }
     guard (1...512).contains(vcpus) else { throw ValidationError("--vcpus is 1 to 512") }
+    try memslots.check(inputs: inputs.count)
     if jsonPath == "-", csvPath == "-" {
       throw ValidationError("--json and --csv cannot both go to standard output")
     }
@@ -58,9 +61,11 @@ struct CapacityCommand: ParsableCommand {
     var host = try profile?.resolve()
     var observations: [WorkloadObservation] = []
     var losses = Losses()
-    for input in inputs {
+    for (position, input) in inputs.enumerated() {
       let trace = try Diagnostics.open(input)
-      let (result, statistics) = try Replay.run(trace, profile: ProfileRequest(), options: ReplayOptions())
+      var options = ReplayOptions()
+      options.memslots = try memslots.resolve(position, for: trace)
+      let (result, statistics) = try Replay.run(trace, profile: ProfileRequest(), options: options)
       if let observation = WorkloadObservation(input, result, spanNs: statistics.span.rawValue) {
         observations.append(observation)
       } else {
@@ -77,15 +82,9 @@ struct CapacityCommand: ParsableCommand {
         "--memory \(memory.defaultValueDescription) does not fit into \(request.profile.ipaBits) bits of IPA")
     }
     let plan = try CapacityPlan(request, observations)
-    if let jsonPath { try write(JSON.text(plan), jsonPath) }
-    if let csvPath { try write(plan.csv, csvPath) }
-    if jsonPath != "-", csvPath != "-" { try write(plan.text(observations), "-") }
+    if let jsonPath { try Output.write(JSON.text(plan), to: jsonPath) }
+    if let csvPath { try Output.write(plan.csv, to: csvPath) }
+    if jsonPath != "-", csvPath != "-" { try Output.write(plan.text(observations), to: "-") }
     try losses.finish(allowLoss: allowLoss)
-  }
-
-  private func write(_ text: String, _ path: String) throws {
-    var output = try Output(path: path)
-    try output.write(text)
-    try output.finish()
   }
 }

@@ -17,7 +17,7 @@ struct CompareCommand: ParsableCommand {
       for example --fail-if 'mappingTreeBytes.peak>+5%'. --all prints the names of all metrics.
 
       Exit status: 0 done; 1 a threshold is exceeded; 2 a trace is damaged or lost events, unless --allow-loss; 64 usage; \
-      65 not a trace; 66 no such input; 74 read or write error.
+      65 not a trace, or not a file of memslots; 66 no such input; 74 read or write error.
       """)
 
   @Argument(help: "One or two traces.")
@@ -29,6 +29,8 @@ struct CompareCommand: ParsableCommand {
       "A kernel to model, given twice with one input: auto for the one that recorded it, a built-in profile, or a JSON file."
   )
   var profiles: [ProfileArgument] = []
+
+  @OptionGroup var memslots: MemslotFiles
 
   @Option(
     name: .customLong("fail-if"), help: "Exit with 1 if a metric differs by more; can be given several times."
@@ -54,6 +56,7 @@ struct CompareCommand: ParsableCommand {
         "two inputs are each replayed as the kernel that recorded them, without --profile")
     default: throw ValidationError("one input or two, not \(inputs.count)")
     }
+    try memslots.check(inputs: inputs.count)
   }
 
   func run() throws {
@@ -62,12 +65,16 @@ struct CompareCommand: ParsableCommand {
     var losses = Losses()
     for (index, input) in inputs.enumerated() where index < 2 {
       let trace = try Diagnostics.open(input)
+      var options = ReplayOptions()
+      // With the mapping tree, for its depth and the nodes that searches visit.
+      options.measuresWork = true
+      options.memslots = try memslots.resolve(index, for: trace)
       if profiles.isEmpty {
-        let (result, statistics) = try Replay.run(trace, profile: ProfileRequest(), options: Self.options)
+        let (result, statistics) = try Replay.run(trace, profile: ProfileRequest(), options: options)
         sides.append((input, Metric.metrics([result])))
         losses.note(trace, statistics)
       } else {
-        for profile in profiles { sides.append(try modelled(trace, profile, &losses)) }
+        for profile in profiles { sides.append(try modelled(trace, profile, options, &losses)) }
       }
     }
     let comparison = Comparison(sides[0].name, sides[0].metrics, sides[1].name, sides[1].metrics)
@@ -78,25 +85,14 @@ struct CompareCommand: ParsableCommand {
     }
     let failed = zip(failIf, thresholds).filter { exceeded.contains($0.1) }.map(\.0)
     if let jsonPath {
-      var output = try Output(path: jsonPath)
-      try output.write(JSON.text(ComparisonReport(comparison, exceeded: failed)))
-      try output.finish()
+      try Output.write(JSON.text(ComparisonReport(comparison, exceeded: failed)), to: jsonPath)
     }
     if jsonPath != "-" {
-      var output = try Output(path: "-")
-      try output.write(comparison.text(all: all))
-      try output.finish()
+      try Output.write(comparison.text(all: all), to: "-")
     }
     for threshold in failed { Diagnostics.note("exceeded: \(threshold)") }
     try losses.finish(allowLoss: allowLoss)
     if !failed.isEmpty { throw ExitStatus.divergence }
-  }
-
-  /// With the mapping tree, for its depth and the nodes that searches visit.
-  private static var options: ReplayOptions {
-    var options = ReplayOptions()
-    options.measuresWork = true
-    return options
   }
 
   private static func threshold(_ text: String) throws -> Threshold {
@@ -109,10 +105,10 @@ struct CompareCommand: ParsableCommand {
 
   /// The trace's accesses under one profile, from the least to the most that the trace allows.
   private func modelled(
-    _ trace: TraceFile, _ profile: ProfileArgument, _ losses: inout Losses
+    _ trace: TraceFile, _ profile: ProfileArgument, _ options: ReplayOptions, _ losses: inout Losses
   ) throws -> (String, [Metric]) {
     guard profile.text != "auto" else {
-      let (result, statistics) = try Replay.run(trace, profile: ProfileRequest(), options: Self.options)
+      let (result, statistics) = try Replay.run(trace, profile: ProfileRequest(), options: options)
       losses.note(trace, statistics)
       // Recorded times have no counterpart in a model.
       return ("auto", Metric.metrics([result]).filter(\.isExact))
@@ -125,7 +121,7 @@ struct CompareCommand: ParsableCommand {
     }
     var results: [ReplayResult] = []
     for extent in OtherKernel.Extent.allCases {
-      var options = Self.options
+      var options = options
       options.otherKernel = OtherKernel(kernel, extent, isTracedMachine: profile.isBuiltIn)
       let (result, statistics) = try Replay.run(trace, profile: ProfileRequest(), options: options)
       results.append(result)

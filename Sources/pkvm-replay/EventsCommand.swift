@@ -2,6 +2,7 @@ import ArgumentParser
 import KVMTrace
 import KVMTypes
 import Reporting
+import Stage2Replay
 
 /// `events`: the decoded events, one a line.
 struct EventsCommand: ParsableCommand {
@@ -11,6 +12,10 @@ struct EventsCommand: ParsableCommand {
     discussion: """
       Text is what the kernel's own print format makes of an event, with the syndrome of a fault in words behind it. \
       CSV has one column for every field that an event of the trace can have, in decimal; --event narrows the columns, too.
+
+      --vm replays the trace first. A VM's events are those that name its struct kvm, its lock or its page table, the \
+      notifiers on its memory, and all others of the threads that run its vCPUs or create its slots. Events that are not known \
+      to be about any VM are left out, and counted on standard error. Lost events may have been any VM's: they stay.
       """)
 
   @Argument(help: "A trace.dat of version 6 or 7, or - for standard input.")
@@ -21,6 +26,19 @@ struct EventsCommand: ParsableCommand {
 
   @Option(name: .customLong("event"), help: "Only events of this name; can be given several times.")
   var names: [String] = []
+
+  @Option(
+    name: .customLong("vm"),
+    help: """
+      Only events about this VM, by its number in the report of a replay of the whole trace; can be given several times.
+      """)
+  var vms: [Int] = []
+
+  @Option(help: "For --vm: the memslots, as for replay.")
+  var memslots: MemslotsArgument?
+
+  @Flag(help: "For --vm: infer the memslots, as for replay.")
+  var inferMemslots = false
 
   @Option(name: .customLong("tid"), help: "Only events of this thread; can be given several times.")
   var threads: [Int32] = []
@@ -37,6 +55,15 @@ struct EventsCommand: ParsableCommand {
   @Flag(help: "Exit with 0 even if events were lost or the file is damaged.")
   var allowLoss = false
 
+  mutating func validate() throws {
+    if vms.isEmpty, memslots != nil || inferMemslots {
+      throw ValidationError("--memslots and --infer-memslots go with --vm")
+    }
+    if memslots != nil, inferMemslots {
+      throw ValidationError("--memslots and --infer-memslots exclude each other")
+    }
+  }
+
   func run() throws {
     let trace = try Diagnostics.open(input)
     let wanted = names.isEmpty ? nil : Set(names)
@@ -45,6 +72,9 @@ struct EventsCommand: ParsableCommand {
       throw ExitCode.validationFailure
     }
     let ids = wanted.map { names in Set(trace.formats.formats.filter { names.contains($0.name) }.map(\.id)) }
+    let wantedVMs = Set(vms)
+    var attributor = try vms.isEmpty ? nil : attributor(for: trace)
+    var unattributed = 0
     let printer = EventPrinter(format, trace: trace, names: wanted)
     var output = try Output(path: "-")
     if let header = printer.header { try output.line(header) }
@@ -52,21 +82,37 @@ struct EventsCommand: ParsableCommand {
     while let run = events.nextRun() {
       for position in 0..<run.count {
         let record = run[position]
-        if record.kind != .lost {
-          if let ids, !ids.contains(record.formatID) { continue }
-          if !threads.isEmpty, !threads.contains(record.tid.rawValue) { continue }
-        }
+        let isWantedVM = attributor == nil ? true : attributor!.isAbout(wantedVMs, record)
         if !cpus.isEmpty, !cpus.contains(record.cpu.rawValue) { continue }
         if let from, record.time < from.moment { continue }
         if let to, record.time >= to.moment { continue }
+        if record.kind != .lost {
+          if let ids, !ids.contains(record.formatID) { continue }
+          if !threads.isEmpty, !threads.contains(record.tid.rawValue) { continue }
+          if isWantedVM == nil { unattributed += 1 }
+          if isWantedVM != true { continue }
+        }
         try output.line(printer.line(record, run.payload(position)))
       }
     }
     try output.finish()
-    let info = TraceInfo(trace, events.statistics)
-    if info.isIncomplete, !allowLoss {
-      Diagnostics.note("\(input): \(info.incompleteness)")
-      throw ExitStatus.incomplete
+    if unattributed > 0 {
+      Diagnostics.note(
+        "\(input): \(unattributed) event\(unattributed == 1 ? " is" : "s are") not known to be about any VM, and left out"
+      )
     }
+    let info = TraceInfo(trace, events.statistics)
+    try Losses.check(info, of: input, allowLoss: allowLoss)
+  }
+
+  /// What a replay of the whole trace finds out about the VMs behind its events.
+  private func attributor(for trace: TraceFile) throws -> VMAttributor {
+    var options = ReplayOptions()
+    options.memslots = try memslots?.resolve(for: trace)
+    options.infersMemslots = inferMemslots
+    options.recordsTimeline = true
+    let (result, _) = try Replay.run(trace, profile: ProfileRequest(), options: options)
+    try result.requireVMs(vms, of: input)
+    return VMAttributor(result.timeline ?? VMTimeline(), pageSize: trace.pageSize ?? .size4K)
   }
 }

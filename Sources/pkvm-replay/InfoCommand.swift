@@ -49,16 +49,8 @@ struct InfoCommand: ParsableCommand {
       survey?.consume(run)
     }
     let info = TraceInfo(trace, events.statistics, census)
-    var output = try Output(path: "-")
-    if let survey {
-      try output.write(MemslotFile.json(survey.history))
-    } else {
-      try output.write(json ? JSON.text(info) : info.text)
-    }
-    try output.finish()
-    if info.isIncomplete, !allowLoss {
-      Diagnostics.note("\(input): \(info.incompleteness)")
-      throw ExitStatus.incomplete
-    }
+    let text = survey.map { MemslotFile.json($0.history) } ?? (json ? JSON.text(info) : info.text)
+    try Output.write(text, to: "-")
+    try Losses.check(info, of: input, allowLoss: allowLoss)
   }
 }

@@ -19,15 +19,15 @@ struct ProfilesCommand: ParsableCommand {
   var json = false
 
   func run() throws {
-    var output = try Output(path: "-")
+    let text: String
     if let profile {
       let resolved = try profile.resolve()
-      try output.write(json ? ProfileFile.json(resolved) : ProfileList.text(resolved))
+      text = json ? ProfileFile.json(resolved) : ProfileList.text(resolved)
     } else if json {
-      try output.write(JSON.text(Profile.builtIns.map(\.name)))
+      text = JSON.text(Profile.builtIns.map(\.name))
     } else {
-      try output.write(ProfileList.text(Profile.builtIns))
+      text = ProfileList.text(Profile.builtIns)
     }
-    try output.finish()
+    try Output.write(text, to: "-")
   }
 }

@@ -1,4 +1,5 @@
 import ArgumentParser
+import CostFit
 import KVMTrace
 import KVMTypes
 import Reporting
@@ -11,12 +12,16 @@ struct ReplayCommand: ParsableCommand {
     commandName: "replay",
     abstract: "Replays a trace through a model of the host's stage-2 MMU and reports what it did.",
     discussion: """
-      Exit status: 0 done; 1 unexplained divergences, see `rules`; 2 the trace is damaged or lost events, unless --allow-loss; \
+      Several inputs are recordings of their own, replayed one after the other into one report: their VMs have nothing to do \
+      with each other. Parts of one host's trace, of which the later ones go on where the earlier ones end (trace-cmd split), \
+      are not put together. All inputs are opened before the first is replayed.
+
+      Exit status, of several inputs the highest: 0 done; 1 unexplained divergences, see `rules`; 2 the trace is damaged or lost events, unless --allow-loss; \
       65 not a trace, or not a file of memslots; 66 no such input; 74 read or write error.
       """)
 
-  @Argument(help: "A trace.dat of version 6 or 7, or - for standard input.")
-  var input: String
+  @Argument(help: "Recordings: trace.dat of version 6 or 7, or - for standard input.")
+  var inputs: [String]
 
   @Option(
     help: """
@@ -25,12 +30,7 @@ struct ReplayCommand: ParsableCommand {
       """)
   var profile: ProfileArgument?
 
-  @Option(
-    help: """
-      Take the memslots from this JSON file, not from the trace; info --memslots writes such files, and the README \
-      explains them.
-      """)
-  var memslots: MemslotsArgument?
+  @OptionGroup var memslots: MemslotFiles
 
   @Flag(help: "Infer the memslots from faults and notifiers even if probes recorded them.")
   var inferMemslots = false
@@ -43,8 +43,11 @@ struct ReplayCommand: ParsableCommand {
 
   @Option(
     name: .customLong("vm"),
-    help: "Report only this VM, by its number in the report; can be given several times.")
-  var vms: [Int] = []
+    help: """
+      Report only this VM, by its number in the report; can be given several times. With several inputs the input's \
+      position stands before it, both from 0: 1:0 is the first VM of the second input.
+      """)
+  var vms: [VMArgument] = []
 
   @Flag(help: "Leave the probes on the kernel's own operations out of account entirely.")
   var ignoreProbes = false
@@ -55,7 +58,10 @@ struct ReplayCommand: ParsableCommand {
   @Option(
     name: .customLong("csv"),
     help:
-      "Write the series over time as CSV files to this directory: memory, lock, working-set, first-touch, idle."
+      """
+      Write the series over time as CSV files to this directory: memory, lock, working-set, first-touch, idle. With several \
+      inputs, to a directory for each in it: 0, 1 and so on.
+      """
   )
   var csvDirectory: String?
 
@@ -83,7 +89,12 @@ struct ReplayCommand: ParsableCommand {
   @Flag(help: "Leave the series over time out of the JSON report.")
   var noSeries = false
 
-  @Option(name: .customLong("ops"), help: "Write every operation as CSV to this file; - is standard output.")
+  @Option(
+    name: .customLong("ops"),
+    help: """
+      Write every operation as CSV to this file; - is standard output. With several inputs, the last column is the input's \
+      position, from 0.
+      """)
   var operationsPath: String?
 
   @Flag(help: "Exit with 0 even if events were lost or the file is damaged.")
@@ -99,13 +110,25 @@ struct ReplayCommand: ParsableCommand {
     if contention, ignoreProbes {
       throw ValidationError("--contention needs the probes that --ignore-probes leaves out")
     }
-    if memslots != nil, inferMemslots {
+    try memslots.check(inputs: inputs.count)
+    if memslots.isGiven, inferMemslots {
       throw ValidationError("--memslots and --infer-memslots exclude each other")
+    }
+    if inputs.filter({ $0 == "-" }).count > 1 {
+      throw ValidationError("standard input can only be read once: give - once")
+    }
+    for vm in vms {
+      if let input = vm.input, input >= inputs.count {
+        throw ValidationError("--vm \(input):\(vm.vm): there is no such input, they are numbered from 0")
+      }
+      if vm.input == nil, inputs.count > 1 {
+        throw ValidationError("--vm \(vm.vm): with several inputs, say of which, such as 0:\(vm.vm)")
+      }
     }
   }
 
   /// What the command line says about the kernel to model.
-  private func profileRequest(for trace: TraceFile) throws -> ProfileRequest {
+  private func profileRequest(for trace: TraceFile, _ input: String) throws -> ProfileRequest {
     var request = ProfileRequest()
     switch profile?.text {
     case nil, "auto": break
@@ -125,31 +148,47 @@ struct ReplayCommand: ParsableCommand {
   }
 
   func run() throws {
-    let trace = try Diagnostics.open(input)
-    let request = try profileRequest(for: trace)
+    let traces = try Diagnostics.open(all: inputs)
+    let costModel = try costs?.resolve()
+    let operations = try operationsPath.map { try OperationsFile(path: $0, tellsInput: inputs.count > 1) }
+    var reports: [ReplayReport] = []
+    for (position, trace) in traces.enumerated() {
+      reports.append(try replay(position, trace, costModel, operations))
+    }
+    try operations?.finish()
+    if let jsonPath {
+      try Output.write(JSON.text(ReplayReport(reports)), to: jsonPath)
+    }
+    if jsonPath != "-", operationsPath != "-" {
+      try Output.write(ReplayReport.text(reports), to: "-")
+    }
+    let statuses = zip(inputs, reports).map { status($0, $1) }
+    if let worst = statuses.max(by: { $0.rawValue < $1.rawValue }), worst != .success { throw worst }
+  }
+
+  /// Replays one input, and writes what does not wait for the others.
+  private func replay(
+    _ position: Int, _ trace: TraceFile, _ costModel: CostModel?, _ operations: OperationsFile?
+  ) throws -> ReplayReport {
+    let input = inputs[position]
+    let request = try profileRequest(for: trace, input)
     var options = ReplayOptions()
     options.ignoresProbes = ignoreProbes
-    options.memslots = try memslots?.resolve(for: trace)
+    options.memslots = try memslots.resolve(position, for: trace)
     options.infersMemslots = inferMemslots
     options.from = from?.moment
     options.to = to?.moment
-    let costModel = try costs?.resolve()
     options.measuresWork = costModel != nil
     options.keepsSections = contention
+    let asked = vms.filter { $0.input ?? 0 == position }.map(\.vm)
 
-    let operations = try operationsPath.map { try OperationsFile(path: $0) }
     var (result, statistics) = try Replay.run(trace, profile: request, options: options) { operation in
-      if vms.isEmpty || vms.contains(operation.vm) { try operations?.write(operation) }
+      if vms.isEmpty || asked.contains(operation.vm) { try operations?.write(operation, input: position) }
     }
-    try operations?.finish()
-
-    if let unknown = vms.first(where: { id in !result.vms.contains { $0.id == id } }) {
-      Diagnostics.note("\(input): has no VM \(unknown), only \(result.vms.count) of them, numbered from 0")
-      throw ExitCode.validationFailure
-    }
+    try result.requireVMs(asked, of: input)
     if !vms.isEmpty {
-      result.vms.removeAll { !vms.contains($0.id) }
-      result.divergences = result.divergences.limited(to: vms)
+      result.vms.removeAll { !asked.contains($0.id) }
+      result.divergences = result.divergences.limited(to: asked)
     }
     var report = ReplayReport(trace, statistics, result)
     if let costModel { report.price(result, costModel) }
@@ -160,27 +199,23 @@ struct ReplayCommand: ParsableCommand {
       }
     }
     if noSeries { report.removeSeries() }
-    if let jsonPath {
-      var output = try Output(path: jsonPath)
-      try output.write(JSON.text(report))
-      try output.finish()
+    if let csvDirectory {
+      try SeriesFiles.write(result, to: inputs.count > 1 ? "\(csvDirectory)/\(position)" : csvDirectory)
     }
-    if let csvDirectory { try SeriesFiles.write(result, to: csvDirectory) }
-    if jsonPath != "-", operationsPath != "-" {
-      var output = try Output(path: "-")
-      try output.write(report.text)
-      try output.finish()
-    }
+    return report
+  }
+
+  /// The exit status that one input would have by itself, and a line about why it is not 0.
+  private func status(_ input: String, _ report: ReplayReport) -> ExitCode {
     if let incomplete = report.inputs.first(where: \.isIncomplete), !allowLoss {
       Diagnostics.note("\(input): \(incomplete.incompleteness)")
-      throw ExitStatus.incomplete
+      return ExitStatus.incomplete
     }
     let unexplained = report.divergences.unexplained
-    if unexplained > 0 {
-      Diagnostics.note(
-        "\(input): \(unexplained) event\(unexplained == 1 ? "" : "s") contradict the model with nothing to account for "
-          + "it; the report lists the causes, and `rules` what must hold")
-      throw ExitStatus.divergence
-    }
+    guard unexplained > 0 else { return .success }
+    Diagnostics.note(
+      "\(input): \(unexplained) event\(unexplained == 1 ? "" : "s") contradict the model with nothing to account for "
+        + "it; the report lists the causes, and `rules` what must hold")
+    return ExitStatus.divergence
   }
 }

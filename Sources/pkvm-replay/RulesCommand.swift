@@ -15,8 +15,6 @@ struct RulesCommand: ParsableCommand {
   var json = false
 
   func run() throws {
-    var output = try Output(path: "-")
-    try output.write(json ? JSON.text(RuleList()) : RuleList().text)
-    try output.finish()
+    try Output.write(json ? JSON.text(RuleList()) : RuleList().text, to: "-")
   }
 }

@@ -1,13 +1,14 @@
 import Foundation
 import Testing
+import UnnamedFiles
 
 /// `capacity`.
 @Suite("Capacity command")
 struct CapacityCommandTests {
   @Test("A plan of a recording is printed with its assumptions, and written as JSON and CSV")
   func plan() throws {
-    let json = try TemporaryFile()
-    let csv = try TemporaryFile()
+    let json = try UnnamedFile()
+    let csv = try UnnamedFile()
     let outcome = try Tool.run([
       "capacity", Tool.recording, "--vms", "100", "--memory", "4GiB", "--json", json.path, "--csv", csv.path,
     ])
@@ -21,6 +22,24 @@ struct CapacityCommandTests {
     #expect(totals == totals.sorted(), "from the least to the most")
     let rows = try String(contentsOfFile: csv.path, encoding: .utf8).split(separator: "\n")
     #expect(rows.count == 5)
+  }
+
+  @Test("Memslots can be given, and are refused where they cannot be")
+  func memslots() throws {
+    let arguments = ["capacity", Tool.recording, "--vms", "10", "--memory", "1GiB", "--csv", "-"]
+    let file = try UnnamedFile(try Tool.run(["info", Tool.recording, "--memslots"]).output.utf8)
+    let plain = try Tool.run(arguments)
+    let given = try Tool.run(arguments + ["--memslots", file.path])
+    #expect(given.status == 0 && given.output == plain.output && !plain.output.isEmpty)
+    // Where the guest's memory is in no slot, nothing is touched.
+    let elsewhere = try UnnamedFile(#"{"version": 1, "vms": [{"slots": [{"gfn": 1, "pages": 1}]}]}"#.utf8)
+    let other = try Tool.run(arguments + ["--memslots", elsewhere.path])
+    #expect(other.status == 0 && other.output != plain.output)
+    let broken = try UnnamedFile("[]".utf8)
+    let refused = try Tool.run(arguments + ["--memslots", broken.path])
+    #expect(refused.status == 65 && refused.errorLines.count == 1 && refused.output.isEmpty)
+    let twice = try Tool.run(arguments + ["--memslots", file.path, "--memslots", file.path])
+    #expect(twice.status == 64 && twice.errorLines.count == 1)
   }
 
   @Test("Without a recording there are bounds")

@@ -1,6 +1,7 @@
 import Foundation
 import Testing
 import TraceSynth
+import UnnamedFiles
 
 /// Traces that were cut: what is there is shown, one line says what is missing, the status is 2.
 @Suite("Damaged inputs")
@@ -22,7 +23,7 @@ struct DamagedInputTests {
 
   @Test("a cut file is accepted when it is allowed to be incomplete")
   func allowLoss() throws {
-    let file = try TemporaryFile(try Self.version6().dropLast(100))
+    let file = try UnnamedFile(try Self.version6().dropLast(100))
     let outcome = try Tool.run(["info", file.path, "--allow-loss"])
     #expect(outcome.status == 0)
     #expect(outcome.errors.isEmpty)
@@ -30,7 +31,7 @@ struct DamagedInputTests {
   }
 
   private func expectSalvage(_ bytes: Data) throws {
-    let file = try TemporaryFile(bytes)
+    let file = try UnnamedFile(bytes)
     let info = try Tool.run(["info", file.path, "--json"])
     #expect(info.status == 2)
     #expect(info.errorLines.count == 1, "\(info.errors)")

@@ -2,6 +2,7 @@ import Foundation
 import Glibc
 import Testing
 import TraceSynth
+import UnnamedFiles
 
 /// Inputs that are no good: one line that says so, the exit status that says what kind, and nothing else.
 @Suite("Inputs that are no good")
@@ -11,13 +12,13 @@ struct InputErrorTests {
 
   @Test("a text file is no trace", arguments: verbs)
   func text(verb: String) throws {
-    let file = try TemporaryFile(Array("This is not a trace.\nIt is text.\n".utf8))
+    let file = try UnnamedFile(Array("This is not a trace.\nIt is text.\n".utf8))
     try expectFailure([verb, file.path], status: 65, saying: [file.path, "is not a trace"])
   }
 
   @Test("an empty file is no trace", arguments: verbs)
   func empty(verb: String) throws {
-    let file = try TemporaryFile()
+    let file = try UnnamedFile()
     try expectFailure([verb, file.path], status: 65, saying: [file.path, "is empty"])
   }
 
@@ -36,20 +37,20 @@ struct InputErrorTests {
     "a file that must not be read", .disabled(if: geteuid() == 0, "root may read everything"),
     arguments: verbs)
   func unreadable(verb: String) throws {
-    let file = try TemporaryFile([1, 2, 3])
+    let file = try UnnamedFile([1, 2, 3])
     #expect(chmod(file.path, 0) == 0)
     try expectFailure([verb, file.path], status: 74, saying: [file.path, "Permission denied"])
   }
 
   @Test("the magic alone is no trace", arguments: verbs)
   func magicOnly(verb: String) throws {
-    let file = try TemporaryFile([0x17, 0x08, 0x44] + Array("tracing".utf8))
+    let file = try UnnamedFile([0x17, 0x08, 0x44] + Array("tracing".utf8))
     try expectFailure([verb, file.path], status: 65, saying: [file.path, "ends inside"])
   }
 
   @Test("a version from the future", arguments: verbs)
   func version(verb: String) throws {
-    let file = try TemporaryFile([0x17, 0x08, 0x44] + Array("tracing8\0".utf8) + [0, 8, 0, 16, 0, 0])
+    let file = try UnnamedFile([0x17, 0x08, 0x44] + Array("tracing8\0".utf8) + [0, 8, 0, 16, 0, 0])
     try expectFailure([verb, file.path], status: 65, saying: [file.path, "\"8\"", "6 and 7"])
   }
 
@@ -70,7 +71,7 @@ struct InputErrorTests {
     bytes.cString("lzma")
     bytes.cString("5")
     bytes.u64(100)
-    let file = try TemporaryFile(bytes.bytes)
+    let file = try UnnamedFile(bytes.bytes)
     try expectFailure([verb, file.path], status: 65, saying: [file.path, "lzma", "trace-cmd convert"])
   }
 

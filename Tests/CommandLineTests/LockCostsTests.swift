@@ -1,5 +1,6 @@
 import Foundation
 import Testing
+import UnnamedFiles
 
 /// `calibrate`, `replay --costs` and `replay --contention`.
 @Suite("Costs and contention of the lock")
@@ -10,10 +11,12 @@ struct LockCostsTests {
 
   @Test("Costs that calibrate wrote price a replay, each with the error that it found")
   func calibrated() throws {
-    let costs = try TemporaryFile()
-    let fit = try Tool.run(["calibrate", Tool.recording, "--output", costs.path, "--hold-out", "alternate"])
+    let costs = try UnnamedFile()
+    let fit = try Tool.run(["calibrate", Tool.recording, "--output", costs.path])
     #expect(fit.status == 0, "\(fit.errors)")
     #expect(fit.output.contains("drift") && fit.output.contains("map"))
+    #expect(fit.output.contains("the second half of each operation's calls"))
+    #expect(fit.output.contains("calls among those fitted to"))
     let model = try Self.object(try String(contentsOfFile: costs.path, encoding: .utf8))
     let quality = try #require(
       (model["quality"] as? [String: Any])?["operations"] as? [String: [String: Any]])
@@ -25,12 +28,19 @@ struct LockCostsTests {
     #expect(lock["basis"] as? String == "modelled")
     let map = try #require((lock["byOperation"] as? [String: [String: Any]])?["map"])
     #expect(map["error"] as? Double == error)
-    // Least squares with a constant for each operation keeps its total, whatever a single call is off by.
-    let recorded = try #require(
-      ((vm["lock"] as? [String: Any])?["byOperation"] as? [String: [String: Any]])?["map"]?["totalNs"]
-        as? Double)
+    #expect(map["standardError"] as? Double == quality["map"]?["standardError"] as? Double)
+    let mixed = (model["interleavedQuality"] as? [String: Any])?["operations"] as? [String: [String: Any]]
+    #expect(map["interleavedError"] as? Double == mixed?["map"]?["relativeError"] as? Double)
+    #expect(mixed?["map"]?["relativeError"] as? Double != error)
+    let page = try Tool.run(["replay", Tool.recording, "--costs", costs.path])
+    #expect(page.output.contains("interleaved") && page.output.contains("+- "))
+    // Priced as many times as it was called: near the mean of the calls that did not stall, apart from the error.
+    let mean =
+      try #require(quality["map"]?["recordedNs"] as? Double) / #require(quality["map"]?["checked"] as? Double)
+    let count = try #require(map["count"] as? Double)
     let modelled = try #require(map["totalNs"] as? Double)
-    #expect(modelled > recorded / 3 && modelled < recorded * 3)
+    let expected = mean * count * (1 + error)
+    #expect(modelled > expected / 3 && modelled < expected * 3)
   }
 
   @Test("Built-in costs are assumed, so their error is unknown")
@@ -64,6 +74,10 @@ struct LockCostsTests {
     // What probes do not show holds the lock, too: the simulation waits less than was recorded.
     let simulated = try #require(traced["totalWaitNs"] as? Double)
     #expect(simulated > recorded / 20 && simulated < recorded * 1.5)
+    let error = try #require(study["waitError"] as? Double)
+    #expect(abs(error - (simulated / recorded - 1)) < 1e-9)
+    let page = try Tool.run(Array(arguments.dropLast(2)))
+    #expect(page.output.contains("for the recorded vCPUs and lock: error "))
     #expect(outcome.output == (try Tool.run(arguments)).output, "the same seed gives the same figures")
   }
 
@@ -84,7 +98,7 @@ struct LockCostsTests {
 
   @Test("Without recorded durations there is nothing to fit or to simulate")
   func noProbes() throws {
-    let trace = try TemporaryFile()
+    let trace = try UnnamedFile()
     _ = try Tool.run(["synth", trace.path, "--events", "2000"])
     let fit = try Tool.run(["calibrate", trace.path])
     #expect(fit.status == 1 && fit.errorLines.count == 1)

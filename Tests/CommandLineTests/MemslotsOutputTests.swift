@@ -1,6 +1,7 @@
 import Foundation
 import Testing
 import TraceSynth
+import UnnamedFiles
 
 /// What `info --memslots` writes and `replay --memslots` reads.
 @Suite("Memslots on the command line")
@@ -18,7 +19,7 @@ struct MemslotsOutputTests {
   func roundTrip() throws {
     let info = try Tool.run(["info", Tool.recording, "--memslots"])
     #expect(info.status == 0 && info.errors.isEmpty && info.output.hasPrefix("{"))
-    let file = try TemporaryFile(info.output.utf8)
+    let file = try UnnamedFile(info.output.utf8)
     let given = try operations(["--memslots", file.path])
     let recorded = try operations([])
     #expect(recorded.count > 1000)
@@ -32,7 +33,7 @@ struct MemslotsOutputTests {
     let recording = Tool.root.appendingPathComponent("traces/kvm-vhe-7.3.4-16k-page-table.dat").path
     let info = try Tool.run(["info", recording, "--memslots", "--infer-memslots"])
     #expect(info.output.contains(#""offsetBasis" : "derived""#) && info.output.contains(#""support" : 512"#))
-    let file = try TemporaryFile(info.output.utf8)
+    let file = try UnnamedFile(info.output.utf8)
     let given = try Tool.run(["replay", recording, "--ops", "-", "--memslots", file.path])
     let inferred = try Tool.run(["replay", recording, "--ops", "-", "--infer-memslots"])
     #expect(given.output == inferred.output && given.status == 0)
@@ -48,7 +49,7 @@ struct MemslotsOutputTests {
 
   @Test("Synthetic VMs with the same guest addresses are told apart by what their threads saw")
   func synthetic() throws {
-    let trace = try TemporaryFile()
+    let trace = try UnnamedFile()
     #expect(
       try Tool.run(["synth", trace.path, "--events", "60k", "--vms", "3", "--memory", "64MiB"]).status == 0)
     func slots(_ arguments: [String]) throws -> [[String: Any]] {
@@ -70,7 +71,7 @@ struct MemslotsOutputTests {
 
   @Test("A file that is no good is one line, and the status says what kind of no good")
   func failures() throws {
-    let broken = try TemporaryFile(#"{"version": 1, "vms": [{"slots": [{"gfn": 0, "pages": 0}]}]}"#.utf8)
+    let broken = try UnnamedFile(#"{"version": 1, "vms": [{"slots": [{"gfn": 0, "pages": 0}]}]}"#.utf8)
     for (path, status, word) in [
       (broken.path, 65, "vms[0].slots[0].pages: is 0"), (Tool.recording, 65, "is not JSON"),
       ("/nowhere/slots.json", 66, "No such file"), ("/", 74, "cannot be read"),

@@ -1,5 +1,6 @@
 import Foundation
 import Testing
+import UnnamedFiles
 
 /// What `replay` and `profiles` print and write.
 @Suite("Replay and profiles")
@@ -29,7 +30,7 @@ struct ReplayOutputTests {
 
   @Test("JSON goes to a file beside the page of text, or to standard output in its place")
   func json() throws {
-    let file = try TemporaryFile()
+    let file = try UnnamedFile()
     let both = try Tool.run(["replay", Tool.recording, "--json", file.path])
     #expect(both.output.contains("VM 0") && !both.output.contains("{"))
     let alone = try Tool.run(["replay", Tool.recording, "--json", "-"])
@@ -119,10 +120,10 @@ struct ReplayOutputTests {
     let one = try Tool.run(["profiles", "7.3"])
     #expect(one.output.contains("faultLock") && one.output.contains("write"))
     let json = try Tool.run(["profiles", "7.3-traditional", "--json"])
-    let file = try TemporaryFile(json.output.utf8)
+    let file = try UnnamedFile(json.output.utf8)
     let again = try Tool.run(["profiles", file.path, "--json"])
     #expect(again.status == 0 && again.output == json.output)
-    let broken = try TemporaryFile(#"{"base": "7.3-pkvm", "faultLock": "red"}"#.utf8)
+    let broken = try UnnamedFile(#"{"base": "7.3-pkvm", "faultLock": "red"}"#.utf8)
     let refused = try Tool.run(["profiles", broken.path])
     #expect(refused.status == 64 && refused.errorLines.count == 1 && refused.errors.contains("faultLock"))
   }

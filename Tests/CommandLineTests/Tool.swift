@@ -1,5 +1,6 @@
 import Foundation
 import Testing
+import UnnamedFiles
 
 /// The built executable, run as a user runs it.
 enum Tool {
@@ -28,7 +29,7 @@ enum Tool {
   /// A recording of the package.
   static let recording = root.appendingPathComponent("traces/pkvm-nvhe-7.3.4-page-table-thp.dat").path
   /// The longest one: a guest that boots, with nothing racing.
-  static let guestBoot = root.appendingPathComponent("traces/pkvm-nvhe-7.3.4-guest-boot.dat").path
+  static let guestBoot = root.appendingPathComponent("traces/pkvm-nvhe-7.3.4-guest-damon.dat").path
 
   /// Runs the executable with `arguments`.
   static func run(_ arguments: [String]) throws -> Outcome {
@@ -50,8 +51,8 @@ enum Tool {
     process.executableURL = URL(fileURLWithPath: executable)
     process.arguments = arguments
     // Files, not pipes: neither stream can fill up while the other is read.
-    let output = try TemporaryFile()
-    let errors = try TemporaryFile()
+    let output = try UnnamedFile()
+    let errors = try UnnamedFile()
     process.standardInput = FileHandle.nullDevice
     process.standardOutput = FileHandle(forWritingAtPath: output.path)
     process.standardError = FileHandle(forWritingAtPath: errors.path)
@@ -62,16 +63,4 @@ enum Tool {
       status: process.terminationStatus, output: try String(contentsOfFile: output.path, encoding: .utf8),
       errors: try String(contentsOfFile: errors.path, encoding: .utf8))
   }
-}
-
-/// A file that goes away with its owner.
-final class TemporaryFile {
-  let path: String
-
-  init(_ bytes: some Sequence<UInt8> = []) throws {
-    path = FileManager.default.temporaryDirectory.appendingPathComponent("pkvm-\(UUID().uuidString).dat").path
-    try Data(bytes).write(to: URL(fileURLWithPath: path))
-  }
-
-  deinit { try? FileManager.default.removeItem(atPath: path) }
 }

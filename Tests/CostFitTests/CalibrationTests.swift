@@ -112,16 +112,19 @@ struct CalibrationTests {
     #expect(values.count { $0.source.contains("not told from other terms") } == 1)
   }
 
-  @Test("Weights let short operations speak beside long ones")
-  func weights() throws {
-    func constant(_ weight: Double) -> Nanoseconds {
-      var calibration = CostCalibration(operations: ["map"])
-      calibration.add(0, Stage2Work(), time: Nanoseconds(100), weight: weight, for: .fit)
-      calibration.add(0, Stage2Work(), time: Nanoseconds(200), for: .fit)
-      return calibration.model(name: "fit", source: "a test").constant(of: "map")
+  @Test("A term that few calls have is unknown, and those calls do not spoil the others")
+  func fewCalls() {
+    func model(_ invalidations: Int) -> CostModel {
+      var calibration = CostCalibration(operations: ["unmap"])
+      for _ in 0..<50 { calibration.add(0, Stage2Work(), time: Nanoseconds(100), for: .fit) }
+      for _ in 0..<invalidations {
+        calibration.add(0, Stage2Work(tlbInvalidations: 1), time: Nanoseconds(700), for: .fit)
+      }
+      return calibration.model(name: "fit", source: "a test")
     }
-    #expect(constant(1) == Nanoseconds(150))
-    #expect(constant(3) == Nanoseconds(125))
+    #expect(model(4).drivers[.tlbInvalidation] == nil)
+    #expect(model(4).constant(of: "unmap") == Nanoseconds(100))
+    #expect(model(5).drivers[.tlbInvalidation].map { abs($0.nanoseconds - 600) < 1e-6 } == true)
   }
 
   @Test("Resched points are a term")

@@ -67,6 +67,16 @@ struct CostModelTests {
       operations: [
         "map": .init(fitted: 10, checked: 20, recorded: Nanoseconds(1000), modelled: Nanoseconds(1100))
       ])
+    model.quality?.heldOut = "the second half"
+    model.quality?.operations["map"]?.stalledInFit = 1
+    model.quality?.operations["map"]?.stalled = 2
+    model.quality?.operations["map"]?.stalledTime = Nanoseconds(3)
+    model.quality?.operations["map"]?.standardError = 0.25
+    model.quality?.operations["map"]?.drift = -0.5
+    model.quality?.operations["map"]?.ownError = 0.75
+    model.quality?.operations["map"]?.equalWorkShare = 0.875
+    model.interleavedQuality = model.quality
+    model.interleavedQuality?.operations["map"]?.stalled = 4
     let data = try JSONEncoder().encode(model)
     #expect(try JSONDecoder().decode(CostModel.self, from: data) == model)
     let object = try #require(try JSONSerialization.jsonObject(with: data) as? [String: Any])

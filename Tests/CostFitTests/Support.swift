@@ -1,16 +1,12 @@
-/// SplitMix64: the same numbers on every machine.
+import SeededRandom
+
+/// Samples for a fit.
 struct Random {
-  var state: UInt64
+  private var numbers: SplitMix64
 
-  init(_ seed: UInt64) { state = seed &* 0x9e37_79b9_7f4a_7c15 }
+  init(_ seed: UInt64) { numbers = SplitMix64(seed: seed &* 0x9e37_79b9_7f4a_7c15) }
 
-  mutating func next() -> UInt64 {
-    state &+= 0x9e37_79b9_7f4a_7c15
-    var z = state
-    z = (z ^ (z >> 30)) &* 0xbf58_476d_1ce4_e5b9
-    z = (z ^ (z >> 27)) &* 0x94d0_49bb_1331_11eb
-    return z ^ (z >> 31)
-  }
+  mutating func next() -> UInt64 { numbers.next() }
 
   /// A number below `bound`.
   mutating func below(_ bound: Int) -> Int { Int(next() % UInt64(bound)) }

@@ -1,5 +1,6 @@
 import KVMTypes
 import LockModel
+import SeededRandom
 import Stage2Model
 import Testing
 

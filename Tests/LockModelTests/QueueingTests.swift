@@ -1,6 +1,7 @@
 import KVMTypes
 import LockModel
 import QueueingOracle
+import SeededRandom
 import Testing
 
 /// Queueing theory knows these answers. `tools/lock-simulation-check` compares them at 1,000,000 acquisitions,

@@ -1,7 +1,4 @@
 import Foundation
-import ModelOracle
-
-typealias SplitMix64 = ModelOracle.SplitMix64
 
 /// The seeds of a random test: the fixed ones of the suite, or the single one of `PKVM_REPLAY_SEED`, which
 /// replays a failing case:

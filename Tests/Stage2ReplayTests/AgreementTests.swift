@@ -116,7 +116,7 @@ struct AgreementTests {
   }
 
   @Test(
-    "A shorter look-ahead costs nothing on these recordings", arguments: ["pkvm-hvhe-7.3.4-guest-boot.dat"])
+    "A shorter look-ahead costs nothing on these recordings", arguments: ["pkvm-hvhe-7.3.4-guest-damon.dat"])
   func lookAhead(name: String) throws {
     let far = try #require(try Self.replay(name).agreement?.scores[.map])
     let near = try #require(try Self.replay(name) { $0.lag = 1024 }.agreement?.scores[.map])

@@ -1,6 +1,7 @@
 import Foundation
 import Testing
 import TraceSynth
+import UnnamedFiles
 
 /// `trace-cmd report -N` as an oracle: another reader of the same format.
 enum TraceCmd {
@@ -55,17 +56,13 @@ enum TraceCmd {
 
   /// Runs `trace-cmd report -N -t` on `bytes`.
   static func report(_ bytes: [UInt8], _ arguments: [String] = []) throws -> Report {
-    let file = FileManager.default.temporaryDirectory.appendingPathComponent("\(UUID().uuidString).dat")
-    try Data(bytes).write(to: file)
-    defer { try? FileManager.default.removeItem(at: file) }
+    let file = try UnnamedFile(bytes)
     return try report(path: file.path, arguments)
   }
 
   /// What `trace-cmd report -N` prints of `bytes`.
   static func report(text bytes: [UInt8]) throws -> (text: String, status: Int32) {
-    let file = FileManager.default.temporaryDirectory.appendingPathComponent("\(UUID().uuidString).dat")
-    try Data(bytes).write(to: file)
-    defer { try? FileManager.default.removeItem(at: file) }
+    let file = try UnnamedFile(bytes)
     return try run(["report", "-N", "-i", file.path])
   }
 

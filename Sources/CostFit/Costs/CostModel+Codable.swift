@@ -6,15 +6,17 @@ internal import KVMTypes
 //     name, source
 //     drivers        {hypercall: {ns, standardErrorNs, basis, source}, ...}; one left out is unknown
 //     operations     {map: {...}, ...}
-//     quality        rSquared, checkedRSquared, residualDeviationNs,
-//                    operations{map: {fitted, checked, recordedNs, modelledNs, relativeError}}
+//     quality        rSquared, checkedRSquared, residualDeviationNs, heldOut,
+//                    operations{map: {fitted, checked, recordedNs, modelledNs, relativeError, standardError,
+//                    stalledInFit, stalled, stalledNs, drift, ownError, equalWorkShare}}
+//     interleavedQuality  as quality
 
 extension CostModel: Codable {
   /// The version that is written.
   static let schemaVersion = 1
 
   private enum CodingKeys: String, CodingKey {
-    case schemaVersion, name, source, drivers, operations, quality
+    case schemaVersion, name, source, drivers, operations, quality, interleavedQuality
   }
 
   /// Reads the JSON form.
@@ -42,7 +44,8 @@ extension CostModel: Codable {
       source: try container.decodeIfPresent(String.self, forKey: .source) ?? "",
       drivers: drivers,
       operations: try container.decodeIfPresent([String: CostValue].self, forKey: .operations) ?? [:],
-      quality: try container.decodeIfPresent(CostQuality.self, forKey: .quality))
+      quality: try container.decodeIfPresent(CostQuality.self, forKey: .quality),
+      interleavedQuality: try container.decodeIfPresent(CostQuality.self, forKey: .interleavedQuality))
   }
 
   /// Writes the JSON form.
@@ -55,6 +58,7 @@ extension CostModel: Codable {
     try container.encode(Dictionary(uniqueKeysWithValues: named), forKey: .drivers)
     try container.encode(operations, forKey: .operations)
     try container.encodeIfPresent(quality, forKey: .quality)
+    try container.encodeIfPresent(interleavedQuality, forKey: .interleavedQuality)
   }
 }
 

@@ -33,6 +33,9 @@ public struct CostModel: Hashable, Sendable {
   public var source: String
   /// How well the values were found to fit; nil if nobody checked.
   public var quality: CostQuality?
+  /// The same for a fit whose checked samples lie among the fitted ones: slow changes of the host are in neither
+  /// side, so this is what is wrong with the model itself. Nil if nobody checked.
+  public var interleavedQuality: CostQuality?
   /// The value of each term. A term without one is unknown, and times leave it out.
   public private(set) var drivers: [CostDriver: CostValue]
   /// Values for the operation itself, by the operation's name, in place of `drivers[.operation]`: functions of
@@ -46,7 +49,7 @@ public struct CostModel: Hashable, Sendable {
   /// A model. Values must be finite and not negative.
   public init(
     name: String, source: String, drivers: [CostDriver: CostValue], operations: [String: CostValue] = [:],
-    quality: CostQuality? = nil
+    quality: CostQuality? = nil, interleavedQuality: CostQuality? = nil
   ) {
     for value in Array(drivers.values) + Array(operations.values) {
       precondition(value.nanoseconds.isFinite && value.nanoseconds >= 0, "no cost")
@@ -56,6 +59,7 @@ public struct CostModel: Hashable, Sendable {
     self.drivers = drivers
     self.operations = operations
     self.quality = quality
+    self.interleavedQuality = interleavedQuality
     let other = drivers[.operation]?.nanoseconds ?? 0
     entryPoints = MMUEntryPoint.allCases.map { operations[$0.name]?.nanoseconds ?? other }
     work = WorkCosts(drivers)

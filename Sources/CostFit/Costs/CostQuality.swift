@@ -6,12 +6,29 @@ public struct CostQuality: Hashable, Sendable {
   public struct Operation: Hashable, Sendable {
     /// Samples that the fit used.
     public var fitted: Int
-    /// Samples that it did not use, on which the two times below are.
+    /// Samples that it did not use, on which the two times below are. Stalled ones are in neither count.
     public var checked: Int
     /// What the recording says they took together.
     public var recorded: Nanoseconds
     /// What the model says.
     public var modelled: Nanoseconds
+    /// Samples that the fit would have used, but that stalled (`CostCalibration.stallFactor`).
+    public var stalledInFit = 0
+    /// Samples like `checked`, but that stalled.
+    public var stalled = 0
+    /// What these took together, as recorded; no model of the work says anything of it.
+    public var stalledTime = Nanoseconds(0)
+    /// The standard error of `relativeError`: what the spread of single samples alone makes of it. Nil with less
+    /// than two samples on either side.
+    public var standardError: Double?
+    /// The recorded total of the checked samples relative to that of fitted ones with the same work, less 1: what
+    /// the host itself became slower. Nil where no work is in both.
+    public var drift: Double?
+    /// The modelled total of the checked samples relative to that of fitted ones with the same work, less 1: what
+    /// is wrong with the model, whatever the host does.
+    public var ownError: Double?
+    /// The share of `recorded` that is of work in both, from 0 to 1.
+    public var equalWorkShare: Double?
 
     /// The modelled total relative to the recorded one, less 1; nil if nothing was recorded.
     public var relativeError: Double? {
@@ -34,6 +51,8 @@ public struct CostQuality: Hashable, Sendable {
   public var checkedRSquared: Double?
   /// The standard deviation in nanoseconds of what the fit does not explain of a sample.
   public var residualDeviation: Double?
+  /// Which samples were checked, in words; nil if that is not known.
+  public var heldOut: String?
   /// By the operations' names.
   public var operations: [String: Operation]
 
@@ -42,9 +61,13 @@ public struct CostQuality: Hashable, Sendable {
     operations.values.reduce(
       Operation(fitted: 0, checked: 0, recorded: Nanoseconds(0), modelled: Nanoseconds(0))
     ) {
-      Operation(
+      var sum = Operation(
         fitted: $0.fitted + $1.fitted, checked: $0.checked + $1.checked, recorded: $0.recorded + $1.recorded,
         modelled: $0.modelled + $1.modelled)
+      sum.stalledInFit = $0.stalledInFit + $1.stalledInFit
+      sum.stalled = $0.stalled + $1.stalled
+      sum.stalledTime = $0.stalledTime + $1.stalledTime
+      return sum
     }
   }
 
@@ -61,7 +84,7 @@ public struct CostQuality: Hashable, Sendable {
 
 extension CostQuality: Codable {
   private enum CodingKeys: String, CodingKey {
-    case rSquared, checkedRSquared, operations
+    case rSquared, checkedRSquared, heldOut, operations
     case residualDeviation = "residualDeviationNs"
   }
 }
@@ -71,7 +94,9 @@ extension CostQuality.Operation: Codable {
     case fitted, checked
     case recorded = "recordedNs"
     case modelled = "modelledNs"
-    case relativeError
+    case relativeError, standardError, stalledInFit, stalled
+    case stalledTime = "stalledNs"
+    case drift, ownError, equalWorkShare
   }
 
   /// Reads the JSON form; the error is computed anew.
@@ -84,6 +109,13 @@ extension CostQuality.Operation: Codable {
       checked: try container.decode(Int.self, forKey: .checked),
       recorded: Nanoseconds(try container.decode(UInt64.self, forKey: .recorded)),
       modelled: Nanoseconds(try container.decode(UInt64.self, forKey: .modelled)))
+    stalledInFit = try container.decodeIfPresent(Int.self, forKey: .stalledInFit) ?? 0
+    stalled = try container.decodeIfPresent(Int.self, forKey: .stalled) ?? 0
+    stalledTime = Nanoseconds(try container.decodeIfPresent(UInt64.self, forKey: .stalledTime) ?? 0)
+    standardError = try container.decodeIfPresent(Double.self, forKey: .standardError)
+    drift = try container.decodeIfPresent(Double.self, forKey: .drift)
+    ownError = try container.decodeIfPresent(Double.self, forKey: .ownError)
+    equalWorkShare = try container.decodeIfPresent(Double.self, forKey: .equalWorkShare)
   }
 
   /// Writes the JSON form.
@@ -94,5 +126,12 @@ extension CostQuality.Operation: Codable {
     try container.encode(recorded.rawValue, forKey: .recorded)
     try container.encode(modelled.rawValue, forKey: .modelled)
     try container.encodeIfPresent(relativeError, forKey: .relativeError)
+    try container.encodeIfPresent(standardError, forKey: .standardError)
+    try container.encode(stalledInFit, forKey: .stalledInFit)
+    try container.encode(stalled, forKey: .stalled)
+    try container.encode(stalledTime.rawValue, forKey: .stalledTime)
+    try container.encodeIfPresent(drift, forKey: .drift)
+    try container.encodeIfPresent(ownError, forKey: .ownError)
+    try container.encodeIfPresent(equalWorkShare, forKey: .equalWorkShare)
   }
 }

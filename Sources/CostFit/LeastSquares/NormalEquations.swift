@@ -32,17 +32,31 @@ public struct NormalEquations: Sendable {
   /// - Returns: whether the row was taken.
   @discardableResult
   public mutating func add(_ row: [Double], value: Double, weight: Double = 1) -> Bool {
+    add(row, count: 1, values: value, squares: value * value, weight: weight)
+  }
+
+  /// `count` more rows that are the same, each of `weight`: `values` and `squares` are the sums of their values and
+  /// of the squares of these. Rows that are not finite, or whose weight is not positive, are left out.
+  ///
+  /// - Returns: whether the rows were taken.
+  @discardableResult
+  public mutating func add(
+    _ row: [Double], count: Int, values: Double, squares: Double, weight: Double = 1
+  ) -> Bool {
     precondition(row.count == terms, "a row has one number for each term")
-    guard value.isFinite, weight.isFinite, weight > 0, row.allSatisfy(\.isFinite) else { return false }
-    rows += 1
-    self.weight += weight
-    valueSum += weight * value
-    valueSquares += weight * value * value
+    guard values.isFinite, squares.isFinite, weight.isFinite, weight > 0, row.allSatisfy(\.isFinite) else {
+      return false
+    }
+    rows += count
+    let all = weight * Double(count)
+    self.weight += all
+    valueSum += weight * values
+    valueSquares += weight * squares
     present.removeAll(keepingCapacity: true)
     for index in 0..<terms where row[index] != 0 { present.append(index) }
     for (place, i) in present.enumerated() {
-      let factor = weight * row[i]
-      moments[i] += factor * value
+      let factor = all * row[i]
+      moments[i] += weight * row[i] * values
       for j in present[place...] { products[i * terms + j] += factor * row[j] }
     }
     return true

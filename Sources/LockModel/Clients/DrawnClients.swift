@@ -1,4 +1,5 @@
 public import KVMTypes
+public import SeededRandom
 
 /// Clients whose times follow stated distributions: closed ones that think, or one open stream of arrivals.
 @frozen

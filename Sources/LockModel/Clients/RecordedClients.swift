@@ -1,4 +1,5 @@
 internal import KVMTypes
+internal import SeededRandom
 
 /// Clients that repeat what was recorded: each its own sequence of sections, once or over and over.
 public struct RecordedClients: LockClients, Sendable {

@@ -1,3 +1,5 @@
+public import SeededRandom
+
 /// Clients that draw whole sections, with the time before them, from those recorded: independent of each
 /// other and without end, for runs longer than the recording and for more clients than it had.
 ///

@@ -1,3 +1,5 @@
+public import SeededRandom
+
 /// How a length of time varies.
 public protocol TimeDistribution {
   /// A length in nanoseconds.

@@ -4,44 +4,55 @@ public import Stage2Replay
 
 /// A cost model fitted to the recorded durations of one or more recordings, and how far off it is on durations that the
 /// fit did not see.
+///
+/// It is checked twice. On what comes later, as a prediction would have it: a host that gets faster or slower in the
+/// course of a recording, as an emulator does while it translates code, is an error there. And on durations that lie among
+/// those fitted to, where such a change is on both sides: that error is the model's own.
 public struct Calibration: Sendable {
-  /// Which durations are held out to check the fit.
-  public enum HoldOut: Hashable, Sendable {
-    /// The second half of each operation's calls, as a prediction of what comes next would have it. A host that gets
-    /// faster or slower in the course of a recording, as an emulator does while it translates code, is an error here.
-    case half
-    /// Every other call.
-    case alternate
+  /// Which durations are held out to check a fit.
+  enum HoldOut: Hashable, Sendable {
+    /// The second half of each operation's calls.
+    case secondHalf
+    /// The calls whose number has an odd number of ones in binary (the Thue-Morse sequence): half of them. Both sides
+    /// have the same share of any slow change, and nothing periodic in the workload falls on one of them, as it would if
+    /// every other call were held out.
+    case interleaved
+
+    /// What reports call it.
+    var name: String {
+      switch self {
+      case .secondHalf: "the second half of each operation's calls"
+      case .interleaved: "calls among those fitted to"
+      }
+    }
+
+    /// Whether the call `index` of `count` is held out.
+    func contains(_ index: Int, of count: Int) -> Bool {
+      switch self {
+      case .secondHalf: index >= count / 2
+      case .interleaved: !index.nonzeroBitCount.isMultiple(of: 2)
+      }
+    }
   }
 
-  /// One operation.
-  public struct Row: Sendable {
-    /// Its name.
-    public var name: String
-    /// The calls that the fit used, and those held out.
-    public var fitted: Int
-    /// The calls held out.
-    public var checked: Int
-    /// What the calls held out took together, recorded and modelled.
-    public var recordedNs: UInt64
-    /// What the model says of them.
-    public var modelledNs: UInt64
-    /// The mean of the calls held out relative to that of the others, less 1: what the host itself changed.
-    public var drift: Double?
-    /// The modelled total relative to the recorded one, less 1.
-    public var error: Double?
-  }
-
-  /// The model.
+  /// The model, fitted to the first half of each operation's calls, with both checks.
   public let model: CostModel
-  /// By operation, those with calls on both sides.
-  public let rows: [Row]
 
   /// Fits a model to the timings of replays.
-  public init(name: String, source: String, _ results: [ReplayResult], holdOut: HoldOut) {
+  public init(name: String, source: String, _ results: [ReplayResult]) {
+    var model = Self.fit(results, .secondHalf, name: name, source: source)
+    model.interleavedQuality = Self.fit(results, .interleaved, name: name, source: source).quality
+    self.model = model
+  }
+
+  /// Whether there is no operation with calls on both sides.
+  public var isEmpty: Bool { Self.checked(model.quality).isEmpty }
+
+  private static func fit(
+    _ results: [ReplayResult], _ holdOut: HoldOut, name: String, source: String
+  ) -> CostModel {
     let kinds = OperationKind.allCases
     var calibration = CostCalibration(operations: kinds.map(\.name))
-    var means = Array(repeating: (fit: Mean(), check: Mean()), count: kinds.count)
     for result in results {
       let timings = result.agreement?.timings ?? []
       var totals = Array(repeating: 0, count: kinds.count)
@@ -49,41 +60,21 @@ public struct Calibration: Sendable {
       var seen = Array(repeating: 0, count: kinds.count)
       for timing in timings {
         let kind = Int(timing.kind.rawValue)
-        let isHeldOut = holdOut == .half ? seen[kind] >= totals[kind] / 2 : seen[kind] % 2 == 1
-        seen[kind] += 1
         calibration.add(
-          kind, timing.work, time: timing.duration, for: isHeldOut ? .check : .fit)
-        if isHeldOut {
-          means[kind].check.add(timing.duration.rawValue)
-        } else {
-          means[kind].fit.add(timing.duration.rawValue)
-        }
+          kind, timing.work, time: timing.duration,
+          for: holdOut.contains(seen[kind], of: totals[kind]) ? .check : .fit)
+        seen[kind] += 1
       }
     }
-    let model = calibration.model(name: name, source: source)
-    self.model = model
-    rows = kinds.compactMap { kind in
-      guard let quality = model.quality?.operations[kind.name], quality.checked > 0, quality.fitted > 0 else {
-        return nil
-      }
-      let mean = means[Int(kind.rawValue)]
-      return Row(
-        name: kind.name, fitted: quality.fitted, checked: quality.checked,
-        recordedNs: quality.recorded.rawValue, modelledNs: quality.modelled.rawValue,
-        drift: mean.fit.value.flatMap { fit in mean.check.value.map { $0 / fit - 1 } },
-        error: quality.relativeError)
-    }
+    var model = calibration.model(name: name, source: source)
+    model.quality?.heldOut = holdOut.name
+    return model
   }
 
-  private struct Mean {
-    var count = 0
-    var total: UInt64 = 0
-    var value: Double? { count > 0 && total > 0 ? Double(total) / Double(count) : nil }
-
-    mutating func add(_ value: UInt64) {
-      count += 1
-      total += value
-    }
+  /// The operations with calls on both sides, by name.
+  private static func checked(_ quality: CostQuality?) -> [(name: String, CostQuality.Operation)] {
+    (quality?.operations ?? [:]).filter { $0.value.fitted > 0 && $0.value.checked > 0 }
+      .sorted { $0.key < $1.key }.map { ($0.key, $0.value) }
   }
 
   /// The calibration as a page of text.
@@ -95,23 +86,32 @@ public struct Calibration: Sendable {
       rows: CostDriver.allCases.compactMap { driver in
         model.drivers[driver].map { Self.cells(driver.rawValue, $0) }
       } + model.operations.sorted { $0.key < $1.key }.map { Self.cells($0.key, $0.value) })
+    let unknown = CostDriver.allCases.filter { $0 != .operation && model.drivers[$0] == nil }
+    if !unknown.isEmpty {
+      page.line(
+        "unknown, for no calls or too few have it: \(unknown.map(\.rawValue).joined(separator: ", "))")
+    }
+    for quality in [model.quality, model.interleavedQuality] {
+      page.blank()
+      page.line("checked on \(quality?.heldOut ?? "")")
+      page.table(
+        header: [
+          "operation", "fitted", "held out", "recorded", "modelled", "error", "", "own error", "drift",
+          "stalled",
+          "of all time",
+        ],
+        alignRight: [false, true, true, true, true, true, false, true, true, true, true],
+        rows: Self.checked(quality).map(Self.cells))
+    }
     page.blank()
-    page.line("the operations that the fit did not see")
-    page.table(
-      header: ["operation", "fitted", "held out", "recorded", "modelled", "error", "drift of the host"],
-      alignRight: [false, true, true, true, true, true, true],
-      rows: rows.map { row in
-        [
-          row.name, Quantity.count(row.fitted), Quantity.count(row.checked),
-          Quantity.duration(row.recordedNs),
-          Quantity.duration(row.modelledNs), Quantity.signedPercent(row.error),
-          Quantity.signedPercent(row.drift),
-        ]
-      })
-    page.blank()
+    page.line("error: modelled against recorded time, and what chance makes of it (one standard error).")
+    page.line("own error: modelled time against that of fitted calls with the same work. The model's fault.")
+    page.line("drift: recorded time against that of fitted calls with the same work. The host's.")
     page.line(
-      "drift: how much longer the operations held out took than the others, on average. A constant for each")
-    page.line("operation would be wrong by that much; emulated hosts drift most.")
+      "stalled: took more than \(Int(CostCalibration.stallFactor)) times as long as expected, such as while the host ran something else. They are left"
+    )
+    page.line(
+      "out of all times above; the last column is their share of the recorded time of the calls held out.")
     return page.text
   }
 
@@ -121,5 +121,22 @@ public struct Calibration: Sendable {
       value.standardError.map { Quantity.decimal(UInt64(($0 * 10).rounded()), by: 10, digits: 1) } ?? "",
       value.source,
     ]
+  }
+
+  private static func cells(_ name: String, _ operation: CostQuality.Operation) -> [String] {
+    let all = operation.recorded.rawValue + operation.stalledTime.rawValue
+    return [
+      name, Quantity.count(operation.fitted), Quantity.count(operation.checked),
+      Quantity.duration(operation.recorded.rawValue), Quantity.duration(operation.modelled.rawValue),
+      Quantity.signedPercent(operation.relativeError), chance(operation.standardError),
+      Quantity.signedPercent(operation.ownError), Quantity.signedPercent(operation.drift),
+      Quantity.count(operation.stalled),
+      Quantity.share(all == 0 ? 0 : Double(operation.stalledTime.rawValue) / Double(all)),
+    ]
+  }
+
+  /// A standard error as it follows the error.
+  static func chance(_ standardError: Double?) -> String {
+    standardError.map { "+- " + Quantity.share($0) } ?? ""
   }
 }

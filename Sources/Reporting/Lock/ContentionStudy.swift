@@ -48,6 +48,9 @@ public struct ContentionStudy: Sendable, Encodable {
   public let seed: UInt64
   /// What waits the trace recorded, summed, beside what the simulation of the recorded vCPUs has for the same span.
   public let recordedWaitNs: UInt64?
+  /// How far the simulated waits of the recorded vCPUs and lock are from the recorded ones, summed and relative: what
+  /// to expect of the other cases. Nil where the trace recorded none, or they were not simulated.
+  public let waitError: Double?
   /// How faults took the lock on the recorded host.
   public let tracedFaultLock: String
   /// By vCPUs, the read lock before the write lock.
@@ -87,6 +90,14 @@ public struct ContentionStudy: Sendable, Encodable {
       }
     }
     self.cases = cases
+    let waited = Double(recordedWaitNs ?? 0)
+    let traced = Self.traced(cases, recordedVCPUs, tracedFaultLock)
+    waitError = waited == 0 ? nil : traced.map { Double($0.totalWaitNs) / waited - 1 }
+  }
+
+  /// The simulation of what was recorded, if it is one of `cases`.
+  private static func traced(_ cases: [Case], _ vcpus: Int, _ faultLock: String) -> Case? {
+    cases.first { $0.vcpus == vcpus && $0.faultLock == faultLock }
   }
 
   /// The sections of one thread, each with the time since the one before; the first since the first of all threads.
@@ -152,11 +163,14 @@ extension ContentionStudy {
         ]
       })
     if let recordedWaitNs {
-      let traced = cases.first { $0.vcpus == recordedVCPUs && $0.faultLock == tracedFaultLock }
+      let traced = Self.traced(cases, recordedVCPUs, tracedFaultLock)
       page.line(
         "waits of all threads: \(Quantity.duration(recordedWaitNs)) recorded"
           + (traced.map { ", \(Quantity.duration($0.totalWaitNs)) simulated for the recorded vCPUs and lock" }
-            ?? ""))
+            ?? "")
+          + (waitError.map { ": error \(Quantity.signedPercent($0))" } ?? ""))
+    } else {
+      page.line("the error of the waits is unknown: the trace recorded none")
     }
     return page.text
   }

@@ -18,8 +18,13 @@ extension ReplayReport {
     var mode: String
     var count: Int
     var totalNs: UInt64
-    /// The error of the model's total for this operation on durations that it was not fitted to, nil if nobody checked.
+    /// The error of the model's total for this operation on later durations that it was not fitted to, nil if nobody
+    /// checked.
     var error: Double?
+    /// What chance makes of it.
+    var standardError: Double?
+    /// The error on durations that lie among those fitted to.
+    var interleavedError: Double?
   }
 }
 
@@ -37,9 +42,11 @@ extension ReplayReport.ModelledLockEntry {
       let total = constant.partialValue &+ model.time(of: work).rawValue
       let mode = kind.lockMode(profile)
       if mode == .read { readHeldNs += total } else if mode == .write { writeHeldNs += total }
+      let quality = model.quality?.operations[kind.name]
       byOperation[kind.reportName] = ReplayReport.ModelledOperationEntry(
-        mode: mode.name, count: counts.count, totalNs: total,
-        error: model.quality?.operations[kind.name]?.relativeError)
+        mode: mode.name, count: counts.count, totalNs: total, error: quality?.relativeError,
+        standardError: quality?.standardError,
+        interleavedError: model.interleavedQuality?.operations[kind.name]?.relativeError)
     }
   }
 }
@@ -61,8 +68,8 @@ extension ReplayReport {
     page.blank()
     page.line("time under mmu_lock as the costs \(lock.costs) have it (modelled)")
     page.table(
-      header: ["", "mode", "count", "total", "mean", "error of the model"],
-      alignRight: [false, false, true, true, true, true],
+      header: ["", "mode", "count", "total", "mean", "error", "", "interleaved"],
+      alignRight: [false, false, true, true, true, true, false, true],
       rows: lock.byOperation.sorted { ($1.value.totalNs, $0.key) < ($0.value.totalNs, $1.key) }.map {
         name, entry in
         [
@@ -70,6 +77,8 @@ extension ReplayReport {
           Quantity.duration(entry.totalNs),
           Quantity.duration(entry.totalNs / UInt64(max(entry.count, 1))),
           entry.error.map { Quantity.signedPercent($0) } ?? "unknown",
+          Calibration.chance(entry.standardError),
+          entry.interleavedError.map { Quantity.signedPercent($0) } ?? "unknown",
         ]
       })
   }

@@ -57,7 +57,7 @@ public enum ProfileFile {
 }
 
 /// The value of a profile's field in a report.
-public enum ProfileFieldValue: Encodable, Sendable, CustomStringConvertible {
+public enum ProfileFieldValue: Encodable, Hashable, Sendable, CustomStringConvertible {
   /// true or false.
   case bool(Bool)
   /// A number.

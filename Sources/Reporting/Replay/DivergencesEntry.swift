@@ -24,6 +24,8 @@ public struct DivergencesEntry: Encodable, Sendable {
     var observed: String
     var basis: String
     var count: Int
+    /// The position in `inputs`, where there are several.
+    var input: Int?
     var state: StateEntry?
     var recentEvents: [EventEntry]
   }

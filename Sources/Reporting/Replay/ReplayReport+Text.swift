@@ -18,13 +18,14 @@ extension ReplayReport {
       )
     }
     writeDivergences(&page)
-    if let agreement { write(agreement, &page) }
+    if let agreement { Self.write(agreement, &page) }
     return page.text
   }
 
   /// How many VMs the page shows.
   private static let vmsMax = 3
 
+  /// What stands above the VMs of one input.
   private func head(_ input: TraceInfo, _ page: inout TextPage) {
     page.title(input.path)
     page.row(
@@ -78,7 +79,7 @@ extension ReplayReport {
         hypercalls.sorted { ($1.value, $0.key) < ($0.value, $1.key) }.prefix(5)
           .map { "\($0.key) \(Quantity.count($0.value))" }.joined(separator: ", "))
     }
-    if !vm.operations.isEmpty { writeOperations(vm, &page) }
+    if !vm.operations.isEmpty { Self.write(vm.operations, &page) }
     if let lock = vm.lock { write(lock, &page) }
     if let lock = vm.modelledLock { write(lock, &page) }
     if let contention = vm.contention {
@@ -87,14 +88,14 @@ extension ReplayReport {
     }
   }
 
-  private func writeOperations(_ vm: VMEntry, _ page: inout TextPage) {
+  static func write(_ operations: [String: OperationEntry], _ page: inout TextPage) {
     page.blank()
     page.table(
       header: ["operation", "count", "-EAGAIN", "errors", "pages", "derived", "assumed"],
       alignRight: [false, true, true, true, true, true, true],
-      rows: vm.operations.sorted { ($1.value.count, $0.key) < ($0.value.count, $1.key) }.map { name, entry in
+      rows: operations.sorted { ($1.value.count, $0.key) < ($0.value.count, $1.key) }.map { name, entry in
         [
-          Self.kernelName(name), Quantity.count(entry.count), Quantity.count(entry.eagain),
+          kernelName(name), Quantity.count(entry.count), Quantity.count(entry.eagain),
           Quantity.count(entry.errors),
           Quantity.count(entry.pages), Quantity.count(entry.basis[Basis.derived.name] ?? 0),
           Quantity.count(entry.basis[Basis.assumed.name] ?? 0),
@@ -116,9 +117,11 @@ extension ReplayReport {
     OperationKind.allCases.first { $0.reportName == name }?.name ?? name
   }
 
-  private func write(_ agreement: [String: AgreementEntry], _ page: inout TextPage) {
+  static func write(
+    _ agreement: [String: AgreementEntry], of what: String = "this trace", _ page: inout TextPage
+  ) {
     page.blank()
-    page.line("prediction against the probes of this trace")
+    page.line("prediction against the probes of \(what)")
     page.table(
       header: ["operation", "recorded", "predicted", "agree", "share"],
       alignRight: [false, true, true, true, true],

@@ -16,8 +16,8 @@ public struct ReplayReport: Encodable, Sendable {
   public var profile: [String: ProfileFieldValue]
   /// How each field of the profile is known.
   public var profileBasis: [String: String]
-  /// The length of the intervals in which all series count.
-  public var seriesIntervalNs: UInt64
+  /// The length of the intervals in which all series count, nil where those of several inputs differ.
+  public var seriesIntervalNs: UInt64?
   /// The VMs.
   public var vms: [VMEntry]
   /// How the predicted operations agree with the recorded ones, by operation; nil without probes.
@@ -26,9 +26,16 @@ public struct ReplayReport: Encodable, Sendable {
   public var divergences: DivergencesEntry
   /// Faults of threads that belong to no VM.
   public var unattributedFaults: Int
+  /// What belongs to one input, for several; nil for one.
+  public var replays: [ReplayEntry]?
+  /// Sums over all VMs, for several inputs; nil for one.
+  public var totals: TotalsEntry?
 
   /// One VM.
   public struct VMEntry: Encodable, Sendable {
+    /// The position in `inputs`, where there are several.
+    var input: Int?
+    /// The VM's number among those of its input.
     var id: Int
     var pids: [Int32]
     var vcpus: [VCPUEntry]
@@ -171,6 +178,8 @@ public struct ReplayReport: Encodable, Sendable {
 
   /// A predicted and a recorded operation that differ.
   public struct MismatchEntry: Encodable, Sendable {
+    /// The position in `inputs`, where there are several.
+    var input: Int?
     var predicted: OperationFields?
     var recorded: OperationFields?
   }

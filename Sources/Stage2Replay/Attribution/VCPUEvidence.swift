@@ -10,11 +10,13 @@ internal import KVMTypes
 /// - a fault's thread unmaps the very page that its VM has at the address (a copy-on-write);
 /// - faults that lie where a VM has no memory, without being device accesses, or are device accesses where it has
 ///   memory: a VM for which clearly more faults are like that than for another is not the one;
+/// - a thread that again and again is given pages that a VM's vCPUs already have is of another VM (`PageRivalry`);
 /// - a thread that was given no name of its own has that of its process.
 ///
 /// What is left is a guess: a VMM creates the threads of its vCPUs after itself, so the nearest creator below is taken.
 ///
-/// Memory: one entry for each VM and thread, and while a thread's VM is open, one for each VM that it may be.
+/// Memory: one entry for each VM and thread, while a thread's VM is open one for each VM that it may be, and a bounded
+/// table of pages.
 struct VCPUEvidence {
   /// A VM, which the address of its `struct kvm` does not identify by itself: it is used again.
   struct VM {
@@ -38,17 +40,19 @@ struct VCPUEvidence {
     /// Faults that the candidates were held against.
     var faults = 0
     /// The fault whose window is open.
-    var fault: (gfn: GFN, isWrite: Bool, isMMIO: Bool)?
+    var fault: (gfn: GFN, isWrite: Bool, isTranslation: Bool, isMMIO: Bool)?
   }
 
   private var vms: [VM] = []
   private var live: [Int] = []
   private var threads: [ThreadID: Thread] = [:]
   private var settled: [ThreadID: [Int]] = [:]
+  private var rivalry = PageRivalry()
+  private var frames: [FrameRange] = []
   private let pageSize: PageSize
   private let command: (ThreadID) -> String?
-  /// After so many faults nothing new is to be expected.
-  private static let faultsMax = 1024
+  /// A thread is settled after so many faults, if only one VM fits.
+  private static let faultsEnough = 1024
 
   /// - Parameter command: the name of a thread, where the trace has it.
   init(pageSize: PageSize, command: @escaping (ThreadID) -> String?) {
@@ -77,6 +81,7 @@ struct VCPUEvidence {
       let owner = thread.candidates.first { vms[$0.vm].kvm == record.contendedLock }
       if let owner { settle(record.tid, on: owner.vm) }
     case .unmapHVARange:
+      take(record.hvaRange)
       guard let thread = threads[record.tid], let fault = thread.fault else { return }
       let owners = thread.candidates.filter { candidate in
         guard let slot = vms[candidate.vm].slots.slot(fault.gfn), let start = slot.hva else { return false }
@@ -90,7 +95,18 @@ struct VCPUEvidence {
 
   /// Settles what is still open. Must be the last call.
   mutating func finish() {
-    for tid in threads.keys where threads[tid]!.vm == nil { settleOnLikeliest(tid) }
+    // A thread that is settled tells something of the others.
+    while let tid = open().first(where: { likely($0).count == 1 }) ?? open().first {
+      guard let nearest = likely(tid).max(by: { vms[$0].creator < vms[$1].creator }) else {
+        threads[tid] = nil
+        continue
+      }
+      settle(tid, on: nearest)
+    }
+  }
+
+  private func open() -> [ThreadID] {
+    threads.filter { $0.value.vm == nil }.keys.sorted()
   }
 
   // MARK: Faults
@@ -100,7 +116,10 @@ struct VCPUEvidence {
     var thread = threads[tid] ?? Thread()
     defer { threads[tid] = thread }
     if let vm = thread.vm {
-      if !vms[vm].isGone { return }
+      if !vms[vm].isGone {
+        thread.fault = pending(record)
+        return
+      }
       thread = Thread()
     }
     if let own = live.last(where: { vms[$0].creator == tid }) {
@@ -113,36 +132,48 @@ struct VCPUEvidence {
     if thread.candidates.contains(where: { !vms[$0.vm].isGone }) {
       thread.candidates.removeAll { vms[$0.vm].isGone }
     }
+    thread.fault = pending(record)
+  }
+
+  private func pending(_ record: TraceRecord) -> (gfn: GFN, isWrite: Bool, isTranslation: Bool, isMMIO: Bool)?
+  {
     let fault = record.guestFault
-    guard fault.ipa.rawValue < IPA.limit else { return }
-    thread.fault = (fault.ipa.gfn(pageSize), fault.esr.isWrite, false)
+    guard fault.ipa.rawValue < IPA.limit else { return nil }
+    return (fault.ipa.gfn(pageSize), fault.esr.isWrite, fault.esr.faultKind == .translation, false)
   }
 
   private mutating func end(_ tid: ThreadID) {
     guard let fault = threads[tid]?.fault else { return }
     threads[tid]!.fault = nil
+    if fault.isTranslation, !fault.isMMIO { rivalry.give(fault.gfn, to: tid) }
+    if threads[tid]!.vm != nil { return }
     threads[tid]!.faults += 1
     for index in threads[tid]!.candidates.indices {
       let slot = vms[threads[tid]!.candidates[index].vm].slots.slot(fault.gfn)
       let isMemory = slot.map { !(fault.isWrite && $0.flags.contains(.readOnly)) } ?? false
       if isMemory == fault.isMMIO { threads[tid]!.candidates[index].contradictions += 1 }
     }
-    if threads[tid]!.faults >= Self.faultsMax { settleOnLikeliest(tid) }
+    if threads[tid]!.faults == Self.faultsEnough {
+      let likely = likely(tid)
+      if likely.count == 1 { settle(tid, on: likely[0]) }
+    }
   }
 
-  private mutating func settleOnLikeliest(_ tid: ThreadID) {
-    guard let thread = threads[tid] else { return }
+  /// The VMs that an open thread's vCPU may be of: those that clearly less contradicts than the others.
+  private func likely(_ tid: ThreadID) -> [Int] {
+    guard let thread = threads[tid] else { return [] }
+    let contradictions = thread.candidates.map { candidate in
+      let vcpus = threads.lazy.filter { $0.value.vm == candidate.vm }
+      return candidate.contradictions + vcpus.reduce(0) { $0 + rivalry.count(tid, $1.key) }
+    }
     // Slots that come and go under the vCPUs' hands contradict the right VM, too, now and then.
-    let fewest = thread.candidates.map(\.contradictions).min() ?? 0
-    var likely = thread.candidates.filter {
-      $0.contradictions <= 2 * fewest + thread.faults / 16 && vms[$0.vm].creator <= tid
-    }
-    if let name = command(tid) {
-      let namesakes = likely.filter { command(vms[$0.vm].creator) == name }
-      if !namesakes.isEmpty { likely = namesakes }
-    }
-    let nearest = likely.max { vms[$0.vm].creator < vms[$1.vm].creator }?.vm
-    if let nearest { settle(tid, on: nearest) }
+    let most = 2 * (contradictions.min() ?? 0) + thread.faults / 16
+    let likely = zip(thread.candidates, contradictions)
+      .filter { $0.1 <= most && vms[$0.0.vm].creator <= tid }
+      .map(\.0.vm)
+    guard let name = command(tid) else { return likely }
+    let namesakes = likely.filter { command(vms[$0].creator) == name }
+    return namesakes.isEmpty ? likely : namesakes
   }
 
   private mutating func settle(_ tid: ThreadID, on vm: Int) {
@@ -151,6 +182,13 @@ struct VCPUEvidence {
   }
 
   // MARK: VMs
+
+  /// Whose memory a range of host addresses is, nobody says: it is taken from all VMs that have it.
+  private mutating func take(_ range: HVARange) {
+    frames.removeAll(keepingCapacity: true)
+    for vm in live { vms[vm].slots.appendOverlaps(range, to: &frames) }
+    for overlap in frames { rivalry.take(overlap) }
+  }
 
   /// As `Replayer` does, which see.
   private mutating func commit(_ record: TraceRecord) {
@@ -169,6 +207,7 @@ struct VCPUEvidence {
       live.append(vms.count - 1)
     }
     guard let vm else { return }
+    rivalry.takeAll()
     if let base = update.oldBase { _ = vms[vm].slots.remove(base: base) }
     if let slot = update.slot { vms[vm].slots.insert(slot) }
   }

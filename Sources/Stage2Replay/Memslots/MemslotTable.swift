@@ -67,24 +67,12 @@ struct MemslotTable {
 
   /// The position of the first slot that begins above `gfn`.
   private func firstSlot(above gfn: GFN) -> Int {
-    var low = 0
-    var high = slots.count
-    while low < high {
-      let middle = (low + high) / 2
-      if slots[middle].base <= gfn { low = middle + 1 } else { high = middle }
-    }
-    return low
+    slots.partitioningIndex { $0.base > gfn }
   }
 
   /// The position of the first slot, in the order of host addresses, from which on `condition` holds.
   private func firstByHVA(where condition: (Memslot) -> Bool) -> Int {
-    var low = 0
-    var high = byHVA.count
-    while low < high {
-      let middle = (low + high) / 2
-      if condition(byHVA[middle].slot) { high = middle } else { low = middle + 1 }
-    }
-    return low
+    byHVA.partitioningIndex { condition($0.slot) }
   }
 
   /// Recomputes the highest ends behind a change, as far as it reaches.

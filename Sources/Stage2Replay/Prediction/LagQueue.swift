@@ -1,3 +1,5 @@
+internal import KVMTypes
+
 /// A queue of limited length: what is put in comes out when so much else has come after it, or at the end.
 ///
 /// The length is what bounds the replay's memory and how far it looks ahead: a decision about a fault sees the
@@ -36,13 +38,7 @@ struct LagQueue<Element> {
 
   /// The position, from the head, of the first element that `isBefore` is false for; the elements must be ordered so.
   func position(where isBefore: (Element) -> Bool) -> Int {
-    var low = 0
-    var high = count
-    while low < high {
-      let middle = (low + high) / 2
-      if isBefore(self[middle]) { low = middle + 1 } else { high = middle }
-    }
-    return low
+    (0..<count).partitioningIndex { !isBefore(self[$0]) }
   }
 
   /// The element at a position from the head.

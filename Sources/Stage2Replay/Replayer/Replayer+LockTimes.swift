@@ -12,7 +12,10 @@ extension Replayer where Backend: ~Copyable {
     if let kind = record.kind.operation {
       let pageTable = record.probedOperation.pageTable
       // The page table of a vCPU's own operation is its VM's; who else operates on it is known by that.
-      if threads[position].openFault != nil, let vm = threads[position].vm { pageTables[pageTable] = vm }
+      if threads[position].openFault != nil, let vm = threads[position].vm, pageTables[pageTable] != vm {
+        pageTables[pageTable] = vm
+        timeline?.note(pageTable: pageTable, ofVM: vm, since: vms[vm].since)
+      }
       threads[position].call = ProbedCall(kind: kind, time: record.time, pageTable: pageTable)
     } else if let kind = record.kind.returnedOperation, let call = threads[position].call, call.kind == kind {
       threads[position].call = nil

@@ -16,11 +16,22 @@ extension Replayer where Backend: ~Copyable {
         isKnown: !wasRunning && !losses.isInGap && options.from.map { record.time >= $0 } ?? true,
         backend: makeBackend()))
     liveVMs.append(vms.count - 1)
+    noteNames(vm: vms.count - 1)
     return vms.count - 1
   }
 
+  /// It is known what a VM is called in events, and which threads are its own.
+  private mutating func noteNames(vm: Int) {
+    guard timeline != nil else { return }
+    let since = vms[vm].since
+    timeline!.note(kvm: vms[vm].kvm, ofVM: vm, since: since)
+    timeline!.note(thread: vms[vm].creator, ofVM: vm, since: since)
+    for tid in vms[vm].tids?.sorted() ?? [] { timeline!.note(thread: tid, ofVM: vm, since: since) }
+  }
+
   /// Another VM has taken the place of this one.
-  private mutating func retire(vm: Int) {
+  private mutating func retire(vm: Int, at time: Nanoseconds) {
+    timeline?.note(.end(vm: vm), at: time)
     vms[vm].isGone = true
     liveVMs.removeAll { $0 == vm }
   }
@@ -59,7 +70,7 @@ extension Replayer where Backend: ~Copyable {
       change.time = max(entry.time, firstTime)
       if let creator = life.creator { change.tid = creator }
       guard case .update(let update) = entry.step else {
-        if let vm = scheduledVMs[entry.vm] { retire(vm: vm) }
+        if let vm = scheduledVMs[entry.vm] { retire(vm: vm, at: change.time) }
         continue
       }
       if let slot = update.slot, !slot.isPossible(profile.pageSize) { continue }
@@ -87,6 +98,9 @@ extension Replayer where Backend: ~Copyable {
       noteRemoval(of: frames, vm: vm, since: since)
       enqueue(pending(.deleteSlot(frames), vm: vm, record, place))
     }
+    if let base = update.change == .flagsOnly ? update.slot?.base : update.oldBase {
+      timeline?.note(.remove(vm: vm, base: base), at: record.time)
+    }
     guard let slot = update.slot else { return }
 
     let before = update.change == .flagsOnly ? vms[vm].slots.remove(base: slot.base) : nil
@@ -95,6 +109,7 @@ extension Replayer where Backend: ~Copyable {
       enqueue(pending(.endLogging(FrameRange(start: slot.base, end: slot.end)), vm: vm, record, place))
     }
     vms[vm].slots.insert(slot)
+    timeline?.note(.insert(vm: vm, slot), at: record.time)
     vms[vm].slotBasis = max(vms[vm].slotBasis, slot.basis)
     if slot.hva == nil { vms[vm].hasUnplacedSlots = true }
     if vms[vm].slotsSeen.insert(slot).inserted { vms[vm].slotHistory.append(slot) }
@@ -126,14 +141,15 @@ extension Replayer where Backend: ~Copyable {
     let known = liveVMs.last { vms[$0].kvm == kvm }
     if let known {
       guard update.contradicts(vms[known].slots) else { return known }
-      retire(vm: known)
+      retire(vm: known, at: record.time)
     }
     if let nameless = liveVMs.last(where: { vms[$0].kvm == nil }) {
       vms[nameless].kvm = kvm
       vms[nameless].creator = record.tid
+      noteNames(vm: nameless)
       return nameless
     }
-    retire(vmsOf: record.tid)
+    retire(vmsOf: record.tid, at: record.time)
     return addVM(kvm: kvm, creator: record.tid, wasRunning: update.change != .create, at: record)
   }
 
@@ -141,24 +157,27 @@ extension Replayer where Backend: ~Copyable {
   private mutating func vm(scheduled position: Int, _ life: MemslotHistory.VM, at record: TraceRecord) -> Int
   {
     if let known = scheduledVMs[position] { return known }
-    if let kvm = life.kvm, let known = liveVMs.last(where: { vms[$0].kvm == kvm }) { retire(vm: known) }
+    if let kvm = life.kvm, let known = liveVMs.last(where: { vms[$0].kvm == kvm }) {
+      retire(vm: known, at: record.time)
+    }
     let nameless = liveVMs.last { vm in !scheduledVMs.contains(vm) }
     let vm: Int
     if let nameless, life.tids == nil {
       vm = nameless
     } else {
-      if let creator = life.creator { retire(vmsOf: creator) }
+      if let creator = life.creator { retire(vmsOf: creator, at: record.time) }
       vm = addVM(kvm: nil, creator: nil, wasRunning: life.isPartial, at: record)
     }
     vms[vm].kvm = life.kvm
     vms[vm].creator = life.creator
     vms[vm].tids = life.tids.map(Set.init)
+    noteNames(vm: vm)
     scheduledVMs[position] = vm
     return vm
   }
 
-  private mutating func retire(vmsOf creator: ThreadID) {
-    for vm in liveVMs where vms[vm].creator == creator { retire(vm: vm) }
+  private mutating func retire(vmsOf creator: ThreadID, at time: Nanoseconds) {
+    for vm in liveVMs where vms[vm].creator == creator { retire(vm: vm, at: time) }
   }
 
   /// A slot is in force a little before its commit: faults that found no slot may belong to it. A VM changes one slot

@@ -176,6 +176,7 @@ extension Replayer where Backend: ~Copyable {
     // What the thread did since the VM is there was for it; what a thread did before its first fault, too.
     let since = threads[position].vm == nil ? Nanoseconds(0) : vms[vm].since
     vcpuSpans.append(VCPUSpan(tid: tid, vm: vm, since: since))
+    timeline?.note(thread: tid, ofVM: vm, since: since)
     threads[position].vm = vm
     threads[position].vcpu = vms[vm].vcpus.count
     vms[vm].vcpus.append(tid)

@@ -49,6 +49,8 @@ struct Replayer<Backend: ReplayedBackend & ~Copyable>: ~Copyable {
   let vcpuEvidence: VCPUEvidence
   /// Which VMs' vCPUs the threads ran, in the order in which that came out.
   var vcpuSpans: [VCPUSpan] = []
+  /// What is put down for a `VMAttributor`, if anything is.
+  var timeline: VMTimeline?
   /// The positions of VMs that are not gone.
   var liveVMs: [Int] = []
   var timelines: RegionTimelines
@@ -115,6 +117,7 @@ struct Replayer<Backend: ReplayedBackend & ~Copyable>: ~Copyable {
     self.model = model
     self.options = options
     self.makeBackend = makeBackend
+    timeline = options.recordsTimeline ? VMTimeline() : nil
     slotProbe = memslots.probe
     slotRequests = MemslotRequests(
       pageSize: profile.pageSize, hasReturns: memslots.probe == .requestsAndReturns)

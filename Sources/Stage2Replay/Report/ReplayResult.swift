@@ -16,6 +16,8 @@ public struct ReplayResult: Sendable {
   public var unattributedFaults: Int
   /// Which VMs' vCPUs the threads ran; those of one thread in the order of time.
   public var vcpuSpans: [VCPUSpan]
+  /// Which VM is behind threads and addresses, and when, if that was put down.
+  public var timeline: VMTimeline?
   /// Events that contradict the model.
   public var divergences = DivergenceReport()
 }

@@ -1,3 +1,5 @@
+internal import KVMTypes
+
 /// The states that something went through. Changes take time, so at a moment of a change both states are possible.
 struct StateTimeline<State> {
   private struct Entry {
@@ -28,13 +30,7 @@ struct StateTimeline<State> {
       if first <= last, condition(state) { found.append(first...last) }
     }
     // The entry whose state holds when the window begins is the first that matters.
-    var low = 0
-    var high = entries.count
-    while low < high {
-      let middle = (low + high) / 2
-      if entries[middle].to < window.lowerBound { low = middle + 1 } else { high = middle }
-    }
-    let first = low - 1
+    let first = entries.partitioningIndex { $0.to >= window.lowerBound } - 1
     if first < 0 { add(initial, .min, entries.first?.to ?? .max) }
     for index in max(first, 0)..<max(entries.count, max(first, 0)) {
       if entries[index].from > window.upperBound { break }

@@ -45,24 +45,12 @@ package struct MutationSubject {
 
   /// The record at a position of the execution.
   func record(at position: Position) -> Int {
-    var low = 0
-    var high = positions.count
-    while low < high {
-      let middle = (low + high) / 2
-      if positions[middle] < position { low = middle + 1 } else { high = middle }
-    }
-    return low
+    positions.partitioningIndex { $0 >= position }
   }
 
   /// The place of a record among those of its thread.
   func place(of record: Int, in thread: [Int]) -> Int {
-    var low = 0
-    var high = thread.count
-    while low < high {
-      let middle = (low + high) / 2
-      if thread[middle] < record { low = middle + 1 } else { high = middle }
-    }
-    return low
+    thread.partitioningIndex { $0 >= record }
   }
 }
 

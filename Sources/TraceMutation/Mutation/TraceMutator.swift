@@ -1,5 +1,6 @@
 internal import KVMTrace
 internal import KVMTypes
+internal import SeededRandom
 
 /// Changes a recording at random places. The same seed makes the same change.
 package struct TraceMutator {
@@ -86,20 +87,5 @@ package struct TraceMutator {
     var faults = subject.execution.vms[vm].faults
     if let fault { faults[index] = fault } else { faults.remove(at: index) }
     return faults
-  }
-}
-
-/// The generator of Steele, Lea and Flood.
-struct SplitMix64 {
-  private var state: UInt64
-
-  init(seed: UInt64) { state = seed }
-
-  mutating func next() -> UInt64 {
-    state &+= 0x9e37_79b9_7f4a_7c15
-    var z = state
-    z = (z ^ (z >> 30)) &* 0xbf58_476d_1ce4_e5b9
-    z = (z ^ (z >> 27)) &* 0x94d0_49bb_1331_11eb
-    return z ^ (z >> 31)
   }
 }

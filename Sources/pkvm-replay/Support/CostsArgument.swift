@@ -11,14 +11,9 @@ struct CostsArgument: ExpressibleByArgument {
   /// The model, or one line about why there is none.
   func resolve() throws -> CostModel {
     if let builtIn = CostModel.builtIn(named: text) { return builtIn }
-    guard FileManager.default.fileExists(atPath: text) else {
-      let names = CostModel.builtIn.map(\.name).joined(separator: ", ")
-      Diagnostics.note("\(text): neither a file nor a built-in set of costs (\(names))")
-      throw ExitCode.validationFailure
-    }
-    guard let data = FileManager.default.contents(atPath: text) else {
-      throw Diagnostics.failure("\(text): cannot be read", .inputOutput)
-    }
+    let names = CostModel.builtIn.map(\.name).joined(separator: ", ")
+    let data = try Diagnostics.content(
+      of: text, else: "neither a file nor a built-in set of costs (\(names))")
     do {
       return try JSONDecoder().decode(CostModel.self, from: data)
     } catch let error as DecodingError {

@@ -1,4 +1,5 @@
 import ArgumentParser
+import Foundation
 import Glibc
 import KVMTrace
 
@@ -20,6 +21,33 @@ enum Diagnostics {
   static func note(_ line: String) {
     let text = "pkvm-replay: \(line)\n"
     text.utf8.withContiguousStorageIfAvailable { _ = Glibc.write(2, $0.baseAddress, $0.count) }
+  }
+
+  /// The content of a file that may stand for something built in; where there is neither, `missing` says so.
+  static func content(of path: String, else missing: @autoclosure () -> String) throws -> Data {
+    guard FileManager.default.fileExists(atPath: path) else {
+      note("\(path): \(missing())")
+      throw ExitCode.validationFailure
+    }
+    guard let data = FileManager.default.contents(atPath: path) else {
+      throw failure("\(path): cannot be read", .inputOutput)
+    }
+    return data
+  }
+
+  /// Opens all traces. Those that cannot be opened are told one by one, and the highest of their exit statuses is thrown.
+  static func open(all paths: [String]) throws -> [TraceFile] {
+    var traces: [TraceFile] = []
+    var worst = ExitCode.success
+    for path in paths {
+      do {
+        traces.append(try open(path))
+      } catch let status as ExitCode {
+        if status.rawValue > worst.rawValue { worst = status }
+      }
+    }
+    if worst != .success { throw worst }
+    return traces
   }
 
   /// Opens a trace; an error becomes one line and an exit status.

@@ -12,6 +12,13 @@ struct Losses {
     if info.isIncomplete, !lines.contains(line) { lines.append(line) }
   }
 
+  /// Ends a command on one trace with `ExitStatus.incomplete` if that lacks anything, unless the user allows it.
+  static func check(_ info: TraceInfo, of input: String, allowLoss: Bool) throws {
+    guard info.isIncomplete, !allowLoss else { return }
+    Diagnostics.note("\(input): \(info.incompleteness)")
+    throw ExitStatus.incomplete
+  }
+
   /// Ends the command with `ExitStatus.incomplete` if anything is lacking, unless the user allows it.
   func finish(allowLoss: Bool) throws {
     guard !lines.isEmpty, !allowLoss else { return }

@@ -21,6 +21,13 @@ struct Output: ~Copyable {
     buffer.reserveCapacity(Self.flushBytes + 4096)
   }
 
+  /// Makes `text` the whole content of the file at `path`.
+  static func write(_ text: String, to path: String) throws {
+    var output = try Output(path: path)
+    try output.write(text)
+    try output.finish()
+  }
+
   mutating func write(_ text: String) throws {
     buffer.append(contentsOf: text.utf8)
     if buffer.count >= Self.flushBytes { try flush() }

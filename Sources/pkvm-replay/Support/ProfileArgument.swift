@@ -15,14 +15,8 @@ struct ProfileArgument: ExpressibleByArgument {
   /// The profile, or one line about why there is none.
   func resolve() throws -> Profile {
     if let builtIn = Profile.builtIn(named: text) { return builtIn }
-    guard FileManager.default.fileExists(atPath: text) else {
-      Diagnostics.note(
-        "\(text): neither a built-in profile nor a file; profiles lists the built-in ones")
-      throw ExitCode.validationFailure
-    }
-    guard let data = FileManager.default.contents(atPath: text) else {
-      throw Diagnostics.failure("\(text): cannot be read", .inputOutput)
-    }
+    let data = try Diagnostics.content(
+      of: text, else: "neither a built-in profile nor a file; profiles lists the built-in ones")
     do {
       return try ProfileFile.profile(json: String(decoding: data, as: UTF8.self))
     } catch {

@@ -13,9 +13,7 @@ enum SeriesFiles {
         "\(directory): cannot be made a directory: \(String(cString: strerror(errno)))", .inputOutput)
     }
     for table in SeriesTable.tables(result) {
-      var output = try Output(path: URL(filePath: directory).appending(path: table.name).path())
-      try output.write(table.csv)
-      try output.finish()
+      try Output.write(table.csv, to: URL(filePath: directory).appending(path: table.name).path())
     }
   }
 }

@@ -87,22 +87,34 @@ struct ReportLines {
       guard let cpu = number(&at, line.end), at < line.end, at.pointee == 0x5d else { continue }
       at += 1
       while at < line.end, at.pointee == 0x20 { at += 1 }
-      guard let seconds = number(&at, line.end), at < line.end, at.pointee == 0x2e else { continue }
-      at += 1
-      let fraction = at
-      guard let nanoseconds = number(&at, line.end), at - fraction == 9, at < line.end, at.pointee == 0x3a,
-        let tid = threadID(before: open, from: line.start)
+      guard let nanoseconds = stamp(&at, line.end), let tid = threadID(before: open, from: line.start)
       else { continue }
-      at += 1
       while at < line.end, at.pointee == 0x20 { at += 1 }
       guard let colon = memchr(at, 0x3a, line.end - at) else { continue }
       let name = Text(start: at, end: UnsafePointer(colon.assumingMemoryBound(to: UInt8.self)))
       // The blank before the first field stays, so that every field has one.
       return Event(
-        tid: tid, cpu: UInt16(cpu), nanoseconds: seconds * 1_000_000_000 + nanoseconds, name: name,
+        tid: tid, cpu: UInt16(cpu), nanoseconds: nanoseconds, name: name,
         fields: Text(start: name.end + 1, end: line.end))
     }
     return nil
+  }
+
+  /// `12.191869920:`, or `12191869920:` where trace-cmd does not take the clock for one that counts nanoseconds.
+  ///
+  /// It may also fail to where the file gives the clock's name a length of 0: trace-cmd 3.1 then reads what lies behind
+  /// its own buffer of no bytes, and once in some hundred runs finds something there that looks like a name.
+  private static func stamp(_ at: inout UnsafePointer<UInt8>, _ end: UnsafePointer<UInt8>) -> UInt64? {
+    guard var nanoseconds = number(&at, end), at < end else { return nil }
+    if at.pointee == 0x2e {
+      at += 1
+      let fraction = at
+      guard let rest = number(&at, end), at - fraction == 9, at < end else { return nil }
+      nanoseconds = nanoseconds * 1_000_000_000 + rest
+    }
+    guard at.pointee == 0x3a else { return nil }
+    at += 1
+    return nanoseconds
   }
 
   /// `CPU:1 [12 EVENTS DROPPED]`, or without a number.

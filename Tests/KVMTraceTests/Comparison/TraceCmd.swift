@@ -1,5 +1,6 @@
 import Foundation
 import Testing
+import UnnamedFiles
 
 /// `trace-cmd report` as an oracle: another reader of the same format.
 enum TraceCmd {
@@ -16,7 +17,7 @@ enum TraceCmd {
   ///
   /// Half a million events are 60 MB of text, so it goes through a file that is mapped, not through a pipe.
   static func rawReport(_ trace: String) throws -> Data {
-    let output = try TemporaryFile()
+    let output = try UnnamedFile()
     let process = Process()
     process.executableURL = URL(fileURLWithPath: try #require(path))
     process.arguments = ["report", "-N", "-R", "-t", "-i", trace]

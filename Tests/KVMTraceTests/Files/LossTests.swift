@@ -3,6 +3,7 @@ import KVMTrace
 import KVMTypes
 import Testing
 import TraceSynth
+import UnnamedFiles
 
 /// Events that the kernel lost because its buffer was full.
 @Suite("Lost events")
@@ -76,7 +77,7 @@ struct LossTests {
   @Test("trace-cmd knows of the same losses", .enabled(if: TraceCmd.path != nil, TraceCmd.missing))
   func asTraceCmd() throws {
     let flavour = TraceFlavour()
-    let file = try TemporaryFile(
+    let file = try UnnamedFile(
       try TraceBuilding.file(
         flavour,
         pages: [

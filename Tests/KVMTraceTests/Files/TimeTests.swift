@@ -2,6 +2,7 @@ import Foundation
 import KVMTrace
 import Testing
 import TraceSynth
+import UnnamedFiles
 
 /// Stamps: how pages store them and what options make of them.
 @Suite("Time")
@@ -92,7 +93,7 @@ struct TimeTests {
       page.paddingToEnd()
       page.event(TraceBuilding.entry(flavour), delta: 5)
     }
-    let file = try TemporaryFile(try TraceBuilding.file(flavour, pages: [[page], [page]]))
+    let file = try UnnamedFile(try TraceBuilding.file(flavour, pages: [[page], [page]]))
     let report = try TraceCmd.rawReport(file.path)
     let trace = try TraceFile(path: file.path)
     let problems = report.withUnsafeBytes { bytes in

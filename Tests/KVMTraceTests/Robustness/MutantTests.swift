@@ -1,6 +1,7 @@
 import Foundation
 import KVMTrace
 import Testing
+import UnnamedFiles
 
 /// Damaged files of all kinds: whatever they hold, the ingester comes back with events, damage or an error.
 ///
@@ -15,7 +16,7 @@ struct MutantTests {
 
   @Test("mutants", .timeLimit(.minutes(10)), arguments: SmallTrace.allCases, Mutation.allCases)
   func mutants(trace: SmallTrace, mutation: Mutation) async throws {
-    let journal = try TemporaryFile()
+    let journal = try UnnamedFile()
     let first: UInt64 = Self.seed
     let last: UInt64 = first + Self.count
     let path: String = journal.path

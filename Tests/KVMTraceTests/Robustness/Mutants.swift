@@ -1,5 +1,6 @@
 import Glibc
 import KVMTrace
+import UnnamedFiles
 
 /// Runs a row of mutants of one file through the ingester.
 enum Mutants {
@@ -9,7 +10,7 @@ enum Mutants {
     _ trace: SmallTrace, _ mutation: Mutation, seeds: Range<UInt64>, journal: String
   ) throws {
     let bytes = try trace.build().bytes
-    let file = try TemporaryFile()
+    let file = try UnnamedFile()
     let journal = open(journal, O_WRONLY)
     defer { close(journal) }
     for seed in seeds {

@@ -1,3 +1,5 @@
+import SeededRandom
+
 /// A way to damage a file.
 enum Mutation: String, CaseIterable, Codable, Sendable {
   /// The file ends early.
@@ -15,7 +17,7 @@ enum Mutation: String, CaseIterable, Codable, Sendable {
 
   /// The mutant of `bytes` with the number `seed`: the same one for the same number.
   func apply(to bytes: [UInt8], seed: UInt64) -> [UInt8] {
-    var random = SplitMix(seed: seed)
+    var random = SplitMix64(seed: seed)
     var mutant = bytes
     func place() -> Int { Int(random.next() % UInt64(bytes.count)) }
     switch self {
@@ -44,20 +46,5 @@ enum Mutation: String, CaseIterable, Codable, Sendable {
       }
     }
     return mutant
-  }
-}
-
-/// A generator of numbers that is the same everywhere (splitmix64).
-struct SplitMix: RandomNumberGenerator {
-  private var state: UInt64
-
-  init(seed: UInt64) { state = seed }
-
-  mutating func next() -> UInt64 {
-    state &+= 0x9e37_79b9_7f4a_7c15
-    var value = state
-    value = (value ^ (value >> 30)) &* 0xbf58_476d_1ce4_e5b9
-    value = (value ^ (value >> 27)) &* 0x94d0_49bb_1331_11eb
-    return value ^ (value >> 31)
   }
 }

@@ -2,6 +2,7 @@ import Foundation
 import Testing
 
 @testable import KVMTrace
+import UnnamedFiles
 
 /// A file that ends early: the cut is reported, and every page that is there as a whole is used.
 @Suite("Cut files")
@@ -20,7 +21,7 @@ struct TruncationTests {
   @Test("every cut is reported and costs no whole page", arguments: SmallTrace.allCases)
   func cuts(trace: SmallTrace) throws {
     let (bytes, pages) = try trace.build()
-    let file = try TemporaryFile(bytes)
+    let file = try UnnamedFile(bytes)
     let layout = try layout(trace, file.path, pages, bytes.count)
     #expect(try Exercise(path: file.path).events == UInt64(pages.reduce(0) { $0 + $1.events }))
     let around = (layout.ends.map(\.offset) + [layout.complete]).flatMap { ($0 - 2)...($0 + 2) }

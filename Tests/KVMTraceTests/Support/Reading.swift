@@ -1,6 +1,7 @@
 @testable import KVMTrace
 import KVMTypes
 import TraceSynth
+import UnnamedFiles
 
 /// A trace read to its end: all records with copies of their data, and what the reader says of itself.
 struct Reading {
@@ -33,7 +34,7 @@ struct Reading {
 
   init(_ bytes: [UInt8], _ selection: EventSelection = .all) throws {
     // The file stays mapped when its name is gone.
-    let file = try TemporaryFile(bytes)
+    let file = try UnnamedFile(bytes)
     try self.init(path: file.path, selection)
   }
 

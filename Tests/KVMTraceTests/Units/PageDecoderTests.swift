@@ -1,4 +1,5 @@
 import KVMTypes
+import SeededRandom
 import Testing
 import TraceSynth
 
@@ -59,7 +60,7 @@ struct PageDecoderTests {
 
   @Test("no page makes it read or write out of bounds", arguments: 0..<4)
   func noise(part: UInt64) {
-    var random = SplitMix(seed: part)
+    var random = SplitMix64(seed: part)
     for _ in 0..<500 {
       let size = 1 << Int(9 + random.next() % 4)
       var page = [UInt8](repeating: 0, count: size)

@@ -1,6 +1,7 @@
 import Testing
 
 @testable import KVMTrace
+import UnnamedFiles
 
 @Suite("PageSource")
 struct PageSourceTests {
@@ -8,7 +9,7 @@ struct PageSourceTests {
   private func pages(
     _ bytes: [UInt8], pageBytes: Int, isCompressed: Bool = false, area: Range<Int>? = nil
   ) throws -> (pages: [[UInt8]], damage: [Damage]) {
-    let temporary = try TemporaryFile(bytes)
+    let temporary = try UnnamedFile(bytes)
     let file = try FileBytes(path: temporary.path)
     let area = area ?? 0..<bytes.count
     let cpuArea = TraceDatContents.CPUArea(cpu: 3, offset: area.lowerBound, count: area.count)

@@ -1,4 +1,5 @@
 import KVMTypes
+import SeededRandom
 import Testing
 
 @testable import KVMTrace
@@ -7,7 +8,7 @@ import Testing
 struct StreamHeapTests {
   @Test("takes out what a sort would", arguments: 0..<40)
   func asSorted(seed: Int) {
-    var random = SplitMix(seed: UInt64(seed))
+    var random = SplitMix64(seed: UInt64(seed))
     let streams = 1 + Int(random.next() % 20)
     // Few different stamps, so that many are equal.
     var queues = (0..<streams).map { _ in

@@ -1,4 +1,5 @@
 import KVMTypes
+import SeededRandom
 import Testing
 
 @testable import KVMTrace
@@ -13,7 +14,7 @@ struct TimeConversionTests {
 
   @Test("the product has 128 bits", arguments: [0, 1, 10, 31, 32, 63] as [UInt32])
   func wide(shift: UInt32) {
-    var random = SplitMix(seed: UInt64(shift))
+    var random = SplitMix64(seed: UInt64(shift))
     for _ in 0..<100 {
       let stamp = random.next()
       let multiplier = UInt32(truncatingIfNeeded: random.next()) | 1

@@ -1,5 +1,6 @@
 import KVMTypes
 import ModelOracle
+import SeededRandom
 import Testing
 
 @testable import Stage2Model

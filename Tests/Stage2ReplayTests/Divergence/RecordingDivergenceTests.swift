@@ -4,6 +4,7 @@ import KVMTypes
 import Testing
 
 @testable import Stage2Replay
+import UnnamedFiles
 
 /// Real hosts break no rule without a reason.
 @Suite("Divergences of recordings")
@@ -53,11 +54,9 @@ struct RecordingDivergenceTests {
   func cut(percent: Int) throws {
     for name in ["pkvm-nvhe-7.3.4-page-table-thp.dat", "kvm-nvhe-7.3.4-page-table.dat"] {
       let data = try Data(contentsOf: Self.folder.appending(path: name))
-      let path = FileManager.default.temporaryDirectory.appending(path: "cut-\(UUID().uuidString).dat").path()
-      try data.prefix(data.count * percent / 100).write(to: URL(filePath: path))
-      defer { try? FileManager.default.removeItem(atPath: path) }
+      let file = try UnnamedFile(data.prefix(data.count * percent / 100))
       // Of a file that is cut before its first event there is nothing to say.
-      guard let trace = try? TraceFile(path: path) else { continue }
+      guard let trace = try? TraceFile(path: file.path) else { continue }
       #expect(try divergences(trace).unexplained == 0)
     }
   }

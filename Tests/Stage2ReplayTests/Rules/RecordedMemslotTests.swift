@@ -95,7 +95,7 @@ struct RecordedMemslotTests {
     ("kvm-nvhe-7.3.4-page-table.dat", 0xf_fff7_ff, 2048),
     ("pkvm-hvhe-7.3.4-page-table.dat", 0xff_ffff_f7ff, 2048),
     ("kvm-vhe-7.3.4-16k-page-table.dat", 0x3_ffff_fdff, 512),
-    ("pkvm-nvhe-7.3.4-guest-boot.dat", 0x40000, 49152),
+    ("pkvm-nvhe-7.3.4-guest-damon.dat", 0x40000, 49152),
   ]
 
   @Test("Slots that the guest touched from end to end are found from end to end", arguments: placed)
@@ -112,7 +112,7 @@ struct RecordedMemslotTests {
   @Test("With inferred slots, ages and unmaps of a guest's memory are joined with its faults")
   func inferredReplay() throws {
     let agreement = try #require(
-      try AgreementTests.replay("pkvm-nvhe-7.3.4-guest-boot.dat") { $0.infersMemslots = true }.agreement)
+      try AgreementTests.replay("pkvm-nvhe-7.3.4-guest-damon.dat") { $0.infersMemslots = true }.agreement)
     for kind in [OperationKind.map, .relaxPerms, .mkyoung, .testClearYoung] {
       let score = try #require(agreement.scores[kind])
       #expect(Double(score.matched) >= 0.99 * Double(score.recorded), "\(kind.name): \(score)")

@@ -73,6 +73,38 @@ struct VCPUAttributionTests {
     #expect(try vcpus(story) == [[1000], [1003]])
   }
 
+  @Test("A thread that is given the pages of a VM again is of the other one")
+  func rivalry() throws {
+    let story = story()
+    let third = Scenario.Thread(tid: 1004, cpu: 0)
+    // The first VM's vCPU gives itself away, and nothing else tells the others.
+    story.handle(firstVCPU, story.memory)
+    story.fault(firstVCPU, story.memory + story.page)
+    story.contend(firstVCPU, lock: 0xa000, flags: 4)
+    story.enter(firstVCPU)
+    for page in 2..<40 as Range<UInt64> {
+      story.handle(firstVCPU, story.memory + page * story.page)
+      story.handle(secondVCPU, story.memory + page * story.page)
+      story.handle(third, story.memory + (100 + page) * story.page)
+      story.handle(secondVCPU, story.memory + (100 + page) * story.page)
+    }
+    #expect(try vcpus(story) == [[1002, 1004], [1003]])
+  }
+
+  @Test("Pages that the host took away in between rule nothing out")
+  func taken() throws {
+    let story = story()
+    story.fault(firstVCPU, story.memory)
+    story.contend(firstVCPU, lock: 0xb000, flags: 4)
+    story.enter(firstVCPU)
+    for page in 2..<40 as Range<UInt64> {
+      story.handle(firstVCPU, story.memory + page * story.page)
+      story.unmap(second, secondHVA + page * 4096)
+      story.handle(secondVCPU, story.memory + page * story.page)
+    }
+    #expect(try vcpus(story) == [[], [1002, 1003]])
+  }
+
   @Test("Without any of that, the nearest creator below is taken")
   func nearest() throws {
     let story = story()

@@ -5,6 +5,7 @@ import Stage2Model
 import Stage2Replay
 import Testing
 import TraceSynth
+import UnnamedFiles
 
 /// A short story of a host, event by event, that becomes a trace.dat and is replayed.
 ///
@@ -116,13 +117,11 @@ final class Scenario {
 
   /// What a replay of the trace found.
   func replay() throws -> Replayed {
-    let path = FileManager.default.temporaryDirectory.appending(path: "story-\(UUID().uuidString).dat").path()
-    try Data(bytes()).write(to: URL(filePath: path))
-    defer { try? FileManager.default.removeItem(atPath: path) }
+    let file = try UnnamedFile(bytes())
     var operations: [Stage2Operation] = []
     var known = ProfileRequest()
     known.profile = profile
-    let trace = try TraceFile(path: path)
+    let trace = try TraceFile(path: file.path)
     let (result, _) = try Replay.run(trace, profile: request ?? known, options: options) {
       operations.append($0)
     }

@@ -90,16 +90,3 @@ struct OffsetVote {
     return counts.values.max() ?? 0
   }
 }
-
-extension Array {
-  /// The first position from which on `condition` holds.
-  func partitioningIndex(where condition: (Element) -> Bool) -> Int {
-    var low = 0
-    var high = count
-    while low < high {
-      let middle = (low + high) / 2
-      if condition(self[middle]) { high = middle } else { low = middle + 1 }
-    }
-    return low
-  }
-}

@@ -1,5 +1,5 @@
 /// Steele, Lea and Flood's generator: a counter and a mixing function. The same numbers for the same seed on
-/// every machine.
+/// every machine, and as good as a workload or a test needs.
 @frozen
 public struct SplitMix64: RandomNumberGenerator, Sendable {
   @usableFromInline var state: UInt64
@@ -32,39 +32,25 @@ public struct SplitMix64: RandomNumberGenerator, Sendable {
   /// A number below `bound`, which must not be 0. The bias is below `bound` in 2^64.
   @inlinable
   @inline(__always)
-  public mutating func below(_ bound: Int) -> Int {
-    Int(next().multipliedFullWidth(by: UInt64(bound)).high)
-  }
+  public mutating func below(_ bound: UInt64) -> UInt64 { next().multipliedFullWidth(by: bound).high }
+
+  /// A number below `bound`, which must be above 0. The bias is below `bound` in 2^64.
+  @inlinable
+  @inline(__always)
+  public mutating func below(_ bound: Int) -> Int { Int(below(UInt64(bound))) }
 
   /// A number above 0 and at most 1.
   @inlinable
   @inline(__always)
   public mutating func fraction() -> Double { Double((next() >> 11) &+ 1) * 0x1p-53 }
-}
 
-/// The natural logarithm of a positive normal number. Written out here, because those of C libraries differ in
-/// the last bit and a simulation is to give the same result everywhere.
-@inlinable
-@inline(__always)
-func naturalLogarithm(_ x: Double) -> Double {
-  let bits = x.bitPattern
-  var exponent = Double(Int(truncatingIfNeeded: bits >> 52) &- 1023)
-  var m = Double(bitPattern: bits & 0x000f_ffff_ffff_ffff | 0x3ff0_0000_0000_0000)
-  if m > 1.414_213_562_373_095_1 {
-    m *= 0.5
-    exponent += 1
-  }
-  // ln m = 2 atanh z, with |z| < 0.172: the first term left out is below 1e-15.
-  let z = (m - 1) / (m + 1)
-  let s = z * z
-  var series = 1.0 / 17
-  series = series * s + 1.0 / 15
-  series = series * s + 1.0 / 13
-  series = series * s + 1.0 / 11
-  series = series * s + 1.0 / 9
-  series = series * s + 1.0 / 7
-  series = series * s + 1.0 / 5
-  series = series * s + 1.0 / 3
-  series = series * s + 1.0
-  return exponent * 0.693_147_180_559_945_3 + 2 * z * series
+  /// True `times` out of a hundred times.
+  @inlinable
+  @inline(__always)
+  public mutating func chance(_ times: UInt64) -> Bool { below(100 as UInt64) < times }
+
+  /// True `times` out of a thousand times.
+  @inlinable
+  @inline(__always)
+  public mutating func permille(_ times: Int) -> Bool { below(1000) < times }
 }
