@@ -28,6 +28,12 @@ struct HugetlbTests {
     for place in 0..<UInt64(times) { story.age(.kswapd, 0xaaaa_0000_0000 + place * story.page) }
   }
 
+  /// The host unmaps memory, and is done with it.
+  private func unmap(_ story: Scenario, _ hva: UInt64, bytes: UInt64? = nil) {
+    story.unmap(.vmm, hva, bytes: bytes)
+    story.age(.vmm, 0xaaaa_0000_0000)
+  }
+
   @Test("Where nothing tells, it is taken to be the page's")
   func byDefault() throws {
     #expect(try relaxation() == [Self.atPage + "assumed"])
@@ -62,13 +68,13 @@ struct HugetlbTests {
     #expect(
       try relaxation { story in
         ageElsewhere(story)
-        story.unmap(.vmm, story.congruentHVA + story.page)
+        unmap(story, story.congruentHVA + story.page)
       } == [Self.atPage + "derived"])
     // Of a whole block it does not.
     #expect(
       try relaxation { story in
         ageElsewhere(story)
-        story.unmap(.vmm, story.congruentHVA, bytes: story.block)
+        unmap(story, story.congruentHVA, bytes: story.block)
       } == [Self.atBlock])
   }
 
@@ -78,14 +84,14 @@ struct HugetlbTests {
       ageElsewhere(story)
       story.handle(.vcpu0, story.memory, level: 2)
       story.handle(.vcpu0, story.memory + story.page)
-      story.unmap(.vmm, story.congruentHVA, bytes: story.block)
+      unmap(story, story.congruentHVA, bytes: story.block)
     }
     #expect(try relaxation(before: pages) == [Self.atPage + "derived"])
     // The slot has pages elsewhere, so it is hardly hugetlb.
     #expect(
       try relaxation { story in
         pages(story)
-        story.unmap(.vmm, story.congruentHVA, bytes: 2 * story.block)
+        unmap(story, story.congruentHVA, bytes: 2 * story.block)
       } == [Self.atPage + "assumed"])
   }
 

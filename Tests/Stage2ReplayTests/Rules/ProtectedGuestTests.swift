@@ -50,7 +50,7 @@ struct ProtectedGuestTests {
       story.handle(.vcpu0, story.memory + story.page)
       story.fault(.vcpu0, story.memory, .translation, .write)
       story.exitToVMM(.vcpu0, errno: errno)
-      try expect(story, [expected])
+      #expect(try story.replay().divergences.filter { $0.hasPrefix("D14") } == [expected])
     }
   }
 }

@@ -108,7 +108,7 @@ struct RaceTests {
     let replayed = try story.replay()
     let maps = replayed.all.filter { $0.kind == .map }
     #expect(maps.map { [$0.tid.rawValue, $0.result ?? 0] } == [[1001, 0], [1002, -11], [1002, -11]])
-    #expect(replayed.divergences == ["D1 explained E2"])
+    #expect(replayed.divergences == ["D1 explained E2 x2"])
   }
 
   @Test("A fault is not ahead of what its own thread did before")
