@@ -37,7 +37,8 @@ public enum Replay {
     // What the traced kernel was timed at says nothing about another one.
     var options = options
     if options.otherKernel != nil { options.ignoresProbes = true }
-    var survey = TraceSurvey(kvms: options.memslots?.vms.compactMap(\.kvm) ?? [])
+    var survey = TraceSurvey(
+      kvms: options.memslots?.vms.compactMap(\.kvm) ?? [], pageSize: pageSize)
     var memslotSurvey =
       options.memslots == nil
       ? MemslotSurvey(pageSize: pageSize, infers: options.infersMemslots, recordsHistory: false) : nil

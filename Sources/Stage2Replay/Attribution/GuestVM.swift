@@ -43,6 +43,8 @@ final class GuestVM<Backend: ReplayedBackend & ~Copyable> {
   var slotHistory: [Memslot] = []
   var slotsSeen: Set<Memslot> = []
   var hostMappings: HostMappings
+  /// What a notifier aged last, and whose it was.
+  var lastAge: (frames: FrameRange, tid: ThreadID)?
   var tally = VMTally()
   var lockTimes = LockTimes()
   /// Recorded sections under the lock, by thread, if they are kept.
@@ -110,11 +112,10 @@ final class GuestVM<Backend: ReplayedBackend & ~Copyable> {
   }
 }
 
-/// Who was granted the right to write to a page, where in the merged trace, and how that is known.
+/// Who was granted the right to write to a page, and where in the merged trace.
 struct WriteGrant {
   var tid: ThreadID
   var sequence: UInt64
-  var basis: Basis
 }
 
 /// What is counted for one VM.
@@ -129,6 +130,8 @@ struct VMTally {
   var work: [Stage2Work] = Array(repeating: Stage2Work(), count: OperationKind.allCases.count)
   /// By the first frame of the slot.
   var sizes: [GFN: SizeTally] = [:]
+  /// Whether slots are taken to be of hugetlb pages, for those of which that was asked.
+  var hugetlb: [Memslot: Bool] = [:]
   var nothing: [Int] = Array(repeating: 0, count: FaultOutcome.Reason.allCases.count)
 }
 

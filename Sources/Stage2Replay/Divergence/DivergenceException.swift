@@ -51,7 +51,7 @@ public enum DivergenceException: String, Hashable, Sendable, CaseIterable {
     case .lostEvents: "makes all tables unknown from the gap on, until faults show them again"
     case .begunMidLife: "makes a VM's table unknown until faults show it"
     case .untracedChange:
-      "explains D8 and D1 around a slot's removal, D11 under dirty logging, D15 where the kernel may map something itself"
+      "explains D8 and D1 around a slot's removal, D11 under dirty logging, D14 where the host took the page, D15 where the kernel may map something itself"
     case .failedMap: "a fault with which KVM_RUN fails is replayed as one that maps nothing"
     case .failedHypercall: "leaves a warning in the host's log and no event; it shows as D1 or D2"
     case .syntheticFault:

@@ -13,6 +13,8 @@ struct TranslationCheck: Hashable {
   var startLevel: TranslationLevel
   /// The VM is protected.
   var isProtected: Bool
+  /// KVM_RUN failed with the fault.
+  var isFailed = false
   /// Where the walk may go on beyond what the model knows: tables that hold something that no fault mapped, as the
   /// kernel's own mapping of the vGIC's CPU interface.
   var mayHaveUntracedTable: Bool
@@ -38,6 +40,9 @@ struct TranslationCheck: Hashable {
     if window.isLeafRecent { return .explained(rule, .race) }
     // An unmap does nothing to a protected guest, and it has no blocks.
     if !isProtected, let change = window.change { return .explained(rule, change) }
+    // A host that touches a protected guest's page gets it, and the guest's entry is poisoned: -EFAULT says so
+    // (`pkvm_pgtable_stage2_map`).
+    if isProtected, isFailed { return .explained(rule, .untracedChange) }
     return window.judge(rule)
   }
 
@@ -47,6 +52,10 @@ struct TranslationCheck: Hashable {
     if let unknown = window.judgeUnknown(rule) { return unknown }
     if window.isTableRecent { return .explained(rule, .race) }
     if let change = window.change { return .explained(rule, change) }
+    // A table above level 3 goes with the last leaf of any of its regions.
+    if let level, level < .l2, let exception = window.unmapOfVM.exception {
+      return .explained(rule, exception)
+    }
     return window.judge(rule)
   }
 

@@ -28,6 +28,23 @@ enum FaultOutcome: Hashable {
   }
 }
 
+extension FaultRecord {
+  /// Whether the right that the fault asks for, once granted, stays with the leaf as long as it is mapped: only logging
+  /// takes one away again, that to write.
+  fileprivate func keepsRight(in slot: Memslot) -> Bool {
+    kind == .permission && !(isWrite && slot.isLogging)
+  }
+}
+
+extension TimelineNode {
+  /// Whether the vCPU lacks the same right as in `fault`, on the CPU that did what was done then: relax_perms rids that
+  /// CPU's TLB of the leaf, and no other's.
+  fileprivate func isSameFault(as fault: FaultRecord) -> Bool {
+    kind == .permissionFault && isWrite == fault.isWrite && isExec == fault.isExec && ranOn == fault.cpu
+      && fault.cpu == fault.evidence.endedOn
+  }
+}
+
 extension RegionTimelines {
   /// Decides what became of `fault`, from its window and, where that leaves it open, from what followed.
   ///
@@ -67,15 +84,16 @@ extension RegionTimelines {
     where fault.kind == .translation || !fault.isWrite || !slot.isLogging
       || fault.evidence.unmapOfVM == .underway:
       return .nothing(.faultedAgain)
+    // Logging takes rights away, too, but hardly each time before the instruction that was granted one gets anywhere.
+    case .againAtOnce: return .nothing(.faultedAgain)
     case .again, .unknown: break
     }
 
     var index = self[fault.node].nextOnPage
     // Once the page was unmapped, a fault on it says nothing.
     let unmapped =
-      index == TimelineNode.none
-      ? .max : firstUnmap(of: fault.page.gfn(pageSize), after: fault, orBreak: true)
-    while index != TimelineNode.none, self[index].sequence < unmapped {
+      index == TimelineNode.none ? .max : firstLoss(of: fault.page.gfn(pageSize), after: fault)
+    while index != TimelineNode.none, self[index].sequence <= unmapped {
       let node = self[index]
       index = node.nextOnPage
       guard node.entry >= fault.end else { continue }
@@ -86,6 +104,11 @@ extension RegionTimelines {
       }
       // The mapping may be another vCPU's, whose copy-on-write made this fault retry.
       if fault.mayRaceCopyOnWrite, fault.kind == .translation, isMapped() { return .nothing(.faultedAgain) }
+      if fault.kind == .permission {
+        // Another vCPU's TLB may hold the leaf as it was.
+        guard node.tid == fault.tid else { continue }
+        if node.isSameFault(as: fault), fault.keepsRight(in: slot) { return .nothing(.faultedAgain) }
+      }
       break
     }
     return .performed(.assumed)
@@ -105,19 +128,33 @@ extension RegionTimelines {
     return false
   }
 
+  /// The place in the merged trace from where the page of `fault` may be gone though it was mapped: its first unmap, or
+  /// a permission fault on a block around it, for a map that breaks the block leaves nothing of it but its own page.
+  private func firstLoss(of gfn: GFN, after fault: FaultRecord) -> UInt64 {
+    var index = self[fault.node].next
+    while index != TimelineNode.none {
+      let node = self[index]
+      index = node.next
+      switch node.kind {
+      case .unmap, .slotChange:
+        if node.sequence > fault.end, node.frames.contains(gfn) { return node.sequence }
+      case .permissionFault where fault.kind == .translation:
+        if node.level == .l2, !node.isStage1Walk, node.entry >= fault.end { return node.sequence }
+      default: break
+      }
+    }
+    return .max
+  }
+
   /// The place in the merged trace of the first unmap of `gfn` after the end of `fault`, the highest where none is known.
-  ///
-  /// - Parameter orBreak: whether a fault counts that may break a block which took the page's place, for dirty logging.
-  private func firstUnmap(of gfn: GFN, after fault: FaultRecord, orBreak: Bool = false) -> UInt64 {
+  private func firstUnmap(of gfn: GFN, after fault: FaultRecord) -> UInt64 {
     var index = self[fault.node].next
     while index != TimelineNode.none {
       let node = self[index]
       index = node.next
       guard node.sequence > fault.end else { continue }
       switch node.kind {
-      case .unmap where node.frames.contains(gfn), .slotChange where node.frames.contains(gfn),
-        .permissionFault where orBreak && node.level == .l2 && !node.isStage1Walk:
-        return node.sequence
+      case .unmap where node.frames.contains(gfn), .slotChange where node.frames.contains(gfn): return node.sequence
       default: continue
       }
     }

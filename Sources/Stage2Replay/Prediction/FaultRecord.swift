@@ -7,6 +7,8 @@ struct FaultRecord {
   let tid: ThreadID
   /// The address, with the granularity of the host's page.
   let page: IPA
+  /// The address as the hardware gave it, with a granularity of 4 KiB whatever the host's page is (HPFAR_EL2).
+  let address: IPA
   let kind: FaultKind
   let level: TranslationLevel
   let isWrite: Bool

@@ -15,9 +15,11 @@ extension Replayer where Backend: ~Copyable {
       apply(fault, record)
       timelines.release(fault: fault.node, vm: record.vm)
     case .check(let fault): if checksRules { _ = check(fault, record, vms[record.vm]) }
-    // No other kernel's protected guest lets go of memory either.
+    // The memory of a protected guest stays as it is until the VM ends (`kvm_unmap_gfn_range`, `kvm_age_gfn`,
+    // `kvm_stage2_unmap_range`). No other kernel's protected guest lets go of memory either.
     case .unmap where model.modelsProtected(vms[record.vm].isProtected),
       .deleteSlot where model.modelsProtected(vms[record.vm].isProtected),
+      .wrprotect where model.modelsProtected(vms[record.vm].isProtected),
       .age where model.modelsProtected(vms[record.vm].isProtected):
       break
     case .unmap(let frames):
@@ -28,6 +30,7 @@ extension Replayer where Backend: ~Copyable {
       remember(.unmap, frames, record)
     case .deleteSlot(let frames):
       unmap(frames, record)
+      vms[record.vm].hostMappings.forget(frames)
       noteUnmapped(frames, vms[record.vm])
       remember(.slotRemoval, frames, record)
       settleHeldBack(record)
@@ -43,6 +46,10 @@ extension Replayer where Backend: ~Copyable {
       if isDead(vms[record.vm], at: record.sequence) { return }
       let address = frames.start.ipa(profile.pageSize)
       let size = frames.count << profile.pageSize.shift
+      if markOld {
+        vms[record.vm].hostMappings.age(frames)
+        vms[record.vm].lastAge = (frames, record.tid)
+      }
       let young = vms[record.vm].backend.testClearYoung(address, size: size, markOld: markOld)
       remember(markOld ? .age : .testAge, frames, record)
       // A fault that was open may have set the flag just before or just after, as may the hardware at any time.
@@ -61,7 +68,9 @@ extension Replayer where Backend: ~Copyable {
   }
 
   private mutating func unmap(_ frames: FrameRange, _ record: PendingRecord) {
-    vms[record.vm].hostMappings.unmap(frames)
+    // shrink_folio_list asks whether a folio was used before it unmaps it; khugepaged and faults do not.
+    let isReclaimed = vms[record.vm].lastAge.map { $0 == (frames, record.tid) } ?? false
+    vms[record.vm].hostMappings.unmap(frames, isReclaimed: isReclaimed)
     forEachChunk(of: frames) { address, size, replayer in
       let result = replayer.vms[record.vm].backend.unmap(address, size: size)
       replayer.emit(record, .unmap, address, size: size, result: result.rawValue, basis: .derived)
@@ -119,7 +128,8 @@ extension Replayer where Backend: ~Copyable {
       if case .leaf(let level, _, _) = vm.backend.walk(fault.page) {
         touch(fault, vm, isBlock: level < .l3, record)
       }
-      emit(record, .mkyoung, fault.page, size: 0, result: nil, basis: .derived)
+      // handle_access_fault hands on what the hardware gave it.
+      emit(record, .mkyoung, fault.address, size: 0, result: nil, basis: .derived)
       effect = .madeYoung
     case .performed(let basis):
       guard let slot = fault.slot else { return }
@@ -152,7 +162,7 @@ extension Replayer where Backend: ~Copyable {
     let pageSize = profile.pageSize
     let gfn = fault.page.gfn(pageSize)
     let vcpu = VCPUIndex(fault.vcpu)
-    let tally = vm.tally.sizes[slot.base] ?? SizeTally()
+    let tally = vm.tally.sizes[slot.base] ?? SizeTally(pages: areRegionsOfPages ? 1 : 0)
     // pkvm_mem_abort donates pages.
     let mapsBlocks = profile.profile.mapsBlocks && !vm.isProtected
     let size =
@@ -183,7 +193,11 @@ extension Replayer where Backend: ~Copyable {
     // What a protected guest is given, it has all rights to.
     if vm.isProtected { prot = .rwx }
     let bytes = size.isBlock ? pageSize.pmdBytes : pageSize.bytes
-    let address = relaxes ? fault.page : fault.page.alignedDown(to: bytes)
+    let isInPages = vm.hostMappings.isInPages(gfn)
+    // The address of a block is that of the mapping, but for the relaxation of a block of a transparent huge page: there
+    // the VMA asks for pages, and the address stays that of the page (`kvm_s2_fault_get_vma_info`).
+    let isPageAddress = relaxes && size.isBlock && (isInPages || !isHugetlb(slot, vm))
+    let address = isPageAddress ? fault.page : fault.page.alignedDown(to: bytes)
     let result =
       relaxes
       ? vm.backend.relaxPerms(address, prot: prot)
@@ -191,19 +205,30 @@ extension Replayer where Backend: ~Copyable {
     touch(fault, vm, isBlock: size.isBlock, record)
     let isCertain =
       (result == .success || result == .badAddress) && !timelines[fault.node].isRaced && !isCorrected
+      && (!relaxes || !size.isBlock || isInPages)
     emit(
       record, relaxes ? .relaxPerms : .map, address, size: relaxes ? 0 : bytes, prot: prot,
       protBasis: vm.isProtected ? .derived : protBasis(of: fault, slot),
       result: result.rawValue,
       basis: isCertain ? max(outcome, size.basis) : .assumed)
     if fault.isWrite, slot.isLogging {
-      vm.writeGrants[gfn] = WriteGrant(tid: fault.tid, sequence: fault.end, basis: outcome)
+      vm.writeGrants[gfn] = WriteGrant(tid: fault.tid, sequence: fault.end)
     }
     if !result.isSuccess { return .again }
     if relaxes { return .relaxed }
     return .mapped(
       isBlock: size.isBlock, isAssumed: max(outcome, size.basis) != .derived,
       isReadMapped: isWritable && !fault.isWrite)
+  }
+
+  /// Whether a slot's memory is taken to be hugetlb pages.
+  private func isHugetlb(_ slot: Memslot, _ vm: GuestVM<Backend>) -> Bool {
+    if let tally = vm.tally.sizes[slot.base], tally.pages > 0 { return false }
+    if let known = vm.tally.hugetlb[slot] { return known }
+    let isHugetlb =
+      slot.hva.map { survey.ages.skip($0, bytes: slot.pages << profile.pageSize.shift) } ?? false
+    vm.tally.hugetlb[slot] = isHugetlb
+    return isHugetlb
   }
 
   private func touch(_ fault: FaultRecord, _ vm: GuestVM<Backend>, isBlock: Bool, _ record: PendingRecord) {
@@ -224,8 +249,8 @@ extension Replayer where Backend: ~Copyable {
   }
 
   /// A write fault, in a slot that logs, of the vCPU that was granted the right to write and used it: the VMM had the
-  /// page write-protected since, which leaves no event (KVM_GET_DIRTY_LOG, KVM_CLEAR_DIRTY_LOG). Of the range only this
-  /// page is known. Another vCPU's write fault proves nothing: its TLB may hold the mapping as it was before.
+  /// page write-protected since, which leaves no event (KVM_GET_DIRTY_LOG, KVM_CLEAR_DIRTY_LOG). Of the kernel's call,
+  /// its range and its moment, only this page is known. Another vCPU's write fault proves nothing: its TLB may hold the mapping as it was before.
   private mutating func proveWriteProtection(_ fault: FaultRecord, _ record: PendingRecord) {
     let vm = vms[record.vm]
     guard isWritable(fault.page, vm), let grant = vm.writeGrants[fault.page.gfn(profile.pageSize)],
@@ -233,7 +258,7 @@ extension Replayer where Backend: ~Copyable {
     else { return }
     let size = profile.pageSize.bytes
     let result = vm.backend.wrprotect(fault.page, size: size)
-    emit(record, .wrprotect, fault.page, size: size, result: result.rawValue, basis: grant.basis)
+    emit(record, .wrprotect, fault.page, size: size, result: result.rawValue, basis: .assumed)
   }
 
   /// A translation fault on what was mapped, in a slot whose host address is not known: an unmap that could not be

@@ -106,6 +106,7 @@ extension Replayer where Backend: ~Copyable {
       || vms[vm].removals.contains { isRemoving($0, fault, walk, level) }
     return TranslationCheck(
       walk: walk, level: level, startLevel: startLevel, isProtected: vms[vm].isProtected,
+      isFailed: fault.failed,
       mayHaveUntracedTable: isUnexpected && !profile.isPKVM
         && level.map { hasRoom(around: fault.page, $0, vm) } ?? false,
       window: window)

@@ -93,11 +93,13 @@ extension Replayer where Backend: ~Copyable {
       sequence: sequence, entry: threads[position].lastEntry, frames: FrameRange(start: gfn, end: gfn + 1))
     node.tid = record.tid
     node.isStage1Walk = esr.isStage1Walk
+    node.ranOn = threads[position].ranOn
     let canHoldBlock =
       slot?.supportsBlock(of: profile.pageSize.pmdBytes, at: gfn, profile.pageSize) ?? false
     let index = timelines.append(fault: node, vm: vm, canHoldBlock: canHoldBlock)
     var fault = FaultRecord(
-      cpu: record.cpu, tid: record.tid, page: page, kind: esr.faultKind, level: level, isWrite: esr.isWrite,
+      cpu: record.cpu, tid: record.tid, page: page, address: event.ipa, kind: esr.faultKind, level: level,
+      isWrite: esr.isWrite,
       isExec: esr.isExec, isStage1Walk: esr.isStage1Walk, vcpu: threads[position].vcpu, slot: slot,
       place: threads[position].place, node: index, begin: sequence)
     fault.isMemShare = vms[vm].isProtected && event.isMemShare
@@ -186,7 +188,7 @@ extension Replayer where Backend: ~Copyable {
     return vm
   }
 
-  private func settledVM(of tid: ThreadID) -> Int? {
+  func settledVM(of tid: ThreadID) -> Int? {
     for settled in vcpuEvidence.vms(of: tid) {
       let vm = liveVMs.first { vms[$0].kvm == settled.kvm && vms[$0].since == settled.since }
       if let vm { return vm }

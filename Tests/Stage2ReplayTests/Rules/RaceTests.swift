@@ -114,6 +114,50 @@ struct RaceTests {
     #expect(maps.map { [$0.tid.rawValue, $0.result ?? 0] } == [[1001, 0], [1002, -11], [1002, -11]])
   }
 
+  @Test("Who entered in the other's window had walked the table before, though it faults after it")
+  func refaultedLater() throws {
+    let story = Scenario()
+    story.profile.faultLock = .read
+    story.profile.path = .traditional
+    story.createSlot()
+    story.enter(.vcpu0)
+    story.enter(.vcpu1)
+    story.fault(.vcpu0, story.memory)
+    story.handle(.vcpu1, story.memory)
+    story.enter(.vcpu0)
+    story.handle(.vcpu1, story.memory)
+    let replayed = try story.replay()
+    let maps = replayed.all.filter { $0.kind == .map }
+    #expect(maps.map { [$0.tid.rawValue, $0.result ?? 0] } == [[1001, 0], [1002, -11], [1002, -11]])
+    #expect(replayed.divergences == ["D1 explained E2 x2"])
+  }
+
+  @Test("A fault is not ahead of what its own thread did before")
+  func ownOrder() throws {
+    let story = Scenario()
+    story.profile.faultLock = .read
+    story.profile.path = .traditional
+    story.createSlot(hva: story.congruentHVA)
+    story.enter(.vcpu0)
+    story.enter(.vcpu1)
+    // vCPU 1 waits while vCPU 0 copies a page of the region, and maps it, and another one.
+    story.fault(.vcpu0, story.memory, .translation, .write)
+    story.unmap(.vcpu0, story.congruentHVA)
+    story.fault(.vcpu1, story.memory + 8 * story.page)
+    story.enter(.vcpu0)
+    story.handle(.vcpu0, story.memory, .translation, .write)
+    story.handle(.vcpu0, story.memory + story.page)
+    story.fault(.vcpu0, story.memory + 2 * story.page)
+    story.enter(.vcpu1)
+    story.fault(.vcpu1, story.memory + 8 * story.page)
+    story.enter(.vcpu0)
+    story.enter(.vcpu1)
+    let own = try story.replay().all.filter {
+      $0.tid.rawValue == Scenario.Thread.vcpu0.tid && $0.kind == .map
+    }
+    #expect(own.map { $0.address.rawValue & 0xffff } == [0, 0x1000, 0x2000])
+  }
+
   @Test("The same instruction on another address shows that it got through the first one")
   func progressed() throws {
     let story = Scenario()
