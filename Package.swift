@@ -126,7 +126,9 @@ let package = Package(
       swiftSettings: strict),
     .testTarget(
       name: "ReportingTests",
-      dependencies: ["KVMTypes", "KVMTrace", "Stage2Model", "Stage2Replay", "Reporting"],
+      dependencies: [
+        "KVMTypes", "KVMTrace", "Stage2Model", "Stage2Replay", "Reporting", "TraceSynth", "UnnamedFiles",
+      ],
       swiftSettings: strict),
     .testTarget(
       name: "TraceSynthTests", dependencies: ["KVMTypes", "TraceSynth", "SeededRandom", "UnnamedFiles"],

@@ -69,6 +69,12 @@ public final class TraceFile {
     }
   }
 
+  /// The marker that the event at `position` of a run is; nil for every other event.
+  public func marker(of run: EventRun, at position: Int) -> TraceMarker? {
+    guard run[position].kind == .marker else { return nil }
+    return formats.marker(run.payload(position), id: run[position].formatID)
+  }
+
   /// The command that the thread ran, nil where it was not recorded.
   public func command(of tid: ThreadID) -> String? { contents.commands[tid.rawValue] }
 }

@@ -24,19 +24,19 @@ package protocol RecordSource {
   ///   many damaged places that CPU's buffer has had so far.
   /// - Returns: what the pass counted.
   func forEachRun(
-    _ selection: EventSelection, _ body: (UnsafeBufferPointer<TraceRecord>, _ damage: Int) throws -> Void
+    _ selection: EventSelection, _ body: (EventRun, _ damage: Int) throws -> Void
   ) rethrows -> EventStatistics
+
+  /// The marker that the event at `position` of a run is; nil for every other event.
+  func marker(of run: EventRun, at position: Int) -> TraceMarker?
 }
 
 extension TraceFile: RecordSource {
   package func forEachRun(
-    _ selection: EventSelection, _ body: (UnsafeBufferPointer<TraceRecord>, _ damage: Int) throws -> Void
+    _ selection: EventSelection, _ body: (EventRun, _ damage: Int) throws -> Void
   ) rethrows -> EventStatistics {
     var events = events(selection)
-    while let run = events.nextRun() {
-      let damage = events.damageCountOfRun
-      try run.withRecords { try body($0, damage) }
-    }
+    while let run = events.nextRun() { try body(run, events.damageCountOfRun) }
     return events.statistics
   }
 }

@@ -43,9 +43,11 @@ public enum Replay {
       options.memslots == nil
       ? MemslotSurvey(pageSize: pageSize, infers: options.infersMemslots, recordsHistory: false) : nil
     var evidence = VCPUEvidence(pageSize: pageSize) { source.command(of: $0) }
-    let surveyed = source.forEachRun(.replay(probes: false)) { records, damage in
+    let surveyed = source.forEachRun(.replay(probes: false)) { run, damage in
+      let records = run.records
       survey.noteDamage(damage, of: records[0].cpu)
       for index in records.indices {
+        if records[index].kind == .marker { survey.markers.note(source.marker(of: run, at: index)) }
         survey.consume(records[index])
         evidence.consume(records[index])
         memslotSurvey?.consume(records[index])
@@ -80,14 +82,15 @@ public enum Replay {
   private static func run<Backend: ReplayedBackend & ~Copyable>(
     _ source: some RecordSource, _ profile: ReplayProfile, _ model: ReplayProfile, _ survey: TraceSurvey,
     _ evidence: VCPUEvidence, _ options: ReplayOptions, _ memslots: MemslotSource, _ grid: TimeGrid,
-    _ onOperation: ((Stage2Operation) throws -> Void)?, makeBackend: @escaping (Bool) -> Backend
+    _ onOperation: ((Stage2Operation) throws -> Void)?,
+    makeBackend: @escaping (_ isProtected: Bool) -> Backend
   ) throws -> (result: ReplayResult, statistics: EventStatistics) {
     var replayer = Replayer(
       profile: profile, model: model, survey: survey, vcpuEvidence: evidence, options: options,
       memslots: memslots, probes: ProbeRecording(source),
       collectsOperations: onOperation != nil, grid: grid, makeBackend: makeBackend)
-    let statistics = try source.forEachRun(.replay(probes: !options.ignoresProbes)) { records, _ in
-      replayer.consume(records)
+    let statistics = try source.forEachRun(.replay(probes: !options.ignoresProbes)) { run, _ in
+      replayer.consume(run.records)
       if let onOperation { for operation in replayer.takeOperations() { try onOperation(operation) } }
     }
     replayer.finish()
@@ -104,7 +107,8 @@ extension Replayer where Backend: ~Copyable {
         VMResult($0, model, isTraced: options.otherKernel == nil, lastInterval: grid.count - 1)
       },
       agreement: agreement.result, unattributedFaults: unattributedFaults, vcpuSpans: vcpuSpans,
-      timeline: timeline, divergences: divergences.result)
+      timeline: timeline, divergences: divergences.result, markers: markers,
+      recordingSettings: survey.markers.settings)
   }
 }
 

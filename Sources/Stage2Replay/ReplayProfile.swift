@@ -1,3 +1,4 @@
+internal import KVMTrace
 public import KVMTypes
 public import Stage2Model
 
@@ -24,6 +25,8 @@ public struct ReplayProfile: Hashable, Sendable {
   /// profile's, which is an assumption about the host.
   public let basis: [String: Basis]
   let geometry: Stage2Geometry
+  /// Whether the bits of an IPA are a guess: the start level of the table leaves several sizes.
+  let isIPASizeGuessed: Bool
 
   /// Whether the host runs pKVM: every VM then uses the tree of mappings and EL2's tables.
   public var isPKVM: Bool { profile.isPKVM }
@@ -59,10 +62,17 @@ public struct ReplayProfile: Hashable, Sendable {
       // Without DIC, and only then, a mapping made for data faults again when the guest executes it.
       read.hasDIC = false
       basis["dic"] = survey.sawExecPermissionFault ? .derived : .assumed
-      read.ipaBits = request.ipaBits ?? Self.ipaBits(survey, pageSize: pageSize, isPKVM: path == .pkvm)
-      basis["ipaBits"] = .assumed
+      let told = Self.ipaBits(told: survey, isPKVM: path == .pkvm)
+      read.ipaBits =
+        request.ipaBits ?? told ?? Self.ipaBits(survey, pageSize: pageSize, isPKVM: path == .pkvm)
+      basis["ipaBits"] = request.ipaBits == nil && told != nil ? .recorded : .assumed
+      if path == .pkvm, read.era.supportsProtectedGuests, let type = survey.markers.onlyType {
+        read.isProtected = type.isProtected
+        basis["protected"] = .recorded
+      }
       profile = read
     }
+    isIPASizeGuessed = request.profile == nil && request.ipaBits == nil && basis["ipaBits"] == .assumed
     self.basis = basis
     guard let geometry = try? profile.geometry() else {
       preconditionFailure("a profile was not checked with problems()")
@@ -74,6 +84,8 @@ public struct ReplayProfile: Hashable, Sendable {
     _ request: ProfileRequest, _ survey: TraceSurvey, _ kernel: KernelRelease?
   ) -> (Profile.Path, Basis) {
     if let isPKVM = request.isPKVM { return (isPKVM ? .pkvm : .traditional, .assumed) }
+    // Only pKVM creates protected guests.
+    if survey.markers.types.contains(where: \.isProtected) { return (.pkvm, .derived) }
     // Before 6.14, pKVM left the tables of non-protected guests to the host.
     if let kernel, kernel < KernelRelease(major: 6, minor: 14) { return (.traditional, .derived) }
     // kvm_fault_lock: only pKVM takes a VM's lock for write in a fault.
@@ -100,6 +112,36 @@ public struct ReplayProfile: Hashable, Sendable {
     guard let lowest = survey.lowestLevel else { return sizes.first ?? 52 }
     return sizes.first { startLevel($0) == lowest }
       ?? sizes.first { startLevel($0).map { $0 <= lowest } ?? false } ?? sizes.first ?? 52
+  }
+
+  /// The size of guest physical addresses that probes or markers tell, nil where they do not: under pKVM the host's limit,
+  /// else what the VM was created with.
+  private static func ipaBits(told survey: TraceSurvey, isPKVM: Bool) -> Int? {
+    if isPKVM { return survey.markers.ipaLimit }
+    guard let type = survey.markers.onlyType, !type.isProtected else { return nil }
+    let bits = type.ipaBits == 0 ? Stage2Geometry.defaultIPABits : type.ipaBits
+    return (Stage2Geometry.minimumIPABits...Stage2Geometry.maximumIPABits).contains(bits) ? bits : nil
+  }
+
+  /// Whether a VM of `type` has the table that is modelled. Under pKVM all VMs have the same.
+  func fits(_ type: VMType) -> Bool {
+    isPKVM || (type.ipaBits == 0 ? Stage2Geometry.defaultIPABits : type.ipaBits) == ipaBits
+  }
+
+  /// The pages of the PGD of a VM of `type` on the traditional path.
+  func pgdPages(of type: VMType) -> Int {
+    let geometry = try? Stage2Geometry.forVM(
+      type: type.ipaBits, pageSize: pageSize, hostLimit: Stage2Geometry.maximumIPABits, isPKVM: false)
+    return geometry?.pgdPages ?? 0
+  }
+
+  /// The pages that the PGD may have: any size of IPA with the same start level, where the size is a guess.
+  var pgdPages: ClosedRange<Int> {
+    guard isIPASizeGuessed else { return geometry.pgdPages...geometry.pgdPages }
+    let possible = (Stage2Geometry.minimumIPABits...Stage2Geometry.maximumIPABits)
+      .compactMap { try? Stage2Geometry(pageSize: pageSize, ipaBits: $0) }
+      .filter { $0.startLevel == geometry.startLevel }.map(\.pgdPages)
+    return (possible.min() ?? geometry.pgdPages)...(possible.max() ?? geometry.pgdPages)
   }
 
   /// Whether a VM is modelled as a protected guest: all are if the profile says so, and those that the trace knows to be

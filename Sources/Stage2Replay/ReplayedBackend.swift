@@ -13,6 +13,8 @@ protocol ReplayedBackend: Stage2Backend, SendableMetatype, ~Copyable {
   ///
   /// - Returns: whether the guest had the page, then or until an earlier call.
   mutating func takeByForce(_ page: IPA) -> Bool
+  /// An RCU grace period passes: what waits for one is freed.
+  mutating func passGracePeriod()
 }
 
 extension TraditionalStage2: ReplayedBackend {
@@ -20,11 +22,14 @@ extension TraditionalStage2: ReplayedBackend {
   borrowing func mappingTreeDepth() -> (maximum: Int, mean: Double)? { nil }
   /// No guest is protected.
   mutating func takeByForce(_ page: IPA) -> Bool { false }
+  mutating func passGracePeriod() { drainUnlinkedTables() }
 }
 
 extension PKVMStage2: ReplayedBackend {
   var hypercallCounts: HypercallCounts? { hypercalls }
   mutating func takeByForce(_ page: IPA) -> Bool { forceReclaimGuestPage(at: page) }
+  /// EL2 has no RCU, and the host frees mapping objects at once.
+  mutating func passGracePeriod() {}
 
   borrowing func mappingTreeDepth() -> (maximum: Int, mean: Double)? {
     let depth = treeDepth()

@@ -35,8 +35,11 @@ struct TraceSurvey {
   /// When events are missing.
   private(set) var gaps = LossGaps()
   private var sawEntry = false
-  private var sawExit = false
+  private(set) var sawExit = false
+  private(set) var sawMMIO = false
   private var sawGuestFault = false
+  /// Markers, and the types of VMs.
+  var markers = MarkerSurvey()
   /// Damaged places of each CPU's buffer so far.
   private var damage: [Int: Int] = [:]
   /// The first and the last event of the part that is replayed.
@@ -77,8 +80,10 @@ struct TraceSurvey {
     last = max(last, record.time)
     switch record.kind {
     case .lost: gaps.lose(record.cpu, until: record.time)
-    case .commitMemoryRegion: kvms.insert(record.memslotCommit.kvm)
-    case .setMemoryRegion: kvms.insert(record.memslotRequest.kvm)
+    case .commitMemoryRegion: noteSlot(of: record.memslotCommit.kvm)
+    case .setMemoryRegion: noteSlot(of: record.memslotRequest.kvm)
+    case .initVM: markers.note(record.vmCreation)
+    case .mmio: sawMMIO = true
     case .accessFault: (sawAccessFlagFault, sawAccessFault) = (true, true)
     case .exit: sawExit = true
     case .entry:
@@ -114,5 +119,10 @@ struct TraceSurvey {
       if record.contentionFlags.contains(.read) { faultWaitsForRead += 1 }
     default: break
     }
+  }
+
+  private mutating func noteSlot(of kvm: KernelAddress) {
+    kvms.insert(kvm)
+    markers.note(slotOf: kvm)
   }
 }

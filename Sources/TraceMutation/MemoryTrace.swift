@@ -27,7 +27,7 @@ package struct MemoryTrace: RecordSource {
   /// Reads everything that a replay reads of a file.
   package init(_ trace: TraceFile) {
     var records: [TraceRecord] = []
-    _ = trace.forEachRun(.replay(probes: true)) { run, _ in records.append(contentsOf: run) }
+    _ = trace.forEachRun(.replay(probes: true)) { run, _ in records.append(contentsOf: run.records) }
     var commands: [ThreadID: String] = [:]
     for record in records where commands[record.tid] == nil {
       commands[record.tid] = trace.command(of: record.tid)
@@ -50,8 +50,11 @@ package struct MemoryTrace: RecordSource {
 
   package func command(of tid: ThreadID) -> String? { commands[tid] }
 
+  /// Records in memory have no text.
+  package func marker(of run: EventRun, at position: Int) -> TraceMarker? { nil }
+
   package func forEachRun(
-    _ selection: EventSelection, _ body: (UnsafeBufferPointer<TraceRecord>, _ damage: Int) throws -> Void
+    _ selection: EventSelection, _ body: (EventRun, _ damage: Int) throws -> Void
   ) rethrows -> EventStatistics {
     func isWanted(_ kind: EventKind) -> Bool {
       selection.includesOperationProbes || !kind.isOperationProbe
@@ -63,7 +66,9 @@ package struct MemoryTrace: RecordSource {
         while end < records.count, records[end].cpu == records[begin].cpu, isWanted(records[end].kind) {
           end += 1
         }
-        if end > begin { try body(UnsafeBufferPointer(rebasing: records[begin..<end]), 0) }
+        if end > begin {
+          try body(EventRun(inMemory: UnsafeBufferPointer(rebasing: records[begin..<end])), 0)
+        }
         begin = max(end, begin + 1)
       }
     }

@@ -107,6 +107,18 @@ public enum KVMEventFormats {
     printFormat: #""(%lx <- %lx) ret=%d", REC->__probe_func, REC->__probe_ret_ip, REC->ret"#,
     isPacked: true)
 
+  /// `kvm_arch_init_vm`: a VM is created.
+  public static let vmInit = EventFormat(
+    system: "vm", name: "init", id: 1598,
+    fields: [Field(.unsignedLong, "__probe_ip"), Field(.u64, "kvm"), Field(.u64, "type")],
+    printFormat: #""(%lx) kvm=0x%Lx type=%Lu", REC->__probe_ip, REC->kvm, REC->type"#, isPacked: true)
+
+  /// `kvm_arch_destroy_vm`: a VM is gone.
+  public static let vmDestroy = EventFormat(
+    system: "vm", name: "destroy", id: 1599,
+    fields: [Field(.unsignedLong, "__probe_ip"), Field(.u64, "kvm")],
+    printFormat: #""(%lx) kvm=0x%Lx", REC->__probe_ip, REC->kvm"#, isPacked: true)
+
   /// The kvm trace points.
   public static let kvm = [
     guestFault, accessFault, ageHVA, testAgeHVA, unmapHVARange, userspaceExit, mmio, entry, exit,

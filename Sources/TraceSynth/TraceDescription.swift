@@ -93,11 +93,11 @@ public struct TraceDescription: Sendable {
 
     """
 
-  /// The formats by system, systems in the order of their first event.
+  /// The formats by system, without those of ftrace's own events, systems in the order of their first event.
   var systems: [(name: String, formats: [EventFormat])] {
     var order: [String] = []
     var groups: [String: [EventFormat]] = [:]
-    for format in formats {
+    for format in formats where format.system != MarkerFormat.system {
       if groups[format.system] == nil { order.append(format.system) }
       groups[format.system, default: []].append(format)
     }
@@ -114,8 +114,10 @@ public struct TraceDescription: Sendable {
   }
 
   func ftraceEvents(_ out: inout TraceBytes) {
-    out.u32(UInt32(ftraceFormats.count))
+    let own = formats.filter { $0.system == MarkerFormat.system }
+    out.u32(UInt32(ftraceFormats.count + own.count))
     for text in ftraceFormats { out.sized64(text) }
+    for format in own { out.sized64(format.text(kernelLongBytes: flavour.kernelLongBytes)) }
   }
 
   func eventFormats(_ out: inout TraceBytes) {

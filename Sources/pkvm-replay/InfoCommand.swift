@@ -43,12 +43,14 @@ struct InfoCommand: ParsableCommand {
     var survey =
       memslots ? MemslotSurvey(pageSize: trace.pageSize ?? .size4K, infers: inferMemslots) : nil
     var census = GuestCensus(pageSize: trace.pageSize ?? .size4K)
+    var markers = MarkerCensus()
     var events = trace.events(.replay(probes: false))
     while let run = events.nextRun() {
       census.consume(run)
+      markers.consume(run, of: trace)
       survey?.consume(run)
     }
-    let info = TraceInfo(trace, events.statistics, census)
+    let info = TraceInfo(trace, events.statistics, census, markers: markers)
     let text = survey.map { MemslotFile.json($0.history) } ?? (json ? JSON.text(info) : info.text)
     try Output.write(text, to: "-")
     try Losses.check(info, of: input, allowLoss: allowLoss)

@@ -33,7 +33,8 @@ struct TidyTests {
       if path.split(separator: "/").count == 2 { #expect(namesInterpreter, "\(path) names no interpreter") }
       let file = SourceTree.root.appendingPathComponent(path).path
       let isExecutable = FileManager.default.isExecutableFile(atPath: file)
-      #expect(isExecutable == namesInterpreter, "\(path) must name its interpreter and be executable, or neither")
+      #expect(
+        isExecutable == namesInterpreter, "\(path) must name its interpreter and be executable, or neither")
     }
   }
 

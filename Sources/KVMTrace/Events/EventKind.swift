@@ -48,6 +48,12 @@ public enum EventKind: UInt8, Hashable, Sendable, CaseIterable {
   case setMemoryRegion
   /// Its return, which says whether the change was made.
   case setMemoryRegionReturn
+  /// A probe on `kvm_arch_init_vm`: a VM is created.
+  case initVM
+  /// A probe on `kvm_arch_destroy_vm`: a VM is gone, its stage 2 with it.
+  case destroyVM
+  /// `ftrace:print`: text that a program wrote to `trace_marker`, perhaps a `TraceMarker`.
+  case marker
 
   /// A probe on `*_pgtable_stage2_map`.
   case probeMap
@@ -77,6 +83,12 @@ public enum EventKind: UInt8, Hashable, Sendable, CaseIterable {
   case probeAgeGFN
   /// A probe on `kvm_unmap_gfn_range`.
   case probeUnmapGFN
+
+  /// Whether the event is a probe on the life of VMs and their memslots.
+  @inlinable
+  public var isLifeProbe: Bool {
+    (EventKind.commitMemoryRegion.rawValue...EventKind.destroyVM.rawValue).contains(rawValue)
+  }
 
   /// Whether the event is one of the kernel's own stage-2 operations: there to check a prediction, not to make it.
   @inlinable

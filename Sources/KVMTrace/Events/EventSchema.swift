@@ -75,6 +75,9 @@ struct EventSchema {
         Field(name: "flags", word: 6, bit: 0, bits: 32), Field(name: "slot", word: 6, bit: 32, bits: 32),
       ]),
     EventSchema(.setMemoryRegionReturn, nil, ["slot_ret", "kvm_set_memory_region_ret"], ["ret"]),
+    EventSchema(.initVM, nil, ["init", "kvm_arch_init_vm"], ["kvm", "type"]),
+    EventSchema(.destroyVM, nil, ["destroy", "kvm_arch_destroy_vm"], ["kvm"]),
+    EventSchema(.marker, "ftrace", ["print"], ["ip"]),
 
     EventSchema(.probeMap, nil, probe("map"), ["pgt", "addr", "size", "phys", "prot"]),
     EventSchema(.probeMapReturn, nil, probe("map", suffix: "_ret"), ["ret"]),

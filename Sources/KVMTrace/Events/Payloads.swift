@@ -93,6 +93,16 @@ extension TraceRecord {
       hva: HVA(words.w3))
   }
 
+  /// A probe on `kvm_arch_init_vm`.
+  @inlinable
+  public var vmCreation: VMCreation {
+    VMCreation(kvm: KernelAddress(words.w0), type: VMType(rawValue: words.w1))
+  }
+
+  /// The VM's `struct kvm` of a probe on `kvm_arch_destroy_vm`.
+  @inlinable
+  public var destroyedVM: KernelAddress { KernelAddress(words.w0) }
+
   /// A probe on the entry of one of the stage-2 functions that take an address.
   @inlinable
   public var probedOperation: ProbedOperation {

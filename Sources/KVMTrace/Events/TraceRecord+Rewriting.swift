@@ -67,7 +67,7 @@ extension TraceRecord {
     case .commitMemoryRegion, .setMemoryRegion:
       words.w0 &+= kernel
       if !(kind == .commitMemoryRegion && memslotCommit.change == .delete) { words.w3 &+= hva }
-    case .contentionBegin, .contentionEnd: words.w0 &+= kernel
+    case .contentionBegin, .contentionEnd, .initVM, .destroyVM: words.w0 &+= kernel
     case .probeMap, .probeUnmap, .probeWrprotect, .probeTestClearYoung, .probeRelaxPerms, .probeMkyoung,
       .probeAgeGFN, .probeUnmapGFN:
       words.w0 &+= kernel

@@ -23,16 +23,16 @@ public enum FieldValue: Hashable, Sendable, CustomStringConvertible {
 extension EventFormats {
   /// The value of `field` in an event's data.
   public func value(of field: EventFormat.Field, in payload: UnsafeRawBufferPointer) -> FieldValue {
-    guard field.offset >= 0, field.size > 0, field.offset + field.size <= payload.count else {
-      return .missing
-    }
+    // An array without a size, such as that of ftrace:print, reaches to the end of the event.
+    let size = field.size == 0 && field.isString ? payload.count - field.offset : field.size
+    guard field.offset >= 0, size > 0, field.offset + size <= payload.count else { return .missing }
     if field.isScalar {
       let value = integer(payload, field.offset, field.size)
       guard field.isSigned else { return .unsigned(value) }
       let unused = UInt64(64 - 8 * field.size)
       return .signed(Int64(bitPattern: value << unused) >> Int64(unused))
     }
-    var bytes = UnsafeRawBufferPointer(rebasing: payload[field.offset..<(field.offset + field.size)])
+    var bytes = UnsafeRawBufferPointer(rebasing: payload[field.offset..<(field.offset + size)])
     if field.isDynamic, field.size == 4 {
       let location = integer(payload, field.offset, 4)
       let begin = Int(location & 0xffff) + (field.isRelative ? field.offset + field.size : 0)

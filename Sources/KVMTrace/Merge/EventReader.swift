@@ -108,10 +108,21 @@ public struct EventReader: ~Copyable {
 ///
 /// Invariant: `records` and `page` are valid until the reader's next `nextRun`.
 public struct EventRun {
-  let records: UnsafeBufferPointer<TraceRecord>
+  package let records: UnsafeBufferPointer<TraceRecord>
   let page: UnsafeRawBufferPointer
   /// Which of the trace's buffers the events come from.
   public let bufferIndex: Int
+
+  init(records: UnsafeBufferPointer<TraceRecord>, page: UnsafeRawBufferPointer, bufferIndex: Int) {
+    self.records = records
+    self.page = page
+    self.bufferIndex = bufferIndex
+  }
+
+  /// Records that lie in no page, so that none of them has data.
+  package init(inMemory records: UnsafeBufferPointer<TraceRecord>) {
+    self.init(records: records, page: UnsafeRawBufferPointer(start: nil, count: 0), bufferIndex: 0)
+  }
 
   /// How many events the run has, at least one.
   public var count: Int { records.count }
@@ -126,10 +137,11 @@ public struct EventRun {
     try body(records)
   }
 
-  /// The raw data of the event at `position`, empty for a loss.
+  /// The raw data of the event at `position`, empty for a loss and for a record that lies in no page.
   public func payload(_ position: Int) -> UnsafeRawBufferPointer {
     let record = records[position]
     let begin = Int(record.payloadOffset)
+    guard page.count > 0 else { return page }
     return UnsafeRawBufferPointer(rebasing: page[begin..<(begin + Int(record.payloadLength))])
   }
 }

@@ -25,6 +25,17 @@ extension TraceInfo {
     page.row("events", "\(Quantity.count(events)) of \(eventCounts.count) kinds")
     page.row("lost", lossText)
     if let guests { page.row("guests", Self.text(guests)) }
+    if let recording {
+      page.row(
+        "recording",
+        recording.sorted { $0.key < $1.key }.map { "\($0.key)=\($0.value)" }.joined(separator: " "))
+    }
+    if let memoryPoints {
+      page.row(
+        "markers",
+        "the host's memory at \(Quantity.count(memoryPoints.count)) point\(memoryPoints.count == 1 ? "" : "s"): "
+          + memoryPoints.prefix(6).joined(separator: ", ") + (memoryPoints.count > 6 ? ", ..." : ""))
+    }
     if !damage.isEmpty {
       page.row("damage", "\(damage.count) place\(damage.count == 1 ? "" : "s"), listed below")
     }

@@ -89,9 +89,16 @@ public struct TraceInfo: Encodable, Sendable {
 
   /// The guests, nil where nobody looked.
   public var guests: GuestsEntry?
+  /// How the recording was made, nil where no marker says.
+  public var recording: [String: String]?
+  /// The quiet points at which the host's memory was counted, nil where there are none.
+  public var memoryPoints: [String]?
 
   /// What a finished pass over `trace` found.
-  public init(_ trace: TraceFile, _ statistics: EventStatistics, _ census: GuestCensus? = nil) {
+  public init(
+    _ trace: TraceFile, _ statistics: EventStatistics, _ census: GuestCensus? = nil,
+    markers: MarkerCensus? = nil
+  ) {
     guests = census.map { census in
       GuestsEntry(
         vms: census.slotChanges > 0 ? census.vmCount : nil,
@@ -129,6 +136,16 @@ public struct TraceInfo: Encodable, Sendable {
         eventCounts[counts.count == 1 ? name : "\(count.system):\(name)"] = count.count
       }
     }
+    if let markers {
+      setRecording(markers.settings)
+      if !markers.points.isEmpty { memoryPoints = markers.points }
+    }
+  }
+
+  /// Adds how the recording was made. Of two settings of one name the first counts.
+  mutating func setRecording(_ settings: [TraceMarker.Setting]) {
+    guard !settings.isEmpty else { return }
+    recording = Dictionary(settings.map { ($0.key, $0.value) }, uniquingKeysWith: { first, _ in first })
   }
 
   /// Whether the trace is incomplete: damaged, cut, or with events lost.

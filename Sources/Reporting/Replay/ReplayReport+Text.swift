@@ -17,6 +17,7 @@ extension ReplayReport {
         "and \(vms.count - Self.vmsMax) more VMs, with \(Quantity.count(busiest[Self.vmsMax...].reduce(0) { $0 + $1.faults.total })) faults; --json lists them"
       )
     }
+    writeMarkers(&page)
     writeDivergences(&page)
     if let agreement { Self.write(agreement, &page) }
     return page.text

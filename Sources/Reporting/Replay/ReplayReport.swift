@@ -24,6 +24,8 @@ public struct ReplayReport: Encodable, Sendable {
   public var agreement: [String: AgreementEntry]?
   /// Events that contradict the model.
   public var divergences: DivergencesEntry
+  /// What the host counted at quiet points, against the model; nil where no marker tells.
+  public var memoryMarkers: [MarkerEntry]?
   /// Faults of threads that belong to no VM.
   public var unattributedFaults: Int
   /// What belongs to one input, for several; nil for one.
@@ -229,7 +231,10 @@ public struct ReplayReport: Encodable, Sendable {
 
   /// The report of one replayed trace.
   public init(_ trace: TraceFile, _ statistics: EventStatistics, _ result: ReplayResult) {
-    inputs = [TraceInfo(trace, statistics)]
+    var input = TraceInfo(trace, statistics)
+    input.setRecording(result.recordingSettings)
+    inputs = [input]
+    memoryMarkers = result.markers.isEmpty ? nil : result.markers.map(MarkerEntry.init)
     profile = ["name": .word(result.profile.profile.name)]
     profileBasis = [:]
     for field in Profile.fields {

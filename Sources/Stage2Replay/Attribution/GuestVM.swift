@@ -38,6 +38,8 @@ final class GuestVM<Backend: ReplayedBackend & ~Copyable> {
   var writeGrants: [GFN: WriteGrant] = [:]
   /// The last event of one of its threads.
   var lastActivity: UInt64 = 0
+  /// The last event that told of an unmap of its memory.
+  var lastUnmapEvent: UInt64 = 0
   var vcpus: [ThreadID] = []
   /// Every slot that the VM ever had, in the order of appearance.
   var slotHistory: [Memslot] = []

@@ -41,6 +41,9 @@ struct TracedThread {
   var entryEpoch: Int32 = 0
   /// The epoch in which its last fault's window began.
   var lastFaultEpoch: Int32 = -1
+  /// Its kvm_exit events, and its accesses to devices, since the last VM went that it ran a vCPU of.
+  var exits = 0
+  var mmioExits = 0
   /// The processor on which the guest ran last, nil where events are missing.
   var ranOn: CPUIndex?
 }

@@ -45,6 +45,8 @@ struct VCPUEvidence {
 
   private var vms: [VM] = []
   private var live: [Int] = []
+  /// The VMs whose creation a probe told, and no end.
+  private var knownToLive: Set<KernelAddress> = []
   private var threads: [ThreadID: Thread] = [:]
   private var settled: [ThreadID: [Int]] = [:]
   private var rivalry = PageRivalry()
@@ -66,13 +68,17 @@ struct VCPUEvidence {
   @inline(__always)
   mutating func consume(_ record: TraceRecord) {
     // With one VM at a time there is nothing to find out.
-    if live.count < 2, record.kind != .commitMemoryRegion { return }
+    if live.count < 2, !record.kind.isLifeProbe { return }
     consumeAmongSeveral(record)
   }
 
   private mutating func consumeAmongSeveral(_ record: TraceRecord) {
     switch record.kind {
     case .commitMemoryRegion: commit(record)
+    case .initVM: knownToLive.insert(record.vmCreation.kvm)
+    case .destroyVM:
+      knownToLive.remove(record.destroyedVM)
+      if let gone = live.last(where: { vms[$0].kvm == record.destroyedVM }) { retire(gone) }
     case .guestFault: begin(record)
     case .mmio, .mmioNISV: threads[record.tid]?.fault?.isMMIO = true
     case .entry, .userspaceExit: end(record.tid)
@@ -200,7 +206,9 @@ struct VCPUEvidence {
       vm = nil
     }
     if vm == nil {
-      for other in live where vms[other].creator == record.tid { retire(other) }
+      for other in live where vms[other].creator == record.tid && !knownToLive.contains(vms[other].kvm) {
+        retire(other)
+      }
       vm = vms.count
       vms.append(
         VM(kvm: commit.kvm, since: record.time, creator: record.tid, slots: MemslotTable(pageSize: pageSize)))

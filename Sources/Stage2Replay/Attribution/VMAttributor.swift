@@ -51,6 +51,7 @@ public struct VMAttributor {
     let named: Int?
     switch record.kind {
     case .commitMemoryRegion: named = timeline.vm(ofKVM: record.memslotCommit.kvm, at: record.time)
+    case .destroyVM: named = timeline.vm(ofKVM: record.destroyedVM, at: record.time)
     case .setMemoryRegion: named = timeline.vm(ofKVM: record.memslotRequest.kvm, at: record.time)
     case .probeAgeGFN, .probeUnmapGFN: named = timeline.vm(ofKVM: record.probedRange.kvm, at: record.time)
     case .contentionBegin, .contentionEnd: named = timeline.vm(ofKVM: record.contendedLock, at: record.time)

@@ -50,7 +50,8 @@ public enum DivergenceRule: String, Hashable, Sendable, CaseIterable {
   case guestMemfdMapsPages = "D22"
   /// No block is larger than the path can map.
   case blockHasPossibleSize = "D23"
-  /// The kernel's counters of page table memory change as the tables do.
+  /// The host's counters of page table memory, mapping objects and huge pages, where markers in the trace tell them,
+  /// change as the tables do.
   case accountingMatches = "D24"
   /// EL2 is called as often as the operations need it.
   case hypercallsMatch = "D25"
@@ -95,7 +96,8 @@ public enum DivergenceRule: String, Hashable, Sendable, CaseIterable {
     case .guestMemfdMapsPages: "a slot of guest_memfd has no blocks"
     case .blockHasPossibleSize:
       "no block is larger than a level-2 one under pKVM, than the granule allows elsewhere"
-    case .accountingMatches: "SecPageTables of /proc/meminfo changes with the tables"
+    case .accountingMatches:
+      "SecPageTables, mapping objects and huge pages, where markers tell them, change as the tables do"
     case .hypercallsMatch: "EL2 is called as often as the operations need it"
     case .entryAndExitAlternate: "kvm_entry and kvm_exit of a thread alternate, its faults come in between"
     case .abortHasGuestFault: "a kvm_exit by an abort of the guest is followed by kvm_guest_fault"
@@ -106,7 +108,6 @@ public enum DivergenceRule: String, Hashable, Sendable, CaseIterable {
   /// Why a trace cannot show that the rule is broken, nil for a rule that is checked.
   public var reasonNotChecked: String? {
     switch self {
-    case .accountingMatches: "no event carries the kernel's counters"
     case .hypercallsMatch: "no event at EL1 shows a hypercall"
     default: nil
     }

@@ -13,12 +13,12 @@ struct TranslationCheck: Hashable {
   var startLevel: TranslationLevel
   /// The VM is protected.
   var isProtected: Bool
-  /// KVM_RUN failed with the fault.
-  var isFailed = false
   /// Where the walk may go on beyond what the model knows: tables that hold something that no fault mapped, as the
   /// kernel's own mapping of the vGIC's CPU interface.
   var mayHaveUntracedTable: Bool
   var window: WindowEvidence
+  /// KVM_RUN failed because of the fault.
+  var hasFailed = false
 
   /// The broken rule, nil where the fault and the model agree.
   var judgement: Judgement? {
@@ -38,11 +38,10 @@ struct TranslationCheck: Hashable {
     let rule = isProtected ? DivergenceRule.protectedMappingStays : .translationStopsAtInvalidEntry
     if let unknown = window.judgeUnknown(rule) { return unknown }
     if window.isLeafRecent { return .explained(rule, .race) }
+    // pkvm_force_reclaim_guest_page poisons a page that the host touches. The guest cannot have it back.
+    if isProtected, hasFailed { return .explained(rule, .untracedChange) }
     // An unmap does nothing to a protected guest, and it has no blocks.
     if !isProtected, let change = window.change { return .explained(rule, change) }
-    // A host that touches a protected guest's page gets it, and the guest's entry is poisoned: -EFAULT says so
-    // (`pkvm_pgtable_stage2_map`).
-    if isProtected, isFailed { return .explained(rule, .untracedChange) }
     return window.judge(rule)
   }
 

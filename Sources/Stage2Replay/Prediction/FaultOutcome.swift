@@ -25,6 +25,9 @@ enum FaultOutcome: Hashable {
     case failed
     /// The fault is neither of translation nor of permission: KVM injects or fails.
     case otherFault
+
+    /// Whether the fault got as far as `user_mem_abort` before it came to nothing.
+    var isInUserMemAbort: Bool { self == .ownUnmap || self == .faultedAgain || self == .failed }
   }
 }
 

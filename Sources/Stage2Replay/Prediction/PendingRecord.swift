@@ -19,6 +19,8 @@ struct PendingRecord {
     case endLogging(FrameRange)
     /// A slot is deleted or moved away: everything in it is unmapped.
     case deleteSlot(FrameRange)
+    /// A memory marker, by its number; it concerns all VMs, so the record's own VM is -1.
+    case marker(Int)
   }
 
   var action: Action

@@ -7,6 +7,7 @@ internal import Stage2Model
 extension Replayer where Backend: ~Copyable {
   mutating func apply(_ record: PendingRecord) {
     if record.isApplied { return }
+    if case .marker(let position) = record.action { return applyMarker(position) }
     sampleMemory(before: record)
     startMeasuring(vm: record.vm)
     switch record.action {
@@ -34,6 +35,7 @@ extension Replayer where Backend: ~Copyable {
       noteUnmapped(frames, vms[record.vm])
       remember(.slotRemoval, frames, record)
       settleHeldBack(record)
+    case .marker: break
     case .endLogging(let frames): vms[record.vm].regions.endLogging(frames)
     case .wrprotect(let frames):
       remember(.writeProtection, frames, record)
@@ -118,6 +120,7 @@ extension Replayer where Backend: ~Copyable {
       vm.tally.nothing[Int(FaultOutcome.Reason.unknownSlots.rawValue)] += 1
     case .nothing(let reason):
       vm.tally.nothing[Int(reason.rawValue)] += 1
+      if reason.isInUserMemAbort, options.otherKernel == nil, let slot = fault.slot { topUp(fault, slot, vm) }
       isRetried = reason == .faultedAgain
       // A retry because of another vCPU's copy-on-write is told by what the model has, not by an event.
       effect = .nothing(
@@ -176,12 +179,7 @@ extension Replayer where Backend: ~Copyable {
       access(fault, record, slot, isBlock: size.isBlock, under: other)
       return .again
     }
-    let era = profile.profile.era
-    if fault.kind != .permission || vm.isProtected || profile.isPKVM && era.topsUpOnEveryFault
-      || slot.isLogging && (fault.isWrite || era.topsUpWhileLogging)
-    {
-      vm.backend.topUpMemcache(vcpu: vcpu, pages: profile.minPages)
-    }
+    topUp(fault, slot, vm)
     if fault.kind == .permission, fault.isWrite, slot.isLogging { proveWriteProtection(fault, record) }
 
     let relaxes = fault.kind == .permission && !vm.isProtected && (fault.level == .l2) == size.isBlock
@@ -229,6 +227,16 @@ extension Replayer where Backend: ~Copyable {
       slot.hva.map { survey.ages.skip($0, bytes: slot.pages << profile.pageSize.shift) } ?? false
     vm.tally.hugetlb[slot] = isHugetlb
     return isHugetlb
+  }
+
+  /// `user_mem_abort` begins with the memory cache, before it looks for the page: what it comes to makes no difference.
+  private func topUp(_ fault: FaultRecord, _ slot: Memslot, _ vm: GuestVM<Backend>) {
+    let era = profile.profile.era
+    if fault.kind != .permission || vm.isProtected || profile.isPKVM && era.topsUpOnEveryFault
+      || slot.isLogging && (fault.isWrite || era.topsUpWhileLogging)
+    {
+      vm.backend.topUpMemcache(vcpu: VCPUIndex(fault.vcpu), pages: profile.minPages)
+    }
   }
 
   private func touch(_ fault: FaultRecord, _ vm: GuestVM<Backend>, isBlock: Bool, _ record: PendingRecord) {

@@ -106,10 +106,9 @@ extension Replayer where Backend: ~Copyable {
       || vms[vm].removals.contains { isRemoving($0, fault, walk, level) }
     return TranslationCheck(
       walk: walk, level: level, startLevel: startLevel, isProtected: vms[vm].isProtected,
-      isFailed: fault.failed,
       mayHaveUntracedTable: isUnexpected && !profile.isPKVM
         && level.map { hasRoom(around: fault.page, $0, vm) } ?? false,
-      window: window)
+      window: window, hasFailed: fault.failed)
   }
 
   /// Whether a slot's removal accounts for a translation fault: it takes away the leaf, or for a fault that stops above a

@@ -9,7 +9,7 @@ extension Replayer where Backend: ~Copyable {
   /// whose windows reach into that time may have been made to retry.
   mutating func lose(_ record: TraceRecord) {
     let since = lastSequence(of: record.cpu)
-    for vm in liveVMs {
+    for vm in liveVMs where !vms[vm].isProtected {
       updateWaitingFaults(ofVM: vm) { fault in
         if fault.end >= since { fault.mayBeInvalidated = true }
       }

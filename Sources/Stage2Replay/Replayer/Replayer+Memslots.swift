@@ -9,7 +9,7 @@ extension Replayer where Backend: ~Copyable {
   mutating func addVM(
     kvm: KernelAddress?, creator: ThreadID?, wasRunning: Bool, at record: TraceRecord
   ) -> Int {
-    let isProtected = profile.modelsProtected(false)
+    let isProtected = profile.modelsProtected(kvm.flatMap { vmTypes[$0] }?.isProtected ?? false)
     vms.append(
       GuestVM(
         id: vms.count, kvm: kvm, creator: creator, since: record.time, wasRunning: wasRunning,
@@ -30,8 +30,8 @@ extension Replayer where Backend: ~Copyable {
     for tid in vms[vm].tids?.sorted() ?? [] { timeline!.note(thread: tid, ofVM: vm, since: since) }
   }
 
-  /// Another VM has taken the place of this one.
-  private mutating func retire(vm: Int, at time: Nanoseconds) {
+  /// The VM is gone, or another one has taken its place.
+  mutating func retire(vm: Int, at time: Nanoseconds) {
     timeline?.note(.end(vm: vm), at: time)
     vms[vm].isGone = true
     liveVMs.removeAll { $0 == vm }
@@ -177,9 +177,13 @@ extension Replayer where Backend: ~Copyable {
     return vm
   }
 
+  /// Where probes tell of the ends of VMs, nothing is taken for one.
   private mutating func retire(vmsOf creator: ThreadID, at time: Nanoseconds) {
-    for vm in liveVMs where vms[vm].creator == creator { retire(vm: vm, at: time) }
+    for vm in liveVMs where vms[vm].creator == creator && !isKnownToLive(vm) { retire(vm: vm, at: time) }
   }
+
+  /// Whether a probe told of the VM's creation and none of its end.
+  func isKnownToLive(_ vm: Int) -> Bool { vms[vm].kvm.map { vmTypes[$0] != nil } ?? false }
 
   /// A slot is in force a little before its commit: faults that found no slot may belong to it. A VM changes one slot
   /// at a time (`kvm->slots_lock`), so to this one or to none.

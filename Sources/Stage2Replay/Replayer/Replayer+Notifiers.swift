@@ -26,6 +26,8 @@ extension Replayer where Backend: ~Copyable {
 
     for vm in liveVMs {
       if vms[vm].creator == record.tid || threads[position].vm == vm { vms[vm].lastActivity = sequence }
+      // kvm_unmap_gfn_range and kvm_age_gfn leave a protected guest alone, and pkvm_mem_abort never retries.
+      if vms[vm].isProtected { continue }
       scratch.removeAll(keepingCapacity: true)
       vms[vm].slots.appendOverlaps(range, to: &scratch)
       let process = scratch.isEmpty ? nil : process(of: range, position, vm: vm)
@@ -33,9 +35,8 @@ extension Replayer where Backend: ~Copyable {
         if kind == .unmap, vms[vm].hasUnplacedSlots { noteUnmapOfUnknownFrames(vm: vm) }
         continue
       }
-      // kvm_unmap_gfn_range and its like return at once: the pages are pinned.
-      if vms[vm].isProtected { continue }
       if kind == .unmap {
+        vms[vm].lastUnmapEvent = sequence
         checkBeforeOwnUnmap(vm: vm, position, record)
         beginUnmap(vm: vm, range, position)
       }

@@ -27,6 +27,7 @@ extension Replayer where Backend: ~Copyable {
       threads[position].order.exit(isTrap: exit.isTrap, exceptionClass: exit.exceptionClass), position, record
     )
     threads[position].ranOn = record.cpu
+    threads[position].exits += 1
   }
 
   /// kvm_access_fault, kvm_mmio and kvm_userspace_exit: what became of the fault whose window is open.
@@ -51,6 +52,7 @@ extension Replayer where Backend: ~Copyable {
     case .mmio, .mmioNISV:
       // Type 1 completes a read, at once or after the VMM has answered it.
       let isAccess = record.kind == .mmio && record.mmio.type != 1
+      if isAccess { threads[position].mmioExits += 1 }
       note(
         threads[position].order.mmio(
           isAccess ? record.mmio.address : nil, far: threads[position].openFault?.event.far), position, record
@@ -109,7 +111,7 @@ extension Replayer where Backend: ~Copyable {
         threads[$0].unfinishedUnmaps.contains { $0.vm == vm }
       }
     }
-    if !isSettled(vms[vm]) { fault.mayBeInvalidated = true }
+    if !isSettled(vms[vm]), !vms[vm].isProtected { fault.mayBeInvalidated = true }
     fault.evidence = evidence(
       event, gfn, isInSlot: slot != nil, canHoldBlock: canHoldBlock && slot?.isLogging == false, vm: vm,
       position)

@@ -30,6 +30,7 @@ internal import Stage2Model
 /// | `Replayer+CheckEffects.swift` | what a fault did, and corrections of the model |
 /// | `Replayer+CheckLog.swift` | what is put down |
 /// | `Replayer+OtherKernel.swift` | the same accesses under another kernel |
+/// | `Replayer+Markers.swift` | what the host counted at quiet points |
 /// | `Replayer+LockTimes.swift` | recorded time under the lock |
 struct Replayer<Backend: ReplayedBackend & ~Copyable>: ~Copyable {
   let profile: ReplayProfile
@@ -37,7 +38,7 @@ struct Replayer<Backend: ReplayedBackend & ~Copyable>: ~Copyable {
   /// The kernel and machine that are modelled: those that were traced, unless another kernel is asked for.
   let model: ReplayProfile
   /// The model of a VM, which is protected or not.
-  let makeBackend: (Bool) -> Backend
+  let makeBackend: (_ isProtected: Bool) -> Backend
   /// Whether applied operations are kept until `takeOperations`.
   private let collectsOperations: Bool
   private var operations: [Stage2Operation] = []
@@ -97,13 +98,23 @@ struct Replayer<Backend: ReplayedBackend & ~Copyable>: ~Copyable {
   var slotSchedule: MemslotSchedule
   /// The VMs of the schedule's history that have appeared.
   var scheduledVMs: [Int?]
+  /// The VMs that probes tell of, with what they were created as.
+  var vmTypes: [KernelAddress: VMType] = [:]
+  /// Events of ftrace:print so far, and the memory markers among them.
+  var prints = 0
+  var firstMarker: FirstMarker?
+  var snapshots: [MarkerSnapshot] = []
+  var markers: [MarkerResult] = []
+  /// Whether everything has been quiet since a marker that said so, and what the VMs had then.
+  var isQuiet = false
+  var quietBounds: MemoryBounds?
   /// The time of the first event: what a schedule dates before the trace happened by then.
   private(set) var firstTime = Nanoseconds(0)
 
   init(
     profile: ReplayProfile, model: ReplayProfile, survey: TraceSurvey, vcpuEvidence: VCPUEvidence,
     options: ReplayOptions, memslots: MemslotSource, probes: ProbeRecording, collectsOperations: Bool,
-    grid: TimeGrid, makeBackend: @escaping (Bool) -> Backend
+    grid: TimeGrid, makeBackend: @escaping (_ isProtected: Bool) -> Backend
   ) {
     self.grid = grid
     self.collectsOperations = collectsOperations
@@ -163,6 +174,8 @@ struct Replayer<Backend: ReplayedBackend & ~Copyable>: ~Copyable {
       applyDueSlotChanges(before: record)
     }
     if let from = options.from, record.time < from {
+      if record.kind == .marker { prints += 1 }
+      noteLife(record)
       memslotProbe(record, performsOperations: false)
       return
     }
@@ -176,6 +189,8 @@ struct Replayer<Backend: ReplayedBackend & ~Copyable>: ~Copyable {
     case .ageHVA: notifier(record, .age)
     case .testAgeHVA: notifier(record, .testAge)
     case .commitMemoryRegion, .setMemoryRegion, .setMemoryRegionReturn: memslotProbe(record)
+    case .initVM, .destroyVM: noteLife(record)
+    case .marker: marker(record)
     case .lost: lose(record)
     case .probeMap, .probeMapReturn, .probeUnmap, .probeUnmapReturn, .probeWrprotect, .probeWrprotectReturn,
       .probeTestClearYoung, .probeTestClearYoungReturn, .probeRelaxPerms, .probeRelaxPermsReturn,

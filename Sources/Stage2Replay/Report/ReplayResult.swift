@@ -1,3 +1,4 @@
+public import KVMTrace
 public import KVMTypes
 public import Stage2Model
 
@@ -20,6 +21,10 @@ public struct ReplayResult: Sendable {
   public var timeline: VMTimeline?
   /// Events that contradict the model.
   public var divergences = DivergenceReport()
+  /// What the host counted at quiet points, against the model; empty where the trace has no such markers.
+  public var markers: [MarkerResult] = []
+  /// How the recording was made, as a marker says; empty where none does.
+  public var recordingSettings: [TraceMarker.Setting] = []
 }
 
 /// What a replay found about one VM.

@@ -11,14 +11,14 @@ struct TranslationRuleTests {
 
   private func check(
     _ walk: Stage2Walk, _ level: TranslationLevel?, startLevel: TranslationLevel = .l1,
-    isProtected: Bool = false, isFailed: Bool = false,
+    isProtected: Bool = false, hasFailed: Bool = false,
     mayHaveUntracedTable: Bool = false, _ change: (inout WindowEvidence) -> Void = { _ in }
   ) -> Judgement? {
     var window = WindowEvidence()
     change(&window)
     return TranslationCheck(
       walk: walk, level: level, startLevel: startLevel, isProtected: isProtected,
-      isFailed: isFailed, mayHaveUntracedTable: mayHaveUntracedTable, window: window
+      mayHaveUntracedTable: mayHaveUntracedTable, window: window, hasFailed: hasFailed
     ).judgement
   }
 
@@ -49,7 +49,7 @@ struct TranslationRuleTests {
   func poisoned() {
     let rule = DivergenceRule.protectedMappingStays
     #expect(check(page, .l3, isProtected: true) == .unexplained(rule))
-    #expect(check(page, .l3, isProtected: true, isFailed: true) == .explained(rule, .untracedChange))
+    #expect(check(page, .l3, isProtected: true, hasFailed: true) == .explained(rule, .untracedChange))
   }
 
   @Test("D1: a leaf where the walk found none")

@@ -76,8 +76,16 @@ final class Scenario {
 
   /// An event of any format, with the values of its fields.
   func emit(_ format: TraceSynth.EventFormat, _ thread: Thread, _ values: [UInt64]) {
+    emit(format.payload(values, pid: thread.tid, flavour: flavour), thread)
+  }
+
+  /// Text that a thread writes to trace_marker.
+  func print(_ text: String, _ thread: Thread = .vmm) {
+    emit(MarkerFormat.payload(text, pid: thread.tid, flavour: flavour), thread)
+  }
+
+  private func emit(_ payload: [UInt8], _ thread: Thread) {
     now += 1000
-    let payload = format.payload(values, pid: thread.tid, flavour: flavour)
     events[thread.cpu].append(Event(time: now, payload: payload))
   }
 

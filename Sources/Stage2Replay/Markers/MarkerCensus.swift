@@ -1,0 +1,24 @@
+public import KVMTrace
+
+/// The markers of a trace: the part that needs no model.
+public struct MarkerCensus: Sendable {
+  /// How the recording was made, by the first marker that says so.
+  public private(set) var settings: [TraceMarker.Setting] = []
+  /// The quiet points at which the host's memory was counted, in the order of time.
+  public private(set) var points: [String] = []
+
+  /// No marker yet.
+  public init() {}
+
+  /// Takes in consecutive events of one CPU of `trace`.
+  public mutating func consume(_ run: EventRun, of trace: TraceFile) {
+    let records = run.records
+    for position in records.indices where records[position].kind == .marker {
+      switch trace.marker(of: run, at: position) {
+      case .memory(let marker): points.append(marker.point)
+      case .lab(let settings): if self.settings.isEmpty { self.settings = settings }
+      case .quiet, nil: break
+      }
+    }
+  }
+}

@@ -1,0 +1,147 @@
+public import KVMTypes
+
+/// What the host counted at one quiet point, held against the model.
+public struct MarkerResult: Hashable, Sendable {
+  /// When the marker was written.
+  public var time: Nanoseconds
+  /// The point's name.
+  public var point: String
+  /// Whether it is the one from which the host's own figures are counted: the first of the trace.
+  public var isFirst: Bool
+  /// What was compared, in the order of `MarkerFigure.Kind`.
+  public var figures: [MarkerFigure]
+}
+
+/// One figure of a marker.
+public struct MarkerFigure: Hashable, Sendable {
+  /// What is counted.
+  public enum Kind: UInt8, Hashable, Sendable, CaseIterable {
+    /// SecPageTables, in bytes, since the first marker: PGDs, tables, and what memory caches hold where that counts.
+    case secPageTables
+    /// Objects of `struct pkvm_mapping` since the first marker, those that vCPUs hold ready included.
+    case mappings
+    /// Anonymous huge pages of one VMM, in bytes: no less than its VMs' blocks.
+    case anonHuge
+    /// Exits of all vCPUs, which kvm_exit tells one by one.
+    case exits
+    /// Accesses to devices, which kvm_mmio tells one by one.
+    case mmioExits
+
+    /// The name in reports.
+    public var name: String {
+      switch self {
+      case .secPageTables: "secPageTablesBytes"
+      case .mappings: "mappings"
+      case .anonHuge: "anonHugeBytes"
+      case .exits: "exits"
+      case .mmioExits: "mmioExits"
+      }
+    }
+  }
+
+  /// How a figure compares.
+  public enum Verdict: UInt8, Hashable, Sendable {
+    /// The model has what the host counted, or as much as the trace leaves open.
+    case agrees
+    /// It has not.
+    case differs
+    /// What the model has is not certain enough to say.
+    case unknown
+
+    /// The name in reports.
+    public var name: String {
+      switch self {
+      case .agrees: "agrees"
+      case .differs: "differs"
+      case .unknown: "unknown"
+      }
+    }
+  }
+
+  /// What is counted.
+  public var kind: Kind
+  /// The VMM, for figures that are one process's.
+  public var process: ThreadID?
+  /// What the host counted; since the first marker, where the figure is the whole host's.
+  public var recorded: Int
+  /// What the model, or for `exits` and `mmioExits` the trace, has.
+  public var modelled: Int
+  /// The least and the most that it would have, had it decided otherwise what the trace leaves open.
+  public var range: ClosedRange<Int>
+  /// How the two compare.
+  public var verdict: Verdict
+  /// Why they cannot be compared.
+  public var doubt: MarkerDoubt?
+
+  /// Recorded less modelled.
+  public var difference: Int { recorded - modelled }
+
+  /// How the model's figure is known.
+  public var basis: Basis { doubt == nil && range.lowerBound == range.upperBound ? .derived : .assumed }
+
+  /// A figure and its verdict.
+  ///
+  /// - Parameter isBound: whether the host's figure is an upper bound of the model's.
+  init(
+    _ kind: Kind, process: ThreadID? = nil, recorded: Int, modelled: Int, range: ClosedRange<Int>? = nil,
+    doubt: MarkerDoubt?, isBound: Bool = false
+  ) {
+    self.kind = kind
+    self.process = process
+    self.recorded = recorded
+    self.modelled = modelled
+    self.range = range ?? modelled...modelled
+    let fits = isBound ? self.range.lowerBound <= recorded : self.range.contains(recorded)
+    // If it was counted before the move, or the move changed nothing, it fits.
+    let doubt = doubt == .movedMeanwhile && fits ? nil : doubt
+    self.doubt = doubt
+    verdict = doubt != nil ? .unknown : fits ? .agrees : .differs
+  }
+}
+
+/// Why a figure of a marker cannot be held against the model.
+public enum MarkerDoubt: UInt8, Hashable, Sendable, CaseIterable {
+  /// Events were lost since the first marker.
+  case lostEvents
+  /// VMs were there at the first marker, or before the trace.
+  case begunMidLife
+  /// No probe on `kvm_arch_init_vm` and `kvm_arch_destroy_vm` told which VMs there were.
+  case unknownVMs
+  /// Memslots are assumed, or where they lie is not known.
+  case assumedMemslots
+  /// VMs have an IPA size or a protection that is not the model's.
+  case otherVMType
+  /// Blocks may map memory that is no anonymous huge page: of hugetlb, shmem or files, or the huge zero page.
+  case otherHugePages
+  /// VMs of one process may map the same memory.
+  case sharedMemory
+  /// The event that tells of it was not recorded.
+  case notRecorded
+  /// The host unmapped memory of a VM after its last exit, and perhaps after the figures were counted.
+  case movedMeanwhile
+
+  /// The reason in a phrase.
+  public var statement: String {
+    switch self {
+    case .lostEvents: "events were lost"
+    case .begunMidLife: "VMs were running at the first marker"
+    case .unknownVMs: "no probe tells which VMs there were"
+    case .assumedMemslots: "memslots are assumed"
+    case .otherVMType: "VMs are of another type than the model's"
+    case .otherHugePages: "blocks may map other huge pages"
+    case .sharedMemory: "VMs of one process may share memory"
+    case .notRecorded: "the event was not recorded"
+    case .movedMeanwhile: "the host moved memory meanwhile"
+    }
+  }
+
+  /// What a divergence calls it, nil for what is no exception of a rule.
+  var exception: DivergenceException? {
+    switch self {
+    case .lostEvents: .lostEvents
+    case .begunMidLife: .begunMidLife
+    case .movedMeanwhile: .hostMemoryManagement
+    case .unknownVMs, .assumedMemslots, .otherVMType, .otherHugePages, .sharedMemory, .notRecorded: nil
+    }
+  }
+}

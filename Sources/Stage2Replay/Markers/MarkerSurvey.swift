@@ -1,0 +1,44 @@
+internal import KVMTrace
+internal import KVMTypes
+
+/// What the first pass over a trace finds of markers and of the types of VMs.
+struct MarkerSurvey {
+  /// The memory markers, by the position of their event among all of `ftrace:print`.
+  private(set) var memory: [Int: MemoryMarker] = [:]
+  /// The positions of those that say that everything is quiet.
+  private(set) var quiet: Set<Int> = []
+  /// How the recording was made, by the first marker that says so.
+  private(set) var settings: [TraceMarker.Setting] = []
+  /// Whether probes tell of VMs.
+  private(set) var sawVMs = false
+  /// The types of VMs that had memslots.
+  private(set) var types: Set<VMType> = []
+  private var prints = 0
+  private var typeOfKVM: [KernelAddress: VMType] = [:]
+
+  /// The bits of an IPA that the host resolves, nil where no marker tells.
+  var ipaLimit: Int? { memory.values.lazy.compactMap(\.ipaLimit).first }
+
+  /// The one type of all VMs that had memslots, nil where they have several or no probe told.
+  var onlyType: VMType? { types.count == 1 ? types.first : nil }
+
+  /// An event of `ftrace:print`; nil for one that is no marker.
+  mutating func note(_ marker: TraceMarker?) {
+    defer { prints += 1 }
+    switch marker {
+    case .quiet: quiet.insert(prints)
+    case .memory(let marker): memory[prints] = marker
+    case .lab(let settings): if self.settings.isEmpty { self.settings = settings }
+    case nil: break
+    }
+  }
+
+  mutating func note(_ creation: VMCreation) {
+    sawVMs = true
+    typeOfKVM[creation.kvm] = creation.type
+  }
+
+  mutating func note(slotOf kvm: KernelAddress) {
+    if let type = typeOfKVM.removeValue(forKey: kvm) { types.insert(type) }
+  }
+}

@@ -1,0 +1,86 @@
+internal import KVMTypes
+internal import Stage2Model
+
+/// What a VM's stage 2 occupies, and how far that depends on decisions that the trace leaves open.
+struct MemoryBounds {
+  /// Pages that count as SecPageTables.
+  var pages = 0
+  /// Tables that may be there on top, or may not be.
+  var pagesMore = 0
+  var pagesLess = 0
+  /// Mapping objects, those held ready included.
+  var mappings = 0
+  var mappingsMore = 0
+  var mappingsLess = 0
+  /// Blocks, those of them that may not be, and those that may map the huge zero page.
+  var blocks = 0
+  var blocksLess = 0
+  var readBlocks = 0
+
+  /// Nothing.
+  init() {}
+
+  /// The memory of one VM.
+  init<Backend: ReplayedBackend & ~Copyable>(_ vm: GuestVM<Backend>, _ pageSize: PageSize) {
+    let memory = vm.backend.memory
+    pages = memory.secPageTables.live
+    mappings = memory.mappings.live + memory.spareMappings.live + memory.lostMappings.live
+    for position in vm.regions.regions.indices { add(Int32(position), vm, pageSize) }
+  }
+
+  /// What is open about one region: whether its leaves are there, and whether a block is not a page.
+  private mutating func add<Backend: ReplayedBackend & ~Copyable>(
+    _ position: Int32, _ vm: GuestVM<Backend>, _ pageSize: PageSize
+  ) {
+    let region = vm.regions[position]
+    let base = GFN(region.block * pageSize.pagesPerPMD)
+    switch vm.backend.walk(base.ipa(pageSize)) {
+    case .leaf(let level, _, _) where level < .l3:
+      blocks += 1
+      if region.blockKnowledge.contains(.isAssumed) {
+        blocksLess += 1
+        pagesMore += 1
+      }
+      if region.blockKnowledge.contains(.isReadMapped) { readBlocks += 1 }
+    case .leaf, .invalid(.l3):
+      var assumed = 0
+      var certain = 0
+      for (index, knowledge) in vm.regions.pages(position).enumerated() {
+        guard case .leaf = vm.backend.walk((base + UInt64(index)).ipa(pageSize)) else { continue }
+        if knowledge.contains(.isAssumed) { assumed += 1 } else { certain += 1 }
+      }
+      mappingsLess += region.mayBeBlock ? assumed + max(0, certain - 1) : assumed
+      if certain == 0 || region.mayBeBlock { pagesLess += 1 }
+      if region.mayHoldMore { mappingsMore += 1 }
+    case .invalid:
+      guard region.mayHoldMore else { return }
+      pagesMore += 1
+      mappingsMore += 1
+    }
+  }
+
+  /// What is possible at one of two moments, the later of which this is.
+  func union(_ earlier: MemoryBounds) -> MemoryBounds {
+    var both = self
+    both.pagesMore = max(pages + pagesMore, earlier.pages + earlier.pagesMore) - pages
+    both.pagesLess = pages - min(pages - pagesLess, earlier.pages - earlier.pagesLess)
+    both.mappingsMore = max(mappings + mappingsMore, earlier.mappings + earlier.mappingsMore) - mappings
+    both.mappingsLess = mappings - min(mappings - mappingsLess, earlier.mappings - earlier.mappingsLess)
+    return both
+  }
+
+  /// That of several VMs.
+  static func + (a: MemoryBounds, b: MemoryBounds) -> MemoryBounds {
+    var sum = a
+    sum.pages += b.pages
+    sum.pagesMore += b.pagesMore
+    sum.pagesLess += b.pagesLess
+    sum.mappings += b.mappings
+    sum.mappingsMore += b.mappingsMore
+    sum.mappingsLess += b.mappingsLess
+    sum.blocks += b.blocks
+    sum.blocksLess += b.blocksLess
+    sum.readBlocks += b.readBlocks
+    return sum
+  }
+}

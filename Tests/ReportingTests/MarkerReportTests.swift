@@ -1,0 +1,109 @@
+import Foundation
+import KVMTrace
+import Stage2Replay
+import Testing
+import TraceSynth
+import UnnamedFiles
+
+@testable import Reporting
+
+/// What reports say of markers: a host that has one VM of 40-bit addresses on the traditional path, with one page mapped.
+@Suite("Markers in reports")
+struct MarkerReportTests {
+  private static let formats =
+    KVMEventFormats.all + [KVMEventFormats.vmInit, KVMEventFormats.vmDestroy, MarkerFormat.print]
+
+  /// - Parameter kilobytes: what SecPageTables says after the page was mapped.
+  private func trace(kilobytes: Int) throws -> TraceFile {
+    let flavour = TraceFlavour()
+    var page = SubBufferPageBuilder(flavour, timestamp: 0)
+    var now: UInt64 = 1000
+    func append(_ payload: [UInt8]) {
+      now += 1000
+      precondition(page.append(payload, at: now))
+    }
+    func event(_ format: TraceSynth.EventFormat, _ values: [UInt64], pid: Int32 = 9) {
+      append(format.payload(values, pid: pid, flavour: flavour))
+    }
+    func marker(_ text: String) { append(MarkerFormat.payload(text, pid: 8, flavour: flavour)) }
+    marker("pkvm-replay:lab workload=boot seed=7")
+    marker("pkvm-replay:memory point=begin sec_page_tables_kb=100")
+    event(KVMEventFormats.vmInit, [0, 0xffff_0000, 40])
+    event(KVMEventFormats.slotCommit, [0, 0xffff_0000, 0, 0x40000, 1024, 0xff00_0000_1000, 0, 0, 0, 0])
+    event(KVMEventFormats.entry, [0x1000])
+    event(KVMEventFormats.exit, [2, 0x24, 0x1000])
+    event(KVMEventFormats.guestFault, [0x1000, 0x9200_0045, 0x4000_0000, 0x4000_0000])
+    event(KVMEventFormats.userspaceExit, [10, UInt64(bitPattern: -4)])
+    marker("pkvm-replay:memory point=mapped sec_page_tables_kb=\(100 + kilobytes) exits=1")
+    let description = TraceDescription(flavour, formats: Self.formats, cpus: 1)
+    let writer = TraceDatWriter(description)
+    try writer.append(page.finish(), cpu: 0)
+    return try TraceFile(path: UnnamedFile(writer.bytes()).path)
+  }
+
+  private func report(kilobytes: Int) throws -> ReplayReport {
+    let trace = try trace(kilobytes: kilobytes)
+    var request = ProfileRequest()
+    request.isPKVM = false
+    let (result, statistics) = try Replay.run(trace, profile: request, options: ReplayOptions())
+    return ReplayReport(trace, statistics, result)
+  }
+
+  @Test("The JSON report has every figure with its verdict, and how the recording was made")
+  func json() throws {
+    let report = try report(kilobytes: 20)
+    #expect(report.inputs[0].recording == ["workload": "boot", "seed": "7"])
+    let object = try #require(
+      JSONSerialization.jsonObject(with: Data(JSON.text(report).utf8)) as? [String: Any])
+    let markers = try #require(object["memoryMarkers"] as? [[String: Any]])
+    #expect(markers.map { $0["point"] as? String } == ["begin", "mapped"])
+    let figures = try #require(markers[1]["figures"] as? [[String: Any]])
+    #expect(figures.map { $0["figure"] as? String } == ["secPageTablesBytes", "exits"])
+    #expect(figures.map { $0["recorded"] as? Int } == [20480, 1])
+    #expect(figures.map { $0["modelled"] as? Int } == [16384, 1])
+    #expect(figures.map { $0["difference"] as? Int } == [4096, 0])
+    #expect(figures.map { $0["verdict"] as? String } == ["differs", "agrees"])
+  }
+
+  @Test("The text report has a table of them, and says what contradicts the model")
+  func text() throws {
+    let lines = try report(kilobytes: 20).text.split(separator: "\n").map(String.init)
+    let start = try #require(lines.firstIndex { $0.contains("figures at quiet points") })
+    #expect(
+      lines[start + 3].split(whereSeparator: \.isWhitespace).joined(separator: " ")
+        == "mapped SecPageTables 20,480 16,384 differs")
+    #expect(lines.contains { $0.hasPrefix("  D24 ") })
+    #expect(try !report(kilobytes: 16).text.contains("D24"))
+  }
+
+  @Test("A trace without markers has no word of them")
+  func none() throws {
+    let trace = try TraceFile(path: Recordings.path(Recordings.names[0]))
+    let (result, statistics) = try Replay.run(trace, profile: ProfileRequest(), options: ReplayOptions())
+    let text = JSON.text(ReplayReport(trace, statistics, result))
+    #expect(!text.contains("memoryMarkers") && !text.contains("recording\""))
+  }
+
+  @Test("info counts the points and shows how the recording was made")
+  func info() throws {
+    let trace = try trace(kilobytes: 16)
+    var markers = MarkerCensus()
+    var events = trace.events(.replay(probes: false))
+    while let run = events.nextRun() { markers.consume(run, of: trace) }
+    let info = TraceInfo(trace, events.statistics, markers: markers)
+    #expect(info.recording == ["workload": "boot", "seed": "7"] && info.memoryPoints == ["begin", "mapped"])
+    #expect(info.text.contains("seed=7 workload=boot\n"))
+    #expect(info.text.contains("the host's memory at 2 points: begin, mapped\n"))
+  }
+
+  @Test("Printed events show a marker's text", arguments: EventPrinter.Format.allCases)
+  func events(format: EventPrinter.Format) throws {
+    let trace = try trace(kilobytes: 16)
+    let printer = EventPrinter(format, trace: trace, names: nil)
+    var events = trace.events(.all)
+    let run = try #require(events.nextRun())
+    let line = printer.line(run[0], run.payload(0))
+    #expect(line.contains("pkvm-replay:lab workload=boot seed=7"))
+    #expect(!line.dropLast().contains("\n") || format == .csv)
+  }
+}
