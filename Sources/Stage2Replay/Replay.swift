@@ -37,7 +37,8 @@ public enum Replay {
     // What the traced kernel was timed at says nothing about another one.
     var options = options
     if options.otherKernel != nil { options.ignoresProbes = true }
-    var survey = TraceSurvey(kvms: options.memslots?.vms.compactMap(\.kvm) ?? [])
+    var survey = TraceSurvey(
+      kvms: options.memslots?.vms.compactMap(\.kvm) ?? [], pageSize: pageSize)
     var memslotSurvey =
       options.memslots == nil
       ? MemslotSurvey(pageSize: pageSize, infers: options.infersMemslots, recordsHistory: false) : nil
@@ -71,7 +72,7 @@ public enum Replay {
     let keepsTree = options.measuresWork
     return model.isPKVM
       ? try run(source, profile, model, survey, evidence, options, memslots, grid, onOperation) {
-        model.makePKVM(keepsMappingTree: keepsTree, isProtected: $0)
+        model.makePKVM(isProtected: $0, keepsMappingTree: keepsTree)
       }
       : try run(source, profile, model, survey, evidence, options, memslots, grid, onOperation) { _ in
         model.makeTraditional()
@@ -103,7 +104,7 @@ extension Replayer where Backend: ~Copyable {
     ReplayResult(
       profile: model, grid: grid,
       vms: vms.map {
-        VMResult($0, model.profile, isTraced: options.otherKernel == nil, lastInterval: grid.count - 1)
+        VMResult($0, model, isTraced: options.otherKernel == nil, lastInterval: grid.count - 1)
       },
       agreement: agreement.result, unattributedFaults: unattributedFaults, vcpuSpans: vcpuSpans,
       timeline: timeline, divergences: divergences.result, markers: markers,
@@ -113,12 +114,13 @@ extension Replayer where Backend: ~Copyable {
 
 extension VMResult {
   fileprivate init<Backend: ReplayedBackend & ~Copyable>(
-    _ vm: GuestVM<Backend>, _ profile: Profile, isTraced: Bool, lastInterval: Int
+    _ vm: GuestVM<Backend>, _ model: ReplayProfile, isTraced: Bool, lastInterval: Int
   ) {
     let kinds = OperationKind.allCases.map { ($0, vm.tally.operations[Int($0.rawValue)]) }
     let reasons = FaultOutcome.Reason.allCases.map { ($0.name, vm.tally.nothing[Int($0.rawValue)]) }
     self.init(
-      id: vm.id, creator: vm.creator, vcpus: vm.vcpus, slots: vm.slotHistory, slotEvidence: vm.slotEvidence,
+      id: vm.id, creator: vm.creator, isProtected: model.modelsProtected(vm.isProtected),
+      vcpus: vm.vcpus, slots: vm.slotHistory, slotEvidence: vm.slotEvidence,
       faults: vm.tally.faults, accesses: vm.tally.accesses, modelledFaults: vm.tally.modelledFaults,
       operations: Dictionary(uniqueKeysWithValues: kinds.filter { $0.1.count > 0 }),
       faultsWithoutOperation: Dictionary(uniqueKeysWithValues: reasons.filter { $0.1 > 0 }),
@@ -127,7 +129,7 @@ extension VMResult {
       },
       memory: vm.backend.memory, treeDepth: vm.backend.mappingTreeDepth(),
       memorySeries: vm.memorySeries, workingSet: vm.workingSet.result(last: lastInterval),
-      lock: isTraced ? vm.lockTimes.result { $0.lockMode(profile) } : nil,
+      lock: isTraced ? vm.lockTimes.result { $0.lockMode(model.profile, isProtected: vm.isProtected) } : nil,
       work: Dictionary(
         uniqueKeysWithValues: kinds.filter { $0.1.count > 0 }.map {
           ($0.0, vm.tally.work[Int($0.0.rawValue)])

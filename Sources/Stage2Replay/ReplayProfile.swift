@@ -144,11 +144,17 @@ public struct ReplayProfile: Hashable, Sendable {
     return (possible.min() ?? geometry.pgdPages)...(possible.max() ?? geometry.pgdPages)
   }
 
-  /// A VM under pKVM.
+  /// Whether a VM is modelled as a protected guest: all are if the profile says so, and those that the trace knows to be
+  /// protected, where the modelled kernel can have such guests.
+  func modelsProtected(_ isProtected: Bool) -> Bool {
+    profile.isProtected || isProtected && isPKVM && profile.era.supportsProtectedGuests
+  }
+
+  /// A VM under pKVM, protected or not.
   ///
   /// - Parameter keepsMappingTree: whether the kernel's own tree is kept beside the model's faster index, for its depth and
   ///   the nodes that searches visit.
-  func makePKVM(keepsMappingTree: Bool, isProtected: Bool) -> PKVMStage2 {
+  func makePKVM(isProtected: Bool, keepsMappingTree: Bool) -> PKVMStage2 {
     var configuration = PKVMConfiguration(
       geometry: geometry, era: profile.era, isProtected: isProtected)
     configuration.features = profile.features

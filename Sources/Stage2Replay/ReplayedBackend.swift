@@ -9,6 +9,10 @@ protocol ReplayedBackend: Stage2Backend, SendableMetatype, ~Copyable {
   var hypercallCounts: HypercallCounts? { get }
   /// The depth of the mapping tree and its mean, nil where the path has none.
   borrowing func mappingTreeDepth() -> (maximum: Int, mean: Double)?
+  /// The host took a page of a protected guest by force, before this.
+  ///
+  /// - Returns: whether the guest had the page, then or until an earlier call.
+  mutating func takeByForce(_ page: IPA) -> Bool
   /// An RCU grace period passes: what waits for one is freed.
   mutating func passGracePeriod()
 }
@@ -16,11 +20,14 @@ protocol ReplayedBackend: Stage2Backend, SendableMetatype, ~Copyable {
 extension TraditionalStage2: ReplayedBackend {
   var hypercallCounts: HypercallCounts? { nil }
   borrowing func mappingTreeDepth() -> (maximum: Int, mean: Double)? { nil }
+  /// No guest is protected.
+  mutating func takeByForce(_ page: IPA) -> Bool { false }
   mutating func passGracePeriod() { drainUnlinkedTables() }
 }
 
 extension PKVMStage2: ReplayedBackend {
   var hypercallCounts: HypercallCounts? { hypercalls }
+  mutating func takeByForce(_ page: IPA) -> Bool { forceReclaimGuestPage(at: page) }
   /// EL2 has no RCU, and the host frees mapping objects at once.
   mutating func passGracePeriod() {}
 

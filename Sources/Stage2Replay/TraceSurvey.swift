@@ -26,6 +26,10 @@ struct TraceSurvey {
   var recorded: ThreadOrder.Recorded {
     ThreadOrder.Recorded(loop: sawEntry && sawExit && sawGuestFault, accessFaults: sawAccessFault)
   }
+  /// What notifiers aged.
+  private(set) var ages = HostAges()
+  /// How faults stopped in the regions that a block may map.
+  private(set) var regions: FaultedRegions
   /// By thread, the lowest level of a translation fault.
   private(set) var lowestLevels: [ThreadID: TranslationLevel] = [:]
   /// When events are missing.
@@ -45,7 +49,10 @@ struct TraceSurvey {
   private var openFaults: Set<ThreadID> = []
 
   /// A survey that knows the addresses of some VMs beforehand.
-  init(kvms: [KernelAddress]) { self.kvms = Set(kvms) }
+  init(kvms: [KernelAddress], pageSize: PageSize = .size4K) {
+    self.kvms = Set(kvms)
+    regions = FaultedRegions(pageSize: pageSize)
+  }
 
   /// The buffer of a CPU has had so many damaged places when it comes to its next event: what is missing is not known,
   /// nor where it ends.
@@ -92,6 +99,7 @@ struct TraceSurvey {
           sawStage1WalkFault = true
         } else {
           lowestLevel = min(lowestLevel ?? level, level)
+          regions.note(fault.ipa, level)
           if lowestLevels[record.tid].map({ $0 > level }) ?? true { lowestLevels[record.tid] = level }
         }
       }
@@ -103,6 +111,7 @@ struct TraceSurvey {
     case .unmapHVARange, .ageHVA, .testAgeHVA:
       // A notifier takes the lock to write on either path.
       openFaults.remove(record.tid)
+      if record.kind == .ageHVA { ages.note(record.hvaRange) }
     case .contentionBegin:
       sawContention = true
       guard openFaults.contains(record.tid), kvms.contains(record.contendedLock) else { return }

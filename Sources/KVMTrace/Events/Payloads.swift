@@ -182,6 +182,11 @@ public struct GuestFault: Hashable, Sendable {
     self.far = far
     self.pc = pc
   }
+
+  /// Whether it looks as what EL2 makes up where a protected guest shares a page with the host that it does not have yet
+  /// (`__pkvm_memshare_page_req`): a write fault of level 3, whatever the table has, at virtual address 0.
+  @inlinable
+  public var isMemShare: Bool { esr.rawValue == 0x9200_0047 && far.rawValue == 0 }
 }
 
 /// The fields of `kvm_userspace_exit`.

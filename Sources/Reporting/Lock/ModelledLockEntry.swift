@@ -40,7 +40,7 @@ extension ReplayReport.ModelledLockEntry {
       let constant = model.constant(of: kind.name).rawValue.multipliedReportingOverflow(
         by: UInt64(counts.count))
       let total = constant.partialValue &+ model.time(of: work).rawValue
-      let mode = kind.lockMode(profile)
+      let mode = kind.lockMode(profile, isProtected: vm.isProtected)
       if mode == .read { readHeldNs += total } else if mode == .write { writeHeldNs += total }
       let quality = model.quality?.operations[kind.name]
       byOperation[kind.reportName] = ReplayReport.ModelledOperationEntry(

@@ -53,6 +53,7 @@ extension ReplayReport {
   private func write(_ vm: VMEntry, _ page: inout TextPage) {
     page.line(
       "VM \(vm.id)" + (vm.pids.first.map { " of process \($0)" } ?? "")
+        + (vm.protected == true ? ", protected" : "")
         + ", \(vm.vcpus.count) vCPU\(vm.vcpus.count == 1 ? "" : "s"), \(Self.text(vm.slots))")
     let faults = vm.faults
     page.row(

@@ -40,6 +40,8 @@ public struct ReplayReport: Encodable, Sendable {
     /// The VM's number among those of its input.
     var id: Int
     var pids: [Int32]
+    /// True for a protected guest, nil for others.
+    var protected: Bool?
     var vcpus: [VCPUEntry]
     var slots: [SlotEntry]
     var faults: FaultsEntry
@@ -256,6 +258,7 @@ extension ReplayReport.VMEntry {
   init(_ vm: VMResult, _ trace: TraceFile, _ result: ReplayResult, spanNs: UInt64) {
     id = vm.id
     pids = vm.creator.map { [$0.rawValue] } ?? []
+    protected = vm.isProtected ? true : nil
     vcpus = vm.vcpus.enumerated().map {
       ReplayReport.VCPUEntry(index: $0, tid: $1.rawValue, command: trace.command(of: $1))
     }

@@ -79,16 +79,20 @@ extension HypVM {
     guard let owner = vmemmap.guestOwner(pfn) else { return .notPermitted }
     guard vmemmap.isLive(owner.handle) else { return .again }
     guard owner.handle == handle else { return .notPermitted }
-    let ipa = ipa(owner.gfn)
+    return forceReclaimGuestPage(at: ipa(owner.gfn))
+  }
+
+  /// The part of `__pkvm_host_force_reclaim_page_guest` that concerns the guest's entry.
+  mutating func forceReclaimGuestPage(at ipa: IPA) -> KernelResult {
     let (leaf, error) = validGuestPTE(ipa)
     if !error.isSuccess { return error }
     guard leaf.guestPageState == .owned else { return .notPermitted }
-    let result = table.annotate(ipa, size: 1 << pageShift, type: .poisoned)
-    if result.isSuccess { pageStateChanges += 1 }
-    if result.isSuccess {
-      zeroedPages += 1
-      vmemmap.reclaim(pfn)
-    }
+    let page = ipa.alignedDown(to: 1 << pageShift)
+    let result = table.annotate(page, size: 1 << pageShift, type: .poisoned)
+    guard result.isSuccess else { return result }
+    pageStateChanges += 1
+    zeroedPages += 1
+    if let pfn = leaf.pfn { vmemmap.reclaim(pfn) }
     return result
   }
 

@@ -100,6 +100,16 @@ extension PKVMStage2 {
     return result.isSuccess || result == .again
   }
 
+  /// The same for a page whose host frame is not known, by its address in the guest.
+  ///
+  /// - Returns: whether the guest finds it poisoned now.
+  public mutating func forceReclaimGuestPage(at ipa: IPA) -> Bool {
+    let result = hyp.forceReclaimGuestPage(at: ipa)
+    // A page that is the host's already is not taken twice.
+    if result.isSuccess { hypercalls.count(.forceReclaimGuestPage) }
+    return result.isSuccess || result == .hwPoison
+  }
+
   /// The guest's MEM_SHARE call: a protected guest lets the host use a page of its own. It goes to EL2 directly,
   /// the host does not take part.
   ///

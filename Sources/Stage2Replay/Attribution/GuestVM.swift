@@ -14,7 +14,7 @@ final class GuestVM<Backend: ReplayedBackend & ~Copyable> {
   /// The thread that made the first commit of a slot, which belongs to the VMM.
   var creator: ThreadID?
   let since: Nanoseconds
-  /// Whether it is a protected guest: what it has been given is pinned and stays.
+  /// Whether it is a protected guest: its pages are pinned and donated to it, and stay whatever the host unmaps.
   let isProtected: Bool
   /// Whether it had slots before the trace began: not all of them are known.
   let wasRunning: Bool
@@ -45,6 +45,8 @@ final class GuestVM<Backend: ReplayedBackend & ~Copyable> {
   var slotHistory: [Memslot] = []
   var slotsSeen: Set<Memslot> = []
   var hostMappings: HostMappings
+  /// What a notifier aged last, and whose it was.
+  var lastAge: (frames: FrameRange, tid: ThreadID)?
   var tally = VMTally()
   var lockTimes = LockTimes()
   /// Recorded sections under the lock, by thread, if they are kept.
@@ -94,17 +96,17 @@ final class GuestVM<Backend: ReplayedBackend & ~Copyable> {
   /// - Parameter epoch: that of the loss log.
   init(
     id: Int, kvm: KernelAddress?, creator: ThreadID?, since: Nanoseconds, wasRunning: Bool,
-    isProtected: Bool, pageSize: PageSize, epoch: Int32, isKnown: Bool, backend: consuming Backend
+    pageSize: PageSize, isProtected: Bool, epoch: Int32, isKnown: Bool, backend: consuming Backend
   ) {
     regions = GuestRegions(pageSize: pageSize)
     firstEpoch = epoch
     knownFrom = isKnown ? epoch : -1
     self.id = id
+    self.isProtected = isProtected
     self.kvm = kvm
     self.creator = creator
     self.since = since
     self.wasRunning = wasRunning
-    self.isProtected = isProtected
     slots = MemslotTable(pageSize: pageSize)
     self.backend = backend
     hostMappings = HostMappings(pageSize: pageSize)
@@ -130,6 +132,8 @@ struct VMTally {
   var work: [Stage2Work] = Array(repeating: Stage2Work(), count: OperationKind.allCases.count)
   /// By the first frame of the slot.
   var sizes: [GFN: SizeTally] = [:]
+  /// Whether slots are taken to be of hugetlb pages, for those of which that was asked.
+  var hugetlb: [Memslot: Bool] = [:]
   var nothing: [Int] = Array(repeating: 0, count: FaultOutcome.Reason.allCases.count)
 }
 

@@ -51,10 +51,11 @@ public enum DivergenceException: String, Hashable, Sendable, CaseIterable {
     case .lostEvents: "makes all tables unknown from the gap on, until faults show them again"
     case .begunMidLife: "makes a VM's table unknown until faults show it"
     case .untracedChange:
-      "explains D8 and D1 around a slot's removal, D11 under dirty logging, D14 where the host took a page back, D15 where the kernel may map something itself"
+      "explains D8 and D1 around a slot's removal, D11 under dirty logging, D14 where the host took the page, D15 where the kernel may map something itself"
     case .failedMap: "a fault with which KVM_RUN fails is replayed as one that maps nothing"
     case .failedHypercall: "leaves a warning in the host's log and no event; it shows as D1 or D2"
-    case .syntheticFault: "nested guests and MEM_SHARE of protected guests are not replayed"
+    case .syntheticFault:
+      "the level of a fault for MEM_SHARE of a protected guest is not looked at; nested guests are not replayed"
     case .hostReadOnly: "explains D11 on a page that a read mapped"
     case .emulatedDevice: "faults outside all slots are held against tables alone"
     case .pendingNotifier:

@@ -51,6 +51,10 @@ struct TranslationCheck: Hashable {
     if let unknown = window.judgeUnknown(rule) { return unknown }
     if window.isTableRecent { return .explained(rule, .race) }
     if let change = window.change { return .explained(rule, change) }
+    // A table above level 3 goes with the last leaf of any of its regions.
+    if let level, level < .l2, let exception = window.unmapOfVM.exception {
+      return .explained(rule, exception)
+    }
     return window.judge(rule)
   }
 

@@ -110,10 +110,11 @@ public struct OperationHold: Sendable {
 }
 
 extension OperationKind {
-  /// How `mmu_lock` is held while the function runs: a fault's own by `kvm_fault_lock`, a notifier's and the dirty log's
-  /// to write.
-  public func lockMode(_ profile: Profile) -> LockMode {
+  /// How `mmu_lock` is held while the function runs: a fault's own by `kvm_fault_lock`, a notifier's, the dirty log's
+  /// and a protected guest's to write.
+  public func lockMode(_ profile: Profile, isProtected: Bool) -> LockMode {
     switch self {
+    case .map where isProtected, .relaxPerms where isProtected: .write
     case .map, .relaxPerms: MMUEntryPoint.userMemAbort.lock(profile)
     case .mkyoung: .read
     case .unmap: MMUEntryPoint.invalidateRangeStart.lock(profile)

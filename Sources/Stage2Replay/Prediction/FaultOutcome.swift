@@ -31,6 +31,23 @@ enum FaultOutcome: Hashable {
   }
 }
 
+extension FaultRecord {
+  /// Whether the right that the fault asks for, once granted, stays with the leaf as long as it is mapped: only logging
+  /// takes one away again, that to write.
+  fileprivate func keepsRight(in slot: Memslot) -> Bool {
+    kind == .permission && !(isWrite && slot.isLogging)
+  }
+}
+
+extension TimelineNode {
+  /// Whether the vCPU lacks the same right as in `fault`, on the CPU that did what was done then: relax_perms rids that
+  /// CPU's TLB of the leaf, and no other's.
+  fileprivate func isSameFault(as fault: FaultRecord) -> Bool {
+    kind == .permissionFault && isWrite == fault.isWrite && isExec == fault.isExec && ranOn == fault.cpu
+      && fault.cpu == fault.evidence.endedOn
+  }
+}
+
 extension RegionTimelines {
   /// Decides what became of `fault`, from its window and, where that leaves it open, from what followed.
   ///
@@ -38,7 +55,12 @@ extension RegionTimelines {
   /// again if memory of the VM, any of it, was unmapped since the fault looked at the host's table. So a fault with no
   /// unmap in reach performed its operation. One with an unmap in reach is decided by the next vCPU that enters after
   /// its window and faults on the page: it walks the table as this fault left it.
-  func outcome(of fault: FaultRecord, isMapped: @autoclosure () -> Bool) -> FaultOutcome {
+  ///
+  /// - Parameter isProtected: whether the guest is protected. Nothing makes its fault retry: what `pkvm_mem_abort` pins
+  ///   is its own, so it looks at no sequence number.
+  func outcome(
+    of fault: FaultRecord, isProtected: Bool, isMapped: @autoclosure () -> Bool
+  ) -> FaultOutcome {
     guard let slot = fault.slot else { return .nothing(.noSlot) }
     if fault.isWrite, slot.flags.contains(.readOnly) { return .nothing(.readOnlySlot) }
     switch fault.kind {
@@ -48,6 +70,7 @@ extension RegionTimelines {
     }
     if fault.sawMMIO { return .nothing(.noSlot) }
     if fault.failed { return .nothing(.failed) }
+    if isProtected { return .performed(.derived) }
     // user_mem_abort samples mmu_invalidate_seq before it pins the page; an unmap by its own thread comes from the
     // pinning, so the check under the lock fails.
     if fault.sawOwnUnmap { return .nothing(.ownUnmap) }
@@ -58,15 +81,22 @@ extension RegionTimelines {
       // The mapping may be another vCPU's, whose copy-on-write made this fault retry.
       let isRetry = fault.mayRaceCopyOnWrite && fault.kind == .translation && isMapped()
       return isRetry ? .nothing(.faultedAgain) : .performed(.assumed)
-    case .again where fault.kind == .translation: return .nothing(.faultedAgain)
+    // Reading the dirty log may have taken the right to write away again, which leaves no event; but not while the
+    // unmap goes on that makes faults retry.
+    case .again
+    where fault.kind == .translation || !fault.isWrite || !slot.isLogging
+      || fault.evidence.unmapOfVM == .underway:
+      return .nothing(.faultedAgain)
+    // Logging takes rights away, too, but hardly each time before the instruction that was granted one gets anywhere.
+    case .againAtOnce: return .nothing(.faultedAgain)
     case .again, .unknown: break
     }
 
     var index = self[fault.node].nextOnPage
     // Once the page was unmapped, a fault on it says nothing.
     let unmapped =
-      index == TimelineNode.none ? .max : firstUnmap(of: fault.page.gfn(pageSize), after: fault)
-    while index != TimelineNode.none, self[index].sequence < unmapped {
+      index == TimelineNode.none ? .max : firstLoss(of: fault.page.gfn(pageSize), after: fault)
+    while index != TimelineNode.none, self[index].sequence <= unmapped {
       let node = self[index]
       index = node.nextOnPage
       guard node.entry >= fault.end else { continue }
@@ -77,6 +107,11 @@ extension RegionTimelines {
       }
       // The mapping may be another vCPU's, whose copy-on-write made this fault retry.
       if fault.mayRaceCopyOnWrite, fault.kind == .translation, isMapped() { return .nothing(.faultedAgain) }
+      if fault.kind == .permission {
+        // Another vCPU's TLB may hold the leaf as it was.
+        guard node.tid == fault.tid else { continue }
+        if node.isSameFault(as: fault), fault.keepsRight(in: slot) { return .nothing(.faultedAgain) }
+      }
       break
     }
     return .performed(.assumed)
@@ -96,16 +131,35 @@ extension RegionTimelines {
     return false
   }
 
+  /// The place in the merged trace from where the page of `fault` may be gone though it was mapped: its first unmap, or
+  /// a permission fault on a block around it, for a map that breaks the block leaves nothing of it but its own page.
+  private func firstLoss(of gfn: GFN, after fault: FaultRecord) -> UInt64 {
+    var index = self[fault.node].next
+    while index != TimelineNode.none {
+      let node = self[index]
+      index = node.next
+      switch node.kind {
+      case .unmap, .slotChange:
+        if node.sequence > fault.end, node.frames.contains(gfn) { return node.sequence }
+      case .permissionFault where fault.kind == .translation:
+        if node.level == .l2, !node.isStage1Walk, node.entry >= fault.end { return node.sequence }
+      default: break
+      }
+    }
+    return .max
+  }
+
   /// The place in the merged trace of the first unmap of `gfn` after the end of `fault`, the highest where none is known.
   private func firstUnmap(of gfn: GFN, after fault: FaultRecord) -> UInt64 {
     var index = self[fault.node].next
     while index != TimelineNode.none {
       let node = self[index]
-      if node.kind == .unmap || node.kind == .slotChange, node.sequence > fault.end, node.frames.contains(gfn)
-      {
-        return node.sequence
-      }
       index = node.next
+      guard node.sequence > fault.end else { continue }
+      switch node.kind {
+      case .unmap where node.frames.contains(gfn), .slotChange where node.frames.contains(gfn): return node.sequence
+      default: continue
+      }
     }
     return .max
   }

@@ -7,11 +7,15 @@ struct FaultRecord {
   let tid: ThreadID
   /// The address, with the granularity of the host's page.
   let page: IPA
+  /// The address as the hardware gave it, with a granularity of 4 KiB whatever the host's page is (HPFAR_EL2).
+  let address: IPA
   let kind: FaultKind
   let level: TranslationLevel
   let isWrite: Bool
   let isExec: Bool
   let isStage1Walk: Bool
+  /// EL2 made the fault up, for the host to map a page that a protected guest asks to share.
+  var isMemShare = false
   /// The vCPU's number in its VM.
   let vcpu: Int
   /// The slot that holds the address; nil where none did, which a later commit may correct.
@@ -24,7 +28,9 @@ struct FaultRecord {
   var node: TimelineNode.Index
   // What followed inside the window.
   var sawMMIO = false
+  /// KVM_RUN failed, and with -EFAULT.
   var failed = false
+  var isBadAddress = false
   /// The thread itself unmapped memory of the VM, as a copy-on-write does.
   var sawOwnUnmap = false
   /// Memory of the VM may have been in the middle of an unmap by another thread at some moment of the window.
@@ -44,4 +50,8 @@ struct FaultRecord {
   var evidence = FaultEvidence()
   /// The window's end: the place in the merged trace of the thread's next kvm_entry, or of its return to the VMM.
   var end: UInt64 = .max
+
+  /// The level at which the walk of its address stopped; nil where the syndrome does not tell: emulators report that of
+  /// the guest's own table for a fault of its walk, and EL2 makes one up.
+  var walkLevel: TranslationLevel? { isStage1Walk || isMemShare ? nil : level }
 }

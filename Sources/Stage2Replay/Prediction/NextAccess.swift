@@ -7,6 +7,8 @@ enum NextAccess: UInt8 {
   case unknown
   /// The same instruction faulted in the same way on the same address: it made no progress.
   case again
+  /// It did so at once: nothing else made the vCPU leave the guest, and it ran on the same CPU.
+  case againAtOnce
   /// The same instruction faulted on another address: it got through the first one.
   case progressed
 }
@@ -16,6 +18,8 @@ extension GuestFault {
   /// instruction does, which may be an interrupt's handler.
   func next(after last: GuestFault) -> NextAccess? {
     guard pc == last.pc else { return nil }
+    // The instruction itself has to be fetched anew: how far it got before is not known.
+    if esr.isInstructionAbort, !last.esr.isInstructionAbort { return nil }
     // A walk of the guest's own table goes on to its next level, or to what the address is mapped to.
     let isFurtherOnWalk = last.esr.isStage1Walk && (ipa != last.ipa || !esr.isStage1Walk)
     if far != last.far || isFurtherOnWalk { return .progressed }

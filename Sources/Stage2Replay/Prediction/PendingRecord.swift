@@ -31,6 +31,13 @@ struct PendingRecord {
   var tid: ThreadID
   /// Which window and which notifier event of the thread this belongs to.
   var place: ThreadPlace
+  /// It may be about the memory of another process.
+  var mayBeAnothers = false
   /// Whether it was applied before its turn, because another fault's turn came that it was ahead of.
   var isApplied = false
+  /// The place in the merged trace at which that other fault was applied; nil for what waits for its own turn.
+  var moment: UInt64?
+
+  /// Whether it is a check alone.
+  var isCheck: Bool { if case .check = action { true } else { false } }
 }

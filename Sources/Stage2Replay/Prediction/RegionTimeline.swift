@@ -31,6 +31,8 @@ struct TimelineNode {
   var tid = ThreadID(-1)
   var end: UInt64 = .max
   var isStage1Walk = false
+  /// For a fault: the processor on which the guest ran, nil where the trace does not tell.
+  var ranOn: CPUIndex?
   /// Whether another vCPU faulted on the page, or in a region that can hold a block, while the operation of either
   /// may have been under way: the order of the two is not known.
   var isRaced = false

@@ -40,10 +40,11 @@ extension RegionTimelines {
     return true
   }
 
-  /// Whether the thread of `fault` faulted on the same page once more before a place in the merged trace.
+  /// Whether the thread of `fault` entered the guest before a place in the merged trace and faulted on the same page once
+  /// more.
   func faultsAgain(_ fault: FaultRecord, before sequence: UInt64) -> Bool {
     var index = self[fault.node].nextOnPage
-    while index != TimelineNode.none, self[index].sequence < sequence {
+    while index != TimelineNode.none, self[index].entry < sequence {
       if self[index].tid == fault.tid, self[index].kind == .translationFault { return true }
       index = self[index].nextOnPage
     }

@@ -16,6 +16,13 @@ extension Replayer where Backend: ~Copyable {
       apply(fault, record)
       timelines.release(fault: fault.node, vm: record.vm)
     case .check(let fault): if checksRules { _ = check(fault, record, vms[record.vm]) }
+    // The memory of a protected guest stays as it is until the VM ends (`kvm_unmap_gfn_range`, `kvm_age_gfn`,
+    // `kvm_stage2_unmap_range`). No other kernel's protected guest lets go of memory either.
+    case .unmap where model.modelsProtected(vms[record.vm].isProtected),
+      .deleteSlot where model.modelsProtected(vms[record.vm].isProtected),
+      .wrprotect where model.modelsProtected(vms[record.vm].isProtected),
+      .age where model.modelsProtected(vms[record.vm].isProtected):
+      break
     case .unmap(let frames):
       applyThoseAhead(ofUnmap: record)
       if isDead(vms[record.vm], at: record.sequence) { return }
@@ -24,6 +31,7 @@ extension Replayer where Backend: ~Copyable {
       remember(.unmap, frames, record)
     case .deleteSlot(let frames):
       unmap(frames, record)
+      vms[record.vm].hostMappings.forget(frames)
       noteUnmapped(frames, vms[record.vm])
       remember(.slotRemoval, frames, record)
       settleHeldBack(record)
@@ -40,6 +48,10 @@ extension Replayer where Backend: ~Copyable {
       if isDead(vms[record.vm], at: record.sequence) { return }
       let address = frames.start.ipa(profile.pageSize)
       let size = frames.count << profile.pageSize.shift
+      if markOld {
+        vms[record.vm].hostMappings.age(frames)
+        vms[record.vm].lastAge = (frames, record.tid)
+      }
       let young = vms[record.vm].backend.testClearYoung(address, size: size, markOld: markOld)
       remember(markOld ? .age : .testAge, frames, record)
       // A fault that was open may have set the flag just before or just after, as may the hardware at any time.
@@ -58,7 +70,9 @@ extension Replayer where Backend: ~Copyable {
   }
 
   private mutating func unmap(_ frames: FrameRange, _ record: PendingRecord) {
-    vms[record.vm].hostMappings.unmap(frames)
+    // shrink_folio_list asks whether a folio was used before it unmaps it; khugepaged and faults do not.
+    let isReclaimed = vms[record.vm].lastAge.map { $0 == (frames, record.tid) } ?? false
+    vms[record.vm].hostMappings.unmap(frames, isReclaimed: isReclaimed)
     forEachChunk(of: frames) { address, size, replayer in
       let result = replayer.vms[record.vm].backend.unmap(address, size: size)
       replayer.emit(record, .unmap, address, size: size, result: result.rawValue, basis: .derived)
@@ -95,7 +109,7 @@ extension Replayer where Backend: ~Copyable {
   private mutating func apply(_ fault: FaultRecord, _ record: PendingRecord) {
     let vm = vms[record.vm]
     if fault.evidence.region < 0, fault.slot != nil { return apply(adopted(fault, vm), record) }
-    let outcome = timelines.outcome(of: fault, isMapped: Self.isMapped(fault.page, vm))
+    let outcome = outcome(of: fault, vm)
     let isChecked = fault.evidence.isChecked || !checksRules
     let checked = isChecked ? CheckResult() : check(fault, record, vm)
     var isRetried = false
@@ -107,12 +121,6 @@ extension Replayer where Backend: ~Copyable {
     case .nothing(let reason):
       vm.tally.nothing[Int(reason.rawValue)] += 1
       if reason.isInUserMemAbort, options.otherKernel == nil, let slot = fault.slot { topUp(fault, slot, vm) }
-      if vm.isProtected, reason == .failed, case .leaf = before {
-        // The page is still in the host's tree, but poisoned; or the host had none to pin, and nothing was called.
-        emit(
-          record, .map, fault.page, size: profile.pageSize.bytes, prot: .rwx, protBasis: .derived,
-          result: KernelResult.badAddress.rawValue, basis: .assumed)
-      }
       isRetried = reason == .faultedAgain
       // A retry because of another vCPU's copy-on-write is told by what the model has, not by an event.
       effect = .nothing(
@@ -123,7 +131,8 @@ extension Replayer where Backend: ~Copyable {
       if case .leaf(let level, _, _) = vm.backend.walk(fault.page) {
         touch(fault, vm, isBlock: level < .l3, record)
       }
-      emit(record, .mkyoung, fault.page, size: 0, result: nil, basis: .derived)
+      // handle_access_fault hands on what the hardware gave it.
+      emit(record, .mkyoung, fault.address, size: 0, result: nil, basis: .derived)
       effect = .madeYoung
     case .performed(let basis):
       guard let slot = fault.slot else { return }
@@ -135,6 +144,19 @@ extension Replayer where Backend: ~Copyable {
       isRetried: isRetried)
   }
 
+  /// What became of a fault.
+  ///
+  /// A protected guest's fault on what it has ends with -EFAULT in one case: the host took the page by force, of which no
+  /// event tells, and the map finds that out.
+  private func outcome(of fault: FaultRecord, _ vm: GuestVM<Backend>) -> FaultOutcome {
+    let outcome = timelines.outcome(
+      of: fault, isProtected: vm.isProtected, isMapped: Self.isMapped(fault.page, vm))
+    guard vm.isProtected, outcome == .nothing(.failed), fault.isBadAddress,
+      vm.backend.takeByForce(fault.page)
+    else { return outcome }
+    return .performed(.derived)
+  }
+
   /// The last stage of `user_mem_abort`: relaxes the rights of the mapping that is there, or maps.
   private mutating func perform(
     _ fault: FaultRecord, _ record: PendingRecord, _ slot: Memslot, _ outcome: Basis, isCorrected: Bool
@@ -143,11 +165,13 @@ extension Replayer where Backend: ~Copyable {
     let pageSize = profile.pageSize
     let gfn = fault.page.gfn(pageSize)
     let vcpu = VCPUIndex(fault.vcpu)
-    let tally = vm.tally.sizes[slot.base] ?? SizeTally()
+    let tally = vm.tally.sizes[slot.base] ?? SizeTally(pages: areRegionsOfPages ? 1 : 0)
+    // pkvm_mem_abort donates pages.
+    let mapsBlocks = profile.profile.mapsBlocks && !vm.isProtected
     let size =
-      profile.profile.mapsBlocks
+      mapsBlocks
       ? timelines.mappingSize(of: fault, in: slot, host: vm.hostMappings, tally: tally) : .page
-    if !slot.isLogging, slot.supportsBlock(of: pageSize.pmdBytes, at: gfn, pageSize) {
+    if mapsBlocks, !slot.isLogging, slot.supportsBlock(of: pageSize.pmdBytes, at: gfn, pageSize) {
       learn(size, gfn, slot, vm)
     }
     if slot.hva == nil { proveUnmap(fault, record) }
@@ -158,25 +182,31 @@ extension Replayer where Backend: ~Copyable {
     topUp(fault, slot, vm)
     if fault.kind == .permission, fault.isWrite, slot.isLogging { proveWriteProtection(fault, record) }
 
-    let relaxes = fault.kind == .permission && (fault.level == .l2) == size.isBlock
+    let relaxes = fault.kind == .permission && !vm.isProtected && (fault.level == .l2) == size.isBlock
     var prot: Stage2Prot = .read
     let isWritable =
       fault.isWrite || (relaxes ? self.isWritable(fault.page, vm) : mapsWritable(fault, slot))
     if isWritable { prot.insert(.write) }
     if fault.isExec { prot.insert(.execute) }
-    // pkvm_mem_abort: what a protected guest is given, it has all rights to.
+    // What a protected guest is given, it has all rights to.
     if vm.isProtected { prot = .rwx }
     let bytes = size.isBlock ? pageSize.pmdBytes : pageSize.bytes
-    let address = relaxes ? fault.page : fault.page.alignedDown(to: bytes)
+    let isInPages = vm.hostMappings.isInPages(gfn)
+    // The address of a block is that of the mapping, but for the relaxation of a block of a transparent huge page: there
+    // the VMA asks for pages, and the address stays that of the page (`kvm_s2_fault_get_vma_info`).
+    let isPageAddress = relaxes && size.isBlock && (isInPages || !isHugetlb(slot, vm))
+    let address = isPageAddress ? fault.page : fault.page.alignedDown(to: bytes)
     let result =
       relaxes
       ? vm.backend.relaxPerms(address, prot: prot)
       : vm.backend.map(address, size: bytes, pfn: nil, prot: prot, vcpu: vcpu)
     touch(fault, vm, isBlock: size.isBlock, record)
-    let isCertain = result == .success && !timelines[fault.node].isRaced && !isCorrected
+    let isCertain =
+      (result == .success || result == .badAddress) && !timelines[fault.node].isRaced && !isCorrected
+      && (!relaxes || !size.isBlock || isInPages)
     emit(
       record, relaxes ? .relaxPerms : .map, address, size: relaxes ? 0 : bytes, prot: prot,
-      protBasis: protBasis(of: fault, slot),
+      protBasis: vm.isProtected ? .derived : protBasis(of: fault, slot),
       result: result.rawValue,
       basis: isCertain ? max(outcome, size.basis) : .assumed)
     if fault.isWrite, slot.isLogging {
@@ -189,10 +219,20 @@ extension Replayer where Backend: ~Copyable {
       isReadMapped: isWritable && !fault.isWrite)
   }
 
+  /// Whether a slot's memory is taken to be hugetlb pages.
+  private func isHugetlb(_ slot: Memslot, _ vm: GuestVM<Backend>) -> Bool {
+    if let tally = vm.tally.sizes[slot.base], tally.pages > 0 { return false }
+    if let known = vm.tally.hugetlb[slot] { return known }
+    let isHugetlb =
+      slot.hva.map { survey.ages.skip($0, bytes: slot.pages << profile.pageSize.shift) } ?? false
+    vm.tally.hugetlb[slot] = isHugetlb
+    return isHugetlb
+  }
+
   /// `user_mem_abort` begins with the memory cache, before it looks for the page: what it comes to makes no difference.
   private func topUp(_ fault: FaultRecord, _ slot: Memslot, _ vm: GuestVM<Backend>) {
     let era = profile.profile.era
-    if fault.kind != .permission || profile.isPKVM && era.topsUpOnEveryFault
+    if fault.kind != .permission || vm.isProtected || profile.isPKVM && era.topsUpOnEveryFault
       || slot.isLogging && (fault.isWrite || era.topsUpWhileLogging)
     {
       vm.backend.topUpMemcache(vcpu: VCPUIndex(fault.vcpu), pages: profile.minPages)
@@ -217,8 +257,8 @@ extension Replayer where Backend: ~Copyable {
   }
 
   /// A write fault, in a slot that logs, of the vCPU that was granted the right to write and used it: the VMM had the
-  /// page write-protected since, which leaves no event (KVM_GET_DIRTY_LOG, KVM_CLEAR_DIRTY_LOG). Of the range only this
-  /// page is known. Another vCPU's write fault proves nothing: its TLB may hold the mapping as it was before.
+  /// page write-protected since, which leaves no event (KVM_GET_DIRTY_LOG, KVM_CLEAR_DIRTY_LOG). Of the kernel's call,
+  /// its range and its moment, only this page is known. Another vCPU's write fault proves nothing: its TLB may hold the mapping as it was before.
   private mutating func proveWriteProtection(_ fault: FaultRecord, _ record: PendingRecord) {
     let vm = vms[record.vm]
     guard isWritable(fault.page, vm), let grant = vm.writeGrants[fault.page.gfn(profile.pageSize)],
@@ -226,7 +266,7 @@ extension Replayer where Backend: ~Copyable {
     else { return }
     let size = profile.pageSize.bytes
     let result = vm.backend.wrprotect(fault.page, size: size)
-    emit(record, .wrprotect, fault.page, size: size, result: result.rawValue, basis: .derived)
+    emit(record, .wrprotect, fault.page, size: size, result: result.rawValue, basis: .assumed)
   }
 
   /// A translation fault on what was mapped, in a slot whose host address is not known: an unmap that could not be

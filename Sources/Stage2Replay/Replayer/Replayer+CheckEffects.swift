@@ -9,7 +9,7 @@ extension Replayer where Backend: ~Copyable {
 
   mutating func takeWord(ofTranslation fault: FaultRecord, _ walk: Stage2Walk, _ vm: Int) {
     let pageSize = profile.pageSize
-    var level = fault.isStage1Walk ? TranslationLevel.l3 : fault.level
+    var level = fault.walkLevel ?? .l3
     switch walk {
     case .leaf(let leaf, _, _):
       // Below a table where the model had a block, any page may be mapped.
@@ -18,9 +18,10 @@ extension Replayer where Backend: ~Copyable {
       }
       level = max(min(level, leaf), profile.geometry.startLevel)
     case .invalid(let modelled):
-      guard !fault.isStage1Walk, level < modelled else { return }
+      guard fault.walkLevel != nil, level < modelled else { return }
       level = max(level, profile.geometry.startLevel)
     }
+    if vms[vm].isProtected { return }
     let bytes = pageSize.granule(level)
     let start = fault.page.alignedDown(to: bytes)
     let limit = UInt64(1) << UInt64(profile.ipaBits)
@@ -35,6 +36,8 @@ extension Replayer where Backend: ~Copyable {
     guard let level = fault.isStage1Walk ? .l3 : Optional(fault.level), level >= .l2 else { return }
     let bytes = level == .l2 && profile.profile.mapsBlocks ? pageSize.pmdBytes : pageSize.bytes
     let address = fault.page.alignedDown(to: bytes)
+    // Nothing but the end takes a page from a protected guest, and it has no other rights.
+    if vm.isProtected { return }
     if case .leaf = vm.backend.walk(fault.page), level == .l3 {
       // Of the block's other pages nothing is known now.
       if fault.evidence.region >= 0 { vm.regions[fault.evidence.region].mayHoldMore = true }
@@ -94,7 +97,11 @@ extension Replayer where Backend: ~Copyable {
     let position = fault.evidence.region
     let isEstablished: LeafKnowledge = vm.knownFrom == fault.evidence.endEpoch ? [] : .isEstablished
     switch effect {
-    case .again: break
+    case .again:
+      // The fault found pages where there is a block by now: it or another vCPU replaced them in its window.
+      if case .leaf(let level, _, _) = before, level < .l3, fault.walkLevel == .l3 {
+        vm.regions[position].resized = fault.end
+      }
     case .nothing(let isAssumed, let refusal):
       if isAssumed { vm.regions[position].mayHoldMore = true }
       vm.lastRefused = refusal.map { RefusedFault(page: fault.page, refusal: $0) }

@@ -50,7 +50,7 @@ extension Replayer where Backend: ~Copyable {
     _ fault: FaultRecord, _ record: PendingRecord, _ vm: GuestVM<Backend>
   ) -> CheckResult {
     let walk = vm.backend.walk(fault.page)
-    let level = fault.isStage1Walk ? nil : fault.level
+    let level = fault.walkLevel
     var judgement: Judgement?
     var isCorrected = false
     if case .invalid(let modelled) = walk, level == nil || level == modelled {
@@ -169,7 +169,8 @@ extension Replayer where Backend: ~Copyable {
       let gfn = fault.page.gfn(pageSize)
       let granule = level.map { pageSize.granule($0) } ?? pageSize.bytes
       let check = LeafCheck(
-        kind: fault.kind, walk: walk, level: level, blockLevel: blockLevel, isPKVM: profile.isPKVM,
+        kind: fault.kind, walk: walk, level: level, blockLevel: vm.isProtected ? .l3 : blockLevel,
+        isPKVM: profile.isPKVM,
         isProtected: vm.isProtected, hasHardwareAccessFlag: profile.hasHardwareAccessFlag,
         isInSlot: fault.slot != nil || vm.wasRunning ? fault.slot.map { _ in true } : false,
         slotHoldsBlock: fault.slot?.supportsBlock(of: granule, at: gfn, pageSize) ?? false,

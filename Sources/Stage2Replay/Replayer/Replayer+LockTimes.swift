@@ -27,7 +27,8 @@ extension Replayer where Backend: ~Copyable {
           RecordedSection(kind: kind, request: min(request, call.time), start: call.time, end: record.time))
       }
       vms[vm].lockTimes.hold(
-        kind, kind.lockMode(profile.profile), record.time.rawValue - call.time.rawValue,
+        kind, kind.lockMode(profile.profile, isProtected: vms[vm].isProtected),
+        record.time.rawValue - call.time.rawValue,
         interval: grid.index(of: call.time))
     }
   }

@@ -9,16 +9,13 @@ extension Replayer where Backend: ~Copyable {
   mutating func addVM(
     kvm: KernelAddress?, creator: ThreadID?, wasRunning: Bool, at record: TraceRecord
   ) -> Int {
-    let isProtected =
-      profile.isPKVM && profile.profile.era.supportsProtectedGuests
-      && (kvm.flatMap { vmTypes[$0] }?.isProtected ?? profile.profile.isProtected)
+    let isProtected = profile.modelsProtected(kvm.flatMap { vmTypes[$0] }?.isProtected ?? false)
     vms.append(
       GuestVM(
         id: vms.count, kvm: kvm, creator: creator, since: record.time, wasRunning: wasRunning,
-        isProtected: isProtected,
-        pageSize: profile.pageSize, epoch: losses.epoch,
+        pageSize: profile.pageSize, isProtected: isProtected, epoch: losses.epoch,
         isKnown: !wasRunning && !losses.isInGap && options.from.map { record.time >= $0 } ?? true,
-        backend: makeBackend(options.otherKernel == nil ? isProtected : model.profile.isProtected)))
+        backend: makeBackend(model.modelsProtected(isProtected))))
     liveVMs.append(vms.count - 1)
     noteNames(vm: vms.count - 1)
     return vms.count - 1

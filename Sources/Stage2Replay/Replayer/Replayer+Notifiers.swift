@@ -30,7 +30,8 @@ extension Replayer where Backend: ~Copyable {
       if vms[vm].isProtected { continue }
       scratch.removeAll(keepingCapacity: true)
       vms[vm].slots.appendOverlaps(range, to: &scratch)
-      guard !scratch.isEmpty else {
+      let process = scratch.isEmpty ? nil : process(of: range, position, vm: vm)
+      guard !scratch.isEmpty, process != .another else {
         if kind == .unmap, vms[vm].hasUnplacedSlots { noteUnmapOfUnknownFrames(vm: vm) }
         continue
       }
@@ -50,9 +51,34 @@ extension Replayer where Backend: ~Copyable {
           case .age: .age(frames, markOld: true, duringFault: duringFault)
           default: .age(frames, markOld: false, duringFault: duringFault)
           }
-        enqueue(pending(action, vm: vm, record, threads[position].place))
+        var waiting = pending(action, vm: vm, record, threads[position].place)
+        waiting.mayBeAnothers = process == .unknown
+        enqueue(waiting)
       }
     }
+  }
+
+  /// Whose memory a notifier's range is.
+  private enum Process {
+    case own, another, unknown
+  }
+
+  /// Whether a range in a VM's slots is that VM's memory. The address alone does not tell where VMMs run side by side:
+  /// what one has at an address is not what another has there, and the events do not name their process.
+  ///
+  /// A VM's own threads change its own memory. Everybody else's, too, they change in reclaim, which unmaps one folio at
+  /// a time: a block at most, and a power of two.
+  private func process(of range: HVARange, _ position: Int, vm: Int) -> Process {
+    let creator = vms[vm].creator
+    let tid = threads[position].tid
+    if creator == tid || threads[position].vm == vm { return .own }
+    guard liveVMs.contains(where: { vms[$0].creator != creator }) else { return .own }
+    let own = threads[position].vm ?? settledVM(of: tid) ?? liveVMs.first { vms[$0].creator == tid }
+    guard let own else { return .unknown }
+    if own == vm || vms[own].creator == creator { return .own }
+    let bytes = range.end - range.start
+    let isFolio = bytes <= profile.pageSize.pmdBytes && bytes.nonzeroBitCount == 1
+    return isFolio ? .unknown : .another
   }
 
   /// An unmap hits no slot whose host address is known, but perhaps one where it is not: any fault may be retried.

@@ -15,7 +15,8 @@ extension Replayer where Backend: ~Copyable {
     let pageSize = profile.pageSize
     let gfn = fault.page.gfn(pageSize)
     let canHoldBlock =
-      !slot.isLogging && slot.supportsBlock(of: pageSize.pmdBytes, at: gfn, pageSize)
+      !model.modelsProtected(vm.isProtected) && !slot.isLogging
+      && slot.supportsBlock(of: pageSize.pmdBytes, at: gfn, pageSize)
       && other.profile.mapsBlocks
     let mapsBlock = canHoldBlock && (profile.profile.mapsBlocks ? isBlock : other.extent == .most)
     vm.tally.accesses += 1
@@ -50,6 +51,7 @@ extension Replayer where Backend: ~Copyable {
       relaxes = (level < .l3) == (size > profile.pageSize.bytes)
       prot.formUnion(rights)
     }
+    if model.modelsProtected(vm.isProtected) { (prot, relaxes) = (.rwx, false) }
     vm.tally.modelledFaults += 1
     vm.backend.topUpMemcache(vcpu: VCPUIndex(fault.vcpu), pages: model.minPages)
     let address = relaxes ? page : page.alignedDown(to: size)

@@ -53,9 +53,12 @@ extension Replayer where Backend: ~Copyable {
     guard let last = threads[position].lastFault else { return }
     threads[position].lastFault = nil
     guard let next = event.next(after: last.event) else { return }
+    let (windows, ranOn) = (threads[position].place.windows, threads[position].ranOn)
     var waitingUnmap: UInt64?
     updateWaitingFault(endedAt: last.sequence) { fault in
-      fault.nextAccess = next
+      let isAtOnce =
+        fault.place.windows &+ 1 == windows && ranOn == fault.cpu && ranOn == fault.evidence.endedOn
+      fault.nextAccess = next == .again && isAtOnce ? .againAtOnce : next
       waitingUnmap = fault.waitingUnmap
     }
     if next == .progressed { noteProgress(ofFaultEndedAt: last.sequence) }
@@ -77,10 +80,19 @@ extension Replayer where Backend: ~Copyable {
   /// Applies the faults that had the lock while an unmap waited for it, although their windows end later.
   mutating func applyThoseAhead(ofUnmap record: PendingRecord) {
     guard !faultsBefore.isEmpty, let ends = faultsBefore.removeValue(forKey: record.sequence) else { return }
-    for end in ends {
+    for end in ends where isNext(windowEndingAt: end) {
       guard let fault = takeWaitingFault(endedAt: end) else { continue }
       apply(fault, ahead: record)
     }
+  }
+
+  /// Whether everything that its thread did before a fault has been applied: a thread does one thing after the other,
+  /// so a fault is not ahead of what its own thread did before.
+  private func isNext(windowEndingAt sequence: UInt64) -> Bool {
+    guard let fault = waitingFault(endedAt: sequence), !threadsInApplication.contains(fault.tid) else {
+      return false
+    }
+    return !isWaiting(tid: fault.tid, before: sequence)
   }
 
   /// Applies a fault before its turn. It operated inside its own window, which the moment of the other record is part
@@ -89,13 +101,19 @@ extension Replayer where Backend: ~Copyable {
     var fault = fault
     fault.isApplied = false
     fault.time = other.time
+    fault.moment = other.moment ?? other.sequence
+    threadsInApplication.append(other.tid)
     apply(fault)
+    threadsInApplication.removeLast()
   }
 
   /// Applies the faults that raced with `fault` and were ahead of it although their windows end later.
   mutating func applyThoseAhead(of fault: FaultRecord, _ record: PendingRecord) {
     guard timelines[fault.node].isRaced else { return }
-    while let end = timelines.rival(of: fault, where: { isAhead($0, $1, of: fault) }),
+    // A rival that comes after the moment has faults of its own thread before it.
+    let moment = record.moment ?? record.sequence
+    while let end = timelines.rival(
+      of: fault, where: { $0.sequence < moment && isAhead($0, $1, of: fault) }),
       let rival = takeWaitingFault(endedAt: end)
     {
       apply(rival, ahead: record)
@@ -105,10 +123,16 @@ extension Replayer where Backend: ~Copyable {
   /// Whether the fault at a node of the timeline operated before `fault`, whose window ends earlier.
   private func isAhead(_ node: TimelineNode, _ index: TimelineNode.Index, of fault: FaultRecord) -> Bool {
     guard let rival = waitingFault(endedAt: node.end), rival.node == index else { return false }
-    if fault.waitedForOtherLock(of: rival) { return true }
-    if profile.profile.faultLock == .write { return fault.waitedForMMULock(of: rival) }
-    // Faults that share the lock collide where one replaces an entry: for the time of its break-before-make the other
-    // finds the page unmapped and gets -EAGAIN, again and again.
-    return timelines.faultsAgain(fault, before: node.end)
+    let isFirst =
+      if fault.waitedForOtherLock(of: rival) {
+        true
+      } else if profile.profile.faultLock == .write {
+        fault.waitedForMMULock(of: rival)
+      } else {
+        // Faults that share the lock collide where one replaces an entry: for the time of its break-before-make the
+        // other finds the page unmapped and gets -EAGAIN, again and again.
+        timelines.faultsAgain(fault, before: node.end)
+      }
+    return isFirst && isNext(windowEndingAt: node.end)
   }
 }

@@ -42,7 +42,10 @@ extension Replayer where Backend: ~Copyable {
         record)
       // -EINTR only says that a signal came.
       let errno = record.userspaceExit.errno
-      if errno < 0, errno != -4 { threads[position].openFault?.record.failed = true }
+      if errno < 0, errno != -4 {
+        threads[position].openFault?.record.failed = true
+        threads[position].openFault?.record.isBadAddress = errno == KernelResult.badAddress.rawValue
+      }
       closeOpenFault(of: position, at: record)
       threads[position].isInUserspace = true
       if let vm = threads[position].vm { vms[vm].lastActivity = sequence }
@@ -92,13 +95,16 @@ extension Replayer where Backend: ~Copyable {
       sequence: sequence, entry: threads[position].lastEntry, frames: FrameRange(start: gfn, end: gfn + 1))
     node.tid = record.tid
     node.isStage1Walk = esr.isStage1Walk
+    node.ranOn = threads[position].ranOn
     let canHoldBlock =
       slot?.supportsBlock(of: profile.pageSize.pmdBytes, at: gfn, profile.pageSize) ?? false
     let index = timelines.append(fault: node, vm: vm, canHoldBlock: canHoldBlock)
     var fault = FaultRecord(
-      cpu: record.cpu, tid: record.tid, page: page, kind: esr.faultKind, level: level, isWrite: esr.isWrite,
+      cpu: record.cpu, tid: record.tid, page: page, address: event.ipa, kind: esr.faultKind, level: level,
+      isWrite: esr.isWrite,
       isExec: esr.isExec, isStage1Walk: esr.isStage1Walk, vcpu: threads[position].vcpu, slot: slot,
       place: threads[position].place, node: index, begin: sequence)
+    fault.isMemShare = vms[vm].isProtected && event.isMemShare
     if vms[vm].unfinishedUnmaps > 0 {
       fault.mayBeInvalidated = true
       fault.mayRaceCopyOnWrite = openThreads.contains {
@@ -184,7 +190,7 @@ extension Replayer where Backend: ~Copyable {
     return vm
   }
 
-  private func settledVM(of tid: ThreadID) -> Int? {
+  func settledVM(of tid: ThreadID) -> Int? {
     for settled in vcpuEvidence.vms(of: tid) {
       let vm = liveVMs.first { vms[$0].kvm == settled.kvm && vms[$0].since == settled.since }
       if let vm { return vm }

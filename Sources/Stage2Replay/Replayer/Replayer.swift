@@ -37,6 +37,7 @@ struct Replayer<Backend: ReplayedBackend & ~Copyable>: ~Copyable {
   let options: ReplayOptions
   /// The kernel and machine that are modelled: those that were traced, unless another kernel is asked for.
   let model: ReplayProfile
+  /// The model of a VM, which is protected or not.
   let makeBackend: (_ isProtected: Bool) -> Backend
   /// Whether applied operations are kept until `takeOperations`.
   private let collectsOperations: Bool
@@ -64,6 +65,8 @@ struct Replayer<Backend: ReplayedBackend & ~Copyable>: ~Copyable {
   var lastSequences: [UInt64] = []
   /// By the place of an unmap that waited for the lock, the ends of the windows of faults that had it meanwhile.
   var faultsBefore: [UInt64: [UInt64]] = [:]
+  /// The threads whose records are being applied, while others are applied ahead of them.
+  var threadsInApplication: [ThreadID] = []
   /// The work of the model of the VM whose record is being applied, up to its last operation.
   private var workBefore = Stage2Work()
   /// The trace has ended: what still waits has seen all that there is to see.
@@ -80,6 +83,7 @@ struct Replayer<Backend: ReplayedBackend & ~Copyable>: ~Copyable {
   var unattributedFaults = 0
   /// What the first pass over the trace found.
   let survey: TraceSurvey
+  let areRegionsOfPages: Bool
   let recorded: ThreadOrder.Recorded
   /// Whether the model is held against the trace.
   let checksRules: Bool
@@ -115,6 +119,7 @@ struct Replayer<Backend: ReplayedBackend & ~Copyable>: ~Copyable {
     self.grid = grid
     self.collectsOperations = collectsOperations
     self.survey = survey
+    areRegionsOfPages = survey.regions.areOfPages
     self.vcpuEvidence = vcpuEvidence
     // Another kernel is not the one that the trace shows.
     checksRules = options.otherKernel == nil
@@ -297,7 +302,8 @@ struct Replayer<Backend: ReplayedBackend & ~Copyable>: ~Copyable {
     var moved: [PendingRecord] = []
     var position = queue.position { $0.sequence < sequence }
     while position < queue.count, queue[position].sequence == sequence {
-      if queue[position].vm == vm, !queue[position].isApplied {
+      // A check looks at the table as the fault found it, before the notification.
+      if queue[position].vm == vm, !queue[position].isApplied, !queue[position].isCheck {
         moved.append(queue[position])
         queue[position].isApplied = true
       }
@@ -309,6 +315,16 @@ struct Replayer<Backend: ReplayedBackend & ~Copyable>: ~Copyable {
       enqueue(moved[index])
     }
     return moved
+  }
+
+  /// Whether a record of a thread waits that is older than `sequence`.
+  func isWaiting(tid: ThreadID, before sequence: UInt64) -> Bool {
+    var position = 0
+    while position < queue.count, queue[position].sequence < sequence {
+      if queue[position].tid == tid, !queue[position].isApplied { return true }
+      position += 1
+    }
+    return false
   }
 
   private func positionInQueue(ofWindowEndingAt sequence: UInt64) -> Int? {
@@ -343,7 +359,8 @@ struct Replayer<Backend: ReplayedBackend & ~Copyable>: ~Copyable {
     var operation = Stage2Operation(
       time: record.time, cpu: record.cpu, tid: record.tid, vm: record.vm, kind: kind, address: address,
       size: size,
-      prot: prot, result: result, basis: max(basis, vms[record.vm].slotBasis))
+      prot: prot, result: result,
+      basis: max(basis, record.mayBeAnothers ? .assumed : vms[record.vm].slotBasis))
     operation.markOld = markOld
     operation.protBasis = protBasis.map { max($0, vms[record.vm].slotBasis) }
     vms[record.vm].tally.operations[Int(kind.rawValue)].add(operation, pageSize: profile.pageSize)

@@ -33,6 +33,8 @@ public struct VMResult: Sendable {
   public var id: Int
   /// The thread that created its slots, nil where no probe told.
   public var creator: ThreadID?
+  /// Whether it is a protected guest (`kvm_vm_is_protected`): its memory is donated to it.
+  public var isProtected: Bool
   /// The threads that ran its vCPUs, in the order of appearance.
   public var vcpus: [ThreadID]
   /// Every slot it ever had, in the order of appearance.

@@ -88,6 +88,25 @@ struct DivergenceStoryTests {
     try expect(story, ["D1 explained E2"])
   }
 
+  @Test("D1: while another vCPU replaces pages by a block, a walk stops above them again and again")
+  func breakBeforeMake() throws {
+    let story = Scenario()
+    story.profile.path = .traditional
+    story.createSlot(hva: story.congruentHVA, flags: 1)
+    story.enter(.vcpu0)
+    story.handle(.vcpu0, story.memory, level: 1)
+    story.setFlags(0, hva: story.congruentHVA)
+    story.enter(.vcpu1)
+    story.fault(.vcpu1, story.memory, .permission, .write)
+    story.handle(.vcpu0, story.memory + story.page, level: 2)
+    story.enter(.vcpu1)
+    story.handle(.vcpu0, story.memory + story.page, level: 2)
+    story.handle(.vcpu0, story.memory + story.page, .permission, level: 2, .exec)
+    let divergences = try story.replay().divergences
+    #expect(divergences.allSatisfy { $0.contains("explained") }, "\(divergences)")
+    #expect(divergences.contains { $0.hasPrefix("D1 explained E3") }, "\(divergences)")
+  }
+
   @Test("D15: a walk that goes on into a table which is not there")
   func unexpectedTable() throws {
     let story = story()

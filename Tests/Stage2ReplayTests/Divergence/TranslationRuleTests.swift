@@ -11,14 +11,14 @@ struct TranslationRuleTests {
 
   private func check(
     _ walk: Stage2Walk, _ level: TranslationLevel?, startLevel: TranslationLevel = .l1,
-    isProtected: Bool = false,
+    isProtected: Bool = false, hasFailed: Bool = false,
     mayHaveUntracedTable: Bool = false, _ change: (inout WindowEvidence) -> Void = { _ in }
   ) -> Judgement? {
     var window = WindowEvidence()
     change(&window)
     return TranslationCheck(
       walk: walk, level: level, startLevel: startLevel, isProtected: isProtected,
-      mayHaveUntracedTable: mayHaveUntracedTable, window: window
+      mayHaveUntracedTable: mayHaveUntracedTable, window: window, hasFailed: hasFailed
     ).judgement
   }
 
@@ -28,6 +28,28 @@ struct TranslationRuleTests {
     #expect(check(.invalid(level: .l2), nil) == nil)
     // The VM's table begins below the profile's.
     #expect(check(.invalid(level: .l0), .l1, startLevel: .l1) == nil)
+  }
+
+  @Test(
+    "D1: a table above level 3 may go because of an unmap of other memory of the VM, one of level 3 may not")
+  func missingUpperTable() {
+    let rule = DivergenceRule.translationStopsAtInvalidEntry
+    for (level, modelled) in [(TranslationLevel.l0, TranslationLevel.l1), (.l1, .l2)] {
+      let walk = Stage2Walk.invalid(level: modelled)
+      #expect(check(walk, level, startLevel: .l0) == .unexplained(rule))
+      #expect(check(walk, level, startLevel: .l0) { $0.unmapOfVM = .ended } == .explained(rule, .race))
+      #expect(
+        check(walk, level, startLevel: .l0) { $0.unmapOfVM = .underway } == .explained(rule, .pendingNotifier)
+      )
+    }
+    #expect(check(.invalid(level: .l3), .l2) { $0.unmapOfVM = .ended } == .unexplained(rule))
+  }
+
+  @Test("D14: a protected guest's leaf that is missing is accounted for where KVM_RUN fails")
+  func poisoned() {
+    let rule = DivergenceRule.protectedMappingStays
+    #expect(check(page, .l3, isProtected: true) == .unexplained(rule))
+    #expect(check(page, .l3, isProtected: true, hasFailed: true) == .explained(rule, .untracedChange))
   }
 
   @Test("D1: a leaf where the walk found none")

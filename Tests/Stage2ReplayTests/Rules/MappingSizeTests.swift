@@ -149,6 +149,49 @@ struct MappingSizeTests {
     #expect(maps.last == "map 40200000+1000 = 0, assumed")
   }
 
+  @Test("What reclaim unmaps, after it has asked whether it was used, comes back page by page")
+  func reclaimed() throws {
+    for (thread, line) in [
+      (Scenario.Thread.kswapd, "map 40000000+1000 = 0, assumed"), (.vmm, Self.assumedBlock),
+    ] {
+      let story = Scenario()
+      story.createSlot(hva: story.congruentHVA)
+      story.enter(.vcpu0)
+      story.handle(.vcpu0, story.memory, level: 2)
+      story.age(.kswapd, story.congruentHVA, bytes: story.block)
+      story.unmap(thread, story.congruentHVA, bytes: story.block)
+      story.wait(microseconds: 1)
+      story.age(thread, story.crookedHVA + story.block)
+      story.handle(.vcpu0, story.memory, level: 2)
+      #expect(try story.replay().operations(.map).last == line)
+    }
+  }
+
+  // MARK: What the whole trace shows
+
+  @Test(
+    "Where every region of a trace takes faults at level 3, sooner or later, the first fault maps a page, too"
+  )
+  func hostWithoutBlocks() throws {
+    for (regions, line) in [
+      (FaultedRegions.regionsMin, Self.page.replacing("derived", with: "assumed")),
+      (FaultedRegions.regionsMin - 1, Self.assumedBlock),
+    ] {
+      let story = Scenario()
+      // What comes in the other regions comes too late to be looked ahead to.
+      story.options.lag = 1
+      story.createSlot(pages: 512 * 32, hva: story.congruentHVA)
+      story.enter(.vcpu0)
+      for region in 0..<UInt64(regions) {
+        story.handle(.vcpu0, story.memory + region * story.block, level: 2)
+      }
+      for region in 1..<UInt64(regions) {
+        story.handle(.vcpu0, story.memory + region * story.block + story.page)
+      }
+      #expect(try story.replay().operations.first == line)
+    }
+  }
+
   // MARK: Where no block can be
 
   @Test("Addresses that are not congruent rule a block out")
@@ -195,7 +238,7 @@ struct MappingSizeTests {
     story.handle(.vcpu0, story.memory + 4 * story.page, .permission, level: 2, .write)
     #expect(
       try story.replay().operations == [
-        Self.block, "relax_perms 40003000 = 0, derived", "wrprotect 40000000+400000 = 0, assumed",
+        Self.block, "relax_perms 40003000 = 0, assumed", "wrprotect 40000000+400000 = 0, assumed",
         "map 40004000+1000 = 0, derived",
       ])
   }
@@ -214,7 +257,7 @@ struct MappingSizeTests {
       story.handle(.vcpu0, story.memory + 0x7000, level: 2)
       story.handle(.vcpu0, story.memory + 0x3000, .permission, level: 2, .write)
       let replayed = try story.replay()
-      #expect(replayed.operations == [line, "relax_perms 40000000 = 0, derived"])
+      #expect(replayed.operations == [line, "relax_perms 40000000 = 0, assumed"])
       #expect(replayed.result.profile.pageSize == pageSize)
     }
   }

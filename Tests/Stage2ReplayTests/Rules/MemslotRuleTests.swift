@@ -167,7 +167,7 @@ struct MemslotRuleTests {
     let replayed = try story.replay()
     let map = "map 40000000+1000 = 0, derived"
     #expect(replayed.operations(vm: 0) == [map])
-    #expect(replayed.operations(vm: 1) == [map, "unmap 40000000+1000 = 0, derived"])
+    #expect(replayed.operations(vm: 1) == [map, "unmap 40000000+1000 = 0, assumed"])
     #expect(replayed.result.vms.map { $0.vcpus.map(\.rawValue) } == [[1001], [2001]])
   }
 

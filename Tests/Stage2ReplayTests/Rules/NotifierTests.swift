@@ -213,4 +213,47 @@ struct NotifierTests {
     #expect(
       try story.replay().operations(.testClearYoung) == ["test_clear_young 40001000+1000 = 0, assumed"])
   }
+
+  // MARK: VMMs side by side
+
+  /// Two VMs of two processes, each with one vCPU that has mapped its first page.
+  private func twoProcesses() -> (story: Scenario, other: Scenario.Thread) {
+    let story = Scenario()
+    let other = Scenario.Thread(tid: 2000, cpu: 3)
+    let otherVCPU = Scenario.Thread(tid: 2001, cpu: 1)
+    story.createSlot(.vmm, kvm: 0xa000)
+    story.createSlot(other, kvm: 0xb000, hva: 0xee00_4000_1000)
+    story.enter(.vcpu0)
+    story.enter(otherVCPU)
+    story.handle(.vcpu0, story.memory)
+    story.handle(otherVCPU, story.memory)
+    return (story, other)
+  }
+
+  @Test(
+    "A VMM's thread unmaps its own memory; a range that no folio has is not another VMM's, whatever its address"
+  )
+  func otherProcess() throws {
+    for (pages, count) in [(UInt64(3), 0), (1, 1)] {
+      let (story, other) = twoProcesses()
+      story.unmap(other, story.crookedHVA, bytes: pages * story.page)
+      let unmaps = try story.replay().operations(.unmap)
+      #expect(unmaps.count == count)
+      // In reclaim it may be.
+      #expect(unmaps.allSatisfy { $0.hasSuffix("assumed") })
+    }
+  }
+
+  @Test("What a thread of the host's own does may be about either; what a VMM does to its own slots is not")
+  func hostThread() throws {
+    let (story, other) = twoProcesses()
+    story.unmap(.kswapd, story.crookedHVA)
+    story.unmap(other, 0xee00_4000_1000)
+    story.unmap(.vmm, story.crookedHVA + story.page, bytes: 3 * story.page)
+    #expect(
+      try story.replay().operations(.unmap) == [
+        "unmap 40000000+1000 = 0, assumed", "unmap 40000000+1000 = 0, derived",
+        "unmap 40001000+3000 = 0, derived",
+      ])
+  }
 }

@@ -37,6 +37,27 @@ struct RaceTests {
     #expect(try Self.race(.pkvm) { _ in } == [1002: 0, 1001: -11])
   }
 
+  @Test("A vCPU's operations keep their order, whichever of them raced with a long window")
+  func ownOrder() throws {
+    let story = Scenario()
+    story.profile.path = .traditional
+    story.createSlot(hva: story.congruentHVA)
+    story.enter(.vcpu0)
+    story.enter(.vcpu1)
+    let pages = (0..<4).map { story.memory + $0 * story.page }
+    story.fault(.vcpu1, pages[0])
+    // It finds the page gone while vCPU 1 replaces an entry, twice.
+    story.handle(.vcpu0, pages[0])
+    story.handle(.vcpu0, pages[0])
+    story.handle(.vcpu0, pages[1])
+    story.fault(.vcpu0, pages[2])
+    story.enter(.vcpu1)
+    story.handle(.vcpu1, pages[0])
+    story.enter(.vcpu0)
+    let own = try story.replay().all.filter { $0.tid.rawValue == 1001 }
+    #expect(own.map(\.address.rawValue) == [pages[0], pages[0], pages[1], pages[2]])
+  }
+
   @Test("Who waited for mmu_lock had it after who did not")
   func waited() throws {
     let results = try Self.race(.pkvm) { story in
@@ -91,6 +112,50 @@ struct RaceTests {
     story.enter(.vcpu1)
     let maps = try story.replay().all.filter { $0.kind == .map }
     #expect(maps.map { [$0.tid.rawValue, $0.result ?? 0] } == [[1001, 0], [1002, -11], [1002, -11]])
+  }
+
+  @Test("Who entered in the other's window had walked the table before, though it faults after it")
+  func refaultedLater() throws {
+    let story = Scenario()
+    story.profile.faultLock = .read
+    story.profile.path = .traditional
+    story.createSlot()
+    story.enter(.vcpu0)
+    story.enter(.vcpu1)
+    story.fault(.vcpu0, story.memory)
+    story.handle(.vcpu1, story.memory)
+    story.enter(.vcpu0)
+    story.handle(.vcpu1, story.memory)
+    let replayed = try story.replay()
+    let maps = replayed.all.filter { $0.kind == .map }
+    #expect(maps.map { [$0.tid.rawValue, $0.result ?? 0] } == [[1001, 0], [1002, -11], [1002, -11]])
+    #expect(replayed.divergences == ["D1 explained E2 x2"])
+  }
+
+  @Test("A fault is not ahead of what its own thread did before")
+  func ownOrder() throws {
+    let story = Scenario()
+    story.profile.faultLock = .read
+    story.profile.path = .traditional
+    story.createSlot(hva: story.congruentHVA)
+    story.enter(.vcpu0)
+    story.enter(.vcpu1)
+    // vCPU 1 waits while vCPU 0 copies a page of the region, and maps it, and another one.
+    story.fault(.vcpu0, story.memory, .translation, .write)
+    story.unmap(.vcpu0, story.congruentHVA)
+    story.fault(.vcpu1, story.memory + 8 * story.page)
+    story.enter(.vcpu0)
+    story.handle(.vcpu0, story.memory, .translation, .write)
+    story.handle(.vcpu0, story.memory + story.page)
+    story.fault(.vcpu0, story.memory + 2 * story.page)
+    story.enter(.vcpu1)
+    story.fault(.vcpu1, story.memory + 8 * story.page)
+    story.enter(.vcpu0)
+    story.enter(.vcpu1)
+    let own = try story.replay().all.filter {
+      $0.tid.rawValue == Scenario.Thread.vcpu0.tid && $0.kind == .map
+    }
+    #expect(own.map { $0.address.rawValue & 0xffff } == [0, 0x1000, 0x2000])
   }
 
   @Test("The same instruction on another address shows that it got through the first one")

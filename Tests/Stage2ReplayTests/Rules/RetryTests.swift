@@ -59,6 +59,62 @@ struct RetryTests {
     #expect(replayed.nothing == ["faultedAgain": 1])
   }
 
+  @Test(
+    "With an unmap of another page in progress, a right that is missing again was not granted",
+    arguments: [Scenario.Access.exec, .write])
+  func lackedAgain(_ access: Scenario.Access) throws {
+    let story = Scenario()
+    story.createSlot(flags: access == .write ? 2 : 0)
+    if access == .write { story.setFlags(0) }
+    story.enter(.vcpu0)
+    story.handle(.vcpu0, story.memory, level: 1)
+    // vCPU 1 copies another page, and comes to the end of that when vCPU 0 has faulted twice.
+    story.enter(.vcpu1)
+    story.handle(.vcpu1, story.memory + 9 * story.page)
+    story.fault(.vcpu1, story.memory + 9 * story.page, .permission, .write)
+    story.unmap(.vcpu1, story.crookedHVA + 9 * story.page)
+    story.handle(.vcpu0, story.memory, .permission, access)
+    story.handle(.vcpu0, story.memory, .permission, access)
+    story.enter(.vcpu1)
+    story.handle(.vcpu0, story.memory, .permission, access)
+    let replayed = try story.replay()
+    #expect(replayed.operations(.relaxPerms) == ["relax_perms 40000000 = 0, derived"])
+    #expect(replayed.nothing == ["ownUnmap": 1, "faultedAgain": 2])
+    #expect(replayed.divergences == [])
+  }
+
+  @Test("In a slot that logs, the right to write may have been taken away again")
+  func loggedAgain() throws {
+    let story = Scenario()
+    story.createSlot(flags: 1)
+    story.enter(.vcpu0)
+    story.handle(.vcpu0, story.memory, level: 1)
+    story.unmap(.kswapd, story.crookedHVA + 9 * story.page)
+    story.fault(.vcpu0, story.memory, .permission, .write)
+    story.testAge(.kswapd, story.crookedHVA + 20 * story.page)
+    story.enter(.vcpu0)
+    story.handle(.vcpu0, story.memory, .permission, .write)
+    let replayed = try story.replay()
+    #expect(replayed.operations(.relaxPerms).count == 2)
+    #expect(replayed.operations(.wrprotect).last == "wrprotect 40000000+1000 = 0, assumed")
+  }
+
+  @Test("In a slot that logs, too, a right that is missing again while an unmap goes on was not granted")
+  func loggedDuringUnmap() throws {
+    let story = Scenario()
+    story.createSlot(flags: 1)
+    story.enter(.vcpu0)
+    story.handle(.vcpu0, story.memory, level: 1)
+    story.unmap(.kswapd, story.crookedHVA + 9 * story.page)
+    story.handle(.vcpu0, story.memory, .permission, .write)
+    story.handle(.vcpu0, story.memory, .permission, .write)
+    let replayed = try story.replay()
+    #expect(replayed.operations(.relaxPerms).count == 1)
+    // That with which logging began.
+    #expect(replayed.operations(.wrprotect) == ["wrprotect 40000000+400000 = 0, assumed"])
+    #expect(replayed.nothing == ["faultedAgain": 1])
+  }
+
   @Test("The page's next fault counts across an exit to the VMM, and by its vCPU's last entry only")
   func faultedAgainLater() throws {
     let story = Scenario()
@@ -90,6 +146,68 @@ struct RetryTests {
         == ["map 40000000+1000 = 0, derived", "map 40000000+1000 = 0, assumed"])
   }
 
+  /// A vCPU lacks the right to execute a page while another page is being unmapped, and once more after it has done
+  /// something else.
+  private func lackingRight(
+    _ story: Scenario, second: Scenario.Thread = .vcpu0, _ access: Scenario.Access = .exec
+  ) throws -> Replayed {
+    story.enter(.vcpu0)
+    story.handle(.vcpu0, story.memory)
+    story.unmap(.kswapd, story.crookedHVA + 9 * story.page)
+    story.handle(.vcpu0, story.memory, .permission, access)
+    story.handle(.vcpu0, story.memory + story.page, pc: 0x2000)
+    if second.tid != Scenario.Thread.vcpu0.tid || second.cpu != Scenario.Thread.vcpu0.cpu {
+      story.enter(second)
+    }
+    story.handle(second, story.memory, .permission, access)
+    return try story.replay()
+  }
+
+  @Test("A right that the vCPU lacks once more was not granted", arguments: [Scenario.Access.exec, .write])
+  func rightLackingAgain(access: Scenario.Access) throws {
+    let story = Scenario()
+    story.createSlot()
+    let replayed = try lackingRight(story, access)
+    #expect(replayed.operations(.relaxPerms) == ["relax_perms 40000000 = 0, assumed"])
+    #expect(replayed.nothing == ["faultedAgain": 1])
+    // Neither is the second fault held against what the first one did not do.
+    #expect(!replayed.divergences.contains { $0.hasPrefix("D13") })
+  }
+
+  @Test(
+    "Another vCPU, or another CPU, may lack the right because of its TLB: it was granted, as far as one can tell"
+  )
+  func rightLackingElsewhere() throws {
+    for second in [Scenario.Thread.vcpu1, Scenario.Thread(tid: Scenario.Thread.vcpu0.tid, cpu: 1)] {
+      let story = Scenario()
+      story.createSlot()
+      #expect(try lackingRight(story, second: second).operations(.relaxPerms).count == 2)
+    }
+  }
+
+  @Test("Where dirty pages are logged the right to write is taken back, that to execute is not")
+  func rightTakenBack() throws {
+    for (access, count) in [(Scenario.Access.write, 2), (.exec, 1)] {
+      let story = Scenario()
+      story.createSlot(flags: 1)
+      #expect(try lackingRight(story, access).operations(.relaxPerms).count == count)
+    }
+  }
+
+  @Test("An instruction that has to be fetched anew says nothing of how far it got")
+  func fetchedAnew() throws {
+    let story = Scenario()
+    story.createSlot()
+    story.enter(.vcpu0)
+    story.unmap(.kswapd, story.crookedHVA + 9 * story.page)
+    story.handle(.vcpu0, story.memory)
+    story.handle(.vcpu0, story.memory + story.page, .translation, .exec)
+    story.handle(.vcpu0, story.memory)
+    let replayed = try story.replay()
+    #expect(replayed.nothing == ["faultedAgain": 1])
+    #expect(!replayed.divergences.contains { $0.hasPrefix("D1 ") })
+  }
+
   @Test("An unmap is over once its thread does what it cannot do inside an invalidation")
   func finishedUnmap() throws {
     let story = Scenario()
@@ -112,6 +230,28 @@ struct RetryTests {
     // Another instruction: had it been the same one, it would have made no progress.
     story.handle(.vcpu0, story.memory, pc: 0x2000)
     #expect(try story.replay().operations(.map).count == 2)
+  }
+
+  @Test("A page whose block was broken for logging says nothing either, when it faults again")
+  func brokenInBetween() throws {
+    let story = Scenario()
+    let hva = story.congruentHVA
+    story.createSlot(hva: hva, flags: 1)
+    story.enter(.vcpu0)
+    story.handle(.vcpu0, story.memory, level: 1)
+    story.unmap(.kswapd, hva + story.block + 9 * story.page)
+    story.handle(.vcpu0, story.memory + story.page)
+    story.setFlags(0, hva: hva)
+    story.handle(.vcpu0, story.memory, .permission, .write, pc: 0x2000)
+    story.setFlags(1, hva: hva)
+    story.handle(.vcpu0, story.memory, .permission, level: 2, .write, pc: 0x3000)
+    story.handle(.vcpu0, story.memory + story.page, pc: 0x4000)
+    let replayed = try story.replay()
+    #expect(
+      replayed.all.filter { $0.kind == .map }.map(\.size) == [
+        story.page, story.page, story.block, story.page, story.page,
+      ])
+    #expect(replayed.nothing == [:])
   }
 
   @Test("A copy-on-write of a vCPU that has not entered again makes another vCPU's fault retry")
@@ -177,6 +317,47 @@ struct RetryTests {
     #expect(replayed.operations.isEmpty)
     #expect(replayed.nothing == ["otherFault": 1])
     #expect(replayed.result.vms[0].faults.other == 1)
+  }
+
+  @Test("With larger pages the address of mkyoung is that of the fault, to 4 KiB")
+  func accessFaultAddress() throws {
+    let story = Scenario(.size16K)
+    story.createSlot()
+    story.enter(.vcpu0)
+    story.handle(.vcpu0, story.memory)
+    story.age(.kswapd, story.crookedHVA)
+    story.handleAccessFault(.vcpu0, story.memory + 0x3000)
+    #expect(try story.replay().operations(.mkyoung) == ["mkyoung 40003000, derived"])
+  }
+
+  @Test("A block that is broken takes its other pages with it: they were mapped before")
+  func brokenBlock() throws {
+    let story = Scenario()
+    story.createSlot(hva: story.congruentHVA)
+    story.enter(.vcpu0)
+    story.unmap(.kswapd, story.congruentHVA + story.block)
+    story.handle(.vcpu0, story.memory, level: 2)
+    story.handle(.vcpu0, story.memory + story.page, .permission, level: 2, .write, pc: 0x2000)
+    story.handle(.vcpu0, story.memory, pc: 0x3000)
+    #expect(try story.replay().nothing == [:])
+  }
+
+  @Test("Where dirty pages are logged, a write that faults again at once had no right granted")
+  func againAtOnce() throws {
+    for interrupts in [0, 1] {
+      let story = Scenario()
+      story.createSlot(flags: 1)
+      story.enter(.vcpu0)
+      story.handle(.vcpu0, story.memory)
+      story.unmap(.kswapd, story.crookedHVA + 9 * story.page)
+      story.handle(.vcpu0, story.memory, .permission, .write)
+      for _ in 0..<interrupts {
+        story.exit(.vcpu0)
+        story.enter(.vcpu0)
+      }
+      story.handle(.vcpu0, story.memory, .permission, .write)
+      #expect(try story.replay().nothing == (interrupts == 0 ? ["faultedAgain": 1] : [:]))
+    }
   }
 
   @Test("An access flag fault makes the page young")

@@ -94,7 +94,7 @@ struct RightsTests {
     #expect(
       try story.replay().operations == [
         "wrprotect 40000000+400000 = 0, assumed", "map 40000000+1000 = 0, derived",
-        "wrprotect 40000000+1000 = 0, derived", "relax_perms 40000000 = 0, derived",
+        "wrprotect 40000000+1000 = 0, assumed", "relax_perms 40000000 = 0, derived",
       ])
   }
 

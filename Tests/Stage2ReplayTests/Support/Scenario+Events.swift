@@ -39,6 +39,12 @@ extension Scenario {
     emit(KVMEventFormats.guestFault, thread, [0x1000, esr, ipa, ipa])
   }
 
+  /// kvm_guest_fault that EL2 makes up for a page that a protected guest shares and does not have, with its kvm_exit.
+  func memShare(_ thread: Thread, _ ipa: UInt64) {
+    exit(thread)
+    emit(KVMEventFormats.guestFault, thread, [0x1000, 0x9200_0047, 0, ipa])
+  }
+
   /// kvm_access_fault by itself.
   func accessFault(_ thread: Thread, _ ipa: UInt64) { emit(KVMEventFormats.accessFault, thread, [ipa]) }
 
