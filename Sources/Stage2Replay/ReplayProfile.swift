@@ -27,6 +27,9 @@ public struct ReplayProfile: Hashable, Sendable {
   let geometry: Stage2Geometry
   /// Whether the bits of an IPA are a guess: the start level of the table leaves several sizes.
   let isIPASizeGuessed: Bool
+  /// Whether the type that a VM is created with sets the size of its table. It does not on a host in protected mode, where
+  /// all VMs have the host's limit (`kvm_init_ipa_range`), also before 6.14 when their tables were traditional ones.
+  private let typesSizeTables: Bool
 
   /// Whether the host runs pKVM: every VM then uses the tree of mappings and EL2's tables.
   public var isPKVM: Bool { profile.isPKVM }
@@ -47,6 +50,7 @@ public struct ReplayProfile: Hashable, Sendable {
     var basis: [String: Basis] = ["pageSize": .recorded]
     if let given = request.profile {
       profile = given
+      typesSizeTables = !given.isPKVM
       for field in Profile.fields where field.name != "pageSize" { basis[field.name] = .assumed }
     } else {
       let (path, pathBasis) = Self.path(request, survey, kernel)
@@ -62,9 +66,10 @@ public struct ReplayProfile: Hashable, Sendable {
       // Without DIC, and only then, a mapping made for data faults again when the guest executes it.
       read.hasDIC = false
       basis["dic"] = survey.sawExecPermissionFault ? .derived : .assumed
-      let told = Self.ipaBits(told: survey, isPKVM: path == .pkvm)
+      typesSizeTables = path != .pkvm && !Self.contradictsType(survey, pageSize: pageSize)
+      let told = Self.ipaBits(told: survey, byType: typesSizeTables)
       read.ipaBits =
-        request.ipaBits ?? told ?? Self.ipaBits(survey, pageSize: pageSize, isPKVM: path == .pkvm)
+        request.ipaBits ?? told ?? Self.ipaBits(survey, pageSize: pageSize, isHostsLimit: !typesSizeTables)
       basis["ipaBits"] = request.ipaBits == nil && told != nil ? .recorded : .assumed
       if path == .pkvm, read.era.supportsProtectedGuests, let type = survey.markers.onlyType {
         read.isProtected = type.isProtected
@@ -100,11 +105,11 @@ public struct ReplayProfile: Hashable, Sendable {
   /// The size of guest physical addresses that the faults suggest.
   ///
   /// The first walk in an empty table stops at its start level, which leaves several sizes, of which those that are
-  /// common come first: under pKVM the host's limit, else what `KVM_CREATE_VM` gives who asks for nothing. But the
+  /// common come first: on a host in protected mode its limit, else what `KVM_CREATE_VM` gives who asks for nothing. But the
   /// first walk may have been one of the guest's own table, whose level is not trusted: then the table may begin above.
-  private static func ipaBits(_ survey: TraceSurvey, pageSize: PageSize, isPKVM: Bool) -> Int {
+  private static func ipaBits(_ survey: TraceSurvey, pageSize: PageSize, isHostsLimit: Bool) -> Int {
     let needed = 64 - survey.highestIPA.leadingZeroBitCount
-    let common = isPKVM ? [48, 44, 52, 40, 36] : [40, 48, 44, 52, 36]
+    let common = isHostsLimit ? [48, 44, 52, 40, 36] : [40, 48, 44, 52, 36]
     let sizes = (common + (survey.sawStage1WalkFault ? [] : Array(32...52))).filter { $0 >= needed }
     func startLevel(_ bits: Int) -> TranslationLevel? {
       (try? Stage2Geometry(pageSize: pageSize, ipaBits: bits))?.startLevel
@@ -116,20 +121,32 @@ public struct ReplayProfile: Hashable, Sendable {
 
   /// The size of guest physical addresses that probes or markers tell, nil where they do not: under pKVM the host's limit,
   /// else what the VM was created with.
-  private static func ipaBits(told survey: TraceSurvey, isPKVM: Bool) -> Int? {
-    if isPKVM { return survey.markers.ipaLimit }
+  private static func ipaBits(told survey: TraceSurvey, byType: Bool) -> Int? {
+    byType ? ipaBitsOfType(survey) : survey.markers.ipaLimit
+  }
+
+  private static func ipaBitsOfType(_ survey: TraceSurvey) -> Int? {
     guard let type = survey.markers.onlyType, !type.isProtected else { return nil }
     let bits = type.ipaBits == 0 ? Stage2Geometry.defaultIPABits : type.ipaBits
     return (Stage2Geometry.minimumIPABits...Stage2Geometry.maximumIPABits).contains(bits) ? bits : nil
   }
 
-  /// Whether a VM of `type` has the table that is modelled. Under pKVM all VMs have the same.
+  /// Whether a fault's walk stopped above where the table of a VM of the trace's type would begin.
+  private static func contradictsType(_ survey: TraceSurvey, pageSize: PageSize) -> Bool {
+    guard let bits = ipaBitsOfType(survey), let lowest = survey.lowestLevel,
+      let geometry = try? Stage2Geometry(pageSize: pageSize, ipaBits: bits)
+    else { return false }
+    return lowest < geometry.startLevel
+  }
+
+  /// Whether a VM of `type` has the table that is modelled.
   func fits(_ type: VMType) -> Bool {
-    isPKVM || (type.ipaBits == 0 ? Stage2Geometry.defaultIPABits : type.ipaBits) == ipaBits
+    !typesSizeTables || (type.ipaBits == 0 ? Stage2Geometry.defaultIPABits : type.ipaBits) == ipaBits
   }
 
   /// The pages of the PGD of a VM of `type` on the traditional path.
   func pgdPages(of type: VMType) -> Int {
+    guard typesSizeTables else { return geometry.pgdPages }
     let geometry = try? Stage2Geometry.forVM(
       type: type.ipaBits, pageSize: pageSize, hostLimit: Stage2Geometry.maximumIPABits, isPKVM: false)
     return geometry?.pgdPages ?? 0
