@@ -185,7 +185,8 @@ extension Replayer where Backend: ~Copyable {
     let relaxes = fault.kind == .permission && !vm.isProtected && (fault.level == .l2) == size.isBlock
     var prot: Stage2Prot = .read
     let isWritable =
-      fault.isWrite || (relaxes ? self.isWritable(fault.page, vm) : mapsWritable(fault, slot))
+      fault.isWrite
+      || (relaxes && !slot.isLogging ? self.isWritable(fault.page, vm) : mapsWritable(fault, slot))
     if isWritable { prot.insert(.write) }
     if fault.isExec { prot.insert(.execute) }
     // What a protected guest is given, it has all rights to.
