@@ -113,6 +113,7 @@ extension Replayer where Backend: ~Copyable {
     let isChecked = fault.evidence.isChecked || !checksRules
     let checked = isChecked ? CheckResult() : check(fault, record, vm)
     var isRetried = false
+    var isStuck = false
     var effect = FaultEffect.nothing(isAssumed: false, refusal: nil)
     let before = checked.walk ?? vm.backend.walk(fault.page)
     switch outcome {
@@ -137,10 +138,14 @@ extension Replayer where Backend: ~Copyable {
     case .performed(let basis):
       guard let slot = fault.slot else { return }
       effect = perform(fault, record, slot, basis, isCorrected: checked.isCorrected)
+      // Nobody else maps the page, and yet the kernel says so.
+      if case .again = effect, case .invalid = before, !timelines[fault.node].isRaced, !fault.failed {
+        isStuck = true
+      }
     }
     guard checksRules else { return }
     note(
-      effect, of: fault, before, record, vm, contradicts: checked.verdict == .unexplained,
+      effect, of: fault, before, record, vm, contradicts: checked.verdict == .unexplained || isStuck,
       isRetried: isRetried)
   }
 
@@ -195,7 +200,10 @@ extension Replayer where Backend: ~Copyable {
     // The address of a block is that of the mapping, but for the relaxation of a block of a transparent huge page: there
     // the VMA asks for pages, and the address stays that of the page (`kvm_s2_fault_get_vma_info`).
     let isPageAddress = relaxes && size.isBlock && (isInPages || !isHugetlb(slot, vm))
-    let address = isPageAddress ? fault.page : fault.page.alignedDown(to: bytes)
+    // pkvm_mem_abort hands on what the hardware gave it. Where that is in the middle of a host page, what is looked up
+    // reaches into the next page, and a mapping there passes for another vCPU's.
+    let address =
+      vm.isProtected ? fault.address : isPageAddress ? fault.page : fault.page.alignedDown(to: bytes)
     let result =
       relaxes
       ? vm.backend.relaxPerms(address, prot: prot)
