@@ -71,4 +71,22 @@ struct FaultPlace {
 struct VCPUProgress {
   var progress = FaultProgress()
   var last: FaultPlace?
+  /// The vCPU's last fault, if it came to nothing for a reason that is known: a retry, or an operation that returned an
+  /// error.
+  var barren: BarrenFault?
+}
+
+/// What a fault asked for that got nothing.
+struct BarrenFault: Hashable {
+  let page: IPA
+  let kind: FaultKind
+  let isWrite: Bool
+  let isExec: Bool
+
+  init(_ fault: FaultRecord) {
+    page = fault.page
+    kind = fault.kind
+    isWrite = fault.isWrite
+    isExec = fault.isExec
+  }
 }

@@ -31,6 +31,9 @@ enum StateKnowledge: Hashable {
 struct WindowEvidence: Hashable {
   /// The leaf that is there, or may be, appeared in the window.
   var isLeafRecent = false
+  /// The vCPU's fault before this one was the same, and came to nothing for a reason that is known: it has not got
+  /// anywhere since, so what accounted for that one accounts for this.
+  var isRetry = false
   /// The table that a fault says is missing appeared in the window.
   var isTableRecent = false
   var unmapOfRegion = UnmapOverlap.none

@@ -42,6 +42,7 @@ struct TranslationCheck: Hashable {
     if isProtected, hasFailed { return .explained(rule, .untracedChange) }
     // An unmap does nothing to a protected guest, and it has no blocks.
     if !isProtected, let change = window.change { return .explained(rule, change) }
+    if !isProtected, window.isRetry { return .explained(rule, .race) }
     return window.judge(rule)
   }
 

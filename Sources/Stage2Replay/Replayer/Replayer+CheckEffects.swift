@@ -82,7 +82,10 @@ extension Replayer where Backend: ~Copyable {
     _ effect: FaultEffect, of fault: FaultRecord, _ before: Stage2Walk, _ record: PendingRecord,
     _ vm: GuestVM<Backend>, contradicts: Bool, isRetried: Bool
   ) {
-    noteProgress(fault, record, vm, contradicts: contradicts, isRetried: isRetried)
+    var isBarren = isRetried
+    if case .again = effect { isBarren = true }
+    noteProgress(
+      fault, record, vm, contradicts: contradicts, isRetried: isRetried, isBarren: isBarren && !contradicts)
     guard fault.evidence.region >= 0 else { return }
     vm.regions.append(RegionEvent(fault, record, effect), to: fault.evidence.region)
     note(effect, of: fault, before, vm)

@@ -14,6 +14,8 @@ extension Replayer where Backend: ~Copyable {
     window.unmapOfVM = evidence.unmapOfVM
     window.peers = evidence.peers
     window.isLeafRecent = isLeafRecent(fault, walk, vm, since: evidence.entry)
+    window.isRetry =
+      fault.vcpu < vm.progress.count && vm.progress[fault.vcpu].barren == BarrenFault(fault)
     window.isResized = evidence.peers.contains(.mayResize)
     if evidence.region >= 0, vm.regions[evidence.region].resized > evidence.entry { window.isResized = true }
     return window

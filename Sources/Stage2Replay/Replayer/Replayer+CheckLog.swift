@@ -75,12 +75,17 @@ extension Replayer where Backend: ~Copyable {
 
   /// Notes how a fault ended, for rule L1.
   mutating func noteProgress(
-    _ fault: FaultRecord, _ record: PendingRecord, _ vm: GuestVM<Backend>, contradicts: Bool, isRetried: Bool
+    _ fault: FaultRecord, _ record: PendingRecord, _ vm: GuestVM<Backend>, contradicts: Bool, isRetried: Bool,
+    isBarren: Bool
   ) {
-    if !contradicts, !isRetried, fault.vcpu >= vm.progress.count || vm.progress[fault.vcpu].last == nil {
+    if fault.vcpu < vm.progress.count { vm.progress[fault.vcpu].barren = nil }
+    if !contradicts, !isRetried, !isBarren,
+      fault.vcpu >= vm.progress.count || vm.progress[fault.vcpu].last == nil
+    {
       return
     }
     while vm.progress.count <= fault.vcpu { vm.progress.append(VCPUProgress()) }
+    if isBarren { vm.progress[fault.vcpu].barren = BarrenFault(fault) }
     let run = vm.progress[fault.vcpu].progress.note(
       fault.page, fault.kind, isWrite: fault.isWrite, isExec: fault.isExec, contradicts: contradicts,
       isRetried: isRetried)

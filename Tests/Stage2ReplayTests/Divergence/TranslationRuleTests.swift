@@ -30,6 +30,14 @@ struct TranslationRuleTests {
     #expect(check(.invalid(level: .l0), .l1, startLevel: .l1) == nil)
   }
 
+  @Test("D1: what accounted for a fault that came to nothing accounts for the same one after it")
+  func retry() {
+    let rule = DivergenceRule.translationStopsAtInvalidEntry
+    #expect(check(page, .l3) == .unexplained(rule))
+    #expect(check(page, .l3) { $0.isRetry = true } == .explained(rule, .race))
+    #expect(check(page, .l3, isProtected: true) { $0.isRetry = true } == .unexplained(.protectedMappingStays))
+  }
+
   @Test(
     "D1: a table above level 3 may go because of an unmap of other memory of the VM, one of level 3 may not")
   func missingUpperTable() {

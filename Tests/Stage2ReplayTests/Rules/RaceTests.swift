@@ -133,7 +133,7 @@ struct RaceTests {
   }
 
   @Test("A fault is not ahead of what its own thread did before")
-  func ownOrder() throws {
+  func ownThread() throws {
     let story = Scenario()
     story.profile.faultLock = .read
     story.profile.path = .traditional
