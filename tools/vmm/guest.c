@@ -95,7 +95,8 @@ static void touch(const struct arguments *arguments)
 	for (uint64_t visit = 0; visit < arguments->visits; visit++) {
 		uint64_t random = next_random(&state);
 
-		touch_page(arguments->base + index * arguments->page_size, arguments->access, random);
+		touch_page(arguments->base + index * arguments->page_size + arguments->offset, arguments->access,
+			   random);
 		switch (arguments->pattern) {
 		case PATTERN_SEQUENTIAL:
 			index = (index + 1) % arguments->pages;

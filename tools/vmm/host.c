@@ -177,7 +177,7 @@ void check_returned(struct machine *machine)
 	uint64_t left = 0;
 
 	for (uint64_t i = shared_pages(machine); i < page_count(machine); i++) {
-		volatile uint64_t *words = (volatile uint64_t *)page(machine, i);
+		volatile uint64_t *words = (volatile uint64_t *)(page(machine, i) + machine->options->offset);
 
 		left += words[WORD_TAG / sizeof(*words)] || words[WORD_CODE / sizeof(*words)];
 	}

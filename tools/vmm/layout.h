@@ -64,6 +64,8 @@ struct arguments {
 	uint64_t access;
 	uint64_t stride;
 	uint64_t seed;
+	/* Where in a page it touches. */
+	uint64_t offset;
 };
 
 /* The words of a page that are used, and what they may hold; otherwise they are 0. */
@@ -71,6 +73,7 @@ struct arguments {
 #define WORD_CODE	64
 #define WORD_GREETING	128
 #define WORD_ANSWER	192
+#define WORDS_END	256
 #define INSTRUCTION_RET	0xd65f03c0u
 
 static inline uint64_t tag_of(uint64_t ipa)

@@ -161,6 +161,8 @@ void create_machine(struct machine *machine, const struct options *options, int 
 	/* A page of last-level descriptors, each of 8 bytes, covers a block. */
 	machine->block_size = machine->page_size / 8 * machine->page_size;
 	machine->size = options->memory_mib << 20;
+	if (options->offset + WORDS_END > machine->page_size)
+		die("there is no offset %llu in a page", (unsigned long long)options->offset);
 	if (options->backing == BACKING_HUGETLB)
 		machine->size = (machine->size + machine->block_size - 1) / machine->block_size * machine->block_size;
 	pthread_mutex_init(&machine->lock, NULL);

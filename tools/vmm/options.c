@@ -25,6 +25,7 @@ static const char help[] =
 	"  --touch PAGES        pages that each vCPU touches in a round; as many as there are unless told otherwise\n"
 	"  --pattern KIND       random (the default), sequential or strided; each vCPU has an order of its own\n"
 	"  --access KIND        mixed (the default), data, read, write or execute\n"
+	"  --offset BYTES       where in a page the guest touches it: a multiple of 8; at the start unless told otherwise\n"
 	"  --seed N             what all random numbers start from; 1 unless told otherwise\n"
 	"\n"
 	"between the rounds, while no vCPU runs:\n"
@@ -96,6 +97,7 @@ static const struct option names[] = {
 	{ "touch", required_argument, NULL, 't' },
 	{ "pattern", required_argument, NULL, 'p' },
 	{ "access", required_argument, NULL, 'a' },
+	{ "offset", required_argument, NULL, 'O' },
 	{ "seed", required_argument, NULL, 's' },
 	{ "discard", required_argument, NULL, 'd' },
 	{ "while-running", no_argument, NULL, 'w' },
@@ -127,6 +129,7 @@ static void set(struct options *options, int option, const char *name, const cha
 	case 't': options->touch = number(name, optarg, 1, UINT32_MAX); break;
 	case 'p': options->pattern = one_of(name, optarg, patterns); break;
 	case 'a': options->access = one_of(name, optarg, accesses); break;
+	case 'O': options->offset = number(name, optarg, 0, 0xff00) & ~7ull; break;
 	case 's': options->seed = number(name, optarg, 0, UINT64_MAX); break;
 	case 'd': options->discard = number(name, optarg, 1, UINT32_MAX); break;
 	case 'w': options->discards_while_running = true; break;

@@ -26,6 +26,7 @@ struct options {
 	enum pattern pattern;
 	enum access access;
 	uint64_t seed;
+	uint64_t offset;
 
 	/* Pages a round. */
 	uint64_t discard;

@@ -100,6 +100,7 @@ static void touch(struct machine *machine)
 			.access = options->access,
 			.stride = stride(pages),
 			.seed = next_random(&machine->random),
+			.offset = options->offset,
 		};
 	give_command(machine, COMMAND_TOUCH);
 	while (left && running_vcpus(machine)) {

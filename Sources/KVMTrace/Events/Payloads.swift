@@ -184,9 +184,10 @@ public struct GuestFault: Hashable, Sendable {
   }
 
   /// Whether it looks as what EL2 makes up where a protected guest shares a page with the host that it does not have yet
-  /// (`__pkvm_memshare_page_req`): a write fault of level 3, whatever the table has, at virtual address 0.
+  /// (`__pkvm_memshare_page_req`): a write fault of level 3, whatever the table has, at virtual address 0. Before 7.2 the
+  /// syndrome lacks IL.
   @inlinable
-  public var isMemShare: Bool { esr.rawValue == 0x9200_0047 && far.rawValue == 0 }
+  public var isMemShare: Bool { esr.rawValue | 1 << 25 == 0x9200_0047 && far.rawValue == 0 }
 }
 
 /// The fields of `kvm_userspace_exit`.

@@ -4,7 +4,8 @@ internal import KVMTypes
 ///
 /// The kernel lets a guest fault again in two cases: memory of the VM is being unmapped (`mmu_invalidate_retry`), or
 /// another vCPU is changing the entry. Neither is bounded in number, but both leave their mark in the window. A fault
-/// without such a mark performed its operation, and the next one on the page contradicts the model.
+/// without such a mark performed its operation, and the next one on the page contradicts the model; or the operation
+/// takes something for another vCPU's mapping, and does so for ever.
 struct FaultProgress: Hashable {
   /// How many faults in a row that contradict the model prove that the vCPU makes no progress. One alone may be a walk
   /// that the CPU made before the mapping was there, which the architecture permits; then the walk is made anew. So the
@@ -31,7 +32,8 @@ struct FaultProgress: Hashable {
   /// Takes in a fault that has been judged. Returns the run before it if that ends here and led nowhere.
   ///
   /// - Parameters:
-  ///   - contradicts: the fault broke a rule without anything to account for it.
+  ///   - contradicts: the fault broke a rule without anything to account for it, or its operation said that another vCPU
+  ///     was faster where there was none.
   ///   - isRetried: it came to nothing, and faulted again.
   mutating func note(
     _ page: IPA, _ kind: FaultKind, isWrite: Bool, isExec: Bool, contradicts: Bool, isRetried: Bool

@@ -98,7 +98,7 @@ extension Replayer where Backend: ~Copyable {
   /// did anything any more. Nothing marks that moment; the notifier's events go on without any effect until the VM is
   /// freed. Only at the end of the trace is it known that nothing more comes.
   private func isDead(_ vm: GuestVM<Backend>, at sequence: UInt64) -> Bool {
-    guard isFinishing, !vm.vcpus.isEmpty, sequence > vm.lastActivity else { return false }
+    guard isFinishing || vm.isGone, !vm.vcpus.isEmpty, sequence > vm.lastActivity else { return false }
     return vm.vcpus.allSatisfy { tid in knownThread(tid).map { threads[$0].isInUserspace } ?? false }
   }
 
@@ -113,6 +113,7 @@ extension Replayer where Backend: ~Copyable {
     let isChecked = fault.evidence.isChecked || !checksRules
     let checked = isChecked ? CheckResult() : check(fault, record, vm)
     var isRetried = false
+    var isStuck = false
     var effect = FaultEffect.nothing(isAssumed: false, refusal: nil)
     let before = checked.walk ?? vm.backend.walk(fault.page)
     switch outcome {
@@ -137,10 +138,14 @@ extension Replayer where Backend: ~Copyable {
     case .performed(let basis):
       guard let slot = fault.slot else { return }
       effect = perform(fault, record, slot, basis, isCorrected: checked.isCorrected)
+      // Nobody else maps the page, and yet the kernel says so.
+      if case .again = effect, case .invalid = before, !timelines[fault.node].isRaced, !fault.failed {
+        isStuck = true
+      }
     }
     guard checksRules else { return }
     note(
-      effect, of: fault, before, record, vm, contradicts: checked.verdict == .unexplained,
+      effect, of: fault, before, record, vm, contradicts: checked.verdict == .unexplained || isStuck,
       isRetried: isRetried)
   }
 
@@ -196,11 +201,18 @@ extension Replayer where Backend: ~Copyable {
     // The address of a block is that of the mapping, but for the relaxation of a block of a transparent huge page: there
     // the VMA asks for pages, and the address stays that of the page (`kvm_s2_fault_get_vma_info`).
     let isPageAddress = relaxes && size.isBlock && (isInPages || !isHugetlb(slot, vm))
-    let address = isPageAddress ? fault.page : fault.page.alignedDown(to: bytes)
+    // pkvm_mem_abort, and user_mem_abort of older kernels for a page, hand on what the hardware gave them. Where that is in
+    // the middle of a host page, pKVM's lookup reaches into the next page, and a mapping there passes for another vCPU's;
+    // kvm_pgtable_walk goes by whole pages.
+    let isAligned =
+      !vm.isProtected && (profile.profile.alignsFaultIPA ?? profile.profile.era.alignsFaultIPA)
+    let isOfPage = isPageAddress || !size.isBlock
+    let address = isOfPage ? (isAligned ? fault.page : fault.address) : fault.page.alignedDown(to: bytes)
+    let walked = profile.isPKVM || !isOfPage ? address : fault.page
     let result =
       relaxes
-      ? vm.backend.relaxPerms(address, prot: prot)
-      : vm.backend.map(address, size: bytes, pfn: nil, prot: prot, vcpu: vcpu)
+      ? vm.backend.relaxPerms(walked, prot: prot)
+      : vm.backend.map(walked, size: bytes, pfn: nil, prot: prot, vcpu: vcpu)
     touch(fault, vm, isBlock: size.isBlock, record)
     let isCertain =
       (result == .success || result == .badAddress) && !timelines[fault.node].isRaced && !isCorrected

@@ -261,4 +261,22 @@ struct MappingSizeTests {
       #expect(replayed.result.profile.pageSize == pageSize)
     }
   }
+
+  @Test(
+    "A page is mapped at the address of the fault where the kernel does not align it",
+    arguments: [(PKVMEra.v6_14, "40007000"), (.v7_3, "40004000")])
+  func faultAddress(_ era: PKVMEra, _ address: String) throws {
+    let story = Scenario(.size16K)
+    story.profile.path = .traditional
+    story.profile.era = era
+    story.createSlot()
+    story.enter(.vcpu0)
+    story.handle(.vcpu0, story.memory + 2 * story.page)
+    story.handle(.vcpu0, story.memory + 0x7000)
+    story.handle(.vcpu0, story.memory + 0x7000, .permission, .exec)
+    #expect(
+      try story.replay().operations.suffix(2) == [
+        "map \(address)+4000 = 0, derived", "relax_perms \(address) = 0, derived",
+      ])
+  }
 }

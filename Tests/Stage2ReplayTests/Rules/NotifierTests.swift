@@ -256,4 +256,23 @@ struct NotifierTests {
         "unmap 40001000+3000 = 0, derived",
       ])
   }
+
+  @Test(
+    "Once a VM is known to be gone, so is that what the host's threads did since its own threads acted found none"
+  )
+  func dyingVM() throws {
+    let story = Scenario()
+    story.createVM()
+    story.createSlot()
+    story.enter(.vcpu0)
+    story.handle(.vcpu0, story.memory, level: 1)
+    story.unmap(.kswapd, story.crookedHVA)
+    story.destroyVM()
+    // The next VM of the VMM.
+    story.createVM()
+    story.createSlot(hva: story.crookedHVA + story.block)
+    story.enter(.vcpu1)
+    story.handle(.vcpu1, story.memory, level: 1)
+    #expect(try story.replay().operations(.unmap) == [])
+  }
 }

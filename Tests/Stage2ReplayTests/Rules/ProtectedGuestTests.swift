@@ -107,15 +107,36 @@ struct ProtectedGuestTests {
     #expect(replayed.divergences == [])
   }
 
-  @Test("The fault that EL2 makes up for MEM_SHARE says nothing of the table")
-  func memShare() throws {
+  @Test("With larger pages a fault is mapped at the address that it has, which reaches into the next page")
+  func largePages() throws {
+    let story = Scenario(.size16K)
+    story.profile.isProtected = true
+    story.createSlot()
+    story.enter(.vcpu0)
+    story.handle(.vcpu0, story.memory + 0x3000, level: 2)
+    story.handle(.vcpu0, story.memory + 2 * story.page)
+    // The kernel takes the next page's mapping for this one's.
+    story.handle(.vcpu0, story.memory + story.page + 0x1000)
+    let replayed = try story.replay()
+    #expect(
+      replayed.operations == [
+        "map 40003000+4000 = 0, derived", "map 40008000+4000 = 0, derived",
+        "map 40005000+4000 = -11, assumed",
+      ])
+    #expect(replayed.divergences == [])
+    for _ in 0..<3 { story.handle(.vcpu0, story.memory + story.page + 0x1000) }
+    try expect(story, ["L1 unexplained"])
+  }
+
+  @Test("The fault that EL2 makes up for MEM_SHARE says nothing of the table", arguments: [true, false])
+  func memShare(lacksIL: Bool) throws {
     let far = story()
     far.guestFault(.vcpu0, far.memory + far.block, esr: 0x9200_0047)
     far.enter(.vcpu0)
     try expect(far, ["D18 unexplained", "D15 unexplained"])
 
     let story = story()
-    story.memShare(.vcpu0, story.memory + story.block)
+    story.memShare(.vcpu0, story.memory + story.block, lacksIL: lacksIL)
     story.enter(.vcpu0)
     let replayed = try story.replay()
     #expect(replayed.operations.last == "map 40200000+1000 = 0, derived")

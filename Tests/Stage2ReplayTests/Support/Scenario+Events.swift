@@ -40,9 +40,11 @@ extension Scenario {
   }
 
   /// kvm_guest_fault that EL2 makes up for a page that a protected guest shares and does not have, with its kvm_exit.
-  func memShare(_ thread: Thread, _ ipa: UInt64) {
+  ///
+  /// - Parameter lacksIL: whether the kernel is older than 7.2.
+  func memShare(_ thread: Thread, _ ipa: UInt64, lacksIL: Bool = false) {
     exit(thread)
-    emit(KVMEventFormats.guestFault, thread, [0x1000, 0x9200_0047, 0, ipa])
+    emit(KVMEventFormats.guestFault, thread, [0x1000, lacksIL ? 0x9000_0047 : 0x9200_0047, 0, ipa])
   }
 
   /// kvm_access_fault by itself.
