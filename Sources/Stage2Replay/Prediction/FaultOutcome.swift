@@ -40,10 +40,11 @@ extension FaultRecord {
 }
 
 extension TimelineNode {
-  /// Whether the vCPU lacks the same right as in `fault`, on the CPU that did what was done then: relax_perms rids that
-  /// CPU's TLB of the leaf, and no other's.
+  /// Whether the vCPU lacks the same right to the same leaf as in `fault`, on the CPU that did what was done then:
+  /// relax_perms rids that CPU's TLB of the leaf, and no other's.
   fileprivate func isSameFault(as fault: FaultRecord) -> Bool {
-    kind == .permissionFault && isWrite == fault.isWrite && isExec == fault.isExec && ranOn == fault.cpu
+    kind == .permissionFault && level == fault.level && isWrite == fault.isWrite && isExec == fault.isExec
+      && ranOn == fault.cpu
       && fault.cpu == fault.evidence.endedOn
   }
 }
@@ -81,11 +82,8 @@ extension RegionTimelines {
       // The mapping may be another vCPU's, whose copy-on-write made this fault retry.
       let isRetry = fault.mayRaceCopyOnWrite && fault.kind == .translation && isMapped()
       return isRetry ? .nothing(.faultedAgain) : .performed(.assumed)
-    // Reading the dirty log may have taken the right to write away again, which leaves no event; but not while the
-    // unmap goes on that makes faults retry.
-    case .again
-    where fault.kind == .translation || !fault.isWrite || !slot.isLogging
-      || fault.evidence.unmapOfVM == .underway:
+    // Reading the dirty log may have taken the right to write away again, which leaves no event.
+    case .again where fault.kind == .translation || !fault.isWrite || !slot.isLogging:
       return .nothing(.faultedAgain)
     // Logging takes rights away, too, but hardly each time before the instruction that was granted one gets anywhere.
     case .againAtOnce: return .nothing(.faultedAgain)
@@ -149,7 +147,7 @@ extension RegionTimelines {
     return .max
   }
 
-  /// The place in the merged trace of the first unmap of `gfn` after the end of `fault`, the highest where none is known.
+  /// The place in the merged trace of the first unmap of `gfn` after the end of `fault`, the highest where none is.
   private func firstUnmap(of gfn: GFN, after fault: FaultRecord) -> UInt64 {
     var index = self[fault.node].next
     while index != TimelineNode.none {
@@ -157,7 +155,8 @@ extension RegionTimelines {
       index = node.next
       guard node.sequence > fault.end else { continue }
       switch node.kind {
-      case .unmap where node.frames.contains(gfn), .slotChange where node.frames.contains(gfn): return node.sequence
+      case .unmap where node.frames.contains(gfn), .slotChange where node.frames.contains(gfn):
+        return node.sequence
       default: continue
       }
     }

@@ -56,7 +56,8 @@ extension Replayer where Backend: ~Copyable {
       remember(markOld ? .age : .testAge, frames, record)
       // A fault that was open may have set the flag just before or just after, as may the hardware at any time.
       let isCertain =
-        !young && !duringFault && (!profile.hasHardwareAccessFlag || isUnmapped(frames, record.vm))
+        !young && !duringFault && !mayBeDead(vms[record.vm], at: record.sequence)
+        && (!profile.hasHardwareAccessFlag || isUnmapped(frames, record.vm))
       emit(
         record, .testClearYoung, address, size: size, markOld: markOld, result: young ? 1 : 0,
         basis: isCertain ? .derived : .assumed)
@@ -73,9 +74,10 @@ extension Replayer where Backend: ~Copyable {
     // shrink_folio_list asks whether a folio was used before it unmaps it; khugepaged and faults do not.
     let isReclaimed = vms[record.vm].lastAge.map { $0 == (frames, record.tid) } ?? false
     vms[record.vm].hostMappings.unmap(frames, isReclaimed: isReclaimed)
+    let basis: Basis = mayBeDead(vms[record.vm], at: record.sequence) ? .assumed : .derived
     forEachChunk(of: frames) { address, size, replayer in
       let result = replayer.vms[record.vm].backend.unmap(address, size: size)
-      replayer.emit(record, .unmap, address, size: size, result: result.rawValue, basis: .derived)
+      replayer.emit(record, .unmap, address, size: size, result: result.rawValue, basis: basis)
       return result
     }
   }
@@ -98,8 +100,13 @@ extension Replayer where Backend: ~Copyable {
   /// did anything any more. Nothing marks that moment; the notifier's events go on without any effect until the VM is
   /// freed. Only at the end of the trace is it known that nothing more comes.
   private func isDead(_ vm: GuestVM<Backend>, at sequence: UInt64) -> Bool {
-    guard isFinishing || vm.isGone, !vm.vcpus.isEmpty, sequence > vm.lastActivity else { return false }
+    guard isFinishing, !vm.vcpus.isEmpty, sequence > vm.lastActivity else { return false }
     return vm.vcpus.allSatisfy { tid in knownThread(tid).map { threads[$0].isInUserspace } ?? false }
+  }
+
+  /// Whether a VM that is gone by now may have been torn down already: none of its threads did anything any more.
+  private func mayBeDead(_ vm: GuestVM<Backend>, at sequence: UInt64) -> Bool {
+    vm.isGone && sequence > vm.lastActivity
   }
 
   private func isUnmapped(_ frames: FrameRange, _ vm: Int) -> Bool {

@@ -1,4 +1,5 @@
 import KVMTypes
+import Stage2Model
 import Testing
 
 @testable import Stage2Replay

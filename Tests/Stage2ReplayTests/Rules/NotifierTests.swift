@@ -257,9 +257,7 @@ struct NotifierTests {
       ])
   }
 
-  @Test(
-    "Once a VM is known to be gone, so is that what the host's threads did since its own threads acted found none"
-  )
+  @Test("What the host does to a VM after the last act of its own threads may have met its end")
   func dyingVM() throws {
     let story = Scenario()
     story.createVM()
@@ -273,6 +271,6 @@ struct NotifierTests {
     story.createSlot(hva: story.crookedHVA + story.block)
     story.enter(.vcpu1)
     story.handle(.vcpu1, story.memory, level: 1)
-    #expect(try story.replay().operations(.unmap) == [])
+    #expect(try story.replay().operations(.unmap) == ["unmap 40000000+1000 = 0, assumed"])
   }
 }

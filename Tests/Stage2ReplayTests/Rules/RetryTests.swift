@@ -83,38 +83,6 @@ struct RetryTests {
     #expect(replayed.divergences == [])
   }
 
-  @Test("In a slot that logs, the right to write may have been taken away again")
-  func loggedAgain() throws {
-    let story = Scenario()
-    story.createSlot(flags: 1)
-    story.enter(.vcpu0)
-    story.handle(.vcpu0, story.memory, level: 1)
-    story.unmap(.kswapd, story.crookedHVA + 9 * story.page)
-    story.fault(.vcpu0, story.memory, .permission, .write)
-    story.testAge(.kswapd, story.crookedHVA + 20 * story.page)
-    story.enter(.vcpu0)
-    story.handle(.vcpu0, story.memory, .permission, .write)
-    let replayed = try story.replay()
-    #expect(replayed.operations(.relaxPerms).count == 2)
-    #expect(replayed.operations(.wrprotect).last == "wrprotect 40000000+1000 = 0, assumed")
-  }
-
-  @Test("In a slot that logs, too, a right that is missing again while an unmap goes on was not granted")
-  func loggedDuringUnmap() throws {
-    let story = Scenario()
-    story.createSlot(flags: 1)
-    story.enter(.vcpu0)
-    story.handle(.vcpu0, story.memory, level: 1)
-    story.unmap(.kswapd, story.crookedHVA + 9 * story.page)
-    story.handle(.vcpu0, story.memory, .permission, .write)
-    story.handle(.vcpu0, story.memory, .permission, .write)
-    let replayed = try story.replay()
-    #expect(replayed.operations(.relaxPerms).count == 1)
-    // That with which logging began.
-    #expect(replayed.operations(.wrprotect) == ["wrprotect 40000000+400000 = 0, assumed"])
-    #expect(replayed.nothing == ["faultedAgain": 1])
-  }
-
   @Test("The page's next fault counts across an exit to the VMM, and by its vCPU's last entry only")
   func faultedAgainLater() throws {
     let story = Scenario()
