@@ -13,8 +13,12 @@ struct CalibrationTests {
   /// The error that is allowed.
   static let allowed = 0.1
 
+  /// Recorded while the emulator's host had several other machines to run: its own times change from call to call.
+  private static let disturbed: Set = ["kvm-nvhe-7.2.12-16k-page-table"]
+
   /// The smaller recordings, for time: the files below 100,000 bytes.
   static let names = Recordings.names.filter { name in
+    if disturbed.contains(name) { return false }
     let size = try? FileManager.default.attributesOfItem(atPath: Recordings.path(name))[.size] as? Int
     return (size ?? .max) < 100_000
   }

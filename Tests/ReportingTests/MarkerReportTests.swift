@@ -80,7 +80,7 @@ struct MarkerReportTests {
 
   @Test("A trace without markers has no word of them")
   func none() throws {
-    let trace = try TraceFile(path: Recordings.path(Recordings.names[0]))
+    let trace = try TraceFile(path: Recordings.path("kvm-nvhe-7.3.4-demand-paging"))
     let (result, statistics) = try Replay.run(trace, profile: ProfileRequest(), options: ReplayOptions())
     let text = JSON.text(ReplayReport(trace, statistics, result))
     #expect(!text.contains("memoryMarkers") && !text.contains("recording\""))

@@ -51,9 +51,11 @@ extension Replayer where Backend: ~Copyable {
       if let firstMarker {
         snapshot.doubt = doubt(since: firstMarker)
       } else {
-        firstMarker = FirstMarker(
+        let first = FirstMarker(
           marker, epoch: losses.epoch, sawVMs: !liveVMs.isEmpty || !vmTypes.isEmpty)
+        firstMarker = first
         snapshot.isFirst = true
+        if first.sawVMs { snapshot.doubt = .begunMidLife }
       }
       let known = Set(liveVMs.compactMap { vms[$0].kvm })
       snapshot.otherVMs = vmTypes.filter { !known.contains($0.key) }.map(\.value)
