@@ -44,8 +44,7 @@ extension TimelineNode {
   /// relax_perms rids that CPU's TLB of the leaf, and no other's.
   fileprivate func isSameFault(as fault: FaultRecord) -> Bool {
     kind == .permissionFault && level == fault.level && isWrite == fault.isWrite && isExec == fault.isExec
-      && ranOn == fault.cpu
-      && fault.cpu == fault.evidence.endedOn
+      && ranOn == fault.cpu && fault.cpu == fault.evidence.endedOn
   }
 }
 
@@ -82,8 +81,11 @@ extension RegionTimelines {
       // The mapping may be another vCPU's, whose copy-on-write made this fault retry.
       let isRetry = fault.mayRaceCopyOnWrite && fault.kind == .translation && isMapped()
       return isRetry ? .nothing(.faultedAgain) : .performed(.assumed)
-    // Reading the dirty log may have taken the right to write away again, which leaves no event.
-    case .again where fault.kind == .translation || !fault.isWrite || !slot.isLogging:
+    // Reading the dirty log may have taken the right to write away again, which leaves no event; but hardly while the
+    // unmap goes on that makes faults retry.
+    case .again
+    where fault.kind == .translation || !fault.isWrite || !slot.isLogging
+      || fault.evidence.unmapOfVM == .underway:
       return .nothing(.faultedAgain)
     // Logging takes rights away, too, but hardly each time before the instruction that was granted one gets anywhere.
     case .againAtOnce: return .nothing(.faultedAgain)
@@ -147,7 +149,7 @@ extension RegionTimelines {
     return .max
   }
 
-  /// The place in the merged trace of the first unmap of `gfn` after the end of `fault`, the highest where none is.
+  /// The place in the merged trace of the first unmap of `gfn` after the end of `fault`, the highest where none is known.
   private func firstUnmap(of gfn: GFN, after fault: FaultRecord) -> UInt64 {
     var index = self[fault.node].next
     while index != TimelineNode.none {

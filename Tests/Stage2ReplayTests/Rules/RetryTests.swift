@@ -318,7 +318,10 @@ struct RetryTests {
       story.enter(.vcpu0)
       story.handle(.vcpu0, story.memory)
       story.unmap(.kswapd, story.crookedHVA + 9 * story.page)
-      story.handle(.vcpu0, story.memory, .permission, .write)
+      story.fault(.vcpu0, story.memory, .permission, .write)
+      // The unmap is over.
+      if interrupts > 0 { story.testAge(.kswapd, story.crookedHVA + 20 * story.page) }
+      story.enter(.vcpu0)
       for _ in 0..<interrupts {
         story.exit(.vcpu0)
         story.enter(.vcpu0)
