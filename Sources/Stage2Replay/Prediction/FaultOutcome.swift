@@ -149,7 +149,7 @@ extension RegionTimelines {
     return .max
   }
 
-  /// The place in the merged trace of the first unmap of `gfn` after the end of `fault`, the highest where none is known.
+  /// The place in the merged trace of the first unmap of `gfn` after the end of `fault`, the highest where none is.
   private func firstUnmap(of gfn: GFN, after fault: FaultRecord) -> UInt64 {
     var index = self[fault.node].next
     while index != TimelineNode.none {
