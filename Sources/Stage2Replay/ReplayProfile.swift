@@ -89,8 +89,10 @@ public struct ReplayProfile: Hashable, Sendable {
     _ request: ProfileRequest, _ survey: TraceSurvey, _ kernel: KernelRelease?
   ) -> (Profile.Path, Basis) {
     if let isPKVM = request.isPKVM { return (isPKVM ? .pkvm : .traditional, .assumed) }
-    // Only pKVM creates protected guests.
-    if survey.markers.types.contains(where: \.isProtected) { return (.pkvm, .derived) }
+    // Only pKVM creates protected guests, and mapping objects.
+    if survey.markers.types.contains(where: \.isProtected) || survey.markers.sawMappings {
+      return (.pkvm, .derived)
+    }
     // Before 6.14, pKVM left the tables of non-protected guests to the host.
     if let kernel, kernel < KernelRelease(major: 6, minor: 14) { return (.traditional, .derived) }
     // kvm_fault_lock: only pKVM takes a VM's lock for write in a fault.

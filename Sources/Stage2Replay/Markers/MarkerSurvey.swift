@@ -19,6 +19,9 @@ struct MarkerSurvey {
   /// The bits of an IPA that the host resolves, nil where no marker tells.
   var ipaLimit: Int? { memory.values.lazy.compactMap(\.ipaLimit).first }
 
+  /// Whether the host had objects of `struct pkvm_mapping`, which only pKVM has.
+  var sawMappings: Bool { memory.values.contains { ($0.mappings ?? 0) > 0 } }
+
   /// The one type of all VMs that had memslots, nil where they have several or no probe told.
   var onlyType: VMType? { types.count == 1 ? types.first : nil }
 

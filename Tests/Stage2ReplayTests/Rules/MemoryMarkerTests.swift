@@ -403,4 +403,10 @@ struct MemoryMarkerTests {
     #expect(profile.isPKVM && profile.profile.isProtected)
     #expect(profile.basis["path"] == .derived && profile.basis["protected"] == .recorded)
   }
+
+  @Test("Mapping objects are those of a pKVM host, where nothing else of the trace tells")
+  func path() throws {
+    let profile = try AgreementTests.replay("pkvm-nvhe-7.3.4-hugetlb-guest.dat").profile
+    #expect(profile.isPKVM && profile.basis["path"] == .derived)
+  }
 }
