@@ -1,4 +1,3 @@
-import Foundation
 import KVMTrace
 import KVMTypes
 import Testing
@@ -8,12 +7,6 @@ import Testing
 /// The recordings carry the kernel's own operations: what is predicted without them is held against them.
 @Suite("Prediction against the kernel's own operations")
 struct AgreementTests {
-  static let folder = URL(filePath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
-    .deletingLastPathComponent().appending(path: "traces")
-
-  static let names = ((try? FileManager.default.contentsOfDirectory(atPath: folder.path())) ?? [])
-    .filter { $0.hasSuffix(".dat") }.sorted()
-
   /// Maps that are predicted wrong, all of them with the basis `assumed`: pairs of vCPUs that raced for one page, of
   /// which one is predicted to succeed and the other to get -EAGAIN where it was the other way round. Neither waited for
   /// a lock or faulted again; in one pair of pkvm-nvhe page-table-thp the one that waited for mmu_lock was overtaken.
@@ -53,18 +46,9 @@ struct AgreementTests {
   /// gets -EAGAIN, and which one that is, and whether there is one, nothing tells.
   static let racingRelaxations = ["kvm-vhe-7.3.4-16k-page-table.dat": 2]
 
-  static func replay(
-    _ name: String, _ change: (inout ReplayOptions) -> Void = { _ in }
-  ) throws -> ReplayResult {
-    let trace = try TraceFile(path: folder.appending(path: name).path())
-    var options = ReplayOptions()
-    change(&options)
-    return try Replay.run(trace, profile: ProfileRequest(), options: options).result
-  }
-
-  @Test("Every kind of operation agrees, but for what cannot be decided", arguments: names)
+  @Test("Every kind of operation agrees, but for what cannot be decided", arguments: Recordings.names)
   func agreement(name: String) throws {
-    let agreement = try #require(try Self.replay(name).agreement)
+    let agreement = try #require(try Recordings.replay(name).result.agreement)
     for (kind, score) in agreement.scores where kind != .wrprotect {
       let wrong = max(score.recorded, score.predicted) - score.matched
       #expect(wrong <= Self.slack(name, kind, recorded: score.recorded), "\(kind.name): \(score)")
@@ -76,19 +60,18 @@ struct AgreementTests {
     }
   }
 
-  @Test("What is called derived is never wrong", arguments: names)
+  @Test("What is called derived is never wrong", arguments: Recordings.names)
   func derived(name: String) throws {
-    let agreement = try #require(try Self.replay(name).agreement)
+    let agreement = try #require(try Recordings.replay(name).result.agreement)
     for (kind, score) in agreement.scores {
       #expect(score.derivedWrong <= (kind == .map ? Self.derivedWrong[name] ?? 0 : 0), "\(kind.name)")
       #expect(score.protDerivedMatched == score.protDerived, "\(kind.name)")
     }
   }
 
-  @Test("The counts of maps and unmaps are those of the probes", arguments: names)
+  @Test("The counts of maps and unmaps are those of the probes", arguments: Recordings.names)
   func counts(name: String) throws {
-    let trace = try TraceFile(path: Self.folder.appending(path: name).path())
-    let (result, statistics) = try Replay.run(trace, profile: ProfileRequest(), options: ReplayOptions())
+    let (result, statistics) = try Recordings.replay(name)
     for (kind, event) in [
       (OperationKind.map, "map"), (.unmap, "unmap"), (.mkyoung, "mkyoung"), (.relaxPerms, "relax_perms"),
     ] {
@@ -98,9 +81,9 @@ struct AgreementTests {
     }
   }
 
-  @Test("Without a hardware access flag, test_clear_young's answer is known", arguments: names)
+  @Test("Without a hardware access flag, test_clear_young's answer is known", arguments: Recordings.names)
   func answers(name: String) throws {
-    let result = try Self.replay(name)
+    let result = try Recordings.replay(name).result
     guard let score = result.agreement?.scores[.testClearYoung], !result.profile.hasHardwareAccessFlag else {
       return
     }
@@ -112,27 +95,28 @@ struct AgreementTests {
     arguments: ["pkvm-nvhe-7.3.4-page-table-thp.dat", "kvm-nvhe-7.3.4-page-table.dat"])
   func probesAreNotUsed(name: String) throws {
     func operations(ignoringProbes: Bool) throws -> [Stage2Operation] {
-      let trace = try TraceFile(path: Self.folder.appending(path: name).path())
       var options = ReplayOptions()
       options.ignoresProbes = ignoringProbes
       var operations: [Stage2Operation] = []
-      _ = try Replay.run(trace, profile: ProfileRequest(), options: options) { operations.append($0) }
+      let result = try Replay.run(Recordings.trace(name), profile: ProfileRequest(), options: options) {
+        operations.append($0)
+      }.result
+      #expect((result.agreement == nil) == ignoringProbes)
       return operations
     }
     let with = try operations(ignoringProbes: false)
     #expect(with == (try operations(ignoringProbes: true)))
     #expect(!with.isEmpty)
-    #expect(try Self.replay(name) { $0.ignoresProbes = true }.agreement == nil)
   }
 
   @Test(
     "Operations come in the order of time, each inside the trace",
     arguments: ["pkvm-nvhe-7.3.4-dirty-log-thp.dat"])
   func order(name: String) throws {
-    let trace = try TraceFile(path: Self.folder.appending(path: name).path())
     var last = Nanoseconds(0)
-    let (_, statistics) = try Replay.run(trace, profile: ProfileRequest(), options: ReplayOptions()) {
-      operation in
+    let (_, statistics) = try Replay.run(
+      Recordings.trace(name), profile: ProfileRequest(), options: ReplayOptions()
+    ) { operation in
       #expect(operation.time >= last)
       last = operation.time
     }
@@ -142,8 +126,10 @@ struct AgreementTests {
   @Test(
     "A shorter look-ahead costs nothing on these recordings", arguments: ["pkvm-hvhe-7.3.4-guest-damon.dat"])
   func lookAhead(name: String) throws {
-    let far = try #require(try Self.replay(name).agreement?.scores[.map])
-    let near = try #require(try Self.replay(name) { $0.lag = 1024 }.agreement?.scores[.map])
+    let far = try #require(try Recordings.replay(name).result.agreement?.scores[.map])
+    var options = ReplayOptions()
+    options.lag = 1024
+    let near = try #require(try Recordings.replay(name, options).result.agreement?.scores[.map])
     #expect(near.matched >= far.matched - 2)
   }
 }

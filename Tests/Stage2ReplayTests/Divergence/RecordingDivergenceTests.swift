@@ -9,14 +9,6 @@ import UnnamedFiles
 /// Real hosts break no rule without a reason.
 @Suite("Divergences of recordings")
 struct RecordingDivergenceTests {
-  private static let folder = URL(filePath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
-    .deletingLastPathComponent().deletingLastPathComponent().appending(path: "traces")
-
-  static let names: [String] = {
-    let files = (try? FileManager.default.contentsOfDirectory(atPath: folder.path())) ?? []
-    return files.filter { $0.hasSuffix(".dat") }.sorted()
-  }()
-
   private func divergences(
     _ trace: TraceFile, _ options: ReplayOptions = ReplayOptions()
   ) throws -> DivergenceReport {
@@ -25,9 +17,10 @@ struct RecordingDivergenceTests {
     return try Replay.run(trace, profile: ProfileRequest(), options: options).result.divergences
   }
 
-  @Test("Nothing is unexplained, and of a whole trace hardly anything is unknown", arguments: names)
+  @Test(
+    "Nothing is unexplained, and of a whole trace hardly anything is unknown", arguments: Recordings.names)
   func whole(name: String) throws {
-    let found = try divergences(TraceFile(path: Self.folder.appending(path: name).path()))
+    let found = try divergences(Recordings.trace(name))
     let first = found.items.first.map {
       "\($0.rule.id) at \($0.time.rawValue): \($0.observed); \($0.expected)"
     }
@@ -35,9 +28,9 @@ struct RecordingDivergenceTests {
     #expect(found.unknown <= (AgreementTests.isContested(name) ? 10 : 4))
   }
 
-  @Test("Nor in the second half, of which the beginning is not known", arguments: names)
+  @Test("Nor in the second half, of which the beginning is not known", arguments: Recordings.names)
   func midLife(name: String) throws {
-    let trace = try TraceFile(path: Self.folder.appending(path: name).path())
+    let trace = try Recordings.trace(name)
     var first = Nanoseconds(.max)
     var last = Nanoseconds(0)
     var events = trace.events(.replay(probes: false))
@@ -53,7 +46,7 @@ struct RecordingDivergenceTests {
   @Test("Nor in a file that was cut", arguments: [30, 60, 90])
   func cut(percent: Int) throws {
     for name in ["pkvm-nvhe-7.3.4-page-table-thp.dat", "kvm-nvhe-7.3.4-page-table.dat"] {
-      let data = try Data(contentsOf: Self.folder.appending(path: name))
+      let data = try Data(contentsOf: Recordings.url(name))
       let file = try UnnamedFile(data.prefix(data.count * percent / 100))
       // Of a file that is cut before its first event there is nothing to say.
       guard let trace = try? TraceFile(path: file.path) else { continue }

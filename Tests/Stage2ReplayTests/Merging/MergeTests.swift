@@ -19,7 +19,7 @@ struct MergeTests {
       ],
     ], TraceMerger.Threads.allCases)
   func merged(names: [String], threads: TraceMerger.Threads) throws {
-    let traces = try names.map { MemoryTrace(try TraceFile(path: recording($0))) }
+    let traces = try names.map { MemoryTrace(try Recordings.trace("\($0).dat")) }
     var options = ReplayOptions()
     options.ignoresProbes = true
     // The look-ahead is shared by all VMs: here each has all that it has alone.
@@ -28,9 +28,5 @@ struct MergeTests {
     #expect(comparison.differences == [])
     #expect(comparison.vms >= names.count)
     #expect(comparison.operations > 1000)
-  }
-
-  private func recording(_ name: String) -> String {
-    AgreementTests.folder.appending(path: "\(name).dat").path()
   }
 }

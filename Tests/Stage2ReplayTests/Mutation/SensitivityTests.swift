@@ -17,7 +17,7 @@ struct SensitivityTests {
 
   private static func subject(_ name: String) throws -> MutationSubject {
     let recording = MemoryTrace(
-      try TraceFile(path: AgreementTests.folder.appending(path: "\(name).dat").path()))
+      try Recordings.trace("\(name).dat"))
     var options = ReplayOptions()
     options.ignoresProbes = true
     let clean = try Replay.run(over: recording, profile: ProfileRequest(), options: options).result

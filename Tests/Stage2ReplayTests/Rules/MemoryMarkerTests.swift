@@ -406,7 +406,7 @@ struct MemoryMarkerTests {
 
   @Test("Mapping objects are those of a pKVM host, where nothing else of the trace tells")
   func path() throws {
-    let profile = try AgreementTests.replay("pkvm-nvhe-7.3.4-hugetlb-guest.dat").profile
+    let profile = try Recordings.replay("pkvm-nvhe-7.3.4-hugetlb-guest.dat").result.profile
     #expect(profile.isPKVM && profile.basis["path"] == .derived)
   }
 }

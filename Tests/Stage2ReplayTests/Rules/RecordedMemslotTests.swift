@@ -10,10 +10,10 @@ import Testing
 struct RecordedMemslotTests {
   /// Inference takes what a VMM's VMs have one after another at the same addresses for one slot, and a slot that moved for
   /// one that did not: it is no match for the small VMM, which does little else.
-  static let names = AgreementTests.names.filter { !AgreementTests.isContested($0) }
+  static let names = Recordings.names.filter { !AgreementTests.isContested($0) }
 
   private static func survey(_ name: String, infers: Bool) throws -> (MemslotHistory, PageSize) {
-    let trace = try TraceFile(path: AgreementTests.folder.appending(path: name).path())
+    let trace = try Recordings.trace(name)
     let pageSize = trace.pageSize ?? .size4K
     var survey = MemslotSurvey(pageSize: pageSize, infers: infers)
     var events = trace.events(.replay(probes: false))
@@ -31,7 +31,7 @@ struct RecordedMemslotTests {
   private static func copiesOnWrite(
     _ name: String, _ recorded: [MemslotHistory.Slot], _ pageSize: PageSize
   ) throws -> [Int: Set<GFN>] {
-    let trace = try TraceFile(path: AgreementTests.folder.appending(path: name).path())
+    let trace = try Recordings.trace(name)
     var open: [ThreadID: GFN] = [:]
     var frames: [Int: Set<GFN>] = [:]
     var events = trace.events(.replay(probes: false))
@@ -79,7 +79,7 @@ struct RecordedMemslotTests {
 
   @Test(
     "A slot of which 16 pages or more tell their host address is found, in full",
-    arguments: AgreementTests.names)
+    arguments: Recordings.names)
   func nothingMissing(name: String) throws {
     let (recorded, pageSize) = try Self.survey(name, infers: false)
     let (inferred, _) = try Self.survey(name, infers: true)
@@ -115,8 +115,10 @@ struct RecordedMemslotTests {
 
   @Test("With inferred slots, ages and unmaps of a guest's memory are joined with its faults")
   func inferredReplay() throws {
+    var options = ReplayOptions()
+    options.infersMemslots = true
     let agreement = try #require(
-      try AgreementTests.replay("pkvm-nvhe-7.3.4-guest-damon.dat") { $0.infersMemslots = true }.agreement)
+      try Recordings.replay("pkvm-nvhe-7.3.4-guest-damon.dat", options).result.agreement)
     for kind in [OperationKind.map, .relaxPerms, .mkyoung, .testClearYoung] {
       let score = try #require(agreement.scores[kind])
       #expect(Double(score.matched) >= 0.99 * Double(score.recorded), "\(kind.name): \(score)")
@@ -126,17 +128,19 @@ struct RecordedMemslotTests {
 
   @Test("Faults alone tell nearly all maps, and nothing is called derived", arguments: names)
   func mapsWithoutSlots(name: String) throws {
-    let agreement = try #require(try AgreementTests.replay(name) { $0.infersMemslots = true }.agreement)
+    var options = ReplayOptions()
+    options.infersMemslots = true
+    let agreement = try #require(try Recordings.replay(name, options).result.agreement)
     let maps = try #require(agreement.scores[.map])
     #expect(Double(maps.matched) >= 0.9 * Double(max(maps.recorded, maps.predicted)), "\(maps)")
     #expect(agreement.scores.values.allSatisfy { $0.derivedWrong == 0 })
   }
 
   @Test(
-    "The recorded slots, given as a history, lead to the same operations", arguments: AgreementTests.names)
+    "The recorded slots, given as a history, lead to the same operations", arguments: Recordings.names)
   func roundTrip(name: String) throws {
     func operations(_ memslots: MemslotHistory?) throws -> [Stage2Operation] {
-      let trace = try TraceFile(path: AgreementTests.folder.appending(path: name).path())
+      let trace = try Recordings.trace(name)
       var options = ReplayOptions()
       options.ignoresProbes = true
       options.memslots = memslots
