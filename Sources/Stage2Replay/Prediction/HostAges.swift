@@ -7,7 +7,7 @@ internal import KVMTypes
 /// though much else was, is taken to be hugetlb. The events do not name their process, so that is an assumption.
 struct HostAges {
   /// How much has to be aged elsewhere before that says something of memory that was not.
-  static let agesMin = 64
+  static let agesMin = 16
   /// Beyond that many places nothing is concluded.
   static let placesMax = 1 << 18
   private static let placeShift: UInt64 = 21
