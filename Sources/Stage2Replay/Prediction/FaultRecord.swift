@@ -40,6 +40,9 @@ struct FaultRecord {
   /// The thread's last wait for the VM's lock, and its last for any other.
   var mmuLockWait: LockWait?
   var otherWait: LockWait?
+  /// Another vCPU's fault needed the same table, that neither found, while both were handled under the read lock: one of
+  /// them may have found that the other had just put it there, and got -EAGAIN.
+  var sharesTable = false
   /// An unmap of the page that waited for the lock, which the fault may have had: its place in the queue.
   var waitingUnmap: UInt64?
   /// What the thread's next fault says.
@@ -54,4 +57,12 @@ struct FaultRecord {
   /// The level at which the walk of its address stopped; nil where the syndrome does not tell: emulators report that of
   /// the guest's own table for a fault of its walk, and EL2 makes one up.
   var walkLevel: TranslationLevel? { isStage1Walk || isMemShare ? nil : level }
+
+  /// Whether this fault and another one stopped above a table that both their pages need.
+  func needsTable(of other: FaultRecord, _ pageSize: PageSize) -> Bool {
+    guard kind == .translation, other.kind == .translation, slot != nil, other.slot != nil else { return false }
+    let level = max(walkLevel ?? .l2, other.walkLevel ?? .l2)
+    let shift = pageSize.levelShift(level)
+    return level < .l3 && page.rawValue >> shift == other.page.rawValue >> shift
+  }
 }

@@ -146,7 +146,9 @@ extension Replayer where Backend: ~Copyable {
       guard let slot = fault.slot else { return }
       effect = perform(fault, record, slot, basis, isCorrected: checked.isCorrected)
       // Nobody else maps the page, and yet the kernel says so.
-      if case .again = effect, case .invalid = before, !timelines[fault.node].isRaced, !fault.failed {
+      if case .again = effect, case .invalid = before, !timelines[fault.node].isRaced, !fault.failed,
+        !fault.sharesTable
+      {
         isStuck = true
       }
     }
@@ -217,13 +219,18 @@ extension Replayer where Backend: ~Copyable {
     let address = isOfPage ? (isAligned ? fault.page : fault.address) : fault.page.alignedDown(to: bytes)
     let walked = profile.isPKVM || !isOfPage ? address : fault.page
     let result =
-      relaxes
-      ? vm.backend.relaxPerms(walked, prot: prot)
-      : vm.backend.map(walked, size: bytes, pfn: nil, prot: prot, vcpu: vcpu)
+      if relaxes {
+        vm.backend.relaxPerms(walked, prot: prot)
+      } else if !size.isBlock, lostTable(fault, vm) {
+        KernelResult.again
+      } else {
+        vm.backend.map(walked, size: bytes, pfn: nil, prot: prot, vcpu: vcpu)
+      }
     touch(fault, vm, isBlock: size.isBlock, record)
     let isCertain =
       (result == .success || result == .badAddress) && !timelines[fault.node].isRaced && !isCorrected
       && (!relaxes || !size.isBlock || isInPages)
+      && (!fault.sharesTable || fault.nextAccess == .progressed)
     emit(
       record, relaxes ? .relaxPerms : .map, address, size: relaxes ? 0 : bytes, prot: prot,
       protBasis: vm.isProtected ? .derived : protBasis(of: fault, slot),
@@ -237,6 +244,13 @@ extension Replayer where Backend: ~Copyable {
     return .mapped(
       isBlock: size.isBlock, isAssumed: max(outcome, size.basis) != .derived,
       isReadMapped: isWritable && !fault.isWrite)
+  }
+
+  /// Whether a fault lost the race for a table that another vCPU's fault needed, too: its vCPU faults on the page again,
+  /// which nobody mapped and nobody unmapped.
+  private func lostTable(_ fault: FaultRecord, _ vm: GuestVM<Backend>) -> Bool {
+    guard fault.sharesTable, fault.nextAccess == .again || fault.nextAccess == .againAtOnce else { return false }
+    return !Self.isMapped(fault.page, vm)
   }
 
   /// Whether a slot's memory is taken to be hugetlb pages.

@@ -48,7 +48,20 @@ extension Replayer where Backend: ~Copyable {
     }
   }
 
-  /// What a thread's fault says about its fault before, where that may have been made to retry.
+  /// A fault begins: which of the open ones are in want of the same table?
+  ///
+  /// Under the write lock the second of them finds the table. Under the read lock it may have walked past the entry
+  /// before; it gives up where it can't exchange the entry for its own table (`stage2_try_break_pte`).
+  mutating func noteSharedTables(_ fault: inout FaultRecord, _ vm: Int) {
+    guard profile.profile.faultLock == .read else { return }
+    for other in openThreads where threads[other].vm == vm {
+      guard fault.needsTable(of: threads[other].openFault!.record, profile.pageSize) else { continue }
+      fault.sharesTable = true
+      threads[other].openFault!.record.sharesTable = true
+    }
+  }
+
+  /// What a thread's fault says about its fault before, where that may have come to nothing.
   mutating func compareWithLastFault(of position: Int, _ event: GuestFault) {
     guard let last = threads[position].lastFault else { return }
     threads[position].lastFault = nil
