@@ -50,6 +50,7 @@ package struct PKVMCase: Sendable, CustomStringConvertible {
     case .v6_18: 618
     case .v6_19: 619
     case .v7_1: 701
+    case .v7_2: 702
     case .v7_3: 703
     }
   }

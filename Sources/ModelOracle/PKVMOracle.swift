@@ -386,6 +386,8 @@ package struct PKVMOracle {
     if ipa / pageSize >= ipaPages { return -34 }
     // Until 6.18 EL2's walk ignored the -EAGAIN of an empty entry.
     guard let start = leafStart(ipa / pageSize) else { return release >= 619 ? -11 : 0 }
+    // From 6.19 to 7.1 EL2 wrote the XN field whatever was asked for.
+    if release >= 619 && release < 702 { leaves[start]!.rights &= ~3 }
     leaves[start]!.rights |= prot
     return 0
   }

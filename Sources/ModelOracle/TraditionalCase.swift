@@ -17,12 +17,14 @@ package struct TraditionalCase: Sendable, CustomStringConvertible {
     TraditionalCase(pageSize: .size16K, ipaBits: 40, features: Stage2Features(hasFWB: true)),
     TraditionalCase(pageSize: .size16K, ipaBits: 48, features: Stage2Features(hasTLBIRange: true)),
     TraditionalCase(pageSize: .size64K, ipaBits: 48, features: Stage2Features()),
+    TraditionalCase(pageSize: .size4K, ipaBits: 40, features: Stage2Features(relaxPermsTakesExecute: true)),
   ]
 
   package var description: String {
     var words = ["\(pageSize.bytes >> 10)K", "\(ipaBits) bits"]
     if features.hasFWB { words.append("FWB") }
     if features.hasTLBIRange { words.append("TLBI range") }
+    if features.relaxPermsTakesExecute { words.append("relaxation takes execute") }
     return words.joined(separator: " ")
   }
 
@@ -53,7 +55,8 @@ package struct TraditionalCase: Sendable, CustomStringConvertible {
       }
     return TraditionalOracle(
       pageSize: sizes[3], limit: 1 << UInt64(ipaBits), sizes: sizes, startLevel: startLevel,
-      pgdPages: pgdPages, hasFWB: features.hasFWB, hasTLBIRange: features.hasTLBIRange)
+      pgdPages: pgdPages, hasFWB: features.hasFWB, hasTLBIRange: features.hasTLBIRange,
+      relaxPermsTakesExecute: features.relaxPermsTakesExecute)
   }
 }
 

@@ -26,6 +26,7 @@ package struct TraditionalOracle {
   package let pgdPages: Int
   package let hasFWB: Bool
   package let hasTLBIRange: Bool
+  package let relaxPermsTakesExecute: Bool
 
   package var leaves: [UInt64: Leaf] = [:]
   /// How many leaves need each table.
@@ -195,6 +196,7 @@ package struct TraditionalOracle {
     tlbiNonShareable += 1
     guard let (base, leaf) = covering(ipa) else { return -11 }
     if prot.contains(.execute) && !leaf.rights.contains(.execute) { icachePages += pages(leaf) }
+    if relaxPermsTakesExecute { leaves[base]!.rights.subtract(.execute) }
     leaves[base]!.rights.formUnion(prot.intersection(.rwx))
     return 0
   }

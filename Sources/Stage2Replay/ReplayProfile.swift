@@ -215,6 +215,7 @@ struct KernelRelease: Comparable {
   /// The era of the pKVM code that this kernel has.
   var era: PKVMEra {
     if self >= KernelRelease(major: 7, minor: 3) { return .v7_3 }
+    if self >= KernelRelease(major: 7, minor: 2) { return .v7_2 }
     if self >= KernelRelease(major: 7, minor: 1) { return .v7_1 }
     if self >= KernelRelease(major: 6, minor: 19) { return .v6_19 }
     if self == KernelRelease(major: 6, minor: 18) { return .v6_18 }

@@ -44,7 +44,9 @@ struct ProfileTests {
     #expect(profile.path == .traditional)
     #expect(profile.pageSize == .size64K)
     #expect(try profile.geometry().levels == 3)
-    #expect(profile.features == Stage2Features(hasFWB: true, hasTLBIRange: true, hasXNX: true))
+    #expect(
+      profile.features
+        == Stage2Features(hasFWB: true, hasTLBIRange: true, hasXNX: true, relaxPermsTakesExecute: true))
   }
 
   @Test func everyFieldRefusesTheWrongForm() {

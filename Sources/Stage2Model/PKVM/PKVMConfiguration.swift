@@ -6,7 +6,7 @@ public struct PKVMConfiguration: Sendable {
   public var era: PKVMEra
   /// The shape of EL2's table for the guest.
   public var geometry: Stage2Geometry
-  /// What the CPU offers.
+  /// What the CPU offers, and the era makes of it.
   public var features: Stage2Features
   /// A protected guest: its pages are donated, not shared, and only 7.3 knows it.
   public var isProtected: Bool
@@ -33,7 +33,7 @@ public struct PKVMConfiguration: Sendable {
     self.era = era
     self.geometry = geometry
     self.isProtected = isProtected
-    features = Stage2Features()
+    features = Stage2Features(relaxPermsTakesExecute: era.relaxPermsTakesExecute)
     bytesPerMapping = 64
     hypercallBatch = 1
     keepsMappingTree = true

@@ -14,8 +14,10 @@ public enum PKVMEra: UInt8, Hashable, Comparable, Sendable, CaseIterable {
   case v6_18
   /// Linux 6.19 and 7.0.
   case v6_19
-  /// Linux 7.1 and 7.2.
+  /// Linux 7.1.
   case v7_1
+  /// Linux 7.2.
+  case v7_2
   /// Linux 7.3.
   case v7_3
 
@@ -33,6 +35,7 @@ public enum PKVMEra: UInt8, Hashable, Comparable, Sendable, CaseIterable {
     case .v6_18: "6.18"
     case .v6_19: "6.19"
     case .v7_1: "7.1"
+    case .v7_2: "7.2"
     case .v7_3: "7.3"
     }
   }
@@ -78,6 +81,11 @@ public enum PKVMEra: UInt8, Hashable, Comparable, Sendable, CaseIterable {
   /// `KVM_PGTABLE_WALK_HANDLE_FAULT`, went on after -EAGAIN, and the answer was 0.
   @inlinable
   public var relaxPermsFindsHoles: Bool { self >= .v6_19 }
+
+  /// `relax_perms` without a right to execute takes it from a leaf that has it: the rework for FEAT_XNX writes the XN field
+  /// whatever was asked for. Recordings of 6.19.14, 7.0.13 and 7.1.13 show it, those of 6.18.15 and 7.2.12 do not.
+  @inlinable
+  public var relaxPermsTakesExecute: Bool { self >= .v6_19 && self < .v7_2 }
 
   /// Protected guests get memory, and teardown has a start and an end; before, `__pkvm_teardown_vm` alone.
   @inlinable

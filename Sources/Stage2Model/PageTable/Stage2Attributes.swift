@@ -74,7 +74,8 @@ extension Stage2PageTable where Pages: ~Copyable {
   }
 
   /// `kvm_pgtable_stage2_relax_perms`: adds the rights of `prot` to the leaf at `ipa`, takes none, leaves AF
-  /// and frame alone, and invalidates the IPA on the local CPU.
+  /// and frame alone, and invalidates the IPA on the local CPU. Kernels with `relaxPermsTakesExecute` take the right to
+  /// execute that `prot` does not ask for.
   ///
   /// -EAGAIN where there is no leaf: it was unmapped meanwhile. -EINVAL for software bits in `prot` and for
   /// execution at one exception level without FEAT_XNX.
@@ -84,7 +85,7 @@ extension Stage2PageTable where Pages: ~Copyable {
     var clear: UInt64 = 0
     if prot.contains(.read) { set |= Stage2Descriptor.s2apRead }
     if prot.contains(.write) { set |= Stage2Descriptor.s2apWrite }
-    if !prot.isDisjoint(with: .execute) {
+    if features.relaxPermsTakesExecute || !prot.isDisjoint(with: .execute) {
       guard let xn = features.xnAttribute(prot) else { return .invalid }
       set |= xn
       clear |= ~xn & Stage2Descriptor.xn

@@ -167,7 +167,7 @@ public struct Stage2Descriptor: Hashable, Sendable {
   }
 }
 
-/// What the CPU and its caches offer, as far as it changes what stage-2 functions do.
+/// What the CPU and its caches offer and how the kernel uses it, as far as it changes what stage-2 functions do.
 @frozen
 public struct Stage2Features: Hashable, Sendable {
   /// FEAT_S2FWB (`ARM64_HAS_STAGE2_FWB`): stage 2 forces write-back, no cache maintenance is needed.
@@ -176,13 +176,18 @@ public struct Stage2Features: Hashable, Sendable {
   public var hasTLBIRange: Bool
   /// FEAT_XNX: execution can be permitted to one exception level alone.
   public var hasXNX: Bool
+  /// See `PKVMEra.relaxPermsTakesExecute`.
+  public var relaxPermsTakesExecute: Bool
 
   /// The features of a CPU.
   @inlinable
-  public init(hasFWB: Bool = false, hasTLBIRange: Bool = false, hasXNX: Bool = false) {
+  public init(
+    hasFWB: Bool = false, hasTLBIRange: Bool = false, hasXNX: Bool = false, relaxPermsTakesExecute: Bool = false
+  ) {
     self.hasFWB = hasFWB
     self.hasTLBIRange = hasTLBIRange
     self.hasXNX = hasXNX
+    self.relaxPermsTakesExecute = relaxPermsTakesExecute
   }
 
   /// `stage2_set_xn_attr`: the XN field for the execute bits of `prot`, nil for -EINVAL.

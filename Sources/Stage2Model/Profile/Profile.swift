@@ -106,8 +106,10 @@ public struct Profile: Hashable, Sendable {
     try Stage2Geometry(pageSize: pageSize, ipaBits: ipaBits)
   }
 
-  /// What the CPU offers to the table.
+  /// What the CPU offers to the table, and the era makes of it.
   public var features: Stage2Features {
-    Stage2Features(hasFWB: hasFWB, hasTLBIRange: hasTLBIRange, hasXNX: hasXNX && era >= .v6_19)
+    Stage2Features(
+      hasFWB: hasFWB, hasTLBIRange: hasTLBIRange, hasXNX: hasXNX && era >= .v6_19,
+      relaxPermsTakesExecute: era.relaxPermsTakesExecute)
   }
 }

@@ -71,6 +71,17 @@ struct PKVMAttributeTests {
     check(vm.hyp.table.counters.tlbiIPANonShareable, 2)
   }
 
+  /// 6.19, 7.0 and 7.1 take the right to execute that a relaxation does not ask for.
+  @Test(arguments: PKVMEra.allCases) func relaxWithoutExecute(era: PKVMEra) {
+    var vm = makeVM(era)
+    check(vm.fault(0, prot: [.read, .execute]), .success)
+    check(vm.relaxPerms(IPA(0), prot: .rw), .success)
+    let isTaken = [PKVMEra.v6_19, .v7_1].contains(era)
+    check(vm.walk(0), .leaf(level: .l3, prot: isTaken ? .rw : .rwx, young: true))
+    check(vm.relaxPerms(IPA(0), prot: [.read, .execute]), .success)
+    check(vm.walk(0), .leaf(level: .l3, prot: .rwx, young: true))
+  }
+
   @Test func relaxErrors() {
     var vm = makeVM()
     check(vm.relaxPerms(IPA(0), prot: .rw), .again)

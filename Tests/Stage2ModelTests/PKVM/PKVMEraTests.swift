@@ -6,7 +6,7 @@ import Testing
 /// What changed from release to release, the bugs included.
 struct PKVMEraTests {
   static let plain: [PKVMEra] = [.v3, .v6_14, .v6_15]
-  static let interval: [PKVMEra] = [.v6_16, .v6_18, .v6_19, .v7_1, .v7_3]
+  static let interval: [PKVMEra] = [.v6_16, .v6_18, .v6_19, .v7_1, .v7_2, .v7_3]
 
   /// Before 6.16: pages only.
   @Test(arguments: plain) func pagesOnly(era: PKVMEra) {

@@ -116,6 +116,14 @@ struct Stage2RangeTests {
     check(table.counters.icachePages, 1)
   }
 
+  @Test func relaxThatTakesExecute() {
+    var table = Self.table(
+      pages: [0], prot: .rwx, features: Stage2Features(relaxPermsTakesExecute: true))
+    check(table.wrprotect(IPA(0), size: page), .success)
+    check(table.relaxPerms(IPA(0), prot: .rw), .success)
+    check(table.walk(IPA(0)), .leaf(level: .l3, prot: .rw, young: true))
+  }
+
   @Test func relaxOfABlockAndOfAHole() {
     var table = Self.table(blocks: [0], prot: .read)
     check(table.relaxPerms(IPA(100 * page), prot: .rwx), .success)

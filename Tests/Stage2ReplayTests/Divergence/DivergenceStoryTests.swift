@@ -291,6 +291,25 @@ struct DivergenceStoryTests {
     try expect(story, ["D13 unexplained", "D11 explained E8"])
   }
 
+  @Test(
+    "D13: kernels from 6.19 to 7.1 take the right to execute when they grant that to write",
+    arguments: [(PKVMEra.v6_18, true), (.v6_19, false), (.v7_1, false), (.v7_2, true)])
+  func executeIsTaken(era: PKVMEra, isContradiction: Bool) throws {
+    let story = Scenario()
+    story.profile.era = era
+    story.createSlot()
+    story.enter(.vcpu0)
+    story.handle(.vcpu0, story.memory, .translation, .exec)
+    // Dirty logging takes the right to write, which the guest asks for once more, and then that to execute.
+    story.setFlags(1)
+    story.handle(.vcpu0, story.memory, .permission, .write)
+    story.handle(.vcpu0, story.memory, .permission, .exec)
+    let found = try story.replay().divergences
+    #expect(
+      found.contains { $0.hasPrefix("D11 ") || $0.hasPrefix("D12 ") || $0.hasPrefix("D13 ") }
+        == isContradiction, "\(found)")
+  }
+
   @Test("D13: a right is missing again on the CPU whose TLB was flushed, or on another one")
   func grants() throws {
     let story = story()

@@ -132,6 +132,73 @@ struct RaceTests {
     #expect(replayed.divergences == ["D1 explained E2 x2"])
   }
 
+  /// Two vCPUs fault on two pages that need the same table of level 3. The second one's window ends last.
+  private static func tableRace(_ path: Profile.Path, _ after: (Scenario) -> Void) throws -> Replayed {
+    let story = Scenario()
+    story.profile.faultLock = path == .pkvm ? .write : .read
+    story.profile.path = path
+    story.createSlot()
+    story.enter(.vcpu0)
+    story.enter(.vcpu1)
+    story.fault(.vcpu0, story.memory, level: 2)
+    story.fault(.vcpu1, story.memory + story.page, level: 2)
+    story.enter(.vcpu0)
+    story.enter(.vcpu1)
+    after(story)
+    return try story.replay()
+  }
+
+  @Test(
+    "Under the read lock, who faults again below the table that another vCPU's fault needed, too, lost it")
+  func lostTable() throws {
+    let replayed = try Self.tableRace(.traditional) { story in
+      story.handle(.vcpu1, story.memory + story.page, level: 3)
+    }
+    #expect(
+      replayed.operations == [
+        "map 40000000+1000 = 0, assumed", "map 40001000+1000 = -11, assumed",
+        "map 40001000+1000 = 0, derived",
+      ])
+    // Each stopped above the table before the other made it.
+    #expect(replayed.divergences == ["D1 explained E2"])
+  }
+
+  @Test("Who got on did not lose the table, and who did nothing more may have")
+  func keptTable() throws {
+    let replayed = try Self.tableRace(.traditional) { story in
+      story.handle(.vcpu1, story.memory + 2 * story.page, level: 3)
+    }
+    #expect(
+      replayed.operations == [
+        "map 40000000+1000 = 0, assumed", "map 40001000+1000 = 0, derived", "map 40002000+1000 = 0, derived",
+      ])
+  }
+
+  @Test("Under the write lock nobody loses a table: a fault that comes again contradicts the model")
+  func lostTableUnderWriteLock() throws {
+    let replayed = try Self.tableRace(.pkvm) { story in
+      story.handle(.vcpu1, story.memory + story.page, level: 3)
+    }
+    #expect(replayed.operations(.map).first == "map 40000000+1000 = 0, derived")
+    #expect(replayed.divergences.contains("D1 unexplained"))
+  }
+
+  @Test("Faults that need tables of their own do not race for one", arguments: [false, true])
+  func otherTable(isFar: Bool) throws {
+    let story = Scenario()
+    story.profile.faultLock = .read
+    story.profile.path = .traditional
+    story.createSlot()
+    story.enter(.vcpu0)
+    story.enter(.vcpu1)
+    story.fault(.vcpu0, story.memory, level: 2)
+    // Either in another region, or where there is a table already.
+    story.fault(.vcpu1, story.memory + (isFar ? story.block : story.page), level: isFar ? 2 : 3)
+    story.enter(.vcpu0)
+    story.enter(.vcpu1)
+    #expect(try story.replay().all.allSatisfy { $0.basis == .derived })
+  }
+
   @Test("A fault is not ahead of what its own thread did before")
   func ownThread() throws {
     let story = Scenario()

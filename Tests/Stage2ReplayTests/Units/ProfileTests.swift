@@ -188,7 +188,7 @@ struct ProfileTests {
     "The kernel's version decides the era",
     arguments: [
       ("Linux host 7.3.4+deb13 aarch64", PKVMEra.v7_3), ("Linux host 7.4 aarch64", .v7_3),
-      ("Linux host 7.2.12 aarch64", .v7_1), ("Linux host 7.1 aarch64", .v7_1),
+      ("Linux host 7.2.12 aarch64", .v7_2), ("Linux host 7.1 aarch64", .v7_1),
       ("Linux host 7.0.1 aarch64", .v6_19),
       ("Linux host 6.18.15 aarch64", .v6_18),
       ("Linux host 6.19.0-rc2 aarch64", .v6_19),
