@@ -182,7 +182,8 @@ public struct Stage2Features: Hashable, Sendable {
   /// The features of a CPU.
   @inlinable
   public init(
-    hasFWB: Bool = false, hasTLBIRange: Bool = false, hasXNX: Bool = false, relaxPermsTakesExecute: Bool = false
+    hasFWB: Bool = false, hasTLBIRange: Bool = false, hasXNX: Bool = false,
+    relaxPermsTakesExecute: Bool = false
   ) {
     self.hasFWB = hasFWB
     self.hasTLBIRange = hasTLBIRange

@@ -60,7 +60,9 @@ struct FaultRecord {
 
   /// Whether this fault and another one stopped above a table that both their pages need.
   func needsTable(of other: FaultRecord, _ pageSize: PageSize) -> Bool {
-    guard kind == .translation, other.kind == .translation, slot != nil, other.slot != nil else { return false }
+    guard kind == .translation, other.kind == .translation, slot != nil, other.slot != nil else {
+      return false
+    }
     let level = max(walkLevel ?? .l2, other.walkLevel ?? .l2)
     let shift = pageSize.levelShift(level)
     return level < .l3 && page.rawValue >> shift == other.page.rawValue >> shift

@@ -249,7 +249,9 @@ extension Replayer where Backend: ~Copyable {
   /// Whether a fault lost the race for a table that another vCPU's fault needed, too: its vCPU faults on the page again,
   /// which nobody mapped and nobody unmapped.
   private func lostTable(_ fault: FaultRecord, _ vm: GuestVM<Backend>) -> Bool {
-    guard fault.sharesTable, fault.nextAccess == .again || fault.nextAccess == .againAtOnce else { return false }
+    guard fault.sharesTable, fault.nextAccess == .again || fault.nextAccess == .againAtOnce else {
+      return false
+    }
     return !Self.isMapped(fault.page, vm)
   }
 
