@@ -48,16 +48,16 @@ extension Replayer where Backend: ~Copyable {
     }
   }
 
-  /// A fault begins: which of the open ones are in want of the same table?
+  /// A fault begins: which of the open ones have to change the same entry?
   ///
-  /// Under the write lock the second of them finds the table. Under the read lock it may have walked past the entry
-  /// before; it gives up where it can't exchange the entry for its own table (`stage2_try_break_pte`).
-  mutating func noteSharedTables(_ fault: inout FaultRecord, _ vm: Int) {
+  /// Under the write lock the second of them finds what the first one did. Under the read lock it may have read the entry
+  /// before, and gives up where that has changed (`stage2_try_break_pte`, `stage2_try_set_pte`).
+  mutating func noteSharedEntries(_ fault: inout FaultRecord, _ vm: Int) {
     guard profile.profile.faultLock == .read else { return }
     for other in openThreads where threads[other].vm == vm {
-      guard fault.needsTable(of: threads[other].openFault!.record, profile.pageSize) else { continue }
-      fault.sharesTable = true
-      threads[other].openFault!.record.sharesTable = true
+      guard fault.needsEntry(of: threads[other].openFault!.record, profile.pageSize) else { continue }
+      fault.sharesEntry = true
+      threads[other].openFault!.record.sharesEntry = true
     }
   }
 
