@@ -115,7 +115,7 @@ extension Replayer where Backend: ~Copyable {
     fault.evidence = evidence(
       event, gfn, isInSlot: slot != nil, canHoldBlock: canHoldBlock && slot?.isLogging == false, vm: vm,
       position)
-    noteSharedEntries(&fault, vm)
+    noteRivals(of: &fault, canHoldBlock: canHoldBlock, vm)
     threads[position].openFault = OpenFault(record: fault, event: event)
     openThreads.append(position)
     boundTimelines()

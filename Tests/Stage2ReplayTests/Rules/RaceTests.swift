@@ -223,6 +223,24 @@ struct RaceTests {
     #expect(replayed.divergences == [])
   }
 
+  @Test("Who fails behind a long window raced with it, whatever it did before in the region")
+  func longWindow() throws {
+    let story = Scenario()
+    story.createSlot()
+    story.enter(.vcpu0)
+    story.enter(.vcpu1)
+    story.fault(.vcpu0, story.memory)
+    story.handle(.vcpu1, story.memory + story.page)
+    story.fault(.vcpu1, story.memory)
+    story.enter(.vcpu1)
+    story.enter(.vcpu0)
+    #expect(
+      try story.replay().operations(.map) == [
+        "map 40001000+1000 = 0, derived", "map 40000000+1000 = 0, assumed",
+        "map 40000000+1000 = -11, assumed",
+      ])
+  }
+
   @Test("A fault is not ahead of what its own thread did before")
   func ownThread() throws {
     let story = Scenario()
