@@ -150,7 +150,9 @@ extension Replayer where Backend: ~Copyable {
       if fault.waitedForOtherLock(of: rival) {
         true
       } else if profile.profile.faultLock == .write {
-        fault.waitedForMMULock(of: rival)
+        // What the rival had mapped by then, this vCPU would not have found unmapped when it entered again: its wait
+        // was for somebody else, such as a notifier.
+        fault.waitedForMMULock(of: rival) && !timelines.faultsAgain(fault, before: node.end)
       } else {
         // Faults that share the lock collide where one replaces an entry: for the time of its break-before-make the
         // other finds the page unmapped and gets -EAGAIN, again and again.

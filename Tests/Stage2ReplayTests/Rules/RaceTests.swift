@@ -76,6 +76,18 @@ struct RaceTests {
     #expect(results == [1002: 0, 1001: -11])
   }
 
+  @Test("Who waited for mmu_lock and found the page unmapped once more had waited for somebody else")
+  func waitedForNotifier() throws {
+    let results = try Self.race(.pkvm) { story in
+      story.unmap(.kswapd, story.crookedHVA + story.page)
+      story.contend(.vcpu1, lock: Self.kvm, flags: Self.write)
+      story.acquire(.vcpu1, lock: Self.kvm)
+      story.enter(.vcpu1)
+      story.fault(.vcpu1, story.memory)
+    }
+    #expect(results == [1002: 0, 1001: -11])
+  }
+
   @Test("Of two that waited for mmu_lock, the first to get it was first", arguments: [true, false])
   func bothWaited(firstIsFirst: Bool) throws {
     let results = try Self.race(.pkvm) { story in
