@@ -24,7 +24,11 @@ struct MappedMemory {
 
   private struct Page {
     var tid: ThreadID
-    var hva: HVA
+    /// The slot's VM and first frame.
+    var kvm: KernelAddress
+    var base: GFN
+    /// The page, or the block that may map it.
+    var range: HVARange
   }
 
   /// Nothing is mapped.
@@ -78,7 +82,8 @@ struct MappedMemory {
     owners.insert(commit.kvm)
     if commit.change != .create {
       slots.removeAll { $0.kvm == commit.kvm && $0.base == commit.oldBase }
-      forget()
+      if let page = open, takes(commit, page) { open = nil }
+      if let page = mapped, takes(commit, page) { forget() }
     }
     if commit.change != .delete, slots.count < Self.slotsMax { slots.append(commit) }
   }
@@ -92,14 +97,28 @@ struct MappedMemory {
     let gfn = fault.ipa.gfn(pageSize)
     for slot in slots where slot.base <= gfn && gfn - slot.base < slot.pages {
       guard slot.flags.isDisjoint(with: [.readOnly, .guestMemfd]) else { return }
-      open = Page(tid: record.tid, hva: slot.hva + (gfn - slot.base) << pageSize.shift)
+      open = Page(tid: record.tid, kvm: slot.kvm, base: slot.base, range: range(of: gfn, in: slot))
     }
   }
 
-  /// Whether a notifier takes the page away: a block that the range touches goes as a whole.
+  /// What is unmapped together with a page: a block that may map it goes as a whole.
+  private func range(of gfn: GFN, in slot: MemslotCommit) -> HVARange {
+    let offset = (gfn - slot.base) << pageSize.shift
+    let inBlock = gfn.ipa(pageSize).rawValue & (pageSize.pmdBytes - 1)
+    let isCongruent = (slot.hva + offset).rawValue & (pageSize.pmdBytes - 1) == inBlock
+    let bytes = slot.pages << pageSize.shift
+    guard isCongruent, inBlock <= offset, pageSize.pmdBytes <= bytes - (offset - inBlock) else {
+      return HVARange(start: slot.hva + offset, end: slot.hva + offset + pageSize.bytes)
+    }
+    let start = slot.hva + (offset - inBlock)
+    return HVARange(start: start, end: start + pageSize.pmdBytes)
+  }
+
   private func takes(_ range: HVARange, _ page: Page) -> Bool {
-    let block = pageSize.pmdBytes
-    let least = page.hva.rawValue < block ? 0 : page.hva.rawValue - block
-    return range.start < page.hva + block && HVA(least) < range.end
+    range.start < page.range.end && page.range.start < range.end
+  }
+
+  private func takes(_ commit: MemslotCommit, _ page: Page) -> Bool {
+    commit.kvm == page.kvm && (commit.oldBase == page.base || commit.change == .unknown)
   }
 }

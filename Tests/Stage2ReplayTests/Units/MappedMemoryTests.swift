@@ -11,13 +11,14 @@ struct MappedMemoryTests {
 
   /// What the trace says of the path: a VM with a slot, `events`, and the vCPU running on after it all.
   private func profile(
-    createsVM: Bool = true, slotFlags: UInt64 = 0, runsOn: Bool = true, _ events: (Scenario) -> Void
+    createsVM: Bool = true, slotFlags: UInt64 = 0, runsOn: Bool = true, isCongruent: Bool = true,
+    _ events: (Scenario) -> Void
   ) throws -> ReplayProfile {
     let story = Scenario(formats: Scenario.markedFormats)
     story.request = ProfileRequest()
     story.print("pkvm-replay:memory point=begin mappings=0")
     if createsVM { story.createVM() }
-    story.createSlot(flags: slotFlags)
+    story.createSlot(hva: isCongruent ? story.congruentHVA : story.crookedHVA, flags: slotFlags)
     story.enter(.vcpu0)
     events(story)
     if runsOn { story.exit(.vcpu0, exceptionClass: 1) }
@@ -39,12 +40,25 @@ struct MappedMemoryTests {
   func otherPages() throws {
     let profile = try profile { story in
       story.handle(.vcpu0, story.memory, level: 1)
-      story.unmap(.kswapd, story.crookedHVA)
+      story.unmap(.kswapd, story.congruentHVA)
       story.fault(.vcpu0, 0x9000, level: 1)
       story.mmio(.vcpu0, 0x9000)
       story.enter(.vcpu0)
       story.handle(.vcpu0, story.memory, level: 3)
-      story.unmap(.kswapd, story.crookedHVA + 2 * story.block)
+      story.unmap(.kswapd, story.congruentHVA + story.block)
+      marked(story)
+    }
+    #expect(!profile.isPKVM && profile.basis["path"] == .derived)
+  }
+
+  @Test("Other slots that move, and the neighbours of a page that no block maps, take nothing away")
+  func otherMemory() throws {
+    let profile = try profile(isCongruent: false) { story in
+      story.createSlot(id: 1, ipa: 0x8000_0000, hva: 0xee00_0000_0000)
+      story.handle(.vcpu0, story.memory, level: 1)
+      story.unmap(.kswapd, story.crookedHVA + story.page)
+      story.moveSlot(id: 1, from: 0x8000_0000, to: 0x9000_0000, hva: 0xee00_0000_0000)
+      story.deleteSlot(ipa: 0x9000_0000)
       marked(story)
     }
     #expect(!profile.isPKVM && profile.basis["path"] == .derived)
@@ -53,8 +67,8 @@ struct MappedMemoryTests {
   @Test("Whatever may have taken the page away leaves the path open")
   func takenAway() throws {
     let takes: [(Scenario) -> Void] = [
-      { $0.unmap(.kswapd, $0.crookedHVA) },
-      { $0.unmap(.kswapd, $0.crookedHVA + 9 * $0.page) },
+      { $0.unmap(.kswapd, $0.congruentHVA) },
+      { $0.unmap(.kswapd, $0.congruentHVA + 9 * $0.page) },
       { $0.deleteSlot() },
       { $0.moveSlot(to: $0.memory + 0x1000_0000) },
       { $0.setFlags(1) },
@@ -95,7 +109,7 @@ struct MappedMemoryTests {
       },
       { story in
         story.fault(.vcpu0, story.memory, level: 1)
-        story.unmap(.kswapd, story.crookedHVA)
+        story.unmap(.kswapd, story.congruentHVA)
         story.enter(.vcpu0)
       },
       { story in
