@@ -38,6 +38,8 @@ struct TraceSurvey {
   private(set) var sawExit = false
   private(set) var sawMMIO = false
   private var sawGuestFault = false
+  /// The threads that created VMs, or gave them their first slots.
+  private(set) var creators: Set<ThreadID> = []
   /// Markers, and the types of VMs.
   var markers: MarkerSurvey
   /// Damaged places of each CPU's buffer so far.
@@ -84,9 +86,11 @@ struct TraceSurvey {
     markers.mapped.consume(record)
     switch record.kind {
     case .lost: gaps.lose(record.cpu, until: record.time)
-    case .commitMemoryRegion: noteSlot(of: record.memslotCommit.kvm)
-    case .setMemoryRegion: noteSlot(of: record.memslotRequest.kvm)
-    case .initVM: markers.note(record.vmCreation)
+    case .commitMemoryRegion: noteSlot(of: record.memslotCommit.kvm, by: record.tid)
+    case .setMemoryRegion: noteSlot(of: record.memslotRequest.kvm, by: record.tid)
+    case .initVM:
+      creators.insert(record.tid)
+      markers.note(record.vmCreation)
     case .mmio: sawMMIO = true
     case .accessFault: (sawAccessFlagFault, sawAccessFault) = (true, true)
     case .exit: sawExit = true
@@ -125,8 +129,8 @@ struct TraceSurvey {
     }
   }
 
-  private mutating func noteSlot(of kvm: KernelAddress) {
-    kvms.insert(kvm)
+  private mutating func noteSlot(of kvm: KernelAddress, by thread: ThreadID) {
+    if kvms.insert(kvm).inserted { creators.insert(thread) }
     markers.note(slotOf: kvm)
   }
 }

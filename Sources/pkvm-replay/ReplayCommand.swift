@@ -214,7 +214,7 @@ struct ReplayCommand: ParsableCommand {
     let unexplained = report.divergences.unexplained
     guard unexplained > 0 else { return .success }
     Diagnostics.note(
-      "\(input): \(unexplained) event\(unexplained == 1 ? "" : "s") contradict the model with nothing to account for "
+      "\(input): \(unexplained == 1 ? "1 event contradicts" : "\(unexplained) events contradict") the model with nothing to account for "
         + "it; the report lists the causes, and `rules` what must hold")
     return ExitStatus.divergence
   }

@@ -4,17 +4,27 @@ import Testing
 /// The matrix of the recordings in `traces/README.md`, which `tools/matrix` writes from the golden reports.
 @Suite("Matrix of the recordings")
 struct MatrixTests {
-  private static func rows() throws -> [String: [String]] {
-    let text = try String(contentsOf: Recordings.folder.appending(path: "README.md"), encoding: .utf8)
+  /// The rows of a generated table: their cells, by the name in the first one.
+  private static func rows(_ mark: String, of file: URL) throws -> [String: [String]] {
+    let text = try String(contentsOf: file, encoding: .utf8)
     let lines = text.split(separator: "\n", omittingEmptySubsequences: false)
-    let start = try #require(lines.firstIndex(of: "<!-- matrix -->"))
-    let end = try #require(lines.firstIndex(of: "<!-- end of matrix -->"))
+    let start = try #require(lines.firstIndex(of: "<!-- \(mark) -->"))
+    let end = try #require(lines.firstIndex(of: "<!-- end of \(mark) -->"))
     var rows: [String: [String]] = [:]
     for line in lines[start..<end] where line.hasPrefix("| `") {
       let cells = line.split(separator: "|").map { $0.trimmingCharacters(in: .whitespaces) }
       rows[cells[0].trimmingCharacters(in: ["`"])] = Array(cells[1...])
     }
     return rows
+  }
+
+  private static func rows() throws -> [String: [String]] {
+    try rows("matrix", of: Recordings.folder.appending(path: "README.md"))
+  }
+
+  private static func golden(_ name: String) throws -> [String: Any] {
+    try #require(
+      try JSONSerialization.jsonObject(with: Data(contentsOf: Recordings.golden(name))) as? [String: Any])
   }
 
   @Test("It has a row for each recording, and no other")
@@ -26,8 +36,7 @@ struct MatrixTests {
   func figures() throws {
     let rows = try Self.rows()
     for name in Recordings.names {
-      let golden = try #require(
-        try JSONSerialization.jsonObject(with: Data(contentsOf: Recordings.golden(name))) as? [String: Any])
+      let golden = try Self.golden(name)
       let row = try #require(rows[name])
       let inputs = try #require(golden["inputs"] as? [[String: Any]])
       let vms = try #require(golden["vms"] as? [[String: Any]])
@@ -38,6 +47,26 @@ struct MatrixTests {
       let counts = ["unexplained", "explained", "unknown"].map { divergences[$0] as? Int }
       #expect(row[4..<7].map { Int($0) } == counts, "\(name)")
       #expect(row[7] == Self.agreeing(golden), "\(name)")
+    }
+  }
+
+  @Test("The agreement that the README claims is that of the golden reports")
+  func agreement() throws {
+    let rows = try Self.rows("agreement", of: Recordings.root.appending(path: "README.md"))
+    #expect(rows.keys.sorted() == ["map", "mkyoung", "relax_perms", "test_clear_young", "unmap"])
+    for (kind, row) in rows {
+      var (all, alike, derivedWrong) = (0, 0, 0)
+      for name in Recordings.names {
+        guard let agreement = try Self.golden(name)["agreement"] as? [String: [String: Any]],
+          let score = agreement[kind]
+        else { continue }
+        let (recorded, predicted) = (score["recorded"] as? Int, score["predicted"] as? Int)
+        all += max(try #require(recorded), try #require(predicted))
+        alike += try #require(score["matched"] as? Int)
+        derivedWrong += try #require(score["derivedWrong"] as? Int)
+      }
+      let figures = row.map { Int($0.filter { $0 != "," }) }
+      #expect(figures[0] == all && figures[1] == alike && figures[4] == derivedWrong, "\(kind): \(row)")
     }
   }
 

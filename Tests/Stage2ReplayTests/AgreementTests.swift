@@ -24,12 +24,6 @@ struct AgreementTests {
   /// Two VMMs whose memory has the same host addresses: no age or unmap by a thread of the host says whose it was.
   static let sharesAddresses: Set = ["kvm-vhe-7.3.4-two-guests.dat"]
 
-  /// Maps called derived that another vCPU's map of the same page made return -EAGAIN; that one's window was over, as far
-  /// as events tell.
-  static let derivedWrong = [
-    "kvm-nvhe-7.2.12-16k-plain-guest.dat": 1, "pkvm-hvhe-7.3.4-16k-protected-guest.dat": 1,
-  ]
-
   /// How many operations of a kind may be wrong.
   static func slack(_ name: String, _ kind: OperationKind, recorded: Int) -> Int {
     if isContested(name), kind != .testClearYoung { return max(2, recorded / 50) }
@@ -64,7 +58,7 @@ struct AgreementTests {
   func derived(name: String) throws {
     let agreement = try #require(try Recordings.replay(name).result.agreement)
     for (kind, score) in agreement.scores {
-      #expect(score.derivedWrong <= (kind == .map ? Self.derivedWrong[name] ?? 0 : 0), "\(kind.name)")
+      #expect(score.derivedWrong == 0, "\(kind.name)")
       #expect(score.protDerivedMatched == score.protDerived, "\(kind.name)")
     }
   }

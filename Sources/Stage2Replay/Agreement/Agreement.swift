@@ -5,8 +5,8 @@ internal import Stage2Model
 /// Holds predicted operations against those that probes recorded.
 ///
 /// Both come as one stream for each thread. A place in a stream is given by how many kvm_entry and how many notifier
-/// events the thread had before; operations of the same place are matched in order. What is left over on either side
-/// is a mismatch.
+/// events the thread had before. At one place those of the same range are matched; a fault has one operation of a kind
+/// only, so that with another range is the same operation predicted wrong. What is left over on either side is a mismatch.
 struct Agreement {
   private struct Recorded {
     var operation: Stage2Operation
@@ -46,17 +46,25 @@ struct Agreement {
       return entries[head - 1]
     }
 
-    /// The first operation of this kind at `place` that no prediction has met.
-    mutating func take(_ kind: OperationKind, at place: ThreadPlace) -> Recorded? {
+    /// The operation at `place` that no prediction has met and that fits `predicted` best.
+    mutating func take(_ predicted: Stage2Operation, at place: ThreadPlace) -> Recorded? {
       var index = head
+      var likeness: Int?
       while index < entries.count, entries[index].place == place {
-        if entries[index].operation.kind == kind, !entries[index].isMatched {
-          entries[index].isMatched = true
-          return entries[index]
+        let operation = entries[index].operation
+        if operation.kind == predicted.kind, !entries[index].isMatched {
+          if operation.address == predicted.address, operation.size == predicted.size {
+            likeness = index
+            break
+          }
+          // A notification may concern several VMs and ranges.
+          if likeness == nil, operation.kind.isOfFault { likeness = index }
         }
         index += 1
       }
-      return nil
+      guard let likeness else { return nil }
+      entries[likeness].isMatched = true
+      return entries[likeness]
     }
 
     /// Takes out the oldest operations as long as they were settled before a place in the merged trace.
@@ -162,7 +170,7 @@ struct Agreement {
       pendingCount -= 1
       if !entry.isMatched { mismatch(nil, entry.operation) }
     }
-    if let entry = pending[operation.tid]?.take(operation.kind, at: place) {
+    if let entry = pending[operation.tid]?.take(operation, at: place) {
       compare(operation, entry.operation)
       if keepsTimings, let work, let duration = entry.duration, timings.count < Self.timingsMax {
         timings.append(
@@ -217,6 +225,16 @@ struct Agreement {
     mismatchCount += 1
     if mismatches.count < Self.mismatchesMax {
       mismatches.append(AgreementMismatch(predicted: predicted, recorded: recorded))
+    }
+  }
+}
+
+extension OperationKind {
+  /// Whether a fault leads to it.
+  fileprivate var isOfFault: Bool {
+    switch self {
+    case .map, .relaxPerms, .mkyoung: true
+    default: false
     }
   }
 }

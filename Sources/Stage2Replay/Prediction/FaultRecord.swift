@@ -40,9 +40,9 @@ struct FaultRecord {
   /// The thread's last wait for the VM's lock, and its last for any other.
   var mmuLockWait: LockWait?
   var otherWait: LockWait?
-  /// Another vCPU's fault needed the same table, that neither found, while both were handled under the read lock: one of
-  /// them may have found that the other had just put it there, and got -EAGAIN.
-  var sharesTable = false
+  /// Another vCPU's fault had to change the same entry of a table while both were handled under the read lock: one of them
+  /// may have found that the other had just done so, and got -EAGAIN.
+  var sharesEntry = false
   /// An unmap of the page that waited for the lock, which the fault may have had: its place in the queue.
   var waitingUnmap: UInt64?
   /// What the thread's next fault says.
@@ -58,13 +58,21 @@ struct FaultRecord {
   /// the guest's own table for a fault of its walk, and EL2 makes one up.
   var walkLevel: TranslationLevel? { isStage1Walk || isMemShare ? nil : level }
 
-  /// Whether this fault and another one stopped above a table that both their pages need.
-  func needsTable(of other: FaultRecord, _ pageSize: PageSize) -> Bool {
-    guard kind == .translation, other.kind == .translation, slot != nil, other.slot != nil else {
-      return false
+  /// Whether this fault and another one have to change the same entry: that of a table which both their pages need and
+  /// neither found, or of a leaf whose rights both need more of.
+  func needsEntry(of other: FaultRecord, _ pageSize: PageSize) -> Bool {
+    guard kind == other.kind, slot != nil, other.slot != nil else { return false }
+    let level: TranslationLevel
+    switch kind {
+    case .translation:
+      level = max(walkLevel ?? .l2, other.walkLevel ?? .l2)
+      if level == .l3 { return false }
+    case .permission:
+      level = walkLevel ?? .l3
+      if level != other.walkLevel ?? .l3 { return false }
+    default: return false
     }
-    let level = max(walkLevel ?? .l2, other.walkLevel ?? .l2)
     let shift = pageSize.levelShift(level)
-    return level < .l3 && page.rawValue >> shift == other.page.rawValue >> shift
+    return page.rawValue >> shift == other.page.rawValue >> shift
   }
 }

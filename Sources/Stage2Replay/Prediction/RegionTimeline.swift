@@ -116,7 +116,8 @@ struct RegionTimelines {
   /// The window of a fault ends.
   mutating func close(_ index: TimelineNode.Index, at sequence: UInt64) { nodes[Int(index)].end = sequence }
 
-  /// Marks faults of other vCPUs whose operation may come before or after that of the fault at `index`.
+  /// Marks faults of other vCPUs whose operation may come before or after that of the fault at `index`. Those that are still
+  /// open are the caller's business: a long window may lie behind many short ones.
   private mutating func markRaces(_ index: TimelineNode.Index, canHoldBlock: Bool) {
     let node = nodes[Int(index)]
     var other = node.previous
@@ -127,12 +128,17 @@ struct RegionTimelines {
       {
         nodes[Int(other)].isRaced = true
         nodes[Int(index)].followsRival = true
-        if candidate.end == .max { nodes[Int(index)].isRaced = true }
       }
       // Windows end in about the order in which they begin: what ended before this vCPU entered is far enough back.
       if candidate.isFault, candidate.end <= node.entry { return }
       other = candidate.previous
     }
+  }
+
+  /// Two faults of different vCPUs are open at the same time: on one page, or in a region that can hold a block.
+  mutating func markRace(_ one: TimelineNode.Index, _ other: TimelineNode.Index) {
+    nodes[Int(one)].isRaced = true
+    nodes[Int(other)].isRaced = true
   }
 
   /// Adds a range to every region in which a fault waits.

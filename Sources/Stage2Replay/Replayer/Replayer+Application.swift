@@ -56,8 +56,7 @@ extension Replayer where Backend: ~Copyable {
       remember(markOld ? .age : .testAge, frames, record)
       // A fault that was open may have set the flag just before or just after, as may the hardware at any time.
       let isCertain =
-        !young && !duringFault && !mayBeDead(vms[record.vm], at: record.sequence)
-        && (!profile.hasHardwareAccessFlag || isUnmapped(frames, record.vm))
+        !young && !duringFault && (!profile.hasHardwareAccessFlag || isUnmapped(frames, record.vm))
       emit(
         record, .testClearYoung, address, size: size, markOld: markOld, result: young ? 1 : 0,
         basis: isCertain ? .derived : .assumed)
@@ -74,10 +73,9 @@ extension Replayer where Backend: ~Copyable {
     // shrink_folio_list asks whether a folio was used before it unmaps it; khugepaged and faults do not.
     let isReclaimed = vms[record.vm].lastAge.map { $0 == (frames, record.tid) } ?? false
     vms[record.vm].hostMappings.unmap(frames, isReclaimed: isReclaimed)
-    let basis: Basis = mayBeDead(vms[record.vm], at: record.sequence) ? .assumed : .derived
     forEachChunk(of: frames) { address, size, replayer in
       let result = replayer.vms[record.vm].backend.unmap(address, size: size)
-      replayer.emit(record, .unmap, address, size: size, result: result.rawValue, basis: basis)
+      replayer.emit(record, .unmap, address, size: size, result: result.rawValue, basis: .derived)
       return result
     }
   }
@@ -96,17 +94,15 @@ extension Replayer where Backend: ~Copyable {
     }
   }
 
-  /// Whether a VM was being torn down at an event: its vCPUs have all left the guest for good, and none of its threads
-  /// did anything any more. Nothing marks that moment; the notifier's events go on without any effect until the VM is
-  /// freed. Only at the end of the trace is it known that nothing more comes.
+  /// Whether a VM was being torn down at an event: it is gone by now, or its vCPUs have left the guest for good, and none of
+  /// its threads did anything any more. Nothing marks the moment from which `mmu.pgt` is NULL and notifiers have no effect
+  /// (`kvm_uninit_stage2_mmu`); giving the memory back takes by far the longest of what follows the last vCPU.
   private func isDead(_ vm: GuestVM<Backend>, at sequence: UInt64) -> Bool {
-    guard isFinishing, !vm.vcpus.isEmpty, sequence > vm.lastActivity else { return false }
+    guard sequence > vm.lastActivity else { return false }
+    if vm.isGone { return true }
+    // Only at the end of the trace is it known that nothing more comes.
+    guard isFinishing, !vm.vcpus.isEmpty else { return false }
     return vm.vcpus.allSatisfy { tid in knownThread(tid).map { threads[$0].isInUserspace } ?? false }
-  }
-
-  /// Whether a VM that is gone by now may have been torn down already: none of its threads did anything any more.
-  private func mayBeDead(_ vm: GuestVM<Backend>, at sequence: UInt64) -> Bool {
-    vm.isGone && sequence > vm.lastActivity
   }
 
   private func isUnmapped(_ frames: FrameRange, _ vm: Int) -> Bool {
@@ -147,7 +143,7 @@ extension Replayer where Backend: ~Copyable {
       effect = perform(fault, record, slot, basis, isCorrected: checked.isCorrected)
       // Nobody else maps the page, and yet the kernel says so.
       if case .again = effect, case .invalid = before, !timelines[fault.node].isRaced, !fault.failed,
-        !fault.sharesTable
+        !fault.sharesEntry
       {
         isStuck = true
       }
@@ -219,10 +215,10 @@ extension Replayer where Backend: ~Copyable {
     let address = isOfPage ? (isAligned ? fault.page : fault.address) : fault.page.alignedDown(to: bytes)
     let walked = profile.isPKVM || !isOfPage ? address : fault.page
     let result =
-      if relaxes {
-        vm.backend.relaxPerms(walked, prot: prot)
-      } else if !size.isBlock, lostTable(fault, vm) {
+      if lostEntry(fault, vm, isBlock: size.isBlock) {
         KernelResult.again
+      } else if relaxes {
+        vm.backend.relaxPerms(walked, prot: prot)
       } else {
         vm.backend.map(walked, size: bytes, pfn: nil, prot: prot, vcpu: vcpu)
       }
@@ -230,7 +226,7 @@ extension Replayer where Backend: ~Copyable {
     let isCertain =
       (result == .success || result == .badAddress) && !timelines[fault.node].isRaced && !isCorrected
       && (!relaxes || !size.isBlock || isInPages)
-      && (!fault.sharesTable || fault.nextAccess == .progressed)
+      && (!fault.sharesEntry || fault.nextAccess == .progressed)
     emit(
       record, relaxes ? .relaxPerms : .map, address, size: relaxes ? 0 : bytes, prot: prot,
       protBasis: vm.isProtected ? .derived : protBasis(of: fault, slot),
@@ -246,13 +242,19 @@ extension Replayer where Backend: ~Copyable {
       isReadMapped: isWritable && !fault.isWrite)
   }
 
-  /// Whether a fault lost the race for a table that another vCPU's fault needed, too: its vCPU faults on the page again,
-  /// which nobody mapped and nobody unmapped.
-  private func lostTable(_ fault: FaultRecord, _ vm: GuestVM<Backend>) -> Bool {
-    guard fault.sharesTable, fault.nextAccess == .again || fault.nextAccess == .againAtOnce else {
-      return false
+  /// Whether a fault lost the race for an entry that another vCPU's fault had to change, too: its vCPU faults in the same way
+  /// again, on a page that nobody mapped or a right that nobody granted, and that nobody took meanwhile.
+  private func lostEntry(_ fault: FaultRecord, _ vm: GuestVM<Backend>, isBlock: Bool) -> Bool {
+    guard fault.sharesEntry else { return false }
+    switch (fault.kind, fault.nextAccess) {
+    case (.translation, .again), (.translation, .againAtOnce):
+      return !isBlock && !Self.isMapped(fault.page, vm)
+    // On another CPU the TLB may hold the leaf as it was.
+    case (.permission, .againAtOnce):
+      guard case .leaf(_, let prot, _) = vm.backend.walk(fault.page) else { return false }
+      return fault.isWrite ? !prot.contains(.write) : fault.isExec && !prot.isSuperset(of: .execute)
+    default: return false
     }
-    return !Self.isMapped(fault.page, vm)
   }
 
   /// Whether a slot's memory is taken to be hugetlb pages.

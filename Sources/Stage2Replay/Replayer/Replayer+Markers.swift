@@ -21,12 +21,14 @@ extension Replayer where Backend: ~Copyable {
     let creation = record.vmCreation
     if let known = liveVMs.last(where: { vms[$0].kvm == creation.kvm }) { retire(vm: known, at: record.time) }
     vmTypes[creation.kvm] = creation.type
+    copies.forget()
   }
 
   /// A VM is gone: nothing of its stage 2 is left, and no event concerns it any more.
   private mutating func destroyVM(_ record: TraceRecord) {
     let kvm = record.destroyedVM
     vmTypes[kvm] = nil
+    copies.forget()
     guard let vm = liveVMs.last(where: { vms[$0].kvm == kvm }) else { return }
     retire(vm: vm, at: record.time)
     for position in threads.indices where threads[position].vm == vm {

@@ -17,6 +17,7 @@ extension Replayer where Backend: ~Copyable {
         isKnown: !wasRunning && !losses.isInGap && options.from.map { record.time >= $0 } ?? true,
         backend: makeBackend(model.modelsProtected(isProtected))))
     liveVMs.append(vms.count - 1)
+    copies.forget()
     noteNames(vm: vms.count - 1)
     return vms.count - 1
   }
@@ -35,6 +36,7 @@ extension Replayer where Backend: ~Copyable {
     timeline?.note(.end(vm: vm), at: time)
     vms[vm].isGone = true
     liveVMs.removeAll { $0 == vm }
+    copies.forget()
   }
 
   /// A probe tells of a slot's change, or of the VMM's wish for one.

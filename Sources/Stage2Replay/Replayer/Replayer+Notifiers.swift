@@ -72,10 +72,12 @@ extension Replayer where Backend: ~Copyable {
     let creator = vms[vm].creator
     let tid = threads[position].tid
     if creator == tid || threads[position].vm == vm { return .own }
-    guard liveVMs.contains(where: { vms[$0].creator != creator }) else { return .own }
+    let isCreator = survey.creators.contains(tid)
+    guard isCreator || liveVMs.contains(where: { vms[$0].creator != creator }) else { return .own }
     let own = threads[position].vm ?? settledVM(of: tid) ?? liveVMs.first { vms[$0].creator == tid }
-    guard let own else { return .unknown }
-    if own == vm || vms[own].creator == creator { return .own }
+    if let own, own == vm || vms[own].creator == creator { return .own }
+    // The VM of a thread that creates one may have no slots yet, or none any more.
+    if own == nil, !isCreator { return .unknown }
     let bytes = range.end - range.start
     let isFolio = bytes <= profile.pageSize.pmdBytes && bytes.nonzeroBitCount == 1
     return isFolio ? .unknown : .another
@@ -90,10 +92,11 @@ extension Replayer where Backend: ~Copyable {
 
   /// Counts identical events of a thread in a row, and says whether this one is another VM's copy of the one before.
   ///
-  /// Nothing ages or tests one page of an address space twice running: MGLRU and rmap visit an entry once, DAMON's
+  /// Hardly anything ages or tests one page of an address space twice running: MGLRU and rmap visit an entry once, DAMON's
   /// regions are disjoint. So the length of such a run is the number of VMs in that address space, some of them
   /// perhaps without slots, such as the one with which a VMM tries out the kernel's features. (Blocks do repeat: DAMON
-  /// can sample several addresses of one.)
+  /// can sample several addresses of one.) What MGLRU's walk visited last, reclaim may look at next: a run that is longer
+  /// than many before it is two.
   private mutating func countRun(of kind: EventKind, _ range: HVARange, _ position: Int) -> Bool {
     let blockBytes = profile.pageSize.pmdBytes
     let isPage =
@@ -102,15 +105,23 @@ extension Replayer where Backend: ~Copyable {
     if let run = threads[position].run, run.kind == kind, run.range == range {
       threads[position].run!.count += 1
     } else {
-      if let run = threads[position].run, run.isPage { addressSpaceVMs = run.count }
+      if let run = threads[position].run, run.isPage {
+        copies.note(run.count, inOneProcess: isOneProcess)
+      }
       threads[position].run = NotifierRun(kind: kind, range: range, count: 1, isPage: isPage)
     }
     let count = threads[position].run!.count
-    if isPage, count > 1 {
-      addressSpaceVMs = count
+    if isPage, count > 1, !(copies.isSettled && isOneProcess) {
+      copies.count = count
       return true
     }
-    return (count - 1) % addressSpaceVMs != 0
+    return (count - 1) % copies.count != 0
+  }
+
+  /// Whether all VMs are of one process.
+  private var isOneProcess: Bool {
+    guard let first = liveVMs.first else { return false }
+    return liveVMs.allSatisfy { vms[$0].creator == vms[first].creator }
   }
 
   /// An unmap begins: faults whose windows are open may have to be retried because of it.

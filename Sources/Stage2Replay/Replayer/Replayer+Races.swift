@@ -48,16 +48,26 @@ extension Replayer where Backend: ~Copyable {
     }
   }
 
-  /// A fault begins: which of the open ones are in want of the same table?
+  /// A fault begins: which of the open ones race with it, and which of these have to change the same entry?
   ///
-  /// Under the write lock the second of them finds the table. Under the read lock it may have walked past the entry
-  /// before; it gives up where it can't exchange the entry for its own table (`stage2_try_break_pte`).
-  mutating func noteSharedTables(_ fault: inout FaultRecord, _ vm: Int) {
-    guard profile.profile.faultLock == .read else { return }
+  /// Under the write lock the second of them finds what the first one did. Under the read lock it may have read the entry
+  /// before, and gives up where that has changed (`stage2_try_break_pte`, `stage2_try_set_pte`).
+  mutating func noteRivals(of fault: inout FaultRecord, canHoldBlock: Bool, _ vm: Int) {
     for other in openThreads where threads[other].vm == vm {
-      guard fault.needsTable(of: threads[other].openFault!.record, profile.pageSize) else { continue }
-      fault.sharesTable = true
-      threads[other].openFault!.record.sharesTable = true
+      let rival = threads[other].openFault!.record
+      let isOnPage = rival.page == fault.page
+      if threads[other].openFault!.parkedNode == nil,
+        isOnPage
+          || canHoldBlock
+            && timelines.block(rival.page.gfn(profile.pageSize))
+              == timelines.block(fault.page.gfn(profile.pageSize))
+      {
+        timelines.markRace(rival.node, fault.node)
+      }
+      if profile.profile.faultLock == .read, fault.needsEntry(of: rival, profile.pageSize) {
+        fault.sharesEntry = true
+        threads[other].openFault!.record.sharesEntry = true
+      }
     }
   }
 

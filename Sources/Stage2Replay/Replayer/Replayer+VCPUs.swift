@@ -115,7 +115,7 @@ extension Replayer where Backend: ~Copyable {
     fault.evidence = evidence(
       event, gfn, isInSlot: slot != nil, canHoldBlock: canHoldBlock && slot?.isLogging == false, vm: vm,
       position)
-    noteSharedTables(&fault, vm)
+    noteRivals(of: &fault, canHoldBlock: canHoldBlock, vm)
     threads[position].openFault = OpenFault(record: fault, event: event)
     openThreads.append(position)
     boundTimelines()
@@ -133,7 +133,7 @@ extension Replayer where Backend: ~Copyable {
     completeEvidence(of: &fault, vm: vm, on: record.cpu)
     timelines.close(fault.node, at: sequence)
     if fault.sawMMIO { vms[vm].tally.faults.mmio += 1 }
-    if fault.mayBeInvalidated || fault.sharesTable {
+    if fault.mayBeInvalidated || fault.sharesEntry {
       threads[position].lastFault = LastFault(sequence: sequence, event: open.event)
       threads[position].lastFaultEpoch = fault.evidence.entryEpoch
     }

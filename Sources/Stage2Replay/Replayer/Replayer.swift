@@ -71,8 +71,8 @@ struct Replayer<Backend: ReplayedBackend & ~Copyable>: ~Copyable {
   private var workBefore = Stage2Work()
   /// The trace has ended: what still waits has seen all that there is to see.
   private(set) var isFinishing = false
-  /// How many VMs share the address space that notifiers speak of, as far as runs of identical events have shown.
-  var addressSpaceVMs = 1
+  /// The copies in which notifications come.
+  var copies = NotifierCopies()
   /// The overlaps of one notifier's range, kept to save allocations.
   var scratch: [FrameRange] = []
   var agreement: Agreement

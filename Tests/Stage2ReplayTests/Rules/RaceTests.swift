@@ -199,6 +199,48 @@ struct RaceTests {
     #expect(try story.replay().all.allSatisfy { $0.basis == .derived })
   }
 
+  @Test(
+    "Under the read lock, who lacks the same right again at once lost the leaf to another vCPU's relaxation")
+  func lostLeaf() throws {
+    let story = Scenario()
+    story.profile.faultLock = .read
+    story.profile.path = .traditional
+    story.createSlot()
+    story.enter(.vcpu0)
+    story.enter(.vcpu1)
+    story.handle(.vcpu0, story.memory, .translation)
+    story.fault(.vcpu0, story.memory, .permission, .write)
+    story.fault(.vcpu1, story.memory, .permission, .exec)
+    story.enter(.vcpu0)
+    story.enter(.vcpu1)
+    story.handle(.vcpu1, story.memory, .permission, .exec)
+    let replayed = try story.replay()
+    #expect(
+      replayed.operations(.relaxPerms) == [
+        "relax_perms 40000000 = 0, assumed", "relax_perms 40000000 = -11, assumed",
+        "relax_perms 40000000 = 0, derived",
+      ])
+    #expect(replayed.divergences == [])
+  }
+
+  @Test("Who fails behind a long window raced with it, whatever it did before in the region")
+  func longWindow() throws {
+    let story = Scenario()
+    story.createSlot()
+    story.enter(.vcpu0)
+    story.enter(.vcpu1)
+    story.fault(.vcpu0, story.memory)
+    story.handle(.vcpu1, story.memory + story.page)
+    story.fault(.vcpu1, story.memory)
+    story.enter(.vcpu1)
+    story.enter(.vcpu0)
+    #expect(
+      try story.replay().operations(.map) == [
+        "map 40001000+1000 = 0, derived", "map 40000000+1000 = 0, assumed",
+        "map 40000000+1000 = -11, assumed",
+      ])
+  }
+
   @Test("A fault is not ahead of what its own thread did before")
   func ownThread() throws {
     let story = Scenario()
