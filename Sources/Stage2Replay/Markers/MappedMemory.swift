@@ -107,7 +107,7 @@ struct MappedMemory {
     let inBlock = gfn.ipa(pageSize).rawValue & (pageSize.pmdBytes - 1)
     let isCongruent = (slot.hva + offset).rawValue & (pageSize.pmdBytes - 1) == inBlock
     let bytes = slot.pages << pageSize.shift
-    guard isCongruent, inBlock <= offset, pageSize.pmdBytes <= bytes - (offset - inBlock) else {
+    guard isCongruent, inBlock <= offset, (offset - inBlock) &+ pageSize.pmdBytes <= bytes else {
       return HVARange(start: slot.hva + offset, end: slot.hva + offset + pageSize.bytes)
     }
     let start = slot.hva + (offset - inBlock)
