@@ -99,6 +99,8 @@ public struct ReplayProfile: Hashable, Sendable {
     if survey.faultWaitsForWrite != survey.faultWaitsForRead {
       return (survey.faultWaitsForWrite > 0 ? .pkvm : .traditional, .derived)
     }
+    // pKVM has a mapping object for whatever a vCPU faulted in.
+    if survey.markers.mapped.lacksMappings { return (.traditional, .derived) }
     // Faults that overlap and never wait for each other, in a trace that records waits, seldom take the lock for write.
     if survey.sawContention, survey.overlappingFaults > 0 { return (.traditional, .assumed) }
     return (.pkvm, .assumed)

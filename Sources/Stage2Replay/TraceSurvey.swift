@@ -41,7 +41,7 @@ struct TraceSurvey {
   /// The threads that created VMs, or gave them their first slots.
   private(set) var creators: Set<ThreadID> = []
   /// Markers, and the types of VMs.
-  var markers = MarkerSurvey()
+  var markers: MarkerSurvey
   /// Damaged places of each CPU's buffer so far.
   private var damage: [Int: Int] = [:]
   /// The first and the last event of the part that is replayed.
@@ -54,6 +54,7 @@ struct TraceSurvey {
   init(kvms: [KernelAddress], pageSize: PageSize = .size4K) {
     self.kvms = Set(kvms)
     regions = FaultedRegions(pageSize: pageSize)
+    markers = MarkerSurvey(pageSize: pageSize)
   }
 
   /// The buffer of a CPU has had so many damaged places when it comes to its next event: what is missing is not known,
@@ -62,11 +63,13 @@ struct TraceSurvey {
     guard count > 0, damage[Int(cpu.rawValue), default: 0] < count else { return }
     damage[Int(cpu.rawValue)] = count
     gaps.lose(cpu)
+    markers.mapped.lose()
   }
 
   /// All events have been seen. Damage at the end of a CPU's buffer has no event behind it, and damage of the file
   /// concerns every CPU.
   mutating func finish(damage places: [Damage], cpus: Int) {
+    if !places.isEmpty { markers.mapped.lose() }
     for place in places {
       if let cpu = place.cpu {
         gaps.lose(CPUIndex(cpu))
@@ -80,6 +83,7 @@ struct TraceSurvey {
     defer { gaps.note(record.cpu, at: record.time) }
     if first == nil { first = record.time }
     last = max(last, record.time)
+    markers.mapped.consume(record)
     switch record.kind {
     case .lost: gaps.lose(record.cpu, until: record.time)
     case .commitMemoryRegion: noteSlot(of: record.memslotCommit.kvm, by: record.tid)

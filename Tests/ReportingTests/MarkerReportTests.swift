@@ -13,6 +13,8 @@ struct MarkerReportTests {
   private static let formats =
     KVMEventFormats.all + [KVMEventFormats.vmInit, KVMEventFormats.vmDestroy, MarkerFormat.print]
 
+  private static let hugePages = "anon_huge_kb=9:0 other_huge_kb=9:2048"
+
   /// - Parameter kilobytes: what SecPageTables says after the page was mapped.
   private func trace(kilobytes: Int) throws -> TraceFile {
     let flavour = TraceFlavour()
@@ -34,7 +36,7 @@ struct MarkerReportTests {
     event(KVMEventFormats.exit, [2, 0x24, 0x1000])
     event(KVMEventFormats.guestFault, [0x1000, 0x9200_0045, 0x4000_0000, 0x4000_0000])
     event(KVMEventFormats.userspaceExit, [10, UInt64(bitPattern: -4)])
-    marker("pkvm-replay:memory point=mapped sec_page_tables_kb=\(100 + kilobytes) exits=1")
+    marker("pkvm-replay:memory point=mapped sec_page_tables_kb=\(100 + kilobytes) \(Self.hugePages) exits=1")
     let description = TraceDescription(flavour, formats: Self.formats, cpus: 1)
     let writer = TraceDatWriter(description)
     try writer.append(page.finish(), cpu: 0)
@@ -60,11 +62,11 @@ struct MarkerReportTests {
     let markers = try #require(object["memoryMarkers"] as? [[String: Any]])
     #expect(markers.map { $0["point"] as? String } == ["begin", "mapped"])
     let figures = try #require(markers[1]["figures"] as? [[String: Any]])
-    #expect(figures.map { $0["figure"] as? String } == ["secPageTablesBytes", "exits"])
-    #expect(figures.map { $0["recorded"] as? Int } == [20480, 1])
-    #expect(figures.map { $0["modelled"] as? Int } == [16384, 1])
-    #expect(figures.map { $0["difference"] as? Int } == [4096, 0])
-    #expect(figures.map { $0["verdict"] as? String } == ["differs", "agrees"])
+    #expect(figures.map { $0["figure"] as? String } == ["secPageTablesBytes", "hugeBytes", "exits"])
+    #expect(figures.map { $0["recorded"] as? Int } == [20480, 2_097_152, 1])
+    #expect(figures.map { $0["modelled"] as? Int } == [16384, 0, 1])
+    #expect(figures.map { $0["difference"] as? Int } == [4096, 2_097_152, 0])
+    #expect(figures.map { $0["verdict"] as? String } == ["differs", "agrees", "agrees"])
   }
 
   @Test("The text report has a table of them, and says what contradicts the model")
@@ -74,6 +76,9 @@ struct MarkerReportTests {
     #expect(
       lines[start + 3].split(whereSeparator: \.isWhitespace).joined(separator: " ")
         == "mapped SecPageTables 20,480 16,384 differs")
+    #expect(
+      lines[start + 4].split(whereSeparator: \.isWhitespace).joined(separator: " ")
+        == "blocks in huge pages of 9 2,097,152 0 agrees")
     #expect(lines.contains { $0.hasPrefix("  D24 ") })
     #expect(try !report(kilobytes: 16).text.contains("D24"))
   }

@@ -48,6 +48,7 @@ extension MarkerEntry.Figure {
   var title: String {
     let words: [MarkerFigure.Kind: String] = [
       .secPageTables: "SecPageTables", .mappings: "mapping objects", .anonHuge: "blocks in huge pages",
+      .huge: "blocks in huge pages",
       .exits: "exits", .mmioExits: "device accesses",
     ]
     let kind = MarkerFigure.Kind.allCases.first { $0.name == figure }

@@ -51,7 +51,7 @@ public enum DivergenceRule: String, Hashable, Sendable, CaseIterable {
   /// No block is larger than the path can map.
   case blockHasPossibleSize = "D23"
   /// The host's counters of page table memory, mapping objects and huge pages, where markers in the trace tell them,
-  /// change as the tables do.
+  /// change as the tables do, and KVM's counters of exits as the events.
   case accountingMatches = "D24"
   /// EL2 is called as often as the operations need it.
   case hypercallsMatch = "D25"
@@ -97,7 +97,8 @@ public enum DivergenceRule: String, Hashable, Sendable, CaseIterable {
     case .blockHasPossibleSize:
       "no block is larger than a level-2 one under pKVM, than the granule allows elsewhere"
     case .accountingMatches:
-      "SecPageTables, mapping objects and huge pages, where markers tell them, change as the tables do"
+      "where markers tell them, SecPageTables, mapping objects and huge pages change as the tables do, and exits and "
+        + "device accesses are those of the trace"
     case .hypercallsMatch: "EL2 is called as often as the operations need it"
     case .entryAndExitAlternate: "kvm_entry and kvm_exit of a thread alternate, its faults come in between"
     case .abortHasGuestFault: "a kvm_exit by an abort of the guest is followed by kvm_guest_fault"

@@ -22,6 +22,8 @@ public struct MarkerFigure: Hashable, Sendable {
     case mappings
     /// Anonymous huge pages of one VMM, in bytes: no less than its VMs' blocks.
     case anonHuge
+    /// Huge pages of any kind of one VMM that has others than anonymous ones, in bytes: likewise.
+    case huge
     /// Exits of all vCPUs, which kvm_exit tells one by one.
     case exits
     /// Accesses to devices, which kvm_mmio tells one by one.
@@ -33,10 +35,14 @@ public struct MarkerFigure: Hashable, Sendable {
       case .secPageTables: "secPageTablesBytes"
       case .mappings: "mappings"
       case .anonHuge: "anonHugeBytes"
+      case .huge: "hugeBytes"
       case .exits: "exits"
       case .mmioExits: "mmioExits"
       }
     }
+
+    /// Whether events are counted, which needs no model.
+    var isOfEvents: Bool { self == .exits || self == .mmioExits }
   }
 
   /// How a figure compares.
@@ -92,8 +98,7 @@ public struct MarkerFigure: Hashable, Sendable {
     self.modelled = modelled
     self.range = range ?? modelled...modelled
     let fits = isBound ? self.range.lowerBound <= recorded : self.range.contains(recorded)
-    // If it was counted before the move, or the move changed nothing, it fits.
-    let doubt = doubt == .movedMeanwhile && fits ? nil : doubt
+    let doubt = fits ? doubt.flatMap { $0.isRefutedByFit ? nil : $0 } : doubt
     self.doubt = doubt
     verdict = doubt != nil ? .unknown : fits ? .agrees : .differs
   }
@@ -111,7 +116,8 @@ public enum MarkerDoubt: UInt8, Hashable, Sendable, CaseIterable {
   case assumedMemslots
   /// VMs have an IPA size or a protection that is not the model's.
   case otherVMType
-  /// Blocks may map memory that is no anonymous huge page: of hugetlb, shmem or files, or the huge zero page.
+  /// Blocks may map memory that is not among the VMM's huge pages: of hugetlb, shmem or files where those are not told, or
+  /// the huge zero page.
   case otherHugePages
   /// VMs of one process may map the same memory.
   case sharedMemory
@@ -119,6 +125,8 @@ public enum MarkerDoubt: UInt8, Hashable, Sendable, CaseIterable {
   case notRecorded
   /// The host unmapped memory of a VM after its last exit, and perhaps after the figures were counted.
   case movedMeanwhile
+  /// The marker tells of VMMs, but not of one that has a VM: it was not stopped, or is on its way out.
+  case notStopped
 
   /// The reason in a phrase.
   public var statement: String {
@@ -132,6 +140,15 @@ public enum MarkerDoubt: UInt8, Hashable, Sendable, CaseIterable {
     case .sharedMemory: "VMs of one process may share memory"
     case .notRecorded: "the event was not recorded"
     case .movedMeanwhile: "the host moved memory meanwhile"
+    case .notStopped: "a VM's process was not stopped"
+    }
+  }
+
+  /// Whether a figure that fits shows that there was no reason for the doubt: it was counted before the move, say.
+  fileprivate var isRefutedByFit: Bool {
+    switch self {
+    case .movedMeanwhile, .notStopped, .notRecorded: true
+    default: false
     }
   }
 
@@ -141,7 +158,9 @@ public enum MarkerDoubt: UInt8, Hashable, Sendable, CaseIterable {
     case .lostEvents: .lostEvents
     case .begunMidLife: .begunMidLife
     case .movedMeanwhile: .hostMemoryManagement
-    case .unknownVMs, .assumedMemslots, .otherVMType, .otherHugePages, .sharedMemory, .notRecorded: nil
+    case .unknownVMs, .assumedMemslots, .otherVMType, .otherHugePages, .sharedMemory, .notRecorded,
+      .notStopped:
+      nil
     }
   }
 }

@@ -13,8 +13,13 @@ struct MarkerSurvey {
   private(set) var sawVMs = false
   /// The types of VMs that had memslots.
   private(set) var types: Set<VMType> = []
+  /// What faults certainly mapped, and whether the host had mapping objects for it.
+  var mapped: MappedMemory
   private var prints = 0
   private var typeOfKVM: [KernelAddress: VMType] = [:]
+
+  /// Nothing was found yet.
+  init(pageSize: PageSize) { mapped = MappedMemory(pageSize: pageSize) }
 
   /// The bits of an IPA that the host resolves, nil where no marker tells.
   var ipaLimit: Int? { memory.values.lazy.compactMap(\.ipaLimit).first }
@@ -30,7 +35,9 @@ struct MarkerSurvey {
     defer { prints += 1 }
     switch marker {
     case .quiet: quiet.insert(prints)
-    case .memory(let marker): memory[prints] = marker
+    case .memory(let marker):
+      memory[prints] = marker
+      if let mappings = marker.mappings { mapped.note(mappings: mappings) }
     case .lab(let settings): if self.settings.isEmpty { self.settings = settings }
     case nil: break
     }

@@ -51,7 +51,7 @@ extension Replayer where Backend: ~Copyable {
       exits: threads.reduce(0) { $0 + $1.exits }, mmioExits: threads.reduce(0) { $0 + $1.mmioExits })
     if let marker {
       if let firstMarker {
-        snapshot.doubt = doubt(since: firstMarker)
+        snapshot.doubt = doubt(since: firstMarker, marker)
       } else {
         let first = FirstMarker(
           marker, epoch: losses.epoch, sawVMs: !liveVMs.isEmpty || !vmTypes.isEmpty)
@@ -73,7 +73,7 @@ extension Replayer where Backend: ~Copyable {
   }
 
   /// Why the memory of all VMs together is not known.
-  private func doubt(since first: FirstMarker) -> MarkerDoubt? {
+  private func doubt(since first: FirstMarker, _ marker: MemoryMarker) -> MarkerDoubt? {
     if losses.isInGap || losses.epoch != first.epoch { return .lostEvents }
     if first.sawVMs || liveVMs.contains(where: { vms[$0].wasRunning }) { return .begunMidLife }
     if liveVMs.contains(where: { vms[$0].kvm.map { vmTypes[$0] == nil } ?? true }) { return .unknownVMs }
@@ -83,6 +83,11 @@ extension Replayer where Backend: ~Copyable {
     if liveVMs.contains(where: { vm in vms[vm].kvm.flatMap { vmTypes[$0] }.map { !profile.fits($0) } ?? true }
     ) {
       return .otherVMType
+    }
+    if !marker.anonHugeBytes.isEmpty,
+      liveVMs.contains(where: { vms[$0].creator.map { marker.anonHugeBytes[$0] == nil } ?? false })
+    {
+      return .notStopped
     }
     if !isQuiet, liveVMs.contains(where: { vms[$0].lastUnmapEvent > vms[$0].lastActivity }) {
       return .movedMeanwhile
@@ -155,7 +160,8 @@ extension Replayer where Backend: ~Copyable {
       let own = snapshot.vms.filter { vms[$0].creator == process }
       guard !own.isEmpty else { continue }
       let sum = own.compactMap { bounds[$0] }.reduce(MemoryBounds(), +)
-      let isAnonymous = marker.otherHugeBytes.map { ($0[process] ?? 0) == 0 } ?? false
+      let others = marker.otherHugeBytes.map { $0[process] ?? 0 }
+      let bytes = bytes + (others ?? 0)
       let doubt: MarkerDoubt? =
         if let doubt = snapshot.doubt {
           doubt
@@ -164,11 +170,12 @@ extension Replayer where Backend: ~Copyable {
         } else if own.count > 1 {
           .sharedMemory
         } else {
-          isAnonymous && sum.readBlocks == 0 ? nil : .otherHugePages
+          others != nil && sum.readBlocks == 0 ? nil : .otherHugePages
         }
       figures.append(
         MarkerFigure(
-          .anonHuge, process: process, recorded: Int(bytes), modelled: sum.blocks << shift,
+          (others ?? 0) > 0 ? .huge : .anonHuge, process: process, recorded: Int(bytes),
+          modelled: sum.blocks << shift,
           range: (sum.blocks - sum.blocksLess) << shift...sum.blocks << shift, doubt: doubt, isBound: true))
     }
     return figures
@@ -177,7 +184,11 @@ extension Replayer where Backend: ~Copyable {
   /// What KVM counted of events that the trace has: they differ where some are missing.
   private func eventFigures(_ marker: MemoryMarker, _ snapshot: MarkerSnapshot) -> [MarkerFigure] {
     var figures: [MarkerFigure] = []
-    let doubt = snapshot.doubt == .lostEvents || snapshot.doubt == .begunMidLife ? snapshot.doubt : nil
+    let doubt: MarkerDoubt? =
+      switch snapshot.doubt {
+      case .lostEvents, .begunMidLife, .notStopped: snapshot.doubt
+      default: nil
+      }
     if let exits = marker.exits {
       figures.append(
         MarkerFigure(
@@ -193,11 +204,11 @@ extension Replayer where Backend: ~Copyable {
     return figures
   }
 
-  /// Rule D24. That events are missing is no matter of the model.
+  /// Rule D24. That a count of events cannot be compared is no matter of the model.
   private mutating func log(
     _ figure: MarkerFigure, _ marker: MemoryMarker, _ snapshot: MarkerSnapshot, _ position: Int
   ) {
-    guard figure.kind != .exits, figure.kind != .mmioExits, figure.difference != 0 else { return }
+    guard figure.difference != 0, figure.verdict == .differs || !figure.kind.isOfEvents else { return }
     let judgement: Judgement =
       figure.verdict == .differs
       ? .unexplained(.accountingMatches) : .unknown(.accountingMatches, figure.doubt?.exception)
@@ -206,7 +217,8 @@ extension Replayer where Backend: ~Copyable {
       Divergence(
         rule: judgement.rule, verdict: judgement.verdict, exception: judgement.exception, time: snapshot.time,
         cpu: snapshot.cpu, tid: snapshot.tid, vm: nil, ipa: nil,
-        expected: "\(judgement.rule.statement); the model has \(figure.kind.name) \(figure.modelled)"
+        expected:
+          "\(judgement.rule.statement); the \(figure.kind.isOfEvents ? "trace" : "model") has \(figure.kind.name) \(figure.modelled)"
           + (figure.range.count > 1 ? ", or \(figure.range.lowerBound) to \(figure.range.upperBound)" : ""),
         observed: "\(figure.kind.name) \(figure.recorded) at the marker \(marker.point)",
         basis: figure.basis, count: 1, state: nil, recentEvents: [])
