@@ -31,8 +31,8 @@ struct PendingRecord {
   var tid: ThreadID
   /// Which window and which notifier event of the thread this belongs to.
   var place: ThreadPlace
-  /// It may be about the memory of another process.
-  var mayBeAnothers = false
+  /// A notification may be about the memory of another process, or of a slot that was already elsewhere.
+  var isElsewherePossible = false
   /// Whether it was applied before its turn, because another fault's turn came that it was ahead of.
   var isApplied = false
   /// The place in the merged trace at which that other fault was applied; nil for what waits for its own turn.

@@ -99,6 +99,7 @@ extension Replayer where Backend: ~Copyable {
     {
       note(.slotChange, frames, vm: vm, by: record.tid)
       noteRemoval(of: frames, vm: vm, since: since)
+      doubtNotifications(of: frames, vm: vm, since: since)
       enqueue(pending(.deleteSlot(frames), vm: vm, record, place))
     }
     if let base = update.change == .flagsOnly ? update.slot?.base : update.oldBase {

@@ -52,7 +52,7 @@ extension Replayer where Backend: ~Copyable {
           default: .age(frames, markOld: false, duringFault: duringFault)
           }
         var waiting = pending(action, vm: vm, record, threads[position].place)
-        waiting.mayBeAnothers = process == .unknown
+        waiting.isElsewherePossible = process == .unknown
         enqueue(waiting)
       }
     }

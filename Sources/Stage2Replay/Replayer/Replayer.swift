@@ -346,6 +346,18 @@ struct Replayer<Backend: ReplayedBackend & ~Copyable>: ~Copyable {
     }
   }
 
+  /// A slot with these frames goes. From some moment after `since` notifications of its memory met it where it is next.
+  mutating func doubtNotifications(of frames: FrameRange, vm: Int, since: UInt64) {
+    queue.update { record in
+      guard record.vm == vm, record.sequence > since else { return }
+      switch record.action {
+      case .unmap(let range), .age(let range, _, _):
+        if range.start < frames.end, frames.start < range.end { record.isElsewherePossible = true }
+      default: break
+      }
+    }
+  }
+
   /// What a VM's operation costs is counted from here on.
   mutating func startMeasuring(vm: Int) {
     if options.measuresWork { workBefore = vms[vm].backend.work }
@@ -360,7 +372,7 @@ struct Replayer<Backend: ReplayedBackend & ~Copyable>: ~Copyable {
       time: record.time, cpu: record.cpu, tid: record.tid, vm: record.vm, kind: kind, address: address,
       size: size,
       prot: prot, result: result,
-      basis: max(basis, record.mayBeAnothers ? .assumed : vms[record.vm].slotBasis))
+      basis: max(basis, record.isElsewherePossible ? .assumed : vms[record.vm].slotBasis))
     operation.markOld = markOld
     operation.protBasis = protBasis.map { max($0, vms[record.vm].slotBasis) }
     vms[record.vm].tally.operations[Int(kind.rawValue)].add(operation, pageSize: profile.pageSize)

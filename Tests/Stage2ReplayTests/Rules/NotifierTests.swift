@@ -214,6 +214,26 @@ struct NotifierTests {
       try story.replay().operations(.testClearYoung) == ["test_clear_young 40001000+1000 = 0, assumed"])
   }
 
+  @Test("While a slot moves, its memory is aged at the one place or at the other")
+  func ageOfAMovingSlot() throws {
+    let story = Scenario()
+    story.createSlot()
+    story.enter(.vcpu0)
+    story.handle(.vcpu0, story.memory + story.page)
+    story.age(.kswapd, story.crookedHVA)
+    // The VMM's last event before the commit: the move may have begun by then.
+    story.unmap(.vmm, 0xee00_0000_0000)
+    story.age(.kswapd, story.crookedHVA + 2 * story.page)
+    story.moveSlot(to: 0x8000_0000)
+    story.age(.kswapd, story.crookedHVA + 3 * story.page)
+    let ages = try story.replay().operations(.testClearYoung)
+    #expect(
+      ages == [
+        "test_clear_young 40000000+1000 = 0, derived", "test_clear_young 40002000+1000 = 0, assumed",
+        "test_clear_young 80003000+1000 = 0, derived",
+      ])
+  }
+
   // MARK: VMMs side by side
 
   /// Two VMs of two processes, each with one vCPU that has mapped its first page.
