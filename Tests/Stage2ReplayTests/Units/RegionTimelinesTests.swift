@@ -78,17 +78,20 @@ struct RegionTimelinesTests {
     let first = timelines.append(fault: Self.fault(5, at: 10, entry: 5, tid: 1), vm: 0, canHoldBlock: false)
     let second = timelines.append(fault: Self.fault(5, at: 11, entry: 6, tid: 2), vm: 0, canHoldBlock: false)
     #expect(timelines[first].isRaced)
+    #expect(timelines[second].followsRival && !timelines[second].isRaced)
+    // What is open is known to the caller.
+    timelines.markRace(first, second)
     #expect(timelines[second].isRaced)
     timelines.close(first, at: 12)
     timelines.close(second, at: 13)
     // This one entered after both.
     let third = timelines.append(fault: Self.fault(5, at: 20, entry: 14, tid: 3), vm: 0, canHoldBlock: false)
-    #expect(!timelines[third].isRaced)
+    #expect(!timelines[third].isRaced && !timelines[third].followsRival)
     // Another page of a region that can hold a block counts, of one that cannot does not.
     let page = timelines.append(fault: Self.fault(6, at: 21, entry: 1, tid: 4), vm: 0, canHoldBlock: false)
-    #expect(!timelines[page].isRaced)
+    #expect(!timelines[page].followsRival)
     let block = timelines.append(fault: Self.fault(7, at: 22, entry: 1, tid: 5), vm: 0, canHoldBlock: true)
-    #expect(timelines[block].isRaced)
+    #expect(timelines[block].followsRival && timelines[page].isRaced)
   }
 
   @Test("A million faults on a few pages take no more nodes than wait at a time")
