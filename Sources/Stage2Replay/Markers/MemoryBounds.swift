@@ -40,6 +40,8 @@ struct MemoryBounds {
       if region.blockKnowledge.contains(.isAssumed) {
         blocksLess += 1
         pagesMore += 1
+        // If it is a page, another one may be mapped beside it.
+        if region.mayHoldMore { mappingsMore += 1 }
       }
       if region.blockKnowledge.contains(.isReadMapped) { readBlocks += 1 }
     case .leaf, .invalid(.l3):

@@ -105,6 +105,12 @@ extension Replayer where Backend: ~Copyable {
       if case .leaf(let level, _, _) = before, level < .l3, fault.walkLevel == .l3 {
         vm.regions[position].resized = fault.end
       }
+      // It lost to a block that is an assumption: beside a page it would have mapped one of its own.
+      if case .leaf(let level, _, _) = before, level < .l3,
+        vm.regions[position].blockKnowledge.contains(.isAssumed)
+      {
+        vm.regions[position].mayHoldMore = true
+      }
     case .nothing(let isAssumed, let refusal):
       if isAssumed { vm.regions[position].mayHoldMore = true }
       vm.lastRefused = refusal.map { RefusedFault(page: fault.page, refusal: $0) }

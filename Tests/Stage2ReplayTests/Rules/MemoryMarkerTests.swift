@@ -165,6 +165,27 @@ struct MemoryMarkerTests {
     #expect(figure.basis == .assumed)
   }
 
+  @Test("A fault that lost to what may be no block may have mapped a page beside it", arguments: [1, 2])
+  func openBlock(mappings: Int) throws {
+    let story = story()
+    story.createSlot(id: 1, ipa: 0x8000_0000, hva: 0xff00_8000_0000)
+    // The host ages it as a block, which the next one is taken to be, too.
+    story.handle(.vcpu0, 0x8000_0000, level: 1, .write)
+    story.age(.kswapd, 0xff00_8000_0000, bytes: story.block)
+    story.enter(.vcpu1)
+    story.fault(.vcpu0, 0x8020_0000, level: 2, .write)
+    story.fault(.vcpu1, 0x8020_1000, level: 2, .write)
+    story.enter(.vcpu0)
+    story.enter(.vcpu1)
+    // The first page of the story, the block, and this.
+    story.mark("one", mappings: 2 + mappings)
+    let replayed = try story.replay()
+    #expect(replayed.operations(.map).map { $0.hasSuffix("= -11, assumed") } == [false, false, true])
+    let figure = try #require(replayed.result.markers.last?.figures.last)
+    #expect(figure.range == 3...4)
+    #expect(figure.verdict == .agrees)
+  }
+
   // MARK: What cannot be said
 
   @Test("Nothing is said of memory after events were lost")
