@@ -53,18 +53,18 @@ extension Replayer where Backend: ~Copyable {
   /// Under the write lock the second of them finds what the first one did. Under the read lock it may have read the entry
   /// before, and gives up where that has changed (`stage2_try_break_pte`, `stage2_try_set_pte`).
   mutating func noteRivals(of fault: inout FaultRecord, canHoldBlock: Bool, _ vm: Int) {
+    let shift = profile.pageSize.shift + profile.pageSize.bitsPerLevel
     for other in openThreads where threads[other].vm == vm {
-      let rival = threads[other].openFault!.record
-      let isOnPage = rival.page == fault.page
-      if threads[other].openFault!.parkedNode == nil,
-        isOnPage
-          || canHoldBlock
-            && timelines.block(rival.page.gfn(profile.pageSize))
-              == timelines.block(fault.page.gfn(profile.pageSize))
-      {
-        timelines.markRace(rival.node, fault.node)
+      // Fields are read where they are: a copy of the record would cost more than all else here.
+      let page = threads[other].openFault!.record.page
+      let isShared =
+        page == fault.page || canHoldBlock && page.rawValue >> shift == fault.page.rawValue >> shift
+      if isShared, threads[other].openFault!.parkedNode == nil {
+        timelines.markRace(threads[other].openFault!.record.node, fault.node)
       }
-      if profile.profile.faultLock == .read, fault.needsEntry(of: rival, profile.pageSize) {
+      if profile.profile.faultLock == .read,
+        fault.needsEntry(of: threads[other].openFault!.record, profile.pageSize)
+      {
         fault.sharesEntry = true
         threads[other].openFault!.record.sharesEntry = true
       }
