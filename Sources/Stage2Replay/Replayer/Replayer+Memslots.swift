@@ -7,7 +7,8 @@ internal import Stage2Model
 extension Replayer where Backend: ~Copyable {
   /// A VM appears.
   mutating func addVM(
-    kvm: KernelAddress?, creator: ThreadID?, wasRunning: Bool, at record: TraceRecord
+    kvm: KernelAddress?, creator: ThreadID?, tids: Set<ThreadID>? = nil, wasRunning: Bool,
+    at record: TraceRecord
   ) -> Int {
     let isProtected = profile.modelsProtected(kvm.flatMap { vmTypes[$0] }?.isProtected ?? false)
     vms.append(
@@ -18,6 +19,7 @@ extension Replayer where Backend: ~Copyable {
         backend: makeBackend(model.modelsProtected(isProtected))))
     liveVMs.append(vms.count - 1)
     copies.forget()
+    vms[vms.count - 1].tids = tids
     noteNames(vm: vms.count - 1)
     return vms.count - 1
   }
@@ -168,14 +170,15 @@ extension Replayer where Backend: ~Copyable {
     let vm: Int
     if let nameless, life.tids == nil {
       vm = nameless
+      vms[vm].kvm = life.kvm
+      vms[vm].creator = life.creator
+      noteNames(vm: vm)
     } else {
       if let creator = life.creator { retire(vmsOf: creator, at: record.time) }
-      vm = addVM(kvm: life.kvm, creator: life.creator, wasRunning: life.isPartial, at: record)
+      vm = addVM(
+        kvm: life.kvm, creator: life.creator, tids: life.tids.map(Set.init), wasRunning: life.isPartial,
+        at: record)
     }
-    vms[vm].kvm = life.kvm
-    vms[vm].creator = life.creator
-    vms[vm].tids = life.tids.map(Set.init)
-    noteNames(vm: vm)
     scheduledVMs[position] = vm
     return vm
   }

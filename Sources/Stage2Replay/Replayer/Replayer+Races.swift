@@ -53,12 +53,12 @@ extension Replayer where Backend: ~Copyable {
   /// Under the write lock the second of them finds what the first one did. Under the read lock it may have read the entry
   /// before, and gives up where that has changed (`stage2_try_break_pte`, `stage2_try_set_pte`).
   mutating func noteRivals(of fault: inout FaultRecord, canHoldBlock: Bool, _ vm: Int) {
-    let shift = profile.pageSize.shift + profile.pageSize.bitsPerLevel
+    let block = timelines.block(fault.page.gfn(profile.pageSize))
     for other in openThreads where threads[other].vm == vm {
       // Fields are read where they are: a copy of the record would cost more than all else here.
       let page = threads[other].openFault!.record.page
       let isShared =
-        page == fault.page || canHoldBlock && page.rawValue >> shift == fault.page.rawValue >> shift
+        page == fault.page || canHoldBlock && timelines.block(page.gfn(profile.pageSize)) == block
       if isShared, threads[other].openFault!.parkedNode == nil {
         timelines.markRace(threads[other].openFault!.record.node, fault.node)
       }

@@ -12,14 +12,20 @@ struct RaceTests {
   static let read: UInt64 = 3
   static let write: UInt64 = 5
 
-  /// Two vCPUs fault on the same page; the first one's window ends last.
-  static func race(_ path: Profile.Path, _ inside: (Scenario) -> Void) throws -> [Int32: Int32] {
+  /// A VM with two vCPUs that run; faults take the lock as on that path.
+  private static func twoVCPUs(_ path: Profile.Path) -> Scenario {
     let story = Scenario()
     story.profile.faultLock = path == .pkvm ? .write : .read
     story.profile.path = path
     story.createSlot()
     story.enter(.vcpu0)
     story.enter(.vcpu1)
+    return story
+  }
+
+  /// Two vCPUs fault on the same page; the first one's window ends last.
+  static func race(_ path: Profile.Path, _ inside: (Scenario) -> Void) throws -> [Int32: Int32] {
+    let story = twoVCPUs(path)
     story.fault(.vcpu0, story.memory)
     story.fault(.vcpu1, story.memory)
     inside(story)
@@ -111,12 +117,7 @@ struct RaceTests {
 
   @Test("Under the read lock, who faults again in the other's window had -EAGAIN from its break-before-make")
   func refaulted() throws {
-    let story = Scenario()
-    story.profile.faultLock = .read
-    story.profile.path = .traditional
-    story.createSlot()
-    story.enter(.vcpu0)
-    story.enter(.vcpu1)
+    let story = Self.twoVCPUs(.traditional)
     story.fault(.vcpu0, story.memory)
     story.handle(.vcpu1, story.memory)
     story.fault(.vcpu1, story.memory)
@@ -128,12 +129,7 @@ struct RaceTests {
 
   @Test("Who entered in the other's window had walked the table before, though it faults after it")
   func refaultedLater() throws {
-    let story = Scenario()
-    story.profile.faultLock = .read
-    story.profile.path = .traditional
-    story.createSlot()
-    story.enter(.vcpu0)
-    story.enter(.vcpu1)
+    let story = Self.twoVCPUs(.traditional)
     story.fault(.vcpu0, story.memory)
     story.handle(.vcpu1, story.memory)
     story.enter(.vcpu0)
@@ -146,12 +142,7 @@ struct RaceTests {
 
   /// Two vCPUs fault on two pages that need the same table of level 3. The second one's window ends last.
   private static func tableRace(_ path: Profile.Path, _ after: (Scenario) -> Void) throws -> Replayed {
-    let story = Scenario()
-    story.profile.faultLock = path == .pkvm ? .write : .read
-    story.profile.path = path
-    story.createSlot()
-    story.enter(.vcpu0)
-    story.enter(.vcpu1)
+    let story = twoVCPUs(path)
     story.fault(.vcpu0, story.memory, level: 2)
     story.fault(.vcpu1, story.memory + story.page, level: 2)
     story.enter(.vcpu0)
@@ -197,12 +188,7 @@ struct RaceTests {
 
   @Test("Faults that need tables of their own do not race for one", arguments: [false, true])
   func otherTable(isFar: Bool) throws {
-    let story = Scenario()
-    story.profile.faultLock = .read
-    story.profile.path = .traditional
-    story.createSlot()
-    story.enter(.vcpu0)
-    story.enter(.vcpu1)
+    let story = Self.twoVCPUs(.traditional)
     story.fault(.vcpu0, story.memory, level: 2)
     // Either in another region, or where there is a table already.
     story.fault(.vcpu1, story.memory + (isFar ? story.block : story.page), level: isFar ? 2 : 3)
@@ -214,12 +200,7 @@ struct RaceTests {
   @Test(
     "Under the read lock, who lacks the same right again at once lost the leaf to another vCPU's relaxation")
   func lostLeaf() throws {
-    let story = Scenario()
-    story.profile.faultLock = .read
-    story.profile.path = .traditional
-    story.createSlot()
-    story.enter(.vcpu0)
-    story.enter(.vcpu1)
+    let story = Self.twoVCPUs(.traditional)
     story.handle(.vcpu0, story.memory, .translation)
     story.fault(.vcpu0, story.memory, .permission, .write)
     story.fault(.vcpu1, story.memory, .permission, .exec)
