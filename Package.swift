@@ -72,7 +72,9 @@ let package = Package(
         "KVMTypes", "KVMTrace", "Stage2Model", "Stage2Replay", "CostFit", "Reporting", "TraceSynth",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ],
-      swiftSettings: strict),
+      swiftSettings: strict, plugins: ["CommitOfBuild"]),
+    // Tells the program which commit it is built from.
+    .plugin(name: "CommitOfBuild", capability: .buildTool(), path: "Sources/CommitOfBuild"),
 
     // What the model must do, written naively: the oracle of its random tests and of the long run.
     .target(

@@ -12,4 +12,19 @@ public enum JSON {
       preconditionFailure("a report has no form in JSON: \(error)")
     }
   }
+
+  /// `report`, an object, as JSON text with the fields of the program that wrote it.
+  public static func text(_ report: some Encodable, by tool: ToolIdentity) -> String {
+    text(Signed(report: report, tool: tool))
+  }
+
+  private struct Signed<Report: Encodable>: Encodable {
+    let report: Report
+    let tool: ToolIdentity
+
+    func encode(to encoder: any Encoder) throws {
+      try report.encode(to: encoder)
+      try tool.encode(to: encoder)
+    }
+  }
 }

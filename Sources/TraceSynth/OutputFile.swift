@@ -11,29 +11,17 @@ public final class OutputFile {
 
   private let name: String
   private let descriptor: Int32?
-  private let owns: Bool
-  private var finished = false
 
   /// Output into memory.
   public init() {
     name = "memory"
     descriptor = nil
-    owns = false
   }
 
-  /// Output into the file at `path`, which is emptied or created; `-` is standard output.
-  public init(path: String) throws(TraceWriteError) {
-    if path == "-" {
-      name = "standard output"
-      descriptor = 1
-      owns = false
-      return
-    }
-    let opened = unsafe open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o644)
-    guard opened >= 0 else { throw TraceWriteError("\(path): cannot be written") }
-    name = path
-    descriptor = opened
-    owns = true
+  /// Output into an open file, called `name` in messages. Whoever opened it closes it.
+  public init(descriptor: Int32, name: String) {
+    self.name = name
+    self.descriptor = descriptor
   }
 
   /// Appends bytes.
@@ -50,17 +38,6 @@ public final class OutputFile {
   func pad(to end: UInt64) throws(TraceWriteError) {
     precondition(end >= position, "the output is already past \(end)")
     try write([UInt8](repeating: 0, count: Int(end - position)))
-  }
-
-  /// Closes the file. An error that the system kept back shows here.
-  public func close() throws(TraceWriteError) {
-    finished = true
-    guard owns, let descriptor else { return }
-    guard Glibc.close(descriptor) == 0 else { throw TraceWriteError("\(name): cannot be written") }
-  }
-
-  deinit {
-    if !finished, owns, let descriptor { _ = Glibc.close(descriptor) }
   }
 }
 

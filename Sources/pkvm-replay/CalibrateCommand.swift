@@ -37,6 +37,9 @@ struct CalibrateCommand: ParsableCommand {
   var allowLoss = false
 
   func run() throws {
+    var outputs = try OutputPlan(inputs: inputs)
+    let modelTarget = try outputPath.map { try outputs.target($0) }
+    let textTarget = try outputs.target("-")
     var results: [ReplayResult] = []
     var losses = Losses()
     for input in inputs {
@@ -53,12 +56,8 @@ struct CalibrateCommand: ParsableCommand {
       Diagnostics.note("\(inputs.joined(separator: ", ")): no operation was recorded with its duration")
       throw ExitCode(1)
     }
-    if let outputPath {
-      try Output.write(JSON.text(calibration.model), to: outputPath)
-    }
-    if outputPath != "-" {
-      try Output.write(calibration.text, to: "-")
-    }
+    if let modelTarget { try Output.write(JSON.signed(calibration.model), to: modelTarget) }
+    if outputPath != "-" { try Output.write(calibration.text, to: textTarget) }
     try losses.finish(allowLoss: allowLoss)
   }
 }

@@ -58,6 +58,10 @@ struct CapacityCommand: ParsableCommand {
   }
 
   func run() throws {
+    var outputs = try OutputPlan(inputs: inputs + memslots.paths + [profile?.text].compactMap(\.self))
+    let jsonTarget = try jsonPath.map { try outputs.target($0) }
+    let csvTarget = try csvPath.map { try outputs.target($0) }
+    let textTarget = try outputs.target("-")
     var host = try profile?.resolve()
     var observations: [WorkloadObservation] = []
     var losses = Losses()
@@ -82,9 +86,9 @@ struct CapacityCommand: ParsableCommand {
         "--memory \(memory.defaultValueDescription) does not fit into \(request.profile.ipaBits) bits of IPA")
     }
     let plan = try CapacityPlan(request, observations)
-    if let jsonPath { try Output.write(JSON.text(plan), to: jsonPath) }
-    if let csvPath { try Output.write(plan.csv, to: csvPath) }
-    if jsonPath != "-", csvPath != "-" { try Output.write(plan.text(observations), to: "-") }
+    if let jsonTarget { try Output.write(JSON.signed(plan), to: jsonTarget) }
+    if let csvTarget { try Output.write(plan.csv, to: csvTarget) }
+    if jsonPath != "-", csvPath != "-" { try Output.write(plan.text(observations), to: textTarget) }
     try losses.finish(allowLoss: allowLoss)
   }
 }

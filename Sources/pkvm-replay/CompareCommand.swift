@@ -61,6 +61,9 @@ struct CompareCommand: ParsableCommand {
 
   func run() throws {
     let thresholds = try failIf.map(Self.threshold)
+    var outputs = try OutputPlan(inputs: inputs + memslots.paths + profiles.map(\.text))
+    let jsonTarget = try jsonPath.map { try outputs.target($0) }
+    let textTarget = try outputs.target("-")
     var sides: [(name: String, metrics: [Metric])] = []
     var losses = Losses()
     for (index, input) in inputs.enumerated() where index < 2 {
@@ -84,11 +87,11 @@ struct CompareCommand: ParsableCommand {
         "--fail-if \(unknown.metric): no such metric; --all prints those of this comparison")
     }
     let failed = zip(failIf, thresholds).filter { exceeded.contains($0.1) }.map(\.0)
-    if let jsonPath {
-      try Output.write(JSON.text(ComparisonReport(comparison, exceeded: failed)), to: jsonPath)
+    if let jsonTarget {
+      try Output.write(JSON.signed(ComparisonReport(comparison, exceeded: failed)), to: jsonTarget)
     }
     if jsonPath != "-" {
-      try Output.write(comparison.text(all: all), to: "-")
+      try Output.write(comparison.text(all: all), to: textTarget)
     }
     for threshold in failed { Diagnostics.note("exceeded: \(threshold)") }
     try losses.finish(allowLoss: allowLoss)

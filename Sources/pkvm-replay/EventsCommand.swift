@@ -56,6 +56,7 @@ struct EventsCommand: ParsableCommand {
   var allowLoss = false
 
   mutating func validate() throws {
+    try TraceTime.check(from: from, to: to)
     if vms.isEmpty, memslots != nil || inferMemslots {
       throw ValidationError("--memslots and --infer-memslots go with --vm")
     }
@@ -65,6 +66,8 @@ struct EventsCommand: ParsableCommand {
   }
 
   func run() throws {
+    var outputs = try OutputPlan(inputs: [input, memslots?.path].compactMap(\.self))
+    let target = try outputs.target("-")
     let trace = try Diagnostics.open(input)
     let wanted = names.isEmpty ? nil : Set(names)
     if let unknown = wanted?.subtracting(trace.formats.formats.map(\.name)).sorted().first {
@@ -76,7 +79,7 @@ struct EventsCommand: ParsableCommand {
     var attributor = try vms.isEmpty ? nil : attributor(for: trace)
     var unattributed = 0
     let printer = EventPrinter(format, trace: trace, names: wanted)
-    var output = try Output(path: "-")
+    var output = try Output(target)
     if let header = printer.header { try output.line(header) }
     var events = trace.events(.all)
     while let run = events.nextRun() {
@@ -95,6 +98,7 @@ struct EventsCommand: ParsableCommand {
         try output.line(printer.line(record, run.payload(position)))
       }
     }
+    try TraceTime.check(from: from, to: to, in: events.statistics, of: input)
     try output.finish()
     if unattributed > 0 {
       Diagnostics.note(

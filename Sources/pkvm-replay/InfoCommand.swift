@@ -39,6 +39,8 @@ struct InfoCommand: ParsableCommand {
   }
 
   func run() throws {
+    var outputs = try OutputPlan(inputs: [input])
+    let target = try outputs.target("-")
     let trace = try Diagnostics.open(input)
     var survey =
       memslots ? MemslotSurvey(pageSize: trace.pageSize ?? .size4K, infers: inferMemslots) : nil
@@ -51,8 +53,9 @@ struct InfoCommand: ParsableCommand {
       survey?.consume(run)
     }
     let info = TraceInfo(trace, events.statistics, census, markers: markers)
-    let text = survey.map { MemslotFile.json($0.history) } ?? (json ? JSON.text(info) : info.text)
-    try Output.write(text, to: "-")
+    let text =
+      survey.map { MemslotFile.json($0.history, by: .current) } ?? (json ? JSON.signed(info) : info.text)
+    try Output.write(text, to: target)
     try Losses.check(info, of: input, allowLoss: allowLoss)
   }
 }

@@ -1,10 +1,12 @@
 import ArgumentParser
+import Reporting
 
 @main
 struct PKVMReplay: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "pkvm-replay",
     abstract: "Replays recorded KVM/arm64 stage-2 events through models of the pKVM and the traditional MMU.",
+    version: ToolIdentity.current.line,
     subcommands: [
       InfoCommand.self, EventsCommand.self, ReplayCommand.self, CompareCommand.self, CapacityCommand.self,
       CalibrateCommand.self, RulesCommand.self, ProfilesCommand.self,
@@ -20,8 +22,20 @@ struct PKVMReplay: ParsableCommand {
       try command.run()
     } catch {
       guard exitCode(for: error) == .validationFailure, !(error is ExitCode) else { exit(withError: error) }
-      Diagnostics.note("\(message(for: error)); --help shows the usage")
+      Diagnostics.note(usageLine(for: error))
       exit(withError: ExitCode.validationFailure)
     }
+  }
+
+  /// What is wrong with the arguments, and how to go on.
+  private static func usageLine(for error: any Error) -> String {
+    let verbs = configuration.subcommands.compactMap { $0.configuration.commandName }
+    if let first = CommandLine.arguments.dropFirst().first,
+      let line = VerbSuggestion.line(for: first, verbs: verbs)
+    {
+      return line
+    }
+    let text = message(for: error)
+    return "\(text.hasSuffix(".") ? String(text.dropLast()) : text); --help shows the usage"
   }
 }

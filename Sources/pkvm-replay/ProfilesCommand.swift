@@ -22,12 +22,12 @@ struct ProfilesCommand: ParsableCommand {
     let text: String
     if let profile {
       let resolved = try profile.resolve()
-      text = json ? ProfileFile.json(resolved) : ProfileList.text(resolved)
+      text = json ? ProfileFile.json(resolved, by: .current) : ProfileList.text(resolved)
     } else if json {
       text = JSON.text(Profile.builtIns.map(\.name))
     } else {
       text = ProfileList.text(Profile.builtIns)
     }
-    try Output.write(text, to: "-")
+    try Output.write(text, to: .standardOutput)
   }
 }

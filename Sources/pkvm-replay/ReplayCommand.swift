@@ -110,6 +110,7 @@ struct ReplayCommand: ParsableCommand {
     if contention, ignoreProbes {
       throw ValidationError("--contention needs the probes that --ignore-probes leaves out")
     }
+    try TraceTime.check(from: from, to: to)
     try memslots.check(inputs: inputs.count)
     if memslots.isGiven, inferMemslots {
       throw ValidationError("--memslots and --infer-memslots exclude each other")
@@ -148,19 +149,27 @@ struct ReplayCommand: ParsableCommand {
   }
 
   func run() throws {
+    var outputs = try OutputPlan(
+      inputs: inputs + memslots.paths + [profile?.text, costs?.text].compactMap(\.self))
+    let operationsTarget = try operationsPath.map { try outputs.target($0) }
+    let jsonTarget = try jsonPath.map { try outputs.target($0) }
+    let textTarget = try outputs.target("-")
+    let series = try csvDirectory.map { directory in
+      try inputs.indices.map {
+        try SeriesFiles(directory: inputs.count > 1 ? "\(directory)/\($0)" : directory, &outputs)
+      }
+    }
     let traces = try Diagnostics.open(all: inputs)
     let costModel = try costs?.resolve()
-    let operations = try operationsPath.map { try OperationsFile(path: $0, tellsInput: inputs.count > 1) }
+    let operations = try operationsTarget.map { try OperationsFile($0, tellsInput: inputs.count > 1) }
     var reports: [ReplayReport] = []
     for (position, trace) in traces.enumerated() {
-      reports.append(try replay(position, trace, costModel, operations))
+      reports.append(try replay(position, trace, costModel, operations, series?[position]))
     }
     try operations?.finish()
-    if let jsonPath {
-      try Output.write(JSON.text(ReplayReport(reports)), to: jsonPath)
-    }
+    if let jsonTarget { try Output.write(JSON.signed(ReplayReport(reports)), to: jsonTarget) }
     if jsonPath != "-", operationsPath != "-" {
-      try Output.write(ReplayReport.text(reports), to: "-")
+      try Output.write(ReplayReport.text(reports), to: textTarget)
     }
     let statuses = zip(inputs, reports).map { status($0, $1) }
     if let worst = statuses.max(by: { $0.rawValue < $1.rawValue }), worst != .success { throw worst }
@@ -168,9 +177,11 @@ struct ReplayCommand: ParsableCommand {
 
   /// Replays one input, and writes what does not wait for the others.
   private func replay(
-    _ position: Int, _ trace: TraceFile, _ costModel: CostModel?, _ operations: OperationsFile?
+    _ position: Int, _ trace: TraceFile, _ costModel: CostModel?, _ operations: OperationsFile?,
+    _ series: SeriesFiles?
   ) throws -> ReplayReport {
     let input = inputs[position]
+    let window = try TraceTime.window(of: trace, from: from, to: to)
     let request = try profileRequest(for: trace, input)
     var options = ReplayOptions()
     options.ignoresProbes = ignoreProbes
@@ -190,7 +201,7 @@ struct ReplayCommand: ParsableCommand {
       result.vms.removeAll { !asked.contains($0.id) }
       result.divergences = result.divergences.limited(to: asked)
     }
-    var report = ReplayReport(trace, statistics, result)
+    var report = ReplayReport(trace, statistics, result, window: window)
     if let costModel { report.price(result, costModel) }
     if contention {
       report.simulate(result, scales: scale, seed: seed)
@@ -199,9 +210,7 @@ struct ReplayCommand: ParsableCommand {
       }
     }
     if noSeries { report.removeSeries() }
-    if let csvDirectory {
-      try SeriesFiles.write(result, to: inputs.count > 1 ? "\(csvDirectory)/\(position)" : csvDirectory)
-    }
+    try series?.write(result)
     return report
   }
 

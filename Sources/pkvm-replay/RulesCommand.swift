@@ -15,6 +15,6 @@ struct RulesCommand: ParsableCommand {
   var json = false
 
   func run() throws {
-    try Output.write(json ? JSON.text(RuleList()) : RuleList().text, to: "-")
+    try Output.write(json ? JSON.signed(RuleList()) : RuleList().text, to: .standardOutput)
   }
 }

@@ -64,6 +64,9 @@ struct SynthCommand: ParsableCommand {
   @Flag(help: "The CPUs set the access flag themselves: no access faults.")
   var hardwareAccessFlag = false
 
+  @Flag(help: "Replace the file even if it is a recording.")
+  var overwrite = false
+
   func validate() throws {
     if format == .v6 && compression != .none {
       throw ValidationError("a v6 file cannot be compressed: use --format v7 or --compression none")
@@ -75,13 +78,15 @@ struct SynthCommand: ParsableCommand {
     let flavour = TraceFlavour(
       version: format == .v6 ? .v6 : .v7, pageBytes: Int(pageSize.size.bytes),
       compression: compression.method)
+    var outputs = try OutputPlan(inputs: [])
+    let opened = try OpenedOutput(outputs.target(output, replacesRecordings: overwrite))
     do {
-      let file = try OutputFile(path: output)
+      let file = OutputFile(descriptor: opened.descriptor, name: opened.name)
       _ = try Synthesizer.write(workload, flavour, to: file, spillDirectory: Self.temporaryDirectory)
-      try file.close()
     } catch {
       throw Diagnostics.failure("\(error)", .inputOutput)
     }
+    try opened.finish()
   }
 
   private var workload: SynthesizerConfiguration {

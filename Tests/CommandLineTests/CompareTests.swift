@@ -47,7 +47,6 @@ struct CompareTests {
     arguments: [
       [], ["--profile", "7.3"], ["--fail-if", "x"],
       ["--profile", "7.3", "--profile", "6.14", "--fail-if", "nothing>1"],
-      ["--profile", "7.3", "--profile", "nothing"],
     ])
   func usage(arguments: [String]) throws {
     let outcome = try Tool.run(["compare", Tool.recording] + arguments)

@@ -82,8 +82,8 @@ struct LockCostsTests {
   }
 
   static let refusals: [([String], Int32)] = [
-    (["replay", Tool.recording, "--costs", "dear"], 64),
-    (["replay", Tool.recording, "--costs", Tool.recording], 64),
+    (["replay", Tool.recording, "--costs", "dear"], 66),
+    (["replay", Tool.recording, "--costs", Tool.recording], 65),
     (["replay", Tool.recording, "--contention", "--ignore-probes"], 64),
     (["replay", Tool.recording, "--contention", "--scale", "0"], 64),
     (["calibrate", "/dev/null"], 65),

@@ -73,8 +73,8 @@ struct MemslotsOutputTests {
   func failures() throws {
     let broken = try UnnamedFile(#"{"version": 1, "vms": [{"slots": [{"gfn": 0, "pages": 0}]}]}"#.utf8)
     for (path, status, word) in [
-      (broken.path, 65, "vms[0].slots[0].pages: is 0"), (Tool.recording, 65, "is not JSON"),
-      ("/nowhere/slots.json", 66, "No such file"), ("/", 74, "cannot be read"),
+      (broken.path, 65, "line 1: vms[0].slots[0].pages: is 0"), (Tool.recording, 65, "is not JSON"),
+      ("/nowhere/slots.json", 66, "No such file"), ("/", 65, "is a directory"),
     ] as [(String, Int32, String)] {
       let outcome = try Tool.run(["replay", Tool.recording, "--memslots", path])
       #expect(outcome.status == status && outcome.output.isEmpty)

@@ -92,7 +92,7 @@ struct ReplayOutputTests {
     // A kernel that maps no blocks takes no faults on them.
     #expect(old.status == 1 && old.output.contains("of 6.14") && old.output.contains("0 blocks"))
     let unknown = try Tool.run(["replay", Tool.recording, "--profile", "5.10"])
-    #expect(unknown.status == 64 && unknown.errorLines.count == 1 && unknown.output.isEmpty)
+    #expect(unknown.status == 66 && unknown.errorLines.count == 1 && unknown.output.isEmpty)
   }
 
   @Test("One VM can be picked, if there is one")
@@ -125,6 +125,6 @@ struct ReplayOutputTests {
     #expect(again.status == 0 && again.output == json.output)
     let broken = try UnnamedFile(#"{"base": "7.3-pkvm", "faultLock": "red"}"#.utf8)
     let refused = try Tool.run(["profiles", broken.path])
-    #expect(refused.status == 64 && refused.errorLines.count == 1 && refused.errors.contains("faultLock"))
+    #expect(refused.status == 65 && refused.errorLines.count == 1 && refused.errors.contains("faultLock"))
   }
 }

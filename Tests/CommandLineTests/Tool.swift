@@ -31,6 +31,9 @@ enum Tool {
   /// The longest one: a guest that boots, with nothing racing.
   static let guestBoot = root.appendingPathComponent("traces/pkvm-nvhe-7.3.4-guest-damon.dat").path
 
+  /// The smallest one.
+  static let smallRecording = root.appendingPathComponent("traces/kvm-nvhe-7.2.12-page-table-thp.dat").path
+
   /// Runs the executable with `arguments`.
   static func run(_ arguments: [String]) throws -> Outcome {
     try run(path, arguments)

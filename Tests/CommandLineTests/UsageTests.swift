@@ -1,3 +1,4 @@
+import Foundation
 import Testing
 
 /// What the command line makes of its arguments.
@@ -47,6 +48,70 @@ struct UsageTests {
 
   @Test("a wrong verb")
   func verb() throws { try expectUsageError(["repaly"], naming: "repaly") }
+
+  @Test(
+    "a misspelt verb is told the one that was meant",
+    arguments: [
+      ("repaly", "replay"), ("inf", "info"), ("event", "events"), ("Replay", "replay"),
+      ("capcity", "capacity"),
+    ])
+  func misspelt(word: String, verb: String) throws {
+    try expectUsageError([word, Tool.recording], naming: "did you mean '\(verb)'?")
+  }
+
+  @Test("a word that is no verb lists them; a file in its place is told what to do with it")
+  func noVerb() throws {
+    try expectUsageError(["frobnicate"], naming: "there are info, events, replay")
+    try expectUsageError([Tool.recording], naming: "pkvm-replay replay \(Tool.recording)")
+  }
+
+  @Test("a misspelt option is told the one that was meant")
+  func misspeltOption() throws {
+    try expectUsageError(["replay", Tool.recording, "--jsno", "x"], naming: "'--json'")
+  }
+
+  @Test("--version names version and commit, and so does every JSON object that is written")
+  func version() throws {
+    let version = try Tool.run(["--version"])
+    #expect(version.status == 0)
+    let words = try #require(
+      try /pkvm-replay (\d+\.\d+\.\d+) \((commit .+)\)\n/.wholeMatch(in: version.output))
+    let trace = Tool.smallRecording
+    for arguments in [
+      ["replay", trace, "--json", "-"], ["info", trace, "--json"], ["info", trace, "--memslots"],
+      ["compare", trace, trace, "--json", "-"], ["calibrate", trace, "--output", "-"], ["rules", "--json"],
+      ["profiles", "7.3-pkvm", "--json"], ["capacity", "--vms", "1", "--memory", "1GiB", "--json", "-"],
+    ] {
+      let output = try Tool.run(arguments).output
+      let object = try #require(
+        try JSONSerialization.jsonObject(with: Data(output.utf8)) as? [String: Any], "\(arguments)")
+      #expect(object["tool"] as? String == "pkvm-replay", "\(arguments)")
+      #expect(object["toolVersion"] as? String == String(words.1), "\(arguments)")
+      let commit = (object["toolCommit"] as? String).map { "commit \($0)" } ?? "commit unknown"
+      #expect(commit == String(words.2), "\(arguments)")
+    }
+  }
+
+  @Test(
+    "a part of the trace that there is none of",
+    arguments: [
+      (["--from", "9.3", "--to", "9.2"], "not before"), (["--from", "9.2", "--to", "9.2"], "not before"),
+      (["--from", "99"], "behind the last event"), (["--to", "1"], "not behind the first event"),
+    ])
+  func noWindow(options: [String], message: String) throws {
+    try expectUsageError(["replay", Tool.smallRecording] + options, naming: message)
+    try expectUsageError(["events", Tool.smallRecording] + options, naming: message)
+  }
+
+  @Test("a part of the trace is told in the first line of its report, with its own counts")
+  func window() throws {
+    let options = ["--from", "9.2", "--to", "9.3"]
+    let outcome = try Tool.run(["replay", Tool.smallRecording] + options)
+    let events = try Tool.run(["events", Tool.smallRecording] + options).output.split(separator: "\n").count
+    let lines = outcome.output.split(separator: "\n")
+    #expect(lines[0].hasSuffix(", from 9.200000000 s to 9.300000000 s"))
+    #expect(lines[1].contains(" \(events) events in this window of 7,227"), "\(lines[1])")
+  }
 
   @Test("a wrong option")
   func option() throws { try expectUsageError(["--no-such-option"], naming: "--no-such-option") }

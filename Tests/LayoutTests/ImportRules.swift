@@ -37,6 +37,8 @@ enum ImportRules {
     // The model's trees against their twins in C.
     "CTreeBench": [],
     "tree-bench": system.union(["KVMTypes", "Stage2Model", "CTreeBench"]),
+    // A plug-in of the build.
+    "CommitOfBuild": ["Foundation", "PackagePlugin"],
     "pkvm-replay": system.union([
       "KVMTypes", "KVMTrace", "Stage2Model", "Stage2Replay", "Reporting", "TraceSynth", "ArgumentParser",
       "CostFit",
@@ -65,7 +67,8 @@ enum ImportRules {
   /// The dependencies that the manifest gives to each target that is no test, system or C target.
   static func dependencies(manifest: String) -> [String: [String]] {
     var found: [String: [String]] = [:]
-    let pattern = /\.(?:target|executableTarget)\(\s*name:\s*"([^"]+)"(?:,\s*dependencies:\s*\[([^\]]*)\])?/
+    let pattern =
+      /\.(?:target|executableTarget|plugin)\(\s*name:\s*"([^"]+)"(?:,\s*dependencies:\s*\[([^\]]*)\])?/
     for match in manifest.matches(of: pattern) {
       let list = match.2.map(String.init) ?? ""
       // `.product(name: "X", package: "y")` depends on X.

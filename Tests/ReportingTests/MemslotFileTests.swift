@@ -54,7 +54,7 @@ struct MemslotFileTests {
         ))
     #expect(life.from == Nanoseconds(10) && life.to == Nanoseconds(500))
     #expect(life.changes.map(\.flags.rawValue) == [3, 2] && life.changes.map(\.at.rawValue) == [20, 30])
-    #expect(try read(MemslotFile.json(history)) == history)
+    #expect(try read(MemslotFile.json(history, by: ToolIdentity(version: "0", commit: nil))) == history)
   }
 
   @Test("What info remarks on an inferred slot is read over")
@@ -68,7 +68,7 @@ struct MemslotFileTests {
     var history = MemslotHistory()
     history.vms.append(.init())
     history.vms[0].slots.append(life)
-    let text = MemslotFile.json(history)
+    let text = MemslotFile.json(history, by: ToolIdentity(version: "0", commit: nil))
     #expect(text.contains(#""confidence" : 0.9"#) && text.contains(#""offsetBasis" : "derived""#))
     history.vms[0].slots[0].evidence = nil
     #expect(try read(text) == history)

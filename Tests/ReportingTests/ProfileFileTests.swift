@@ -21,7 +21,9 @@ struct ProfileFileTests {
   @Test("Every built-in profile survives being written and read", arguments: Profile.builtIns.map(\.name))
   func roundTrip(name: String) throws {
     let profile = try #require(Profile.builtIn(named: name))
-    #expect(try ProfileFile.profile(json: ProfileFile.json(profile)) == profile)
+    #expect(
+      try ProfileFile.profile(json: ProfileFile.json(profile, by: ToolIdentity(version: "0", commit: "c")))
+        == profile)
   }
 
   @Test(

@@ -1,3 +1,4 @@
+import Glibc
 import Testing
 import TraceSynth
 
@@ -101,9 +102,10 @@ struct WriterTests {
 
   @Test("Errors name the file and the reason")
   func errors() {
-    #expect(throws: TraceWriteError.self) { try OutputFile(path: "/nonexistent/folder/file") }
+    let full = open("/dev/full", O_WRONLY)
+    defer { close(full) }
     do {
-      let output = try OutputFile(path: "/dev/full")
+      let output = OutputFile(descriptor: full, name: "/dev/full")
       try TraceDatWriter(TraceDescription(TraceFlavour(), cpus: 1)).finish(to: output)
       Issue.record("writing to a full device succeeded")
     } catch {

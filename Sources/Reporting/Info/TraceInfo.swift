@@ -68,6 +68,8 @@ public struct TraceInfo: Encodable, Sendable {
   public var cpus: Int
   /// The names of the buffers, "" for the top one.
   public var buffers: [String]
+  /// The part that was replayed, nil where that is the whole trace.
+  public var window: TraceWindow?
   /// All events.
   public var events: UInt64
   /// Events known to be lost.

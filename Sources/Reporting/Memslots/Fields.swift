@@ -9,7 +9,8 @@ struct Fields {
   let object: [String: Any]
 
   func failure(_ name: String, _ problem: String) -> Failure {
-    Failure(description: "\(path.isEmpty ? "" : path + ".")\(name): \(problem)")
+    let field = (path.isEmpty ? "" : path + ".") + name
+    return Failure(description: "\(field): \(problem)", field: field)
   }
 
   /// Refuses names that mean nothing here: most are misspelt.
@@ -56,7 +57,7 @@ struct Fields {
     for (index, element) in list.enumerated() {
       let path = path.isEmpty ? "\(name)[\(index)]" : "\(self.path).\(name)[\(index)]"
       guard let object = element as? [String: Any] else {
-        throw Failure(description: "\(path): must be an object")
+        throw Failure(description: "\(path): must be an object", field: path)
       }
       objects.append(Fields(path: path, object: object))
     }

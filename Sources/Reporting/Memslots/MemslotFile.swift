@@ -14,6 +14,8 @@ public enum MemslotFile {
   public struct Failure: Error, CustomStringConvertible {
     /// The field and what is wrong with it.
     public var description: String
+    /// Where it stands, such as `vms[0].slots[2].pages`; nil where it is the whole file.
+    public var field: String?
   }
 
   /// The memslots in `text`, for a host with pages of `pageBytes`.
@@ -21,9 +23,9 @@ public enum MemslotFile {
     try MemslotFileReader(pageBytes: UInt64(pageBytes)).history(text)
   }
 
-  /// `history` as such a file.
-  public static func json(_ history: MemslotHistory) -> String {
-    JSON.text(Root(version: version, vms: history.vms.map(VMEntry.init)))
+  /// `history` as such a file, written by `tool`.
+  public static func json(_ history: MemslotHistory, by tool: ToolIdentity) -> String {
+    JSON.text(Root(version: version, vms: history.vms.map(VMEntry.init)), by: tool)
   }
 
   private struct Root: Encodable {

@@ -29,18 +29,20 @@ struct MemslotFileReader {
     do {
       parsed = try JSONSerialization.jsonObject(with: Data(text.utf8))
     } catch {
-      throw Failure(description: "is not JSON")
+      throw Failure(description: JSONLines.syntaxProblem(of: text) ?? "is not JSON")
     }
     guard let root = parsed as? [String: Any] else {
       throw Failure(description: "is not a JSON object with \"version\" and \"vms\"")
     }
     let fields = Fields(path: "", object: root)
-    try fields.expectOnly(["version", "vms"])
+    try fields.expectOnly(ToolIdentity.fields.union(["version", "vms"]))
     guard let version = try fields.number("version", upTo: .max) else {
       throw Failure(description: "version: is missing; this program reads version \(MemslotFile.version)")
     }
     guard version == UInt64(MemslotFile.version) else {
-      throw Failure(description: "version: is \(version), this program reads version \(MemslotFile.version)")
+      throw Failure(
+        description: "version: is \(version), this program reads version \(MemslotFile.version)",
+        field: "version")
     }
     var history = MemslotHistory()
     for vm in try fields.objects("vms", required: true) { history.vms.append(try self.vm(vm)) }
@@ -133,7 +135,9 @@ struct MemslotFileReader {
     for (index, vm) in history.vms.enumerated() where vm.to == nil {
       for tid in vm.tids ?? [] {
         if let other = owners[tid], other != index {
-          throw Failure(description: "vms[\(index)].tids: \(tid.rawValue) runs a vCPU of vms[\(other)], too")
+          throw Failure(
+            description: "vms[\(index)].tids: \(tid.rawValue) runs a vCPU of vms[\(other)], too",
+            field: "vms[\(index)].tids")
         }
         owners[tid] = index
       }

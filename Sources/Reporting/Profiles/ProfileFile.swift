@@ -10,6 +10,8 @@ public enum ProfileFile {
   public struct Failure: Error, CustomStringConvertible {
     /// What is wrong.
     public var description: String
+    /// The field that is wrong, nil where it is the whole file.
+    public var field: String?
   }
 
   /// The profile in `text`.
@@ -18,7 +20,7 @@ public enum ProfileFile {
     do {
       parsed = try JSONSerialization.jsonObject(with: Data(text.utf8))
     } catch {
-      throw Failure(description: "is not JSON")
+      throw Failure(description: JSONLines.syntaxProblem(of: text) ?? "is not JSON")
     }
     guard let object = parsed as? [String: Any] else {
       throw Failure(description: "is not a JSON object with the fields of a profile")
@@ -28,31 +30,36 @@ public enum ProfileFile {
       throw Failure(description: "has no \"base\", the built-in profile to start from: \(names)")
     }
     guard var profile = Profile.builtIn(named: base) else {
-      throw Failure(description: "starts from \"\(base)\", which is no built-in profile; there are \(names)")
+      throw Failure(
+        description: "starts from \"\(base)\", which is no built-in profile; there are \(names)",
+        field: "base")
     }
     if let name = object["name"] as? String { profile.name = name }
-    for (field, value) in object.sorted(by: { $0.key < $1.key }) where field != "base" && field != "name" {
+    let notFields = ToolIdentity.fields.union(["base", "name"])
+    for (field, value) in object.sorted(by: { $0.key < $1.key }) where !notFields.contains(field) {
       guard let value = ProfileValue(json: value) else {
-        throw Failure(description: "\(field): must be true, false, a whole number or a word")
+        throw Failure(description: "\(field): must be true, false, a whole number or a word", field: field)
       }
       do {
         try profile.set(field, to: value)
       } catch {
-        throw Failure(description: error.description)
+        throw Failure(description: error.description, field: field)
       }
     }
-    if let problem = profile.problems().first { throw Failure(description: problem.description) }
+    if let problem = profile.problems().first {
+      throw Failure(description: problem.description, field: problem.field)
+    }
     return profile
   }
 
-  /// `profile` as such a file, with every field.
-  public static func json(_ profile: Profile) -> String {
+  /// `profile` as such a file, with every field, written by `tool`.
+  public static func json(_ profile: Profile, by tool: ToolIdentity) -> String {
     var object: [String: ProfileFieldValue] = ["name": .word(profile.name)]
     // The nearest era before it that has a built-in profile; the fields say the rest.
     let era = Profile.builtInEras.last { $0 <= profile.era } ?? profile.era
     object["base"] = .word(Profile(path: profile.path, era: era).name)
     for field in Profile.fields { object[field.name] = ProfileFieldValue(field.value(in: profile)) }
-    return JSON.text(object)
+    return JSON.text(object, by: tool)
   }
 }
 

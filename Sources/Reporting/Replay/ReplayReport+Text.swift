@@ -28,10 +28,11 @@ extension ReplayReport {
 
   /// What stands above the VMs of one input.
   private func head(_ input: TraceInfo, _ page: inout TextPage) {
-    page.title(input.path)
+    page.title(input.path + (input.window.map { ", \($0.text)" } ?? ""))
     page.row(
       "trace",
-      "\(Quantity.count(input.events)) events"
+      (input.window.map { "\(Quantity.count($0.events)) events in this window of " } ?? "")
+        + "\(Quantity.count(input.events)) events"
         + (input.firstNs.flatMap { first in
           input.lastNs.map { " in \(Quantity.duration($0 - min(first, $0)))" }
         } ?? "")

@@ -229,9 +229,13 @@ public struct ReplayReport: Encodable, Sendable {
     }
   }
 
-  /// The report of one replayed trace.
-  public init(_ trace: TraceFile, _ statistics: EventStatistics, _ result: ReplayResult) {
+  /// The report of one replayed trace, or of a part of one.
+  public init(
+    _ trace: TraceFile, _ statistics: EventStatistics, _ result: ReplayResult, window: TraceWindow? = nil
+  ) {
     var input = TraceInfo(trace, statistics)
+    input.window = window
+    let span = window?.span(in: statistics) ?? statistics.span
     input.setRecording(result.recordingSettings)
     inputs = [input]
     memoryMarkers = result.markers.isEmpty ? nil : result.markers.map(MarkerEntry.init)
@@ -242,7 +246,7 @@ public struct ReplayReport: Encodable, Sendable {
       profileBasis[field.name] = (result.profile.basis[field.name] ?? .assumed).name
     }
     seriesIntervalNs = result.grid.interval.rawValue
-    vms = result.vms.map { VMEntry($0, trace, result, spanNs: statistics.span.rawValue) }
+    vms = result.vms.map { VMEntry($0, trace, result, spanNs: span.rawValue) }
     divergences = DivergencesEntry(result.divergences)
     unattributedFaults = result.unattributedFaults
     agreement = result.agreement.map { agreement in

@@ -15,6 +15,9 @@ public struct SeriesTable: Sendable {
     ([header] + rows).map { $0.joined(separator: ",") + "\n" }.joined()
   }
 
+  /// The names of all series, in the order of `tables`.
+  public static let names = ["memory.csv", "lock.csv", "working-set.csv", "first-touch.csv", "idle.csv"]
+
   /// All series of `result`.
   public static func tables(_ result: ReplayResult) -> [SeriesTable] {
     let grid = result.grid

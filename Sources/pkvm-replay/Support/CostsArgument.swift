@@ -1,6 +1,7 @@
 import ArgumentParser
 import CostFit
 import Foundation
+import Reporting
 
 /// A cost model on the command line: a built-in set, or a file that `calibrate` wrote.
 struct CostsArgument: ExpressibleByArgument {
@@ -12,26 +13,40 @@ struct CostsArgument: ExpressibleByArgument {
   func resolve() throws -> CostModel {
     if let builtIn = CostModel.builtIn(named: text) { return builtIn }
     let names = CostModel.builtIn.map(\.name).joined(separator: ", ")
-    let data = try Diagnostics.content(
-      of: text, else: "neither a file nor a built-in set of costs (\(names))")
+    let json = try SideFile.text(at: text, else: "neither a file nor a built-in set of costs (\(names))")
+    if let problem = JSONLines.syntaxProblem(of: json) {
+      throw SideFile.failure(text, json, field: nil, problem)
+    }
     do {
-      return try JSONDecoder().decode(CostModel.self, from: data)
+      return try JSONDecoder().decode(CostModel.self, from: Data(json.utf8))
     } catch let error as DecodingError {
-      Diagnostics.note("\(text): \(Self.line(error))")
-      throw ExitCode.validationFailure
+      let (field, problem) = Self.explain(error)
+      throw SideFile.failure(text, json, field: field, problem)
     }
   }
 
-  private static func line(_ error: DecodingError) -> String {
+  /// The field that is wrong, and what is wrong with it.
+  private static func explain(_ error: DecodingError) -> (field: String?, problem: String) {
     switch error {
-    case .keyNotFound(let key, _): "has no field \(key.stringValue)"
+    case .keyNotFound(let key, let context):
+      let path = name(context.codingPath)
+      return (path, "\(path.isEmpty ? "" : "\(path): ")has no field \(key.stringValue)")
     case .typeMismatch(_, let context), .valueNotFound(_, let context):
-      "\(context.codingPath.map(\.stringValue).joined(separator: ".")): not of the right type"
+      let path = name(context.codingPath)
+      return (path, "\(path.isEmpty ? "it" : path): not of the right type")
+    case .dataCorrupted(let context) where context.codingPath.isEmpty:
+      return (nil, "is no cost model")
     case .dataCorrupted(let context):
-      context.codingPath.isEmpty
-        ? "is no JSON of a cost model"
-        : "\(context.codingPath.map(\.stringValue).joined(separator: ".")): \(context.debugDescription)"
-    @unknown default: "is no cost model"
+      let path = name(context.codingPath)
+      return (path, "\(path): \(context.debugDescription)")
+    @unknown default: return (nil, "is no cost model")
+    }
+  }
+
+  private static func name(_ path: [any CodingKey]) -> String {
+    path.reduce("") { text, key in
+      if let index = key.intValue { return "\(text)[\(index)]" }
+      return text.isEmpty ? key.stringValue : "\(text).\(key.stringValue)"
     }
   }
 }

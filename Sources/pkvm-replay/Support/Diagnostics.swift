@@ -1,16 +1,16 @@
 import ArgumentParser
-import Foundation
 import Glibc
 import KVMTrace
 
 /// Messages on standard error: one line each.
 enum Diagnostics {
-  enum Kind { case notATrace, noInput, inputOutput }
+  enum Kind { case usage, notATrace, noInput, inputOutput }
 
   /// Prints `line` and returns the exit status that goes with it.
   static func failure(_ line: String, _ kind: Kind) -> ExitCode {
     note(line)
     return switch kind {
+    case .usage: ExitCode.validationFailure
     case .notATrace: ExitStatus.notATrace
     case .noInput: ExitStatus.noInput
     case .inputOutput: ExitStatus.inputOutput
@@ -21,18 +21,6 @@ enum Diagnostics {
   static func note(_ line: String) {
     let text = "pkvm-replay: \(line)\n"
     text.utf8.withContiguousStorageIfAvailable { _ = Glibc.write(2, $0.baseAddress, $0.count) }
-  }
-
-  /// The content of a file that may stand for something built in; where there is neither, `missing` says so.
-  static func content(of path: String, else missing: @autoclosure () -> String) throws -> Data {
-    guard FileManager.default.fileExists(atPath: path) else {
-      note("\(path): \(missing())")
-      throw ExitCode.validationFailure
-    }
-    guard let data = FileManager.default.contents(atPath: path) else {
-      throw failure("\(path): cannot be read", .inputOutput)
-    }
-    return data
   }
 
   /// Opens all traces. Those that cannot be opened are told one by one, and the highest of their exit statuses is thrown.

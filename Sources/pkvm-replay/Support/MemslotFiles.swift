@@ -15,6 +15,9 @@ struct MemslotFiles: ParsableArguments {
   /// Whether any file was given.
   var isGiven: Bool { !files.isEmpty }
 
+  /// The files that are read.
+  var paths: [String] { files.map(\.path) }
+
   /// Refuses files that do not go with the inputs.
   func check(inputs: Int) throws {
     guard files.isEmpty || files.count == inputs else {

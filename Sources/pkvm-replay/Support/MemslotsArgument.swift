@@ -1,6 +1,4 @@
 import ArgumentParser
-import Foundation
-import Glibc
 import KVMTrace
 import Reporting
 import Stage2Replay
@@ -13,18 +11,11 @@ struct MemslotsArgument: ExpressibleByArgument {
 
   /// The memslots, or one line about why there are none.
   func resolve(for trace: TraceFile) throws -> MemslotHistory {
-    let data: Data
+    let json = try SideFile.text(at: path)
     do {
-      data = try Data(contentsOf: URL(fileURLWithPath: path))
+      return try MemslotFile.history(json: json, pageBytes: trace.pageBytes)
     } catch {
-      guard access(path, F_OK) == 0 else { throw Diagnostics.failure("\(path): No such file", .noInput) }
-      throw Diagnostics.failure("\(path): cannot be read", .inputOutput)
-    }
-    do {
-      return try MemslotFile.history(json: String(decoding: data, as: UTF8.self), pageBytes: trace.pageBytes)
-    } catch {
-      // EX_DATAERR, as for a file that is no trace.
-      throw Diagnostics.failure("\(path): \(error.description)", .notATrace)
+      throw SideFile.failure(path, json, field: error.field, error.description)
     }
   }
 }

@@ -9,9 +9,9 @@ final class OperationsFile {
   private let tellsInput: Bool
 
   /// - Parameter tellsInput: whether a last column says which of several inputs a row is from.
-  init(path: String, tellsInput: Bool) throws {
+  init(_ target: OutputTarget, tellsInput: Bool) throws {
     self.tellsInput = tellsInput
-    output = try Output(path: path)
+    output = try Output(target)
     try output.line(
       "timeNs,cpu,tid,vm,operation,address,size,prot,ret,basis" + (tellsInput ? ",input" : ""))
   }

@@ -1,5 +1,4 @@
 import ArgumentParser
-import Foundation
 import Reporting
 import Stage2Model
 
@@ -15,13 +14,12 @@ struct ProfileArgument: ExpressibleByArgument {
   /// The profile, or one line about why there is none.
   func resolve() throws -> Profile {
     if let builtIn = Profile.builtIn(named: text) { return builtIn }
-    let data = try Diagnostics.content(
-      of: text, else: "neither a built-in profile nor a file; profiles lists the built-in ones")
+    let json = try SideFile.text(
+      at: text, else: "neither a built-in profile nor a file; profiles lists the built-in ones")
     do {
-      return try ProfileFile.profile(json: String(decoding: data, as: UTF8.self))
+      return try ProfileFile.profile(json: json)
     } catch {
-      Diagnostics.note("\(text): \(error.description)")
-      throw ExitCode.validationFailure
+      throw SideFile.failure(text, json, field: error.field, error.description)
     }
   }
 }

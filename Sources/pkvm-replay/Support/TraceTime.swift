@@ -1,5 +1,7 @@
 import ArgumentParser
+import KVMTrace
 import KVMTypes
+import Reporting
 
 /// A moment of the trace's clock on the command line: seconds, with up to nine digits behind the point.
 struct TraceTime: ExpressibleByArgument {
@@ -13,5 +15,35 @@ struct TraceTime: ExpressibleByArgument {
       seconds <= UInt64.max / 1_000_000_000 - 1
     else { return nil }
     moment = Nanoseconds(seconds * 1_000_000_000 + nanoseconds)
+  }
+}
+
+// `--from` and `--to`.
+extension TraceTime {
+  /// Refuses a part that ends before it begins.
+  static func check(from: TraceTime?, to: TraceTime?) throws {
+    if let from, let to, from.moment >= to.moment {
+      throw ValidationError("--from is not before --to: there is nothing between them")
+    }
+  }
+
+  /// Refuses a part that lies outside of the trace `input`.
+  static func check(from: TraceTime?, to: TraceTime?, in statistics: EventStatistics, of input: String) throws
+  {
+    do {
+      try TraceWindow.check(from: from?.moment, to: to?.moment, statistics)
+    } catch {
+      throw Diagnostics.failure("\(input): \(error)", .usage)
+    }
+  }
+
+  /// The part of a trace that is chosen, nil where that is all of it.
+  static func window(of trace: TraceFile, from: TraceTime?, to: TraceTime?) throws -> TraceWindow? {
+    if from == nil, to == nil { return nil }
+    do {
+      return try TraceWindow(of: trace, from: from?.moment, to: to?.moment)
+    } catch {
+      throw Diagnostics.failure("\(trace.path): \(error)", .usage)
+    }
   }
 }

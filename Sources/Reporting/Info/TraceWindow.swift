@@ -1,0 +1,70 @@
+public import KVMTrace
+public import KVMTypes
+
+/// The part of a trace that `--from` and `--to` choose, with its own counts.
+public struct TraceWindow: Encodable, Hashable, Sendable {
+  /// The first moment that is in it; nil where it begins with the trace.
+  public var fromNs: UInt64?
+  /// The first moment behind it; nil where it ends with the trace.
+  public var toNs: UInt64?
+  /// The events in it.
+  public var events: UInt64
+  /// How often each event occurred in it.
+  public var eventCounts: [String: UInt64]
+
+  /// Why there is no such part.
+  public struct Failure: Error, CustomStringConvertible {
+    /// What is wrong, in words that follow the input's name.
+    public var description: String
+  }
+
+  /// Counts the events of a part of `trace`, which takes a pass over it.
+  ///
+  /// - Throws: where the part lies before or behind the whole trace.
+  public init(of trace: TraceFile, from: Nanoseconds?, to: Nanoseconds?) throws(Failure) {
+    fromNs = from?.rawValue
+    toNs = to?.rawValue
+    var counts: [UInt16: UInt64] = [:]
+    var reader = trace.events(.all)
+    while let run = reader.nextRun() {
+      for position in 0..<run.count {
+        let record = run[position]
+        if record.kind == .lost || record.time < from ?? Nanoseconds(0) { continue }
+        if let to, record.time >= to { continue }
+        counts[record.formatID, default: 0] += 1
+      }
+    }
+    try Self.check(from: from, to: to, reader.statistics)
+    events = counts.values.reduce(0, +)
+    let names = trace.formats.formats.map { ($0.id, $0.name) }
+    eventCounts = Dictionary(
+      names.compactMap { id, name in counts[id].map { (name, $0) } }, uniquingKeysWith: +)
+  }
+
+  /// Refuses a part that lies outside the trace.
+  public static func check(
+    from: Nanoseconds?, to: Nanoseconds?, _ statistics: EventStatistics
+  ) throws(Failure) {
+    guard let first = statistics.first, let last = statistics.last else { return }
+    let span = "the trace's time is \(Quantity.stamp(first.rawValue)) to \(Quantity.stamp(last.rawValue))"
+    if let from, from > max(first, last) {
+      throw Failure(description: "--from \(Quantity.stamp(from.rawValue)) is behind the last event; \(span)")
+    }
+    if let to, to <= min(first, last) {
+      throw Failure(description: "--to \(Quantity.stamp(to.rawValue)) is not behind the first event; \(span)")
+    }
+  }
+
+  /// How much of the trace's time it is.
+  func span(in statistics: EventStatistics) -> Nanoseconds {
+    let first = max(statistics.first?.rawValue ?? 0, fromNs ?? 0)
+    let last = min(statistics.last?.rawValue ?? 0, toNs ?? .max)
+    return Nanoseconds(last > first ? last - first : 0)
+  }
+
+  /// In words, which part it is.
+  var text: String {
+    [fromNs.map { "from \(Quantity.stamp($0))" }, toNs.map { "to \(Quantity.stamp($0))" }]
+      .compactMap(\.self).joined(separator: " ")
+  }
+}

@@ -1,0 +1,143 @@
+import Glibc
+import KVMTrace
+
+/// What a command writes, checked before anything is read or replayed: no output may cost the user a recording.
+///
+/// An output must not be one of the inputs, whatever the path that leads to it, nor another output, and it may take the
+/// place of an earlier report but not of a recording.
+struct OutputPlan {
+  /// A file, however it is called.
+  private struct Identity: Hashable {
+    let device: dev_t
+    let inode: ino_t
+
+    init(_ status: stat) { (device, inode) = (status.st_dev, status.st_ino) }
+  }
+
+  private var inputs: [Identity: String] = [:]
+  /// The file that standard output goes to, nil where it is none.
+  private var standardOutput: Identity?
+  /// Output files by the path that is left when all links are followed.
+  private var outputs: [String: String] = [:]
+
+  /// A plan for a command that reads `inputs`; "-" is standard input. What is no file is not looked at.
+  ///
+  /// - Throws: where standard output goes to one of them.
+  init(inputs paths: [String]) throws {
+    for path in paths {
+      var status = stat()
+      guard (path == "-" ? fstat(0, &status) : stat(path, &status)) == 0, Self.isFile(status) else {
+        continue
+      }
+      inputs[Identity(status)] = path == "-" ? "standard input" : path
+    }
+    var status = stat()
+    guard fstat(1, &status) == 0, Self.isFile(status) else { return }
+    standardOutput = Identity(status)
+    guard let input = inputs[Identity(status)] else { return }
+    throw Diagnostics.failure(
+      "standard output goes to \(input), which is an input; choose another file", .usage)
+  }
+
+  /// Where to write what the user wants to have at `path`; "-" is standard output.
+  ///
+  /// - Parameter replacesRecordings: whether the user said that a recording there may go.
+  mutating func target(_ path: String, replacesRecordings: Bool = false) throws -> OutputTarget {
+    if path == "-" { return .standardOutput }
+    guard !path.isEmpty else { throw Diagnostics.failure("an output has an empty name", .usage) }
+    let resolved = try Self.resolve(path)
+    var isNameless = false
+    var status = stat()
+    if stat(path, &status) == 0 {
+      isNameless = status.st_nlink == 0
+      guard !Self.isDirectory(status) else {
+        throw Diagnostics.failure("\(path): is a directory; name a file in it", .inputOutput)
+      }
+      guard Self.isFile(status) else { return .stream(path) }
+      // As /dev/stdout: whoever opened the file goes on with it, so no other may take its place.
+      if Identity(status) == standardOutput { return .standardOutput }
+      if let input = inputs[Identity(status)] {
+        throw Diagnostics.failure(
+          "\(path): is \(input == path ? "an input" : "the input \(input)") and would be overwritten; choose another file",
+          .usage)
+      }
+      if !replacesRecordings { try Self.refuseRecording(at: path) }
+    }
+    if let other = outputs.updateValue(path, forKey: resolved) {
+      throw Diagnostics.failure(
+        "\(path): is already written to as \(other); give each output a file of its own", .usage)
+    }
+    // A file that has no name any more is reached through a descriptor alone.
+    return isNameless ? .stream(path) : .file(path: path, resolved: resolved)
+  }
+
+  /// The files called `names` in a directory, which is made if it is not there.
+  mutating func targets(inDirectory directory: String, _ names: [String]) throws -> [OutputTarget] {
+    var status = stat()
+    if stat(directory, &status) == 0, !Self.isDirectory(status) {
+      throw Diagnostics.failure(
+        "\(directory): is a file, and a directory is written; name one, or a new one", .inputOutput)
+    }
+    return try names.map { try target("\(directory)/\($0)") }
+  }
+
+  private static func isFile(_ status: stat) -> Bool { status.st_mode & S_IFMT == S_IFREG }
+  private static func isDirectory(_ status: stat) -> Bool { status.st_mode & S_IFMT == S_IFDIR }
+
+  /// The path at which a file lies or will lie: the last component's links are followed, even where nothing is at their end.
+  private static func resolve(_ path: String) throws -> String {
+    if let real = realpath(path, nil) {
+      defer { free(real) }
+      return String(cString: real)
+    }
+    var path = path
+    for _ in 0..<40 {
+      let name = path.split(separator: "/").last.map(String.init) ?? ""
+      let parent = path.hasPrefix("/") || path.contains("/") ? String(path.dropLast(name.count)) : "."
+      // A directory that is not there yet may be made later; the path is then told apart by its text.
+      let directory = realpath(parent, nil).map { pointer in
+        defer { free(pointer) }
+        return String(cString: pointer)
+      }
+      let place = directory.map { $0 == "/" ? "/\(name)" : "\($0)/\(name)" } ?? path
+      var buffer = [CChar](repeating: 0, count: Int(PATH_MAX) + 1)
+      let length = readlink(place, &buffer, Int(PATH_MAX))
+      guard length > 0 else { return place }
+      let link = String(decoding: buffer[..<length].map(UInt8.init(bitPattern:)), as: UTF8.self)
+      path = link.hasPrefix("/") ? link : "\(directory ?? parent)/\(link)"
+    }
+    throw Diagnostics.failure("\(path): \(String(cString: strerror(ELOOP)))", .inputOutput)
+  }
+
+  private static func refuseRecording(at path: String) throws {
+    let descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
+    guard descriptor >= 0 else { return }
+    defer { close(descriptor) }
+    var prefix = [UInt8](repeating: 0, count: RecordingSignature.prefixBytes)
+    let count = read(descriptor, &prefix, prefix.count)
+    guard count > 0, let recording = RecordingSignature(prefix: Array(prefix[..<count])) else { return }
+    throw Diagnostics.failure(
+      "\(path): exists and is \(recording.name), which would be lost; choose another file, or remove it first",
+      .usage)
+  }
+}
+
+/// Where an output goes: what `OutputPlan` found fit to be written.
+enum OutputTarget {
+  case standardOutput
+  /// A pipe or a device, which is written to as it is.
+  case stream(String)
+  /// A file, which takes its place once it is complete. `path` is what the user called it, `resolved` where it lies.
+  case file(path: String, resolved: String)
+
+  /// Whether it is standard output.
+  var isStandardOutput: Bool { if case .standardOutput = self { true } else { false } }
+
+  /// What the user called it.
+  var name: String {
+    switch self {
+    case .standardOutput: "standard output"
+    case .stream(let path), .file(let path, _): path
+    }
+  }
+}
