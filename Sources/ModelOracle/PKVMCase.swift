@@ -203,7 +203,10 @@ extension PKVMCase {
         problems.append("host page \(frame) has another owner than \(page)")
       }
     }
-    for frame in [oracle.leaves.keys.first ?? 0, (oracle.leaves.keys.max() ?? 0) + 1, oracle.ipaPages - 1] {
+    let frames: [UInt64] = [
+      oracle.leaves.keys.first ?? 0, (oracle.leaves.keys.max() ?? 0) + 1, oracle.ipaPages - 1,
+    ]
+    for frame in frames {
       let ipa = IPA(frame * pageSize.bytes)
       switch model.walk(ipa) {
       case .invalid(let level):

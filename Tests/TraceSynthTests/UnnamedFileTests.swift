@@ -24,11 +24,11 @@ struct UnnamedFileTests {
 
   @Test("A process that is killed leaves nothing behind")
   func killed() async throws {
-    let directory = FileManager.default.temporaryDirectory.appending(path: "left-\(UUID().uuidString)")
+    let directory = Self.directory(of: getpid())
     try FileManager.default.createDirectory(at: directory, withIntermediateDirectories: false)
     defer { try? FileManager.default.removeItem(at: directory) }
-    let path = directory.path()
-    await #expect(processExitsWith: .signal(SIGKILL)) { [path = path as String] in
+    await #expect(processExitsWith: .signal(SIGKILL)) {
+      let path = Self.directory(of: getppid()).path()
       setenv("TMPDIR", path, 1)
       let file = try UnnamedFile([1])
       let place = try FileManager.default.destinationOfSymbolicLink(atPath: file.path)
@@ -36,8 +36,14 @@ struct UnnamedFileTests {
       kill(getpid(), SIGKILL)
       withExtendedLifetime(file) {}
     }
-    let left = try FileManager.default.contentsOfDirectory(atPath: path)
+    let left = try FileManager.default.contentsOfDirectory(atPath: directory.path())
     #expect(left.isEmpty)
+  }
+
+  /// Where a process's child leaves its files. Swift 6.2 hands a child no values, so the child finds it by its
+  /// parent.
+  private static func directory(of process: pid_t) -> URL {
+    FileManager.default.temporaryDirectory.appending(path: "left-of-\(process)")
   }
 
   /// What another process finds.

@@ -45,7 +45,10 @@ struct PageSource: ~Copyable {
     released = area.offset
     guard isCompressed else { return }
     guard area.count >= 4 else {
-      report(at: position, "the chunks of CPU \(area.cpu) end before their number")
+      damage = [
+        Damage(
+          offset: position, cpu: area.cpu, what: "the chunks of CPU \(area.cpu) end before their number")
+      ]
       return
     }
     chunksLeft = word(at: position)

@@ -57,6 +57,20 @@ public struct LockSimulation<Clients: LockClients>: ~Copyable {
 
     @inlinable
     init() {}
+
+    /// Takes over what a client does next.
+    @inlinable
+    @inline(__always)
+    mutating func take(_ request: LockRequest, readsOnFault: Bool) {
+      hold = request.hold.rawValue
+      pieces = request.reschedPoints == .max ? .max : request.reschedPoints &+ 1
+      writes =
+        switch request.use {
+        case .read: false
+        case .write: true
+        case .fault: !readsOnFault
+        }
+    }
   }
 
   /// The lock is free and each client thinks its first think time, from moment 0 on.
@@ -72,8 +86,10 @@ public struct LockSimulation<Clients: LockClients>: ~Copyable {
     for client in 0..<clientCount {
       slots[client].client = client
       slots[client].isOpen = self.clients.isOpen(client)
-      if let time = draw(client) {
-        heap.insert(LockEvent(time: time, tag: LockEvent.requestBit | UInt64(client)))
+      if let request = self.clients.next(client) {
+        slots[client].take(request, readsOnFault: readsOnFault)
+        heap.insert(
+          LockEvent(time: request.think.rawValue, tag: LockEvent.requestBit | UInt64(client)))
       }
     }
   }
@@ -140,14 +156,7 @@ public struct LockSimulation<Clients: LockClients>: ~Copyable {
   @inline(__always)
   mutating func draw(_ client: Int) -> UInt64? {
     guard let request = clients.next(client) else { return nil }
-    slots[client].hold = request.hold.rawValue
-    slots[client].pieces = request.reschedPoints == .max ? .max : request.reschedPoints &+ 1
-    slots[client].writes =
-      switch request.use {
-      case .read: false
-      case .write: true
-      case .fault: !readsOnFault
-      }
+    slots[client].take(request, readsOnFault: readsOnFault)
     return later(request.think.rawValue)
   }
 

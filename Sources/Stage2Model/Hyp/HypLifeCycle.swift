@@ -2,6 +2,10 @@ import KVMTypes
 
 /// Creation and teardown of a VM at EL2 (`arch/arm64/kvm/hyp/nvhe/pkvm.c`).
 extension HypVM {
+  /// `__pkvm_reserve_vm`, at the creation of the VM or, in older kernels, at its first run: gives the VM its
+  /// handle, none where all are taken.
+  mutating func reserveVM() { handle = vmemmap.reserveHandle() }
+
   /// `__pkvm_init_vm`: takes over the PGD and the pages of `struct pkvm_hyp_vm`. -EINVAL without a handle or
   /// for a VM that exists already.
   mutating func initVM() -> KernelResult {

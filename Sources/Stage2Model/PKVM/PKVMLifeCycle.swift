@@ -79,7 +79,10 @@ extension PKVMStage2 {
   public mutating func firstRun(_ vcpu: VCPUIndex) -> KernelResult {
     while memcaches.count <= vcpu.rawValue { memcaches.append(HypMemcache()) }
     if hyp.state == .reserved {
-      if hyp.handle == nil { reserveHandle() }
+      if hyp.handle == nil {
+        if configuration.era.reservesHandle { hypercalls.count(.reserveVM) }
+        hyp.reserveVM()
+      }
       hypercalls.count(.initVM)
       let result = hyp.initVM()
       if !result.isSuccess { return result }
@@ -132,12 +135,6 @@ extension PKVMStage2 {
   }
 
   // MARK: The VM
-
-  /// `__pkvm_reserve_vm`, at the creation of the VM or, in older kernels, at its first run.
-  mutating func reserveHandle() {
-    if configuration.era.reservesHandle { hypercalls.count(.reserveVM) }
-    hyp.handle = hyp.vmemmap.reserveHandle()
-  }
 
   /// The end of the VM: `pkvm_destroy_hyp_vm`, after the tables were destroyed, and `kvm_arch_vcpu_destroy` of
   /// its vCPUs. Every page of the VM is free afterwards.

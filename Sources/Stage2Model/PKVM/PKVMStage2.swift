@@ -65,7 +65,10 @@ public struct PKVMStage2: ~Copyable {
     pageShift = pageSize.shift
     pmdBytes = pageSize.pmdBytes
     usesTree = configuration.needsMappingTree
-    if configuration.era.reservesHandle { reserveHandle() }
+    if configuration.era.reservesHandle {
+      hypercalls.count(.reserveVM)
+      hyp.reserveVM()
+    }
   }
 
   /// The memory that the VM occupies, on the host and at EL2.

@@ -36,7 +36,8 @@ struct PageDecoderTests {
       page.event(TraceBuilding.entry(pc: 2), delta: 5, longForm: true)
     }
     let (outcome, records, counts) = decode(page)
-    #expect(records.map(\.payloadOffset) == [20, 20 + 16 + 8] && records.map(\.payloadLength) == [16, 16])
+    #expect(records.map(\.payloadOffset) == [20, 20 + 16 + 8] as [UInt32])
+    #expect(records.map(\.payloadLength) == [16, 16] as [UInt16])
     #expect(records.map(\.cpu) == [CPUIndex(9), CPUIndex(9)] && records.map(\.tid.rawValue) == [7, 7])
     #expect(records.map(\.entryPC.rawValue) == [0xffff_8000_1234_5678, 2])
     #expect(outcome.first == Nanoseconds(100) && outcome.last == Nanoseconds(105))

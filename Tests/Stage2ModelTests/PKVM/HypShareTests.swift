@@ -15,7 +15,7 @@ struct HypShareTests {
     var hyp = HypVM(
       configuration, memory: MemoryAccounting(pageSize: .size4K),
       vmemmap: HypVMemmap(regions: regions, limit: PFN(1 << 20)))
-    hyp.handle = hyp.vmemmap.reserveHandle()
+    hyp.reserveVM()
     check(hyp.initVM(), .success)
     check(hyp.initVCPU(vcpu0), .success)
     return hyp
