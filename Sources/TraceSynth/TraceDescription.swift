@@ -42,6 +42,9 @@ public struct TraceDescription: Sendable {
   public var listsEmptyCPUs = false
   /// Pages in one compressed chunk; trace-cmd takes ten.
   public var pagesPerChunk = 10
+  /// By how much a v7 file is wrong about the size of each CPU's events, in bytes: trace-cmd before 3.2 leaves out the
+  /// four of the number of chunks.
+  public var areaSizeError: Int64 = 0
 
   /// A description with an empty set of options.
   public init(_ flavour: TraceFlavour, formats: [EventFormat] = KVMEventFormats.all, buffers: [TraceBuffer]) {

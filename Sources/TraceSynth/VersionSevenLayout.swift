@@ -145,7 +145,7 @@ struct VersionSevenLayout {
     for placement in placed {
       data.u32(placement.area.cpu)
       data.u64(placement.offset)
-      data.u64(placement.area.fileBytes)
+      data.u64(placement.area.fileBytes &+ UInt64(bitPattern: description.areaSizeError))
     }
     return data.bytes
   }
