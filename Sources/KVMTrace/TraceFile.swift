@@ -13,15 +13,22 @@ public final class TraceFile {
   private let formatDamage: [Damage]
 
   /// Opens the trace.dat at `path`, or on standard input for "-".
-  public init(path: String) throws(IngestError) {
+  ///
+  /// - Parameter spoolLimit: the most bytes of a pipe that are copied to a temporary file, which is where a pipe is read;
+  ///   nil for half of what is free there.
+  public convenience init(path: String, spoolLimit: UInt64? = nil) throws(IngestError) {
+    try self.init(path: path, FileBytes(path: path, spoolLimit: spoolLimit))
+  }
+
+  init(path: String, _ file: FileBytes) throws(IngestError) {
     self.path = path
-    file = try FileBytes(path: path)
+    self.file = file
     contents = try TraceDatOpener.open(file)
     let parsed = EventFormats(
       contents.formats.map { ($0.system, $0.text) }, bigEndian: contents.bigEndian,
       kernelLongSize: contents.kernelLongSize)
     formats = parsed
-    formatDamage = contents.damage(ofFormats: parsed.unparsed, in: file.all)
+    formatDamage = contents.damage(ofFormats: parsed.unparsed)
     for (tid, command) in contents.commands { formats.register(command: command, tid: tid) }
     for (address, text) in contents.printFormats { formats.register(printFormat: text, address: address) }
   }

@@ -25,8 +25,6 @@ struct Decompressor: ~Copyable {
   /// The largest chunk that is believed, in bytes. trace-cmd writes 10 pages a chunk. The cap keeps a forged size
   /// from taking all memory: one chunk of every CPU is held at a time.
   static let chunkBytesMax = 16 << 20
-  /// The most that the sections of one file may take together, in bytes: they are held while the file is open.
-  static let sectionBytesMax = 256 << 20
 
   private let compression: Compression
   private let context: OpaquePointer?

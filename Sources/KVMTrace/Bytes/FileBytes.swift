@@ -1,98 +1,130 @@
 import Glibc
 
-/// The bytes of an input, mapped into memory.
+/// The bytes of an input, read where they are wanted.
 ///
-/// A pipe is first copied to an unlinked temporary file: trace.dat keeps the list of its buffers behind
-/// the buffers and each CPU's events in a place of their own, so it cannot be read front to back.
+/// The file is never mapped. Whoever maps a file dies of SIGBUS when somebody cuts it meanwhile, which log rotation and
+/// network file systems do. A read that finds the file shorter than it was, or that fails, ends early instead; what it
+/// ran into is kept in `shrinkage` and `failure`.
 ///
-/// Invariant: `base ..< base + count` stays mapped and readable until deinit. Pages that were consumed can be
-/// given back (`release`); reading them again is correct and reads the file again.
-final class FileBytes: @unchecked Sendable {
+/// Invariant: `descriptor` is open until deinit, and so are the bytes that `keep` handed out valid. Not for use by
+/// several threads at once.
+final class FileBytes {
+  /// Reads from a descriptor like `pread`; tests put one in that fails.
+  typealias Read = (Int32, UnsafeMutableRawPointer, Int, Int) -> Int
+
+  /// The most that is held of a file besides its events, in bytes.
+  static let keptBytesMax = 256 << 20
+  /// How much is read at once where single numbers are wanted, in bytes.
+  private static let windowBytes = 4096
+
   let path: String
-  let base: UnsafeRawPointer
+  /// How long the file was when it was opened, in bytes.
   let count: Int
+  private let descriptor: Int32
+  private let systemRead: Read
+  private let window: UnsafeMutableRawBufferPointer
+  private var windowRange = 0..<0
+  private var kept: [SectionBytes] = []
+  private var keptBytes = 0
+  /// That the file is shorter than it was, once a read found out.
+  private(set) var shrinkage: Damage?
+  /// Whether every read so far has found what the file had when it was opened.
+  var isWhole: Bool { shrinkage == nil && failure == nil }
+  /// That a read failed, once one did.
+  private(set) var failure: IngestError?
 
-  var all: UnsafeRawBufferPointer { UnsafeRawBufferPointer(start: base, count: count) }
+  /// Opens `path`, or standard input for "-". What cannot be read at any place is copied first, as far as `spoolLimit`.
+  convenience init(path: String, spoolLimit: UInt64? = nil) throws(IngestError) {
+    let descriptor = try InputDescriptor.open(path: path, spoolLimit: spoolLimit)
+    try self.init(path: path, descriptor: descriptor, read: { pread($0, $1, $2, off_t($3)) })
+  }
 
-  /// Maps `path`, or standard input for "-".
-  init(path: String) throws(IngestError) {
-    self.path = path
-    var descriptor: Int32 = path == "-" ? 0 : Glibc.open(path, O_RDONLY | O_CLOEXEC)
-    guard descriptor >= 0 else {
-      let missing = errno == ENOENT || errno == ENOTDIR
-      throw IngestError(missing ? .noInput : .inputOutput, path: path, what: String(cString: strerror(errno)))
-    }
-    defer { if descriptor > 0 { close(descriptor) } }
+  /// Takes over the descriptor of a file, also where it throws.
+  init(path: String, descriptor: Int32, read: @escaping Read) throws(IngestError) {
     var status = stat()
-    guard fstat(descriptor, &status) == 0 else {
-      throw IngestError(.inputOutput, path: path, what: String(cString: strerror(errno)))
-    }
-    switch status.st_mode & S_IFMT {
-    case S_IFREG: break
-    case S_IFDIR: throw IngestError(.notATrace, path: path, what: "is a directory, not a trace")
-    default:
-      let spooled = try Self.spool(descriptor, path: path)
-      if descriptor > 0 { close(descriptor) }
-      descriptor = spooled
-      guard fstat(descriptor, &status) == 0 else {
-        throw IngestError(.inputOutput, path: path, what: String(cString: strerror(errno)))
-      }
-    }
-    count = Int(status.st_size)
-    if count == 0 {
+    guard fstat(descriptor, &status) == 0, status.st_size > 0 else {
+      close(descriptor)
       throw IngestError(.notATrace, path: path, what: "is empty, not a trace")
     }
-    guard let mapped = mmap(nil, count, PROT_READ, MAP_PRIVATE, descriptor, 0), mapped != MAP_FAILED else {
-      throw IngestError(
-        .inputOutput, path: path, what: "cannot be mapped: \(String(cString: strerror(errno)))")
-    }
-    base = UnsafeRawPointer(mapped)
+    self.path = path
+    self.descriptor = descriptor
+    systemRead = read
+    count = Int(status.st_size)
+    window = .allocate(byteCount: Self.windowBytes, alignment: 16)
   }
 
-  deinit { munmap(UnsafeMutableRawPointer(mutating: base), count) }
-
-  /// Lets the system take back the memory of the whole pages inside `range`; the file keeps the bytes.
-  func release(_ range: Range<Int>) {
-    let systemPage = 4096
-    let first = (range.lowerBound + systemPage - 1) / systemPage * systemPage
-    let last = range.upperBound / systemPage * systemPage
-    guard first < last, range.lowerBound >= 0, last <= count else { return }
-    madvise(UnsafeMutableRawPointer(mutating: base + first), last - first, MADV_DONTNEED)
+  deinit {
+    close(descriptor)
+    window.deallocate()
   }
 
-  /// Copies what `descriptor` delivers to an unlinked temporary file and returns that file's descriptor.
-  private static func spool(_ descriptor: Int32, path: String) throws(IngestError) -> Int32 {
-    let directory = getenv("TMPDIR").map { String(cString: $0) } ?? "/tmp"
-    var template = Array("\(directory)/pkvm-replay-XXXXXX".utf8CString)
-    let file = mkstemp(&template)
-    if file >= 0 { unlink(template) }
-    func failure(_ what: String) -> IngestError {
-      let reason = String(cString: strerror(errno))
-      if file >= 0 { close(file) }
-      return IngestError(.inputOutput, path: path, what: "\(what): \(reason)")
-    }
-    guard file >= 0 else {
-      throw failure("cannot be copied to \(directory), where a pipe is kept while it is read")
-    }
-    let capacity = 1 << 20
-    let buffer = UnsafeMutableRawPointer.allocate(byteCount: capacity, alignment: 16)
-    defer { buffer.deallocate() }
-    while true {
-      let received = read(descriptor, buffer, capacity)
-      if received == 0 { return file }
-      if received < 0 {
-        if errno == EINTR { continue }
-        throw failure("cannot be read")
-      }
-      var written = 0
-      while written < received {
-        let step = write(file, buffer + written, received - written)
-        if step < 0 {
-          if errno == EINTR { continue }
-          throw failure("cannot be copied to \(directory)")
-        }
-        written += step
+  /// Reads from `offset` on until `buffer` is full or the file ends, and says how many bytes are there.
+  func read(at offset: Int, into buffer: UnsafeMutableRawBufferPointer) -> Int {
+    let wanted = min(buffer.count, count - min(offset, count))
+    var done = 0
+    while done < wanted {
+      let step = systemRead(descriptor, buffer.baseAddress! + done, wanted - done, offset + done)
+      if step > 0 {
+        done += step
+      } else if step == 0 {
+        noteEnd(at: offset + done)
+        break
+      } else if errno != EINTR {
+        noteFailure(errno, at: offset + done)
+        break
       }
     }
+    return done
   }
+
+  /// The `size` bytes from `offset` on, 4 KiB at most; nil where the file ends before. Valid until the next call.
+  func bytes(at offset: Int, size: Int) -> UnsafeRawPointer? {
+    if offset < windowRange.lowerBound || offset + size > windowRange.upperBound {
+      windowRange = offset..<(offset + read(at: offset, into: window))
+      guard size <= windowRange.count else { return nil }
+    }
+    return UnsafeRawPointer(window.baseAddress! + (offset - windowRange.lowerBound))
+  }
+
+  /// The `size` bytes from `offset` on, which stay valid as long as this object; nil where the file ends before, or
+  /// where so much would be held that the number can only be wrong.
+  func keep(at offset: Int, size: Int) -> UnsafeRawBufferPointer? {
+    guard size <= count - min(offset, count) else { return nil }
+    return hold(size) { read(at: offset, into: $0) == size }
+  }
+
+  /// `size` bytes that belong to what is held of this file, if `fill` can fill them and they are not too many.
+  func hold(_ size: Int, fill: (UnsafeMutableRawBufferPointer) -> Bool) -> UnsafeRawBufferPointer? {
+    guard size <= Self.keptBytesMax - keptBytes else { return nil }
+    let section = SectionBytes(count: size)
+    guard fill(section.bytes) else { return nil }
+    keptBytes += size
+    kept.append(section)
+    return UnsafeRawBufferPointer(section.bytes)
+  }
+
+  private func noteEnd(at offset: Int) {
+    guard shrinkage == nil else { return }
+    var status = stat()
+    let now = fstat(descriptor, &status) == 0 ? Int(status.st_size) : offset
+    shrinkage = Damage(
+      offset: min(now, offset),
+      what: "the file became shorter while it was read: it was \(count) bytes long and is now \(now)")
+  }
+
+  private func noteFailure(_ number: Int32, at offset: Int) {
+    guard failure == nil else { return }
+    failure = IngestError(
+      .inputOutput, path: path, offset: offset, what: "cannot be read (\(String(cString: strerror(number))))",
+      advice: "what was read before is used; copy the file and try again")
+  }
+}
+
+/// Bytes of a file in memory.
+private final class SectionBytes {
+  let bytes: UnsafeMutableRawBufferPointer
+
+  init(count: Int) { bytes = .allocate(byteCount: count, alignment: 16) }
+
+  deinit { bytes.deallocate() }
 }

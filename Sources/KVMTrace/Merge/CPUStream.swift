@@ -9,16 +9,23 @@ struct CPUStream: ~Copyable {
   let cpu: UInt16
   private let decoder: PageDecoder
   private var source: PageSource
+  private var continuity: PageContinuity
+  /// How many events are missing since the last one, as `PageDecoder.Outcome.lost` counts them.
+  private var pendingLoss: UInt64?
+  private var isPendingKernels = true
   private let capacity: Int
   private var storage: UnsafeMutablePointer<TraceRecord>?
   private(set) var count = 0
   var position = 0
   private(set) var page = UnsafeRawBufferPointer(start: nil, count: 0)
+  /// The least and the greatest stamp so far.
   private(set) var first: Nanoseconds?
   private(set) var last: Nanoseconds?
   /// The first losses, `lossesMax` at most; `lossCount` counts them all.
   private(set) var losses: [Loss] = []
   private(set) var lossCount = 0
+  /// How many of them are pages that are missing.
+  private(set) var gapCount = 0
   private(set) var lostEvents: UInt64 = 0
   private static let lossesMax = 1024
 
@@ -29,9 +36,11 @@ struct CPUStream: ~Copyable {
     let buffer = contents.buffers[bufferIndex]
     self.bufferIndex = bufferIndex
     cpu = area.cpu
+    let time = contents.time(ofCPU: area.cpu)
     decoder = PageDecoder(
-      bigEndian: contents.bigEndian, headerBytes: 8 + contents.kernelLongSize, time: contents.time,
+      bigEndian: contents.bigEndian, headerBytes: 8 + contents.kernelLongSize, time: time,
       cpu: CPUIndex(area.cpu))
+    continuity = PageContinuity(time)
     source = PageSource(
       file: file, area: area, buffer: buffer, compression: compression, bigEndian: contents.bigEndian)
     capacity = PageDecoder.recordsMax(pageBytes: buffer.pageBytes)
@@ -42,7 +51,9 @@ struct CPUStream: ~Copyable {
   /// The records of the page; there are some only while `hasRecord`.
   var records: UnsafeMutablePointer<TraceRecord> { storage! }
 
-  var damage: [Damage] { source.damage }
+  var damage: [Damage] { source.damage.places }
+  /// How many damaged places there are behind which the state is in doubt; a gap is told by a record instead.
+  var doubtCount: Int { source.damage.places.count - source.damage.gapCount }
   var hasRecord: Bool { position < count }
 
   /// Decodes pages until one yields a record; false at the end of the stream.
@@ -50,40 +61,87 @@ struct CPUStream: ~Copyable {
     count = 0
     position = 0
     while let next = source.next() {
+      let header = decoder.header(of: next)
+      if source.isBehindGap { noteGap() }
+      if continuity.skips(next, header, room: next.count - decoder.headerBytes, at: source.pageOffset) {
+        continue
+      }
+      if let hole = continuity.takeHole(before: header.stamp) { report(hole) }
       // Not before: a damaged table can name thousands of areas that hold no page.
       let records = storage ?? .allocate(capacity: capacity)
       storage = records
-      let outcome = decoder.decode(next, plan: plan, into: records, counts: counts)
-      if let damage = outcome.damage { source.report(at: source.pageOffset + damage.offset, damage.what) }
-      if first == nil { first = outcome.first }
-      if let last = outcome.last { self.last = last }
-      if let lost = outcome.lost {
-        note(Loss(cpu: cpu, before: outcome.first ?? last ?? Nanoseconds(0), count: lost == 0 ? nil : lost))
-      }
+      let outcome = decoder.decode(next, lost: pendingLoss, plan: plan, into: records, counts: counts)
+      note(outcome, header)
       if outcome.recordCount > 0 {
         page = next
         count = outcome.recordCount
         return true
       }
     }
+    if let hole = continuity.takeHole(before: nil) { report(hole) }
+    if let lost = pendingLoss { note(lost: lost, before: last ?? Nanoseconds(0)) }
     return false
   }
 }
 
 extension CPUStream {
-  private mutating func note(_ loss: Loss) {
+  /// Takes in what a page turned out to be.
+  private mutating func note(_ outcome: PageDecoder.Outcome, _ header: PageDecoder.Header) {
+    if let damage = outcome.damage {
+      source.damage.report(at: source.pageOffset + damage.offset, damage.what)
+    }
+    if let from = continuity.note(header, end: outcome.end) {
+      reportStepBack(at: 0, from: decoder.time.nanoseconds(from), to: decoder.time.nanoseconds(header.stamp))
+    }
+    if let step = outcome.stepBack, (step.from - step.to).rawValue > PageContinuity.jitterNs {
+      reportStepBack(at: step.offset, from: step.from, to: step.to)
+    }
+    // A page without events may tell of a loss all the same; it stands before the next event.
+    pendingLoss = outcome.lost
+    if let lost = outcome.lost, let first = outcome.least { note(lost: lost, before: first) }
+    if let least = outcome.least { first = first.map { min($0, least) } ?? least }
+    if let greatest = outcome.greatest { last = last.map { max($0, greatest) } ?? greatest }
+  }
+
+  private mutating func noteGap() {
+    pendingLoss = 0
+    isPendingKernels = false
+  }
+
+  private mutating func report(_ hole: (offset: Int, pages: Int)) {
+    noteGap()
+    let what = hole.pages == 1 ? "a page of CPU \(cpu) holds" : "\(hole.pages) pages of CPU \(cpu) hold"
+    source.damage.reportGap(at: hole.offset, "\(what) no events where some must be")
+  }
+
+  private mutating func reportStepBack(at offset: Int, from: Nanoseconds, to: Nanoseconds) {
+    source.damage.report(
+      at: source.pageOffset + offset,
+      "the time of CPU \(cpu) goes back by \((from - to).rawValue) ns, from \(from.rawValue) ns to \(to.rawValue) ns"
+    )
+  }
+
+  private mutating func note(lost count: UInt64, before time: Nanoseconds) {
     lossCount += 1
-    lostEvents &+= loss.count ?? 0
-    if losses.count < Self.lossesMax { losses.append(loss) }
+    lostEvents &+= count
+    if !isPendingKernels { gapCount += 1 }
+    if losses.count < Self.lossesMax {
+      losses.append(
+        Loss(cpu: cpu, before: time, count: count == 0 ? nil : count, isKernels: isPendingKernels))
+    }
+    (pendingLoss, isPendingKernels) = (nil, true)
   }
 }
 
-/// A place where the kernel lost events because its buffer was full.
+/// A place where events are missing: the kernel lost them because its buffer was full, or the file lacks the pages that
+/// held them.
 public struct Loss: Hashable, Sendable {
-  /// The processor whose buffer overflowed.
+  /// The processor whose events are missing.
   public var cpu: UInt16
   /// The stamp of the first event after the gap.
   public var before: Nanoseconds
-  /// How many events are missing, nil where the kernel did not say.
+  /// How many events are missing, nil where that is not known.
   public var count: UInt64?
+  /// Whether the kernel lost them; else pages are missing, and their place is among the damaged ones.
+  public var isKernels = true
 }

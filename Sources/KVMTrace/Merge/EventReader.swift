@@ -2,7 +2,7 @@ public import KVMTypes
 
 /// The selected events of a trace in time order, in one streaming pass.
 ///
-/// Each CPU's buffer is in order by itself (nearly: what is not stays as recorded), so the streams are merged: a
+/// Each CPU's buffer is in order by itself (where it is not, that is reported, and it stays as recorded), so the streams are merged: a
 /// binary heap holds the next stamp of every stream, and whatever the first stream has before the next stamp of
 /// any other one goes out as one *run*. Equal stamps go by the order of the streams, then by position, so the
 /// result is the same every time. Only one page of every stream is decoded at any moment: memory depends on the
@@ -16,6 +16,9 @@ public struct EventReader: ~Copyable {
   private let streamCount: Int
   private let counts: UnsafeMutablePointer<UInt64>
   private let formats: EventFormats
+  private let file: FileBytes
+  /// Whether nothing was missing of the file when the pass began.
+  private let beganWhole: Bool
   private var heap: StreamHeap
   /// The stream whose records the last run came from.
   private var current: Int?
@@ -23,6 +26,8 @@ public struct EventReader: ~Copyable {
   init(file: FileBytes, contents: TraceDatContents, formats: EventFormats, selection: EventSelection) {
     plan = DecodePlan(formats, selection: selection, bigEndian: contents.bigEndian)
     self.formats = formats
+    self.file = file
+    beganWhole = file.isWhole
     let compression = Compression(name: contents.compression) ?? .none
     let areas = contents.buffers.enumerated().flatMap { index, buffer in buffer.areas.map { (index, $0) } }
     streamCount = areas.count
@@ -77,8 +82,11 @@ public struct EventReader: ~Copyable {
       page: stream.pointee.page, bufferIndex: stream.pointee.bufferIndex)
   }
 
-  /// How many damaged places the buffer has had from which the last run came, up to that run.
-  public var damageCountOfRun: Int { current.map { streams[$0].damage.count } ?? 0 }
+  /// How many damaged places the buffer has had from which the last run came, up to that run, not counting gaps, which
+  /// records tell of. A file that turns out in this pass to be shorter than it was, or not readable, is one of every buffer.
+  public var damageCountOfRun: Int {
+    current.map { streams[$0].doubtCount + (beganWhole && !file.isWhole ? 1 : 0) } ?? 0
+  }
 
   /// What the reader has seen so far; complete once `nextRun` returned nil.
   public var statistics: EventStatistics {
@@ -94,10 +102,16 @@ public struct EventReader: ~Copyable {
     for index in 0..<streamCount {
       result.losses += streams[index].losses
       result.lossCount += streams[index].lossCount
+      result.gapCount += streams[index].gapCount
       result.lostTotal &+= streams[index].lostEvents
       result.damage += streams[index].damage
       if let first = streams[index].first { result.first = min(result.first ?? first, first) }
       if let last = streams[index].last { result.last = max(result.last ?? last, last) }
+    }
+    if let shrinkage = file.shrinkage { result.damage.insert(shrinkage, at: 0) }
+    if let failure = file.failure {
+      result.damage.insert(Damage(offset: failure.offset ?? 0, what: failure.what), at: 0)
+      result.readFailure = failure
     }
     result.losses.sort { ($0.before, $0.cpu) < ($1.before, $1.cpu) }
     return result
@@ -171,18 +185,22 @@ public struct EventStatistics: Sendable {
   public var counts: [Count] = []
   /// Events whose number no format has.
   public var withoutFormat: UInt64 = 0
-  /// The stamp of the first event of all.
+  /// The least stamp of all events.
   public var first: Nanoseconds?
-  /// The stamp of the last one.
+  /// The greatest one.
   public var last: Nanoseconds?
-  /// Where the kernel lost events: the first thousand places of each processor.
+  /// Where events are missing: the first thousand places of each processor.
   public var losses: [Loss] = []
   /// How many such places there are in all.
   public var lossCount = 0
+  /// At how many of them pages are missing; at the others the kernel lost events.
+  public var gapCount = 0
   /// The events known to be lost; gaps of unknown size come on top.
   public var lostTotal: UInt64 = 0
-  /// Where pages or chunks are damaged.
+  /// Where pages or chunks are damaged, and where the file ended if it was cut while it was read.
   public var damage: [Damage] = []
+  /// Why not all of the file could be read; nil where it could.
+  public var readFailure: IngestError?
 
   /// All events.
   public var total: UInt64 { counts.reduce(withoutFormat) { $0 + $1.count } }

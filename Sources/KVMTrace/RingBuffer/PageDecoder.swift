@@ -25,10 +25,50 @@ struct PageDecoder {
     /// The stamps of the first and the last event, also of those that were not selected.
     var first: Nanoseconds?
     var last: Nanoseconds?
+    /// The ring buffer's own stamp that the page ends with.
+    var end: UInt64 = 0
+    /// The least and the greatest of all stamps.
+    var least: Nanoseconds?
+    var greatest: Nanoseconds?
     /// How many events were lost before this page, 0 for an unknown number, nil for none.
     var lost: UInt64?
     /// Where in the page and why reading stopped early.
     var damage: (offset: Int, what: String)?
+    /// Where an absolute stamp turned the time back the furthest, and from when to when.
+    var stepBack: (offset: Int, from: Nanoseconds, to: Nanoseconds)?
+
+    /// The events so far are over: what follows has earlier stamps.
+    mutating func turnBack(at offset: Int, to: Nanoseconds) {
+      guard let last else { return }
+      if stepBack.map({ last - to > $0.from - $0.to }) ?? true { stepBack = (offset, last, to) }
+      close()
+      (first, self.last) = (nil, nil)
+    }
+
+    /// Takes the stamps since the last step back into `least` and `greatest`.
+    mutating func close() {
+      guard let first, let last else { return }
+      least = min(least ?? first, first)
+      greatest = max(greatest ?? last, last)
+    }
+  }
+
+  /// How a page begins.
+  struct Header: Equatable {
+    var stamp: UInt64
+    /// The whole word: a length and marks.
+    var commit: UInt64
+
+    /// Bytes of data.
+    var dataBytes: Int { Int(commit & 0x07ff_ffff) }
+    /// Whether nothing but a length and the marks of lost events stands in the word.
+    var isWellFormed: Bool { commit & ~0xc7ff_ffff == 0 }
+  }
+
+  func header(of page: UnsafeRawBufferPointer) -> Header {
+    let base = page.baseAddress!
+    return Header(
+      stamp: word64(base), commit: headerBytes == 16 ? word64(base + 8) : UInt64(word32(base + 8)))
   }
 
   /// The most records that a page of `bytes` can hold: every event has a header and a common type, 4-byte rounded;
@@ -37,16 +77,18 @@ struct PageDecoder {
 
   /// Decodes `page` into `records`, which has room for `recordsMax`, and counts each event in `counts`, which has
   /// one entry for each format and one more for events without a format.
+  ///
+  /// - Parameter lost: how many events are known to be missing before the page, as `Outcome.lost` counts them.
   func decode(
-    _ page: UnsafeRawBufferPointer, plan: borrowing DecodePlan,
+    _ page: UnsafeRawBufferPointer, lost: UInt64? = nil, plan: borrowing DecodePlan,
     into records: UnsafeMutablePointer<TraceRecord>,
     counts: UnsafeMutablePointer<UInt64>
   ) -> Outcome {
     var outcome = Outcome()
     let base = page.baseAddress!
-    let commit =
-      headerBytes == 16 ? word64(base + 8) : UInt64(word32(base + 8))
-    var end = headerBytes + Int(commit & 0x07ff_ffff)
+    let header = header(of: page)
+    let commit = header.commit
+    var end = headerBytes + header.dataBytes
     if end > page.count {
       outcome.damage = (
         8, "a page claims \(end - headerBytes) bytes of data where \(page.count - headerBytes) fit"
@@ -59,9 +101,14 @@ struct PageDecoder {
       if commit & (1 << 30) != 0, end + long <= page.count {
         outcome.lost = long == 8 ? word64(base + end) : UInt64(word32(base + end))
       }
+      // Of two gaps in one place, if the size of one is unknown, so is that of both.
+      if let lost, let own = outcome.lost { outcome.lost = lost == 0 || own == 0 ? 0 : lost &+ own }
+    } else {
+      outcome.lost = lost
     }
+    var loss = outcome.lost
 
-    var stamp = word64(base)
+    var stamp = header.stamp
     var offset = headerBytes
     var written = 0
     while offset + 4 <= end {
@@ -97,7 +144,9 @@ struct PageDecoder {
           offset = payload
           continue
         default:
-          stamp = ((UInt64(extra) << 27) &+ delta) | (stamp & (0x1f << 59))
+          let before = stamp
+          stamp = Self.absolute((UInt64(extra) << 27) &+ delta, after: before)
+          if stamp < before { outcome.turnBack(at: offset, to: time.nanoseconds(stamp)) }
           offset = payload
           continue
         }
@@ -113,7 +162,8 @@ struct PageDecoder {
       let now = time.nanoseconds(stamp)
       if outcome.first == nil {
         outcome.first = now
-        if let lost = outcome.lost { written += emitLoss(lost, now, records) }
+        if let lost = loss { written += emitLoss(lost, now, records + written) }
+        loss = nil
       }
       outcome.last = now
       let data = base + payload
@@ -138,6 +188,8 @@ struct PageDecoder {
       records[written] = record
       written += 1
     }
+    outcome.close()
+    outcome.end = stamp
     outcome.recordCount = written
     return outcome
   }
@@ -149,8 +201,17 @@ struct PageDecoder {
       time: time, tid: ThreadID(-1), payloadOffset: 0, payloadLength: 0, cpu: cpu, formatID: 0, kind: .lost,
       words: .init())
     record.words.w0 = count
-    records[0] = record
+    records.pointee = record
     return 1
+  }
+
+  /// The stamp whose low 59 bits are `low`: an absolute stamp has no room for the others. Of the two that may be meant,
+  /// which are 2^59 apart, it is the one that is nearer to the stamp before.
+  private static func absolute(_ low: UInt64, after before: UInt64) -> UInt64 {
+    let distance = Int64(bitPattern: (low &- before) << 5) >> 5
+    let stamp = before &+ UInt64(bitPattern: distance)
+    // There is no time before 0.
+    return distance < 0 && stamp > before ? stamp & (1 << 59 - 1) : stamp
   }
 
   @inline(__always)

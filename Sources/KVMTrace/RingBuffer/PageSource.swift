@@ -1,14 +1,12 @@
-/// The sub-buffer pages of one CPU, one after another: in place where the file stores them plainly, decompressed
-/// chunk by chunk where it does not.
+/// The sub-buffer pages of one CPU, one after another: as they lie in the file, or decompressed chunk by chunk.
 ///
 /// A compressed area is u32 chunk count, then for each chunk u32 compressed size, u32 uncompressed size and the
-/// data. Chunks are independent: one that cannot be decompressed is left out, and reading goes on behind it.
+/// data. Chunks are independent: one that cannot be decompressed is left out, and reading goes on behind it. Their
+/// headers say how long an area is; what the file says of its size is not used, because trace-cmd before 3.2 does not
+/// count the word with the number of chunks.
 ///
 /// Invariant: the bytes of the page that `next` returned stay valid until the next call; `chunk` is owned here.
 struct PageSource: ~Copyable {
-  /// How much of the file is read before its memory is given back, in bytes.
-  private static let releaseBytes = 1 << 20
-
   private let file: FileBytes
   private let area: TraceDatContents.CPUArea
   private let pageBytes: Int
@@ -16,18 +14,20 @@ struct PageSource: ~Copyable {
   private let bigEndian: Bool
   private let decompressor: Decompressor
 
-  /// The position in the file of the next byte to read, and up to where its memory was given back.
+  private var window: FileWindow
+  /// The position in the file of the next byte to read.
   private var position: Int
-  private var released: Int
   private var chunksLeft: UInt32 = 0
+  private var hasUncounted = false
   private var chunk: UnsafeMutableRawBufferPointer
   private var chunkCount = 0
   private var chunkPosition = 0
-  /// The first damaged places, `damageMax` at most.
-  private(set) var damage: [Damage] = []
-  private static let damageMax = 256
   /// Where in the file the page lies that was returned last, or its chunk.
   private(set) var pageOffset = 0
+  /// Whether pages are missing before the one that was returned last.
+  private(set) var isBehindGap = false
+  /// What is wrong with the CPU's pages.
+  var damage: DamageLog
 
   init(
     file: FileBytes, area: TraceDatContents.CPUArea, buffer: TraceDatContents.Buffer,
@@ -42,47 +42,48 @@ struct PageSource: ~Copyable {
     decompressor = Decompressor(isCompressed ? compression : .none)
     chunk = UnsafeMutableRawBufferPointer(start: nil, count: 0)
     position = area.offset
-    released = area.offset
+    damage = DamageLog(cpu: area.cpu)
+    window = FileWindow(file, end: isCompressed ? area.limit : area.offset + area.count)
     guard isCompressed else { return }
-    guard area.count >= 4 else {
-      damage = [
-        Damage(
-          offset: position, cpu: area.cpu, what: "the chunks of CPU \(area.cpu) end before their number")
-      ]
+    guard let count = window.word(at: position, bigEndian: bigEndian) else {
+      if file.isWhole { damage.report(at: position, "the chunks of CPU \(area.cpu) end before their number") }
       return
     }
-    chunksLeft = word(at: position)
+    chunksLeft = count
     position += 4
   }
 
   deinit { chunk.deallocate() }
 
-  private var end: Int { area.offset + area.count }
-
   /// The next page, nil at the end.
   mutating func next() -> UnsafeRawBufferPointer? {
-    isCompressed ? nextOfChunk() : nextInPlace()
+    isBehindGap = false
+    return isCompressed ? nextOfChunk() : nextInPlace()
   }
 
   private mutating func nextInPlace() -> UnsafeRawBufferPointer? {
-    giveBack()
-    let left = end - position
+    let left = area.offset + area.count - position
     guard left >= pageBytes else {
       if left > 0 {
-        report(
+        damage.report(
           at: position, "the last page of CPU \(area.cpu) is cut: \(left) of \(pageBytes) bytes are there")
-        position = end
+        position += left
       }
       return nil
     }
-    defer { position += pageBytes }
+    guard let page = window.bytes(at: position, count: pageBytes) else {
+      // The file tells why.
+      position += left
+      return nil
+    }
     pageOffset = position
-    return UnsafeRawBufferPointer(start: file.base + position, count: pageBytes)
+    position += pageBytes
+    return page
   }
 
   private mutating func nextOfChunk() -> UnsafeRawBufferPointer? {
     while chunkPosition == chunkCount {
-      guard chunksLeft > 0, loadChunk() else { return nil }
+      guard loadChunk() else { return nil }
     }
     defer { chunkPosition += pageBytes }
     return UnsafeRawBufferPointer(rebasing: chunk[chunkPosition..<(chunkPosition + pageBytes)])
@@ -90,61 +91,99 @@ struct PageSource: ~Copyable {
 
   /// Decompresses the next chunk that can be; false when there is none.
   private mutating func loadChunk() -> Bool {
-    giveBack()
     chunkCount = 0
     chunkPosition = 0
-    guard position + 8 <= end else {
-      report(at: position, "the chunks of CPU \(area.cpu) end \(chunksLeft) too early")
+    guard chunksLeft > 0 || findUncounted() else { return false }
+    let offset = position
+    guard offset + 8 <= area.limit, let compressed = window.word(at: offset, bigEndian: bigEndian),
+      let uncompressed = window.word(at: offset + 4, bigEndian: bigEndian),
+      compressed > 0 || uncompressed > 0
+    else {
+      if file.isWhole {
+        damage.report(at: offset, "the chunks of CPU \(area.cpu) end \(chunksLeft) too early")
+      }
       chunksLeft = 0
       return false
     }
     chunksLeft -= 1
-    let offset = position
-    let compressed = Int(word(at: offset))
-    let uncompressed = Int(word(at: offset + 4))
-    guard compressed <= end - offset - 8 else {
-      report(
+    guard Int(compressed) <= area.limit - offset - 8 else {
+      damage.report(
         at: offset, "a chunk of CPU \(area.cpu) runs past the end; it and \(chunksLeft) more are left out")
       chunksLeft = 0
       return false
     }
-    position = offset + 8 + compressed
+    position = offset + 8 + Int(compressed)
     pageOffset = offset
-    guard uncompressed <= Decompressor.chunkBytesMax, uncompressed % pageBytes == 0 else {
-      report(
-        at: offset, "a chunk of CPU \(area.cpu) claims \(uncompressed) bytes, not a number of pages; left out"
-      )
-      return true
+    if let problem = unpack(at: offset + 8, Int(compressed), to: Int(uncompressed)) {
+      guard file.isWhole else {
+        chunksLeft = 0
+        return false
+      }
+      damage.reportGap(at: offset, problem)
+      isBehindGap = true
+    }
+    return true
+  }
+
+  /// Whether another chunk stands where, by the area's size, one more must be, though all that were counted are read.
+  private mutating func findUncounted() -> Bool {
+    guard position + 8 < min(area.offset + area.count, area.limit),
+      let compressed = window.word(at: position, bigEndian: bigEndian),
+      let uncompressed = window.word(at: position + 4, bigEndian: bigEndian), compressed > 0,
+      Int(compressed) <= area.limit - position - 8,
+      uncompressed > 0, uncompressed <= Decompressor.chunkBytesMax, Int(uncompressed) % pageBytes == 0
+    else { return false }
+    if !hasUncounted {
+      damage.report(at: area.offset, "CPU \(area.cpu) has more chunks than its number of them says")
+    }
+    hasUncounted = true
+    chunksLeft = 1
+    return true
+  }
+
+  /// Fills `chunk`, or says why it cannot.
+  private mutating func unpack(at offset: Int, _ compressed: Int, to uncompressed: Int) -> String? {
+    guard compressed <= Decompressor.chunkBytesMax, uncompressed <= Decompressor.chunkBytesMax,
+      uncompressed > 0, uncompressed % pageBytes == 0
+    else { return "a chunk of CPU \(area.cpu) claims \(uncompressed) bytes, not a number of pages; left out" }
+    guard let input = window.bytes(at: offset, count: compressed) else {
+      return "a chunk of CPU \(area.cpu) cannot be read"
     }
     if chunk.count < uncompressed {
       chunk.deallocate()
       chunk = .allocate(byteCount: uncompressed, alignment: 16)
     }
-    let input = UnsafeRawBufferPointer(start: file.base + offset + 8, count: compressed)
     guard
       decompressor.decompress(input, into: UnsafeMutableRawBufferPointer(rebasing: chunk[..<uncompressed]))
     else {
-      report(
-        at: offset,
-        "a chunk of CPU \(area.cpu) does not decompress; its \(uncompressed / pageBytes) pages are left out")
-      return true
+      return
+        "a chunk of CPU \(area.cpu) does not decompress; its \(uncompressed / pageBytes) pages are left out"
     }
     chunkCount = uncompressed
-    return true
+    return nil
   }
+}
+
+/// The damaged places of one CPU's pages.
+struct DamageLog {
+  /// How many places are kept.
+  private static let placesMax = 256
+
+  let cpu: UInt16
+  /// The first places.
+  private(set) var places: [Damage] = []
+  /// How many of them have what is missing told by a loss of its own: events before and behind are as they were.
+  private(set) var gapCount = 0
+
+  init(cpu: UInt16) { self.cpu = cpu }
 
   mutating func report(at offset: Int, _ what: String) {
-    if damage.count < Self.damageMax { damage.append(Damage(offset: offset, cpu: area.cpu, what: what)) }
+    if places.count < Self.placesMax { places.append(Damage(offset: offset, cpu: cpu, what: what)) }
   }
 
-  private mutating func giveBack() {
-    guard position - released >= Self.releaseBytes else { return }
-    file.release(released..<position)
-    released = position
-  }
-
-  private func word(at offset: Int) -> UInt32 {
-    let raw = file.base.loadUnaligned(fromByteOffset: offset, as: UInt32.self)
-    return bigEndian ? UInt32(bigEndian: raw) : raw
+  /// Reports pages that are missing between others.
+  mutating func reportGap(at offset: Int, _ what: String) {
+    if places.count < Self.placesMax { gapCount += 1 }
+    report(at: offset, what)
   }
 }

@@ -18,14 +18,28 @@ struct TraceDatContents {
   struct CPUArea {
     var cpu: UInt16
     var offset: Int
+    /// How many bytes there are, as the file says.
     var count: Int
+    /// Where something else begins: how far chunks may reach that are longer than `count` says.
+    var limit: Int
+
+    init(cpu: UInt16, offset: Int, count: Int) {
+      self.cpu = cpu
+      self.offset = offset
+      self.count = count
+      limit = offset + count
+    }
   }
 
-  /// The text of a format file, kept where it lies: in the file, or in a section that was decompressed.
+  /// The text of a format file, which the `FileBytes` holds, and where in the file it or its section begins.
   struct FormatText {
     var system: String
     var text: UnsafeRawBufferPointer
+    var offset: Int
   }
+
+  /// The most formats that are believed: the number of an event has 16 bits.
+  static let formatsMax = 1 << 16
 
   var version: Int
   var bigEndian: Bool
@@ -40,26 +54,26 @@ struct TraceDatContents {
   var clock = ""
   var uname = ""
   var cpuCount = 0
+  /// Where in the file the number of CPUs stands.
+  var cpuCountOffset = 0
   var traceID: UInt64?
   var time = TimeConversion()
   var formats: [FormatText] = []
-  /// Where in the file the formats begin, for those that lie in a compressed section.
-  var formatsOffset = 0
+  /// Where sections begin: nothing that lies before one reaches behind it.
+  var sectionOffsets: [Int] = []
+  /// TIME_SHIFT: the clocks of a guest's CPUs by their numbers, nil for one that was not measured.
+  var guestClocks: [GuestClock?] = []
   var commands: [Int32: String] = [:]
   var printFormats: [(address: UInt64, text: String)] = []
   var buffers: [Buffer] = []
   var damage: [Damage] = []
   /// The per-CPU statistics that the kernel kept, as text: its own account of what was lost.
   var cpuStatistics: [String] = []
-  /// Decompressed sections that `formats` points into.
-  var sections: [SectionBytes] = []
-}
 
-/// A decompressed section; whoever keeps a pointer into it keeps this.
-final class SectionBytes {
-  let bytes: UnsafeMutableRawBufferPointer
-
-  init(count: Int) { bytes = .allocate(byteCount: count, alignment: 16) }
-
-  deinit { bytes.deallocate() }
+  /// What makes nanoseconds of a CPU's stamps.
+  func time(ofCPU cpu: UInt16) -> TimeConversion {
+    var own = time
+    if Int(cpu) < guestClocks.count { own.guestClock = guestClocks[Int(cpu)] }
+    return own
+  }
 }

@@ -3,14 +3,32 @@ enum TraceDatOpener {
   /// 17 08 44 "tracing": how every trace.dat begins.
   static let magic: [UInt8] = [0x17, 0x08, 0x44] + Array("tracing".utf8)
 
+  /// Whether a file that begins with `bytes` can be read here.
+  static func isTrace(_ bytes: UnsafeRawBufferPointer) -> Bool {
+    bytes.count >= magic.count && bytes.prefix(magic.count).elementsEqual(magic)
+  }
+
+  /// That `path` is something else.
+  static func notATrace(_ path: String) -> IngestError {
+    IngestError(
+      .notATrace, path: path, what: "is not a trace",
+      advice: "a trace.dat, as trace-cmd record writes it, begins with the bytes 17 08 44 \"tracing\"")
+  }
+
   /// Reads the metadata of the trace.dat in `file`.
   static func open(_ file: FileBytes) throws(IngestError) -> TraceDatContents {
-    guard file.count >= magic.count, file.all.prefix(magic.count).elementsEqual(magic) else {
-      throw IngestError(
-        .notATrace, path: file.path, what: "is not a trace",
-        advice: "a trace.dat, as trace-cmd record writes it, begins with the bytes 17 08 44 \"tracing\"")
+    let start = file.bytes(at: 0, size: min(magic.count, file.count)).map {
+      UnsafeRawBufferPointer(start: $0, count: min(magic.count, file.count))
     }
-    var reader = ByteReader(file.all, bigEndian: false, at: magic.count)
+    if let failure = file.failure { throw failure }
+    guard let start, isTrace(start) else { throw notATrace(file.path) }
+    let contents = try readContents(of: file)
+    if let failure = file.failure { throw failure }
+    return contents
+  }
+
+  private static func readContents(of file: FileBytes) throws(IngestError) -> TraceDatContents {
+    var reader = ByteReader(file, bigEndian: false, at: magic.count)
     do {
       return try readBehindMagic(&reader, file)
     } catch let error as IngestError {
@@ -56,10 +74,11 @@ enum TraceDatOpener {
           advice: "none, zlib and zstd can be read; trace-cmd convert changes the compression")
       }
       let firstOptions = try reader.u64()
-      TraceDatV7(file: file.all, bigEndian: bigEndian, compression: compression)
+      TraceDatV7(file: file, bigEndian: bigEndian, compression: compression)
         .read(firstOptions: firstOptions, sections: reader.offset, into: &contents)
     }
-    contents.separateAreas()
+    contents.checkCPUCount()
+    contents.separateAreas(fileEnd: file.count)
     return contents
   }
 }

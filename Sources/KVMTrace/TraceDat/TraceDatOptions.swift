@@ -11,6 +11,7 @@ enum TraceDatOption: UInt16 {
   case offset = 7
   case cpuCount = 8
   case traceID = 11
+  case timeShift = 12
   case tsc2nsec = 14
   case headerInfo = 16
   case ftraceEvents = 17
@@ -22,8 +23,22 @@ enum TraceDatOption: UInt16 {
 }
 
 extension TraceDatContents {
+  /// The most processors that a kernel numbers: a record has 16 bits for their numbers.
+  static let cpusMax = 1 << 16
+
   /// Takes in an option that is no reference to a place in the file. Others are left alone.
-  mutating func apply(_ option: TraceDatOption, _ body: ByteReader) throws {
+  ///
+  /// - Parameter offset: where in the file the option's data stands.
+  mutating func take(_ option: TraceDatOption, _ body: ByteReader, at offset: Int) {
+    do {
+      if option == .cpuCount { cpuCountOffset = offset }
+      try apply(option, body)
+    } catch {
+      damage.append(Damage(offset: offset, what: "option \(option.rawValue) is shorter than it must be"))
+    }
+  }
+
+  private mutating func apply(_ option: TraceDatOption, _ body: ByteReader) throws {
     var body = body
     func text() throws -> String {
       var copy = body
@@ -43,6 +58,7 @@ extension TraceDatContents {
       }
     case .uname: uname = try text().split(whereSeparator: { $0 == "\n" }).first.map(String.init) ?? ""
     case .cpuCount: cpuCount = Int(try body.u32())
+    case .timeShift: guestClocks = try Self.guestClocks(&body)
     case .traceID: traceID = try body.u64()
     case .tsc2nsec:
       let multiplier = try body.u32()
@@ -54,6 +70,40 @@ extension TraceDatContents {
       .bufferText:
       break
     }
+  }
+
+  /// The clocks of a guest's CPUs: u64 the host's trace, u32 flags, u32 CPUs; for each u32 samples and their times,
+  /// offsets and scalings; then, since trace-cmd 3.0, for each the scalings' fraction bits.
+  private static func guestClocks(_ body: inout ByteReader) throws -> [GuestClock?] {
+    _ = try body.u64()
+    let interpolates = try body.u32() & 1 != 0
+    let cpus = try body.u32()
+    var measured: [[GuestClock.Sample]] = []
+    for _ in 0..<cpus {
+      var samples: [GuestClock.Sample] = []
+      let count = Int(try body.u32())
+      guard count <= body.remaining / (3 * 8) else { throw ByteReader.Overrun(offset: body.offset) }
+      for _ in 0..<count { samples.append(GuestClock.Sample(time: try body.u64(), offset: 0)) }
+      for index in 0..<count { samples[index].offset = Int64(bitPattern: try body.u64()) }
+      for index in 0..<count { samples[index].scaling = try body.u64() }
+      measured.append(samples)
+    }
+    if body.remaining > 0 {
+      for cpu in measured.indices {
+        for index in measured[cpu].indices { measured[cpu][index].fraction = try body.u64() }
+      }
+    }
+    return measured.map { GuestClock($0, interpolates: interpolates) }
+  }
+
+  /// Sets the number of CPUs right, if no kernel has so many.
+  mutating func checkCPUCount() {
+    guard cpuCount > Self.cpusMax else { return }
+    damage.append(
+      Damage(
+        offset: cpuCountOffset,
+        what: "\(cpuCount) CPUs are claimed, which no kernel numbers; only those with events are counted"))
+    cpuCount = 0
   }
 
   /// A number as trace-cmd writes it: decimal, or hexadecimal behind 0x, either with a sign.

@@ -30,19 +30,27 @@ extension TraceDatContents {
   }
 
   /// The formats of ftrace's own events: a count, then size and text of each.
-  mutating func readFtraceFormats(_ reader: inout ByteReader) throws {
-    for _ in 0..<(try reader.u32()) {
-      formats.append(FormatText(system: "ftrace", text: try reader.slice(try reader.u64())))
-    }
+  ///
+  /// - Parameter section: where in the file the section begins, if it was decompressed; nil where the reader reads the
+  ///   file itself.
+  mutating func readFtraceFormats(_ reader: inout ByteReader, section: Int? = nil) throws {
+    try readFormats(of: "ftrace", &reader, section: section)
   }
 
   /// The formats of the event systems: for each its name, a count, then size and text of each event.
-  mutating func readEventFormats(_ reader: inout ByteReader) throws {
+  mutating func readEventFormats(_ reader: inout ByteReader, section: Int? = nil) throws {
     for _ in 0..<(try reader.u32()) {
       let system = try reader.nulTerminated()
-      for _ in 0..<(try reader.u32()) {
-        formats.append(FormatText(system: system, text: try reader.slice(try reader.u64())))
-      }
+      try readFormats(of: system, &reader, section: section)
+    }
+  }
+
+  private mutating func readFormats(of system: String, _ reader: inout ByteReader, section: Int?) throws {
+    for _ in 0..<(try reader.u32()) {
+      guard formats.count < Self.formatsMax else { throw ByteReader.Overrun(offset: reader.offset) }
+      let size = try reader.u64()
+      let offset = section ?? reader.offset
+      formats.append(FormatText(system: system, text: try reader.slice(size), offset: offset))
     }
   }
 
@@ -53,60 +61,39 @@ extension TraceDatContents {
 
   /// The format strings of `trace_printk`: lines of `0xADDRESS : "TEXT"`.
   mutating func readPrintFormats(_ reader: inout ByteReader) throws {
-    let text = try reader.text(UInt64(try reader.u32()))
-    for line in text.split(separator: "\n") {
-      guard let colon = line.range(of: " : ") else { continue }
-      let address = line[..<colon.lowerBound].drop(while: { $0 == " " })
+    let text = try reader.slice(UInt64(try reader.u32()))
+    for line in text.split(separator: UInt8(ascii: "\n")) {
+      guard let colon = line.firstIndex(of: UInt8(ascii: ":")) else { continue }
+      let address = String(decoding: line[..<colon].filter { $0 != UInt8(ascii: " ") }, as: UTF8.self)
       guard address.hasPrefix("0x"), let value = UInt64(address.dropFirst(2), radix: 16) else { continue }
-      printFormats.append((value, String(line[colon.upperBound...])))
+      let format = line[(colon + 1)...].drop { $0 == UInt8(ascii: " ") }
+      printFormats.append((value, String(decoding: format, as: UTF8.self)))
     }
   }
 
   /// The saved command lines: lines of `TID COMMAND`; a command may contain blanks.
   mutating func readCommands(_ reader: inout ByteReader) throws {
-    let text = try reader.text(try reader.u64())
-    for line in text.split(separator: "\n") {
-      guard let blank = line.firstIndex(of: " "), let tid = Int32(line[..<blank]) else { continue }
-      commands[tid] = String(line[line.index(after: blank)...].prefix(while: { $0 != "\0" }))
+    let text = try reader.slice(try reader.u64())
+    for line in text.split(separator: UInt8(ascii: "\n")) {
+      guard let blank = line.firstIndex(of: UInt8(ascii: " ")),
+        let tid = Int32(String(decoding: line[..<blank], as: UTF8.self))
+      else { continue }
+      commands[tid] = String(decoding: line[(blank + 1)...].prefix { $0 != 0 }, as: UTF8.self)
     }
-  }
-}
-
-extension StringProtocol {
-  /// The range of `needle`, without Foundation.
-  fileprivate func range(of needle: String) -> Range<Index>? {
-    var start = startIndex
-    while start < endIndex {
-      if self[start...].hasPrefix(needle) {
-        return start..<(self.index(start, offsetBy: needle.count))
-      }
-      start = self.index(after: start)
-    }
-    return nil
   }
 }
 
 extension TraceDatContents {
   /// What to say of the formats at `positions`, which cannot be understood.
-  func damage(ofFormats positions: [Int], in file: UnsafeRawBufferPointer) -> [Damage] {
+  func damage(ofFormats positions: [Int]) -> [Damage] {
     positions.map { position in
       let format = formats[position]
       let first = format.text.prefix(while: { $0 != UInt8(ascii: "\n") }).prefix(48)
       let name = String(
         decoding: first.filter { FormatSource.isWord($0) || $0 == UInt8(ascii: " ") }, as: UTF8.self)
       return Damage(
-        offset: format.text.offset(in: file) ?? formatsOffset,
+        offset: format.offset,
         what: "a format of the system \(format.system) is damaged (\(name)); its events are only counted")
     }
-  }
-}
-
-extension UnsafeRawBufferPointer {
-  /// Where this begins in `whole`, nil where it lies elsewhere.
-  fileprivate func offset(in whole: UnsafeRawBufferPointer) -> Int? {
-    guard let own = baseAddress, let start = whole.baseAddress, own >= start, own < start + whole.count else {
-      return nil
-    }
-    return own - start
   }
 }

@@ -16,6 +16,7 @@ enum TraceDatV6 {
       try contents.skipSymbols(&reader)
       try contents.readPrintFormats(&reader)
       try contents.readCommands(&reader)
+      contents.cpuCountOffset = reader.offset
       contents.cpuCount = Int(try reader.u32())
       try readBuffer(&reader, name: "", into: &contents, instances: &instances)
     } catch {
@@ -33,7 +34,7 @@ enum TraceDatV6 {
       } catch {
         contents.damage.append(
           Damage(
-            offset: min(Int(clamping: instance.offset), reader.bytes.count),
+            offset: min(Int(clamping: instance.offset), reader.count),
             what: "the file ends, or is damaged, before the events of the buffer \(instance.name)"))
       }
     }
@@ -55,12 +56,7 @@ enum TraceDatV6 {
       return
     }
     guard tag.hasPrefix("flyrecord") else { throw ByteReader.Overrun(offset: reader.offset - 10) }
-    var areas: [TraceDatContents.CPUArea] = []
-    for cpu in 0..<contents.cpuCount {
-      let offset = try reader.u64()
-      let count = try reader.u64()
-      contents.addArea(cpu: UInt32(cpu), offset: offset, count: count, limit: reader.bytes.count, to: &areas)
-    }
+    let areas = try readAreas(&reader, into: &contents)
     if !contents.clock.isEmpty, let length = try? reader.u64(),
       length <= 4096, let text = try? reader.text(length)
     {
@@ -69,6 +65,46 @@ enum TraceDatV6 {
     contents.buffers.append(
       .init(
         name: name, clock: contents.clock, pageBytes: contents.pageBytes, isCompressed: false, areas: areas))
+  }
+
+  /// Reads the table of the CPUs' areas. It ends before the first of them at the latest, and goes on as long as entries
+  /// stand there, whatever the number of CPUs is said to be.
+  private static func readAreas(
+    _ reader: inout ByteReader, into contents: inout TraceDatContents
+  ) throws -> [TraceDatContents.CPUArea] {
+    let claimed = contents.cpuCount
+    var areas: [TraceDatContents.CPUArea] = []
+    var dataStart = UInt64(reader.count)
+    var cpu: UInt32 = 0
+    var found = 0
+    var table = reader
+    while cpu <= UInt32(UInt16.max), UInt64(table.offset) + 16 <= dataStart {
+      let (offset, count) = (try table.u64(), try table.u64())
+      // Behind the table stands the length of the clock's name, or nothing.
+      let isCounted = cpu < claimed
+      let isBehind = offset >= UInt64(table.offset)
+      let isPage = offset % UInt64(contents.pageBytes) == 0 && offset < UInt64(reader.count)
+      let isEntry = count > 0 && isBehind && (isCounted || isPage)
+      guard isEntry || count == 0 && (isCounted || isPage) else { break }
+      cpu += 1
+      if isCounted || isEntry {
+        reader = table
+        found = Int(cpu)
+      }
+      if isEntry {
+        dataStart = min(dataStart, offset)
+        contents.addArea(cpu: cpu - 1, offset: offset, count: count, limit: reader.count, to: &areas)
+      }
+    }
+    if found != claimed {
+      if claimed > 0, found == 0 { throw ByteReader.Overrun(offset: table.offset) }
+      contents.cpuCount = found
+      contents.damage.append(
+        Damage(
+          offset: contents.cpuCountOffset,
+          what: "\(claimed) CPUs are claimed, and there is a list of the events of \(found)"))
+    }
+    return areas
   }
 
   private static func readOptions(
@@ -82,15 +118,15 @@ enum TraceDatV6 {
       let start = reader.offset
       var body = ByteReader(try reader.slice(UInt64(size)), bigEndian: reader.bigEndian)
       guard let option = TraceDatOption(rawValue: id) else { continue }
+      guard option == .buffer else {
+        contents.take(option, body, at: start)
+        continue
+      }
       do {
-        if option == .buffer {
-          // The writer stores this offset in its own byte order, whatever the file's is: take what fits.
-          let stored = try body.u64()
-          let offset = stored <= UInt64(reader.bytes.count) ? stored : stored.byteSwapped
-          instances.append(Instance(name: try body.nulTerminated(), offset: offset))
-        } else {
-          try contents.apply(option, body)
-        }
+        // The writer stores this offset in its own byte order, whatever the file's is: take what fits.
+        let stored = try body.u64()
+        let offset = stored <= UInt64(reader.count) ? stored : stored.byteSwapped
+        instances.append(Instance(name: try body.nulTerminated(), offset: offset))
       } catch {
         contents.damage.append(Damage(offset: start, what: "option \(id) is shorter than it must be"))
       }

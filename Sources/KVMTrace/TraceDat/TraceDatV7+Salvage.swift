@@ -55,6 +55,7 @@ extension TraceDatV7 {
         ? compressedAreas(section, alignment: contents.pageBytes, pageBytes: pageBytes)
         : plainAreas(
           section, alignment: contents.pageBytes, pageBytes: pageBytes, cpuCount: contents.cpuCount)
+      contents.sectionOffsets.append(section.offset)
       let areas = ranges.prefix(Int(UInt16.max)).enumerated().map { position, range in
         TraceDatContents.CPUArea(cpu: UInt16(position), offset: range.lowerBound, count: range.count)
       }
@@ -79,7 +80,10 @@ extension TraceDatV7 {
     while header.remaining > 0 {
       guard header.remaining >= Self.headerBytes else {
         // The beginning of a header, unless it is nothing at all.
-        guard file[header.offset...].contains(where: { $0 != 0 }) else { break }
+        var rest = header
+        var isEmpty = true
+        while let byte = try? rest.u8() { isEmpty = isEmpty && byte == 0 }
+        guard !isEmpty else { break }
         sections.append(
           Section(
             id: Self.sectionIDMax, isCompressed: false, offset: header.offset, end: file.count, isCut: true))
@@ -109,7 +113,7 @@ extension TraceDatV7 {
   /// The areas of a compressed buffer: each begins at a page of the file with the number of its chunks.
   private func compressedAreas(_ section: Section, alignment: Int, pageBytes: Int) -> [Range<Int>] {
     var areas: [Range<Int>] = []
-    var reader = ByteReader(UnsafeRawBufferPointer(rebasing: file[..<section.end]), bigEndian: bigEndian)
+    var reader = ByteReader(file, bigEndian: bigEndian, end: section.end)
     var start = Self.aligned(section.body, to: alignment)
     while start < section.end {
       reader.offset = start

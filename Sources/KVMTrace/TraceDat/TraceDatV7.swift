@@ -13,11 +13,11 @@ struct TraceDatV7: ~Copyable {
   /// The length of a section's header, in bytes.
   static let headerBytes = 16
 
-  let file: UnsafeRawBufferPointer
+  let file: FileBytes
   let bigEndian: Bool
   private let decompressor: Decompressor
 
-  init(file: UnsafeRawBufferPointer, bigEndian: Bool, compression: Compression) {
+  init(file: FileBytes, bigEndian: Bool, compression: Compression) {
     self.file = file
     self.bigEndian = bigEndian
     decompressor = Decompressor(compression)
@@ -76,11 +76,12 @@ struct TraceDatV7: ~Copyable {
   func readOptions(
     at offset: UInt64, into contents: inout TraceDatContents, index: inout Index
   ) throws -> UInt64 {
-    var section = try open(at: offset, into: &contents)
+    var section = try open(.done, at: offset, into: &contents)
     while true {
       let id = try section.u16()
       let size = try section.u32()
-      let start = section.offset
+      // Where in the file the option's data stands, or its section if that was compressed.
+      let place = section.isInMemory ? Int(offset) : section.offset
       var body = ByteReader(try section.slice(UInt64(size)), bigEndian: bigEndian)
       guard let option = TraceDatOption(rawValue: id) else { continue }
       switch option {
@@ -97,21 +98,15 @@ struct TraceDatV7: ~Copyable {
         } catch {
           contents.damage.append(
             Damage(
-              offset: Int(offset) + start,
-              what: "the description of a buffer is damaged; the buffer is left out"))
+              offset: place, what: "the description of a buffer is damaged; the buffer is left out"))
         }
       case .bufferText:
         contents.damage.append(
           Damage(
-            offset: Int(offset) + start, what: "a buffer holds text of a latency tracer, which has no events")
+            offset: place, what: "a buffer holds text of a latency tracer, which has no events")
         )
       default:
-        do {
-          try contents.apply(option, body)
-        } catch {
-          contents.damage.append(
-            Damage(offset: Int(offset) + start, what: "option \(id) is shorter than it must be"))
-        }
+        contents.take(option, body, at: place)
       }
     }
   }
@@ -125,36 +120,49 @@ struct TraceDatV7: ~Copyable {
     let clock = try body.nulTerminated()
     let pageBytes = Int(try body.u32())
     guard TraceDatContents.isPageSize(pageBytes) else { throw ByteReader.Overrun(offset: body.offset) }
-    var areas: [TraceDatContents.CPUArea] = []
-    let count = try body.u32()
-    for _ in 0..<count {
-      let cpu = try body.u32()
-      let offset = try body.u64()
-      let size = try body.u64()
-      contents.addArea(cpu: cpu, offset: offset, count: size, limit: file.count, to: &areas)
-    }
     var header = ByteReader(file, bigEndian: bigEndian)
     try header.seek(to: sectionOffset)
     let id = try header.u16()
-    let flags = try header.u16()
+    let isCompressed = try header.u16() & 1 != 0
     guard id == TraceDatOption.buffer.rawValue else { throw ByteReader.Overrun(offset: header.offset) }
+    var areas: [TraceDatContents.CPUArea] = []
+    let count = try body.u32()
+    // What the option has room for counts, whatever number it names.
+    let room = body.remaining / Self.areaBytes
+    let isNumberWrong = count != room && (Int(count) > room || body.remaining % Self.areaBytes == 0)
+    if isNumberWrong {
+      contents.damage.append(
+        Damage(
+          offset: Int(sectionOffset),
+          what: "the buffer \"\(name)\" claims events of \(count) CPUs, and describes those of \(room)"))
+    }
+    for _ in 0..<(isNumberWrong ? room : Int(count)) {
+      let cpu = try body.u32()
+      let offset = try body.u64()
+      let size = try body.u64()
+      contents.addArea(
+        cpu: cpu, offset: offset, count: size, limit: file.count, isCompressed: isCompressed, to: &areas)
+    }
     index.bufferSections.insert(sectionOffset)
+    contents.sectionOffsets.append(Int(sectionOffset))
     contents.buffers.append(
       .init(
-        name: name, clock: clock, pageBytes: pageBytes, isCompressed: flags & 1 != 0, areas: areas))
+        name: name, clock: clock, pageBytes: pageBytes, isCompressed: isCompressed, areas: areas))
     if name.isEmpty, !clock.isEmpty { contents.clock = clock }
   }
+
+  /// The length of one CPU's entry in the description of a buffer, in bytes.
+  private static let areaBytes = 4 + 8 + 8
 
   private func readSection(_ option: TraceDatOption, at offset: UInt64, into contents: inout TraceDatContents)
   {
     do {
-      var reader = try open(at: offset, into: &contents)
+      var reader = try open(option, at: offset, into: &contents)
+      let section = reader.isInMemory ? Int(offset) : nil
       switch option {
       case .headerInfo: try contents.readHeaderInfo(&reader)
-      case .ftraceEvents: try contents.readFtraceFormats(&reader)
-      case .eventFormats:
-        contents.formatsOffset = Int(offset)
-        try contents.readEventFormats(&reader)
+      case .ftraceEvents: try contents.readFtraceFormats(&reader, section: section)
+      case .eventFormats: try contents.readEventFormats(&reader, section: section)
       case .printFormats: try contents.readPrintFormats(&reader)
       default: try contents.readCommands(&reader)
       }
@@ -176,24 +184,28 @@ struct TraceDatV7: ~Copyable {
     }
   }
 
-  /// A reader over the body of the section at `offset`, decompressed if need be; `contents` keeps those bytes.
-  private func open(at offset: UInt64, into contents: inout TraceDatContents) throws -> ByteReader {
+  /// A reader over the body of the section of `kind` at `offset`, decompressed if need be.
+  private func open(
+    _ kind: TraceDatOption, at offset: UInt64, into contents: inout TraceDatContents
+  ) throws -> ByteReader {
     var header = ByteReader(file, bigEndian: bigEndian)
     try header.seek(to: offset)
-    _ = try header.u16()
+    if try header.u16() == kind.rawValue { contents.sectionOffsets.append(Int(offset)) }
     let flags = try header.u16()
     _ = try header.u32()
-    let body = try header.slice(try header.u64())
-    guard flags & 1 != 0 else { return ByteReader(body, bigEndian: bigEndian) }
-    var sizes = ByteReader(body, bigEndian: bigEndian)
-    let compressed = try sizes.u32()
-    let uncompressed = Int(try sizes.u32())
-    let input = try sizes.slice(UInt64(compressed))
-    let held = contents.sections.reduce(0) { $0 + $1.bytes.count }
-    guard uncompressed <= Decompressor.sectionBytesMax - held else { throw ByteReader.Overrun(offset: 0) }
-    let section = SectionBytes(count: uncompressed)
-    guard decompressor.decompress(input, into: section.bytes) else { throw ByteReader.Overrun(offset: 0) }
-    contents.sections.append(section)
-    return ByteReader(UnsafeRawBufferPointer(section.bytes), bigEndian: bigEndian)
+    let size = try header.u64()
+    let start = header.offset
+    try header.skip(size)
+    guard flags & 1 != 0 else {
+      return ByteReader(file, bigEndian: bigEndian, at: start, end: header.offset)
+    }
+    var body = ByteReader(file, bigEndian: bigEndian, at: start, end: header.offset)
+    let compressed = try body.u32()
+    let uncompressed = Int(try body.u32())
+    let input = try body.slice(UInt64(compressed))
+    guard let section = file.hold(uncompressed, fill: { decompressor.decompress(input, into: $0) }) else {
+      throw ByteReader.Overrun(offset: start)
+    }
+    return ByteReader(section, bigEndian: bigEndian)
   }
 }

@@ -18,15 +18,20 @@ enum TraceCmd {
   /// Half a million events are 60 MB of text, so it goes through a file that is mapped, not through a pipe.
   static func rawReport(_ trace: String) throws -> Data {
     let output = try UnnamedFile()
+    try run(["report", "-N", "-R", "-t", "-i", trace], output: FileHandle(forWritingAtPath: output.path))
+    // The mapping keeps the bytes when the file's name is gone.
+    return try Data(contentsOf: URL(fileURLWithPath: output.path), options: .alwaysMapped)
+  }
+
+  /// Runs trace-cmd, which must succeed.
+  static func run(_ arguments: [String], output: FileHandle? = nil) throws {
     let process = Process()
     process.executableURL = URL(fileURLWithPath: try #require(path))
-    process.arguments = ["report", "-N", "-R", "-t", "-i", trace]
-    process.standardOutput = FileHandle(forWritingAtPath: output.path)
+    process.arguments = arguments
+    process.standardOutput = output ?? FileHandle.nullDevice
     process.standardError = FileHandle.nullDevice
     try process.run()
     process.waitUntilExit()
-    try #require(process.terminationStatus == 0, "trace-cmd cannot read \(trace)")
-    // The mapping keeps the bytes when the file's name is gone.
-    return try Data(contentsOf: URL(fileURLWithPath: output.path), options: .alwaysMapped)
+    try #require(process.terminationStatus == 0, "trace-cmd \(arguments.joined(separator: " ")) fails")
   }
 }

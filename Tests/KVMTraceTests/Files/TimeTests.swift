@@ -48,6 +48,22 @@ struct TimeTests {
     #expect(read == [top + 1000, top + 5_000_000_003])
   }
 
+  @Test(
+    "absolute stamps pass a multiple of 2^59, forth and back", arguments: flavours, [0, 1, 4] as [UInt64])
+  func wrap(flavour: TraceFlavour, upper: UInt64) throws {
+    let limit = (upper + 1) << 59
+    let read = try times(flavour, at: limit - 10) { page in
+      page.event(TraceBuilding.entry(flavour), delta: 0)
+      page.absoluteStamp(limit + 5)
+      page.event(TraceBuilding.entry(flavour), delta: 1)
+      page.absoluteStamp(limit - 2)
+      page.event(TraceBuilding.entry(flavour), delta: 0)
+      page.absoluteStamp(limit + 9)
+      page.event(TraceBuilding.entry(flavour), delta: 1)
+    }
+    #expect(read == [limit - 10, limit + 6, limit - 2, limit + 10])
+  }
+
   @Test("discarded events move the time on", arguments: flavours)
   func discarded(flavour: TraceFlavour) throws {
     let read = try times(flavour, at: 1000) { page in
@@ -127,6 +143,99 @@ struct TimeTests {
     let reading = try Reading(try TraceBuilding.file(flavour, options: options, pages: [[page]]))
     #expect(reading.damage.isEmpty)
     #expect(reading.events.map(\.time) == times)
+  }
+
+  // MARK: The clock of a guest
+
+  private static let samples: [[TraceOption.TimeSample]] = [
+    // One measurement; two; four, the first of which is not in order, and one that was taken twice.
+    [.init(time: 1500, offset: -700)],
+    [.init(time: 1000, offset: 1_000_000), .init(time: 3000, offset: 1_000_100)],
+    [
+      .init(time: 2500, offset: 51), .init(time: 1200, offset: -3, scaling: 5, fraction: 2),
+      .init(time: 1800, offset: 40, scaling: 3, fraction: 1), .init(time: 2500, offset: 99),
+      .init(time: 4000, offset: -80),
+    ],
+  ]
+  /// What the stamps 1000, 1750, 2000 and 5000 become with the samples above: without interpolation, and with it.
+  private static let shifted: [[[UInt64]]] = [
+    [[300, 1050, 1300, 4300], [300, 1050, 1300, 4300]],
+    [[1_001_000, 1_001_750, 1_002_000, 1_005_000], [1_001_000, 1_001_788, 1_002_050, 1_005_200]],
+    [[1247, 2184, 3040, 5051], [1234, 2223, 3043, 4834]],
+  ]
+
+  private func shiftedFile(
+    _ version: TraceFlavour.Version, _ samples: [[TraceOption.TimeSample]], interpolate: Bool
+  ) throws -> [UInt8] {
+    let flavour = TraceFlavour(version: version)
+    return try TraceBuilding.file(
+      flavour,
+      options: [
+        .timeShift(peer: 1, interpolate: interpolate, cpus: samples, withFractions: true),
+        .offset(nanoseconds: 1),
+      ],
+      pages: samples.map { _ in [TraceBuilding.entries([1000, 1750, 2000, 5000], flavour)] })
+  }
+
+  @Test(
+    "the clock of each CPU of a guest becomes its host's", arguments: [TraceFlavour.Version.v6, .v7],
+    [false, true])
+  func guestClock(version: TraceFlavour.Version, interpolate: Bool) throws {
+    let bytes = try shiftedFile(version, Self.samples, interpolate: interpolate)
+    let reading = try Reading(bytes)
+    for cpu in Self.samples.indices {
+      let read = reading.events.filter { $0.cpu == cpu }.map(\.time)
+      #expect(read == Self.shifted[cpu][interpolate ? 1 : 0].map { $0 + 1 }, "CPU \(cpu)")
+    }
+    #expect(reading.damage.isEmpty)
+  }
+
+  @Test("CPUs without a measurement, and scalings without fractions")
+  func fewClocks() throws {
+    let flavour = TraceFlavour()
+    let page = TraceBuilding.entries([1000], flavour)
+    let bytes = try TraceBuilding.file(
+      flavour,
+      options: [
+        .timeShift(
+          peer: 1, interpolate: false,
+          cpus: [[], [.init(time: 0, offset: 5, scaling: 2), .init(time: 9, offset: 6)]], withFractions: false
+        )
+      ], pages: [[page], [page], [page]])
+    let reading = try Reading(bytes)
+    #expect(reading.events.filter { $0.cpu == 0 }.map(\.time) == [1000])
+    #expect(reading.events.filter { $0.cpu == 1 }.map(\.time) == [2005])
+    #expect(reading.events.filter { $0.cpu == 2 }.map(\.time) == [1000])
+  }
+
+  @Test("a claim of more measurements than there are is damage", arguments: [3, 0xffff_ffff] as [UInt32])
+  func forgedClock(count: UInt32) throws {
+    var option = TraceBytes(.little)
+    option.u64(1)
+    option.u32(1)
+    option.u32(count)
+    option.u32(count)
+    option.u64(7)
+    let reading = try Reading(
+      try TraceBuilding.file(
+        options: [.raw(id: 12, bytes: option.bytes)], pages: [[TraceBuilding.entries([1000])]]))
+    #expect(reading.damage.map(\.what) == ["option 12 is shorter than it must be"])
+    #expect(reading.events.map(\.time) == [1000])
+  }
+
+  @Test(
+    "what trace-cmd makes of a guest's clock", .enabled(if: TraceCmd.path != nil, TraceCmd.missing),
+    arguments: samples.indices, [false, true])
+  func guestClockAsTraceCmd(index: Int, interpolate: Bool) throws {
+    let file = try UnnamedFile(try shiftedFile(.v7, [Self.samples[index]], interpolate: interpolate))
+    let report = try TraceCmd.rawReport(file.path)
+    let trace = try TraceFile(path: file.path)
+    let problems = report.withUnsafeBytes { bytes in
+      var comparison = ReportComparison(trace, ReportLines(bytes))
+      comparison.run()
+      return comparison.problems
+    }
+    #expect(problems.isEmpty, "\(problems)")
   }
 
   @Test(

@@ -1,14 +1,21 @@
+import Foundation
 import Glibc
 import KVMTrace
 import UnnamedFiles
 
 /// Runs a row of mutants of one file through the ingester.
 enum Mutants {
+  /// What a row of small files may take of the machine: seconds of a processor, and bytes of address space besides what
+  /// the process has already. A number that a file only claims must cost neither.
+  private static let secondsMax: rlim_t = 300
+  private static let bytesMax: rlim_t = 1 << 30
+
   /// Runs the mutants numbered `seeds`. The file `journal` holds the number of the current one, for whoever finds this
   /// process dead.
   static func run(
     _ trace: SmallTrace, _ mutation: Mutation, seeds: Range<UInt64>, journal: String
   ) throws {
+    try limitResources()
     let bytes = try trace.build().bytes
     let file = try UnnamedFile()
     let journal = open(journal, O_WRONLY)
@@ -25,6 +32,16 @@ enum Mutants {
         precondition(!error.line.isEmpty && !error.line.contains("\n"))
       }
     }
+  }
+
+  /// Ends this process where it takes too much.
+  private static func limitResources() throws {
+    let pages = try String(contentsOfFile: "/proc/self/statm", encoding: .utf8).split(separator: " ")[0]
+    let used = rlim_t(pages)! * rlim_t(sysconf(Int32(_SC_PAGESIZE)))
+    var space = rlimit(rlim_cur: used + bytesMax, rlim_max: used + bytesMax)
+    var time = rlimit(rlim_cur: secondsMax, rlim_max: secondsMax)
+    precondition(setrlimit(__rlimit_resource_t(RLIMIT_AS.rawValue), &space) == 0)
+    precondition(setrlimit(__rlimit_resource_t(RLIMIT_CPU.rawValue), &time) == 0)
   }
 
   /// Replaces the content of the file at `path`.

@@ -52,7 +52,7 @@ struct TruncationTests {
     var ends: [(offset: Int, events: Int)] = []
     for buffer in contents.buffers {
       for area in buffer.areas {
-        var reader = ByteReader(file.all, bigEndian: contents.bigEndian, at: area.offset)
+        var reader = ByteReader(file, bigEndian: contents.bigEndian, at: area.offset)
         let chunks = buffer.isCompressed ? Int(try reader.u32()) : area.count / buffer.pageBytes
         for _ in 0..<chunks {
           if buffer.isCompressed {
@@ -71,8 +71,8 @@ struct TruncationTests {
     #expect(left.isEmpty)
     // In a version 7 file the descriptions of sections, which nothing needs, stand last: id 15.
     guard contents.version == 7 else { return Layout(ends: ends, complete: count) }
-    let reader = TraceDatV7(file: file.all, bigEndian: contents.bigEndian, compression: .none)
-    var start = ByteReader(file.all, bigEndian: contents.bigEndian, at: 18)
+    let reader = TraceDatV7(file: file, bigEndian: contents.bigEndian, compression: .none)
+    var start = ByteReader(file, bigEndian: contents.bigEndian, at: 18)
     _ = try start.nulTerminated()
     _ = try start.nulTerminated()
     let last = try #require(reader.walk(from: start.offset + 8).last)

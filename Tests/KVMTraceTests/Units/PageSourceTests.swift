@@ -20,7 +20,7 @@ struct PageSourceTests {
     var pages: [[UInt8]] = []
     while let page = source.next() { pages.append(Array(page)) }
     #expect(source.next() == nil)
-    return (pages, source.damage)
+    return (pages, source.damage.places)
   }
 
   @Test("pages in place")
@@ -56,10 +56,10 @@ struct PageSourceTests {
     #expect(pages.isEmpty && damage.count == 1)
   }
 
-  @Test("an endless number of empty chunks ends with the file")
+  @Test("an endless number of empty chunks ends with the first of them")
   func emptyChunks() throws {
     let bytes = [0xff, 0xff, 0xff, 0xff] + [UInt8](repeating: 0, count: 800)
     let (pages, damage) = try pages(bytes, pageBytes: 512, isCompressed: true)
-    #expect(pages.isEmpty && damage.count == 1 && damage[0].offset == 804)
+    #expect(pages.isEmpty && damage.count == 1 && damage[0].offset == 4)
   }
 }
