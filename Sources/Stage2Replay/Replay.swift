@@ -45,7 +45,7 @@ public enum Replay {
     var evidence = VCPUEvidence(pageSize: pageSize) { source.command(of: $0) }
     let surveyed = source.forEachRun(.replay(probes: false)) { run, damage in
       let records = run.records
-      survey.noteDamage(damage, of: records[0].cpu)
+      survey.noteDamage(damage, of: records[0].cpu, before: records[0].time)
       for index in records.indices {
         if records[index].kind == .marker { survey.markers.note(source.marker(of: run, at: index)) }
         survey.consume(records[index])
@@ -89,7 +89,8 @@ public enum Replay {
       profile: profile, model: model, survey: survey, vcpuEvidence: evidence, options: options,
       memslots: memslots, probes: ProbeRecording(source),
       collectsOperations: onOperation != nil, grid: grid, makeBackend: makeBackend)
-    let statistics = try source.forEachRun(.replay(probes: !options.ignoresProbes)) { run, _ in
+    let statistics = try source.forEachRun(.replay(probes: !options.ignoresProbes)) { run, damage in
+      if !survey.knows(damage: damage, of: run.records[0].cpu) { replayer.losses.loseRest() }
       replayer.consume(run.records)
       if let onOperation { for operation in replayer.takeOperations() { try onOperation(operation) } }
     }

@@ -57,26 +57,26 @@ struct TraceSurvey {
     markers = MarkerSurvey(pageSize: pageSize)
   }
 
-  /// The buffer of a CPU has had so many damaged places when it comes to its next event: what is missing is not known,
-  /// nor where it ends.
-  mutating func noteDamage(_ count: Int, of cpu: CPUIndex) {
+  /// The buffer of a CPU has had so many damaged places when it comes to its next event, at `time`: what is missing is not
+  /// known, nor where it ends. Where the time went back, what came before that event in the file is as doubtful.
+  mutating func noteDamage(_ count: Int, of cpu: CPUIndex, before time: Nanoseconds) {
     guard count > 0, damage[Int(cpu.rawValue), default: 0] < count else { return }
     damage[Int(cpu.rawValue)] = count
-    gaps.lose(cpu)
+    gaps.lose(cpu, from: time)
     markers.mapped.lose()
+  }
+
+  /// Whether the first pass over the trace found as many damaged places in a buffer of `cpu`.
+  func knows(damage count: Int, of cpu: CPUIndex) -> Bool {
+    count == 0 || damage[Int(cpu.rawValue), default: 0] >= count
   }
 
   /// All events have been seen. Damage at the end of a CPU's buffer has no event behind it, and damage of the file
   /// concerns every CPU.
   mutating func finish(damage places: [Damage], cpus: Int) {
     if !places.isEmpty { markers.mapped.lose() }
-    for place in places {
-      if let cpu = place.cpu {
-        gaps.lose(CPUIndex(cpu))
-      } else {
-        for cpu in 0..<cpus { gaps.lose(CPUIndex(UInt16(clamping: cpu))) }
-      }
-    }
+    for cpu in Set(places.compactMap(\.cpu)) { gaps.lose(CPUIndex(cpu)) }
+    if places.contains(where: { $0.cpu == nil }) { gaps.loseAll(cpus) }
   }
 
   mutating func consume(_ record: TraceRecord) {

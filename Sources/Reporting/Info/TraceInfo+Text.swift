@@ -71,7 +71,7 @@ extension TraceInfo {
   private var compressionText: String { compression == "none" ? "uncompressed" : compression }
 
   private var lossText: String {
-    if lossCount == 0 { return "nothing" }
+    if lossCount == 0 { return damage.isEmpty ? "nothing" : "nothing by the kernel; damage is listed below" }
     let unknown = losses.contains { $0.count == nil }
     return
       "\(unknown ? "at least " : "")\(Quantity.count(max(lostEvents, UInt64(lossCount)))) events in \(lossCount) places"
@@ -91,7 +91,9 @@ extension TraceInfo {
         }
       parts.append("\(first.what) (byte \(first.offset))\(more)")
     }
-    if lossCount > 0 { parts.append("the kernel lost \(lossText)") }
+    if lossCount > 0 {
+      parts.append(gapCount == nil ? "the kernel lost \(lossText)" : "\(lossText) are missing")
+    }
     return parts.joined(separator: "; ") + "; --allow-loss accepts this"
   }
 }

@@ -14,13 +14,13 @@ public struct TraceInfo: Encodable, Sendable {
     public var what: String
   }
 
-  /// A place where the kernel lost events.
+  /// A place where events are missing.
   public struct LossEntry: Encodable, Sendable {
-    /// The processor whose buffer overflowed.
+    /// The processor whose events are missing.
     public var cpu: UInt16
     /// The stamp of the first event after the gap.
     public var beforeNs: UInt64
-    /// How many events are missing, nil where the kernel did not say.
+    /// How many events are missing, nil where that is not known.
     public var count: UInt64?
   }
 
@@ -78,11 +78,13 @@ public struct TraceInfo: Encodable, Sendable {
   public var lossCount: Int
   /// The first of those places.
   public var losses: [LossEntry]
+  /// At how many of them pages of the file are missing; at the others the kernel lost events. Nil for none.
+  public var gapCount: Int?
   /// Damaged places.
   public var damage: [DamageEntry]
-  /// The stamp of the first event, nil where there is none.
+  /// The least stamp of all events, nil where there is none.
   public var firstNs: UInt64?
-  /// The stamp of the last event.
+  /// The greatest one.
   public var lastNs: UInt64?
   /// How often each event occurred, by name; by "system:name" where two systems share a name.
   public var eventCounts: [String: UInt64]
@@ -124,6 +126,7 @@ public struct TraceInfo: Encodable, Sendable {
     events = statistics.total
     lostEvents = statistics.lostTotal
     lossCount = statistics.lossCount
+    if statistics.gapCount > 0 { gapCount = statistics.gapCount }
     losses = statistics.losses.map { LossEntry(cpu: $0.cpu, beforeNs: $0.before.rawValue, count: $0.count) }
     damage = (trace.damage + statistics.damage).map {
       DamageEntry(offset: $0.offset, cpu: $0.cpu, what: $0.what)

@@ -28,6 +28,12 @@ struct LossLog {
     if time.rawValue >= next { pass(time.rawValue) }
   }
 
+  /// Events are missing that the first pass over the trace still found: from here on nothing is known.
+  mutating func loseRest() {
+    if !isInGap { epoch += 1 }
+    next = .max
+  }
+
   private mutating func pass(_ time: UInt64) {
     var passed = Int(epoch)
     while passed < boundaries.count, boundaries[passed] <= time { passed += 1 }
@@ -52,14 +58,21 @@ struct LossGaps {
     last[index] = time.rawValue
   }
 
-  /// Events of `cpu` are missing between its last event and `time`, or from there on.
-  mutating func lose(_ cpu: CPUIndex, until time: Nanoseconds? = nil) {
+  /// Events of `cpu` are missing between its last event, or `from` if that is earlier, and `time`, or from there on.
+  mutating func lose(_ cpu: CPUIndex, from: Nanoseconds? = nil, until time: Nanoseconds? = nil) {
     let index = Int(cpu.rawValue)
-    let start = index < last.count ? last[index] : 0
+    let start = min(index < last.count ? last[index] : 0, from?.rawValue ?? .max)
     let end = time?.rawValue ?? .max
     guard start < end else { return }
     gaps.append(start..<end)
     if gaps.count == 2 * Self.gapsMax { gaps = Self.disjoint(gaps, atMost: Self.gapsMax) }
+  }
+
+  /// Events of each of `cpus` processors may be missing behind its last one.
+  mutating func loseAll(_ cpus: Int) {
+    for cpu in last.indices where last[cpu] > 0 { lose(CPUIndex(UInt16(clamping: cpu))) }
+    // Of the others there is none: what they did is not known from the beginning on.
+    if last.count(where: { $0 > 0 }) < cpus { gaps.append(0..<UInt64.max) }
   }
 
   /// Where the gaps begin and end, by turns.

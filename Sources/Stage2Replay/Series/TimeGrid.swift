@@ -40,11 +40,11 @@ public struct TimeGrid: Hashable, Sendable {
 
   /// Where an interval begins.
   public func start(of index: Int) -> Nanoseconds {
-    Nanoseconds(start.rawValue + UInt64(index) * interval.rawValue)
+    // A damaged stamp may be so late that the last interval ends behind the end of time.
+    let (moment, isBeyond) = start.rawValue.addingReportingOverflow(UInt64(index) * interval.rawValue)
+    return Nanoseconds(isBeyond ? .max : moment)
   }
 
   /// Where an interval ends.
-  public func end(of index: Int) -> Nanoseconds {
-    Nanoseconds(start.rawValue + UInt64(index + 1) * interval.rawValue)
-  }
+  public func end(of index: Int) -> Nanoseconds { start(of: index + 1) }
 }
