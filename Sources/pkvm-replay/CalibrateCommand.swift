@@ -33,6 +33,8 @@ struct CalibrateCommand: ParsableCommand {
     help: "Write the costs as JSON to this file, for replay --costs; - is standard output.")
   var outputPath: String?
 
+  @OptionGroup var spool: SpoolOptions
+
   @Flag(help: "Exit with 0 even if events were lost or a file is damaged.")
   var allowLoss = false
 
@@ -43,7 +45,7 @@ struct CalibrateCommand: ParsableCommand {
     var results: [ReplayResult] = []
     var losses = Losses()
     for input in inputs {
-      let trace = try Diagnostics.open(input)
+      let trace = try Diagnostics.open(input, spool)
       var options = ReplayOptions()
       options.measuresWork = true
       let (result, statistics) = try Replay.run(trace, profile: ProfileRequest(), options: options)

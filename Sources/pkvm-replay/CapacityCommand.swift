@@ -45,6 +45,8 @@ struct CapacityCommand: ParsableCommand {
   @Option(name: .customLong("csv"), help: "Write the cases as CSV to this file; - is standard output.")
   var csvPath: String?
 
+  @OptionGroup var spool: SpoolOptions
+
   @Flag(help: "Exit with 0 even if events were lost or a file is damaged.")
   var allowLoss = false
 
@@ -66,7 +68,7 @@ struct CapacityCommand: ParsableCommand {
     var observations: [WorkloadObservation] = []
     var losses = Losses()
     for (position, input) in inputs.enumerated() {
-      let trace = try Diagnostics.open(input)
+      let trace = try Diagnostics.open(input, spool)
       var options = ReplayOptions()
       options.memslots = try memslots.resolve(position, for: trace)
       let (result, statistics) = try Replay.run(trace, profile: ProfileRequest(), options: options)

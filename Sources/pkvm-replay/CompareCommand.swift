@@ -43,6 +43,8 @@ struct CompareCommand: ParsableCommand {
   @Option(name: .customLong("json"), help: "Write the comparison as JSON to this file; - is standard output.")
   var jsonPath: String?
 
+  @OptionGroup var spool: SpoolOptions
+
   @Flag(help: "Exit with 0 even if events were lost or a file is damaged.")
   var allowLoss = false
 
@@ -67,7 +69,7 @@ struct CompareCommand: ParsableCommand {
     var sides: [(name: String, metrics: [Metric])] = []
     var losses = Losses()
     for (index, input) in inputs.enumerated() where index < 2 {
-      let trace = try Diagnostics.open(input)
+      let trace = try Diagnostics.open(input, spool)
       var options = ReplayOptions()
       // With the mapping tree, for its depth and the nodes that searches visit.
       options.measuresWork = true

@@ -10,6 +10,9 @@ struct EventsCommand: ParsableCommand {
     commandName: "events",
     abstract: "Prints the decoded events of a trace in time order, one a line.",
     discussion: """
+      The events of one CPU come as they were recorded, those of different CPUs in the order of their stamps. Where a CPU's own \
+      stamps go back, by more than 10 us reported as damage, so do those of the output.
+
       Text is what the kernel's own print format makes of an event, with the syndrome of a fault in words behind it. \
       CSV has one column for every field that an event of the trace can have, in decimal; --event narrows the columns, too.
 
@@ -52,6 +55,8 @@ struct EventsCommand: ParsableCommand {
   @Option(help: "Only events before this moment, in seconds of the trace's clock.")
   var to: TraceTime?
 
+  @OptionGroup var spool: SpoolOptions
+
   @Flag(help: "Exit with 0 even if events were lost or the file is damaged.")
   var allowLoss = false
 
@@ -68,7 +73,7 @@ struct EventsCommand: ParsableCommand {
   func run() throws {
     var outputs = try OutputPlan(inputs: [input, memslots?.path].compactMap(\.self))
     let target = try outputs.target("-")
-    let trace = try Diagnostics.open(input)
+    let trace = try Diagnostics.open(input, spool)
     let wanted = names.isEmpty ? nil : Set(names)
     if let unknown = wanted?.subtracting(trace.formats.formats.map(\.name)).sorted().first {
       Diagnostics.note("\(input): has no event named \(unknown); info lists those it has")
@@ -106,7 +111,7 @@ struct EventsCommand: ParsableCommand {
       )
     }
     let info = TraceInfo(trace, events.statistics)
-    try Losses.check(info, of: input, allowLoss: allowLoss)
+    try Losses.check(info, events.statistics, of: input, allowLoss: allowLoss)
   }
 
   /// What a replay of the whole trace finds out about the VMs behind its events.

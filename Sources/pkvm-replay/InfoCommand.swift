@@ -30,6 +30,8 @@ struct InfoCommand: ParsableCommand {
   @Flag(help: "With --memslots: infer them from faults and notifiers even if probes recorded them.")
   var inferMemslots = false
 
+  @OptionGroup var spool: SpoolOptions
+
   @Flag(help: "Exit with 0 even if events were lost or the file is damaged.")
   var allowLoss = false
 
@@ -41,7 +43,7 @@ struct InfoCommand: ParsableCommand {
   func run() throws {
     var outputs = try OutputPlan(inputs: [input])
     let target = try outputs.target("-")
-    let trace = try Diagnostics.open(input)
+    let trace = try Diagnostics.open(input, spool)
     var survey =
       memslots ? MemslotSurvey(pageSize: trace.pageSize ?? .size4K, infers: inferMemslots) : nil
     var census = GuestCensus(pageSize: trace.pageSize ?? .size4K)
@@ -56,6 +58,6 @@ struct InfoCommand: ParsableCommand {
     let text =
       survey.map { MemslotFile.json($0.history, by: .current) } ?? (json ? JSON.signed(info) : info.text)
     try Output.write(text, to: target)
-    try Losses.check(info, of: input, allowLoss: allowLoss)
+    try Losses.check(info, events.statistics, of: input, allowLoss: allowLoss)
   }
 }

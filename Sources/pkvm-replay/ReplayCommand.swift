@@ -97,6 +97,8 @@ struct ReplayCommand: ParsableCommand {
       """)
   var operationsPath: String?
 
+  @OptionGroup var spool: SpoolOptions
+
   @Flag(help: "Exit with 0 even if events were lost or the file is damaged.")
   var allowLoss = false
 
@@ -159,27 +161,32 @@ struct ReplayCommand: ParsableCommand {
         try SeriesFiles(directory: inputs.count > 1 ? "\(directory)/\($0)" : directory, &outputs)
       }
     }
-    let traces = try Diagnostics.open(all: inputs)
+    let traces = try Diagnostics.open(all: inputs, spool)
     let costModel = try costs?.resolve()
     let operations = try operationsTarget.map { try OperationsFile($0, tellsInput: inputs.count > 1) }
     var reports: [ReplayReport] = []
+    var failures: [IngestError?] = []
     for (position, trace) in traces.enumerated() {
-      reports.append(try replay(position, trace, costModel, operations, series?[position]))
+      let (report, failure) = try replay(position, trace, costModel, operations, series?[position])
+      reports.append(report)
+      failures.append(failure)
     }
     try operations?.finish()
     if let jsonTarget { try Output.write(JSON.signed(ReplayReport(reports)), to: jsonTarget) }
     if jsonPath != "-", operationsPath != "-" {
       try Output.write(ReplayReport.text(reports), to: textTarget)
     }
-    let statuses = zip(inputs, reports).map { status($0, $1) }
+    let statuses = inputs.indices.map { position in
+      failures[position].map { Diagnostics.failure($0) } ?? status(inputs[position], reports[position])
+    }
     if let worst = statuses.max(by: { $0.rawValue < $1.rawValue }), worst != .success { throw worst }
   }
 
-  /// Replays one input, and writes what does not wait for the others.
+  /// Replays one input, and writes what does not wait for the others. Also returns why not all of it could be read.
   private func replay(
     _ position: Int, _ trace: TraceFile, _ costModel: CostModel?, _ operations: OperationsFile?,
     _ series: SeriesFiles?
-  ) throws -> ReplayReport {
+  ) throws -> (ReplayReport, IngestError?) {
     let input = inputs[position]
     let window = try TraceTime.window(of: trace, from: from, to: to)
     let request = try profileRequest(for: trace, input)
@@ -211,7 +218,7 @@ struct ReplayCommand: ParsableCommand {
     }
     if noSeries { report.removeSeries() }
     try series?.write(result)
-    return report
+    return (report, statistics.readFailure)
   }
 
   /// The exit status that one input would have by itself, and a line about why it is not 0.

@@ -1,4 +1,7 @@
+import Foundation
+import Glibc
 import Testing
+import UnnamedFiles
 
 /// Standard input and output as parts of a pipeline.
 @Suite("Pipes")
@@ -22,6 +25,81 @@ struct StreamTests {
     let outcome = try Tool.shell("$tool info - <\"$1\"", [Tool.recording])
     #expect(outcome.status == 0)
     #expect(outcome.errors.isEmpty)
+  }
+
+  /// Verbs that read traces, with what else they need.
+  static let verbs = ["info", "events", "replay", "capacity --vms 2 --memory 1GiB", "calibrate"]
+
+  @Test("what never ends and is no trace is refused before it is copied", arguments: verbs)
+  func endless(verb: String) throws {
+    for input in ["/dev/zero", "/dev/urandom", "- </dev/zero", "- < <(yes)"] {
+      // There is no place to which anyone could copy.
+      let outcome = try Tool.shell("TMPDIR=/nowhere $tool \(verb) \(input)", [])
+      #expect(outcome.status == 65, "\(input): \(outcome.errors)")
+      #expect(outcome.errorLines.count == 1 && outcome.errors.contains("is not a trace"))
+    }
+  }
+
+  @Test("a pipe is copied up to a limit, and nothing stays behind")
+  func limit() throws {
+    let folder = FileManager.default.temporaryDirectory.appendingPathComponent("pkvm-replay-\(UUID())")
+    try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: false)
+    defer { try? FileManager.default.removeItem(at: folder) }
+    let small = try Tool.shell(
+      "export TMPDIR=\"$2\"; cat \"$1\" | $tool info - --spool-limit 4KiB", [Tool.recording, folder.path])
+    #expect(small.status == 74 && small.errorLines.count == 1)
+    #expect(
+      small.errors.contains("longer than 4096 bytes") && small.errors.contains(folder.path)
+        && small.errors.contains("--spool-limit"), "\(small.errors)")
+    let large = try Tool.shell(
+      "export TMPDIR=\"$2\"; cat \"$1\" | $tool info - --spool-limit 100MiB", [Tool.recording, folder.path])
+    #expect(large.status == 0 && large.errors.isEmpty)
+    let nowhere = try Tool.shell(
+      "export TMPDIR=\"$2/none\"; cat \"$1\" | $tool info -", [Tool.recording, folder.path])
+    #expect(nowhere.status == 74 && nowhere.errors.contains("\(folder.path)/none"))
+    #expect(try FileManager.default.contentsOfDirectory(atPath: folder.path).isEmpty)
+  }
+
+  @Test("a limit that is no size")
+  func noLimit() throws {
+    #expect(try Tool.run(["info", "-", "--spool-limit", "much"]).status == 64)
+  }
+
+  @Test("a socket is no file")
+  func socket() throws {
+    let path = FileManager.default.temporaryDirectory.appendingPathComponent("pkvm-replay-\(UUID())").path
+    let descriptor = Glibc.socket(AF_UNIX, Int32(SOCK_STREAM.rawValue), 0)
+    defer {
+      close(descriptor)
+      unlink(path)
+    }
+    var address = sockaddr_un()
+    address.sun_family = sa_family_t(AF_UNIX)
+    withUnsafeMutableBytes(of: &address.sun_path) { $0.copyBytes(from: path.utf8) }
+    let size = socklen_t(MemoryLayout<sockaddr_un>.size)
+    let isBound = withUnsafePointer(to: &address) {
+      $0.withMemoryRebound(to: sockaddr.self, capacity: 1) { bind(descriptor, $0, size) == 0 }
+    }
+    try #require(isBound)
+    let outcome = try Tool.run(["info", path])
+    #expect(outcome.status == 65 && outcome.errorLines.count == 1 && outcome.errors.contains("socket"))
+  }
+
+  @Test("a file that is cut while it is read is used up to there")
+  func shrinking() throws {
+    // The output that nobody takes holds the reader back until the file is cut.
+    let configuration = ["synth", "--events", "60000", "--format", "v6", "--seed", "5", "--cpus", "2"]
+    let file = try UnnamedFile()
+    #expect(try Tool.run(configuration + [file.path]).status == 0)
+    let outcome = try Tool.shell(
+      """
+      $tool events "$1" | { read -r line; truncate -s 400000 "$1"; echo "$line"; cat; }; echo ${PIPESTATUS[0]}
+      """, [file.path])
+    let lines = outcome.output.split(separator: "\n")
+    #expect(lines.last == "2" && lines.count > 1000 && lines.count < 60_000, "\(lines.count)")
+    #expect(outcome.errorLines.count == 1, "\(outcome.errors)")
+    #expect(outcome.errors.contains("became shorter") && outcome.errors.contains("is now 400000"))
+    #expect(outcome.errors.contains("(byte 400000)"))
   }
 
   @Test("a reader that goes away ends it without a word", arguments: ["text", "csv", "jsonl"])

@@ -24,12 +24,12 @@ enum Diagnostics {
   }
 
   /// Opens all traces. Those that cannot be opened are told one by one, and the highest of their exit statuses is thrown.
-  static func open(all paths: [String]) throws -> [TraceFile] {
+  static func open(all paths: [String], _ spool: SpoolOptions) throws -> [TraceFile] {
     var traces: [TraceFile] = []
     var worst = ExitCode.success
     for path in paths {
       do {
-        traces.append(try open(path))
+        traces.append(try open(path, spool))
       } catch let status as ExitCode {
         if status.rawValue > worst.rawValue { worst = status }
       }
@@ -39,17 +39,22 @@ enum Diagnostics {
   }
 
   /// Opens a trace; an error becomes one line and an exit status.
-  static func open(_ path: String) throws -> TraceFile {
+  static func open(_ path: String, _ spool: SpoolOptions) throws -> TraceFile {
     do {
-      return try TraceFile(path: path)
+      return try TraceFile(path: path, spoolLimit: spool.limit?.bytes)
     } catch {
-      let kind: Kind =
-        switch error.kind {
-        case .noInput: .noInput
-        case .notATrace: .notATrace
-        case .inputOutput: .inputOutput
-        }
-      throw failure(error.line, kind)
+      throw failure(error)
     }
+  }
+
+  /// Prints an error of an input and returns the exit status that goes with it.
+  static func failure(_ error: IngestError) -> ExitCode {
+    let kind: Kind =
+      switch error.kind {
+      case .noInput: .noInput
+      case .notATrace: .notATrace
+      case .inputOutput: .inputOutput
+      }
+    return failure(error.line, kind)
   }
 }

@@ -4,23 +4,31 @@ import Reporting
 /// What the traces of one command lack: reported after its output, once each.
 struct Losses {
   private var lines: [String] = []
+  private var failure: IngestError?
 
   /// A trace was read.
   mutating func note(_ trace: TraceFile, _ statistics: EventStatistics) {
+    failure = failure ?? statistics.readFailure
     let info = TraceInfo(trace, statistics)
     let line = "\(info.path): \(info.incompleteness)"
     if info.isIncomplete, !lines.contains(line) { lines.append(line) }
   }
 
-  /// Ends a command on one trace with `ExitStatus.incomplete` if that lacks anything, unless the user allows it.
-  static func check(_ info: TraceInfo, of input: String, allowLoss: Bool) throws {
+  /// Ends a command on one trace with `ExitStatus.incomplete` if that lacks anything, unless the user allows it; with
+  /// `ExitStatus.inputOutput` if it could not be read.
+  static func check(
+    _ info: TraceInfo, _ statistics: EventStatistics, of input: String, allowLoss: Bool
+  ) throws {
+    if let failure = statistics.readFailure { throw Diagnostics.failure(failure) }
     guard info.isIncomplete, !allowLoss else { return }
     Diagnostics.note("\(input): \(info.incompleteness)")
     throw ExitStatus.incomplete
   }
 
-  /// Ends the command with `ExitStatus.incomplete` if anything is lacking, unless the user allows it.
+  /// Ends the command with `ExitStatus.incomplete` if anything is lacking, unless the user allows it; with
+  /// `ExitStatus.inputOutput` if an input could not be read.
   func finish(allowLoss: Bool) throws {
+    if let failure { throw Diagnostics.failure(failure) }
     guard !lines.isEmpty, !allowLoss else { return }
     for line in lines { Diagnostics.note(line) }
     throw ExitStatus.incomplete
