@@ -28,7 +28,8 @@ public final class TraceFile {
       contents.formats.map { ($0.system, $0.text) }, bigEndian: contents.bigEndian,
       kernelLongSize: contents.kernelLongSize)
     formats = parsed
-    formatDamage = contents.damage(ofFormats: parsed.unparsed)
+    formatDamage = contents.damage(of: parsed)
+    formats.register(symbols: KernelSymbols { [file, contents] in contents.symbolText(in: file) })
     for (tid, command) in contents.commands { formats.register(command: command, tid: tid) }
     for (address, text) in contents.printFormats { formats.register(printFormat: text, address: address) }
   }
@@ -66,6 +67,12 @@ public final class TraceFile {
   public var bufferNames: [String] { contents.buffers.map(\.name) }
   /// Where the file's metadata is damaged or cut.
   public var damage: [Damage] { contents.damage + formatDamage }
+
+  /// The events, as "system:name", whose formats tell no fields: they are counted, and nothing more is known of them.
+  public var unreadableEvents: [String] {
+    formats.formats.filter { $0.fields.isEmpty && formats.isWithoutFields($0) }
+      .map { "\($0.system):\($0.name)" }
+  }
 
   /// Whether the trace can hold probes on the kernel's stage-2 operations.
   public var hasOperationProbes: Bool {

@@ -12,11 +12,15 @@ public final class EventFormats {
   let commonType: ScalarLoad
   /// Where the thread is recorded, nil in traces of the hypervisor, which record none.
   let commonPID: ScalarLoad?
-  /// Which of the texts are damaged or unknown to libtraceevent, by their position.
+  /// Which of the texts do not even say which event they are of, by their position.
   let unparsed: [Int]
+  /// Which of the texts name an event but not its fields, by their position.
+  let withoutFields: [Int]
 
   /// The byte order of the records.
   let isBigEndian: Bool
+  private let kernelLongSize: Int
+  private let unreadable: Set<UInt16>
   private let commonFields: Set<String>
   private let typeField: (offset: Int, size: Int)
   private let prints: PrintFormats
@@ -25,9 +29,12 @@ public final class EventFormats {
   /// Parses the texts of `events`, pairs of a system and the content of its `format` file.
   init(_ events: [(system: String, format: UnsafeRawBufferPointer)], bigEndian: Bool, kernelLongSize: Int) {
     isBigEndian = bigEndian
+    self.kernelLongSize = kernelLongSize
     let tep = Self.handle(bigEndian: bigEndian, kernelLongSize: kernelLongSize)
     defer { tep_free(tep) }
     var unparsed: [Int] = []
+    var withoutFields: [Int] = []
+    var unreadable: Set<UInt16> = []
     var sources: [UInt16: FormatSource] = [:]
     var parsed: [EventFormat] = []
     var commonNames: Set<String> = []
@@ -35,10 +42,17 @@ public final class EventFormats {
     var typeField = (offset: 0, size: 2)
     var pid: ScalarLoad?
     for (position, (system, format)) in events.enumerated() {
-      guard let source = FormatSource(system: system, text: format), let event = Self.parse(source, tep),
-        let id = UInt16(exactly: event.pointee.id)
-      else {
+      guard let source = FormatSource(system: system, text: format) else {
         unparsed.append(position)
+        continue
+      }
+      let id = source.id
+      guard source.areFieldsReadable, let event = Self.parse(source, tep) else {
+        withoutFields.append(position)
+        guard sources[id] == nil else { continue }
+        sources[id] = source
+        unreadable.insert(id)
+        parsed.append(EventFormat(id: id, system: system, name: source.name, fields: []))
         continue
       }
       // Of two with one number, which no kernel has, the first counts.
@@ -63,6 +77,8 @@ public final class EventFormats {
     parsed.sort { $0.id < $1.id }
     formats = parsed
     self.unparsed = unparsed
+    self.withoutFields = withoutFields
+    self.unreadable = unreadable
     commonType = type
     commonPID = pid
     commonFields = commonNames
@@ -73,6 +89,9 @@ public final class EventFormats {
 
   /// The format of the events numbered `id`.
   public func format(id: UInt16) -> EventFormat? { indexByID[id].map { formats[$0] } }
+
+  /// Whether the format's text tells no fields because it could not be read.
+  func isWithoutFields(_ format: EventFormat) -> Bool { unreadable.contains(format.id) }
 
   /// The position in `formats` of the events numbered `id`.
   func index(id: UInt16) -> Int? { indexByID[id] }
@@ -85,16 +104,41 @@ public final class EventFormats {
     prints.register(printFormat: printFormat, address: address)
   }
 
+  /// Makes the kernel's symbols known, which are read when they are first needed.
+  func register(symbols: KernelSymbols) { prints.register(symbols: symbols) }
+
+  /// The symbol at or before an address of the traced kernel, as `name+0x10`; nil where none is near.
+  public func symbol(at address: UInt64) -> String? { prints.symbol(at: address) }
+
   /// What the kernel's own print format makes of an event's data: the text behind the event's name. Where the
   /// format cannot be used, the fields with their values.
   public func text(of payload: UnsafeRawBufferPointer, time: UInt64, cpu: Int) -> String {
     guard payload.count >= commonType.end else { return "" }
     let id = UInt16(truncatingIfNeeded: integer(payload, typeField.offset, typeField.size))
     guard let format = format(id: id) else { return "" }
+    if let text = stackTrace(format, payload) { return text }
     if let text = prints.text(format, commonFields: commonFields, of: payload, time: time, cpu: cpu) {
       return text
     }
     return format.fields.map { "\($0.name)=\(value(of: $0, in: payload))" }.joined(separator: " ")
+  }
+
+  /// The functions of a stack trace (`ftrace:kernel_stack`), whose print format knows but eight of them; nil for
+  /// every other event.
+  private func stackTrace(_ format: EventFormat, _ payload: UnsafeRawBufferPointer) -> String? {
+    guard format.system == "ftrace", format.name == "kernel_stack",
+      let size = format.fields.first(where: { $0.name == "size" }),
+      let callers = format.fields.first(where: { $0.name == "caller" }),
+      case .signed(let count) = value(of: size, in: payload)
+    else { return nil }
+    var place = callers.offset
+    var text = "<stack trace>"
+    for _ in 0..<max(0, min(count, 1024)) where place + kernelLongSize <= payload.count {
+      let address = integer(payload, place, kernelLongSize)
+      text += " => " + (symbol(at: address) ?? "0x" + String(address, radix: 16))
+      place += kernelLongSize
+    }
+    return text
   }
 
   /// A new handle of libtraceevent for one trace.

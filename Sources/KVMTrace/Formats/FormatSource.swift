@@ -15,27 +15,35 @@
 struct FormatSource {
   /// The system, as the file groups the events.
   let system: String
-  /// Everything above `print fmt`.
+  /// The event's name.
+  let name: String
+  /// The event's number.
+  let id: UInt16
+  /// Everything above `print fmt`, as libtraceevent understands it.
   let fields: String
+  /// Whether every field could be read.
+  let areFieldsReadable: Bool
   /// What stands behind `print fmt:`.
   let printFormat: String
 
   /// The most bytes that an event can have: the length of a record and the offset of a dynamic field have 16 bits.
   static let payloadBytesMax = 1 << 16
 
-  /// Takes `text` apart; nil where it is damaged above `print fmt`.
+  /// Takes `text` apart; nil where it does not even say which event it is of.
   init?(system: String, text: UnsafeRawBufferPointer) {
     let whole = String(decoding: text, as: UTF8.self)
-    guard text.allSatisfy({ $0 == 0x09 || $0 == 0x0a || (0x20..<0x7f).contains($0) }) else { return nil }
     self.system = system
     let lines = whole.split(separator: "\n", omittingEmptySubsequences: false)
     let split = lines.firstIndex { $0.hasPrefix("print fmt:") } ?? lines.count
-    guard lines.count >= 3, Self.isName(lines[0], behind: "name: "), Self.isNumber(lines[1], behind: "ID: "),
-      lines[2] == "format:",
-      lines[3..<max(split, 3)].allSatisfy({ $0.isEmpty || Self.isField($0) })
+    guard lines.count >= 2, Self.isName(lines[0], behind: "name: "), Self.isNumber(lines[1], behind: "ID: ")
     else { return nil }
-    fields = lines[..<split].joined(separator: "\n") + "\n"
-    let print = lines[split...].joined(separator: "\n").dropFirst("print fmt:".utf8.count)
+    name = String(lines[0].dropFirst("name: ".utf8.count))
+    id = UInt16(lines[1].dropFirst("ID: ".utf8.count))!
+    let declarations = lines.dropFirst(2).prefix(max(split - 2, 0))
+    let fields = declarations.first == "format:" ? declarations.dropFirst().map(Self.field) : [nil]
+    areFieldsReadable = !fields.contains(nil)
+    self.fields = (lines[..<2] + ["format:"] + fields.compactMap { $0 }).joined(separator: "\n") + "\n"
+    let print = lines[min(split, lines.count)...].joined(separator: "\n").dropFirst("print fmt:".utf8.count)
     printFormat = String(print.drop { $0 == " " }.reversed().drop { $0 == "\n" }.reversed())
   }
 
@@ -57,46 +65,27 @@ struct FormatSource {
     line.hasPrefix(label) && UInt16(line.dropFirst(label.utf8.count)) != nil
   }
 
-  /// `\tfield:TYPE NAME;\toffset:N;\tsize:N;\tsigned:N;`; old kernels have no `signed`.
-  private static func isField(_ line: Substring) -> Bool {
+  /// A line such as `\tfield:TYPE NAME;\toffset:N;\tsize:N;\tsigned:N;` with a declaration that libtraceevent
+  /// understands; nil where the field cannot be read. Old kernels have no `signed`; a declaration can hold semicolons.
+  private static func field(_ line: Substring) -> Substring? {
+    if line.isEmpty { return line }
     let parts = line.split(separator: ";", omittingEmptySubsequences: false)
-    guard parts.count == 4 || parts.count == 5, parts.last!.allSatisfy({ $0 == " " || $0 == "\t" }),
-      let declaration = value(parts[0], "field:"), isDeclaration(declaration),
-      let offset = value(parts[1], "offset:").flatMap({ UInt32($0) }),
-      let size = value(parts[2], "size:").flatMap({ UInt32($0) }),
-      Int(offset) + Int(size) <= payloadBytesMax
-    else { return false }
-    return parts.count == 4 || ["0", "1"].contains(value(parts[3], "signed:"))
+    guard let place = parts.lastIndex(where: { value($0, "offset:") != nil }), place > 0 else { return nil }
+    let numbers = parts[place...]
+    guard numbers.count == 3 || numbers.count == 4, numbers.last!.allSatisfy({ $0 == " " || $0 == "\t" }),
+      let declaration = value(parts[..<place].joined(separator: ";")[...], "field:"),
+      let offset = value(numbers[place], "offset:").flatMap({ UInt32($0) }),
+      let size = value(numbers[place + 1], "size:").flatMap({ UInt32($0) }),
+      Int(offset) + Int(size) <= payloadBytesMax,
+      numbers.count == 3 || ["0", "1"].contains(value(numbers[place + 2], "signed:")),
+      let plain = FieldDeclaration.plain(declaration, bytes: Int(size))
+    else { return nil }
+    return "\tfield:\(plain);\(numbers.joined(separator: ";"))"
   }
 
   private static func value(_ part: Substring, _ label: String) -> Substring? {
     let part = part.drop { $0 == " " || $0 == "\t" }
     return part.hasPrefix(label) ? part.dropFirst(label.utf8.count) : nil
-  }
-
-  /// A type and a name: words, stars, and brackets that close, behind the name or the type.
-  private static func isDeclaration(_ text: Substring) -> Bool {
-    var open: [UInt8] = []
-    var words = 0
-    var inWord = false
-    for byte in text.utf8 {
-      if isWord(byte) {
-        if !inWord, open.isEmpty { words += 1 }
-        inWord = true
-        continue
-      }
-      inWord = false
-      switch byte {
-      case UInt8(ascii: "["), UInt8(ascii: "("): open.append(byte)
-      case UInt8(ascii: "]"): if open.popLast() != UInt8(ascii: "[") { return false }
-      case UInt8(ascii: ")"): if open.popLast() != UInt8(ascii: "(") { return false }
-      case UInt8(ascii: " "), UInt8(ascii: "*"): break
-      // A length such as 30 + 1.
-      case UInt8(ascii: "+"), UInt8(ascii: "-"), UInt8(ascii: "/"): if open.isEmpty { return false }
-      default: return false
-      }
-    }
-    return open.isEmpty && words >= 2
   }
 
   static func isWord(_ byte: UInt8) -> Bool {

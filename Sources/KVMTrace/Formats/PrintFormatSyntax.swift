@@ -287,23 +287,41 @@ struct PrintFormatSyntax {
     throw Malformed()
   }
 
+  /// Whether no conversion of `text` prints without an end; that of `trace_printk` has no other check.
+  static func areConversionsHarmless(_ text: String) -> Bool {
+    var bytes = Substring(text).utf8[...]
+    while let percent = bytes.firstIndex(of: UInt8(ascii: "%")) {
+      bytes = bytes[percent...].dropFirst()
+      if bytes.first == UInt8(ascii: "%") {
+        bytes = bytes.dropFirst()
+      } else if (try? checkConversion(bytes)) == nil {
+        return false
+      }
+    }
+    return true
+  }
+
   /// A width of gigabytes is as good as a crash: it has at most three digits, and an event must not choose it.
   private static func checkConversion(_ bytes: Substring.UTF8View.SubSequence) throws {
     var digits = 0
     var isPrecision = false
-    var isGiven = false
+    var isWidthGiven = false
+    var isPrecisionGiven = false
     for byte in bytes {
       switch byte {
-      case UInt8(ascii: "0")...UInt8(ascii: "9"): digits += 1
+      case UInt8(ascii: "0")...UInt8(ascii: "9"):
+        digits += 1
+        if digits > 3 { throw Malformed() }
       case UInt8(ascii: "-"), UInt8(ascii: "+"), UInt8(ascii: "#"), UInt8(ascii: " "): break
       case UInt8(ascii: "."):
         digits = 0
         isPrecision = true
-      case UInt8(ascii: "*"): isGiven = true
+      case UInt8(ascii: "*"):
+        if isPrecision { isPrecisionGiven = true } else { isWidthGiven = true }
       default:
         // `%*p` prints as many bytes as an array has, `%.*s` no more than a string has.
-        let isHarmless = byte == UInt8(ascii: "p") || isPrecision && byte == UInt8(ascii: "s")
-        if digits > 3 || isGiven && !isHarmless { throw Malformed() }
+        if isWidthGiven && byte != UInt8(ascii: "p") { throw Malformed() }
+        if isPrecisionGiven && byte != UInt8(ascii: "s") && byte != UInt8(ascii: "p") { throw Malformed() }
         return
       }
     }

@@ -1,5 +1,6 @@
 internal import CTraceEvent
 internal import CTraceEventShims
+internal import Glibc
 
 /// Prints events the way the kernel would, by the print formats of one trace.
 ///
@@ -12,17 +13,23 @@ internal import CTraceEventShims
 /// length, and must find memory there.
 final class PrintFormats {
   private enum State {
-    case parsed
+    case parsed(PrintLengths)
     case refused
   }
 
   private static let scratchBytes = 4 * FormatSource.payloadBytesMax
+  /// A format of `trace_printk` with more conversions could lead libtraceevent out of `scratch`.
+  private static let printkBytesMax = 8192
+  /// What is farther away from a symbol is not part of it.
+  private static let symbolBytesMax: UInt64 = 1 << 20
 
   private let tep: OpaquePointer
   private let sources: [UInt16: FormatSource]
   private var states: [UInt16: State] = [:]
   private let scratch: UnsafeMutableRawBufferPointer
   private var scratchUsed = 0
+  /// The symbols of the traced kernel, until the first event is printed: there are a hundred thousand of them.
+  private var symbols: KernelSymbols?
 
   /// Print formats by the numbers of their events, for the byte order and long size of one trace.
   init(_ sources: [UInt16: FormatSource], bigEndian: Bool, kernelLongSize: Int) {
@@ -33,14 +40,39 @@ final class PrintFormats {
   }
 
   deinit {
+    states = [:]
     tep_free(tep)
     scratch.deallocate()
   }
 
   func register(command: String, tid: Int32) { tep_register_comm(tep, command, tid) }
 
+  func register(symbols: KernelSymbols) { self.symbols = symbols }
+
+  /// Formats that could print for ever are left out, as they are of events.
   func register(printFormat: String, address: UInt64) {
+    guard printFormat.utf8.count <= Self.printkBytesMax, PrintFormatSyntax.areConversionsHarmless(printFormat)
+    else { return }
     tep_register_print_string(tep, printFormat, address)
+  }
+
+  /// The function at `address`, with the distance from its beginning; nil where no symbol is near.
+  func symbol(at address: UInt64) -> String? {
+    loadSymbols()
+    guard address != 0, let name = tep_find_function(tep, address) else { return nil }
+    let start = tep_find_function_address(tep, address)
+    guard address >= start, address - start < Self.symbolBytesMax else { return nil }
+    let distance = address - start
+    return String(decoding: UnsafeRawBufferPointer(start: name, count: strlen(name)), as: UTF8.self)
+      + (distance == 0 ? "" : "+0x" + String(distance, radix: 16))
+  }
+
+  private func loadSymbols() {
+    guard let symbols else { return }
+    self.symbols = nil
+    symbols.forEach { address, name in
+      name.withCString { _ = tep_register_function(tep, UnsafeMutablePointer(mutating: $0), address, nil) }
+    }
   }
 
   /// The text of an event of `format`, nil where its print format cannot be used.
@@ -48,8 +80,10 @@ final class PrintFormats {
     _ format: EventFormat, commonFields: Set<String>, of payload: UnsafeRawBufferPointer, time: UInt64,
     cpu: Int
   ) -> String? {
-    guard state(format, commonFields: commonFields) == .parsed, payload.count <= FormatSource.payloadBytesMax
+    guard case .parsed(let lengths) = state(format, commonFields: commonFields),
+      payload.count <= FormatSource.payloadBytesMax, let cuts = lengths.bound(to: payload)
     else { return nil }
+    loadSymbols()
     if scratchUsed > payload.count {
       UnsafeMutableRawBufferPointer(rebasing: scratch[payload.count..<scratchUsed])
         .initializeMemory(as: UInt8.self, repeating: 0)
@@ -67,7 +101,10 @@ final class PrintFormats {
     record.data = scratch.baseAddress
     ptes_print_info(tep, &sequence, &record)
     trace_seq_terminate(&sequence)
-    return sequence.buffer.map { String(cString: $0) }
+    guard let buffer = sequence.buffer else { return nil }
+    return cuts.reduce(String(cString: buffer)) { text, cut in
+      text + " [a length of \(cut.asked) is cut to \(cut.given), the end of its array]"
+    }
   }
 
   private func state(_ format: EventFormat, commonFields: Set<String>) -> State {
@@ -80,7 +117,12 @@ final class PrintFormats {
           tep_parse_event(tep, $0.baseAddress, UInt($0.count), format.system)
         }
       }
-      if status.rawValue == 0 { state = .parsed }
+      if status.rawValue == 0, let event = tep_find_event(tep, Int32(format.id)),
+        UInt32(bitPattern: event.pointee.flags) & UInt32(TEP_EVENT_FL_FAILED) == 0,
+        let lengths = PrintLengths(event)
+      {
+        state = .parsed(lengths)
+      }
     }
     states[format.id] = state
     return state

@@ -41,6 +41,15 @@ struct TraceDatContents {
   /// The most formats that are believed: the number of an event has 16 bits.
   static let formatsMax = 1 << 16
 
+  /// Where the kernel's symbols are.
+  enum Symbols {
+    case none
+    /// In the file, as they are: at this offset, so many bytes.
+    case text(offset: Int, count: Int)
+    /// In a section, perhaps compressed.
+    case section(UInt64)
+  }
+
   var version: Int
   var bigEndian: Bool
   /// The size of a long in the traced user space.
@@ -63,6 +72,7 @@ struct TraceDatContents {
   var sectionOffsets: [Int] = []
   /// TIME_SHIFT: the clocks of a guest's CPUs by their numbers, nil for one that was not measured.
   var guestClocks: [GuestClock?] = []
+  var symbols = Symbols.none
   var commands: [Int32: String] = [:]
   var printFormats: [(address: UInt64, text: String)] = []
   var buffers: [Buffer] = []

@@ -54,9 +54,28 @@ extension TraceDatContents {
     }
   }
 
-  /// The kernel's symbols, which nothing here needs.
+  /// The kernel's symbols, which stay where they are until somebody needs them.
   mutating func skipSymbols(_ reader: inout ByteReader) throws {
-    try reader.skip(UInt64(try reader.u32()))
+    let count = Int(try reader.u32())
+    symbols = .text(offset: reader.offset, count: count)
+    try reader.skip(UInt64(count))
+  }
+
+  /// The text of the kernel's symbols, which `file` then holds; nil where there is none. Damage costs the symbols, nothing
+  /// else.
+  func symbolText(in file: FileBytes) -> UnsafeRawBufferPointer? {
+    switch symbols {
+    case .none: return nil
+    case .text(let offset, let count): return file.keep(at: offset, size: count)
+    case .section(let offset):
+      var opened = TraceDatContents(
+        version: version, bigEndian: bigEndian, userLongSize: userLongSize, pageBytes: pageBytes)
+      guard let compression = Compression(name: compression),
+        var reader = try? TraceDatV7(file: file, bigEndian: bigEndian, compression: compression)
+          .open(.symbols, at: offset, into: &opened)
+      else { return nil }
+      return try? reader.slice(UInt64(reader.u32()))
+    }
   }
 
   /// The format strings of `trace_printk`: lines of `0xADDRESS : "TEXT"`.
@@ -84,16 +103,32 @@ extension TraceDatContents {
 }
 
 extension TraceDatContents {
-  /// What to say of the formats at `positions`, which cannot be understood.
-  func damage(ofFormats positions: [Int]) -> [Damage] {
-    positions.map { position in
-      let format = formats[position]
-      let first = format.text.prefix(while: { $0 != UInt8(ascii: "\n") }).prefix(48)
-      let name = String(
-        decoding: first.filter { FormatSource.isWord($0) || $0 == UInt8(ascii: " ") }, as: UTF8.self)
-      return Damage(
-        offset: format.offset,
-        what: "a format of the system \(format.system) is damaged (\(name)); its events are only counted")
+  /// What to say of formats that cannot be read: those that do not say what they are of, and those of events that a
+  /// replay needs. Any other such format costs its own event alone, and is no damage of the trace.
+  func damage(of parsed: EventFormats) -> [Damage] {
+    let needed = parsed.withoutFields.filter { position in
+      let name = name(ofFormat: position).dropFirst("name ".count)
+      return EventSchema.all.contains {
+        $0.system == formats[position].system && $0.names.contains(String(name))
+      }
     }
+    return (parsed.unparsed.map { ($0, "") } + needed.map { ($0, ", and a replay lacks them") })
+      .sorted { $0.0 < $1.0 }
+      .map { position, cost in
+        Damage(
+          offset: formats[position].offset,
+          what: """
+            a format of the system \(formats[position].system) is damaged (\(name(ofFormat: position))); its events are \
+            only counted\(cost)
+            """)
+      }
+  }
+
+  /// The first line of a format, as far as it can be shown.
+  private func name(ofFormat position: Int) -> String {
+    let first = formats[position].text.prefix(while: { $0 != UInt8(ascii: "\n") }).prefix(48)
+    return String(
+      decoding: first.filter { FormatSource.isWord($0) || $0 == UInt8(ascii: " ") },
+      as: UTF8.self)
   }
 }

@@ -25,6 +25,8 @@ extension TraceDatV7 {
         // Where the section is damaged, what stands before the damage counts; the broken chain is reported already.
         guard index.optionSections.insert(UInt64(section.offset)).inserted else { continue }
         _ = try? readOptions(at: UInt64(section.offset), into: &contents, index: &index)
+      case .symbols:
+        if case .none = contents.symbols { contents.symbols = .section(UInt64(section.offset)) }
       case .headerInfo, .ftraceEvents, .eventFormats, .printFormats, .commands:
         let isKnown = index.metadata.contains { $0.option == option }
         if !isKnown { index.metadata.append((option, UInt64(section.offset))) }

@@ -86,6 +86,7 @@ struct TraceDatV7: ~Copyable {
       guard let option = TraceDatOption(rawValue: id) else { continue }
       switch option {
       case .done: return size >= 8 ? try body.u64() : 0
+      case .symbols: contents.symbols = .section(try body.u64())
       case .headerInfo, .ftraceEvents, .eventFormats, .printFormats, .commands:
         let target = try body.u64()
         // A forged file could name one section a million times.
@@ -185,7 +186,7 @@ struct TraceDatV7: ~Copyable {
   }
 
   /// A reader over the body of the section of `kind` at `offset`, decompressed if need be.
-  private func open(
+  func open(
     _ kind: TraceDatOption, at offset: UInt64, into contents: inout TraceDatContents
   ) throws -> ByteReader {
     var header = ByteReader(file, bigEndian: bigEndian)

@@ -49,6 +49,11 @@ extension TraceInfo {
     if eventsWithoutFormat > 0 {
       page.line("\(Quantity.count(eventsWithoutFormat)) events have a number that no format describes")
     }
+    if let unreadableFormats {
+      page.line(
+        "the formats of \(unreadableFormats.joined(separator: ", ")) cannot be read: their events are only counted"
+      )
+    }
     if !damage.isEmpty {
       page.blank()
       page.table(

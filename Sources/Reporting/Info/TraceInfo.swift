@@ -90,6 +90,8 @@ public struct TraceInfo: Encodable, Sendable {
   public var eventCounts: [String: UInt64]
   /// Events whose number no format has.
   public var eventsWithoutFormat: UInt64
+  /// Events, as "system:name", whose fields are not known because their formats cannot be read; nil where there are none.
+  public var unreadableFormats: [String]?
 
   /// The guests, nil where nobody looked.
   public var guests: GuestsEntry?
@@ -123,6 +125,7 @@ public struct TraceInfo: Encodable, Sendable {
     clock = trace.clock.isEmpty ? nil : trace.clock
     cpus = trace.cpuCount
     buffers = trace.bufferNames
+    unreadableFormats = trace.unreadableEvents.isEmpty ? nil : trace.unreadableEvents
     events = statistics.total
     lostEvents = statistics.lostTotal
     lossCount = statistics.lossCount

@@ -2,6 +2,7 @@ import Foundation
 import KVMTypes
 import Testing
 import TraceSynth
+import UnnamedFiles
 
 @testable import KVMTrace
 
@@ -129,6 +130,21 @@ struct FormatTests {
     #expect(reading.damage.map(\.offset) == [place.lowerBound])
     #expect(reading.damage.first?.what.contains("kvm_exit") == true)
     #expect(reading.events.map(\.kind) == [.entry])
+  }
+
+  @Test("a format whose fields cannot be read costs its event, and is damage only where a replay needs it")
+  func unreadable() throws {
+    for (format, damage) in [(KVMEventFormats.contentionBegin, 1), (KVMEventFormats.slotCommit, 0)] {
+      var odd = format
+      odd.textOverride =
+        "name: \(odd.name)\nID: \(odd.id)\nformat:\n\tfield:int (;\toffset:8;\tsize:4;\tsigned:1;\n"
+      let bytes = try TraceBuilding.file(
+        formats: [KVMEventFormats.entry, odd], pages: [[TraceBuilding.entries([1])]])
+      let file = try UnnamedFile(bytes)
+      let trace = try TraceFile(path: file.path)
+      #expect(trace.unreadableEvents == ["\(odd.system):\(odd.name)"] && trace.damage.count == damage)
+      #expect(try Reading(bytes).events.map(\.kind) == [.entry])
+    }
   }
 
   @Test("every format of a recording is understood", arguments: Recordings.own + Recordings.foreign)
