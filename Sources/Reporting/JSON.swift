@@ -7,7 +7,7 @@ public enum JSON {
     let encoder = JSONEncoder()
     encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
     do {
-      return String(decoding: try encoder.encode(report), as: UTF8.self) + "\n"
+      return Safe.escaped(json: String(decoding: try encoder.encode(report), as: UTF8.self)) + "\n"
     } catch {
       preconditionFailure("a report has no form in JSON: \(error)")
     }

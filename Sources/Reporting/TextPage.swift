@@ -1,4 +1,4 @@
-/// A page of aligned text.
+/// A page of aligned text, safe for a terminal whatever a trace holds.
 struct TextPage {
   private(set) var text = ""
 
@@ -7,7 +7,7 @@ struct TextPage {
   mutating func blank() { text += "\n" }
 
   mutating func line(_ line: String) {
-    text += line
+    text += Safe.line(line)
     text += "\n"
   }
 
@@ -18,6 +18,7 @@ struct TextPage {
 
   /// A table whose columns are as wide as their widest cell.
   mutating func table(header: [String], alignRight: [Bool], rows: [[String]]) {
+    let rows = rows.map { $0.map(Safe.line) }
     let widths = header.indices.map { column in
       ([header] + rows).map { $0[column].count }.max() ?? 0
     }

@@ -12,7 +12,7 @@ public struct SeriesTable: Sendable {
 
   /// The table as CSV.
   public var csv: String {
-    ([header] + rows).map { $0.joined(separator: ",") + "\n" }.joined()
+    ([header] + rows).map { $0.map(Safe.cell).joined(separator: ",") + "\n" }.joined()
   }
 
   /// The names of all series, in the order of `tables`.

@@ -1,6 +1,7 @@
 import ArgumentParser
 import Glibc
 import KVMTrace
+import Reporting
 
 /// Messages on standard error: one line each.
 enum Diagnostics {
@@ -17,9 +18,9 @@ enum Diagnostics {
     }
   }
 
-  /// Prints one line.
+  /// Prints one line, which may quote a path or a trace.
   static func note(_ line: String) {
-    let text = "pkvm-replay: \(line)\n"
+    let text = "pkvm-replay: \(Safe.line(line))\n"
     text.utf8.withContiguousStorageIfAvailable { _ = Glibc.write(2, $0.baseAddress, $0.count) }
   }
 
