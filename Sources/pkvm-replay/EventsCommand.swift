@@ -14,7 +14,14 @@ struct EventsCommand: ParsableCommand {
       stamps go back, by more than 10 us reported as damage, so do those of the output.
 
       Text is what the kernel's own print format makes of an event, with the syndrome of a fault in words behind it. \
-      CSV has one column for every field that an event of the trace can have, in decimal; --event narrows the columns, too.
+      CSV has one column for every field that KVM's events have in this trace, in decimal; with --event, those of the \
+      events that it names. In JSON lines a number beyond 2^53 is a string. What a terminal, a spreadsheet or an editor \
+      would obey is printed as its code, such as \\x1b.
+
+      --where compares fields of events with ==, !=, <, <=, >, >=, & and, for texts, ~ with * and ?; !, &&, || and \
+      parentheses join conditions. Besides the fields of the events there are cpu, tid, comm, event, system, time (in \
+      seconds), vm, and of a syndrome esr.class, esr.level, esr.write, esr.exec, esr.s1ptw and esr.kind ("translation", \
+      "permission", "access flag"). An event without the field does not fit.
 
       --vm replays the trace first. A VM's events are those that name its struct kvm, its lock or its page table, the \
       notifiers on its memory, and all others of the threads that run its vCPUs or create its slots. Events that are not known \
@@ -27,8 +34,24 @@ struct EventsCommand: ParsableCommand {
   @Option(help: "How to print: \(EventPrinter.Format.allCases.map(\.rawValue).joined(separator: ", ")).")
   var format = EventPrinter.Format.text
 
-  @Option(name: .customLong("event"), help: "Only events of this name; can be given several times.")
+  @Option(
+    name: .customLong("event"),
+    help:
+      "Only these events: NAME or SYSTEM:NAME, with * and ?, several with commas; can be given several times."
+  )
   var names: [String] = []
+
+  @Option(
+    name: .customLong("where"),
+    help: ArgumentHelp(
+      "Only events whose fields fit, such as 'ipa >= 0x40000000 && esr.level == 2'.", valueName: "filter"))
+  var condition: String?
+
+  @Flag(help: "Print times since the first event of the trace.")
+  var relative = false
+
+  @Flag(help: "Tell the VMs that each event is about; replays the trace first, as --vm does.")
+  var vmColumn = false
 
   @Option(
     name: .customLong("vm"),
@@ -62,7 +85,7 @@ struct EventsCommand: ParsableCommand {
 
   mutating func validate() throws {
     try TraceTime.check(from: from, to: to)
-    if vms.isEmpty, memslots != nil || inferMemslots {
+    if vms.isEmpty, !vmColumn, condition == nil, memslots != nil || inferMemslots {
       throw ValidationError("--memslots and --infer-memslots go with --vm")
     }
     if memslots != nil, inferMemslots {
@@ -74,44 +97,82 @@ struct EventsCommand: ParsableCommand {
     var outputs = try OutputPlan(inputs: [input, memslots?.path].compactMap(\.self))
     let target = try outputs.target("-")
     let trace = try Diagnostics.open(input, spool)
-    let wanted = names.isEmpty ? nil : Set(names)
-    if let unknown = wanted?.subtracting(trace.formats.formats.map(\.name)).sorted().first {
-      Diagnostics.note("\(input): has no event named \(unknown); info lists those it has")
-      throw ExitCode.validationFailure
-    }
-    let ids = wanted.map { names in Set(trace.formats.formats.filter { names.contains($0.name) }.map(\.id)) }
+    let ids = try chosenEvents(of: trace)
+    let filter = try filter(of: trace, ids: ids)
+    var attributor = try needsVMs(filter) ? attributor(for: trace) : nil
     let wantedVMs = Set(vms)
-    var attributor = try vms.isEmpty ? nil : attributor(for: trace)
     var unattributed = 0
-    let printer = EventPrinter(format, trace: trace, names: wanted)
+    var printer = EventPrinter(format, trace: trace, ids: ids, tellsVM: vmColumn)
     var output = try Output(target)
     if let header = printer.header { try output.line(header) }
+    var isFirst = true
     var events = trace.events(.all)
     while let run = events.nextRun() {
       for position in 0..<run.count {
         let record = run[position]
-        let isWantedVM = attributor == nil ? true : attributor!.isAbout(wantedVMs, record)
+        if isFirst, relative { printer.count(from: record.time) }
+        isFirst = false
+        let about = attributor?.vms(of: record) ?? []
         if !cpus.isEmpty, !cpus.contains(record.cpu.rawValue) { continue }
         if let from, record.time < from.moment { continue }
         if let to, record.time >= to.moment { continue }
+        let payload = run.payload(position)
         if record.kind != .lost {
           if let ids, !ids.contains(record.formatID) { continue }
           if !threads.isEmpty, !threads.contains(record.tid.rawValue) { continue }
-          if isWantedVM == nil { unattributed += 1 }
-          if isWantedVM != true { continue }
+          if let filter, !printer.accepts(filter, record, payload, vms: about) { continue }
+          if !wantedVMs.isEmpty, wantedVMs.isDisjoint(with: about) {
+            if about.isEmpty { unattributed += 1 }
+            continue
+          }
         }
-        try output.line(printer.line(record, run.payload(position)))
+        try output.line(printer.line(record, payload, vms: about))
       }
     }
     try TraceTime.check(from: from, to: to, in: events.statistics, of: input)
     try output.finish()
+    noteOmissions(unattributed, of: trace)
+    let info = TraceInfo(trace, events.statistics)
+    try Losses.check(info, events.statistics, of: input, allowLoss: allowLoss)
+  }
+
+  /// Says on standard error what the output lacks though the trace has it.
+  private func noteOmissions(_ unattributed: Int, of trace: TraceFile) {
     if unattributed > 0 {
       Diagnostics.note(
         "\(input): \(unattributed) event\(unattributed == 1 ? " is" : "s are") not known to be about any VM, and left out"
       )
     }
-    let info = TraceInfo(trace, events.statistics)
-    try Losses.check(info, events.statistics, of: input, allowLoss: allowLoss)
+    if !trace.unreadableEvents.isEmpty {
+      Diagnostics.note(
+        "\(input): the formats of \(trace.unreadableEvents.joined(separator: ", ")) cannot be read: their events have no fields"
+      )
+    }
+  }
+
+  /// The numbers of the events that --event names, nil where it names none.
+  private func chosenEvents(of trace: TraceFile) throws -> Set<UInt16>? {
+    guard !names.isEmpty else { return nil }
+    do {
+      return try EventChoice(names, among: trace.formats.formats).ids
+    } catch {
+      Diagnostics.note("\(input): \(error.message)")
+      throw ExitCode.validationFailure
+    }
+  }
+
+  private func filter(of trace: TraceFile, ids: Set<UInt16>?) throws -> EventFilter? {
+    guard let condition else { return nil }
+    do {
+      return try EventFilter(condition, of: trace, ids: ids)
+    } catch {
+      Diagnostics.note("\(input): \(error.message)")
+      throw ExitCode.validationFailure
+    }
+  }
+
+  private func needsVMs(_ filter: EventFilter?) -> Bool {
+    !vms.isEmpty || vmColumn || filter?.asksForVM == true
   }
 
   /// What a replay of the whole trace finds out about the VMs behind its events.

@@ -106,7 +106,7 @@ struct MarkerReportTests {
   @Test("Printed events show a marker's text", arguments: EventPrinter.Format.allCases)
   func events(format: EventPrinter.Format) throws {
     let trace = try trace(kilobytes: 16)
-    let printer = EventPrinter(format, trace: trace, names: nil)
+    let printer = EventPrinter(format, trace: trace, ids: [MarkerFormat.print.id])
     var events = trace.events(.all)
     let first = events.nextRun()
     let run = try #require(first)

@@ -1,5 +1,5 @@
 public import KVMTrace
-internal import KVMTypes
+public import KVMTypes
 
 /// Writes single events as text, CSV or JSON lines.
 public struct EventPrinter {
@@ -19,15 +19,21 @@ public struct EventPrinter {
   private let columns: [String]
   private let columnsOfFormat: [UInt16: [Int]]
   private let formatByID: [UInt16: EventFormat]
+  private let tellsVM: Bool
+  /// What times count from, nil for the trace's clock.
+  private var origin: Nanoseconds?
 
-  /// A printer for the events of `trace`, of which only those with a name in `names` will come, if given.
-  public init(_ format: Format, trace: TraceFile, names: Set<String>?) {
+  /// A printer for the events of `trace`, of which only those with a number in `ids` will come, if given. Where nobody
+  /// chose, a table has the fields of KVM's events: those of all others would make hundreds of columns.
+  public init(_ format: Format, trace: TraceFile, ids: Set<UInt16>?, tellsVM: Bool = false) {
     self.format = format
     self.trace = trace
+    self.tellsVM = tellsVM
+    let hasKVM = trace.formats.formats.contains { $0.system == "kvm" }
     var columns: [String] = []
     var position: [String: Int] = [:]
     var columnsOfFormat: [UInt16: [Int]] = [:]
-    for event in trace.formats.formats where names?.contains(event.name) ?? true {
+    for event in trace.formats.formats where ids?.contains(event.id) ?? (!hasKVM || event.system == "kvm") {
       columnsOfFormat[event.id] = event.fields.map { field in
         if let known = position[field.name] { return known }
         position[field.name] = columns.count
@@ -43,30 +49,52 @@ public struct EventPrinter {
 
   /// The line that precedes all events, if the form has one.
   public var header: String? {
-    format == .csv ? (["timeNs", "cpu", "tid", "command", "event"] + columns).joined(separator: ",") : nil
+    guard format == .csv else { return nil }
+    return (["timeNs", "cpu", "tid", "command", "event"] + (tellsVM ? ["vm"] : []) + columns).map(Safe.cell)
+      .joined(separator: ",")
   }
 
-  /// The line of one event.
-  public func line(_ record: TraceRecord, _ payload: UnsafeRawBufferPointer) -> String {
+  /// Makes times count from `origin`.
+  public mutating func count(from origin: Nanoseconds) { self.origin = origin }
+
+  /// Whether `filter` lets an event through.
+  public func accepts(
+    _ filter: EventFilter, _ record: TraceRecord, _ payload: UnsafeRawBufferPointer, vms: [Int]
+  ) -> Bool {
+    filter.accepts(
+      EventField.Subject(
+        record: record, payload: payload, format: formatByID[record.formatID], command: command(record),
+        vms: vms))
+  }
+
+  private func command(_ record: TraceRecord) -> String? {
+    trace.command(of: record.tid) ?? (record.tid.rawValue == 0 ? "<idle>" : nil)
+  }
+
+  /// The line of one event, which is about the VMs `vms` as far as that is known.
+  public func line(_ record: TraceRecord, _ payload: UnsafeRawBufferPointer, vms: [Int] = []) -> String {
+    var record = record
+    // A clock may run backwards: what was before the first event has no time since it.
+    if let origin { record.time = Nanoseconds(record.time.rawValue - min(origin, record.time).rawValue) }
     let event = formatByID[record.formatID]
     let name = record.kind == .lost ? "lost_events" : event?.name ?? "unknown_\(record.formatID)"
-    let command =
-      record.kind == .lost
-      ? nil : trace.command(of: record.tid) ?? (record.tid.rawValue == 0 ? "<idle>" : nil)
+    let command = record.kind == .lost ? nil : command(record)
     switch format {
-    case .text: return textLine(record, payload, name: name, command: command)
-    case .csv: return csvLine(record, payload, event: event, name: name, command: command)
-    case .jsonl: return jsonLine(record, payload, event: event, name: name, command: command)
+    case .text: return Safe.line(textLine(record, payload, name: name, command: command, vms))
+    case .csv: return csvLine(record, payload, event: event, name: name, command: command, vms)
+    case .jsonl: return jsonLine(record, payload, event: event, name: name, command: command, vms)
     }
   }
 
   private func textLine(
-    _ record: TraceRecord, _ payload: UnsafeRawBufferPointer, name: String, command: String?
+    _ record: TraceRecord, _ payload: UnsafeRawBufferPointer, name: String, command: String?,
+    _ vms: [Int]
   ) -> String {
     let nanoseconds = record.time.rawValue
     let fraction = String(nanoseconds % 1_000_000_000)
     let cpu = String(record.cpu.rawValue)
     var line = padLeft("\(command ?? "<...>")-\(record.tid.rawValue)", 22)
+    if tellsVM { line += " " + padLeft(vms.isEmpty ? "-" : vms.map { "vm\($0)" }.joined(separator: ","), 4) }
     line += " [" + String(repeating: "0", count: max(0, 3 - cpu.count)) + cpu + "] "
     line += padLeft(String(nanoseconds / 1_000_000_000), 5) + "."
     line += String(repeating: "0", count: 9 - fraction.count) + fraction + ": "
@@ -78,62 +106,75 @@ public struct EventPrinter {
     // Some print formats have several lines; an event has one.
     line += text.split(separator: "\n").joined(separator: " ")
     if record.kind == .guestFault { line += "  [\(Self.describe(record.guestFault.esr))]" }
+    if record.kind == .contentionBegin || record.kind == .contentionEnd,
+      let lock = trace.formats.symbol(at: record.contendedLock.rawValue)
+    {
+      line += "  [\(lock)]"
+    }
     return line
   }
 
   /// What a fault's syndrome says, in words.
   static func describe(_ esr: ESR) -> String {
     let access = esr.isExec ? "exec" : esr.isWrite ? "write" : "read"
-    let kind =
-      switch esr.faultKind {
-      case .translation: "translation"
-      case .permission: "permission"
-      case .accessFlag: "access flag"
-      case .addressSize: "address size"
-      case .externalAbort: "external abort"
-      case .exclusiveOrAtomic: "exclusive or atomic"
-      case .other: "status \(esr.faultStatusCode)"
-      }
+    let kind = describe(esr.faultKind, esr)
     let level = esr.level.map { ", level \($0.rawValue)" } ?? ""
     return "\(access) \(kind)\(level)\(esr.isStage1Walk ? ", stage-1 walk" : "")"
   }
 
+  static func describe(_ kind: FaultKind, _ esr: ESR) -> String {
+    switch kind {
+    case .translation: "translation"
+    case .permission: "permission"
+    case .accessFlag: "access flag"
+    case .addressSize: "address size"
+    case .externalAbort: "external abort"
+    case .exclusiveOrAtomic: "exclusive or atomic"
+    case .other: "status \(esr.faultStatusCode)"
+    }
+  }
+
   private func csvLine(
     _ record: TraceRecord, _ payload: UnsafeRawBufferPointer, event: EventFormat?, name: String,
-    command: String?
+    command: String?, _ vms: [Int]
   ) -> String {
     var cells = [String](repeating: "", count: columns.count)
     if let event, let places = columnsOfFormat[event.id] {
       for (field, place) in zip(event.fields, places) {
-        cells[place] = csv(trace.formats.value(of: field, in: payload).description)
+        let value = trace.formats.value(of: field, in: payload)
+        if case .text(let text) = value {
+          cells[place] = Safe.cell(text)
+        } else {
+          cells[place] = value.description
+        }
       }
     }
     return
       ([
         String(record.time.rawValue), String(record.cpu.rawValue), String(record.tid.rawValue),
-        csv(command ?? ""),
-        name,
-      ] + cells).joined(separator: ",")
+        Safe.cell(command ?? ""), Safe.cell(name),
+      ] + (tellsVM ? [vms.map(String.init).joined(separator: " ")] : []) + cells).joined(separator: ",")
   }
 
   private func jsonLine(
     _ record: TraceRecord, _ payload: UnsafeRawBufferPointer, event: EventFormat?, name: String,
-    command: String?
+    command: String?, _ vms: [Int]
   ) -> String {
     var line =
-      "{\"timeNs\":\(record.time.rawValue),\"cpu\":\(record.cpu.rawValue),\"tid\":\(record.tid.rawValue)"
-    if let command { line += ",\"command\":\(json(command))" }
-    line += ",\"event\":\(json(name))"
+      "{\"timeNs\":\(number(.unsigned(record.time.rawValue))),\"cpu\":\(record.cpu.rawValue),\"tid\":\(record.tid.rawValue)"
+    if let command { line += ",\"command\":\(Safe.json(command))" }
+    line += ",\"event\":\(Safe.json(name))"
+    if tellsVM { line += ",\"vms\":[\(vms.map(String.init).joined(separator: ","))]" }
     if record.kind == .lost {
       return line + ",\"count\":\(record.lostCount.map(String.init) ?? "null")}"
     }
     if let event {
-      line += ",\"system\":\(json(event.system)),\"fields\":{"
+      line += ",\"system\":\(Safe.json(event.system)),\"fields\":{"
       line += event.fields.map { field in
         let value = trace.formats.value(of: field, in: payload)
         switch value {
-        case .signed, .unsigned: return "\(json(field.name)):\(value.description)"
-        case .text, .missing: return "\(json(field.name)):\(json(value.description))"
+        case .signed, .unsigned: return "\(Safe.json(field.name)):\(number(value))"
+        case .text, .missing: return "\(Safe.json(field.name)):\(Safe.json(value.description))"
         }
       }.joined(separator: ",")
       line += "}"
@@ -145,24 +186,12 @@ public struct EventPrinter {
     String(repeating: " ", count: max(0, width - text.count)) + text
   }
 
-  private func csv(_ text: String) -> String {
-    guard text.contains(where: { $0 == "," || $0 == "\"" || $0 == "\n" }) else { return text }
-    return "\"" + text.split(separator: "\"", omittingEmptySubsequences: false).joined(separator: "\"\"")
-      + "\""
-  }
-
-  private func json(_ text: String) -> String {
-    var quoted = "\""
-    for scalar in text.unicodeScalars {
-      switch scalar {
-      case "\"": quoted += "\\\""
-      case "\\": quoted += "\\\\"
-      case _ where scalar.value < 0x20:
-        let hex = String(scalar.value, radix: 16)
-        quoted += "\\u" + String(repeating: "0", count: 4 - hex.count) + hex
-      default: quoted.unicodeScalars.append(scalar)
-      }
+  /// A number in JSON: beyond 2^53, where readers round, as a string.
+  private func number(_ value: FieldValue) -> String {
+    switch value {
+    case .unsigned(let number) where number > 1 << 53: "\"\(number)\""
+    case .signed(let number) where number.magnitude > 1 << 53: "\"\(number)\""
+    default: value.description
     }
-    return quoted + "\""
   }
 }

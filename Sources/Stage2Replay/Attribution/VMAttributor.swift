@@ -24,27 +24,25 @@ public struct VMAttributor {
     self.pageSize = pageSize
   }
 
-  /// Whether an event is about one of the VMs `wanted`, nil where it is not known to be about any VM. All events of the
-  /// trace must come, in their order.
-  public mutating func isAbout(_ wanted: Set<Int>, _ record: TraceRecord) -> Bool? {
+  /// The VMs that an event is about, in ascending order; none where that is not known. All events of the trace must
+  /// come, in their order.
+  public mutating func vms(of record: TraceRecord) -> [Int] {
     while position < timeline.changes.count, timeline.changes[position].time <= record.time {
       apply(timeline.changes[position].change)
       position += 1
     }
     switch record.kind {
     case .unmapHVARange, .ageHVA, .testAgeHVA, .setSPTEHVA:
-      var isKnown = false
+      var found: [Int] = []
       for (vm, table) in slots {
         scratch.removeAll(keepingCapacity: true)
         table.appendOverlaps(record.hvaRange, to: &scratch)
-        guard !scratch.isEmpty else { continue }
-        if wanted.contains(vm) { return true }
-        isKnown = true
+        if !scratch.isEmpty { found.append(vm) }
       }
-      if isKnown { return false }
+      if !found.isEmpty { return found.sorted() }
     default: break
     }
-    return vm(of: record).map(wanted.contains)
+    return vm(of: record).map { [$0] } ?? []
   }
 
   private mutating func vm(of record: TraceRecord) -> Int? {

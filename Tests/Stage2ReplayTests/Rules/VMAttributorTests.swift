@@ -41,16 +41,12 @@ struct VMAttributorTests {
     let result = try Replay.run(trace, profile: request, options: options).result
     let timeline = try #require(result.timeline)
     #expect(result.vms.map(\.id) == [0, 1])
-    var one = VMAttributor(timeline, pageSize: .size4K)
-    var two = VMAttributor(timeline, pageSize: .size4K)
+    var attributor = VMAttributor(timeline, pageSize: .size4K)
     var found: [Set<Int>] = []
     var events = trace.events(.all)
     while let run = events.nextRun() {
       for position in 0..<run.count {
-        let isFirst = one.isAbout([0], run[position])
-        let isSecond = two.isAbout([1], run[position])
-        #expect((isFirst == nil) == (isSecond == nil))
-        found.append(Set((isFirst == true ? [0] : []) + (isSecond == true ? [1] : [])))
+        found.append(Set(attributor.vms(of: run[position])))
       }
     }
     return found.suffix(count)
