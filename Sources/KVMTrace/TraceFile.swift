@@ -53,10 +53,11 @@ public final class TraceFile {
   public var clock: String { contents.clock }
   /// The number that joins the traces of a host and its guests.
   public var traceID: UInt64? { contents.traceID }
-  /// The host's page size, nil where Arm has no such granule.
-  public var pageSize: PageSize? { PageSize(bytes: UInt64(contents.pageBytes)) }
-  /// The host's page size in bytes, as the file states it.
+  /// What the head of a trace.dat calls the page size, in bytes: the size of the ring buffer's sub-buffers, or of old recorders
+  /// the host's page size. The host's pages are no bigger.
   public var pageBytes: Int { contents.pageBytes }
+  /// The size of a sub-buffer of the ring buffer in bytes, the host's page size by default (`buffer_subbuf_size_kb`).
+  public var subBufferBytes: Int { contents.subBufferBytes ?? contents.pageBytes }
   /// How many processors the host had.
   public var cpuCount: Int {
     max(

@@ -1,4 +1,4 @@
-public import Stage2Model
+internal import Stage2Model
 
 /// Another kernel under which the guest's recorded accesses are modelled, in place of the one that was traced.
 ///
@@ -25,29 +25,14 @@ public struct OtherKernel: Hashable, Sendable {
     case most
   }
 
-  /// The kernel and machine.
-  public var profile: Profile
+  /// The kernel. What it does not say of the machine is the traced one's.
+  public var request: ProfileRequest
   /// What is assumed.
   public var extent: Extent
-  /// Whether the machine is the traced one: the size of pages and of guest physical addresses, access flag, DIC.
-  public var isTracedMachine: Bool
 
-  /// The kernel of `profile`.
-  public init(_ profile: Profile, _ extent: Extent, isTracedMachine: Bool = true) {
-    self.isTracedMachine = isTracedMachine
-    self.profile = profile
+  /// The kernel of `request`.
+  public init(_ request: ProfileRequest, _ extent: Extent) {
+    self.request = request
     self.extent = extent
-  }
-}
-
-extension Profile {
-  /// This kernel on the machine of another profile.
-  func on(_ machine: Profile) -> Profile {
-    var profile = self
-    profile.pageSize = machine.pageSize
-    profile.ipaBits = machine.ipaBits
-    profile.hasHardwareAF = machine.hasHardwareAF
-    profile.hasDIC = machine.hasDIC
-    return profile
   }
 }

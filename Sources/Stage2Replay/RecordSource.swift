@@ -3,8 +3,11 @@ package import KVMTypes
 
 /// Where a replay gets its events from: a file, or records in memory. It makes two passes over them.
 package protocol RecordSource {
-  /// The host's page size, nil where Arm has no such granule.
+  /// The host's page size, where it is known beforehand.
   var pageSize: PageSize? { get }
+  /// A number of bytes than which the host's pages are no bigger, such as the size of a sub-buffer of the ring buffer; nil where
+  /// nothing tells.
+  var pageBytesMax: Int? { get }
   /// What `uname` said on the traced host, "" where that is not known.
   var uname: String { get }
   /// Whether there can be probes on the kernel's stage-2 operations.
@@ -32,6 +35,10 @@ package protocol RecordSource {
 }
 
 extension TraceFile: RecordSource {
+  /// A file tells the size of sub-buffers only.
+  package var pageSize: PageSize? { nil }
+  package var pageBytesMax: Int? { min(pageBytes, subBufferBytes) }
+
   package func forEachRun(
     _ selection: EventSelection, _ body: (EventRun, _ damage: Int) throws -> Void
   ) rethrows -> EventStatistics {

@@ -1,6 +1,6 @@
 public import KVMTrace
 internal import KVMTypes
-internal import Stage2Model
+public import Stage2Model
 
 /// Replays a trace: reads its events once to learn about the host, and once more to drive the models.
 public enum Replay {
@@ -24,73 +24,47 @@ public enum Replay {
     over source: some RecordSource, profile request: ProfileRequest, options: ReplayOptions,
     onOperation: ((Stage2Operation) throws -> Void)? = nil
   ) throws -> (result: ReplayResult, statistics: EventStatistics) {
-    let pageSize = source.pageSize ?? .size4K
-    for profile in [request.profile, options.otherKernel?.profile].compactMap(\.self) {
-      if let problem = profile.problems().first { throw problem }
-      if profile.pageSize != pageSize {
-        throw ProfileProblem("pageSize", "the trace was recorded with pages of \(pageSize.bytes) bytes")
-      }
-    }
-    if let bits = request.ipaBits, (try? Stage2Geometry(pageSize: pageSize, ipaBits: bits)) == nil {
-      throw ProfileProblem("ipaBits", "\(bits) bits are not possible, 32 to 52 are")
-    }
     // What the traced kernel was timed at says nothing about another one.
     var options = options
     if options.otherKernel != nil { options.ignoresProbes = true }
-    var survey = TraceSurvey(
-      kvms: options.memslots?.vms.compactMap(\.kvm) ?? [], pageSize: pageSize)
-    var memslotSurvey =
-      options.memslots == nil
-      ? MemslotSurvey(pageSize: pageSize, infers: options.infersMemslots, recordsHistory: false) : nil
-    var evidence = VCPUEvidence(pageSize: pageSize) { source.command(of: $0) }
-    let surveyed = source.forEachRun(.replay(probes: false)) { run, damage in
-      let records = run.records
-      survey.noteDamage(damage, of: records[0].cpu, before: records[0].time)
-      for index in records.indices {
-        if records[index].kind == .marker { survey.markers.note(source.marker(of: run, at: index)) }
-        survey.consume(records[index])
-        evidence.consume(records[index])
-        memslotSurvey?.consume(records[index])
-      }
-    }
-    survey.finish(damage: source.damage + surveyed.damage, cpus: source.cpuCount)
-    evidence.finish()
-    let memslots = memslotSurvey?.source ?? .history(options.memslots ?? MemslotHistory())
-    memslotSurvey = nil
-    let profile = ReplayProfile(
-      request, survey: survey, kernel: KernelRelease(uname: source.uname), pageSize: pageSize)
-    let first = survey.first ?? Nanoseconds(0)
-    let grid = TimeGrid(
-      from: max(first, options.from ?? first), to: min(survey.last, options.to ?? survey.last))
+    let surveyed = SurveyedTrace(source, stated: request.pageSize, options: options)
+    let profile = try ReplayProfile(request, surveyed.profile)
     let model =
-      options.otherKernel.map { other in
-        var named = ProfileRequest()
-        named.profile = other.isTracedMachine ? other.profile.on(profile.profile) : other.profile
-        return ReplayProfile(named, survey: survey, kernel: nil, pageSize: pageSize)
-      } ?? profile
+      try options.otherKernel.map { try ReplayProfile($0.request, surveyed.profile, on: profile) } ?? profile
     // What operations cost includes the nodes that they visit.
     let keepsTree = options.measuresWork
     return model.isPKVM
-      ? try run(source, profile, model, survey, evidence, options, memslots, grid, onOperation) {
+      ? try run(source, profile, model, surveyed, options, onOperation) {
         model.makePKVM(isProtected: $0, keepsMappingTree: keepsTree)
       }
-      : try run(source, profile, model, survey, evidence, options, memslots, grid, onOperation) { _ in
-        model.makeTraditional()
-      }
+      : try run(source, profile, model, surveyed, options, onOperation) { _ in model.makeTraditional() }
+  }
+
+  /// What `requests` come to on the host of `trace`: the profile of the traced kernel, then one for each request, on the
+  /// machine of the first. Nothing is replayed.
+  ///
+  /// - Throws: a `ProfileProblem` for a profile that contradicts itself or the trace.
+  public static func profiles(
+    of trace: TraceFile, traced: ProfileRequest, others requests: [ProfileRequest]
+  ) throws(ProfileProblem) -> (traced: ReplayProfile, others: [ReplayProfile]) {
+    let surveyed = SurveyedTrace(trace, stated: traced.pageSize, options: ReplayOptions())
+    let profile = try ReplayProfile(traced, surveyed.profile)
+    var others: [ReplayProfile] = []
+    for request in requests { others.append(try ReplayProfile(request, surveyed.profile, on: profile)) }
+    return (profile, others)
   }
 
   private static func run<Backend: ReplayedBackend & ~Copyable>(
-    _ source: some RecordSource, _ profile: ReplayProfile, _ model: ReplayProfile, _ survey: TraceSurvey,
-    _ evidence: VCPUEvidence, _ options: ReplayOptions, _ memslots: MemslotSource, _ grid: TimeGrid,
-    _ onOperation: ((Stage2Operation) throws -> Void)?,
+    _ source: some RecordSource, _ profile: ReplayProfile, _ model: ReplayProfile,
+    _ surveyed: SurveyedTrace, _ options: ReplayOptions, _ onOperation: ((Stage2Operation) throws -> Void)?,
     makeBackend: @escaping (_ isProtected: Bool) -> Backend
   ) throws -> (result: ReplayResult, statistics: EventStatistics) {
     var replayer = Replayer(
-      profile: profile, model: model, survey: survey, vcpuEvidence: evidence, options: options,
-      memslots: memslots, probes: ProbeRecording(source),
-      collectsOperations: onOperation != nil, grid: grid, makeBackend: makeBackend)
+      profile: profile, model: model, survey: surveyed.survey, vcpuEvidence: surveyed.evidence,
+      options: options, memslots: surveyed.memslots, probes: ProbeRecording(source),
+      collectsOperations: onOperation != nil, grid: surveyed.grid(options), makeBackend: makeBackend)
     let statistics = try source.forEachRun(.replay(probes: !options.ignoresProbes)) { run, damage in
-      if !survey.knows(damage: damage, of: run.records[0].cpu) { replayer.losses.loseRest() }
+      if !surveyed.survey.knows(damage: damage, of: run.records[0].cpu) { replayer.losses.loseRest() }
       replayer.consume(run.records)
       if let onOperation { for operation in replayer.takeOperations() { try onOperation(operation) } }
     }
@@ -109,7 +83,16 @@ extension Replayer where Backend: ~Copyable {
       },
       agreement: agreement.result, unattributedFaults: unattributedFaults, vcpuSpans: vcpuSpans,
       timeline: timeline, divergences: divergences.result, markers: markers,
+      lock: options.otherKernel == nil ? lockOfAllVMs() : nil, isOtherKernel: options.otherKernel != nil,
       recordingSettings: survey.markers.settings)
+  }
+}
+
+extension Replayer where Backend: ~Copyable {
+  fileprivate borrowing func lockOfAllVMs() -> LockResult? {
+    var all = LockTimes()
+    for vm in vms { all.merge(vm.lockTimes) }
+    return all.result { $0.lockMode(model.profile, isProtected: false) }
   }
 }
 
@@ -134,7 +117,7 @@ extension VMResult {
       work: Dictionary(
         uniqueKeysWithValues: kinds.filter { $0.1.count > 0 }.map {
           ($0.0, vm.tally.work[Int($0.0.rawValue)])
-        }), sections: vm.sections)
+        }), doubts: vm.tally.doubts, sections: vm.sections)
   }
 }
 

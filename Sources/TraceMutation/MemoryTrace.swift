@@ -33,7 +33,8 @@ package struct MemoryTrace: RecordSource {
       commands[record.tid] = trace.command(of: record.tid)
     }
     self.init(
-      records, pageSize: trace.pageSize, uname: trace.uname, hasOperationProbes: trace.hasOperationProbes,
+      records, pageSize: HostPageSize(of: trace).pageSize, uname: trace.uname,
+      hasOperationProbes: trace.hasOperationProbes,
       commands: commands)
   }
 
@@ -44,6 +45,7 @@ package struct MemoryTrace: RecordSource {
     return trace
   }
 
+  package var pageBytesMax: Int? { nil }
   package var cpuCount: Int { Int(records.lazy.map(\.cpu.rawValue).max() ?? 0) + 1 }
   /// Nothing is damaged in memory.
   package var damage: [Damage] { [] }

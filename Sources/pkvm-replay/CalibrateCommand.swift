@@ -34,6 +34,7 @@ struct CalibrateCommand: ParsableCommand {
   var outputPath: String?
 
   @OptionGroup var spool: SpoolOptions
+  @OptionGroup var pageSize: PageSizeOption
 
   @Flag(help: "Exit with 0 even if events were lost or a file is damaged.")
   var allowLoss = false
@@ -48,7 +49,9 @@ struct CalibrateCommand: ParsableCommand {
       let trace = try Diagnostics.open(input, spool)
       var options = ReplayOptions()
       options.measuresWork = true
-      let (result, statistics) = try Replay.run(trace, profile: ProfileRequest(), options: options)
+      var request = ProfileRequest()
+      request.pageSize = pageSize.size
+      let (result, statistics) = try Replays.run(trace, profile: request, options: options)
       results.append(result)
       losses.note(trace, statistics)
     }

@@ -37,6 +37,8 @@ struct CapacityCommand: ParsableCommand {
   )
   var profile: ProfileArgument?
 
+  @OptionGroup var pageSize: PageSizeOption
+
   @OptionGroup var memslots: MemslotFiles
 
   @Option(name: .customLong("json"), help: "Write the plan as JSON to this file; - is standard output.")
@@ -64,14 +66,17 @@ struct CapacityCommand: ParsableCommand {
     let jsonTarget = try jsonPath.map { try outputs.target($0) }
     let csvTarget = try csvPath.map { try outputs.target($0) }
     let textTarget = try outputs.target("-")
-    var host = try profile?.resolve()
+    _ = try profile?.request()
+    var host: Profile?
     var observations: [WorkloadObservation] = []
     var losses = Losses()
     for (position, input) in inputs.enumerated() {
       let trace = try Diagnostics.open(input, spool)
       var options = ReplayOptions()
-      options.memslots = try memslots.resolve(position, for: trace)
-      let (result, statistics) = try Replay.run(trace, profile: ProfileRequest(), options: options)
+      options.memslots = try memslots.resolve(position, for: trace, pageSize.size)
+      var request = ProfileRequest()
+      request.pageSize = pageSize.size
+      let (result, statistics) = try Replays.run(trace, profile: request, options: options)
       if let observation = WorkloadObservation(input, result, spanNs: statistics.span.rawValue) {
         observations.append(observation)
       } else {
@@ -80,6 +85,8 @@ struct CapacityCommand: ParsableCommand {
       if host == nil { host = result.profile.profile }
       losses.note(trace, statistics)
     }
+    // Another kernel is on the recorded machine.
+    if let profile { host = try profile.resolve(on: host) }
     let request = CapacityRequest(
       vms: vms, memoryBytes: memory.bytes, vcpus: vcpus, profile: host ?? Profile(path: .pkvm, era: .v7_3))
     let limit = try request.profile.geometry().ipaLimit

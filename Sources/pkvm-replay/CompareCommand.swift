@@ -1,34 +1,52 @@
 import ArgumentParser
 import KVMTrace
+import KVMTypes
 import Reporting
 import Stage2Model
 import Stage2Replay
 
-/// `compare`: one workload under two kernels, or two recordings.
+/// `compare`: one workload under two kernels, or recordings against recordings.
 struct CompareCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "compare",
-    abstract: "Compares one recording under two kernels, or two recordings.",
+    abstract: "Compares one recording under two kernels, or recordings with recordings.",
     discussion: """
-      With one input and two profiles, every recorded access is answered by the model of each kernel. With two inputs, each \
-      is replayed as the kernel that recorded it.
+      With one input and two profiles, every recorded access is answered by the model of each kernel, on the machine that was \
+      traced; if both are the traced kernel, the recording is replayed once. What the trace decides on both sides is exact.
+
+      With two inputs, or several a side, each is replayed as the kernel that recorded it. Thread timing moves every figure \
+      from run to run, so a difference counts only beyond the noise floor: Student's t for 99 % times the standard error of \
+      the difference of the means, from the spread within the sides, and no value of one side among those of the other. One \
+      recording a side has no noise floor. Figures of the lock are those that probes recorded.
 
       A threshold is METRIC>BOUND or METRIC<BOUND: the difference of the second from the first, as a number or in percent, \
-      for example --fail-if 'mappingTreeBytes.peak>+5%'. --all prints the names of all metrics.
+      for example --fail-if 'memory.mappingTreeBytes.peak>+5%'. Metrics have their names in the JSON report's vms[]; --all \
+      prints them. A difference that is a range is beyond a bound if a part of it is, one with a noise floor if all of it \
+      is; 'possibly METRIC>BOUND' asks for a part of either, 'certainly METRIC>BOUND' for all.
 
       Exit status: 0 done; 1 a threshold is exceeded; 2 a trace is damaged or lost events, unless --allow-loss; 64 usage; \
       65 not a trace, or not a file of memslots; 66 no such input; 74 read or write error.
       """)
 
   @Argument(help: "One or two traces.")
-  var inputs: [String]
+  var inputs: [String] = []
+
+  @Option(
+    parsing: .upToNextOption, help: "The recordings of the first side, several of one workload on one host.")
+  var before: [String] = []
+
+  @Option(parsing: .upToNextOption, help: "The recordings of the second side.")
+  var after: [String] = []
 
   @Option(
     name: .customLong("profile"),
-    help:
-      "A kernel to model, given twice with one input: auto for the one that recorded it, a built-in profile, or a JSON file."
-  )
+    help: """
+      A kernel to model, given twice with one input: auto for the one that recorded it, a kernel's name, such as 7.3, or a JSON \
+      file. See profiles.
+      """)
   var profiles: [ProfileArgument] = []
+
+  @OptionGroup var pageSize: PageSizeOption
 
   @OptionGroup var memslots: MemslotFiles
 
@@ -48,47 +66,49 @@ struct CompareCommand: ParsableCommand {
   @Flag(help: "Exit with 0 even if events were lost or a file is damaged.")
   var allowLoss = false
 
+  /// The recordings of both sides, which are each of one unless --before and --after tell.
+  private var sides: [[String]] {
+    before.isEmpty && after.isEmpty ? inputs.map { [$0] } : [before, after]
+  }
+
   mutating func validate() throws {
-    switch (inputs.count, profiles.count) {
+    if before.isEmpty != after.isEmpty || !before.isEmpty && !inputs.isEmpty {
+      throw ValidationError("--before and --after go together, and name all inputs")
+    }
+    switch (sides.count, profiles.count) {
     case (1, 2), (2, 0): break
     case (1, _):
       throw ValidationError("one input is compared with itself under two profiles: give --profile twice")
     case (2, _):
       throw ValidationError(
         "two inputs are each replayed as the kernel that recorded them, without --profile")
-    default: throw ValidationError("one input or two, not \(inputs.count)")
+    default:
+      throw ValidationError(
+        "one input or two, not \(inputs.count); several a side go behind --before and --after")
     }
-    try memslots.check(inputs: inputs.count)
+    if sides.joined().filter({ $0 == "-" }).count > 1 {
+      throw ValidationError("standard input can only be read once: give - once")
+    }
+    try memslots.check(inputs: sides.joined().count)
   }
 
   func run() throws {
     let thresholds = try failIf.map(Self.threshold)
-    var outputs = try OutputPlan(inputs: inputs + memslots.paths + profiles.map(\.text))
+    var outputs = try OutputPlan(
+      inputs: sides.flatMap(\.self) + memslots.paths + profiles.map(\.text))
     let jsonTarget = try jsonPath.map { try outputs.target($0) }
     let textTarget = try outputs.target("-")
-    var sides: [(name: String, metrics: [Metric])] = []
     var losses = Losses()
-    for (index, input) in inputs.enumerated() where index < 2 {
-      let trace = try Diagnostics.open(input, spool)
-      var options = ReplayOptions()
-      // With the mapping tree, for its depth and the nodes that searches visit.
-      options.measuresWork = true
-      options.memslots = try memslots.resolve(index, for: trace)
-      if profiles.isEmpty {
-        let (result, statistics) = try Replay.run(trace, profile: ProfileRequest(), options: options)
-        sides.append((input, Metric.metrics([result])))
-        losses.note(trace, statistics)
-      } else {
-        for profile in profiles { sides.append(try modelled(trace, profile, options, &losses)) }
-      }
-    }
-    let comparison = Comparison(sides[0].name, sides[0].metrics, sides[1].name, sides[1].metrics)
-    let (exceeded, unknown) = comparison.check(thresholds)
-    if let unknown = unknown.first {
+    let comparison = try profiles.isEmpty ? compareRecordings(&losses) : compareKernels(&losses)
+    let checked = comparison.check(thresholds)
+    if let unknown = checked.unknown.first {
       throw ValidationError(
         "--fail-if \(unknown.metric): no such metric; --all prints those of this comparison")
     }
-    let failed = zip(failIf, thresholds).filter { exceeded.contains($0.1) }.map(\.0)
+    if let missing = checked.unrecorded.first {
+      throw ValidationError("--fail-if \(missing.metric): was not recorded in every input")
+    }
+    let failed = zip(failIf, thresholds).filter { checked.exceeded.contains($0.1) }.map(\.0)
     if let jsonTarget {
       try Output.write(JSON.signed(ComparisonReport(comparison, exceeded: failed)), to: jsonTarget)
     }
@@ -108,30 +128,86 @@ struct CompareCommand: ParsableCommand {
     }
   }
 
+  /// What the command line says of the traced hosts.
+  private var traced: ProfileRequest {
+    var request = ProfileRequest()
+    if let size = pageSize.size { request.pageSize = size }
+    return request
+  }
+
+  private func options(_ position: Int, _ trace: TraceFile) throws -> ReplayOptions {
+    var options = ReplayOptions()
+    // With the mapping tree, for its depth and the nodes that searches visit.
+    options.measuresWork = true
+    options.memslots = try memslots.resolve(position, for: trace, pageSize.size)
+    return options
+  }
+
+  /// The figures of one replay, which is dropped before the next begins.
+  private func metrics(
+    _ trace: TraceFile, _ options: ReplayOptions, _ losses: inout Losses
+  ) throws -> [Metric] {
+    let (result, statistics) = try Replays.run(trace, profile: traced, options: options)
+    losses.note(trace, statistics)
+    return Metric.metrics([result], spanNs: statistics.span.rawValue)
+  }
+
+  private func compareRecordings(_ losses: inout Losses) throws -> Comparison {
+    var found: [Comparison.Side] = []
+    var position = 0
+    for side in sides {
+      var replays: [[Metric]] = []
+      for input in side {
+        let trace = try Diagnostics.open(input, spool)
+        replays.append(try metrics(trace, options(position, trace), &losses))
+        position += 1
+      }
+      found.append(Comparison.Side(side.count > 1 ? "\(side[0]) and others" : side[0], replays))
+    }
+    return Comparison(.recordings, found[0], found[1])
+  }
+
+  private func compareKernels(_ losses: inout Losses) throws -> Comparison {
+    let requests = try profiles.map { try $0.request() }
+    let trace = try Diagnostics.open(inputs[0], spool)
+    let options = try options(0, trace)
+    let kernels: (traced: ReplayProfile, others: [ReplayProfile])
+    do {
+      kernels = try Replay.profiles(of: trace, traced: traced, others: requests)
+    } catch {
+      throw Replays.failure(trace, error)
+    }
+    let names = zip(profiles, requests).map { argument, request in request.name ?? argument.text }
+    var sides: [Comparison.Side] = []
+    // A figure of the recording and one of a model are not of one kind: the traced kernel is modelled, too, unless both are it.
+    let areTraced = kernels.others.allSatisfy { $0.profile.isAlike(kernels.traced.profile) }
+    for (position, request) in requests.enumerated() {
+      if position == 1, kernels.others[0].profile.isAlike(kernels.others[1].profile) {
+        sides.append(Comparison.Side(names[1], sides[0].replays))
+      } else if areTraced {
+        sides.append(Comparison.Side(names[position], [try metrics(trace, options, &losses)]))
+      } else {
+        let modelled = try modelled(trace, request, options, &losses)
+        sides.append(Comparison.Side(names[position], [modelled]))
+      }
+    }
+    return Comparison(.kernels, sides[0], sides[1])
+  }
+
   /// The trace's accesses under one profile, from the least to the most that the trace allows.
   private func modelled(
-    _ trace: TraceFile, _ profile: ProfileArgument, _ options: ReplayOptions, _ losses: inout Losses
-  ) throws -> (String, [Metric]) {
-    guard profile.text != "auto" else {
-      let (result, statistics) = try Replay.run(trace, profile: ProfileRequest(), options: options)
-      losses.note(trace, statistics)
-      // Recorded times have no counterpart in a model.
-      return ("auto", Metric.metrics([result]).filter(\.isExact))
-    }
-    var kernel = try profile.resolve()
-    if let pageSize = trace.pageSize { kernel.pageSize = pageSize }
-    if let problem = kernel.problems().first {
-      Diagnostics.note("\(trace.path): cannot be replayed with \(kernel.name): \(problem)")
-      throw ExitCode.validationFailure
-    }
+    _ trace: TraceFile, _ request: ProfileRequest, _ options: ReplayOptions, _ losses: inout Losses
+  ) throws -> [Metric] {
     var results: [ReplayResult] = []
+    var spanNs: UInt64 = 0
     for extent in OtherKernel.Extent.allCases {
       var options = options
-      options.otherKernel = OtherKernel(kernel, extent, isTracedMachine: profile.isBuiltIn)
-      let (result, statistics) = try Replay.run(trace, profile: ProfileRequest(), options: options)
+      options.otherKernel = OtherKernel(request, extent)
+      let (result, statistics) = try Replays.run(trace, profile: traced, options: options)
       results.append(result)
+      spanNs = statistics.span.rawValue
       losses.note(trace, statistics)
     }
-    return (kernel.name, Metric.metrics(results))
+    return Metric.metrics(results, spanNs: spanNs)
   }
 }

@@ -178,11 +178,11 @@ struct EventsCommand: ParsableCommand {
   /// What a replay of the whole trace finds out about the VMs behind its events.
   private func attributor(for trace: TraceFile) throws -> VMAttributor {
     var options = ReplayOptions()
-    options.memslots = try memslots?.resolve(for: trace)
+    options.memslots = try memslots?.resolve(for: trace, nil)
     options.infersMemslots = inferMemslots
     options.recordsTimeline = true
     let (result, _) = try Replay.run(trace, profile: ProfileRequest(), options: options)
     try result.requireVMs(vms, of: input)
-    return VMAttributor(result.timeline ?? VMTimeline(), pageSize: trace.pageSize ?? .size4K)
+    return VMAttributor(result.timeline ?? VMTimeline(), pageSize: result.profile.pageSize)
   }
 }

@@ -20,6 +20,8 @@ struct InfoCommand: ParsableCommand {
   @Flag(help: "Print JSON.")
   var json = false
 
+  @OptionGroup var pageSize: PageSizeOption
+
   @Flag(
     help: """
       Print the memslots instead, as a file for replay --memslots: those that probes recorded; inferred ones where none \
@@ -44,9 +46,10 @@ struct InfoCommand: ParsableCommand {
     var outputs = try OutputPlan(inputs: [input])
     let target = try outputs.target("-")
     let trace = try Diagnostics.open(input, spool)
+    let host = HostPageSize(of: trace, stated: pageSize.size)
     var survey =
-      memslots ? MemslotSurvey(pageSize: trace.pageSize ?? .size4K, infers: inferMemslots) : nil
-    var census = GuestCensus(pageSize: trace.pageSize ?? .size4K)
+      memslots ? MemslotSurvey(pageSize: host.pageSize, infers: inferMemslots) : nil
+    var census = GuestCensus(pageSize: host.pageSize)
     var markers = MarkerCensus()
     var events = trace.events(.replay(probes: false))
     while let run = events.nextRun() {
@@ -54,7 +57,7 @@ struct InfoCommand: ParsableCommand {
       markers.consume(run, of: trace)
       survey?.consume(run)
     }
-    let info = TraceInfo(trace, events.statistics, census, markers: markers)
+    let info = TraceInfo(trace, events.statistics, host, census, markers: markers)
     let text =
       survey.map { MemslotFile.json($0.history, by: .current) } ?? (json ? JSON.signed(info) : info.text)
     try Output.write(text, to: target)

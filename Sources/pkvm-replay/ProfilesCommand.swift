@@ -6,13 +6,18 @@ import Stage2Model
 struct ProfilesCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "profiles",
-    abstract: "Lists the built-in profiles, or prints one with all its fields.",
+    abstract: "Lists the kernels that have a name, or prints one profile with all its fields.",
     discussion: """
-      A profile says which kernel and machine are modelled. A file derives from a built-in one and changes fields, such \
-      as {"base": "7.3-pkvm", "name": "read lock", "faultLock": "read"}. With --json, a profile is printed as such a file.
+      A profile says which kernel is modelled: auto, the traced one; a release, such as 7.3 or 7.3.4+deb13-cloud-arm64, with \
+      which the host is in protected mode if the traced one is; or one with -pkvm or -traditional. Before 6.14, pKVM left the \
+      tables of guests that are not protected to the host, on the traditional path. What the machine is, the trace tells.
+
+      A file derives from any of these and changes fields, also those of the machine, such as \
+      {"base": "7.3-pkvm", "name": "read lock", "faultLock": "read"}. With --json, a profile is printed as such a file, in \
+      which "trace" stands for what the trace tells.
       """)
 
-  @Argument(help: "A built-in profile or a JSON file; all built-in ones are listed if not given.")
+  @Argument(help: "A kernel's name, auto, or a JSON file; the names are listed if not given.")
   var profile: ProfileArgument?
 
   @Flag(help: "Print JSON.")
@@ -21,8 +26,8 @@ struct ProfilesCommand: ParsableCommand {
   func run() throws {
     let text: String
     if let profile {
-      let resolved = try profile.resolve()
-      text = json ? ProfileFile.json(resolved, by: .current) : ProfileList.text(resolved)
+      let request = try profile.request()
+      text = json ? ProfileFile.json(request, by: .current) : ProfileList.text(request)
     } else if json {
       text = JSON.text(Profile.builtIns.map(\.name))
     } else {

@@ -25,10 +25,13 @@ struct ReplayCommand: ParsableCommand {
 
   @Option(
     help: """
-      What to model: auto reads it off the trace; pkvm and traditional name the MMU and leave the rest to the trace; else \
-      a built-in profile (see profiles) or a JSON file.
+      What to model: auto reads it off the trace; pkvm and traditional name the MMU and leave the rest to the trace; a \
+      kernel's release, such as 7.3, leaves the machine and the MMU to the trace, 7.3-pkvm the machine; or a JSON file. See \
+      profiles.
       """)
   var profile: ProfileArgument?
+
+  @OptionGroup var pageSize: PageSizeOption
 
   @OptionGroup var memslots: MemslotFiles
 
@@ -130,23 +133,10 @@ struct ReplayCommand: ParsableCommand {
     }
   }
 
-  /// What the command line says about the kernel to model.
-  private func profileRequest(for trace: TraceFile, _ input: String) throws -> ProfileRequest {
-    var request = ProfileRequest()
-    switch profile?.text {
-    case nil, "auto": break
-    case "pkvm": request.isPKVM = true
-    case "traditional": request.isPKVM = false
-    default:
-      guard var given = try profile?.resolve() else { break }
-      // A built-in profile says nothing of the machine: the pages are the trace's.
-      if let pageSize = trace.pageSize { given.pageSize = pageSize }
-      if let problem = given.problems().first {
-        Diagnostics.note("\(input): cannot be replayed with \(given.name): \(problem)")
-        throw ExitCode.validationFailure
-      }
-      request.profile = given
-    }
+  /// What the command line says about the kernel and machine to model.
+  private func profileRequest() throws -> ProfileRequest {
+    var request = try profile?.request() ?? ProfileRequest()
+    if let size = pageSize.size { request.pageSize = size }
     return request
   }
 
@@ -163,11 +153,13 @@ struct ReplayCommand: ParsableCommand {
     }
     let traces = try Diagnostics.open(all: inputs, spool)
     let costModel = try costs?.resolve()
+    let request = try profileRequest()
     let operations = try operationsTarget.map { try OperationsFile($0, tellsInput: inputs.count > 1) }
     var reports: [ReplayReport] = []
     var failures: [IngestError?] = []
     for (position, trace) in traces.enumerated() {
-      let (report, failure) = try replay(position, trace, costModel, operations, series?[position])
+      let (report, failure) = try replay(
+        position, trace, request, costModel, operations, series?[position])
       reports.append(report)
       failures.append(failure)
     }
@@ -184,15 +176,14 @@ struct ReplayCommand: ParsableCommand {
 
   /// Replays one input, and writes what does not wait for the others. Also returns why not all of it could be read.
   private func replay(
-    _ position: Int, _ trace: TraceFile, _ costModel: CostModel?, _ operations: OperationsFile?,
-    _ series: SeriesFiles?
+    _ position: Int, _ trace: TraceFile, _ request: ProfileRequest, _ costModel: CostModel?,
+    _ operations: OperationsFile?, _ series: SeriesFiles?
   ) throws -> (ReplayReport, IngestError?) {
     let input = inputs[position]
     let window = try TraceTime.window(of: trace, from: from, to: to)
-    let request = try profileRequest(for: trace, input)
     var options = ReplayOptions()
     options.ignoresProbes = ignoreProbes
-    options.memslots = try memslots.resolve(position, for: trace)
+    options.memslots = try memslots.resolve(position, for: trace, pageSize.size)
     options.infersMemslots = inferMemslots
     options.from = from?.moment
     options.to = to?.moment
@@ -200,7 +191,7 @@ struct ReplayCommand: ParsableCommand {
     options.keepsSections = contention
     let asked = vms.filter { $0.input ?? 0 == position }.map(\.vm)
 
-    var (result, statistics) = try Replay.run(trace, profile: request, options: options) { operation in
+    var (result, statistics) = try Replays.run(trace, profile: request, options: options) { operation in
       if vms.isEmpty || asked.contains(operation.vm) { try operations?.write(operation, input: position) }
     }
     try result.requireVMs(asked, of: input)

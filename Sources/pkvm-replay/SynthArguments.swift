@@ -50,21 +50,6 @@ struct MemorySize: ExpressibleByArgument {
   }
 }
 
-/// The page sizes of arm64.
-enum HostPageSize: String, ExpressibleByArgument, CaseIterable {
-  case size4K = "4K"
-  case size16K = "16K"
-  case size64K = "64K"
-
-  var size: PageSize {
-    switch self {
-    case .size4K: .size4K
-    case .size16K: .size16K
-    case .size64K: .size64K
-    }
-  }
-}
-
 /// The versions of trace.dat.
 enum FileFormat: String, ExpressibleByArgument, CaseIterable {
   case v6

@@ -44,7 +44,7 @@ struct SynthCommand: ParsableCommand {
   var seed: UInt64 = 1
 
   @Option(help: "The host's page size: 4K, 16K or 64K.")
-  var pageSize = HostPageSize.size4K
+  var pageSize = PageSizeArgument(.size4K)
 
   @Option(help: "The version of the file format: v6 or v7.")
   var format = FileFormat.v7

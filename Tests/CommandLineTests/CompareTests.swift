@@ -39,7 +39,22 @@ struct CompareTests {
   func recordings() throws {
     let outcome = try Tool.run(["compare", Tool.recording, Tool.recording, "--all"])
     #expect(outcome.status == 0)
-    #expect(outcome.output.contains("recorded time"))
+    #expect(outcome.output.contains("lock.write.heldP99Ns") && outcome.output.contains("no noise floor"))
+  }
+
+  @Test("Several recordings a side have a noise floor")
+  func severalRecordings() throws {
+    let recording = Tool.recording
+    let outcome = try Tool.run([
+      "compare", "--before", recording, recording, "--after", recording, recording, "--json", "-",
+    ])
+    #expect(outcome.status == 0, "\(outcome.errors)")
+    let report = try #require(
+      try JSONSerialization.jsonObject(with: Data(outcome.output.utf8)) as? [String: Any])
+    #expect(report["confidence"] as? Double == 0.99)
+    let metrics = try #require(report["metrics"] as? [String: [String: Any]])
+    #expect(metrics.values.allSatisfy { $0["exact"] as? Bool == false && $0["verdict"] as? String == "same" })
+    #expect((metrics["lock.write.heldNs"]?["basis"] as? [String: String])?["before"] == "recorded")
   }
 
   @Test(

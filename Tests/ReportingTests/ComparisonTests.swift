@@ -1,43 +1,108 @@
+import KVMTypes
 import Testing
 
 @testable import Reporting
 
 @Suite("Comparison and thresholds")
 struct ComparisonTests {
-  static func metric(_ name: String, _ least: UInt64, _ most: UInt64? = nil) -> Metric {
-    Metric(name: name, unit: .count, least: least, most: most ?? least)
+  static func metric(
+    _ name: String, _ least: Double, _ most: Double? = nil, _ basis: Basis = .derived
+  ) -> Metric {
+    Metric(name: name, unit: .count, least: least, most: most ?? least, basis: basis)
   }
 
   static func row(_ before: Metric, _ after: Metric) -> Comparison.Row {
-    Comparison("a", [before], "b", [after]).rows[0]
+    compare([before], [after]).rows[0]
+  }
+
+  static func compare(_ before: [Metric], _ after: [Metric]) -> Comparison {
+    Comparison(.kernels, .init("a", [before]), .init("b", [after]))
+  }
+
+  /// A figure of recordings.
+  static func recorded(_ before: [Double], _ after: [Double], _ name: String = "x") -> Comparison.Row {
+    func side(_ values: [Double]) -> Comparison.Side { .init("s", values.map { [metric(name, $0)] }) }
+    return Comparison(.recordings, side(before), side(after)).rows[0]
   }
 
   @Test("A difference is absolute and relative, a range where a side is one")
-  func differences() {
+  func differences() throws {
     let exact = Self.row(Self.metric("x", 100), Self.metric("x", 150))
-    #expect(exact.absolute == (50, 50))
-    #expect(exact.relative! == (0.5, 0.5))
-    #expect(exact.isDifferent)
+    #expect(try #require(exact.difference) == (50, 50))
+    #expect(try #require(exact.relative) == (0.5, 0.5))
+    #expect(exact.kind == .exact && exact.verdict == .differs)
     let open = Self.row(Self.metric("x", 100, 200), Self.metric("x", 150))
-    #expect(open.absolute == (-50, 50))
-    #expect(open.relative! == (-0.25, 0.5))
-    #expect(!open.isDifferent)
+    #expect(try #require(open.difference) == (-50, 50))
+    #expect(try #require(open.relative) == (-0.25, 0.5))
+    #expect(open.kind == .range && open.verdict == .mayDiffer)
     #expect(Self.row(Self.metric("x", 0), Self.metric("x", 5)).relative == nil)
   }
 
-  @Test("What only one side has is compared with nothing")
+  @Test("Exact is what both sides decide; what is assumed on either is not, nor is any recording")
+  func exactness() {
+    let (sure, guess) = (Self.metric("x", 1), Self.metric("x", 1, nil, .assumed))
+    #expect(Self.row(sure, sure).kind == .exact)
+    #expect(Self.row(sure, guess).kind == .assumed)
+    #expect(Self.row(guess, sure).kind == .assumed)
+    #expect(Self.recorded([1], [1]).kind == .measured)
+    #expect(Self.recorded([1, 1], [1, 1]).kind == .measured)
+    let report = ComparisonReport(
+      Comparison(.recordings, .init("a", [[sure]]), .init("b", [[sure]])), exceeded: [])
+    #expect(report.metrics["x"]?.exact == false)
+  }
+
+  @Test(
+    "What only one side has is compared with nothing, but a time that was not recorded with nothing at all")
   func oneSided() {
-    let comparison = Comparison("a", [Self.metric("x", 1)], "b", [Self.metric("y", 2)])
-    #expect(comparison.rows.map(\.before.name) == ["x", "y"])
-    #expect(comparison.rows.map(\.before.most) == [1, 0])
-    #expect(comparison.rows.map(\.after.most) == [0, 2])
+    let comparison = Self.compare([Self.metric("x", 1)], [Self.metric("y", 2)])
+    #expect(comparison.rows.map(\.metric.name) == ["x", "y"])
+    #expect(comparison.rows.map { $0.before?.most } == [1, 0])
+    #expect(comparison.rows.map { $0.after?.most } == [0, 2])
+    let time = Self.metric("lock.write.heldNs", 7, nil, .recorded)
+    let unknown = Self.compare([time], []).rows[0]
+    #expect(unknown.after == nil && unknown.difference == nil)
+    #expect(unknown.kind == .unknown && unknown.verdict == .unknown)
+  }
+
+  @Test("One recording a side has no noise floor, and no verdict")
+  func noFloor() {
+    let row = Self.recorded([100], [150])
+    #expect(row.noise == nil && row.verdict == .noNoiseFloor)
+    #expect(row.difference?.least == 50 && row.difference?.most == 50)
+    #expect(Self.recorded([100], [100]).verdict == .same)
+  }
+
+  @Test("Student's t, from the tables")
+  func quantiles() {
+    #expect(NoiseFloor.quantile(1) == 63.657 && NoiseFloor.quantile(4) == 4.604)
+    #expect(abs(NoiseFloor.quantile(30) - 2.750) < 0.001)
+    #expect(abs(NoiseFloor.quantile(1000) - 2.581) < 0.001)
+  }
+
+  @Test("The floor is t times the standard error of the difference of the means")
+  func floor() throws {
+    // Variances 100 and 100 within, so 10 * sqrt(2/3) * 4.604.
+    let row = Self.recorded([90, 100, 110], [190, 200, 210])
+    #expect(abs(try #require(row.noise) - 37.59) < 0.01)
+    #expect(row.verdict == .differs)
+    #expect(Self.recorded([90, 100, 110], [110, 120, 130]).verdict == .withinNoise)
+    // Far enough on average, and yet one value of one side lies among those of the other.
+    #expect(Self.recorded([1, 2, 1, 2, 1, 9], [8, 12, 12, 12, 12, 12]).verdict == .withinNoise)
+    #expect(Self.recorded([5, 5, 5], [5, 5, 5]).verdict == .same)
+  }
+
+  @Test("Counts that happen not to move within a side are not sure to a fraction")
+  func rounding() {
+    #expect(Self.recorded([5, 5, 5], [6, 6, 6]).verdict == .withinNoise)
+    #expect(Self.recorded([5, 5, 5], [7, 7, 7]).verdict == .differs)
+    #expect(Self.recorded([5, 5], [7, 7]).verdict == .withinNoise)
   }
 
   @Test(
     "A threshold is exceeded by what lies beyond it, not by the bound itself",
     arguments: [
       ("x>+5%", true), ("x>5%", true), ("x>+10%", false), ("x>9", true), ("x>10", false), ("x<0", false),
-      ("x<11", true), ("x<-5%", false),
+      ("x<11", true), ("x<-5%", false), ("possibly x>9", true), ("possibly x>10", false),
     ])
   func thresholds(text: String, fails: Bool) throws {
     let threshold = try Threshold(text)
@@ -50,26 +115,55 @@ struct ComparisonTests {
     #expect(try Threshold("x>+1000%").fails(row))
     #expect(try !Threshold("x<-1%").fails(row))
     #expect(try !Threshold("x>+1%").fails(Self.row(Self.metric("x", 0), Self.metric("x", 0))))
+    let open = Self.row(Self.metric("x", 0, 10), Self.metric("x", 1))
+    #expect(try !Threshold("certainly x>+1000%").fails(open) && Threshold("x>+1000%").fails(open))
+    #expect(try Threshold("possibly x<-50%").fails(open))
   }
 
-  @Test("A range exceeds a threshold as soon as one value of it does")
+  @Test("A range exceeds a threshold as soon as a part of it does, and certainly if all of it does")
   func ranges() throws {
-    let row = Self.row(Self.metric("x", 100), Self.metric("x", 100, 120))
-    #expect(try Threshold("x>+10%").fails(row))
-    #expect(try !Threshold("x>+20%").fails(row))
+    let row = Self.row(Self.metric("x", 100), Self.metric("x", 105, 120))
+    for (text, fails) in [
+      ("certainly x>+4%", true), ("certainly x>+10%", false), ("x>+10%", true), ("possibly x>+20%", false),
+      ("certainly x<+21%", true), ("certainly x<+10%", false), ("x<+10%", true), ("possibly x<+5%", false),
+    ] {
+      #expect(try Threshold(text).fails(row) == fails, "\(text)")
+    }
+  }
+
+  @Test("Noise is a range, too; without a floor the difference counts as it is")
+  func noiseAndThresholds() throws {
+    let row = Self.recorded([90, 100, 110], [190, 200, 210])
+    #expect(try Threshold("x>+60%").fails(row) && !Threshold("x>+70%").fails(row))
+    #expect(try Threshold("possibly x>+130%").fails(row) && !Threshold("possibly x>+140%").fails(row))
+    #expect(try Threshold("x>+49%").fails(Self.recorded([100], [150])))
   }
 
   @Test(
     "What is no threshold is refused with a reason",
-    arguments: ["", "x", "x>", "x>abc", ">5", "x>5%%", "x<nan"])
+    arguments: ["", "x", "x>", "x>abc", ">5", "x>5%%", "x<nan", "possibly x", "possibly >5"])
   func syntax(text: String) {
     #expect(throws: Threshold.SyntaxError.self) { try Threshold(text) }
   }
 
-  @Test("A metric that neither side has is named")
+  @Test("A metric that neither side has is named, one that was not recorded apart")
   func unknown() throws {
-    let comparison = Comparison("a", [Self.metric("x", 1)], "b", [Self.metric("x", 1)])
-    let (exceeded, unknown) = comparison.check([try Threshold("z>1"), try Threshold("x>1")])
-    #expect(exceeded.isEmpty && unknown.map(\.metric) == ["z"])
+    let time = Self.metric("lock.read.waitNs", 3)
+    let comparison = Self.compare([Self.metric("x", 1), time], [Self.metric("x", 1)])
+    let checked = comparison.check(
+      [try Threshold("z>1"), try Threshold("x>1"), try Threshold("lock.read.waitNs>1")])
+    #expect(checked.exceeded.isEmpty && checked.unknown.map(\.metric) == ["z"])
+    #expect(checked.unrecorded.map(\.metric) == ["lock.read.waitNs"])
+  }
+
+  @Test("A figure has its name in the report and may have a shorter one, in thresholds and in JSON")
+  func names() throws {
+    let metric = Metric(
+      name: "memory.mappings.peak", otherName: "mappings.peak", unit: .count, least: 5, most: 5)
+    let comparison = Self.compare([metric], [])
+    let thresholds = [try Threshold("mappings.peak<0"), try Threshold("memory.mappings.peak<0")]
+    #expect(comparison.check(thresholds).exceeded == thresholds)
+    let report = ComparisonReport(comparison, exceeded: [])
+    #expect(report.metrics.keys.sorted() == ["mappings.peak", "memory.mappings.peak"])
   }
 }

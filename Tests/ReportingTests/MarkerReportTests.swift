@@ -1,5 +1,6 @@
 import Foundation
 import KVMTrace
+import Stage2Model
 import Stage2Replay
 import Testing
 import TraceSynth
@@ -48,7 +49,7 @@ struct MarkerReportTests {
   private func report(kilobytes: Int) throws -> ReplayReport {
     let trace = try trace(kilobytes: kilobytes)
     var request = ProfileRequest()
-    request.isPKVM = false
+    request.path = .traditional
     let (result, statistics) = try Replay.run(trace, profile: request, options: ReplayOptions())
     return ReplayReport(trace, statistics, result)
   }

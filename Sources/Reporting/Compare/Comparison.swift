@@ -1,59 +1,108 @@
-/// Two replays side by side.
+public import KVMTypes
+
+/// Replays side by side: one workload under two kernels, or recordings against recordings.
 public struct Comparison: Sendable {
-  /// One figure of both.
-  public struct Row: Sendable {
-    /// The figure of the first and of the second replay.
-    public let before: Metric
-    /// The second replay's.
-    public let after: Metric
-
-    /// The difference, from the least to the most that the traces allow.
-    public var absolute: (least: Double, most: Double) {
-      (Double(after.least) - Double(before.most), Double(after.most) - Double(before.least))
-    }
-
-    /// The difference as a share of the first figure, nil where that is nothing.
-    public var relative: (least: Double, most: Double)? {
-      guard before.least > 0 else { return nil }
-      return (absolute.least / Double(before.most), absolute.most / Double(before.least))
-    }
-
-    /// Whether the two differ whatever the traces leave open.
-    public var isDifferent: Bool { after.least > before.most || after.most < before.least }
+  /// What is compared.
+  public enum Subject: Sendable {
+    /// One recording under two kernels: what the trace decides is exact.
+    case kernels
+    /// Recordings, each a run of its own: the timing of threads moves every figure.
+    case recordings
   }
 
-  /// What was replayed, in words.
-  public let before: String
-  /// The second replay's.
-  public let after: String
+  /// One side.
+  public struct Side: Sendable {
+    /// What was replayed, in words.
+    public let name: String
+    /// The figures of each replay.
+    public let replays: [[Metric]]
+
+    /// A side of these replays.
+    public init(_ name: String, _ replays: [[Metric]]) {
+      self.name = name
+      self.replays = replays
+    }
+
+    /// A figure in every replay, nil where one lacks it and lacking means unknown.
+    func values(_ metric: Metric) -> Figure? {
+      let found = replays.map { list in list.first { $0.name == metric.name } }
+      if metric.isOfLock, found.contains(where: { $0 == nil }) || found.isEmpty { return nil }
+      return Figure(
+        ranges: found.map { ($0?.least ?? 0, $0?.most ?? 0) },
+        basis: found.map { $0?.basis ?? metric.basis }.max() ?? .assumed)
+    }
+  }
+
+  /// A figure of one side.
+  public struct Figure: Sendable {
+    /// In each replay, from the least to the most that the trace allows.
+    public let ranges: [(least: Double, most: Double)]
+    /// How it is known.
+    public let basis: Basis
+
+    /// The least of all.
+    public var least: Double { ranges.map(\.least).min() ?? 0 }
+    /// The most of all.
+    public var most: Double { ranges.map(\.most).max() ?? 0 }
+    /// One value a replay, in the middle where the trace allows several.
+    var values: [Double] { ranges.map { ($0.least + $0.most) / 2 } }
+    /// The mean over the replays.
+    public var mean: Double { NoiseFloor.mean(values) }
+  }
+
+  /// What was compared with what.
+  public let subject: Subject
+  /// The first side.
+  public let before: Side
+  /// The second side.
+  public let after: Side
   /// Every figure that either side has.
   public let rows: [Row]
 
-  /// Compares two lists of figures.
-  public init(_ before: String, _ first: [Metric], _ after: String, _ second: [Metric]) {
+  /// Compares two sides.
+  public init(_ subject: Subject, _ before: Side, _ after: Side) {
+    self.subject = subject
     self.before = before
     self.after = after
-    var names = first.map(\.name)
-    for metric in second where !names.contains(metric.name) { names.append(metric.name) }
-    rows = names.map { name in
-      let (a, b) = (first.first { $0.name == name }, second.first { $0.name == name })
-      let unit = (a ?? b)?.unit ?? .count
-      let none = Metric(name: name, unit: unit, least: 0, most: 0)
-      return Row(before: a ?? none, after: b ?? none)
+    var metrics: [Metric] = []
+    var known: Set<String> = []
+    for metric in (before.replays + after.replays).joined() where known.insert(metric.name).inserted {
+      metrics.append(metric)
+    }
+    rows = metrics.map { metric in
+      Row(metric: metric, subject: subject, before: before.values(metric), after: after.values(metric))
     }
   }
 
-  /// The thresholds that are exceeded, and those that name no figure of either side.
-  public func check(_ thresholds: [Threshold]) -> (exceeded: [Threshold], unknown: [Threshold]) {
-    var exceeded: [Threshold] = []
-    var unknown: [Threshold] = []
+  /// Whether the sides have recordings enough to tell a difference from chance.
+  public var hasNoiseFloor: Bool {
+    subject == .recordings && before.replays.count + after.replays.count > 2
+  }
+
+  /// What came of thresholds.
+  public struct Checked {
+    /// Those that are exceeded.
+    public var exceeded: [Threshold] = []
+    /// Those that name no figure of either side.
+    public var unknown: [Threshold] = []
+    /// Those whose figure was not recorded on both sides.
+    public var unrecorded: [Threshold] = []
+  }
+
+  /// Holds the comparison against thresholds.
+  public func check(_ thresholds: [Threshold]) -> Checked {
+    var checked = Checked()
     for threshold in thresholds {
-      guard let row = rows.first(where: { $0.before.name == threshold.metric }) else {
-        unknown.append(threshold)
+      guard let row = rows.first(where: { $0.isCalled(threshold.metric) }) else {
+        checked.unknown.append(threshold)
         continue
       }
-      if threshold.fails(row) { exceeded.append(threshold) }
+      if row.difference == nil {
+        checked.unrecorded.append(threshold)
+      } else if threshold.fails(row) {
+        checked.exceeded.append(threshold)
+      }
     }
-    return (exceeded, unknown)
+    return checked
   }
 }

@@ -1,3 +1,5 @@
+internal import KVMTypes
+
 extension TraceInfo {
   /// The information as a page of text.
   public var text: String {
@@ -5,12 +7,13 @@ extension TraceInfo {
     page.title(path)
     page.row(
       "format",
-      "\(format), \(compressionText), \(byteOrder)-endian, \(Quantity.bytes(UInt64(pageSize))) pages")
+      "\(format), \(compressionText), \(byteOrder)-endian, sub-buffers of \(Quantity.bytes(UInt64(subBufferSize)))"
+    )
     page.row(
       "host",
       [
         kernel.map { "Linux \($0)" }, machine, "\(cpus) CPU\(cpus == 1 ? "" : "s")",
-        clock.map { "clock \($0)" },
+        pagesText, clock.map { "clock \($0)" },
       ]
       .compactMap { $0 }.joined(separator: ", "))
     if buffers.count > 1 {
@@ -62,6 +65,11 @@ extension TraceInfo {
       if damage.count > 20 { page.line("and \(damage.count - 20) more; --json lists them") }
     }
     return page.text
+  }
+
+  /// The host's page size in words.
+  var pagesText: String? {
+    pageSize.map { "\(Quantity.bytes(UInt64($0))) pages (\(pageSizeBasis ?? Basis.assumed.name))" }
   }
 
   private static func text(_ guests: GuestsEntry) -> String {

@@ -60,8 +60,12 @@ public struct TraceInfo: Encodable, Sendable {
   public var kernel: String?
   /// The machine as `uname` names it, nil where it was not recorded.
   public var machine: String?
-  /// The host's page size in bytes.
-  public var pageSize: Int
+  /// The host's page size in bytes, nil where nobody looked.
+  public var pageSize: Int?
+  /// How it is known.
+  public var pageSizeBasis: String?
+  /// The size of a sub-buffer of the ring buffer in bytes, which is the page size by default.
+  public var subBufferSize: Int
   /// The trace clock, nil where it was not recorded.
   public var clock: String?
   /// The host's processors.
@@ -102,8 +106,8 @@ public struct TraceInfo: Encodable, Sendable {
 
   /// What a finished pass over `trace` found.
   public init(
-    _ trace: TraceFile, _ statistics: EventStatistics, _ census: GuestCensus? = nil,
-    markers: MarkerCensus? = nil
+    _ trace: TraceFile, _ statistics: EventStatistics, _ host: HostPageSize? = nil,
+    _ census: GuestCensus? = nil, markers: MarkerCensus? = nil
   ) {
     guests = census.map { census in
       GuestsEntry(
@@ -121,7 +125,9 @@ public struct TraceInfo: Encodable, Sendable {
     let words = trace.uname.split(separator: " ")
     kernel = words.count >= 3 ? String(words[2]) : nil
     machine = words.count >= 3 ? String(words[words.count - 1]) : nil
-    pageSize = trace.pageBytes
+    pageSize = host.map { Int($0.pageSize.bytes) }
+    pageSizeBasis = host?.basis.name
+    subBufferSize = trace.subBufferBytes
     clock = trace.clock.isEmpty ? nil : trace.clock
     cpus = trace.cpuCount
     buffers = trace.bufferNames

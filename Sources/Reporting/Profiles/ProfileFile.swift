@@ -1,10 +1,14 @@
 internal import Foundation
-public import Stage2Model
+internal import Stage2Model
+public import Stage2Replay
 
-/// A profile in JSON: an object that names the built-in profile it starts from in `base`, itself in `name`, and every
-/// field that differs.
+/// A profile in JSON: an object that names the kernel it starts from in `base`, itself in `name`, and every field that
+/// differs.
 ///
 ///     {"base": "7.3-pkvm", "name": "read lock", "faultLock": "read"}
+///
+/// `base` is `auto`, the kernel that was traced, or a kernel's name. What the machine is, the trace tells, unless the file
+/// states it: `"trace"` as a field's value leaves it to the trace, as does leaving the field out.
 public enum ProfileFile {
   /// Why a file is no profile, in words that follow the file's name.
   public struct Failure: Error, CustomStringConvertible {
@@ -14,8 +18,11 @@ public enum ProfileFile {
     public var field: String?
   }
 
-  /// The profile in `text`.
-  public static func profile(json text: String) throws(Failure) -> Profile {
+  /// What stands for a field that the trace tells.
+  static let fromTrace = "trace"
+
+  /// What the file `text` asks for.
+  public static func request(json text: String) throws(Failure) -> ProfileRequest {
     let parsed: Any
     do {
       parsed = try JSONSerialization.jsonObject(with: Data(text.utf8))
@@ -25,41 +32,93 @@ public enum ProfileFile {
     guard let object = parsed as? [String: Any] else {
       throw Failure(description: "is not a JSON object with the fields of a profile")
     }
-    let names = Profile.builtIns.map(\.name).joined(separator: ", ")
-    guard let base = object["base"] as? String else {
-      throw Failure(description: "has no \"base\", the built-in profile to start from: \(names)")
+    var request = try base(object)
+    if let name = object["name"] {
+      guard let name = name as? String else {
+        throw Failure(description: "name: must be a word", field: "name")
+      }
+      request.name = name
     }
-    guard var profile = Profile.builtIn(named: base) else {
-      throw Failure(
-        description: "starts from \"\(base)\", which is no built-in profile; there are \(names)",
-        field: "base")
-    }
-    if let name = object["name"] as? String { profile.name = name }
     let notFields = ToolIdentity.fields.union(["base", "name"])
     for (field, value) in object.sorted(by: { $0.key < $1.key }) where !notFields.contains(field) {
       guard let value = ProfileValue(json: value) else {
         throw Failure(description: "\(field): must be true, false, a whole number or a word", field: field)
       }
+      if value == .word(fromTrace) {
+        try requireMachine(field)
+        continue
+      }
       do {
-        try profile.set(field, to: value)
+        try request.set(field, to: value)
       } catch {
         throw Failure(description: error.description, field: field)
       }
     }
-    if let problem = profile.problems().first {
-      throw Failure(description: problem.description, field: problem.field)
-    }
-    return profile
+    try check(request)
+    return request
   }
 
-  /// `profile` as such a file, with every field, written by `tool`.
-  public static func json(_ profile: Profile, by tool: ToolIdentity) -> String {
-    var object: [String: ProfileFieldValue] = ["name": .word(profile.name)]
-    // The nearest era before it that has a built-in profile; the fields say the rest.
-    let era = Profile.builtInEras.last { $0 <= profile.era } ?? profile.era
-    object["base"] = .word(Profile(path: profile.path, era: era).name)
-    for field in Profile.fields { object[field.name] = ProfileFieldValue(field.value(in: profile)) }
+  private static func base(_ object: [String: Any]) throws(Failure) -> ProfileRequest {
+    let names =
+      "auto, a kernel's release such as 7.3 or \(KernelRelease.known[0].name), or one with -pkvm or -traditional"
+    guard let base = object["base"] as? String else {
+      throw Failure(description: "has no \"base\", the kernel to start from: \(names)")
+    }
+    var request = ProfileRequest()
+    if base != "auto" {
+      guard let kernel = NamedKernel(base) else {
+        throw Failure(
+          description: "starts from \"\(base)\", which is no built-in profile; there are \(names)", field: "base")
+      }
+      request.kernel = kernel
+    }
+    return request
+  }
+
+  private static func requireMachine(_ name: String) throws(Failure) {
+    guard let field = Profile.fields.first(where: { $0.name == name }) else {
+      throw Failure(description: "\(name): no such field; profiles auto lists them", field: name)
+    }
+    guard field.isMachine || name == "path" else {
+      throw Failure(
+        description: "\(name): says what the kernel is, which only \"base\": \"auto\" leaves to the trace",
+        field: name)
+    }
+  }
+
+  /// Refuses what contradicts itself whatever the trace is. What depends on the trace is seen there.
+  private static func check(_ request: ProfileRequest) throws(Failure) {
+    guard request.kernel?.isProtectedMode != nil || request.path != nil, request.era != nil else { return }
+    do {
+      _ = try request.profile()
+    } catch  where error.field != "splitChunk" {
+      throw Failure(description: error.description, field: error.field)
+    } catch {
+      // The sizes of blocks are the machine's.
+    }
+  }
+
+  /// A request as such a file: what it says of the kernel in every field, where it says which; what is left to the trace as
+  /// `"trace"`. `tool` wrote it.
+  public static func json(_ request: ProfileRequest, by tool: ToolIdentity) -> String {
+    var object: [String: ProfileFieldValue] = ["base": .word(request.kernel?.name ?? "auto")]
+    if let name = request.name ?? request.kernel?.name { object["name"] = .word(name) }
+    for (field, value) in values(request) {
+      if let value { object[field.name] = ProfileFieldValue(value) }
+      if value == nil, field.isMachine || field.name == "path" { object[field.name] = .word(fromTrace) }
+    }
     return JSON.text(object, by: tool)
+  }
+
+  /// What a request says of each field, nil where it leaves that to the trace.
+  static func values(_ request: ProfileRequest) -> [(field: ProfileField, value: ProfileValue?)] {
+    let isDetermined = (request.kernel?.isProtectedMode != nil || request.path != nil) && request.era != nil
+    let kernel = isDetermined ? try? request.profile() : nil
+    return Profile.fields.map { field in
+      let stated =
+        request.fields[field.name] ?? (field.name == "era" ? request.era.map { .word($0.name) } : nil)
+      return (field, stated ?? (field.isMachine ? nil : kernel.map { field.value(in: $0) }))
+    }
   }
 }
 

@@ -1,4 +1,5 @@
 public import Stage2Model
+public import Stage2Replay
 
 /// The built-in profiles as a page of text.
 public enum ProfileList {
@@ -18,16 +19,26 @@ public enum ProfileList {
           profile.path == .traditional ? "-" : String(profile.bytesPerNode),
         ]
       })
+    page.blank()
+    page.line(
+      "A release alone, such as 7.3 or 7.3.4+deb13, leaves the path to the trace; auto leaves it all.")
     return page.text
   }
 
   /// One profile, a line a field.
-  public static func text(_ profile: Profile) -> String {
+  public static func text(_ request: ProfileRequest) -> String {
     var page = TextPage()
-    page.title(profile.name)
+    page.title(request.name ?? request.kernel?.name ?? "auto")
     page.table(
       header: ["field", "value", "meaning", "possible"], alignRight: [false, false, false, false],
-      rows: Profile.fields.map { [$0.name, $0.value(in: profile).description, $0.summary, $0.values] })
+      rows: ProfileFile.values(request).map { field, value in
+        [field.name, value?.description ?? open(field, request), field.summary, field.values]
+      })
     return page.text
+  }
+
+  /// What stands for a field that the request leaves open: the trace tells the machine and the path, and those the rest.
+  private static func open(_ field: ProfileField, _ request: ProfileRequest) -> String {
+    field.isMachine || field.name == "path" || request.kernel == nil ? "as traced" : "as the path has it"
   }
 }

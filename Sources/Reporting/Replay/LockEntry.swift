@@ -18,6 +18,7 @@ extension ReplayReport {
   public struct LockModeEntry: Encodable, Sendable {
     var acquisitions: Int?
     var heldNs: UInt64?
+    var heldMeanNs: UInt64?
     var heldMaxNs: UInt64?
     var heldP50Ns: UInt64?
     var heldP90Ns: UInt64?
@@ -25,6 +26,7 @@ extension ReplayReport {
     var heldP999Ns: UInt64?
     var waits: Int?
     var waitNs: UInt64?
+    var waitMeanNs: UInt64?
     var waitMaxNs: UInt64?
     var waitP50Ns: UInt64?
     var waitP90Ns: UInt64?
@@ -37,6 +39,7 @@ extension ReplayReport {
     var mode: String
     var count: Int
     var totalNs: UInt64
+    var meanNs: UInt64
     var p50Ns: UInt64
     var p90Ns: UInt64
     var p99Ns: UInt64
@@ -77,6 +80,7 @@ extension ReplayReport.LockModeEntry {
     if held == nil, waited == nil { return nil }
     acquisitions = held?.count
     heldNs = held?.total.rawValue
+    heldMeanNs = held?.mean.rawValue
     heldMaxNs = held?.longest.rawValue
     heldP50Ns = held?.p50.rawValue
     heldP90Ns = held?.p90.rawValue
@@ -84,6 +88,7 @@ extension ReplayReport.LockModeEntry {
     heldP999Ns = held?.p999.rawValue
     waits = waited?.count
     waitNs = waited?.total.rawValue
+    waitMeanNs = waited?.mean.rawValue
     waitMaxNs = waited?.longest.rawValue
     waitP50Ns = waited?.p50.rawValue
     waitP90Ns = waited?.p90.rawValue
@@ -97,6 +102,7 @@ extension ReplayReport.OperationHoldEntry {
     mode = operation.mode.name
     count = operation.hold.count
     totalNs = operation.hold.total.rawValue
+    meanNs = operation.hold.mean.rawValue
     p50Ns = operation.hold.p50.rawValue
     p90Ns = operation.hold.p90.rawValue
     p99Ns = operation.hold.p99.rawValue

@@ -36,7 +36,8 @@ extension ReplayReport {
         + (input.firstNs.flatMap { first in
           input.lastNs.map { " in \(Quantity.duration($0 - min(first, $0)))" }
         } ?? "")
-        + (input.isIncomplete ? ", incomplete" : ", complete"))
+        + (input.isIncomplete ? ", incomplete" : ", complete")
+        + (input.pagesText.map { "; host with \($0)" } ?? ""))
     page.row(
       "model",
       "\(field("path") == "pkvm" ? "pKVM" : "traditional MMU") (\(basis("path"))) of \(field("era")) (\(basis("era"))), "

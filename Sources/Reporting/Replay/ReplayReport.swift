@@ -233,7 +233,7 @@ public struct ReplayReport: Encodable, Sendable {
   public init(
     _ trace: TraceFile, _ statistics: EventStatistics, _ result: ReplayResult, window: TraceWindow? = nil
   ) {
-    var input = TraceInfo(trace, statistics)
+    var input = TraceInfo(trace, statistics, result.profile.host)
     input.window = window
     let span = window?.span(in: statistics) ?? statistics.span
     input.setRecording(result.recordingSettings)

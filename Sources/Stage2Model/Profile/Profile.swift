@@ -63,7 +63,7 @@ public struct Profile: Hashable, Sendable {
 
   /// The kernel of `era` as it is, on a host with 4 KiB pages and hardware access flags.
   public init(path: Path, era: PKVMEra) {
-    name = "\(era.name)-\(path.rawValue)"
+    name = Self.name(path, era)
     self.path = path
     self.era = era
     isProtected = false
@@ -81,18 +81,20 @@ public struct Profile: Hashable, Sendable {
     splitChunkBytes = 0
   }
 
-  /// The eras that have built-in profiles.
-  public static var builtInEras: [PKVMEra] { [.v3, .v6_14, .v6_16, .v6_19, .v7_3] }
+  /// What a kernel as it is is called: `7.3-pkvm`.
+  public static func name(_ path: Path, _ era: PKVMEra) -> String { "\(era.name)-\(path.rawValue)" }
 
-  /// `v3-pkvm`, `v3-traditional` and so on to `7.3-traditional`.
-  public static var builtIns: [Profile] {
-    builtInEras.flatMap { [Profile(path: .pkvm, era: $0), Profile(path: .traditional, era: $0)] }
-  }
+  /// A profile for each name that `profiles` lists, on a host with 4 KiB pages: `v3-pkvm` to `7.3-traditional`.
+  public static var builtIns: [Profile] { NamedKernel.listed.map(Profile.init) }
 
-  /// The built-in profile of that name. An era alone, such as `7.3`, names its pKVM profile.
-  public static func builtIn(named name: String) -> Profile? {
-    builtIns.first { $0.name == name }
-      ?? builtInEras.first { $0.name == name }.map { Profile(path: .pkvm, era: $0) }
+  /// The built-in profile of that name. A release alone, such as `7.3`, names its profile in protected mode here, where no
+  /// trace tells.
+  public static func builtIn(named name: String) -> Profile? { NamedKernel(name).map(Profile.init) }
+
+  /// A kernel on a host with 4 KiB pages and hardware access flags, in protected mode where its name does not tell.
+  init(_ kernel: NamedKernel) {
+    self.init(path: kernel.path(isProtectedMode: kernel.isProtectedMode ?? true), era: kernel.era)
+    name = kernel.name
   }
 
   /// Whether EL2 owns the table.

@@ -28,12 +28,21 @@ public struct ProfileField: Sendable {
   public let summary: String
   /// What it may hold, in words.
   public let values: String
+  /// Whether it says what the machine is, which a trace of it tells, or what the kernel is.
+  public private(set) var isMachine = false
   let get: @Sendable (Profile) -> ProfileValue
   /// Nil where the value has the wrong form.
   let set: @Sendable (inout Profile, ProfileValue) -> Void?
 
   /// What `profile` holds.
   public func value(in profile: Profile) -> ProfileValue { get(profile) }
+
+  /// The same field, as one that says what the machine is.
+  fileprivate var ofMachine: ProfileField {
+    var field = self
+    field.isMachine = true
+    return field
+  }
 }
 
 extension Profile {
@@ -54,7 +63,7 @@ extension Profile {
         guard case .word(let word) = value, let era = PKVMEra(name: word) else { return nil }
         profile.era = era
       }),
-    bool("protected", "a protected guest", \.isProtected),
+    bool("protected", "a protected guest", \.isProtected).ofMachine,
     ProfileField(
       name: "pageSize", summary: "the host's page size in bytes", values: "4096, 16384 or 65536",
       get: { .integer(Int($0.pageSize.bytes)) },
@@ -63,13 +72,14 @@ extension Profile {
           return nil
         }
         profile.pageSize = size
-      }),
-    integer("ipaBits", "bits of an IPA", "32 to 52", \.ipaBits),
-    bool("hardwareAF", "the CPU sets access flags itself", \.hasHardwareAF),
-    bool("dic", "instruction caches need no invalidation", \.hasDIC),
-    bool("fwb", "stage 2 forces write-back", \.hasFWB),
-    bool("tlbRange", "TLB invalidation by range", \.hasTLBIRange),
-    bool("xnx", "execution permitted to one exception level", \.hasXNX),
+      }
+    ).ofMachine,
+    integer("ipaBits", "bits of an IPA", "32 to 52", \.ipaBits).ofMachine,
+    bool("hardwareAF", "the CPU sets access flags itself", \.hasHardwareAF).ofMachine,
+    bool("dic", "instruction caches need no invalidation", \.hasDIC).ofMachine,
+    bool("fwb", "stage 2 forces write-back", \.hasFWB).ofMachine,
+    bool("tlbRange", "TLB invalidation by range", \.hasTLBIRange).ofMachine,
+    bool("xnx", "execution permitted to one exception level", \.hasXNX).ofMachine,
     ProfileField(
       name: "faultLock", summary: "how a fault takes mmu_lock", values: "read or write",
       get: { .word($0.faultLock.rawValue) },
@@ -103,6 +113,23 @@ extension Profile {
     if field.set(&self, value) == nil {
       throw ProfileProblem(name, "\(value) is not possible, \(field.values) is")
     }
+  }
+
+  /// This kernel, on the machine of another profile.
+  public func on(_ machine: Profile) -> Profile {
+    var profile = self
+    for field in Self.fields where field.isMachine { _ = field.set(&profile, field.get(machine)) }
+    // What the kernel cannot do, it does not, whatever the machine has.
+    if !(isPKVM && era.supportsProtectedGuests) { profile.isProtected = false }
+    if era < .v6_19 { profile.hasXNX = false }
+    return profile
+  }
+
+  /// Whether it models the same as another, whatever the two are called.
+  public func isAlike(_ other: Profile) -> Bool {
+    var renamed = other
+    renamed.name = name
+    return renamed == self
   }
 
   /// What one field holds, nil for an unknown name.

@@ -1,4 +1,5 @@
 internal import KVMTrace
+internal import Stage2Model
 
 /// How a trace records the kernel's own operations.
 enum ProbeRecording {

@@ -135,6 +135,8 @@ struct VMTally {
   /// Whether slots are taken to be of hugetlb pages, for those of which that was asked.
   var hugetlb: [Memslot: Bool] = [:]
   var nothing: [Int] = Array(repeating: 0, count: FaultOutcome.Reason.allCases.count)
+  /// What else than operations rests on assumptions.
+  var doubts = ReplayDoubts()
 }
 
 /// The faults of a VM, by kind and level.

@@ -16,6 +16,14 @@ struct DurationStatistics {
     histogram.record(duration)
   }
 
+  /// The durations of another set, too.
+  mutating func merge(_ other: DurationStatistics) {
+    count += other.count
+    total &+= other.total
+    longest = max(longest, other.longest)
+    for bucket in other.histogram.recordedValues() { histogram.record(bucket.value, count: bucket.count) }
+  }
+
   var summary: DurationSummary {
     func quantile(_ percent: Double) -> Nanoseconds {
       Nanoseconds(count == 0 ? 0 : min(histogram.valueAtPercentile(percent), longest))
@@ -42,4 +50,7 @@ public struct DurationSummary: Hashable, Sendable {
   public var p999: Nanoseconds
   /// The longest.
   public var longest: Nanoseconds
+
+  /// Their mean, 0 where there are none.
+  public var mean: Nanoseconds { Nanoseconds(count > 0 ? total.rawValue / UInt64(count) : 0) }
 }

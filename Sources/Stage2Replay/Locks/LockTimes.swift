@@ -37,6 +37,18 @@ struct LockTimes {
     }
   }
 
+  /// Adds what was recorded of another VM's lock; not the series, which are a VM's own.
+  mutating func merge(_ other: LockTimes) {
+    func add(_ from: [DurationStatistics?], to: inout [DurationStatistics?]) {
+      for (index, statistics) in from.enumerated() {
+        if let statistics { to[index, orAdd: DurationStatistics()].merge(statistics) }
+      }
+    }
+    add(other.byOperation, to: &byOperation)
+    add(other.holds, to: &holds)
+    add(other.waits, to: &waits)
+  }
+
   /// What the report says, nil where nothing was recorded.
   func result(mode: (OperationKind) -> LockMode) -> LockResult? {
     guard holds.contains(where: { $0 != nil }) || waits.contains(where: { $0 != nil }) else { return nil }

@@ -122,14 +122,16 @@ extension Replayer where Backend: ~Copyable {
     switch outcome {
     case .nothing(.noSlot) where vm.wasRunning && !fault.sawMMIO:
       vm.tally.nothing[Int(FaultOutcome.Reason.unknownSlots.rawValue)] += 1
+      vm.tally.doubts.outcomes += 1
     case .nothing(let reason):
       vm.tally.nothing[Int(reason.rawValue)] += 1
       if reason.isInUserMemAbort, options.otherKernel == nil, let slot = fault.slot { topUp(fault, slot, vm) }
       isRetried = reason == .faultedAgain
       // A retry because of another vCPU's copy-on-write is told by what the model has, not by an event.
+      let isAssumed = (isRetried && fault.mayRaceCopyOnWrite) || (reason == .noSlot && !fault.sawMMIO)
+      if isAssumed { vm.tally.doubts.outcomes += 1 }
       effect = .nothing(
-        isAssumed: (isRetried && fault.mayRaceCopyOnWrite) || (reason == .noSlot && !fault.sawMMIO),
-        refusal: reason == .ownUnmap ? .ownUnmap : reason == .failed ? .failure : nil)
+        isAssumed: isAssumed, refusal: reason == .ownUnmap ? .ownUnmap : reason == .failed ? .failure : nil)
     case .mkyoung:
       vm.backend.mkyoung(fault.page)
       if case .leaf(let level, _, _) = vm.backend.walk(fault.page) {
@@ -186,7 +188,10 @@ extension Replayer where Backend: ~Copyable {
     }
     if slot.hva == nil { proveUnmap(fault, record) }
     if let other = options.otherKernel {
-      access(fault, record, slot, isBlock: size.isBlock, under: other)
+      let isCertain =
+        max(outcome, size.basis, vm.slotBasis) <= .derived && !timelines[fault.node].isRaced
+        && (!fault.sharesEntry || fault.nextAccess == .progressed)
+      access(fault, record, slot, isBlock: size.isBlock, isCertain: isCertain, under: other)
       return .again
     }
     topUp(fault, slot, vm)

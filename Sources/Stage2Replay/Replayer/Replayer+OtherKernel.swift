@@ -9,7 +9,8 @@ extension Replayer where Backend: ~Copyable {
   ///
   /// - Parameter isBlock: whether the traced kernel mapped a block.
   mutating func access(
-    _ fault: FaultRecord, _ record: PendingRecord, _ slot: Memslot, isBlock: Bool, under other: OtherKernel
+    _ fault: FaultRecord, _ record: PendingRecord, _ slot: Memslot, isBlock: Bool, isCertain: Bool,
+    under other: OtherKernel
   ) {
     let vm = vms[record.vm]
     let pageSize = profile.pageSize
@@ -17,9 +18,11 @@ extension Replayer where Backend: ~Copyable {
     let canHoldBlock =
       !model.modelsProtected(vm.isProtected) && !slot.isLogging
       && slot.supportsBlock(of: pageSize.pmdBytes, at: gfn, pageSize)
-      && other.profile.mapsBlocks
+      && model.profile.mapsBlocks
     let mapsBlock = canHoldBlock && (profile.profile.mapsBlocks ? isBlock : other.extent == .most)
     vm.tally.accesses += 1
+    if !isCertain { vm.tally.doubts.accesses += 1 }
+    if !fault.isWrite, !slot.flags.contains(.readOnly), !slot.isLogging { vm.tally.doubts.rights += 1 }
     vm.workingSet.touch(gfn, isBlock: isBlock, at: record.time, interval: grid.index(of: record.time))
     if isBlock, !mapsBlock, other.extent == .most {
       // Every page of the recorded block is touched, one fault each.

@@ -23,6 +23,10 @@ public struct ReplayResult: Sendable {
   public var divergences = DivergenceReport()
   /// What the host counted at quiet points, against the model; empty where the trace has no such markers.
   public var markers: [MarkerResult] = []
+  /// What was recorded of the time under the locks of all VMs, each of its own; nil where nothing was.
+  public var lock: LockResult?
+  /// Whether another kernel than the traced one was modelled.
+  public var isOtherKernel = false
   /// How the recording was made, as a marker says; empty where none does.
   public var recordingSettings: [TraceMarker.Setting] = []
 }
@@ -66,8 +70,20 @@ public struct VMResult: Sendable {
   public var lock: LockResult?
   /// What its operations cost, by kind, if that was counted.
   public var work: [OperationKind: Stage2Work]
+  /// What else than operations rests on assumptions.
+  public var doubts: ReplayDoubts
   /// Its recorded sections under the lock by thread, if they were kept.
   public var sections: [ThreadID: [RecordedSection]]
+}
+
+/// How many decisions about faults are choices among several that the trace allows, but for those whose operations say so.
+public struct ReplayDoubts: Hashable, Sendable {
+  /// Faults that are taken to have come to nothing.
+  public var outcomes = 0
+  /// Under another kernel: accesses of which the place, the size or the order is not certain.
+  public var accesses = 0
+  /// Under another kernel: accesses that are taken to have been given the right to write.
+  public var rights = 0
 }
 
 /// How predicted operations agree with recorded ones.

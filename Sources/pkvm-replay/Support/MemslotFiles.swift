@@ -1,5 +1,6 @@
 import ArgumentParser
 import KVMTrace
+import KVMTypes
 import Stage2Replay
 
 /// `--memslots` of the verbs that take several inputs: a file for each of them.
@@ -29,8 +30,12 @@ struct MemslotFiles: ParsableArguments {
   }
 
   /// The memslots of the input at `position`, nil where the trace tells them.
-  func resolve(_ position: Int, for trace: TraceFile) throws -> MemslotHistory? {
+  ///
+  /// - Parameter pageSize: the host's, where the user states it.
+  func resolve(
+    _ position: Int, for trace: TraceFile, _ pageSize: PageSize?
+  ) throws -> MemslotHistory? {
     guard !files.isEmpty, files[position].path != "auto" else { return nil }
-    return try files[position].resolve(for: trace)
+    return try files[position].resolve(for: trace, pageSize)
   }
 }

@@ -1,5 +1,6 @@
 import ArgumentParser
 import KVMTrace
+import KVMTypes
 import Reporting
 import Stage2Replay
 
@@ -10,10 +11,13 @@ struct MemslotsArgument: ExpressibleByArgument {
   init?(argument: String) { path = argument }
 
   /// The memslots, or one line about why there are none.
-  func resolve(for trace: TraceFile) throws -> MemslotHistory {
+  ///
+  /// - Parameter pageSize: the host's, where the user states it.
+  func resolve(for trace: TraceFile, _ pageSize: PageSize?) throws -> MemslotHistory {
     let json = try SideFile.text(at: path)
+    let host = HostPageSize(of: trace, stated: pageSize)
     do {
-      return try MemslotFile.history(json: json, pageBytes: trace.pageBytes)
+      return try MemslotFile.history(json: json, pageBytes: Int(host.pageSize.bytes))
     } catch {
       throw SideFile.failure(path, json, field: error.field, error.description)
     }

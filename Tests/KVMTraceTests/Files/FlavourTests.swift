@@ -61,7 +61,7 @@ struct FlavourTests {
     #expect(trace.compression == flavour.compression.rawValue)
     #expect(trace.isBigEndian == (flavour.byteOrder == .big))
     #expect(trace.kernelLongSize == flavour.kernelLongBytes)
-    #expect(trace.pageBytes == flavour.pageBytes && trace.pageSize?.bytes == UInt64(flavour.pageBytes))
+    #expect(trace.pageBytes == flavour.pageBytes && trace.subBufferBytes == flavour.pageBytes)
     #expect(trace.cpuCount == 2 && trace.bufferNames == [""])
     #expect(trace.uname == "Linux host 7.3.4 aarch64" && trace.traceID == 0x1234)
     #expect(trace.command(of: ThreadID(100)) == "CPU 0/KVM" && trace.command(of: ThreadID(101)) == "a b-c")

@@ -242,7 +242,7 @@ struct MemoryMarkerTests {
     for (limit, least, most) in [("", 1, 16), ("ipa_limit=52", 16, 16), ("ipa_limit=44", 1, 1)] {
       let story = Scenario(formats: Scenario.markedFormats)
       story.request = ProfileRequest()
-      story.request?.isPKVM = true
+      story.request?.path = .pkvm
       story.mark("begin", limit)
       story.createVM()
       story.createSlot()
@@ -454,7 +454,7 @@ struct MemoryMarkerTests {
   func types(type: UInt64, bits: Int) throws {
     let story = Scenario(formats: Scenario.markedFormats)
     story.request = ProfileRequest()
-    story.request?.isPKVM = false
+    story.request?.path = .traditional
     story.createVM(type: type)
     story.createSlot()
     let profile = try story.replay().result.profile

@@ -11,7 +11,9 @@ struct OtherKernelTests {
     var profile = profile
     profile.ipaBits = 40
     profile.hasHardwareAF = false
-    story.options.otherKernel = OtherKernel(profile, extent)
+    var request = ProfileRequest()
+    request.profile = profile
+    story.options.otherKernel = OtherKernel(request, extent)
     return try story.replay()
   }
 

@@ -14,7 +14,7 @@ struct RecordedMemslotTests {
 
   private static func survey(_ name: String, infers: Bool) throws -> (MemslotHistory, PageSize) {
     let trace = try Recordings.trace(name)
-    let pageSize = trace.pageSize ?? .size4K
+    let pageSize = HostPageSize(of: trace).pageSize
     var survey = MemslotSurvey(pageSize: pageSize, infers: infers)
     var events = trace.events(.replay(probes: false))
     while let run = events.nextRun() { survey.consume(run) }

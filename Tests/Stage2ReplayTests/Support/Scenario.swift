@@ -58,11 +58,12 @@ final class Scenario {
   }
 
   init(
-    _ pageSize: PageSize = .size4K, formats: [TraceSynth.EventFormat] = KVMEventFormats.all
+    _ pageSize: PageSize = .size4K, subBuffers: Int? = nil,
+    formats: [TraceSynth.EventFormat] = KVMEventFormats.all
   ) {
     self.pageSize = pageSize
     self.formats = formats
-    flavour = TraceFlavour(pageBytes: Int(pageSize.bytes))
+    flavour = TraceFlavour(pageBytes: subBuffers ?? Int(pageSize.bytes))
     profile.pageSize = pageSize
     profile.ipaBits = 40
     profile.hasHardwareAF = false

@@ -171,7 +171,7 @@ struct MappedMemoryTests {
     ])
   func pkvmHosts(name: String) throws {
     let trace = try Recordings.trace(name)
-    var survey = TraceSurvey(kvms: [], pageSize: trace.pageSize ?? .size4K)
+    var survey = TraceSurvey(kvms: [], pageSize: HostPageSize(of: trace).pageSize)
     _ = trace.forEachRun(.replay(probes: false)) { run, _ in
       for index in run.records.indices {
         if run.records[index].kind == .marker { survey.markers.note(trace.marker(of: run, at: index)) }

@@ -21,7 +21,7 @@ struct ProfileTests {
 
   static func request(isPKVM: Bool) -> ProfileRequest {
     var request = ProfileRequest()
-    request.isPKVM = isPKVM
+    request.path = isPKVM ? .pkvm : .traditional
     return request
   }
 
@@ -89,14 +89,14 @@ struct ProfileTests {
     for field in ["path", "era", "ipaBits", "hardwareAF"] {
       #expect(profile.basis[field] == .assumed, "\(field)")
     }
-    #expect(profile.basis["pageSize"] == .recorded)
+    #expect(profile.basis["pageSize"] == .derived)
   }
 
   @Test("Single fields are taken as the user says, and are assumptions")
   func fields() throws {
     var request = Self.request(isPKVM: false)
-    request.ipaBits = 36
-    request.hasHardwareAccessFlag = true
+    try request.set("ipaBits", to: .integer(36))
+    try request.set("hardwareAF", to: .bool(true))
     let profile = try Self.profile(.size4K, request) { $0.handleAccessFault(.vcpu0, $0.memory) }
     #expect(!profile.isPKVM)
     #expect(profile.ipaBits == 36)
@@ -104,7 +104,7 @@ struct ProfileTests {
     for field in ["path", "ipaBits", "hardwareAF"] {
       #expect(profile.basis[field] == .assumed, "\(field)")
     }
-    #expect(profile.basis["pageSize"] == .recorded)
+    #expect(profile.basis["pageSize"] == .derived)
   }
 
   // MARK: Access flag

@@ -1,0 +1,136 @@
+internal import KVMTypes
+internal import Stage2Model
+public import Stage2Replay
+
+extension Metric {
+  /// The figures of one replay, or the range that two replays, of the least and the most, span.
+  ///
+  /// - Parameter spanNs: the time from the first to the last event.
+  public static func metrics(_ results: [ReplayResult], spanNs: UInt64) -> [Metric] {
+    span(
+      results.map { result in
+        var figures = FigureList(result)
+        figures.addOperations()
+        figures.addMemory()
+        figures.addLock(spanNs)
+        return figures.metrics
+      })
+  }
+}
+
+/// The figures of one replay, as they are collected.
+private struct FigureList {
+  private(set) var metrics: [Metric] = []
+  private let result: ReplayResult
+  private let certainty: Certainty
+
+  init(_ result: ReplayResult) {
+    self.result = result
+    certainty = Certainty(result)
+  }
+
+  private mutating func add(
+    _ name: String, or otherName: String? = nil, in unit: Metric.Unit = .count, _ basis: Basis,
+    ifAny: Bool = false, _ value: (VMResult) -> Int
+  ) {
+    if ifAny, !result.vms.contains(where: { value($0) != 0 }) { return }
+    let sum = Double(result.vms.reduce(0) { $0 + value($1) })
+    metrics.append(
+      Metric(name: name, otherName: otherName, unit: unit, least: sum, most: sum, basis: basis))
+  }
+
+  mutating func addOperations() {
+    add("vms", certainty.slots) { _ in 1 }
+    add("faults.total", certainty.faults) { vm in
+      // Under another kernel: what is no fault on memory stays, the rest is what the accesses take.
+      vm.faults.total - vm.accesses + vm.modelledFaults
+    }
+    for kind in OperationKind.allCases {
+      let basis = certainty.operations(kind)
+      let name = "operations.\(kind.reportName)"
+      add("\(name).count", basis, ifAny: true) { $0.operations[kind]?.count ?? 0 }
+      add("\(name).eagain", basis, ifAny: true) { $0.operations[kind]?.again ?? 0 }
+      add("\(name).errors", basis, ifAny: true) { $0.operations[kind]?.errors ?? 0 }
+    }
+    let basis = certainty.allOperations
+    add("hypercalls", basis) { $0.hypercalls?.values.reduce(0, +) ?? 0 }
+    for name in Set(result.vms.flatMap { ($0.hypercalls ?? [:]).keys }).sorted() {
+      add("hypercalls.\(name)", basis) { $0.hypercalls?[name] ?? 0 }
+    }
+  }
+
+  mutating func addMemory() {
+    let basis = certainty.memory
+    func name(_ rest: String) -> String { "memory.\(rest)" }
+    add(name("mappings.live"), or: "mappings.live", basis) { $0.memory.mappings.live }
+    add(name("mappings.peak"), or: "mappings.peak", basis) { $0.memory.mappings.peak }
+    add(name("mappings.page.peak"), or: "mappings.pagePeak", basis) { $0.memory.pageMappings.peak }
+    add(name("mappings.block.peak"), or: "mappings.blockPeak", basis) { $0.memory.blockMappings.peak }
+    add(name("mappingTreeBytes.live"), or: "mappingTreeBytes.live", in: .bytes, basis) {
+      $0.memory.mappingBytesLive
+    }
+    add(name("mappingTreeBytes.peak"), or: "mappingTreeBytes.peak", in: .bytes, basis) {
+      $0.memory.mappingBytesPeak
+    }
+    add("treeNodesVisited", certainty.allOperations, ifAny: true) {
+      $0.work.values.reduce(0) { $0 + $1.treeNodes }
+    }
+    add(name("treeDepth.max"), or: "treeDepth.max", basis, ifAny: true) { $0.treeDepth?.maximum ?? 0 }
+    add(name("tablePages.live"), or: "tablePages.live", in: .pages, basis) { $0.memory.tables.live }
+    add(name("tablePages.peak"), or: "tablePages.peak", in: .pages, basis) { $0.memory.tables.peak }
+    add(name("memcachePages.live"), or: "memcachePages.live", in: .pages, basis) {
+      $0.memory.pages(.hostMemcache).live + $0.memory.pages(.hypMemcache).live
+    }
+    let total = certainty.totalBytes
+    add(name("totalBytes.live"), or: "totalBytes.live", in: .bytes, total) { $0.memory.totalBytes.live }
+    add(name("totalBytes.peak"), or: "totalBytes.peak", in: .bytes, total) { $0.memory.totalBytes.peak }
+    add("workingSet.pages", or: "touchedPages", in: .pages, certainty.touched) { $0.workingSet.pages }
+  }
+
+  /// Times and counts of the locks, each VM's of its own, as the probes recorded them. Nothing stands for what was not recorded.
+  mutating func addLock(_ spanNs: UInt64) {
+    guard let lock = result.lock else { return }
+    addLock("lock.read", held: lock.readHold, waited: lock.readWait)
+    addLock("lock.write", held: lock.writeHold, waited: lock.writeWait)
+    let writeHolds = result.vms.compactMap { $0.lock?.writeHold?.total.rawValue }
+    if let most = writeHolds.max(), spanNs > 0 {
+      addRecorded("lock.utilisation", .share, Double(most) / Double(spanNs))
+    }
+    for kind in OperationKind.allCases {
+      guard let hold = lock.byOperation[kind]?.hold else { continue }
+      let name = "lock.byOperation.\(kind.reportName)"
+      addRecorded("\(name).count", .count, Double(hold.count))
+      addRecorded("\(name).totalNs", .nanoseconds, Double(hold.total.rawValue))
+      addTimes(hold) { "\(name).\($0.lowercasedFirst)Ns" }
+    }
+  }
+
+  private mutating func addLock(_ name: String, held: DurationSummary?, waited: DurationSummary?) {
+    if let held {
+      addRecorded("\(name).acquisitions", .count, Double(held.count))
+      addRecorded("\(name).heldNs", .nanoseconds, Double(held.total.rawValue))
+      addTimes(held) { "\(name).held\($0)Ns" }
+    }
+    if let waited {
+      addRecorded("\(name).waits", .count, Double(waited.count))
+      addRecorded("\(name).waitNs", .nanoseconds, Double(waited.total.rawValue))
+      addTimes(waited) { "\(name).wait\($0)Ns" }
+    }
+  }
+
+  private mutating func addTimes(_ times: DurationSummary, _ name: (String) -> String) {
+    let all = [
+      ("Mean", times.mean), ("P50", times.p50), ("P90", times.p90), ("P99", times.p99), ("P999", times.p999),
+      ("Max", times.longest),
+    ]
+    for (statistic, time) in all { addRecorded(name(statistic), .nanoseconds, Double(time.rawValue)) }
+  }
+
+  private mutating func addRecorded(_ name: String, _ unit: Metric.Unit, _ value: Double) {
+    metrics.append(Metric(name: name, unit: unit, least: value, most: value, basis: .recorded))
+  }
+}
+
+extension String {
+  fileprivate var lowercasedFirst: String { prefix(1).lowercased() + dropFirst() }
+}

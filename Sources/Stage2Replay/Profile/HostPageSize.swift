@@ -1,0 +1,46 @@
+public import KVMTrace
+public import KVMTypes
+
+/// The host's page size, and how it is known.
+///
+/// A trace.dat states the size of the ring buffer's sub-buffers, which is the page size only by default
+/// (`buffer_subbuf_size_kb`, `trace-cmd record --subbuf-size`). A sub-buffer is never smaller than a page: one of 4 KiB
+/// decides; of a bigger one the events must tell.
+public struct HostPageSize: Hashable, Sendable {
+  /// The size.
+  public let pageSize: PageSize
+  /// `derived` where no other size is possible, else `assumed`.
+  public let basis: Basis
+
+  /// A size that is known.
+  init(_ pageSize: PageSize, _ basis: Basis) {
+    self.pageSize = pageSize
+    self.basis = basis
+  }
+
+  /// The page size of the host of `trace`. Reads the beginning of the trace where its sub-buffers leave several.
+  ///
+  /// - Parameter stated: what the user says, which is taken.
+  public init(of trace: TraceFile, stated: PageSize? = nil) { self.init(over: trace, stated: stated) }
+
+  package init(over source: some RecordSource, stated: PageSize? = nil) {
+    var found = source.pageSize.map { HostPageSize($0, .derived) }
+    if found == nil {
+      var evidence = PageSizeEvidence(pageBytesMax: source.pageBytesMax, uname: source.uname)
+      _ = try? source.forEachRun(.replay(probes: false)) { run, _ in
+        if evidence.isSettled { throw Settled() }
+        for index in run.records.indices {
+          if run.records[index].kind == .marker { evidence.note(source.marker(of: run, at: index)) }
+          evidence.consume(run.records[index])
+        }
+      }
+      found = evidence.result
+    }
+    self = found ?? HostPageSize(.size4K, .assumed)
+    // What the trace decides, it decides, whoever says the same.
+    if let stated, stated != pageSize { self.init(stated, .assumed) }
+  }
+
+  /// Enough was read.
+  private struct Settled: Error {}
+}

@@ -1,0 +1,124 @@
+internal import KVMTrace
+internal import KVMTypes
+internal import Stage2Model
+
+/// What a trace says of the kernel that made it and of the machine that it ran on.
+struct ProfileEvidence {
+  /// What the first pass found.
+  let survey: TraceSurvey
+  /// The traced kernel, nil where the trace does not say.
+  let kernel: KernelRelease?
+  /// The host's page size.
+  let host: HostPageSize
+
+  /// The kernel to model, and how it is known.
+  struct Kernel {
+    var path: Profile.Path
+    var pathBasis: Basis
+    var era: PKVMEra
+    var eraBasis: Basis
+    /// Whether single fields make it another one than its name says.
+    var isChanged: Bool
+  }
+
+  /// The kernel that a request means, on this host. What the trace shows stays as certain as the trace makes it.
+  func kernel(_ request: ProfileRequest) -> Kernel {
+    let (traced, tracedBasis) = path
+    let named = request.kernel.map { $0.path(isProtectedMode: isProtectedMode(under: $0, traced)) } ?? traced
+    let path = request.path ?? named
+    let isWordOfUser = request.path != nil || request.kernel?.isProtectedMode != nil
+    // Whether the host is in protected mode decides about the path of kernels that keep tables alike.
+    let isAlike = (request.kernel?.hasPKVMTables ?? hasPKVMTables) == hasPKVMTables
+    let pathBasis = path == traced && (isWordOfUser || isAlike) ? tracedBasis : .assumed
+
+    let tracedEra = kernel?.era ?? .v7_3
+    let era = request.era ?? tracedEra
+    let isKnownEra = kernel?.isEraKnown ?? false
+    let isChanged = path != named || era != request.kernel?.era ?? tracedEra
+    return Kernel(
+      path: path, pathBasis: pathBasis, era: era,
+      eraBasis: era == tracedEra && isKnownEra ? .derived : .assumed, isChanged: isChanged)
+  }
+
+  /// Whether the traced kernel's pKVM keeps the tables of non-protected guests at EL2.
+  private var hasPKVMTables: Bool { kernel?.hasPKVMTables ?? true }
+
+  /// Whether the host is in protected mode when it runs `kernel`. A traced kernel that leaves tables to the host shows that
+  /// only by the size of its tables.
+  private func isProtectedMode(under kernel: NamedKernel, _ traced: Profile.Path) -> Bool {
+    kernel.isProtectedMode ?? (traced == .pkvm || !hasPKVMTables && contradictsType)
+  }
+
+  /// The traced path.
+  private var path: (Profile.Path, Basis) {
+    // Only pKVM creates protected guests, and mapping objects.
+    if survey.markers.types.contains(where: \.isProtected) || survey.markers.sawMappings {
+      return (.pkvm, .derived)
+    }
+    // Before 6.14, pKVM left the tables of non-protected guests to the host.
+    if !hasPKVMTables { return (.traditional, .derived) }
+    // kvm_fault_lock: only pKVM takes a VM's lock for write in a fault.
+    if survey.faultWaitsForWrite != survey.faultWaitsForRead {
+      return (survey.faultWaitsForWrite > 0 ? .pkvm : .traditional, .derived)
+    }
+    // pKVM has a mapping object for whatever a vCPU faulted in.
+    if survey.markers.mapped.lacksMappings { return (.traditional, .derived) }
+    // Faults that overlap and never wait for each other, in a trace that records waits, seldom take the lock for write.
+    if survey.sawContention, survey.overlappingFaults > 0 { return (.traditional, .assumed) }
+    return (.pkvm, .assumed)
+  }
+
+  /// Puts down what the trace shows of the machine.
+  ///
+  /// - Parameter typesSizeTables: whether the type that a VM is created with sets the size of its table.
+  func readMachine(_ profile: inout Profile, _ basis: inout [String: Basis], typesSizeTables: Bool) {
+    profile.pageSize = host.pageSize
+    profile.hasHardwareAF = !survey.sawAccessFlagFault
+    basis["hardwareAF"] = survey.sawAccessFlagFault ? .derived : .assumed
+    // Without DIC, and only then, a mapping made for data faults again when the guest executes it.
+    profile.hasDIC = false
+    basis["dic"] = survey.sawExecPermissionFault ? .derived : .assumed
+    let told = ipaBitsTold(byType: typesSizeTables)
+    profile.ipaBits = told ?? ipaBits(isHostsLimit: !typesSizeTables)
+    basis["ipaBits"] = told != nil ? .recorded : .assumed
+    if profile.isPKVM, profile.era.supportsProtectedGuests, let type = survey.markers.onlyType {
+      profile.isProtected = type.isProtected
+      basis["protected"] = .recorded
+    }
+  }
+
+  /// The size of guest physical addresses that the faults suggest.
+  ///
+  /// The first walk in an empty table stops at its start level, which leaves several sizes, of which those that are
+  /// common come first: on a host in protected mode its limit, else what `KVM_CREATE_VM` gives who asks for nothing. But the
+  /// first walk may have been one of the guest's own table, whose level is not trusted: then the table may begin above.
+  private func ipaBits(isHostsLimit: Bool) -> Int {
+    let needed = 64 - survey.highestIPA.leadingZeroBitCount
+    let common = isHostsLimit ? [48, 44, 52, 40, 36] : [40, 48, 44, 52, 36]
+    let sizes = (common + (survey.sawStage1WalkFault ? [] : Array(32...52))).filter { $0 >= needed }
+    func startLevel(_ bits: Int) -> TranslationLevel? {
+      (try? Stage2Geometry(pageSize: host.pageSize, ipaBits: bits))?.startLevel
+    }
+    guard let lowest = survey.lowestLevel else { return sizes.first ?? 52 }
+    return sizes.first { startLevel($0) == lowest }
+      ?? sizes.first { startLevel($0).map { $0 <= lowest } ?? false } ?? sizes.first ?? 52
+  }
+
+  /// The size of guest physical addresses that probes or markers tell, nil where they do not: under pKVM the host's limit,
+  /// else what the VM was created with.
+  private func ipaBitsTold(byType: Bool) -> Int? { byType ? ipaBitsOfType : survey.markers.ipaLimit }
+
+  private var ipaBitsOfType: Int? {
+    guard let type = survey.markers.onlyType, !type.isProtected else { return nil }
+    let bits = type.ipaBits == 0 ? Stage2Geometry.defaultIPABits : type.ipaBits
+    return (Stage2Geometry.minimumIPABits...Stage2Geometry.maximumIPABits).contains(bits) ? bits : nil
+  }
+
+  /// Whether a fault's walk stopped above where the table of a VM of the trace's type would begin.
+  var contradictsType: Bool {
+    guard let bits = ipaBitsOfType, let lowest = survey.lowestLevel,
+      let geometry = try? Stage2Geometry(pageSize: host.pageSize, ipaBits: bits)
+    else { return false }
+    return lowest < geometry.startLevel
+  }
+}

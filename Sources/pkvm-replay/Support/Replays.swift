@@ -1,0 +1,25 @@
+import ArgumentParser
+import KVMTrace
+import Reporting
+import Stage2Model
+import Stage2Replay
+
+/// Replays as commands make them: a profile that does not go with the trace is one line and status 64.
+enum Replays {
+  static func run(
+    _ trace: TraceFile, profile request: ProfileRequest, options: ReplayOptions,
+    onOperation: ((Stage2Operation) throws -> Void)? = nil
+  ) throws -> (result: ReplayResult, statistics: EventStatistics) {
+    do {
+      return try Replay.run(trace, profile: request, options: options, onOperation: onOperation)
+    } catch let problem as ProfileProblem {
+      throw failure(trace, problem)
+    }
+  }
+
+  /// One line about a profile that does not go with a trace.
+  static func failure(_ trace: TraceFile, _ problem: ProfileProblem) -> ExitCode {
+    Diagnostics.note("\(trace.path): cannot be replayed so: \(problem.description)")
+    return ExitCode.validationFailure
+  }
+}
