@@ -103,7 +103,8 @@ extension VMResult {
     let kinds = OperationKind.allCases.map { ($0, vm.tally.operations[Int($0.rawValue)]) }
     let reasons = FaultOutcome.Reason.allCases.map { ($0.name, vm.tally.nothing[Int($0.rawValue)]) }
     self.init(
-      id: vm.id, creator: vm.creator, isProtected: model.modelsProtected(vm.isProtected),
+      id: vm.id, creator: vm.creator, since: vm.since, lastSeen: max(vm.since, vm.lastSeen),
+      wasRunning: vm.wasRunning, isProtected: model.modelsProtected(vm.isProtected),
       vcpus: vm.vcpus, slots: vm.slotHistory, slotEvidence: vm.slotEvidence,
       faults: vm.tally.faults, accesses: vm.tally.accesses, modelledFaults: vm.tally.modelledFaults,
       operations: Dictionary(uniqueKeysWithValues: kinds.filter { $0.1.count > 0 }),

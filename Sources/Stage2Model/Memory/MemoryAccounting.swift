@@ -40,6 +40,8 @@ public struct MemoryAccounting: Sendable {
   @usableFromInline var pages: [10 of LiveCount]
   /// Tables below the PGD, all levels.
   public private(set) var tables: LiveCount
+  /// Pages that wait for becoming tables: caches of host and EL2, and the pool.
+  public private(set) var spares: LiveCount
   /// Pages of every use.
   public private(set) var allPages: LiveCount
   /// Pages that SecPageTables shows for this VM.
@@ -66,6 +68,7 @@ public struct MemoryAccounting: Sendable {
     secPageTablesRule = rule
     pages = .init(repeating: LiveCount())
     tables = LiveCount()
+    spares = LiveCount()
     allPages = LiveCount()
     secPageTables = LiveCount()
     pageMappings = LiveCount()
@@ -94,6 +97,7 @@ public struct MemoryAccounting: Sendable {
   public mutating func allocate(_ use: PageUse, pages count: Int = 1) {
     pages[Int(use.rawValue)].add(count)
     if use.isTable { tables.add(count) }
+    if use.isSpare { spares.add(count) }
     allPages.add(count)
     if secPageTablesRule.counts(use) { secPageTables.add(count) }
     totalBytes.add(count << Int(pageSize.shift))
@@ -103,6 +107,7 @@ public struct MemoryAccounting: Sendable {
   public mutating func release(_ use: PageUse, pages count: Int = 1) {
     pages[Int(use.rawValue)].remove(count)
     if use.isTable { tables.remove(count) }
+    if use.isSpare { spares.remove(count) }
     allPages.remove(count)
     if secPageTablesRule.counts(use) { secPageTables.remove(count) }
     totalBytes.remove(count << Int(pageSize.shift))
@@ -115,6 +120,9 @@ public struct MemoryAccounting: Sendable {
     pages[Int(new.rawValue)].add(count)
     if old.isTable != new.isTable {
       if new.isTable { tables.add(count) } else { tables.remove(count) }
+    }
+    if old.isSpare != new.isSpare {
+      if new.isSpare { spares.add(count) } else { spares.remove(count) }
     }
     let counted = secPageTablesRule.counts(old)
     if counted != secPageTablesRule.counts(new) {

@@ -38,6 +38,10 @@ final class GuestVM<Backend: ReplayedBackend & ~Copyable> {
   var writeGrants: [GFN: WriteGrant] = [:]
   /// The last event of one of its threads.
   var lastActivity: UInt64 = 0
+  /// When one of its vCPUs ran last.
+  var lastSeen = Nanoseconds(0)
+  /// The pages of the largest slot so far that the guest can write to.
+  var largestSlot: UInt64 = 0
   /// The last event that told of an unmap of its memory.
   var lastUnmapEvent: UInt64 = 0
   var vcpus: [ThreadID] = []
@@ -111,6 +115,12 @@ final class GuestVM<Backend: ReplayedBackend & ~Copyable> {
     self.backend = backend
     hostMappings = HostMappings(pageSize: pageSize)
     workingSet = WorkingSet(pageSize: pageSize)
+  }
+
+  /// One of its vCPUs ran.
+  func noteActivity(_ sequence: UInt64, at time: Nanoseconds) {
+    lastActivity = sequence
+    lastSeen = time
   }
 }
 

@@ -105,7 +105,7 @@ public struct ReplayProfile: Hashable, Sendable {
   }
 
   /// The pages that the PGD may have: any size of IPA with the same start level, where the size is a guess.
-  var pgdPages: ClosedRange<Int> {
+  public var pgdPages: ClosedRange<Int> {
     guard isIPASizeGuessed else { return geometry.pgdPages...geometry.pgdPages }
     let possible = (Stage2Geometry.minimumIPABits...Stage2Geometry.maximumIPABits)
       .compactMap { try? Stage2Geometry(pageSize: pageSize, ipaBits: $0) }

@@ -284,7 +284,8 @@ extension Replayer where Backend: ~Copyable {
 
   private func touch(_ fault: FaultRecord, _ vm: GuestVM<Backend>, isBlock: Bool, _ record: PendingRecord) {
     vm.workingSet.touch(
-      fault.page.gfn(profile.pageSize), isBlock: isBlock, at: record.time,
+      fault.page.gfn(profile.pageSize), isBlock: isBlock,
+      isFixed: fault.slot.map { GuestMemory.isFixed($0, besides: vm.largestSlot) } ?? false, at: record.time,
       interval: grid.index(of: record.time))
   }
 

@@ -115,6 +115,7 @@ extension Replayer where Backend: ~Copyable {
       enqueue(pending(.endLogging(FrameRange(start: slot.base, end: slot.end)), vm: vm, record, place))
     }
     vms[vm].slots.insert(slot)
+    if !slot.flags.contains(.readOnly) { vms[vm].largestSlot = max(vms[vm].largestSlot, slot.pages) }
     timeline?.note(.insert(vm: vm, slot), at: record.time)
     vms[vm].slotBasis = max(vms[vm].slotBasis, slot.basis)
     if slot.hva == nil { vms[vm].hasUnplacedSlots = true }

@@ -23,7 +23,9 @@ extension Replayer where Backend: ~Copyable {
     vm.tally.accesses += 1
     if !isCertain { vm.tally.doubts.accesses += 1 }
     if !fault.isWrite, !slot.flags.contains(.readOnly), !slot.isLogging { vm.tally.doubts.rights += 1 }
-    vm.workingSet.touch(gfn, isBlock: isBlock, at: record.time, interval: grid.index(of: record.time))
+    vm.workingSet.touch(
+      gfn, isBlock: isBlock, isFixed: GuestMemory.isFixed(slot, besides: vm.largestSlot), at: record.time,
+      interval: grid.index(of: record.time))
     if isBlock, !mapsBlock, other.extent == .most {
       // Every page of the recorded block is touched, one fault each.
       let region = timelines.region(gfn)

@@ -15,7 +15,7 @@ extension Replayer where Backend: ~Copyable {
     threads[position].entryEpoch = losses.epoch
     threads[position].isInUserspace = false
     threads[position].place.windows &+= 1
-    if let vm = threads[position].vm { vms[vm].lastActivity = sequence }
+    if let vm = threads[position].vm { vms[vm].noteActivity(sequence, at: record.time) }
   }
 
   mutating func exit(_ record: TraceRecord) {
@@ -48,7 +48,7 @@ extension Replayer where Backend: ~Copyable {
       }
       closeOpenFault(of: position, at: record)
       threads[position].isInUserspace = true
-      if let vm = threads[position].vm { vms[vm].lastActivity = sequence }
+      if let vm = threads[position].vm { vms[vm].noteActivity(sequence, at: record.time) }
     case .mmio, .mmioNISV:
       // Type 1 completes a read, at once or after the VMM has answered it.
       let isAccess = record.kind == .mmio && record.mmio.type != 1

@@ -37,6 +37,12 @@ public struct VMResult: Sendable {
   public var id: Int
   /// The thread that created its slots, nil where no probe told.
   public var creator: ThreadID?
+  /// When it appeared.
+  public var since: Nanoseconds
+  /// When one of its vCPUs ran last.
+  public var lastSeen: Nanoseconds
+  /// Whether it had slots before the trace began: its boot was not recorded.
+  public var wasRunning: Bool
   /// Whether it is a protected guest (`kvm_vm_is_protected`): its memory is donated to it.
   public var isProtected: Bool
   /// The threads that ran its vCPUs, in the order of appearance.

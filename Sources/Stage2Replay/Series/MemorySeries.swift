@@ -13,6 +13,8 @@ public struct MemorySample: Hashable, Sendable {
   public var tablePages: Int
   /// Pages in the memory caches of host and EL2.
   public var memcachePages: Int
+  /// Pages that count as SecPageTables.
+  public var secPageTables: Int
   /// Bytes of all that, and of the PGD and the structures of VM and vCPUs.
   public var totalBytes: Int
 
@@ -22,6 +24,7 @@ public struct MemorySample: Hashable, Sendable {
     mappingTreeBytes = memory.mappingBytesLive
     tablePages = memory.tables.live
     memcachePages = memory.pages(.hostMemcache).live + memory.pages(.hypMemcache).live
+    secPageTables = memory.secPageTables.live
     totalBytes = memory.totalBytes.live
   }
 }

@@ -13,6 +13,8 @@ struct WorkingSet {
   private var samples: [TouchSample] = []
   /// Pages that were first shown by a fault on a block.
   private var blockPages = 0
+  /// What of all that lies in slots that are no RAM.
+  private var fixed = FixedTouches()
   private let shift: UInt64
   private let pages: Int
 
@@ -21,8 +23,12 @@ struct WorkingSet {
     pages = Int(pageSize.pagesPerPMD)
   }
 
-  /// A fault shows `frames` in use.
-  mutating func touch(_ gfn: GFN, isBlock: Bool, at time: Nanoseconds, interval: Int) {
+  /// A fault shows a page, or the block around it, in use.
+  ///
+  /// - Parameter isFixed: whether it lies in a slot that is no RAM.
+  mutating func touch(
+    _ gfn: GFN, isBlock: Bool, isFixed: Bool = false, at time: Nanoseconds, interval: Int
+  ) {
     let region = FrameKey(gfn.rawValue >> shift)
     let stamp = UInt8(interval + 1)
     let first = isBlock ? 0 : Int(gfn.rawValue & (UInt64(pages) - 1))
@@ -32,7 +38,9 @@ struct WorkingSet {
     if regions[region] == nil {
       regions[region] = Array(repeating: 0, count: pages)
       order.append(FirstTouch(gfn: GFN(region.value << shift), time: time))
+      if isFixed { fixed.regions += 1 }
     }
+    let known = sample.first
     regions[region]!.withUnsafeMutableBufferPointer { stamps in
       for page in first..<first + count where stamps[page] != stamp {
         if stamps[page] == 0 {
@@ -43,6 +51,7 @@ struct WorkingSet {
         stamps[page] = stamp
       }
     }
+    if isFixed { fixed.note(sample.first - known, isBlock: isBlock, &sample) }
     samples[interval] = sample
   }
 
@@ -60,7 +69,8 @@ struct WorkingSet {
     }
     let touched = samples.enumerated().filter { $1.touched > 0 }.map { ($0, $1) }
     return WorkingSetResult(
-      pages: total, blockPages: blockPages, samples: Dictionary(uniqueKeysWithValues: touched), idle: idle,
+      pages: total, blockPages: blockPages, fixed: fixed, samples: Dictionary(uniqueKeysWithValues: touched),
+      idle: idle,
       firstTouches: order)
   }
 }
@@ -71,6 +81,25 @@ public struct TouchSample: Hashable, Sendable {
   public var touched = 0
   /// Those that no fault had shown before.
   public var first = 0
+  /// Those of the latter in slots that are no RAM.
+  public var firstFixed = 0
+}
+
+/// What faults showed in use in slots that are no RAM (`GuestMemory.isFixed`): firmware, flash, memory of devices.
+public struct FixedTouches: Hashable, Sendable {
+  /// Their pages.
+  public var pages = 0
+  /// The mappings that these were first made with: one for each page, one for each block.
+  public var mappings = 0
+  /// The stretches of the size of a level-2 block that they lie in: each has a table of level 3, unless it is a block.
+  public var regions = 0
+
+  /// A fault showed `count` pages for the first time.
+  fileprivate mutating func note(_ count: Int, isBlock: Bool, _ sample: inout TouchSample) {
+    pages += count
+    mappings += isBlock ? min(count, 1) : count
+    sample.firstFixed += count
+  }
 }
 
 /// The first fault in a stretch of guest memory of the size of a level-2 block.
@@ -87,6 +116,8 @@ public struct WorkingSetResult: Sendable {
   public var pages: Int
   /// Those of them that a block mapped when they were first shown.
   public var blockPages: Int
+  /// What of them is no RAM.
+  public var fixed: FixedTouches
   /// By the number of the interval.
   public var samples: [Int: TouchSample]
   /// How many pages were last shown so many intervals before the end.
