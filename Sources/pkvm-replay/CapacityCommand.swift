@@ -25,7 +25,9 @@ struct CapacityCommand: ParsableCommand {
   @Option(help: "How many VMs.")
   var vms: Int
 
-  @Option(help: "The memory of each VM, such as 4GiB or 512MiB.")
+  @Option(
+    help: "The memory of each VM with its unit, such as 4GiB, 1.5GiB or 512MiB.",
+    transform: MemorySize.parse)
   var memory: MemorySize
 
   @Option(help: "The vCPUs of each VM.")
@@ -92,7 +94,7 @@ struct CapacityCommand: ParsableCommand {
     let limit = try request.profile.geometry().ipaLimit
     guard (1...limit).contains(memory.bytes) else {
       throw ValidationError(
-        "--memory \(memory.defaultValueDescription) does not fit into \(request.profile.ipaBits) bits of IPA")
+        "--memory \(memory) does not fit into \(request.profile.ipaBits) bits of IPA")
     }
     let plan = try CapacityPlan(request, observations)
     if let jsonTarget { try Output.write(JSON.signed(plan), to: jsonTarget) }

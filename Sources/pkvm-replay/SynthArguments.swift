@@ -2,7 +2,7 @@ import ArgumentParser
 import KVMTypes
 import TraceSynth
 
-/// Whole numbers with a unit, as the options of `synth` take them.
+/// Whole numbers with a unit.
 private func quantity(_ text: String, units: [String: UInt64]) -> UInt64? {
   let digits = text.prefix { $0.isASCII && $0.isNumber }
   guard let number = UInt64(digits), let unit = units[text.dropFirst(digits.count).lowercased()] else {
@@ -27,26 +27,54 @@ struct EventCount: ExpressibleByArgument {
   var defaultValueDescription: String { "\(number)" }
 }
 
-/// An amount of memory: `512MiB`, `4G`, `65536`. Units are powers of 1024.
-struct MemorySize: ExpressibleByArgument {
+/// An amount of memory: `512MiB`, `4G`, `1.5GiB`. Units are powers of 1024, and there must be one: a bare number would
+/// be bytes, which nobody means.
+struct MemorySize: CustomStringConvertible {
   var bytes: UInt64
 
   init(bytes: UInt64) { self.bytes = bytes }
 
-  init?(argument: String) {
-    var units: [String: UInt64] = ["": 1, "b": 1]
-    for (power, letter) in ["k", "m", "g", "t"].enumerated() {
-      let unit: UInt64 = 1 << UInt64(10 * (power + 1))
-      units[letter] = unit
-      units[letter + "b"] = unit
-      units[letter + "ib"] = unit
-    }
-    guard let bytes = quantity(argument, units: units) else { return nil }
-    self.bytes = bytes
+  /// The amount that an option was given, or what is wrong with it.
+  static func parse(_ text: String) throws -> MemorySize {
+    if let bytes = bytes(text) { return MemorySize(bytes: bytes) }
+    throw ValidationError(
+      text.allSatisfy { $0.isASCII && $0.isNumber || $0 == "." }
+        ? "a unit is needed, such as \(text)GiB or \(text)MiB"
+        : "give an amount below 16 EiB with its unit, such as 4GiB, 1.5GiB or 512MiB, that is a whole number of bytes"
+    )
   }
 
-  var defaultValueDescription: String {
-    bytes % (1 << 30) == 0 ? "\(bytes >> 30)GiB" : "\(bytes >> 20)MiB"
+  /// The bytes of an amount, nil for what is none, has no unit, is no whole number of bytes, or does not fit 64 bits.
+  private static func bytes(_ text: String) -> UInt64? {
+    let digits = text.prefix { $0.isASCII && $0.isNumber || $0 == "." }
+    let parts = digits.split(separator: ".", omittingEmptySubsequences: false)
+    guard parts.count <= 2, parts.allSatisfy({ !$0.isEmpty }),
+      let whole = parts.first.flatMap({ UInt64($0) }),
+      let unit = unit(text.dropFirst(digits.count).lowercased())
+    else { return nil }
+    let (product, overflow) = whole.multipliedReportingOverflow(by: unit)
+    if overflow { return nil }
+    guard parts.count == 2 else { return product }
+    guard let tenths = fraction(parts[1], of: unit) else { return nil }
+    let (sum, carries) = product.addingReportingOverflow(tenths)
+    return carries ? nil : sum
+  }
+
+  /// `0.digits` of `unit` bytes, if that is a whole number.
+  private static func fraction(_ digits: Substring, of unit: UInt64) -> UInt64? {
+    guard digits.count <= 18, let number = UInt64(digits) else { return nil }
+    let scale = digits.reduce(UInt64(1)) { power, _ in power * 10 }
+    let (quotient, remainder) = scale.dividingFullWidth(number.multipliedFullWidth(by: unit))
+    return remainder == 0 ? quotient : nil
+  }
+
+  private static func unit(_ name: String) -> UInt64? {
+    let power = ["k", "m", "g", "t"].firstIndex { [$0, $0 + "b", $0 + "ib"].contains(name) }
+    return power.map { 1 << UInt64(10 * ($0 + 1)) } ?? (name == "b" ? 1 : nil)
+  }
+
+  var description: String {
+    bytes % (1 << 30) == 0 ? "\(bytes >> 30)GiB" : bytes % (1 << 20) == 0 ? "\(bytes >> 20)MiB" : "\(bytes)B"
   }
 }
 

@@ -37,7 +37,7 @@ struct SynthCommand: ParsableCommand {
   @Option(help: "Virtual machines.")
   var vms = 1
 
-  @Option(help: "Memory of each VM, such as 512MiB or 4GiB.")
+  @Option(help: "Memory of each VM with its unit, such as 512MiB or 4GiB.", transform: MemorySize.parse)
   var memory = MemorySize(bytes: 1 << 30)
 
   @Option(help: "Where the random numbers start.")
