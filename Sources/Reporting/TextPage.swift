@@ -16,6 +16,24 @@ struct TextPage {
     line("  " + pad(name, to: 12) + value)
   }
 
+  /// A line of a list, broken at words where it does not fit the page.
+  mutating func item(_ text: String) {
+    var start = "  - "
+    var rest = text.split(separator: " ")[...]
+    while !rest.isEmpty {
+      var cells = start + rest.removeFirst()
+      while let word = rest.first, cells.count + word.count < Self.width {
+        cells += " " + word
+        rest.removeFirst()
+      }
+      line(cells)
+      start = "    "
+    }
+  }
+
+  /// The most characters of a line.
+  private static let width = 99
+
   /// A table whose columns are as wide as their widest cell.
   mutating func table(header: [String], alignRight: [Bool], rows: [[String]]) {
     let rows = rows.map { $0.map(Safe.line) }

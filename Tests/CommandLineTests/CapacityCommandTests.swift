@@ -17,11 +17,12 @@ struct CapacityCommandTests {
     let plan = try #require(
       try JSONSerialization.jsonObject(with: Data(contentsOf: URL(filePath: json.path))) as? [String: Any])
     let cases = try #require(plan["cases"] as? [[String: Any]])
-    #expect(cases.count == 4)
+    #expect(cases.count == 7)
     let totals = cases.compactMap { $0["vmTotalBytes"] as? Int }
     #expect(totals == totals.sorted(), "from the least to the most")
     let rows = try String(contentsOfFile: csv.path, encoding: .utf8).split(separator: "\n")
-    #expect(rows.count == 5)
+    #expect(rows.count == 8)
+    #expect(outcome.output.split(separator: "\n").allSatisfy { $0.count < 100 })
   }
 
   @Test("Memslots can be given, and are refused where they cannot be")
@@ -52,12 +53,104 @@ struct CapacityCommandTests {
     "What cannot be planned is one line and status 64",
     arguments: [
       ["--vms", "0", "--memory", "1GiB"], ["--vms", "1", "--memory", "0"],
-      ["--vms", "1", "--memory", "much"],
+      ["--vms", "1", "--memory", "much"], ["--vms", "1", "--memory", "4"],
+      ["--vms", "1", "--memory", "-4GiB"],
+      ["--vms", "1", "--memory", "1.5"], ["--vms", "1", "--memory", "1.3B"], ["--vms", "1", "--memory", "."],
+      ["--vms", "1", "--memory", "16777216TiB"], ["--vms", "1", "--memory", "1..5GiB"],
+      ["--vms", "1000000", "--memory", "256TiB"],
       ["--vms", "1", "--memory", "4096TiB"],
     ])
   func usage(arguments: [String]) throws {
     let outcome = try Tool.run(["capacity"] + arguments)
     #expect(outcome.status == 64)
     #expect(outcome.errorLines.count == 1, "\(outcome.errors)")
+  }
+
+  @Test("A size has a unit and may have a fraction, for synth, too")
+  func sizes() throws {
+    func memory(_ text: String) throws -> Int? {
+      let outcome = try Tool.run(["capacity", "--vms", "1", "--memory", text, "--json", "-"])
+      let plan = try JSONSerialization.jsonObject(with: Data(outcome.output.utf8)) as? [String: Any]
+      return plan?["memoryBytes"] as? Int
+    }
+    #expect(try memory("1.5GiB") == 3 << 29)
+    #expect(try memory("0.25g") == 1 << 28)
+    #expect(try memory("512MiB") == 512 << 20)
+    #expect(try memory("4096B") == 4096)
+    for arguments in [["capacity", "--vms", "1"], ["synth", "/dev/null"]] {
+      let refused = try Tool.run(arguments + ["--memory", "4"])
+      #expect(refused.status == 64 && refused.errors.contains("a unit is needed"), "\(refused.errors)")
+    }
+  }
+
+  private static let folder = Tool.recording.split(separator: "/", omittingEmptySubsequences: false)
+    .dropLast().joined(separator: "/")
+
+  private static func plan(_ recording: String, _ arguments: [String]) throws -> [String: Any] {
+    let outcome = try Tool.run(
+      ["capacity", "\(folder)/\(recording).dat", "--vms", "10", "--memory", "1GiB", "--json", "-"] + arguments
+    )
+    #expect(outcome.status == 0, "\(outcome.errors)")
+    return try #require(
+      try JSONSerialization.jsonObject(with: Data(outcome.output.utf8)) as? [String: Any])
+  }
+
+  @Test("More vCPUs are simulated, so no lock is held for more than all of the time")
+  func manyVCPUs() throws {
+    let plan = try Self.plan("pkvm-nvhe-7.3.4-page-table-thp", ["--vcpus", "128"])
+    let locks = try #require(plan["mmuLock"] as? [[String: Any]])
+    let shares = locks.compactMap { $0["writeUtilisation"] as? Double }
+    #expect(!shares.isEmpty && shares.allSatisfy { $0 > 0.2 && $0 <= 1 }, "\(shares)")
+    #expect(locks.allSatisfy { $0["faultLock"] as? String == "write" && $0["vcpus"] as? Int == 128 })
+    let host = try #require(plan["hostLock"] as? [String: Any])
+    let most = try #require(host["utilisationMost"] as? Double)
+    let alone = try #require(host["perVMMost"] as? Double)
+    let saturates = try #require(host["saturatesAtLeast"] as? Double)
+    #expect(most > 0 && most <= 1 && abs(saturates * alone - 1) < 1e-9)
+  }
+
+  @Test("A plan for the traditional path has no lock of pKVM, and no tree")
+  func traditional() throws {
+    let plan = try Self.plan("pkvm-nvhe-7.3.4-page-table-thp", ["--profile", "7.3-traditional"])
+    #expect(plan["hostLock"] == nil && plan["lockMost"] == nil)
+    #expect((plan["mmuLock"] as? [Any])?.isEmpty == true)
+    let cases = try #require(plan["cases"] as? [[String: Any]])
+    let trees = cases.compactMap { ($0["vm"] as? [String: Any])?["mappingTreeBytes"] as? Int }
+    #expect(trees.count == cases.count && trees.allSatisfy { $0 == 0 })
+  }
+
+  @Test("A protected guest's floor is pages, and every VM is a sample")
+  func protected() throws {
+    let plan = try Self.plan("pkvm-nvhe-7.2.12-16k-mixed-guests", [])
+    let samples = try #require(plan["samples"] as? [[String: Any]])
+    #expect(samples.compactMap { $0["protected"] as? Bool }.sorted { !$0 && $1 } == [false, true])
+    let cases = try #require(plan["cases"] as? [[String: Any]])
+    func names(_ protected: Bool) -> Set<String> {
+      Set(cases.filter { $0["protected"] as? Bool == protected }.compactMap { $0["name"] as? String })
+    }
+    #expect(names(false).contains("all touched, all blocks"))
+    #expect(
+      !names(true).contains("all touched, all blocks") && names(true).contains("all touched, all pages"))
+  }
+
+  @Test("The curve of a VM ends at its peak, and a VM that still grew is said not to have settled")
+  func curve() throws {
+    let outcome = try Tool.run([
+      "capacity", "\(Self.folder)/pkvm-nvhe-7.3.4-ksm-guest.dat", "--vms", "1", "--memory", "160MiB",
+      "--curve", "-",
+    ])
+    let rows = outcome.output.split(separator: "\n").dropFirst().map {
+      $0.split(separator: ",").map(String.init)
+    }
+    #expect(rows.count > 10)
+    let times = rows.compactMap { Int($0[3]) }
+    #expect(times == times.sorted())
+    #expect(rows.compactMap { Int($0[4]) }.max() == 487_104)
+    let plan = try Self.plan("pkvm-nvhe-7.3.4-ksm-guest", [])
+    let sample = try #require((plan["samples"] as? [[String: Any]])?.first)
+    // The kernel's own marker counts 4,082 objects a little before the model's 4,283.
+    #expect((sample["peak"] as? [String: Any])?["mappings"] as? Int == 4283)
+    #expect(sample["ramBytes"] as? Int == 160 << 20, "the flash and the device are no RAM")
+    #expect((sample["curve"] as? [String: Any])?["settled"] as? String == "no")
   }
 }

@@ -17,71 +17,121 @@ public struct CapacityNeed: Hashable, Sendable, Encodable {
   /// All of it.
   public var totalBytes: UInt64 { mappingTreeBytes + tableBytes + pgdBytes + memcacheBytes + hypBytes }
 
+  /// The need of a VM with nothing mapped: what it has whatever the guest touches.
+  init(_ overhead: VMOverhead) {
+    mappingTreeBytes = 0
+    tableBytes = 0
+    pgdBytes = overhead.pgdBytes
+    memcacheBytes = overhead.memcacheBytes
+    hypBytes = overhead.hypBytes
+  }
+
   /// The need of a VM whose memory is contiguous and begins at a multiple of what a level-1 entry maps, as VMMs lay it
   /// out.
   ///
   /// - Parameters:
   ///   - touchedBytes: guest memory that is mapped.
-  ///   - blockShare: the share of it that the host backs with huge pages, 0 to 1.
+  ///   - blockShare: the share of it that the host backs with huge pages, 0 to 1. A protected guest has pages alone: each
+  ///     of its faults donates one.
   ///
   /// The formulas are those of the tables themselves: one level-3 table for each region that is mapped by pages, one
   /// table above for each stretch that has any entry (`Stage2PageTable`, which the tests hold them against).
   public init(
-    _ profile: Profile, touchedBytes: UInt64, blockShare: Double, vcpus: Int
+    _ profile: Profile, touchedBytes: UInt64, blockShare: Double, vcpus: Int, isProtected: Bool = false
   ) throws(Stage2Geometry.Failure) {
-    let geometry = try profile.geometry()
+    self.init(
+      try VMOverhead(profile, vcpus: vcpus, isProtected: isProtected), touchedBytes: touchedBytes,
+      blockShare: blockShare)
+  }
+
+  /// The same on top of what the VM has anyhow.
+  init(_ overhead: VMOverhead, touchedBytes: UInt64, blockShare: Double) {
+    self.init(overhead)
+    let profile = overhead.profile
     let pageSize = profile.pageSize
     let regions = Self.quotient(touchedBytes, pageSize.pmdBytes)
-    let blocks = profile.mapsBlocks ? UInt64((blockShare * Double(regions)).rounded(.down)) : 0
+    let blocks = overhead.mapsBlocks ? UInt64((blockShare * Double(regions)).rounded(.down)) : 0
     let pageRegions = regions - min(blocks, regions)
     let mappings = blocks + pageRegions * pageSize.pagesPerPMD
     mappingTreeBytes = profile.isPKVM ? mappings * UInt64(profile.bytesPerNode) : 0
-
-    var tables = pageRegions
-    var level = TranslationLevel.l2
-    while level > geometry.startLevel {
-      tables += Self.quotient(touchedBytes, pageSize.granule(TranslationLevel(level.rawValue - 1)))
-      level = TranslationLevel(level.rawValue - 1)
-    }
-    tableBytes = tables << pageSize.shift
-    pgdBytes = geometry.pgdBytes
-    let structures = Self.structures(profile, geometry, vcpus: vcpus)
-    memcacheBytes = structures.memcachePages << pageSize.shift
-    hypBytes = structures.hypPages << pageSize.shift
+    tableBytes = (pageRegions + overhead.upperTables(touchedBytes)) << pageSize.shift
   }
 
-  private static func quotient(_ bytes: UInt64, _ unit: UInt64) -> UInt64 { (bytes + unit - 1) / unit }
+  /// Further mappings and tables.
+  mutating func add(_ more: (mappings: UInt64, tables: UInt64), _ profile: Profile) {
+    if profile.isPKVM { mappingTreeBytes += more.mappings * UInt64(profile.bytesPerNode) }
+    tableBytes += more.tables << profile.pageSize.shift
+  }
 
-  /// What a VM's vCPUs hold ready, and EL2's structures, in the steady state: the model's own, after some faults of each
-  /// vCPU.
-  private static func structures(
-    _ profile: Profile, _ geometry: Stage2Geometry, vcpus: Int
-  ) -> (memcachePages: UInt64, hypPages: UInt64) {
-    let faultsToSteadyState = 8
-    func pages<Backend: Stage2Backend & ~Copyable>(
-      _ backend: inout Backend, _ memory: (borrowing Backend) -> MemoryAccounting
-    ) -> (UInt64, UInt64) {
-      for vcpu in 0..<vcpus {
-        for fault in 0..<faultsToSteadyState {
-          let page = UInt64(vcpu * faultsToSteadyState + fault) << profile.pageSize.shift
-          backend.topUpMemcache(vcpu: VCPUIndex(vcpu), pages: geometry.minPages)
-          _ = backend.map(
-            IPA(page), size: profile.pageSize.bytes, pfn: nil, prot: [.read, .write], vcpu: VCPUIndex(vcpu))
-        }
-      }
-      let use = memory(backend)
-      return (
-        UInt64(use.pages(.hostMemcache).live + use.pages(.hypMemcache).live),
-        UInt64(use.pages(.hypVM).live + use.pages(.hypVCPU).live)
-      )
-    }
+  static func quotient(_ bytes: UInt64, _ unit: UInt64) -> UInt64 { (bytes + unit - 1) / unit }
+}
+
+/// What one VM of a kind occupies whatever its guest touches, in bytes.
+struct VMOverhead: Sendable {
+  let profile: Profile
+  let geometry: Stage2Geometry
+  let vcpus: Int
+  /// Whether faults may map blocks for such a VM.
+  let mapsBlocks: Bool
+  /// The PGD.
+  let pgdBytes: UInt64
+  /// What the vCPUs hold ready.
+  let memcacheBytes: UInt64
+  /// EL2's structures.
+  let hypBytes: UInt64
+  /// What such a host counts as SecPageTables.
+  let secPageTables: SecPageTablesRule
+
+  /// The model's own figures, in the steady state: after some faults of each vCPU.
+  init(_ profile: Profile, vcpus: Int, isProtected: Bool) throws(Stage2Geometry.Failure) {
+    geometry = try profile.geometry()
+    self.profile = profile
+    self.vcpus = vcpus
+    mapsBlocks = profile.mapsBlocks && !(isProtected && profile.isPKVM)
+    pgdBytes = geometry.pgdBytes
+    let memory: MemoryAccounting
     if profile.isPKVM {
-      var configuration = PKVMConfiguration(geometry: geometry, era: profile.era, isProtected: false)
+      var configuration = PKVMConfiguration(
+        geometry: geometry, era: profile.era, isProtected: isProtected)
       configuration.features = profile.features
       var backend = PKVMStage2(configuration)
-      return pages(&backend) { $0.memory }
+      Self.warmUp(&backend, profile, geometry, vcpus: vcpus)
+      memory = backend.memory
+    } else {
+      var backend = TraditionalStage2(geometry: geometry, features: profile.features)
+      Self.warmUp(&backend, profile, geometry, vcpus: vcpus)
+      memory = backend.memory
     }
-    var backend = TraditionalStage2(geometry: geometry, features: profile.features)
-    return pages(&backend) { $0.memory }
+    func bytes(_ uses: [PageUse]) -> UInt64 {
+      UInt64(uses.reduce(0) { $0 + memory.pages($1).live }) << profile.pageSize.shift
+    }
+    memcacheBytes = bytes([.hostMemcache, .hypMemcache])
+    hypBytes = bytes([.hypVM, .hypVCPU])
+    secPageTables = memory.secPageTablesRule
+  }
+
+  private static func warmUp<Backend: Stage2Backend & ~Copyable>(
+    _ backend: inout Backend, _ profile: Profile, _ geometry: Stage2Geometry, vcpus: Int
+  ) {
+    let faultsToSteadyState = 8
+    for fault in 0..<vcpus * faultsToSteadyState {
+      let vcpu = VCPUIndex(fault / faultsToSteadyState)
+      backend.topUpMemcache(vcpu: vcpu, pages: geometry.minPages)
+      _ = backend.map(
+        IPA(UInt64(fault) << profile.pageSize.shift), size: profile.pageSize.bytes, pfn: nil,
+        prot: [.read, .write, .execute], vcpu: vcpu)
+    }
+  }
+
+  /// Tables between the PGD and level 3 for `bytes` of contiguous memory that are mapped.
+  func upperTables(_ bytes: UInt64) -> UInt64 {
+    var tables: UInt64 = 0
+    var level = TranslationLevel.l2
+    while level > geometry.startLevel {
+      let above = TranslationLevel(level.rawValue - 1)
+      tables += CapacityNeed.quotient(bytes, profile.pageSize.granule(above))
+      level = above
+    }
+    return tables
   }
 }

@@ -1,69 +1,172 @@
 extension CapacityPlan {
+  /// How many VMs are shown one by one; of more, those that the distribution names.
+  private static let vmsMax = 10
+
   /// The plan as a page of text.
-  ///
-  /// - Parameter observations: the recordings, as the plan was made with.
-  public func text(_ observations: [WorkloadObservation]) -> String {
+  public var text: String {
     var page = TextPage()
     page.title(
       "\(Quantity.count(vms)) VM\(vms == 1 ? "" : "s") of \(Quantity.bytes(memoryBytes)), \(vcpus) vCPU\(vcpus == 1 ? "" : "s") each, on \(profile)"
     )
-    if !observations.isEmpty {
-      page.table(
-        header: ["recorded", "slots", "touched", "by blocks", "lock held to write"],
-        alignRight: [false, true, true, true, true],
-        rows: observations.map {
-          [
-            $0.name, Quantity.count($0.slotPages) + " pages", Quantity.count($0.touchedPages) + " pages",
-            Self.percent($0.blockShare), Self.percent($0.writeHeldShare),
-          ]
-        })
-      page.blank()
+    if !samples.isEmpty {
+      writeSamples(&page)
+      writeDistribution(&page)
+      writeCurves(&page)
     }
-    page.table(
-      header: [
-        "case", "touched", "blocks", "tree", "tables", "PGD", "caches", "EL2", "a VM", "all VMs", "per GiB",
-      ],
-      alignRight: [false] + Array(repeating: true, count: 10),
-      rows: cases.map { item in
-        let need = item.vm
-        let parts = [
-          need.mappingTreeBytes, need.tableBytes, need.pgdBytes, need.memcacheBytes, need.hypBytes,
-          item.vmTotalBytes, item.allVMsBytes, item.bytesPerGiB,
-        ]
-        return [item.name, Self.percent(item.touchedShare), Self.percent(item.blockShare)]
-          + parts.map(Quantity.bytes)
-      })
+    writeCases(&page)
+    writeLocks(&page)
     page.blank()
-    if hypVMemmapBytes > 0 {
-      page.row("hyp_vmemmap", "\(Quantity.bytes(hypVMemmapBytes)) for the VMs' memory, whatever they touch")
-    }
-    if let lockLeast, let lockMost {
-      page.row(
-        "mmu_lock",
-        "held to write \(Self.percent(lockLeast)) to \(Self.percent(lockMost)) of the time in each VM (modelled)"
-      )
-    }
     page.line("assumed:")
-    for assumption in assumptions { page.line("  - \(assumption)") }
+    for assumption in assumptions { page.item(assumption) }
     return page.text
   }
 
-  /// The cases as CSV.
-  public var csv: String {
-    let header =
-      "case,touchedShare,blockShare,mappingTreeBytes,tableBytes,pgdBytes,memcacheBytes,hypBytes,vmTotalBytes,allVMsBytes,bytesPerGiB\n"
-    return header
-      + cases.map { item in
-        let need = item.vm
-        let words: [String] =
-          [item.name, String(item.touchedShare), String(item.blockShare)]
+  private var shownSamples: [VMSample] {
+    guard samples.count > Self.vmsMax else { return samples }
+    let named = Set(
+      groups.flatMap(\.distribution).filter { $0.figure == "totalBytesPerGiB" || $0.figure == "touchedShare" }
+        .flatMap { [$0.least.name, $0.median.name, $0.most.name] })
+    return samples.filter { named.contains($0.name) }
+  }
+
+  private func writeSamples(_ page: inout TextPage) {
+    var last = -1
+    for sample in samples where sample.input != last {
+      last = sample.input
+      page.line("  \(last)  \(sample.recording)")
+    }
+    page.blank()
+    let shown = shownSamples
+    page.line(
+      "what \(Quantity.count(samples.count)) recorded VM\(samples.count == 1 ? "" : "s") had at the peak"
+        + (shown.count < samples.count ? "; \(shown.count) are shown, all are in the JSON" : ""))
+    page.table(
+      header: ["VM", "RAM", "vCPUs", "touched", "tree", "tables", "caches", "EL2", "total", "settled"],
+      alignRight: [false] + Array(repeating: true, count: 8) + [false],
+      rows: shown.map { sample in
+        let peak = sample.peakMost
+        return [
+          sample.name, Quantity.bytes(sample.ramBytes), String(sample.vcpus),
+          Self.percent(sample.touchedShare),
+        ]
           + [
-            need.mappingTreeBytes, need.tableBytes, need.pgdBytes, need.memcacheBytes, need.hypBytes,
-            item.vmTotalBytes, item.allVMsBytes, item.bytesPerGiB,
-          ].map { String($0) }
-        // Names of cases have commas.
-        return "\"\(words[0])\"," + words.dropFirst().joined(separator: ",") + "\n"
-      }.joined()
+            peak.mappingTreeBytes, peak.tableBytes + peak.pgdBytes, peak.memcacheBytes, peak.hypBytes,
+            peak.totalBytes,
+          ].map(Quantity.bytes) + [sample.curve.settled.rawValue]
+      })
+  }
+
+  private func writeDistribution(_ page: inout TextPage) {
+    for group in groups where group.samples > 0 {
+      page.blank()
+      page.line(
+        "over \(Quantity.count(group.samples)) \(group.isProtected ? "protected " : "")VM\(group.samples == 1 ? "" : "s"), for each GiB of RAM"
+      )
+      page.table(
+        header: ["", "least", "VM", "median", "VM", "mean", "most", "VM"],
+        alignRight: [false, true, false, true, false, true, true, false],
+        rows: group.distribution.map { figure in
+          func text(_ value: Double) -> String {
+            figure.figure == "touchedShare"
+              ? Self.percent(value) : Quantity.bytes(UInt64(max(0, value.rounded())))
+          }
+          return [
+            Self.words[figure.figure] ?? figure.figure, text(figure.least.value), figure.least.name,
+            text(figure.median.value), figure.median.name, text(figure.mean), text(figure.most.value),
+            figure.most.name,
+          ]
+        })
+    }
+  }
+
+  private static let words = [
+    "touchedShare": "touched", "mappingTreeBytesPerGiB": "tree", "tableBytesPerGiB": "tables",
+    "memcacheBytesPerGiB": "caches", "hypBytesPerGiB": "EL2", "totalBytesPerGiB": "total",
+  ]
+
+  private func writeCurves(_ page: inout TextPage) {
+    let shares = [0.125, 0.25, 0.5, 0.75, 1]
+    page.blank()
+    page.line("all bytes as recorded, and what was touched, at shares of the VM's time since its boot")
+    page.table(
+      header: ["VM", "time"] + shares.map { $0 == 1 ? "end" : Self.percent($0) },
+      alignRight: [false] + Array(repeating: true, count: shares.count + 1),
+      rows: shownSamples.flatMap { sample in
+        let points = shares.map { sample.curve.point(at: $0) }
+        return [
+          [sample.name, Quantity.duration(sample.curve.recordedNs)]
+            + points.map { $0.map { Quantity.bytes($0.totalBytes) } ?? "unknown" },
+          ["", ""] + points.map { Self.percent($0?.touchedShare) },
+        ]
+      })
+  }
+
+  private func writeCases(_ page: inout TextPage) {
+    for group in groups {
+      page.blank()
+      if groups.count > 1 || group.isProtected {
+        page.line(group.isProtected ? "protected guests" : "guests that are not protected")
+      }
+      page.table(
+        header: ["case", "tree", "tables", "caches", "EL2", "a VM", "all VMs"],
+        alignRight: [false] + Array(repeating: true, count: 6),
+        rows: cases.filter { $0.isProtected == group.isProtected }.map { item in
+          let need = item.need
+          let place = item.vm.map { " (\(item.input ?? 0):\($0))" } ?? ""
+          return [item.name + place]
+            + [
+              need.mappingTreeBytes, need.tableBytes + need.pgdBytes, need.memcacheBytes, need.hypBytes,
+              item.vmTotalBytes, item.allVMsBytes,
+            ].map(Quantity.bytes)
+        })
+      if let total = group.predicted["totalBytes"], group.samples > 0 {
+        page.line(
+          "one more such VM: \(Quantity.bytes(total.least)) to \(Quantity.bytes(total.most)) are to be expected"
+        )
+      }
+    }
+    if hypVMemmapBytes > 0 {
+      page.row("hyp_vmemmap", "\(Quantity.bytes(hypVMemmapBytes)) for the VMs' memory, whatever they touch")
+    }
+  }
+
+  private func writeLocks(_ page: inout TextPage) {
+    if let least = lockLeast, let most = lockMost {
+      let read = mmuLock.map(\.readUtilisation)
+      page.row(
+        "mmu_lock",
+        "each VM's own: held to write \(Self.percent(least)) to \(Self.percent(most)) of the time (modelled)")
+      page.row(
+        "",
+        "to read \(Self.percent(read.min())) to \(Self.percent(read.max())), with \(vcpus) vCPUs, simulated"
+      )
+    }
+    guard let lock = hostLock else { return }
+    let rate = Quantity.decimal(UInt64((lock.acquisitionsPerSecond * 10).rounded()), by: 10, digits: 1)
+    page.row(
+      "host lock",
+      "EL2's, shared by all VMs: held \(Self.percent(lock.utilisationLeast)) to \(Self.percent(lock.utilisationMost)) of the time (modelled)"
+    )
+    page.row(
+      "", "\(rate) times a second by each VM; a wait of \(Self.wait(lock.meanWaitMostNs)) at most, on average"
+    )
+    let most =
+      lock.saturatesAtMost.map { "and \(Self.number($0)) VMs" }
+      ?? "VMs and a number that the costs do not tell"
+    page.row("", "saturated by between \(Self.number(lock.saturatesAtLeast)) \(most)")
+    page.row(
+      "",
+      "costs \(lock.costs), \(lock.costsBasis), error "
+        + (lock.costError.map { "\(Quantity.share($0)), which the range has" }
+          ?? "unknown: nobody checked them"))
+  }
+
+  private static func wait(_ nanoseconds: Double) -> String {
+    Quantity.duration(UInt64(nanoseconds.rounded()))
+  }
+
+  private static func number(_ value: Double) -> String {
+    value < 1e15 ? Quantity.count(UInt64(value.rounded(.down))) : "more than 10^15"
   }
 
   private static func percent(_ share: Double?) -> String {

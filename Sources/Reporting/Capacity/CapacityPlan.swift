@@ -1,24 +1,38 @@
 internal import KVMTypes
 public import Stage2Model
 
-/// The memory that a host must set aside for a plan, as the range that the recordings and the assumptions leave.
+/// The memory that a host must set aside for a plan, as the range that the recordings and the assumptions leave, and the
+/// locks that its VMs hold.
 public struct CapacityPlan: Sendable, Encodable {
   /// One case: which part of the memory is touched, and how the host backs it.
   public struct Case: Sendable, Encodable {
     /// What distinguishes it.
     public let name: String
-    /// The share of a VM's memory that is touched, and the share of that which is mapped by blocks.
-    public let touchedShare: Double
-    /// The share of the touched memory that blocks map.
-    public let blockShare: Double
+    /// Whether the VMs are protected guests.
+    public let isProtected: Bool
+    /// The recording of the VM that it is taken from, nil for a bound or a mean.
+    public let recording: String?
+    /// The recording's position.
+    public let input: Int?
+    /// The number of that VM in it.
+    public let vm: Int?
+    /// The share of a VM's memory that is touched; nil for a mean.
+    public let touchedShare: Double?
+    /// The share of the touched memory that blocks map, nil where the case is a recording's own mix.
+    public let blockShare: Double?
     /// What one VM needs.
-    public let vm: CapacityNeed
-    /// What one VM needs in all, for each GiB of its memory.
+    public let need: CapacityNeed
+    /// What one VM needs in all.
     public let vmTotalBytes: UInt64
     /// What one VM needs for each GiB of its memory.
     public let bytesPerGiB: UInt64
     /// What all of them need.
     public let allVMsBytes: UInt64
+
+    private enum CodingKeys: String, CodingKey {
+      case name, isProtected = "protected", recording, input, vm = "recordedVM", touchedShare, blockShare
+      case need = "vm", vmTotalBytes, bytesPerGiB, allVMsBytes
+    }
   }
 
   /// The version of this layout.
@@ -35,82 +49,127 @@ public struct CapacityPlan: Sendable, Encodable {
   public let profile: String
   /// From the least to the most.
   public let cases: [Case]
+  /// What the recordings have of VMs that are not protected, and of protected ones.
+  public let groups: [CapacityGroup]
+  /// Every VM of every recording.
+  public let samples: [VMSample]
   /// `hyp_vmemmap`: EL2's word for each page of the host's memory, of which the VMs' is a part. Nothing without pKVM.
   public let hypVMemmapBytes: UInt64
   /// The share of the time in which a VM's lock is held to write, nil where no recording tells.
   public let lockLeast: Double?
   /// The highest of those shares.
   public let lockMost: Double?
+  /// The lock of each recorded VM, with the planned vCPUs.
+  public let mmuLock: [MMULockUse]
+  /// EL2's host lock, nil without pKVM and where no recording tells.
+  public let hostLock: HostLockPlan?
   /// What the figures rest on.
   public let assumptions: [String]
 
   /// The plan for `request`, with what the recordings show.
   public init(
-    _ request: CapacityRequest, _ observations: [WorkloadObservation]
+    _ request: CapacityRequest, _ samples: [VMSample], mmuLock: [MMULockUse] = [],
+    hostLock: HostLockPlan? = nil
   ) throws(Stage2Geometry.Failure) {
     vms = request.vms
     memoryBytes = request.memoryBytes
     vcpus = request.vcpus
     profile = request.profile.name
-    let touched = observations.filter { $0.slotPages > 0 }.map {
-      min(Double($0.touchedPages) / Double($0.slotPages), 1)
-    }
-    let shares = observations.compactMap(\.blockShare)
+    self.samples = samples
+    self.mmuLock = mmuLock
+    self.hostLock = hostLock
     var cases: [Case] = []
-    func add(_ name: String, touched: Double, blocks: Double) throws(Stage2Geometry.Failure) {
-      let bytes = UInt64((touched * Double(request.memoryBytes)).rounded(.up))
-      let need = try CapacityNeed(
-        request.profile, touchedBytes: bytes, blockShare: blocks, vcpus: request.vcpus)
-      cases.append(
-        Case(
-          name: name, touchedShare: touched, blockShare: blocks, vm: need, vmTotalBytes: need.totalBytes,
-          bytesPerGiB: UInt64(Double(need.totalBytes) / Double(request.memoryBytes) * Double(1 << 30)),
-          allVMsBytes: need.totalBytes * UInt64(request.vms)))
+    var groups: [CapacityGroup] = []
+    let recorded = Set(samples.map(\.isProtected))
+    for isProtected in [false, true]
+    where recorded.contains(isProtected) || recorded.isEmpty && isProtected == request.profile.isProtected {
+      let overhead = try VMOverhead(request.profile, vcpus: request.vcpus, isProtected: isProtected)
+      let needs = samples.filter { $0.isProtected == isProtected }.map {
+        SampleNeed($0, overhead, memoryBytes: request.memoryBytes)
+      }
+      let builder = CaseBuilder(request, overhead, isProtected: isProtected)
+      cases += builder.recorded(needs) + builder.bounds(needs.map(\.sample))
+      groups.append(
+        CapacityGroup(needs, overhead, request, isProtected: isProtected))
     }
-    if let least = touched.min(), let most = shares.max() {
-      try add("least recorded", touched: least, blocks: most)
-    }
-    try add("all touched, all blocks", touched: 1, blocks: 1)
-    if !shares.isEmpty {
-      try add("all touched, mean mix", touched: 1, blocks: shares.reduce(0, +) / Double(shares.count))
-    }
-    try add("all touched, all pages", touched: 1, blocks: 0)
     self.cases = cases.sorted { $0.vmTotalBytes < $1.vmTotalBytes }
+    self.groups = groups
     hypVMemmapBytes =
       request.profile.isPKVM
       ? (UInt64(request.vms) * request.memoryBytes >> request.profile.pageSize.shift) * 8 : 0
-    let lock = observations.compactMap { observation in
-      observation.writeHeldShare.map { $0 / Double(observation.vcpus) * Double(request.vcpus) }
-    }
-    lockLeast = lock.min()
-    lockMost = lock.max()
-    assumptions = Self.assumptions(request, observations, hasLock: !lock.isEmpty)
+    lockLeast = mmuLock.map(\.writeUtilisation).min()
+    lockMost = mmuLock.map(\.writeUtilisation).max()
+    assumptions = CapacityAssumptions(request, samples, mmuLock, hostLock).lines
+  }
+}
+
+/// Makes the cases of a plan for VMs that are all protected, or all not.
+private struct CaseBuilder {
+  let request: CapacityRequest
+  let overhead: VMOverhead
+  let isProtected: Bool
+
+  init(_ request: CapacityRequest, _ overhead: VMOverhead, isProtected: Bool) {
+    self.request = request
+    self.overhead = overhead
+    self.isProtected = isProtected
   }
 
-  private static func assumptions(
-    _ request: CapacityRequest, _ observations: [WorkloadObservation], hasLock: Bool
-  ) -> [String] {
-    var lines = [
-      "a VM's memory is contiguous and aligned; sparse memory needs more tables",
-      "\(request.profile.bytesPerNode) bytes for each mapping (a kmalloc-64 object; 72 with the slab's memcg extension)",
-      "vCPUs hold their memory caches as after their first faults",
+  private func item(
+    _ name: String, _ need: CapacityNeed, _ sample: VMSample? = nil, touched: Double?, blocks: Double?
+  ) -> CapacityPlan.Case {
+    let total = need.totalBytes
+    return CapacityPlan.Case(
+      name: name, isProtected: isProtected, recording: sample?.recording, input: sample?.input,
+      vm: sample?.vm, touchedShare: touched, blockShare: blocks, need: need, vmTotalBytes: total,
+      bytesPerGiB: UInt64(Double(total) / Double(request.memoryBytes) * Double(1 << 30)),
+      allVMsBytes: total.multipliedReportingOverflow(by: UInt64(request.vms)).partialValue)
+  }
+
+  /// VMs that touch as much as the recorded ones.
+  func recorded(_ needs: [SampleNeed]) -> [CapacityPlan.Case] {
+    guard let least = needs.min(by: { $0.least.totalBytes < $1.least.totalBytes }),
+      let most = needs.max(by: { $0.most.totalBytes < $1.most.totalBytes })
+    else { return [] }
+    let sorted = needs.sorted { $0.middle.totalBytes < $1.middle.totalBytes }
+    let median = sorted[(sorted.count - 1) / 2]
+    func own(_ name: String, _ need: SampleNeed, _ value: CapacityNeed) -> CapacityPlan.Case {
+      item(name, value, need.sample, touched: need.sample.touchedShare, blocks: need.sample.blockShare)
+    }
+    return [
+      own("least recorded", least, least.least), own("median recorded", median, median.middle),
+      item("mean recorded", Self.mean(needs.map(\.middle), overhead), touched: nil, blocks: nil),
+      own("most recorded", most, most.most),
     ]
-    if !request.profile.isPKVM { lines[1] = "no object for each mapping on the traditional path" }
-    if request.profile.isPKVM {
-      lines.append(
-        "hyp_vmemmap covers all of the host's memory: what is shown is the part of the VMs' memory")
+  }
+
+  /// What is possible if everything is touched.
+  func bounds(_ samples: [VMSample]) -> [CapacityPlan.Case] {
+    func bound(_ name: String, blocks: Double) -> CapacityPlan.Case {
+      let need = CapacityNeed(overhead, touchedBytes: request.memoryBytes, blockShare: blocks)
+      return item(name, need, touched: 1, blocks: blocks)
     }
-    if !request.profile.mapsBlocks {
-      lines.append("\(request.profile.name) maps no blocks: every mix is pages")
+    var cases: [CapacityPlan.Case] = []
+    if overhead.mapsBlocks { cases.append(bound("all touched, all blocks", blocks: 1)) }
+    let mixes = samples.compactMap {
+      SampleNeed.allTouched($0, overhead, memoryBytes: request.memoryBytes)
     }
-    if hasLock {
-      lines.append(
-        "a VM's lock is held in proportion to its vCPUs, as long as the recordings' hosts held it; where they were emulated, so is this"
-      )
-    } else {
-      lines.append("no recording tells how long the lock is held")
+    if overhead.mapsBlocks, !mixes.isEmpty {
+      cases.append(
+        item("all touched, mean mix", Self.mean(mixes, overhead), touched: 1, blocks: nil))
     }
-    if observations.isEmpty { lines.append("no recording: mixes are bounds alone") }
-    return lines
+    cases.append(bound("all touched, all pages", blocks: 0))
+    return cases
+  }
+
+  private static func mean(_ needs: [CapacityNeed], _ overhead: VMOverhead) -> CapacityNeed {
+    var mean = CapacityNeed(overhead)
+    func average(_ figure: (CapacityNeed) -> UInt64) -> UInt64 {
+      UInt64((needs.reduce(0) { $0 + Double(figure($1)) } / Double(needs.count)).rounded())
+    }
+    mean.mappingTreeBytes = average(\.mappingTreeBytes)
+    mean.tableBytes = average(\.tableBytes)
+    mean.memcacheBytes = average(\.memcacheBytes)
+    return mean
   }
 }

@@ -10,8 +10,15 @@ enum Replays {
     _ trace: TraceFile, profile request: ProfileRequest, options: ReplayOptions,
     onOperation: ((Stage2Operation) throws -> Void)? = nil
   ) throws -> (result: ReplayResult, statistics: EventStatistics) {
+    try explaining(trace) {
+      try Replay.run(trace, profile: request, options: options, onOperation: onOperation)
+    }
+  }
+
+  /// Makes of a profile that does not go with the trace, in `body`, one line and status 64.
+  static func explaining<Result>(_ trace: TraceFile, _ body: () throws -> Result) throws -> Result {
     do {
-      return try Replay.run(trace, profile: request, options: options, onOperation: onOperation)
+      return try body()
     } catch let problem as ProfileProblem {
       throw failure(trace, problem)
     }

@@ -7,6 +7,7 @@ struct SpoolOptions: ParsableArguments {
     help: """
       The most that is copied of an input that is a pipe, such as 20GiB: it is kept in TMPDIR while it is read. Without \
       this, half of what is free there.
-      """)
+      """,
+    transform: MemorySize.parse)
   var limit: MemorySize?
 }

@@ -1,0 +1,81 @@
+internal import Stage2Model
+
+/// What the figures of a plan rest on, a line each.
+struct CapacityAssumptions {
+  private(set) var lines: [String] = []
+
+  init(
+    _ request: CapacityRequest, _ samples: [VMSample], _ mmuLock: [MMULockUse], _ hostLock: HostLockPlan?
+  ) {
+    addMemory(request, samples)
+    if samples.isEmpty {
+      lines.append("no recording: the bounds alone")
+    } else {
+      addSamples(request, samples)
+    }
+    addLocks(request, mmuLock, hostLock)
+  }
+
+  private mutating func addMemory(_ request: CapacityRequest, _ samples: [VMSample]) {
+    let profile = request.profile
+    lines.append("a VM's memory is contiguous and aligned; sparse memory needs more tables")
+    lines.append(
+      profile.isPKVM
+        ? "\(profile.bytesPerNode) bytes for each mapping (a kmalloc-64 object; 72 with the slab's memcg extension)"
+        : "no object for each mapping on the traditional path")
+    lines.append("vCPUs hold their memory caches as after their first faults, or as the recorded ones did")
+    if profile.isPKVM {
+      lines.append(
+        "hyp_vmemmap covers all of the host's memory: what is shown is the part of the VMs' memory")
+    }
+    if !profile.mapsBlocks { lines.append("\(profile.name) maps no blocks: every mix is pages") }
+    if profile.isPKVM, samples.contains(where: \.isProtected) || profile.isProtected {
+      lines.append("a protected guest has no blocks: each of its faults donates one page")
+    }
+  }
+
+  private mutating func addSamples(_ request: CapacityRequest, _ samples: [VMSample]) {
+    lines.append(
+      "RAM: slots that the guest can write to, of a 64th of the largest or more; the others do not grow with it"
+    )
+    lines.append("each figure of a recorded VM is the most that it had, at its own moment")
+    lines.append(VMCurve.rule)
+    let growing = samples.count { $0.curve.settled == .growing }
+    if growing > 0 {
+      lines.append(
+        "\(growing) of \(samples.count) VMs had not settled: their peaks are lower bounds of what comes later"
+      )
+    }
+    lines.append("expected: " + PredictedRange.rule + "; one VM alone shows no spread: what is possible")
+    let others = samples.filter { $0.kind != VMSample.Kind(request.profile) }
+    if !others.isEmpty {
+      lines.append(
+        "\(others.count) of \(samples.count) VMs ran on a host of another kind: only the share that they touched is used"
+      )
+    }
+  }
+
+  private mutating func addLocks(
+    _ request: CapacityRequest, _ mmuLock: [MMULockUse], _ hostLock: HostLockPlan?
+  ) {
+    if mmuLock.isEmpty {
+      lines.append("no recording tells how long mmu_lock is held on such a host")
+    } else {
+      lines.append(
+        "mmu_lock is one for each VM; its recorded sections are simulated with \(request.vcpus) vCPUs, clones of the recorded ones"
+      )
+    }
+    if hostLock != nil {
+      lines.append(
+        "the host lock is one for the machine; VMs ask for it independently, at the rate of the recorded ones in their time"
+      )
+      lines.append(
+        "least: EL2's work of share, unshare and donate; most: the host's whole calls, of which it is a part")
+    }
+    if !mmuLock.isEmpty || hostLock != nil {
+      lines.append(
+        "durations are those of the recorded hosts: where these were emulated, as the bundled ones were, they say nothing of hardware"
+      )
+    }
+  }
+}

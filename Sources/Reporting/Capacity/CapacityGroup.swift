@@ -1,0 +1,111 @@
+internal import KVMTypes
+internal import Stage2Model
+
+/// The VMs of a plan that are alike in being protected or not: what the recordings have of them.
+public struct CapacityGroup: Sendable, Encodable {
+  /// Whether they are protected guests.
+  public let isProtected: Bool
+  /// How many VMs were recorded.
+  public let samples: Int
+  /// What they had at their peaks for each GiB of RAM, and the share of it that they touched.
+  public let distribution: [SampleDistribution]
+  /// By figure: where that of one more such VM is to be expected.
+  public let predicted: [String: PredictedRange]
+  /// How many of the VMs had not settled, and of how many that is not known.
+  public let unsettled: Int
+  /// How many VMs were recorded too shortly, or not from their boot on.
+  public let unknownSettling: Int
+
+  init(_ needs: [SampleNeed], _ overhead: VMOverhead, _ request: CapacityRequest, isProtected: Bool) {
+    let samples = needs.map(\.sample)
+    self.isProtected = isProtected
+    self.samples = samples.count
+    distribution = SampleDistribution.all(samples)
+    unsettled = samples.count { $0.curve.settled == .growing }
+    unknownSettling = samples.count { $0.curve.settled == .unknown }
+    // Two VMs of the planned kind say more than any number of others, which tell what they touched alone.
+    let own = needs.filter(\.isOfPlannedKind)
+    let used = own.count > 1 ? own : needs
+    let none = CapacityNeed(overhead)
+    var all = CapacityNeed(overhead, touchedBytes: request.memoryBytes, blockShare: 0)
+    let apart = samples.map { SampleNeed.apart($0, overhead) }
+    all.add((apart.map(\.mappings).max() ?? 0, apart.map(\.tables).max() ?? 0), request.profile)
+    let everything = all
+    let pgd = request.pgdPages.map { Self.margins($0, overhead) } ?? (less: 0, more: 0)
+    predicted = Dictionary(
+      uniqueKeysWithValues: HostFigure.allCases.map { figure in
+        let values = used.map { $0.figure(figure) }
+        let most = max(figure.value(everything, overhead), values.map(\.high).max() ?? 0)
+        let range = PredictedRange(values, possible: min(figure.value(none, overhead), most)...most)
+        return (figure.rawValue, figure.hasPGD(overhead) ? range.widened(pgd.less, pgd.more) : range)
+      })
+  }
+
+  /// How many bytes less and more the PGD may have than the profile says.
+  private static func margins(
+    _ pages: ClosedRange<Int>, _ overhead: VMOverhead
+  ) -> (less: UInt64, more: UInt64) {
+    let shift = overhead.profile.pageSize.shift
+    let bytes = (UInt64(pages.lowerBound) << shift, UInt64(pages.upperBound) << shift)
+    return (
+      overhead.pgdBytes - min(bytes.0, overhead.pgdBytes), max(bytes.1, overhead.pgdBytes) - overhead.pgdBytes
+    )
+  }
+
+  private enum CodingKeys: String, CodingKey {
+    case isProtected = "protected", samples, distribution, predicted, unsettled, unknownSettling
+  }
+}
+
+/// How one figure is distributed over the recorded VMs.
+public struct SampleDistribution: Sendable, Encodable {
+  /// One VM's value.
+  public struct Value: Sendable, Encodable {
+    /// The value: bytes for each GiB of RAM, or a share.
+    public let value: Double
+    /// The recording.
+    public let recording: String
+    /// The position of the recording, and the VM's number in it.
+    public let input: Int
+    /// The VM's number in it.
+    public let vm: Int
+
+    /// How reports name the VM.
+    var name: String { "\(input):\(vm)" }
+  }
+
+  /// What it is of.
+  public let figure: String
+  /// The smallest.
+  public let least: Value
+  /// The middle one; the lower of the two middle ones where their number is even.
+  public let median: Value
+  /// The mean of all.
+  public let mean: Double
+  /// The greatest.
+  public let most: Value
+
+  init(_ figure: String, _ samples: [VMSample], _ value: (VMSample) -> Double) {
+    let sorted = samples.map {
+      Value(value: value($0), recording: $0.recording, input: $0.input, vm: $0.vm)
+    }.sorted { ($0.value, $0.input, $0.vm) < ($1.value, $1.input, $1.vm) }
+    self.figure = figure
+    least = sorted[0]
+    median = sorted[(sorted.count - 1) / 2]
+    most = sorted[sorted.count - 1]
+    mean = sorted.reduce(0) { $0 + $1.value } / Double(sorted.count)
+  }
+
+  /// Those of all figures; none where there is no sample.
+  static func all(_ samples: [VMSample]) -> [SampleDistribution] {
+    if samples.isEmpty { return [] }
+    return [
+      Self("touchedShare", samples) { $0.touchedShare },
+      Self("mappingTreeBytesPerGiB", samples) { $0.perGiB($0.peakMost.mappingTreeBytes) },
+      Self("tableBytesPerGiB", samples) { $0.perGiB($0.peakMost.tableBytes + $0.peakMost.pgdBytes) },
+      Self("memcacheBytesPerGiB", samples) { $0.perGiB($0.peakMost.memcacheBytes) },
+      Self("hypBytesPerGiB", samples) { $0.perGiB($0.peakMost.hypBytes) },
+      Self("totalBytesPerGiB", samples) { $0.perGiB($0.peakMost.totalBytes) },
+    ]
+  }
+}

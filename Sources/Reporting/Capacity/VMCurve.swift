@@ -1,0 +1,102 @@
+internal import KVMTypes
+internal import Stage2Replay
+
+/// The stage 2 of one VM over the time since it appeared, and whether it had settled when the recording of it ended.
+public struct VMCurve: Sendable, Encodable {
+  /// One moment.
+  public struct Point: Hashable, Sendable, Encodable {
+    /// The time since the VM appeared.
+    public let sinceBootNs: UInt64
+    /// All that the stage 2 occupied.
+    public let totalBytes: UInt64
+    /// The mapping objects among it.
+    public let mappingTreeBytes: UInt64
+    /// What the host counts as SecPageTables for it.
+    public let secPageTablesBytes: UInt64
+    /// The share of the RAM that faults had shown in use by then.
+    public let touchedShare: Double
+  }
+
+  /// Whether what a VM occupies had stopped growing.
+  public enum Settling: String, Sendable, Encodable {
+    /// In the last quarter of its time neither its bytes nor its touched memory grew by more than a twentieth.
+    case settled = "yes"
+    /// One of them did: the peak is a lower bound.
+    case growing = "no"
+    /// It was recorded for too short a time, or not from its boot on.
+    case unknown
+  }
+
+  /// At the end of each interval of the trace's grid while a vCPU of it ran, where anything changed; the last one always.
+  public let points: [Point]
+  /// Whether it had settled.
+  public let settled: Settling
+  /// Whether the VM was there before the trace: the boot is missing.
+  public let beganMidLife: Bool
+  /// From its appearance until a vCPU of it ran last.
+  public let recordedNs: UInt64
+  /// The least that it had in the last quarter of that time, nil where `settled` is not known.
+  let low: Point?
+
+  /// The rule of `Settling`, in words.
+  static let rule =
+    "settled: neither its bytes nor its touched memory grew by over 5 % in the last quarter of its time"
+  private static let growth = 1.05
+  private static let intervalsMin = 8
+  private static let timeMin: UInt64 = 1_000_000_000
+
+  init(_ vm: VMResult, _ grid: TimeGrid, ramPages: UInt64, pageSize: PageSize) {
+    let end = max(grid.index(of: vm.lastSeen), vm.memorySeries.first)
+    recordedNs = vm.lastSeen.rawValue - vm.since.rawValue
+    beganMidLife = vm.wasRunning
+    var touched = 0
+    for index in vm.workingSet.samples.keys where index < vm.memorySeries.first {
+      touched += Self.ram(vm.workingSet.samples[index]!)
+    }
+    var all: [Point] = []
+    for (offset, sample) in vm.memorySeries.samples.enumerated() {
+      let index = vm.memorySeries.first + offset
+      guard index <= end else { break }
+      touched += vm.workingSet.samples[index].map(Self.ram) ?? 0
+      let time = min(grid.end(of: index).rawValue, max(vm.lastSeen.rawValue, vm.since.rawValue))
+      all.append(
+        Point(
+          sinceBootNs: time - min(vm.since.rawValue, time), totalBytes: UInt64(sample.totalBytes),
+          mappingTreeBytes: UInt64(sample.mappingTreeBytes),
+          secPageTablesBytes: UInt64(sample.secPageTables) << pageSize.shift,
+          touchedShare: min(Double(touched) / Double(max(ramPages, 1)), 1)))
+    }
+    points = all.indices.filter {
+      $0 == 0 || $0 == all.count - 1 || !Self.isSame(all[$0], all[$0 - 1])
+    }.map { all[$0] }
+    let quarter = all.count * 3 / 4
+    let isTold = !vm.wasRunning && all.count >= Self.intervalsMin && recordedNs >= Self.timeMin
+    low = isTold ? all[quarter...].min { $0.totalBytes < $1.totalBytes } : nil
+    settled = isTold ? Self.settling(all, from: quarter) : .unknown
+  }
+
+  private static func ram(_ sample: TouchSample) -> Int { sample.first - sample.firstFixed }
+
+  private static func isSame(_ a: Point, _ b: Point) -> Bool {
+    a.totalBytes == b.totalBytes && a.mappingTreeBytes == b.mappingTreeBytes
+      && a.secPageTablesBytes == b.secPageTablesBytes && a.touchedShare == b.touchedShare
+  }
+
+  /// The most until a moment is what counts: memory that was given back may be needed again.
+  private static func settling(_ points: [Point], from quarter: Int) -> Settling {
+    func most(_ points: ArraySlice<Point>, _ figure: (Point) -> Double) -> Double {
+      points.map(figure).max() ?? 0
+    }
+    let figures: [(Point) -> Double] = [{ Double($0.totalBytes) }, { $0.touchedShare }]
+    return figures.allSatisfy { most(points[...], $0) <= most(points[..<quarter], $0) * growth }
+      ? .settled : .growing
+  }
+
+  /// The point at a share of the time, 0 to 1; nil where there is none.
+  func point(at share: Double) -> Point? {
+    let time = share * Double(recordedNs)
+    return points.last { Double($0.sinceBootNs) <= time } ?? points.first
+  }
+
+  private enum CodingKeys: String, CodingKey { case points, settled, beganMidLife, recordedNs }
+}
