@@ -1,9 +1,5 @@
 import Foundation
-import KVMTrace
-import Stage2Replay
 import Testing
-
-@testable import Reporting
 
 @Suite("Golden reports")
 struct GoldenTests {
@@ -14,14 +10,9 @@ struct GoldenTests {
 
   /// `tools/bless` writes the reports anew; a change of one is explained where it is committed.
   @Test("The JSON report of a recording is what it was", arguments: Recordings.names)
-  func report(name: String) throws {
-    let trace = try TraceFile(path: Recordings.path(name))
-    let (result, statistics) = try Replay.run(trace, profile: ProfileRequest(), options: ReplayOptions())
-    var report = ReplayReport(trace, statistics, result)
-    report.removeSeries()
-    report.inputs[0].path = "traces/\(name).dat"
+  func report(name: String) async throws {
     let golden = try String(contentsOf: Recordings.golden(name), encoding: .utf8)
-    let found = JSON.text(report)
+    let found = try await ReplayedRecordings.shared.replay(name).report
     if found != golden {
       let difference = zip(found.split(separator: "\n"), golden.split(separator: "\n")).first { $0 != $1 }
       Issue.record(
