@@ -46,14 +46,39 @@ enum Quantity {
       + " s"
   }
 
-  /// `part` of `whole` in percent, "-" where there is no whole.
+  /// `part` of `whole` in percent, "-" where there is no whole. Only nothing is 0 % and only all is 100 %: what is
+  /// neither has as many digits as it takes to see that.
   static func percent(_ part: UInt64, of whole: UInt64) -> String {
-    whole == 0 ? "-" : "\(decimal(part &* 100, by: whole, digits: 1)) %"
+    guard whole > 0 else { return "-" }
+    return distinct(isNone: part == 0, isAll: part == whole) { digits in
+      decimal(part &* 100, by: whole, digits: digits)
+    }
   }
 
-  /// A share in percent.
+  /// A share in percent, as `percent`.
   static func share(_ share: Double) -> String {
-    decimal(UInt64((share.magnitude * 1000).rounded()), by: 10, digits: 1) + " %"
+    let percent = min(share.magnitude * 100, 1e15)
+    return distinct(isNone: percent == 0, isAll: share.magnitude == 1) { digits in
+      var scale: UInt64 = 1
+      for _ in 0..<digits { scale *= 10 }
+      return decimal(UInt64((percent * Double(scale)).rounded()), by: scale, digits: digits)
+    }
+  }
+
+  /// The most digits behind the point of a percentage.
+  private static let percentDigitsMax = 15
+
+  /// The percentage with one digit behind the point, or more where it would pass for 0 or 100 and is not.
+  private static func distinct(isNone: Bool, isAll: Bool, _ text: (_ digits: Int) -> String) -> String {
+    var digits = 1
+    var best = text(digits)
+    while digits < percentDigitsMax {
+      let zeros = String(repeating: "0", count: digits)
+      guard best == "0." + zeros && !isNone || best == "100." + zeros && !isAll else { break }
+      digits += 1
+      best = text(digits)
+    }
+    return best + " %"
   }
 
   /// A change in percent, with its sign; "-" where it is not known.

@@ -1,54 +1,98 @@
-/// A page of aligned text, safe for a terminal whatever a trace holds.
+/// A page of aligned text, safe for a terminal whatever a trace holds, and no wider than one of 100 columns as far as words and
+/// numbers can be broken.
 struct TextPage {
+  /// The columns of the page.
+  static let width = 100
+  /// Where the values of rows begin.
+  private static let valueColumn = 14
+  /// What is left of a column of words that has to give way to others.
+  private static let narrowest = 16
+
   private(set) var text = ""
 
-  mutating func title(_ title: String) { line(title) }
+  /// A line that is never broken, such as a path.
+  mutating func title(_ title: String) { append(Safe.line(title)) }
 
   mutating func blank() { text += "\n" }
 
+  /// A line; what does not fit goes on in the next one, indented.
   mutating func line(_ line: String) {
-    text += Safe.line(line)
+    let line = Safe.line(line)
+    let indent = line.prefix { $0 == " " }.count
+    var lines = Self.wrap(line.dropFirst(indent), to: Self.width - indent)
+    if lines.count > 1 {
+      let rest = lines[0].count + 1
+      lines = [lines[0]] + Self.wrap(line.dropFirst(indent + rest), to: Self.width - indent - 2)
+    }
+    for (position, part) in lines.enumerated() {
+      append(String(repeating: " ", count: position == 0 ? indent : indent + 2) + part)
+    }
+  }
+
+  /// A line of a list.
+  mutating func item(_ text: String) { line("  - " + text) }
+
+  /// A named value, indented and aligned with the other rows; a long one takes several lines.
+  mutating func row(_ name: String, _ value: String) {
+    for (position, part) in Self.wrap(Safe.line(value)[...], to: Self.width - Self.valueColumn).enumerated() {
+      append("  " + pad(position == 0 ? name : "", to: Self.valueColumn - 2) + part)
+    }
+  }
+
+  /// A table whose columns are as wide as their widest cell. Where they do not fit, the gaps between them narrow, then
+  /// columns of words, whose cells then take several lines.
+  mutating func table(header: [String], alignRight: [Bool], rows: [[String]]) {
+    let rows = rows.map { $0.map(Safe.line) }
+    var widths = header.indices.map { column in
+      ([header] + rows).map { $0[column].count }.max() ?? 0
+    }
+    let content = widths.reduce(2, +)
+    let gap = content + 3 * (widths.count - 1) <= Self.width ? 3 : 2
+    var excess = content + gap * (widths.count - 1) - Self.width
+    while excess > 0,
+      let widest = widths.indices.filter({ !alignRight[$0] && widths[$0] > Self.narrowest })
+        .max(by: { widths[$0] < widths[$1] })
+    {
+      widths[widest] -= 1
+      excess -= 1
+    }
+    for row in [header] + rows { append(row, widths, alignRight, gap: gap) }
+  }
+
+  private mutating func append(_ row: [String], _ widths: [Int], _ alignRight: [Bool], gap: Int) {
+    let cells = zip(row, widths).map { $0.count <= $1 ? [$0] : Self.wrap($0[...], to: $1) }
+    for part in 0..<(cells.map(\.count).max() ?? 0) {
+      var line = ""
+      for column in cells.indices {
+        let cell = part < cells[column].count ? cells[column][part] : ""
+        line += String(repeating: " ", count: column == 0 ? 2 : gap)
+        line += alignRight[column] ? padLeft(cell, to: widths[column]) : pad(cell, to: widths[column])
+      }
+      while line.hasSuffix(" ") { line.removeLast() }
+      append(line)
+    }
+  }
+
+  private mutating func append(_ line: String) {
+    text += line
     text += "\n"
   }
 
-  /// A named value, indented and aligned with the other rows.
-  mutating func row(_ name: String, _ value: String) {
-    line("  " + pad(name, to: 12) + value)
-  }
-
-  /// A line of a list, broken at words where it does not fit the page.
-  mutating func item(_ text: String) {
-    var start = "  - "
-    var rest = text.split(separator: " ")[...]
-    while !rest.isEmpty {
-      var cells = start + rest.removeFirst()
-      while let word = rest.first, cells.count + word.count < Self.width {
-        cells += " " + word
-        rest.removeFirst()
+  /// Breaks a text at blanks into pieces of at most `width` characters; what has no blank stays whole.
+  private static func wrap(_ text: Substring, to width: Int) -> [String] {
+    guard text.count > width else { return [String(text)] }
+    var lines: [String] = []
+    var line = ""
+    for word in text.split(separator: " ", omittingEmptySubsequences: false) {
+      if !line.isEmpty, line.count + 1 + word.count > width {
+        lines.append(line)
+        line = String(word)
+      } else {
+        line += (line.isEmpty ? "" : " ") + word
       }
-      line(cells)
-      start = "    "
     }
-  }
-
-  /// The most characters of a line.
-  private static let width = 99
-
-  /// A table whose columns are as wide as their widest cell.
-  mutating func table(header: [String], alignRight: [Bool], rows: [[String]]) {
-    let rows = rows.map { $0.map(Safe.line) }
-    let widths = header.indices.map { column in
-      ([header] + rows).map { $0[column].count }.max() ?? 0
-    }
-    for row in [header] + rows {
-      var cells = ""
-      for (column, cell) in row.enumerated() {
-        cells += column == 0 ? "  " : "   "
-        cells += alignRight[column] ? padLeft(cell, to: widths[column]) : pad(cell, to: widths[column])
-      }
-      while cells.hasSuffix(" ") { cells.removeLast() }
-      line(cells)
-    }
+    lines.append(line)
+    return lines
   }
 
   private func pad(_ text: String, to width: Int) -> String {

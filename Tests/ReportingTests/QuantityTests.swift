@@ -30,4 +30,17 @@ struct QuantityTests {
     #expect(Quantity.percent(2380, of: 2382) == "99.9 %")
     #expect(Quantity.percent(2382, of: 2382) == "100.0 %")
   }
+
+  @Test("Only all is 100 percent, and only nothing is 0")
+  func distinct() {
+    #expect(Quantity.percent(7254, of: 7256) == "99.97 %")
+    #expect(Quantity.percent(0, of: 5) == "0.0 %")
+    #expect(Quantity.percent(1, of: 100_000) == "0.001 %")
+    #expect(Quantity.percent(999_999, of: 1_000_000) == "99.9999 %")
+    #expect(Quantity.percent(.max / 128, of: .max / 127) == "99.2 %")
+    #expect(Quantity.share(1) == "100.0 %" && Quantity.share(0) == "0.0 %")
+    #expect(Quantity.share(0.99999) == "99.999 %" && Quantity.share(0.0004) == "0.04 %")
+    #expect(Quantity.signedPercent(-0.00001) == "-0.001 %" && Quantity.signedPercent(0) == "+0.0 %")
+    #expect(Quantity.share(.greatestFiniteMagnitude).hasSuffix(" %"))
+  }
 }

@@ -94,24 +94,22 @@ public struct Calibration: Sendable {
     for quality in [model.quality, model.interleavedQuality] {
       page.blank()
       page.line("checked on \(quality?.heldOut ?? "")")
+      let checked = Self.checked(quality)
       page.table(
-        header: [
-          "operation", "fitted", "held out", "recorded", "modelled", "error", "", "own error", "drift",
-          "stalled",
-          "of all time",
-        ],
-        alignRight: [false, true, true, true, true, true, false, true, true, true, true],
-        rows: Self.checked(quality).map(Self.cells))
+        header: ["operation", "fitted", "held out", "recorded", "modelled", "error", ""],
+        alignRight: [false, true, true, true, true, true, false], rows: checked.map(Self.cells))
+      page.table(
+        header: ["operation", "own error", "drift", "stalled", "of all time"],
+        alignRight: [false, true, true, true, true], rows: checked.map(Self.causes))
     }
     page.blank()
     page.line("error: modelled against recorded time, and what chance makes of it (one standard error).")
     page.line("own error: modelled time against that of fitted calls with the same work. The model's fault.")
     page.line("drift: recorded time against that of fitted calls with the same work. The host's.")
     page.line(
-      "stalled: took more than \(Int(CostCalibration.stallFactor)) times as long as expected, such as while the host ran something else. They are left"
-    )
-    page.line(
-      "out of all times above; the last column is their share of the recorded time of the calls held out.")
+      "stalled: took more than \(Int(CostCalibration.stallFactor)) times as long as expected, such as while the host ran "
+        + "something else. They are left out of all times above; the last column is their share of the recorded time of the "
+        + "calls held out.")
     return page.text
   }
 
@@ -124,12 +122,18 @@ public struct Calibration: Sendable {
   }
 
   private static func cells(_ name: String, _ operation: CostQuality.Operation) -> [String] {
-    let all = operation.recorded.rawValue + operation.stalledTime.rawValue
-    return [
+    [
       name, Quantity.count(operation.fitted), Quantity.count(operation.checked),
       Quantity.duration(operation.recorded.rawValue), Quantity.duration(operation.modelled.rawValue),
       Quantity.signedPercent(operation.relativeError), chance(operation.standardError),
-      Quantity.signedPercent(operation.ownError), Quantity.signedPercent(operation.drift),
+    ]
+  }
+
+  /// Whose fault an error is.
+  private static func causes(_ name: String, _ operation: CostQuality.Operation) -> [String] {
+    let all = operation.recorded.rawValue + operation.stalledTime.rawValue
+    return [
+      name, Quantity.signedPercent(operation.ownError), Quantity.signedPercent(operation.drift),
       Quantity.count(operation.stalled),
       Quantity.share(all == 0 ? 0 : Double(operation.stalledTime.rawValue) / Double(all)),
     ]
