@@ -84,6 +84,25 @@ public final class TraceFile {
     }
   }
 
+  /// The kinds of event that the trace can hold. trace-cmd stores the formats of the events that it recorded, so a kind
+  /// whose format is not there, or cannot be read, was not recorded.
+  public var recordableKinds: Set<EventKind> {
+    Set(
+      formats.formats.compactMap { format in
+        EventSchema.schema(
+          system: format.system, name: format.name, fieldNames: Set(format.fields.map(\.name)))?.kind
+      })
+  }
+
+  /// Whether the trace has KVM's events in the form of another architecture: they say when a guest ran, in other fields.
+  public var hasForeignKVMEvents: Bool {
+    formats.formats.contains { format in
+      guard format.system == "kvm", ["kvm_entry", "kvm_exit"].contains(format.name) else { return false }
+      let names = Set(format.fields.map(\.name))
+      return EventSchema.schema(system: format.system, name: format.name, fieldNames: names) == nil
+    }
+  }
+
   /// The marker that the event at `position` of a run is; nil for every other event.
   public func marker(of run: EventRun, at position: Int) -> TraceMarker? {
     guard run[position].kind == .marker else { return nil }

@@ -13,6 +13,9 @@ package protocol RecordSource {
   /// Whether there can be probes on the kernel's stage-2 operations.
   var hasOperationProbes: Bool { get }
 
+  /// The kinds of event that there can be, nil where that is not known.
+  var knownKinds: Set<EventKind>? { get }
+
   /// The command that a thread ran, nil where that is not known.
   func command(of tid: ThreadID) -> String?
 
@@ -38,6 +41,7 @@ extension TraceFile: RecordSource {
   /// A file tells the size of sub-buffers only.
   package var pageSize: PageSize? { nil }
   package var pageBytesMax: Int? { min(pageBytes, subBufferBytes) }
+  package var knownKinds: Set<EventKind>? { recordableKinds }
 
   package func forEachRun(
     _ selection: EventSelection, _ body: (EventRun, _ damage: Int) throws -> Void

@@ -10,13 +10,17 @@ public enum Replay {
   ///   - request: what is known about the host besides the trace.
   ///   - options: what to leave out, and how far to look ahead.
   ///   - onOperation: receives every operation, in the order in which it was applied.
-  /// - Throws: a `ProfileProblem` for a profile that contradicts itself or the trace, and what `onOperation` throws.
+  /// - Throws: an `UnreplayableTrace` for one of another kind of host or without KVM's events, a `ProfileProblem` for a
+  ///   profile that contradicts itself or the trace, and what `onOperation` throws.
   /// - Returns: what was found, and what the pass over the file counted.
   public static func run(
     _ trace: TraceFile, profile request: ProfileRequest, options: ReplayOptions,
     onOperation: ((Stage2Operation) throws -> Void)? = nil
   ) throws -> (result: ReplayResult, statistics: EventStatistics) {
-    try run(over: trace, profile: request, options: options, onOperation: onOperation)
+    if let reason = UnreplayableTrace(machineOf: trace) { throw reason }
+    let found = try run(over: trace, profile: request, options: options, onOperation: onOperation)
+    if let reason = UnreplayableTrace(trace, found.result, found.statistics) { throw reason }
+    return found
   }
 
   /// Replays records from any source.
@@ -29,15 +33,18 @@ public enum Replay {
     if options.otherKernel != nil { options.ignoresProbes = true }
     let surveyed = SurveyedTrace(source, stated: request.pageSize, options: options)
     let profile = try ReplayProfile(request, surveyed.profile)
+    let lockModes = try RecordedLockModes(request, surveyed.profile)
     let model =
       try options.otherKernel.map { try ReplayProfile($0.request, surveyed.profile, on: profile) } ?? profile
     // What operations cost includes the nodes that they visit.
     let keepsTree = options.measuresWork
     return model.isPKVM
-      ? try run(source, profile, model, surveyed, options, onOperation) {
+      ? try run(source, profile, model, lockModes, surveyed, options, onOperation) {
         model.makePKVM(isProtected: $0, keepsMappingTree: keepsTree)
       }
-      : try run(source, profile, model, surveyed, options, onOperation) { _ in model.makeTraditional() }
+      : try run(source, profile, model, lockModes, surveyed, options, onOperation) { _ in
+        model.makeTraditional()
+      }
   }
 
   /// What `requests` come to on the host of `trace`: the profile of the traced kernel, then one for each request, on the
@@ -56,13 +63,15 @@ public enum Replay {
 
   private static func run<Backend: ReplayedBackend & ~Copyable>(
     _ source: some RecordSource, _ profile: ReplayProfile, _ model: ReplayProfile,
-    _ surveyed: SurveyedTrace, _ options: ReplayOptions, _ onOperation: ((Stage2Operation) throws -> Void)?,
+    _ lockModes: RecordedLockModes, _ surveyed: SurveyedTrace, _ options: ReplayOptions,
+    _ onOperation: ((Stage2Operation) throws -> Void)?,
     makeBackend: @escaping (_ isProtected: Bool) -> Backend
   ) throws -> (result: ReplayResult, statistics: EventStatistics) {
     var replayer = Replayer(
-      profile: profile, model: model, survey: surveyed.survey, vcpuEvidence: surveyed.evidence,
-      options: options, memslots: surveyed.memslots, probes: ProbeRecording(source),
-      collectsOperations: onOperation != nil, grid: surveyed.grid(options), makeBackend: makeBackend)
+      profile: profile, model: model, lockModes: lockModes, survey: surveyed.survey,
+      vcpuEvidence: surveyed.evidence, options: options, memslots: surveyed.memslots,
+      probes: ProbeRecording(source), collectsOperations: onOperation != nil, grid: surveyed.grid(options),
+      makeBackend: makeBackend)
     let statistics = try source.forEachRun(.replay(probes: !options.ignoresProbes)) { run, damage in
       if !surveyed.survey.knows(damage: damage, of: run.records[0].cpu) { replayer.losses.loseRest() }
       replayer.consume(run.records)
@@ -70,35 +79,48 @@ public enum Replay {
     }
     replayer.finish()
     if let onOperation { for operation in replayer.takeOperations() { try onOperation(operation) } }
-    return (replayer.result(), statistics)
+    var result = replayer.result()
+    result.missingEvents = surveyed.survey.events.costs(memslots: surveyed.memslots)
+    return (result, statistics)
   }
 }
 
 extension Replayer where Backend: ~Copyable {
   fileprivate borrowing func result() -> ReplayResult {
     ReplayResult(
-      profile: model, grid: grid,
-      vms: vms.map {
-        VMResult($0, model, isTraced: options.otherKernel == nil, lastInterval: grid.count - 1)
-      },
-      agreement: agreement.result, unattributedFaults: unattributedFaults, vcpuSpans: vcpuSpans,
+      profile: model, lockModes: lockModes, grid: grid, vms: vms.map { result(of: $0) },
+      agreement: agreement.result, unattributedFaults: unattributedFaults,
+      unattributedNotifiers: unattributedNotifiers, vcpuSpans: vcpuSpans,
       timeline: timeline, divergences: divergences.result, markers: markers,
       lock: options.otherKernel == nil ? lockOfAllVMs() : nil, isOtherKernel: options.otherKernel != nil,
-      recordingSettings: survey.markers.settings)
+      recordingSettings: survey.markers.settings, events: survey.events, sawKVM: survey.sawKVM)
+  }
+
+  private func result(of vm: GuestVM<Backend>) -> VMResult {
+    var result = VMResult(
+      vm, model, isTraced: options.otherKernel == nil,
+      lastInterval: vm.end.map { grid.index(of: $0.time) } ?? grid.count - 1, lockModes)
+    // Faults tell what is mapped, in slots; and what was mapped before the first of them, or in a gap, none tells.
+    result.isTableKnown =
+      survey.events.tellsFaults
+      && (!vm.slotHistory.isEmpty || vm.tally.faults.total == vm.tally.faults.mmio)
+    if !survey.events.supportsDerivation || vm.knownFrom != losses.epoch { result.tableBasis = .assumed }
+    return result
   }
 }
 
 extension Replayer where Backend: ~Copyable {
   fileprivate borrowing func lockOfAllVMs() -> LockResult? {
-    var all = LockTimes()
+    var all = LockTimes(longest: 0)
     for vm in vms { all.merge(vm.lockTimes) }
-    return all.result { $0.lockMode(model.profile, isProtected: false) }
+    return all.result(lockModes)
   }
 }
 
 extension VMResult {
   fileprivate init<Backend: ReplayedBackend & ~Copyable>(
-    _ vm: GuestVM<Backend>, _ model: ReplayProfile, isTraced: Bool, lastInterval: Int
+    _ vm: GuestVM<Backend>, _ model: ReplayProfile, isTraced: Bool, lastInterval: Int,
+    _ lockModes: RecordedLockModes
   ) {
     let kinds = OperationKind.allCases.map { ($0, vm.tally.operations[Int($0.rawValue)]) }
     let reasons = FaultOutcome.Reason.allCases.map { ($0.name, vm.tally.nothing[Int($0.rawValue)]) }
@@ -112,9 +134,11 @@ extension VMResult {
       hypercalls: vm.backend.hypercallCounts.map { counts in
         Dictionary(uniqueKeysWithValues: Hypercall.allCases.map { ($0.name, counts[$0]) }.filter { $0.1 > 0 })
       },
-      memory: vm.backend.memory, treeDepth: vm.backend.mappingTreeDepth(),
+      memory: vm.end == nil ? vm.backend.memory : vm.backend.memory.released(),
+      end: vm.end, lastMemory: vm.end == nil ? nil : vm.backend.memory,
+      treeDepth: vm.backend.mappingTreeDepth(),
       memorySeries: vm.memorySeries, workingSet: vm.workingSet.result(last: lastInterval),
-      lock: isTraced ? vm.lockTimes.result { $0.lockMode(model.profile, isProtected: vm.isProtected) } : nil,
+      lock: isTraced ? vm.lockTimes.result(lockModes) : nil,
       work: Dictionary(
         uniqueKeysWithValues: kinds.filter { $0.1.count > 0 }.map {
           ($0.0, vm.tally.work[Int($0.0.rawValue)])

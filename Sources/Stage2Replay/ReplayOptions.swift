@@ -20,6 +20,8 @@ public struct ReplayOptions: Sendable {
   public var recordsTimeline = false
   /// Another kernel to model in place of the one that was traced.
   public var otherKernel: OtherKernel?
+  /// How many of the longest holds and waits of each VM's lock are kept.
+  public var longest = 5
   /// How many records wait for later evidence before they are applied, 1 to 2^20. It bounds the memory of the replay.
   public var lag = 1 << 12
 

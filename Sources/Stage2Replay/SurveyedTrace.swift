@@ -31,7 +31,8 @@ struct SurveyedTrace {
         memslotSurvey?.consume(records[index])
       }
     }
-    survey.finish(damage: source.damage + surveyed.damage, cpus: source.cpuCount)
+    survey.finish(
+      damage: source.damage + surveyed.damage, cpus: source.cpuCount, known: source.knownKinds)
     evidence.finish()
     self.survey = survey
     self.evidence = evidence

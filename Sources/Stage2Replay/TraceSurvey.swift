@@ -18,6 +18,11 @@ struct TraceSurvey {
   /// vCPU threads waited for a VM's lock to write, or to read, inside a fault.
   var faultWaitsForWrite = 0
   var faultWaitsForRead = 0
+  /// Which events the trace has, and which it lacks.
+  private var recording = RecordingSurvey()
+  private(set) var events = RecordedEvents(missing: [])
+  /// Whether any event of KVM's own was seen.
+  var sawKVM: Bool { recording.sawKVM }
   /// Waits for any lock were recorded.
   var sawContention = false
   /// Faults that were taken while another thread's fault was open.
@@ -73,7 +78,10 @@ struct TraceSurvey {
 
   /// All events have been seen. Damage at the end of a CPU's buffer has no event behind it, and damage of the file
   /// concerns every CPU.
-  mutating func finish(damage places: [Damage], cpus: Int) {
+  ///
+  /// - Parameter known: the kinds of event that there can be, nil where that is not known.
+  mutating func finish(damage places: [Damage], cpus: Int, known: Set<EventKind>?) {
+    events = recording.recorded(known)
     if !places.isEmpty { markers.mapped.lose() }
     for cpu in Set(places.compactMap(\.cpu)) { gaps.lose(CPUIndex(cpu)) }
     if places.contains(where: { $0.cpu == nil }) { gaps.loseAll(cpus) }
@@ -84,6 +92,7 @@ struct TraceSurvey {
     if first == nil { first = record.time }
     last = max(last, record.time)
     markers.mapped.consume(record)
+    recording.consume(record)
     switch record.kind {
     case .lost: gaps.lose(record.cpu, until: record.time)
     case .commitMemoryRegion: noteSlot(of: record.memslotCommit.kvm, by: record.tid)
@@ -93,7 +102,9 @@ struct TraceSurvey {
       markers.note(record.vmCreation)
     case .mmio: sawMMIO = true
     case .accessFault: (sawAccessFlagFault, sawAccessFault) = (true, true)
-    case .exit: sawExit = true
+    case .exit:
+      sawExit = true
+      openFaults.remove(record.tid)
     case .entry:
       sawEntry = true
       openFaults.remove(record.tid)
@@ -113,7 +124,7 @@ struct TraceSurvey {
       }
       if fault.esr.faultKind == .accessFlag { sawAccessFlagFault = true }
       if fault.esr.faultKind == .permission, fault.esr.isExec { sawExecPermissionFault = true }
-      if openFaults.contains(where: { $0 != record.tid }) { overlappingFaults += 1 }
+      if sawEntry, openFaults.contains(where: { $0 != record.tid }) { overlappingFaults += 1 }
       // An access flag fault takes the lock to read on either path.
       if fault.esr.faultKind != .accessFlag { openFaults.insert(record.tid) }
     case .unmapHVARange, .ageHVA, .testAgeHVA:

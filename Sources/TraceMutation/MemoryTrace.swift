@@ -7,6 +7,8 @@ package struct MemoryTrace: RecordSource {
   package var pageSize: PageSize?
   package var uname: String
   package var hasOperationProbes: Bool
+  /// The kinds of event that were recorded, nil where that is not known.
+  package var knownKinds: Set<EventKind>?
   /// The commands of threads.
   package var commands: [ThreadID: String]
   /// The records, in the order of time.
@@ -46,6 +48,15 @@ package struct MemoryTrace: RecordSource {
   }
 
   package var pageBytesMax: Int? { nil }
+  /// The trace as it would be if events of some kinds had not been recorded.
+  ///
+  /// - Parameter keepsFormats: whether the trace still has their formats, as if they had been recorded and none had come.
+  package func without(_ kinds: Set<EventKind>, keepsFormats: Bool) -> MemoryTrace {
+    var trace = with(records.filter { !kinds.contains($0.kind) })
+    trace.knownKinds = keepsFormats ? nil : Set(EventKind.allCases).subtracting(kinds)
+    return trace
+  }
+
   package var cpuCount: Int { Int(records.lazy.map(\.cpu.rawValue).max() ?? 0) + 1 }
   /// Nothing is damaged in memory.
   package var damage: [Damage] { [] }

@@ -100,7 +100,9 @@ struct CapacityCommand: ParsableCommand {
           trace, name: input, position: position, traced: traced,
           memslots: memslots.resolve(position, for: trace, pageSize.size), host: given)
       }
-      if recording.samples.isEmpty { Diagnostics.note("\(input): no VM touched memory; left out") }
+      if recording.samples.isEmpty {
+        Diagnostics.note("\(input): left out, for \(recording.result.lack ?? "no VM touched memory")")
+      }
       if host == nil { host = recording.result.profile.profile }
       recordings.append(recording)
       losses.note(trace, statistics)

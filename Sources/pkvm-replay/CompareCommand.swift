@@ -120,6 +120,11 @@ struct CompareCommand: ParsableCommand {
     if !failed.isEmpty { throw ExitStatus.divergence }
   }
 
+  /// Says for want of which events the figures of a trace are less certain than others.
+  private static func noteLack(of trace: TraceFile, _ result: ReplayResult) {
+    if let lack = result.lack { Diagnostics.note("\(trace.path): \(lack)") }
+  }
+
   private static func threshold(_ text: String) throws -> Threshold {
     do {
       return try Threshold(text)
@@ -149,6 +154,7 @@ struct CompareCommand: ParsableCommand {
   ) throws -> [Metric] {
     let (result, statistics) = try Replays.run(trace, profile: traced, options: options)
     losses.note(trace, statistics)
+    Self.noteLack(of: trace, result)
     return Metric.metrics([result], spanNs: statistics.span.rawValue)
   }
 
@@ -208,6 +214,7 @@ struct CompareCommand: ParsableCommand {
       spanNs = statistics.span.rawValue
       losses.note(trace, statistics)
     }
+    if let result = results.first { Self.noteLack(of: trace, result) }
     return Metric.metrics(results, spanNs: spanNs)
   }
 }

@@ -1,5 +1,6 @@
 import ArgumentParser
 import Reporting
+import Stage2Replay
 
 @main
 struct PKVMReplay: ParsableCommand {
@@ -20,6 +21,9 @@ struct PKVMReplay: ParsableCommand {
     do {
       var command = try parseAsRoot()
       try command.run()
+    } catch let reason as UnreplayableTrace {
+      Diagnostics.note(reason.description)
+      exit(withError: ExitStatus.notATrace)
     } catch {
       guard exitCode(for: error) == .validationFailure, !(error is ExitCode) else { exit(withError: error) }
       Diagnostics.note(usageLine(for: error))

@@ -17,7 +17,7 @@ struct ReplayCommand: ParsableCommand {
       are not put together. All inputs are opened before the first is replayed.
 
       Exit status, of several inputs the highest: 0 done; 1 unexplained divergences, see `rules`; 2 the trace is damaged or lost events, unless --allow-loss; \
-      65 not a trace, or not a file of memslots; 66 no such input; 74 read or write error.
+      65 not a trace, none of an arm64 KVM host, or not a file of memslots; 66 no such input; 74 read or write error.
       """)
 
   @Argument(help: "Recordings: trace.dat of version 6 or 7, or - for standard input.")
@@ -83,6 +83,11 @@ struct ReplayCommand: ParsableCommand {
       """)
   var contention = false
 
+  @Option(
+    help:
+      "How many of the longest holds of each VM's lock, and of the longest waits for it, to list; 0 to 1000.")
+  var longest = 5
+
   @Option(help: "For --contention: the vCPUs, as multiples of those recorded.")
   var scale: [Double] = [0.5, 1, 2, 4]
 
@@ -112,6 +117,7 @@ struct ReplayCommand: ParsableCommand {
     guard scale.allSatisfy({ $0 > 0 && $0 <= 1024 }) else {
       throw ValidationError("--scale is above 0, at most 1024")
     }
+    guard (0...1000).contains(longest) else { throw ValidationError("--longest is 0 to 1000") }
     if contention, ignoreProbes {
       throw ValidationError("--contention needs the probes that --ignore-probes leaves out")
     }
@@ -189,6 +195,7 @@ struct ReplayCommand: ParsableCommand {
     options.to = to?.moment
     options.measuresWork = costModel != nil
     options.keepsSections = contention
+    options.longest = longest
     let asked = vms.filter { $0.input ?? 0 == position }.map(\.vm)
 
     var (result, statistics) = try Replays.run(trace, profile: request, options: options) { operation in

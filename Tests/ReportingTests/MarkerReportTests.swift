@@ -67,7 +67,7 @@ struct MarkerReportTests {
     #expect(figures.map { $0["recorded"] as? Int } == [20480, 2_097_152, 1])
     #expect(figures.map { $0["modelled"] as? Int } == [16384, 0, 1])
     #expect(figures.map { $0["difference"] as? Int } == [4096, 2_097_152, 0])
-    #expect(figures.map { $0["verdict"] as? String } == ["differs", "agrees", "agrees"])
+    #expect(figures.map { $0["verdict"] as? String } == ["differs", "covers", "agrees"])
   }
 
   @Test("The text report has a table of them, and says what contradicts the model")
@@ -79,7 +79,7 @@ struct MarkerReportTests {
         == "mapped SecPageTables 20,480 16,384 differs")
     #expect(
       lines[start + 4].split(whereSeparator: \.isWhitespace).joined(separator: " ")
-        == "blocks in huge pages of 9 2,097,152 0 agrees")
+        == "blocks in huge pages of 9 2,097,152 0 covers")
     #expect(lines.contains { $0.hasPrefix("  D24 ") })
     #expect(try !report(kilobytes: 16).text.contains("D24"))
   }

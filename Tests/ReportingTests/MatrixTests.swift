@@ -74,6 +74,7 @@ struct MatrixTests {
     let markers = golden["memoryMarkers"] as? [[String: Any]] ?? []
     let figures = markers.flatMap { $0["figures"] as? [[String: Any]] ?? [] }
     let verdicts = figures.map { $0["verdict"] as? String }
-    return verdicts.isEmpty ? "none" : "\(verdicts.count { $0 == "agrees" }) of \(verdicts.count)"
+    return verdicts.isEmpty
+      ? "none" : "\(verdicts.count { $0 == "agrees" || $0 == "covers" }) of \(verdicts.count)"
   }
 }

@@ -23,7 +23,8 @@ public struct LockUsage: Sendable {
   @usableFromInline
   mutating func released(held: UInt64) { hold.record(held) }
 
-  mutating func add(_ other: LockUsage) {
+  /// Adds what was done in another mode, or by other clients.
+  public mutating func add(_ other: LockUsage) {
     acquisitions += other.acquisitions
     wait.add(other.wait)
     hold.add(other.hold)

@@ -35,7 +35,7 @@ public struct MMULockUse: Sendable, Encodable {
     for request: CapacityRequest
   ) {
     guard recorded.path == request.profile.path,
-      let study = ContentionStudy(vm, recorded, scales: [request.vcpus], seed: 1)
+      let study = ContentionStudy(vm, faultLock: recorded.faultLock, scales: [request.vcpus], seed: 1)
     else { return nil }
     let lock =
       vm.isProtected ? Profile.FaultLock.write.rawValue : request.profile.faultLock.rawValue

@@ -18,14 +18,16 @@ public struct ContentionStudy: Sendable, Encodable {
     public let readUtilisation: Double
     /// The share of the time in which it was held to write.
     public let writeUtilisation: Double
-    /// What a section waited, waits of nothing included.
+    /// What an acquisition waited on average, waits of nothing included.
     public let meanWaitNs: Double
     /// All waits, summed.
     public let totalWaitNs: UInt64
-    /// What 99 percent of the sections did not wait longer than.
+    /// What 99 percent of all acquisitions did not wait longer than, waits of nothing included.
     public let waitP99Ns: UInt64
     /// The longest wait.
     public let waitMaxNs: UInt64
+    /// Those acquisitions alone that had to wait.
+    public let waits: Waits
     /// The longest time for which somebody always held the lock, and most that waited at once.
     public let longestChainNs: UInt64
     /// Most that waited at once.
@@ -34,6 +36,22 @@ public struct ContentionStudy: Sendable, Encodable {
     public let meanWaitsNs: [Double]
     /// The mean hold of each vCPU.
     public let meanHoldsNs: [Double]
+  }
+
+  /// The acquisitions of one simulation that did not get the lock at once, and what they waited.
+  public struct Waits: Sendable, Encodable {
+    /// How many they are.
+    public let count: Int
+    /// Their share of all acquisitions.
+    public let share: Double
+    /// Their mean wait.
+    public let meanNs: Double
+    /// What half of them did not wait longer than.
+    public let p50Ns: UInt64
+    /// What 99 percent of them did not wait longer than.
+    public let p99Ns: UInt64
+    /// The longest wait.
+    public let maxNs: UInt64
   }
 
   /// The VM.
@@ -60,7 +78,11 @@ public struct ContentionStudy: Sendable, Encodable {
   private static let acquisitionsMax = 2_000_000
 
   /// Studies one VM; nil where no sections were recorded.
-  public init?(_ vm: VMResult, _ profile: Profile, scales: [Int], seed: UInt64) {
+  ///
+  /// - Parameter tracedFaultLock: how faults took the lock on the recorded host, whatever was modelled.
+  public init?(
+    _ vm: VMResult, faultLock tracedFaultLock: Profile.FaultLock, scales: [Int], seed: UInt64
+  ) {
     let sections = vm.sections.values.joined()
     let first = sections.map(\.request).min() ?? Nanoseconds(0)
     let last = sections.map(\.end).max() ?? Nanoseconds(0)
@@ -72,7 +94,7 @@ public struct ContentionStudy: Sendable, Encodable {
     self.vm = vm.id
     self.seed = seed
     recordedVCPUs = vcpus.count
-    tracedFaultLock = profile.faultLock.rawValue
+    self.tracedFaultLock = tracedFaultLock.rawValue
     otherThreads = others.count
     recordedSections = vm.sections.values.reduce(0) { $0 + $1.count }
     let waits = [vm.lock?.readWait, vm.lock?.writeWait].compactMap { $0?.total.rawValue }
@@ -91,7 +113,7 @@ public struct ContentionStudy: Sendable, Encodable {
     }
     self.cases = cases
     let waited = Double(recordedWaitNs ?? 0)
-    let traced = Self.traced(cases, recordedVCPUs, tracedFaultLock)
+    let traced = Self.traced(cases, recordedVCPUs, self.tracedFaultLock)
     waitError = waited == 0 ? nil : traced.map { Double($0.totalWaitNs) / waited - 1 }
   }
 
@@ -131,8 +153,11 @@ extension ContentionStudy.Case {
     }
     meanWaitNs = mean(report.total) { $0.wait.total.rawValue }
     totalWaitNs = (report.total.read.wait.total + report.total.write.wait.total).rawValue
-    waitP99Ns = max(report.total.read.waitQuantile(0.99), report.total.write.waitQuantile(0.99)).rawValue
-    waitMaxNs = max(report.total.read.wait.max, report.total.write.wait.max).rawValue
+    var all = report.total.read
+    all.add(report.total.write)
+    waitP99Ns = all.waitQuantile(0.99).rawValue
+    waitMaxNs = all.wait.max.rawValue
+    waits = ContentionStudy.Waits(all)
     longestChainNs = report.longestChain.rawValue
     mostWaiters = report.mostWaiters
     let clients = report.clients.prefix(vcpus)
@@ -141,31 +166,47 @@ extension ContentionStudy.Case {
   }
 }
 
+extension ContentionStudy.Waits {
+  init(_ usage: LockUsage) {
+    count = usage.wait.count
+    share = usage.acquisitions == 0 ? 0 : Double(count) / Double(usage.acquisitions)
+    meanNs = usage.wait.mean
+    p50Ns = usage.wait.quantile(0.5).rawValue
+    p99Ns = usage.wait.quantile(0.99).rawValue
+    maxNs = usage.wait.max.rawValue
+  }
+}
+
 extension ContentionStudy {
   /// The study as a page of text.
   public var text: String {
     var page = TextPage()
     page.line(
-      "VM \(vm): \(recordedVCPUs) recorded vCPU\(recordedVCPUs == 1 ? "" : "s"), \(Quantity.count(recordedSections)) sections under mmu_lock (modelled, seed \(seed))"
-    )
+      "VM \(vm): \(recordedVCPUs) recorded vCPU\(recordedVCPUs == 1 ? "" : "s"), "
+        + "\(Quantity.count(recordedSections)) sections under mmu_lock (modelled, seed \(seed))")
     page.table(
       header: [
-        "vCPUs", "fault lock", "sections/s", "read", "write", "mean wait", "p99", "longest", "chain",
-        "most waiting",
+        "vCPUs", "faults", "sections/s", "read", "write", "waited", "mean", "p99", "longest", "chain",
+        "queue",
       ],
-      alignRight: [true, false, true, true, true, true, true, true, true, true],
+      alignRight: [true, false, true, true, true, true, true, true, true, true, true],
       rows: cases.map { item in
         [
           String(item.vcpus), item.faultLock, Quantity.count(UInt64(item.sectionsPerSecond.rounded())),
           Quantity.share(item.readUtilisation), Quantity.share(item.writeUtilisation),
-          Quantity.duration(UInt64(item.meanWaitNs.rounded())), Quantity.duration(item.waitP99Ns),
-          Quantity.duration(item.waitMaxNs), Quantity.duration(item.longestChainNs), String(item.mostWaiters),
+          Quantity.share(item.waits.share), Quantity.duration(UInt64(item.waits.meanNs.rounded())),
+          Quantity.duration(item.waits.p99Ns), Quantity.duration(item.waits.maxNs),
+          Quantity.duration(item.longestChainNs), String(item.mostWaiters),
         ]
       })
+    page.line(
+      "faults: how they take the lock; read, write: the shares of the time in which it is held so; waited: the share of "
+        + "acquisitions that do not get it at once; mean, p99, longest: what those wait; chain: the longest time without a "
+        + "moment in which it is free; queue: most that wait at once")
     if let recordedWaitNs {
       let traced = Self.traced(cases, recordedVCPUs, tracedFaultLock)
       page.line(
-        "waits of all threads: \(Quantity.duration(recordedWaitNs)) recorded"
+        "waits: \(Quantity.duration(recordedWaitNs)) recorded"
           + (traced.map { ", \(Quantity.duration($0.totalWaitNs)) simulated for the recorded vCPUs and lock" }
             ?? "")
           + (waitError.map { ": error \(Quantity.signedPercent($0))" } ?? ""))

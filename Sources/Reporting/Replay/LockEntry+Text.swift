@@ -1,3 +1,4 @@
+internal import KVMTypes
 internal import Stage2Replay
 
 extension ReplayReport {
@@ -25,6 +26,38 @@ extension ReplayReport {
     page.table(
       header: ["", "mode", "count", "total", "p50", "p99", "p99.9", "longest"],
       alignRight: [false, false, true, true, true, true, true, true], rows: rows)
+    if lock.byOperation.values.contains(where: { $0.modeBasis == Basis.assumed.name }) {
+      page.line("  how faults took the lock is assumed: the trace does not show it")
+    }
+    if !lock.longestHolds.isEmpty { Self.write(lock.longestHolds, &page) }
+    if !lock.longestWaits.isEmpty { Self.write(lock.longestWaits, &page) }
+  }
+
+  private static func write(_ holds: [LongHoldEntry], _ page: inout TextPage) {
+    page.blank()
+    page.table(
+      header: ["longest holds", "held", "mode", "thread", "CPU", "in", "IPA"],
+      alignRight: [true, true, false, true, true, false, false],
+      rows: holds.map {
+        [
+          seconds($0.timeNs), Quantity.duration($0.heldNs), $0.mode, String($0.tid), String($0.cpu),
+          kernelName($0.operation), hex($0.ipa),
+        ]
+      })
+  }
+
+  private static func write(_ waits: [LongWaitEntry], _ page: inout TextPage) {
+    page.blank()
+    page.table(
+      header: ["longest waits", "waited", "mode", "thread", "CPU", "for", "IPA", "behind"],
+      alignRight: [true, true, false, true, true, false, false, false],
+      rows: waits.map { wait in
+        [
+          seconds(wait.timeNs), Quantity.duration(wait.waitedNs), wait.mode, String(wait.tid),
+          String(wait.cpu), wait.operation.map(kernelName) ?? "unknown", wait.ipa.map(hex) ?? "unknown",
+          wait.holder.map { "\(kernelName($0.operation)) by \($0.tid)" } ?? "unknown",
+        ]
+      })
   }
 
   private static func row(

@@ -11,6 +11,9 @@ extension ReplayReport {
     var utilisation: Double?
     var basis: String
     var byOperation: [String: OperationHoldEntry]
+    /// The longest holds, and the longest waits, each with what is known of its circumstances.
+    var longestHolds: [LongHoldEntry]
+    var longestWaits: [LongWaitEntry]
     var series: [LockSeriesEntry]?
   }
 
@@ -36,7 +39,9 @@ extension ReplayReport {
 
   /// The calls of one stage-2 function under the lock.
   public struct OperationHoldEntry: Encodable, Sendable {
+    /// How the recorded host held the lock, whatever kernel was modelled, and how that is known.
     var mode: String
+    var modeBasis: String
     var count: Int
     var totalNs: UInt64
     var meanNs: UInt64
@@ -67,6 +72,8 @@ extension ReplayReport.LockEntry {
     basis = Basis.recorded.name
     byOperation = Dictionary(
       uniqueKeysWithValues: lock.byOperation.map { ($0.reportName, ReplayReport.OperationHoldEntry($1)) })
+    longestHolds = lock.longestHolds.map { ReplayReport.LongHoldEntry($0) }
+    longestWaits = lock.longestWaits.map { ReplayReport.LongWaitEntry($0) }
     series = lock.series.sorted { $0.key < $1.key }.map { index, sample in
       ReplayReport.LockSeriesEntry(
         timeNs: grid.start(of: index).rawValue, readHeldNs: sample.readHeld, writeHeldNs: sample.writeHeld,
@@ -100,6 +107,7 @@ extension ReplayReport.LockModeEntry {
 extension ReplayReport.OperationHoldEntry {
   init(_ operation: OperationHold) {
     mode = operation.mode.name
+    modeBasis = operation.modeBasis.name
     count = operation.hold.count
     totalNs = operation.hold.total.rawValue
     meanNs = operation.hold.mean.rawValue

@@ -55,11 +55,10 @@ extension MarkerEntry.Figure {
     return (kind.flatMap { words[$0] } ?? figure) + (pid.map { " of \($0)" } ?? "")
   }
 
-  /// "agrees", with what is open, or why nothing can be said.
+  /// "agrees", with what is open, or what the host's figure covers, or why nothing can be said.
   var outcome: String {
     if let reason { return "\(verdict): \(reason)" }
-    return least < most
-      ? "\(verdict), \(Quantity.count(least)) to \(Quantity.count(most)) are possible" : verdict
+    return least < most ? "\(verdict) \(Quantity.count(least)) to \(Quantity.count(most))" : verdict
   }
 }
 
@@ -84,6 +83,13 @@ extension ReplayReport {
     page.table(
       header: ["point", "figure", "recorded", "modelled", "verdict"],
       alignRight: [false, false, true, true, false], rows: rows)
+    let figures = memoryMarkers.prefix(Self.markersMax).flatMap(\.figures)
+    if figures.contains(where: { $0.least < $0.most }) {
+      page.line("  A range is what the model may have, given what the trace leaves open.")
+    }
+    if figures.contains(where: { $0.verdict == MarkerFigure.Verdict.covers.name }) {
+      page.line("  covers: the host may count more, for not all that it counts need be mapped.")
+    }
     if memoryMarkers.count > Self.markersMax {
       page.line("and \(memoryMarkers.count - Self.markersMax) more points; --json lists them")
     }

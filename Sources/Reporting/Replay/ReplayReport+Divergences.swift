@@ -8,8 +8,11 @@ extension ReplayReport {
   /// The divergences: the unexplained ones in full, the others as counts by rule and exception.
   func writeDivergences(_ page: inout TextPage) {
     let all = divergences
-    guard all.unexplained + all.explained + all.unknown > 0 else { return }
     page.blank()
+    guard all.unexplained + all.explained + all.unknown > 0 else {
+      page.line("divergences: \(noDivergence)")
+      return
+    }
     page.line(
       "divergences: \(Quantity.count(all.unexplained)) unexplained, \(Quantity.count(all.explained)) explained, "
         + "\(Quantity.count(all.unknown)) where the state was not known")
@@ -22,24 +25,47 @@ extension ReplayReport {
     for verdict in [DivergenceVerdict.explained, .unknown] {
       let items = others.filter { $0.verdict == verdict.name }
       guard !items.isEmpty else { continue }
-      page.row(verdict.name, summary(of: items))
+      write(verdict.name, items, &page)
     }
   }
 
-  /// "D1 race 326, D13 race 467": by rule and exception, the most frequent first.
-  private func summary(of items: [DivergencesEntry.Item]) -> String {
-    var counts: [String: Int] = [:]
-    for item in items {
-      counts[item.rule + (item.exception.map { " by \($0)" } ?? ""), default: 0] += item.count
+  /// What is said where no event breaks a rule.
+  private var noDivergence: String {
+    let missing = (notRecorded ?? []).filter(\.essential).flatMap(\.events)
+    if !vms.isEmpty, vms.allSatisfy({ $0.faults == nil }) || missing.contains("kvm_guest_fault") {
+      return "unknown, for there is no fault to hold against the model"
     }
-    return counts.sorted { ($1.value, $0.key) < ($0.value, $1.key) }.prefix(Self.causesMax)
-      .map { "\($0.key) \(Quantity.count($0.value))" }.joined(separator: ", ")
+    let faults = Quantity.count(vms.reduce(0) { $0 + ($1.faults?.total ?? 0) })
+    return missing.isEmpty
+      ? "none, every one of \(faults) faults fits the model"
+      : "none can be told without \(missing.joined(separator: ", "))"
+  }
+
+  /// By rule and exception, in a few words each, the most frequent first.
+  private func write(_ verdict: String, _ items: [DivergencesEntry.Item], _ page: inout TextPage) {
+    var counts: [[String?]: Int] = [:]
+    for item in items { counts[[item.rule, item.exception], default: 0] += item.count }
+    let sorted = counts.sorted {
+      ($1.value, $0.key[0] ?? "", $0.key[1] ?? "") < ($0.value, $1.key[0] ?? "", $1.key[1] ?? "")
+    }
+    for (position, entry) in sorted.prefix(Self.causesMax).enumerated() {
+      let rule = entry.key[0].map { "\($0) \(DivergenceRule(rawValue: $0)?.title ?? "")" } ?? ""
+      let reason = entry.key[1].map { " by \($0) \(DivergenceException(rawValue: $0)?.title ?? "")" } ?? ""
+      page.row(
+        position == 0 ? verdict : "",
+        "\(Quantity.count(entry.value)) of \(rule)\(reason.isEmpty ? "" : ",")\(reason)")
+    }
+    if sorted.count > Self.causesMax {
+      page.row("", "and \(sorted.count - Self.causesMax) more; --json lists them")
+    }
   }
 
   private func write(_ item: DivergencesEntry.Item, _ page: inout TextPage) {
     page.blank()
     page.row(
-      item.rule,
+      item.rule, (DivergenceRule(rawValue: item.rule)?.title ?? ""))
+    page.row(
+      "",
       "at \(Self.seconds(item.timeNs)), thread \(item.tid) on CPU \(item.cpu)"
         + (item.vm.map { ", VM \($0)" } ?? "") + (item.ipa.map { ", ipa \(Self.hex($0))" } ?? "")
         + (item.count > 1 ? ", \(Quantity.count(item.count)) times" : ""))
@@ -56,10 +82,10 @@ extension ReplayReport {
     }
   }
 
-  private static func hex(_ value: UInt64) -> String { "0x" + String(value, radix: 16) }
+  static func hex(_ value: UInt64) -> String { "0x" + String(value, radix: 16) }
 
   /// "12.000345678", as trace-cmd prints time.
-  private static func seconds(_ ns: UInt64) -> String {
+  static func seconds(_ ns: UInt64) -> String {
     let fraction = String(ns % 1_000_000_000)
     return "\(ns / 1_000_000_000)." + String(repeating: "0", count: 9 - fraction.count) + fraction
   }

@@ -1,4 +1,5 @@
 internal import KVMTypes
+internal import Stage2Replay
 
 extension ReplayReport {
   /// What was replayed of one of several inputs.
@@ -11,6 +12,8 @@ extension ReplayReport {
     var agreement: [String: AgreementEntry]?
     var divergences: CountsEntry
     var unattributedFaults: Int
+    var unattributedNotifiers: NotifiersEntry
+    var notRecorded: [MissingEntry]?
   }
 
   /// How many events contradict the model.
@@ -25,10 +28,12 @@ extension ReplayReport {
     var events: UInt64
     var lostEvents: UInt64
     var vms: Int
-    var faults: FaultsEntry
+    /// Of the VMs whose faults were recorded; nil where those of none were.
+    var faults: FaultsEntry?
     var operations: [String: OperationEntry]
     var faultsWithoutOperation: [String: Int]
     var hypercalls: [String: Int]
+    var hypercallsTotal: Int
   }
 
   /// The report of several recordings, each replayed by itself. A VM is told from others by the position of its input
@@ -64,13 +69,18 @@ extension ReplayReport {
     divergences.explained = reports.reduce(0) { $0 + $1.divergences.explained }
     divergences.unknown = reports.reduce(0) { $0 + $1.divergences.unknown }
     unattributedFaults = reports.reduce(0) { $0 + $1.unattributedFaults }
+    unattributedNotifiers = reports[1...].reduce(into: unattributedNotifiers) {
+      $0 += $1.unattributedNotifiers
+    }
+    notRecorded = nil
     replays = reports.enumerated().map { position, report in
       ReplayEntry(
         input: position, profile: report.profile, profileBasis: report.profileBasis,
         seriesIntervalNs: report.seriesIntervalNs, agreement: report.agreement,
         divergences: CountsEntry(
           unexplained: report.divergences.unexplained, explained: report.divergences.explained,
-          unknown: report.divergences.unknown), unattributedFaults: report.unattributedFaults)
+          unknown: report.divergences.unknown), unattributedFaults: report.unattributedFaults,
+        unattributedNotifiers: report.unattributedNotifiers, notRecorded: report.notRecorded)
     }
     totals = TotalsEntry(inputs, vms)
   }
@@ -108,11 +118,7 @@ extension ReplayReport {
       "traces",
       "\(Quantity.count(totals.events)) events, \(Quantity.count(totals.vms)) VM\(totals.vms == 1 ? "" : "s")"
     )
-    page.row(
-      "faults",
-      "\(Quantity.count(totals.faults.total)): \(Quantity.count(totals.faults.translation)) translation "
-        + "(\(Quantity.count(totals.faults.mmio)) of them MMIO), \(Quantity.count(totals.faults.permission)) permission, "
-        + "\(Quantity.count(totals.faults.accessFlag)) access flag")
+    page.row("faults", totals.faults?.words ?? "unknown")
     if unattributedFaults > 0 {
       page.row("", "\(Quantity.count(unattributedFaults)) faults belong to no VM and are left out")
     }
@@ -131,19 +137,19 @@ extension ReplayReport.TotalsEntry {
     events = inputs.reduce(0) { $0 + $1.events }
     lostEvents = inputs.reduce(0) { $0 + $1.lostEvents }
     vms = all.count
-    faults = ReplayReport.FaultsEntry(
-      total: 0, translation: 0, permission: 0, accessFlag: 0, mmio: 0, other: 0, byLevel: [:])
+    let known = all.compactMap(\.faults)
+    faults = known.isEmpty && !all.isEmpty ? nil : known.reduce(into: .init(FaultCounts())) { $0 += $1 }
     operations = [:]
     faultsWithoutOperation = [:]
     hypercalls = [:]
     for vm in all {
-      faults += vm.faults
       for (name, entry) in vm.operations {
         operations[name] = operations[name].map { $0 + entry } ?? entry
       }
-      faultsWithoutOperation.merge(vm.faultsWithoutOperation, uniquingKeysWith: +)
+      faultsWithoutOperation.merge(vm.faultsWithoutOperation ?? [:], uniquingKeysWith: +)
       hypercalls.merge(vm.hypercalls ?? [:], uniquingKeysWith: +)
     }
+    hypercallsTotal = hypercalls.values.reduce(0, +)
   }
 }
 

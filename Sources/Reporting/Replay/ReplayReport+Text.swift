@@ -6,7 +6,7 @@ extension ReplayReport {
   public var text: String {
     var page = TextPage()
     for input in inputs { head(input, &page) }
-    let busiest = vms.sorted { ($1.faults.total, $0.id) < ($0.faults.total, $1.id) }
+    let busiest = vms.sorted { ($1.faults?.total ?? 0, $0.id) < ($0.faults?.total ?? 0, $1.id) }
     for vm in busiest.prefix(Self.vmsMax) {
       page.blank()
       write(vm, &page)
@@ -14,7 +14,9 @@ extension ReplayReport {
     if vms.count > Self.vmsMax {
       page.blank()
       page.line(
-        "and \(vms.count - Self.vmsMax) more VMs, with \(Quantity.count(busiest[Self.vmsMax...].reduce(0) { $0 + $1.faults.total })) faults; --json lists them"
+        "and \(vms.count - Self.vmsMax) more VMs, with "
+          + Quantity.count(busiest[Self.vmsMax...].reduce(0) { $0 + ($1.faults?.total ?? 0) })
+          + " faults; --json lists them"
       )
     }
     writeMarkers(&page)
@@ -46,6 +48,10 @@ extension ReplayReport {
     if unattributedFaults > 0 {
       page.row("", "\(Quantity.count(unattributedFaults)) faults belong to no VM and are left out")
     }
+    if unattributedNotifiers.total > 0 { page.row("notifiers", unattributedNotifiers.words) }
+    for (position, missing) in (notRecorded ?? []).enumerated() {
+      page.row(position == 0 ? "missing" : "", missing.statement)
+    }
   }
 
   private func field(_ name: String) -> String { profile[name]?.description ?? "unknown" }
@@ -57,12 +63,35 @@ extension ReplayReport {
       "VM \(vm.id)" + (vm.pids.first.map { " of process \($0)" } ?? "")
         + (vm.protected == true ? ", protected" : "")
         + ", \(vm.vcpus.count) vCPU\(vm.vcpus.count == 1 ? "" : "s"), \(Self.text(vm.slots))")
-    let faults = vm.faults
-    page.row(
-      "faults",
-      "\(Quantity.count(faults.total)): \(Quantity.count(faults.translation)) translation (\(Quantity.count(faults.mmio)) of them MMIO), "
-        + "\(Quantity.count(faults.permission)) permission, \(Quantity.count(faults.accessFlag)) access flag")
-    if let mappings = vm.memory.mappings, let bytes = vm.memory.mappingTreeBytes {
+    if let end = vm.endedNs {
+      page.row(
+        "ended",
+        "at \(Self.seconds(end)) (\(vm.endBasis ?? "assumed"))"
+          + (vm.memory.lastState.map { ", having last \($0.words)" } ?? ""))
+    }
+    page.row("faults", vm.faults?.words ?? "unknown")
+    write(vm.memory, &page)
+    if let hypercalls = vm.hypercalls, let total = vm.hypercallsTotal, total > 0 {
+      page.row(
+        "hypercalls",
+        "\(Quantity.count(total)): "
+          + hypercalls.sorted { ($1.value, $0.key) < ($0.value, $1.key) }
+          .map { "\($0.key) \(Quantity.count($0.value))" }.joined(separator: ", "))
+    }
+    if !vm.operations.isEmpty { Self.write(vm.operations, &page) }
+    if let lock = vm.lock { write(lock, &page) }
+    if let lock = vm.modelledLock { write(lock, &page) }
+    if let contention = vm.contention {
+      page.blank()
+      for line in contention.text.split(separator: "\n") { page.title(String(line)) }
+    }
+  }
+
+  private func write(_ memory: MemoryEntry, _ page: inout TextPage) {
+    guard let tables = memory.tablePages, let total = memory.totalBytes else {
+      return page.row("memory", "unknown: nothing tells what is mapped")
+    }
+    if let mappings = memory.mappings, let bytes = memory.mappingTreeBytes {
       page.row(
         "mappings",
         "\(Quantity.count(mappings.live)) at the end, \(Quantity.count(mappings.peak)) at most "
@@ -71,25 +100,12 @@ extension ReplayReport {
     }
     page.row(
       "tables",
-      "\(Quantity.count(vm.memory.tablePages.live)) pages at the end, \(Quantity.count(vm.memory.tablePages.peak)) at most, "
-        + "PGD \(vm.memory.pgdPages), memcaches \(vm.memory.memcachePages.live)")
+      "\(Quantity.count(tables.live)) pages at the end, \(Quantity.count(tables.peak)) at most, "
+        + "PGD \(memory.pgdPages ?? 0), memcaches \(memory.memcachePages?.live ?? 0)")
     page.row(
       "memory",
-      "\(Quantity.bytes(UInt64(vm.memory.totalBytes.live))) at the end, \(Quantity.bytes(UInt64(vm.memory.totalBytes.peak))) at most (\(vm.memory.basis))"
-    )
-    if let hypercalls = vm.hypercalls, !hypercalls.isEmpty {
-      page.row(
-        "hypercalls",
-        hypercalls.sorted { ($1.value, $0.key) < ($0.value, $1.key) }.prefix(5)
-          .map { "\($0.key) \(Quantity.count($0.value))" }.joined(separator: ", "))
-    }
-    if !vm.operations.isEmpty { Self.write(vm.operations, &page) }
-    if let lock = vm.lock { write(lock, &page) }
-    if let lock = vm.modelledLock { write(lock, &page) }
-    if let contention = vm.contention {
-      page.blank()
-      for line in contention.text.split(separator: "\n") { page.line(String(line)) }
-    }
+      "\(Quantity.bytes(UInt64(total.live))) at the end, \(Quantity.bytes(UInt64(total.peak))) at most "
+        + "(\(memory.basis))")
   }
 
   static func write(_ operations: [String: OperationEntry], _ page: inout TextPage) {
@@ -137,5 +153,13 @@ extension ReplayReport {
           Quantity.percent(UInt64(entry.matched), of: UInt64(max(entry.recorded, entry.predicted))),
         ]
       })
+  }
+}
+
+extension ReplayReport.FaultsEntry {
+  /// "3: 1 translation (0 of them MMIO), 2 permission, 0 access flag".
+  var words: String {
+    "\(Quantity.count(total)): \(Quantity.count(translation)) translation (\(Quantity.count(mmio)) of them MMIO), "
+      + "\(Quantity.count(permission)) permission, \(Quantity.count(accessFlag)) access flag"
   }
 }

@@ -28,6 +28,10 @@ public struct ReplayReport: Encodable, Sendable {
   public var memoryMarkers: [MarkerEntry]?
   /// Faults of threads that belong to no VM.
   public var unattributedFaults: Int
+  /// Notifiers on memory in no slot that is known.
+  public var unattributedNotifiers: NotifiersEntry
+  /// The events that the trace does not record, and what that costs; nil where it has all.
+  public var notRecorded: [MissingEntry]?
   /// What belongs to one input, for several; nil for one.
   public var replays: [ReplayEntry]?
   /// Sums over all VMs, for several inputs; nil for one.
@@ -42,14 +46,19 @@ public struct ReplayReport: Encodable, Sendable {
     var pids: [Int32]
     /// True for a protected guest, nil for others.
     var protected: Bool?
+    /// When the VM was gone, and how that is known; nil for one that no event says is gone.
+    var endedNs: UInt64?
+    var endBasis: String?
     var vcpus: [VCPUEntry]
     var slots: [SlotEntry]
-    var faults: FaultsEntry
+    /// Nil, like what follows from faults, where they were not recorded.
+    var faults: FaultsEntry?
     var operations: [String: OperationEntry]
-    var faultsWithoutOperation: [String: Int]
+    var faultsWithoutOperation: [String: Int]?
     var hypercalls: [String: Int]?
+    var hypercallsTotal: Int?
     var memory: MemoryEntry
-    var workingSet: WorkingSetEntry
+    var workingSet: WorkingSetEntry?
     var lock: LockEntry?
     var divergences: DivergencesEntry
     /// With `--costs`, and with `--contention`.
@@ -106,66 +115,6 @@ public struct ReplayReport: Encodable, Sendable {
     var peak: Int
   }
 
-  /// Mapping objects.
-  public struct MappingsEntry: Encodable, Sendable {
-    var live: Int
-    var peak: Int
-    var page: Level
-    var block: Level
-  }
-
-  /// Tables below the PGD.
-  public struct TablesEntry: Encodable, Sendable {
-    var live: Int
-    var peak: Int
-    var byLevel: [String: Level]
-  }
-
-  /// Depth of the mapping tree.
-  public struct DepthEntry: Encodable, Sendable {
-    var max: Int
-    var mean: Double
-  }
-
-  /// The memory of a VM's stage 2.
-  public struct MemoryEntry: Encodable, Sendable {
-    var mappings: MappingsEntry?
-    var mappingTreeBytes: Level?
-    var treeDepth: DepthEntry?
-    var pgdPages: Int
-    var tablePages: TablesEntry
-    var memcachePages: Level
-    var totalBytes: Level
-    /// What of the live bytes the host holds, and what EL2 does, which got it from the host.
-    var hostBytes: Int
-    var hypBytes: Int
-    /// Live bytes for each GiB of guest memory that faults showed in use; nil where none did.
-    var bytesPerTouchedGiB: Int?
-    var basis: String
-    var series: [MemorySeriesEntry]?
-  }
-
-  /// The memory of a VM's stage 2 at the end of an interval. Intervals in which nothing changed are left out.
-  public struct MemorySeriesEntry: Encodable, Sendable {
-    var timeNs: UInt64
-    var pageMappings: Int
-    var blockMappings: Int
-    var mappingTreeBytes: Int
-    var tablePages: Int
-    var memcachePages: Int
-    var totalBytes: Int
-
-    init(_ sample: MemorySample, at time: Nanoseconds) {
-      timeNs = time.rawValue
-      pageMappings = sample.pageMappings
-      blockMappings = sample.blockMappings
-      mappingTreeBytes = sample.mappingTreeBytes
-      tablePages = sample.tablePages
-      memcachePages = sample.memcachePages
-      totalBytes = sample.totalBytes
-    }
-  }
-
   /// How predictions of one operation fared.
   public struct AgreementEntry: Encodable, Sendable {
     var recorded: Int
@@ -213,7 +162,7 @@ public struct ReplayReport: Encodable, Sendable {
       var distinct: [Int] = []
       for count in counts where !distinct.contains(count) { distinct.append(count) }
       vms[index].contention = ContentionStudy(
-        vm, result.profile.profile, scales: distinct, seed: seed)
+        vm, faultLock: result.lockModes.faultLock, scales: distinct, seed: seed)
     }
   }
 
@@ -224,7 +173,7 @@ public struct ReplayReport: Encodable, Sendable {
   public mutating func removeSeries() {
     for index in vms.indices {
       vms[index].memory.series = nil
-      vms[index].workingSet.series = nil
+      vms[index].workingSet?.series = nil
       vms[index].lock?.series = nil
     }
   }
@@ -249,6 +198,8 @@ public struct ReplayReport: Encodable, Sendable {
     vms = result.vms.map { VMEntry($0, trace, result, spanNs: span.rawValue) }
     divergences = DivergencesEntry(result.divergences)
     unattributedFaults = result.unattributedFaults
+    unattributedNotifiers = NotifiersEntry(result.unattributedNotifiers)
+    notRecorded = result.missingEvents.isEmpty ? nil : result.missingEvents.map(MissingEntry.init)
     agreement = result.agreement.map { agreement in
       Dictionary(
         uniqueKeysWithValues: agreement.scores.map { kind, score in
@@ -274,11 +225,10 @@ extension ReplayReport.VMEntry {
         contradictions: evidence?.contradictions, confidence: evidence?.roundedConfidence,
         offsetBasis: slot.hva == nil ? nil : evidence?.offsetBasis.name)
     }
-    let levels = vm.faults.byLevel.enumerated().filter { $1 > 0 }.map { (String($0 - 1), $1) }
-    faults = ReplayReport.FaultsEntry(
-      total: vm.faults.total, translation: vm.faults.translation, permission: vm.faults.permission,
-      accessFlag: vm.faults.accessFlag, mmio: vm.faults.mmio, other: vm.faults.other,
-      byLevel: Dictionary(uniqueKeysWithValues: levels))
+    endedNs = vm.end?.time.rawValue
+    endBasis = vm.end?.basis.name
+    let tellsFaults = result.events.tellsFaults
+    faults = tellsFaults ? ReplayReport.FaultsEntry(vm.faults) : nil
     operations = Dictionary(
       uniqueKeysWithValues: vm.operations.map { kind, counts in
         (
@@ -288,49 +238,23 @@ extension ReplayReport.VMEntry {
             basis: [Basis.derived.name: counts.derived, Basis.assumed.name: counts.assumed])
         )
       })
-    faultsWithoutOperation = vm.faultsWithoutOperation
-    hypercalls = vm.hypercalls
+    faultsWithoutOperation = tellsFaults ? vm.faultsWithoutOperation : nil
+    hypercalls = vm.isTableKnown ? vm.hypercalls : nil
+    hypercallsTotal = hypercalls.map { $0.values.reduce(0, +) }
     memory = ReplayReport.MemoryEntry(vm, result.grid, isPKVM: result.profile.isPKVM)
-    workingSet = ReplayReport.WorkingSetEntry(vm.workingSet, result.grid)
+    workingSet = tellsFaults ? ReplayReport.WorkingSetEntry(vm.workingSet, result.grid) : nil
     lock = vm.lock.map { ReplayReport.LockEntry($0, result.grid, spanNs: spanNs) }
     divergences = DivergencesEntry(result.divergences, vm: vm.id)
   }
 }
 
-extension ReplayReport.MemoryEntry {
-  init(_ vm: VMResult, _ grid: TimeGrid, isPKVM: Bool) {
-    let memory = vm.memory
-    if isPKVM {
-      mappings = ReplayReport.MappingsEntry(
-        live: memory.mappings.live, peak: memory.mappings.peak, page: .init(memory.pageMappings),
-        block: .init(memory.blockMappings))
-      mappingTreeBytes = ReplayReport.Level(live: memory.mappingBytesLive, peak: memory.mappingBytesPeak)
-      treeDepth = vm.treeDepth.map { ReplayReport.DepthEntry(max: $0.maximum, mean: $0.mean) }
-    }
-    pgdPages = memory.pages(.pgd).live
-    let levels = [TranslationLevel.l1, .l2, .l3].map { ($0, memory.tables(level: $0)) }.filter { $1.peak > 0 }
-    tablePages = ReplayReport.TablesEntry(
-      live: memory.tables.live, peak: memory.tables.peak,
-      byLevel: Dictionary(uniqueKeysWithValues: levels.map { (String($0.rawValue), .init($1)) }))
-    let spare = [PageUse.hostMemcache, .hypMemcache].map { memory.pages($0) }
-    memcachePages = ReplayReport.Level(
-      live: spare.reduce(0) { $0 + $1.live }, peak: spare.reduce(0) { $0 + $1.peak })
-    totalBytes = .init(memory.totalBytes)
-    let hypUses: [PageUse] =
-      isPKVM
-      ? [.pgd, .tableLevel1, .tableLevel2, .tableLevel3, .hypMemcache, .pool, .hypVM, .hypVCPU] : []
-    hypBytes = hypUses.reduce(0) { $0 + memory.pages($1).live } << Int(memory.pageSize.shift)
-    hostBytes = memory.totalBytes.live - hypBytes
-    let touchedBytes = Double(vm.workingSet.pages) * Double(memory.pageSize.bytes)
-    bytesPerTouchedGiB =
-      touchedBytes > 0 ? Int(Double(memory.totalBytes.live) / touchedBytes * Double(1 << 30)) : nil
-    let samples = vm.memorySeries.samples
-    series = samples.indices.filter { $0 == 0 || samples[$0] != samples[$0 - 1] }.map { index in
-      ReplayReport.MemorySeriesEntry(samples[index], at: grid.end(of: vm.memorySeries.first + index))
-    }
-    // Every figure follows from the operations, whose own basis is stated with them.
-    basis =
-      vm.operations.values.contains { $0.assumed > 0 } ? Basis.assumed.name : Basis.derived.name
+extension ReplayReport.FaultsEntry {
+  init(_ faults: FaultCounts) {
+    let levels = faults.byLevel.enumerated().filter { $1 > 0 }.map { (String($0 - 1), $1) }
+    self.init(
+      total: faults.total, translation: faults.translation, permission: faults.permission,
+      accessFlag: faults.accessFlag, mmio: faults.mmio, other: faults.other,
+      byLevel: Dictionary(uniqueKeysWithValues: levels))
   }
 }
 

@@ -26,6 +26,13 @@ public struct LiveCount: Hashable, Sendable {
     if live > peak { peak = live }
   }
 
+  /// None of them exists any more.
+  func released() -> LiveCount {
+    var count = self
+    count.live = 0
+    return count
+  }
+
   /// `count` fewer exist. Removing what does not exist is a fault of the model and stops the program.
   public mutating func remove(_ count: Int = 1) {
     precondition(count <= live, "more removed than exists")

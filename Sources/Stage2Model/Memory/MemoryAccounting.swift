@@ -87,6 +87,19 @@ public struct MemoryAccounting: Sendable {
   @inlinable
   public func tables(level: TranslationLevel) -> LiveCount { pages(.table(level: level)) }
 
+  /// What is left once the VM is gone: nothing, though it had as much as it had.
+  public func released() -> MemoryAccounting {
+    var rest = self
+    for use in rest.pages.indices { rest.pages[use] = rest.pages[use].released() }
+    for count in [
+      \Self.tables, \.allPages, \.secPageTables, \.pageMappings, \.blockMappings, \.mappings, \.spareMappings,
+      \.lostMappings, \.totalBytes,
+    ] {
+      rest[keyPath: count] = rest[keyPath: count].released()
+    }
+    return rest
+  }
+
   /// Bytes of mapping objects that exist now.
   public var mappingBytesLive: Int { mappings.live * bytesPerMapping }
 

@@ -29,7 +29,9 @@ final class GuestVM<Backend: ReplayedBackend & ~Copyable> {
   var slotEvidence: [Memslot: SlotEvidence] = [:]
   var backend: Backend
   /// Whether another VM has taken its place: no event concerns it any more.
-  var isGone = false
+  var isGone: Bool { end != nil }
+  /// When that was, and how it is known.
+  var end: VMEnd?
   /// Whether faults on addresses in no slot came since the last slot was created or moved.
   var hasFaultsWithoutSlot = false
   /// Unmaps of its memory that may still be under way.
@@ -52,7 +54,7 @@ final class GuestVM<Backend: ReplayedBackend & ~Copyable> {
   /// What a notifier aged last, and whose it was.
   var lastAge: (frames: FrameRange, tid: ThreadID)?
   var tally = VMTally()
-  var lockTimes = LockTimes()
+  var lockTimes: LockTimes
   /// Recorded sections under the lock, by thread, if they are kept.
   var sections: [ThreadID: [RecordedSection]] = [:]
   var memorySeries = MemorySeries()
@@ -100,8 +102,10 @@ final class GuestVM<Backend: ReplayedBackend & ~Copyable> {
   /// - Parameter epoch: that of the loss log.
   init(
     id: Int, kvm: KernelAddress?, creator: ThreadID?, since: Nanoseconds, wasRunning: Bool,
-    pageSize: PageSize, isProtected: Bool, epoch: Int32, isKnown: Bool, backend: consuming Backend
+    pageSize: PageSize, isProtected: Bool, epoch: Int32, isKnown: Bool, longestTimes: Int,
+    backend: consuming Backend
   ) {
+    lockTimes = LockTimes(longest: longestTimes)
     regions = GuestRegions(pageSize: pageSize)
     firstEpoch = epoch
     knownFrom = isKnown ? epoch : -1
@@ -165,6 +169,9 @@ public struct FaultCounts: Hashable, Sendable {
   public var other = 0
   /// Faults by the level at which the walk stopped, -1 to 3.
   public var byLevel: [Int] = Array(repeating: 0, count: 5)
+
+  /// No faults.
+  public init() {}
 }
 
 /// How often one kind of operation was performed on a VM's table, and how that is known.

@@ -29,6 +29,8 @@ struct TracedThread {
   /// The probed function that it is in, and the VM's lock that it waits for.
   var call: ProbedCall?
   var wait: ProbedWait?
+  /// Its last wait, while it is one of the longest and what it was for is not known.
+  var finishedWait: FinishedWait?
   /// When it began to wait for the lock that it has now.
   var waitedSince: Nanoseconds?
   /// Its last notification, and how often in a row it came.

@@ -119,6 +119,8 @@ struct VCPUEvidence {
 
   private mutating func begin(_ record: TraceRecord) {
     let tid = record.tid
+    // Where kvm_entry is missing, the fault before ends here.
+    end(tid)
     var thread = threads[tid] ?? Thread()
     defer { threads[tid] = thread }
     if let vm = thread.vm {

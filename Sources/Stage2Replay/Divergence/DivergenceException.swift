@@ -36,6 +36,8 @@ public enum DivergenceException: String, Hashable, Sendable, CaseIterable {
   case threadChange = "E17"
   /// The host's memory of a protected guest is pinned: an unmap has no effect.
   case pinnedMemory = "E18"
+  /// The trace does not record a kind of event that would tell.
+  case notRecorded = "E19"
 
   /// The exception's name in reports.
   public var id: String { rawValue }
@@ -64,6 +66,7 @@ public enum DivergenceException: String, Hashable, Sendable, CaseIterable {
     case .hostMemoryManagement: "an unmap needs no reason"
     case .threadChange: "a vCPU is known by its thread"
     case .pinnedMemory: "an unmap does nothing to a protected guest"
+    case .notRecorded: "makes unknown what rests on events that were not recorded"
     }
   }
 
@@ -88,6 +91,7 @@ public enum DivergenceException: String, Hashable, Sendable, CaseIterable {
     case .hostMemoryManagement: "the host moved the memory"
     case .threadChange: "another thread runs the vCPU"
     case .pinnedMemory: "the memory is pinned"
+    case .notRecorded: "events of a kind that would tell were not recorded"
     }
   }
 }

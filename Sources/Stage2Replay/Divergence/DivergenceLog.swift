@@ -14,9 +14,13 @@ struct DivergenceLog {
     var block: UInt64?
   }
 
+  /// What the trace records: what it lacks contradicts nothing.
+  private let events: RecordedEvents
   private var report = DivergenceReport()
   private var positions: [Cause: Int] = [:]
   private var kept = [0, 0, 0]
+
+  init(_ events: RecordedEvents) { self.events = events }
 
   /// A rule was broken.
   ///
@@ -24,8 +28,11 @@ struct DivergenceLog {
   ///   - block: the region of guest memory.
   ///   - describe: the divergence, asked for when it is the first of its cause.
   mutating func note(
-    _ judgement: Judgement, vm: Int?, block: UInt64?, _ describe: () -> Divergence
+    _ judgement: Judgement, vm: Int?, block: UInt64?, _ describe: (Judgement) -> Divergence
   ) {
+    let judgement =
+      judgement.verdict == .unexplained && !events.allows(judgement.rule)
+      ? .unknown(judgement.rule, .notRecorded) : judgement
     count(judgement.verdict, vm: vm)
     let cause = Cause(
       rule: judgement.rule, verdict: judgement.verdict, exception: judgement.exception, vm: vm,
@@ -38,7 +45,7 @@ struct DivergenceLog {
     guard kept[verdict] < Self.causesMax else { return }
     kept[verdict] += 1
     positions[cause] = report.items.count
-    report.items.append(describe())
+    report.items.append(describe(judgement))
   }
 
   private mutating func count(_ verdict: DivergenceVerdict, vm: Int?) {

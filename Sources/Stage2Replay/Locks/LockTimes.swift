@@ -13,12 +13,22 @@ struct LockTimes {
   private var waits: [DurationStatistics?] = [nil, nil]
   /// By interval of the grid.
   private var series: [Int: LockSample] = [:]
+  private var longestHolds: LongestTimes<LongHold>
+  private var longestWaits: LongestTimes<LongWait>
+
+  /// Nothing yet; `longest` of the longest holds and waits are kept.
+  init(longest: Int) {
+    longestHolds = LongestTimes(most: longest)
+    longestWaits = LongestTimes(most: longest)
+  }
 
   private static func index(_ mode: LockMode) -> Int { mode == .write ? 1 : 0 }
 
   /// A stage-2 function ran under the lock.
-  mutating func hold(_ kind: OperationKind, _ mode: LockMode, _ duration: UInt64, interval: Int) {
-    byOperation[Int(kind.rawValue), orAdd: DurationStatistics()].add(duration)
+  mutating func hold(_ hold: LongHold, interval: Int) {
+    let (mode, duration) = (hold.mode, hold.duration.rawValue)
+    longestHolds.add(hold)
+    byOperation[Int(hold.operation.kind.rawValue), orAdd: DurationStatistics()].add(duration)
     holds[Self.index(mode), orAdd: DurationStatistics()].add(duration)
     if mode == .write {
       series[interval, default: LockSample()].writeHeld += duration
@@ -37,7 +47,7 @@ struct LockTimes {
     }
   }
 
-  /// Adds what was recorded of another VM's lock; not the series, which are a VM's own.
+  /// Adds what was recorded of another VM's lock; not the series nor the longest ones, which are a VM's own.
   mutating func merge(_ other: LockTimes) {
     func add(_ from: [DurationStatistics?], to: inout [DurationStatistics?]) {
       for (index, statistics) in from.enumerated() {
@@ -49,15 +59,24 @@ struct LockTimes {
     add(other.waits, to: &waits)
   }
 
+  /// Whether a wait is among the longest so far.
+  func keeps(wait duration: UInt64) -> Bool { longestWaits.keeps(duration) }
+
+  /// A wait that may be among the longest, now that it is known what it was for.
+  mutating func add(_ wait: LongWait) { longestWaits.add(wait) }
+
   /// What the report says, nil where nothing was recorded.
-  func result(mode: (OperationKind) -> LockMode) -> LockResult? {
+  func result(_ modes: RecordedLockModes) -> LockResult? {
     guard holds.contains(where: { $0 != nil }) || waits.contains(where: { $0 != nil }) else { return nil }
     let operations = OperationKind.allCases.compactMap { kind in
-      byOperation[Int(kind.rawValue)].map { (kind, OperationHold(mode: mode(kind), hold: $0.summary)) }
+      byOperation[Int(kind.rawValue)].map {
+        (kind, OperationHold(mode: modes.mode(of: kind), modeBasis: modes.basis(of: kind), hold: $0.summary))
+      }
     }
     return LockResult(
       readHold: holds[0]?.summary, writeHold: holds[1]?.summary, readWait: waits[0]?.summary,
-      writeWait: waits[1]?.summary, byOperation: Dictionary(uniqueKeysWithValues: operations), series: series)
+      writeWait: waits[1]?.summary, byOperation: Dictionary(uniqueKeysWithValues: operations), series: series,
+      longestHolds: longestHolds.entries, longestWaits: longestWaits.entries)
   }
 }
 
@@ -99,6 +118,10 @@ public struct LockResult: Sendable {
   public var byOperation: [OperationKind: OperationHold]
   /// By the number of the interval.
   public var series: [Int: LockSample]
+  /// The longest holds, the longest first.
+  public var longestHolds: [LongHold]
+  /// The longest waits, the longest first.
+  public var longestWaits: [LongWait]
 }
 
 /// One recorded section under the lock.
@@ -117,6 +140,8 @@ public struct RecordedSection: Hashable, Sendable {
 public struct OperationHold: Sendable {
   /// How the lock was held.
   public var mode: LockMode
+  /// How that is known.
+  public var modeBasis: Basis
   /// From entry to return.
   public var hold: DurationSummary
 }

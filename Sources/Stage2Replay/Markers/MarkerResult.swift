@@ -49,15 +49,22 @@ public struct MarkerFigure: Hashable, Sendable {
   public enum Verdict: UInt8, Hashable, Sendable {
     /// The model has what the host counted, or as much as the trace leaves open.
     case agrees
+    /// The host counted more than the model has of what only bounds the model's figure: a VMM's huge pages, of which its
+    /// VMs need not have mapped every one.
+    case covers
     /// It has not.
     case differs
     /// What the model has is not certain enough to say.
     case unknown
 
+    /// Whether the host's figure is one that the model allows.
+    var isConsistent: Bool { self == .agrees || self == .covers }
+
     /// The name in reports.
     public var name: String {
       switch self {
       case .agrees: "agrees"
+      case .covers: "covers"
       case .differs: "differs"
       case .unknown: "unknown"
       }
@@ -100,7 +107,8 @@ public struct MarkerFigure: Hashable, Sendable {
     let fits = isBound ? self.range.lowerBound <= recorded : self.range.contains(recorded)
     let doubt = fits ? doubt.flatMap { $0.isRefutedByFit ? nil : $0 } : doubt
     self.doubt = doubt
-    verdict = doubt != nil ? .unknown : fits ? .agrees : .differs
+    verdict =
+      doubt != nil ? .unknown : !fits ? .differs : self.range.contains(recorded) ? .agrees : .covers
   }
 }
 

@@ -4,6 +4,8 @@ struct MemslotSource {
   var probe: MemslotProbe?
   /// What is known beforehand: from a file, or inferred.
   var history: MemslotHistory
+  /// Whether the history was inferred from the trace.
+  var isInferred = false
 
   static func probe(_ probe: MemslotProbe) -> MemslotSource {
     MemslotSource(probe: probe, history: MemslotHistory())

@@ -71,10 +71,15 @@ public struct MemslotSurvey: Sendable {
   }
 
   /// What a replay goes by.
-  var source: MemslotSource { probe.map { .probe($0) } ?? .history(inferred) }
+  var source: MemslotSource {
+    if let probe { return .probe(probe) }
+    return MemslotSource(probe: nil, history: inferred, isInferred: true)
+  }
 
   private var inferred: MemslotHistory {
-    collector.map { SlotInference($0, pageSize: pageSize).history() } ?? MemslotHistory()
+    guard var collector else { return MemslotHistory() }
+    collector.finish()
+    return SlotInference(collector, pageSize: pageSize).history()
   }
 
   /// The memslots, as far as the trace tells them.

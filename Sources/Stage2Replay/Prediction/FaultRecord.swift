@@ -43,6 +43,8 @@ struct FaultRecord {
   /// Another vCPU's fault had to change the same entry of a table while both were handled under the read lock: one of them
   /// may have found that the other had just done so, and got -EAGAIN.
   var sharesEntry = false
+  /// The end of its window was not seen: its kvm_entry is missing.
+  var isEndUnseen = false
   /// An unmap of the page that waited for the lock, which the fault may have had: its place in the queue.
   var waitingUnmap: UInt64?
   /// What the thread's next fault says.

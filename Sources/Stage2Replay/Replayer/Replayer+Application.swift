@@ -58,15 +58,18 @@ extension Replayer where Backend: ~Copyable {
       let isCertain =
         !young && !duringFault && (!profile.hasHardwareAccessFlag || isUnmapped(frames, record.vm))
       emit(
-        record, .testClearYoung, address, size: size, markOld: markOld, result: young ? 1 : 0,
+        record, .testClearYoung, address, size: size, markOld: markOld,
+        result: survey.events.tellsFaults ? young ? 1 : 0 : nil,
         basis: isCertain ? .derived : .assumed)
     }
   }
 
   /// An interval may have ended since the VM's last operation: its memory was what it is now.
   private mutating func sampleMemory(before record: PendingRecord) {
-    guard vms[record.vm].memorySeries.isDue(at: record.time) else { return }
-    vms[record.vm].memorySeries.advance(to: record.time, grid, MemorySample(vms[record.vm].backend.memory))
+    // What comes in late for a VM that has ended is no later than its end.
+    let time = vms[record.vm].end.map { min($0.time, record.time) } ?? record.time
+    guard vms[record.vm].memorySeries.isDue(at: time) else { return }
+    vms[record.vm].memorySeries.advance(to: time, grid, MemorySample(vms[record.vm].backend.memory))
   }
 
   private mutating func unmap(_ frames: FrameRange, _ record: PendingRecord) {
@@ -231,7 +234,7 @@ extension Replayer where Backend: ~Copyable {
     let isCertain =
       (result == .success || result == .badAddress) && !timelines[fault.node].isRaced && !isCorrected
       && (!relaxes || !size.isBlock || isInPages)
-      && (!fault.sharesEntry || fault.nextAccess == .progressed)
+      && (!fault.sharesEntry || fault.nextAccess == .progressed) && !fault.isEndUnseen
     emit(
       record, relaxes ? .relaxPerms : .map, address, size: relaxes ? 0 : bytes, prot: prot,
       protBasis: vm.isProtected ? .derived : protBasis(of: fault, slot),

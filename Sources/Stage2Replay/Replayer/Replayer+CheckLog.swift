@@ -98,10 +98,11 @@ extension Replayer where Backend: ~Copyable {
   mutating func log(_ run: FaultProgress.Run, _ last: FaultPlace, _ vm: Int) {
     let regions = vms[vm].regions
     divergences.note(run.judgement, vm: vm, block: run.page.rawValue / profile.pageSize.pmdBytes) {
+      judgement in
       Divergence(
-        rule: run.judgement.rule, verdict: run.judgement.verdict, exception: run.judgement.exception,
+        rule: judgement.rule, verdict: judgement.verdict, exception: judgement.exception,
         time: last.time,
-        cpu: last.cpu, tid: last.tid, vm: vm, ipa: run.page, expected: run.judgement.rule.statement,
+        cpu: last.cpu, tid: last.tid, vm: vm, ipa: run.page, expected: judgement.rule.statement,
         observed: "\(run.faults) faults in a row on one page, for one reason", basis: .derived, count: 1,
         state: nil,
         recentEvents: last.region >= 0 ? regions.recentEvents(last.region) : [])
@@ -114,7 +115,7 @@ extension Replayer where Backend: ~Copyable {
   ) {
     divergences.note(
       judgement, vm: record.vm, block: fault.page.rawValue / profile.pageSize.pmdBytes
-    ) {
+    ) { judgement in
       Divergence(
         rule: judgement.rule, verdict: judgement.verdict, exception: judgement.exception, time: record.time,
         cpu: fault.cpu, tid: fault.tid, vm: record.vm, ipa: fault.page,

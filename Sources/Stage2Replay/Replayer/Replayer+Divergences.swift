@@ -39,9 +39,10 @@ extension Replayer where Backend: ~Copyable {
       default: nil
       }
     let observed = DivergenceWords.event(record)
-    divergences.note(.unexplained(rule), vm: vm, block: nil) {
+    divergences.note(.unexplained(rule), vm: vm, block: nil) { judgement in
       Divergence(
-        rule: rule, verdict: .unexplained, exception: nil, time: record.time, cpu: record.cpu,
+        rule: rule, verdict: judgement.verdict, exception: judgement.exception, time: record.time,
+        cpu: record.cpu,
         tid: record.tid,
         vm: vm, ipa: ipa, expected: rule.statement, observed: observed, basis: .recorded, count: 1,
         state: nil,

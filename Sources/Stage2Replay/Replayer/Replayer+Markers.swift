@@ -30,7 +30,7 @@ extension Replayer where Backend: ~Copyable {
     vmTypes[kvm] = nil
     copies.forget()
     guard let vm = liveVMs.last(where: { vms[$0].kvm == kvm }) else { return }
-    retire(vm: vm, at: record.time)
+    retire(vm: vm, at: record.time, basis: .recorded)
     for position in threads.indices where threads[position].vm == vm {
       threads[position].exits = 0
       threads[position].mmioExits = 0
@@ -74,6 +74,7 @@ extension Replayer where Backend: ~Copyable {
 
   /// Why the memory of all VMs together is not known.
   private func doubt(since first: FirstMarker, _ marker: MemoryMarker) -> MarkerDoubt? {
+    if !survey.events.supportsDerivation { return .notRecorded }
     if losses.isInGap || losses.epoch != first.epoch { return .lostEvents }
     if first.sawVMs || liveVMs.contains(where: { vms[$0].wasRunning }) { return .begunMidLife }
     if liveVMs.contains(where: { vms[$0].kvm.map { vmTypes[$0] == nil } ?? true }) { return .unknownVMs }
@@ -116,7 +117,9 @@ extension Replayer where Backend: ~Copyable {
     result.figures += hostFigures(marker, snapshot, first.marker, all)
     result.figures += hugeFigures(marker, snapshot, bounds)
     result.figures += eventFigures(marker, snapshot)
-    for figure in result.figures where figure.verdict != .agrees { log(figure, marker, snapshot, position) }
+    for figure in result.figures where !figure.verdict.isConsistent {
+      log(figure, marker, snapshot, position)
+    }
     markers.append(result)
   }
 
@@ -213,7 +216,7 @@ extension Replayer where Backend: ~Copyable {
       figure.verdict == .differs
       ? .unexplained(.accountingMatches) : .unknown(.accountingMatches, figure.doubt?.exception)
     let place = UInt64(position) << 8 | UInt64(figure.kind.rawValue)
-    divergences.note(judgement, vm: nil, block: place) {
+    divergences.note(judgement, vm: nil, block: place) { judgement in
       Divergence(
         rule: judgement.rule, verdict: judgement.verdict, exception: judgement.exception, time: snapshot.time,
         cpu: snapshot.cpu, tid: snapshot.tid, vm: nil, ipa: nil,

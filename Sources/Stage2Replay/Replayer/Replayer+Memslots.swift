@@ -16,6 +16,7 @@ extension Replayer where Backend: ~Copyable {
         id: vms.count, kvm: kvm, creator: creator, since: record.time, wasRunning: wasRunning,
         pageSize: profile.pageSize, isProtected: isProtected, epoch: losses.epoch,
         isKnown: !wasRunning && !losses.isInGap && options.from.map { record.time >= $0 } ?? true,
+        longestTimes: options.longest,
         backend: makeBackend(model.modelsProtected(isProtected))))
     liveVMs.append(vms.count - 1)
     copies.forget()
@@ -34,9 +35,9 @@ extension Replayer where Backend: ~Copyable {
   }
 
   /// The VM is gone, or another one has taken its place.
-  mutating func retire(vm: Int, at time: Nanoseconds) {
+  mutating func retire(vm: Int, at time: Nanoseconds, basis: Basis = .assumed) {
     timeline?.note(.end(vm: vm), at: time)
-    vms[vm].isGone = true
+    vms[vm].end = VMEnd(time: time, basis: basis)
     liveVMs.removeAll { $0 == vm }
     copies.forget()
   }

@@ -24,17 +24,22 @@ extension Replayer where Backend: ~Copyable {
       forgetUnmaps(of: position, unlike: nil)
     }
 
+    var isOfSlot = false
     for vm in liveVMs {
       if vms[vm].creator == record.tid || threads[position].vm == vm { vms[vm].lastActivity = sequence }
-      // kvm_unmap_gfn_range and kvm_age_gfn leave a protected guest alone, and pkvm_mem_abort never retries.
-      if vms[vm].isProtected { continue }
       scratch.removeAll(keepingCapacity: true)
       vms[vm].slots.appendOverlaps(range, to: &scratch)
+      // kvm_unmap_gfn_range and kvm_age_gfn leave a protected guest alone, and pkvm_mem_abort never retries.
+      if vms[vm].isProtected {
+        if !scratch.isEmpty { isOfSlot = true }
+        continue
+      }
       let process = scratch.isEmpty ? nil : process(of: range, position, vm: vm)
       guard !scratch.isEmpty, process != .another else {
         if kind == .unmap, vms[vm].hasUnplacedSlots { noteUnmapOfUnknownFrames(vm: vm) }
         continue
       }
+      isOfSlot = true
       if kind == .unmap {
         vms[vm].lastUnmapEvent = sequence
         checkBeforeOwnUnmap(vm: vm, position, record)
@@ -56,6 +61,7 @@ extension Replayer where Backend: ~Copyable {
         enqueue(waiting)
       }
     }
+    if !isOfSlot, !isCopy { unattributedNotifiers.add(kind) }
   }
 
   /// Whose memory a notifier's range is.

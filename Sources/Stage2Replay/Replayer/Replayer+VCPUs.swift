@@ -10,7 +10,7 @@ extension Replayer where Backend: ~Copyable {
     leaveMemoryManagement(position)
     reach(position)
     note(threads[position].order.entry(isInSlot: isFaultInSlot(position), recorded), position, record)
-    closeOpenFault(of: position, at: record)
+    closeOpenFault(of: position, time: record.time, cpu: record.cpu)
     threads[position].lastEntry = sequence
     threads[position].entryEpoch = losses.epoch
     threads[position].isInUserspace = false
@@ -26,6 +26,7 @@ extension Replayer where Backend: ~Copyable {
     note(
       threads[position].order.exit(isTrap: exit.isTrap, exceptionClass: exit.exceptionClass), position, record
     )
+    closeFaultUnseen(of: position, time: record.time, cpu: record.cpu)
     threads[position].ranOn = record.cpu
     threads[position].exits += 1
   }
@@ -46,7 +47,7 @@ extension Replayer where Backend: ~Copyable {
         threads[position].openFault?.record.failed = true
         threads[position].openFault?.record.isBadAddress = errno == KernelResult.badAddress.rawValue
       }
-      closeOpenFault(of: position, at: record)
+      closeOpenFault(of: position, time: record.time, cpu: record.cpu)
       threads[position].isInUserspace = true
       if let vm = threads[position].vm { vms[vm].noteActivity(sequence, at: record.time) }
     case .mmio, .mmioNISV:
@@ -70,8 +71,7 @@ extension Replayer where Backend: ~Copyable {
     }
     leaveMemoryManagement(position)
     reach(position)
-    // A fault without an entry after the one before: events are missing.
-    abandonOpenFault(of: position)
+    closeFaultUnseen(of: position, time: record.time, cpu: record.cpu)
     let event = record.guestFault
     note(threads[position].order.guestFault(event.ipa, event.esr), position, record)
     checkAlone(event, position, record)
@@ -122,7 +122,7 @@ extension Replayer where Backend: ~Copyable {
   }
 
   /// The window of a thread's fault ends: the fault joins the queue.
-  private mutating func closeOpenFault(of position: Int, at record: TraceRecord) {
+  private mutating func closeOpenFault(of position: Int, time: Nanoseconds, cpu: CPUIndex) {
     guard let open = takeOpenFault(of: position), let vm = threads[position].vm else { return }
     var fault = open.record
     if var node = open.parkedNode {
@@ -130,7 +130,7 @@ extension Replayer where Backend: ~Copyable {
       fault.node = timelines.append(fault: node, vm: vm, canHoldBlock: false)
     }
     fault.end = sequence
-    completeEvidence(of: &fault, vm: vm, on: record.cpu)
+    completeEvidence(of: &fault, vm: vm, on: cpu)
     timelines.close(fault.node, at: sequence)
     if fault.sawMMIO { vms[vm].tally.faults.mmio += 1 }
     if fault.mayBeInvalidated || fault.sharesEntry {
@@ -139,8 +139,18 @@ extension Replayer where Backend: ~Copyable {
     }
     enqueue(
       PendingRecord(
-        action: .fault(fault), vm: vm, sequence: sequence, time: record.time, cpu: fault.cpu, tid: fault.tid,
+        action: .fault(fault), vm: vm, sequence: sequence, time: time, cpu: fault.cpu, tid: fault.tid,
         place: ThreadPlace(windows: fault.place.windows, notifiers: threads[position].place.notifiers)))
+  }
+
+  /// The window of a thread's open fault, if it has one, ends unseen: its kvm_entry was not recorded, or lost, and the
+  /// thread is past it. Whether the fault did anything only later faults can tell.
+  mutating func closeFaultUnseen(of position: Int, time: Nanoseconds, cpu: CPUIndex) {
+    guard threads[position].openFault != nil else { return }
+    threads[position].openFault!.record.mayBeInvalidated = true
+    threads[position].openFault!.record.isEndUnseen = true
+    closeOpenFault(of: position, time: time, cpu: cpu)
+    threads[position].place.windows &+= 1
   }
 
   /// Nothing will be known of the thread's open fault.

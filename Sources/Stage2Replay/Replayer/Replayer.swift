@@ -37,6 +37,8 @@ struct Replayer<Backend: ReplayedBackend & ~Copyable>: ~Copyable {
   let options: ReplayOptions
   /// The kernel and machine that are modelled: those that were traced, unless another kernel is asked for.
   let model: ReplayProfile
+  /// How the traced host took the lock.
+  let lockModes: RecordedLockModes
   /// The model of a VM, which is protected or not.
   let makeBackend: (_ isProtected: Bool) -> Backend
   /// Whether applied operations are kept until `takeOperations`.
@@ -81,6 +83,11 @@ struct Replayer<Backend: ReplayedBackend & ~Copyable>: ~Copyable {
   /// The VMs of the page tables that probes name (`struct kvm_pgtable`).
   var pageTables: [KernelAddress: Int] = [:]
   var unattributedFaults = 0
+  var unattributedNotifiers = NotifierCounts()
+  /// No operation is more certain than this: what a trace does not record forces nothing.
+  private let hypothesisBasis: Basis
+  /// Who holds and who waits for locks at the moment.
+  var lockWaits: LockWaits
   /// What the first pass over the trace found.
   let survey: TraceSurvey
   let areRegionsOfPages: Bool
@@ -88,7 +95,7 @@ struct Replayer<Backend: ReplayedBackend & ~Copyable>: ~Copyable {
   /// Whether the model is held against the trace.
   let checksRules: Bool
   var losses: LossLog
-  var divergences = DivergenceLog()
+  var divergences: DivergenceLog
   /// Where in the merged trace pages were mapped last.
   var pageBirths = RecentPositions(bits: 13)
   var unmapsUnderway: [UnmapUnderway] = []
@@ -112,8 +119,9 @@ struct Replayer<Backend: ReplayedBackend & ~Copyable>: ~Copyable {
   private(set) var firstTime = Nanoseconds(0)
 
   init(
-    profile: ReplayProfile, model: ReplayProfile, survey: TraceSurvey, vcpuEvidence: VCPUEvidence,
-    options: ReplayOptions, memslots: MemslotSource, probes: ProbeRecording, collectsOperations: Bool,
+    profile: ReplayProfile, model: ReplayProfile, lockModes: RecordedLockModes, survey: TraceSurvey,
+    vcpuEvidence: VCPUEvidence, options: ReplayOptions, memslots: MemslotSource, probes: ProbeRecording,
+    collectsOperations: Bool,
     grid: TimeGrid, makeBackend: @escaping (_ isProtected: Bool) -> Backend
   ) {
     self.grid = grid
@@ -125,8 +133,12 @@ struct Replayer<Backend: ReplayedBackend & ~Copyable>: ~Copyable {
     checksRules = options.otherKernel == nil
     recorded = survey.recorded
     losses = LossLog(survey.gaps)
+    divergences = DivergenceLog(survey.events)
     self.profile = profile
     self.model = model
+    self.lockModes = lockModes
+    hypothesisBasis = survey.events.supportsDerivation ? .derived : .assumed
+    lockWaits = LockWaits(longest: options.longest)
     self.options = options
     self.makeBackend = makeBackend
     timeline = options.recordsTimeline ? VMTimeline() : nil
@@ -159,11 +171,27 @@ struct Replayer<Backend: ReplayedBackend & ~Copyable>: ~Copyable {
   mutating func finish() {
     isFinishing = true
     // A window that the trace cuts: what KVM did is not known, so nothing is said about it.
-    for position in openThreads { abandonOpenFault(of: position) }
+    for position in openThreads {
+      if survey.events.missing.contains(.entry) {
+        // Nothing else marks the end of a thread's last fault.
+        sequence += 1
+        closeFaultUnseen(of: position, time: survey.last, cpu: threads[position].openFault!.record.cpu)
+      } else {
+        abandonOpenFault(of: position)
+      }
+    }
+    finishLockTimes()
     while let record = queue.popFirst() { apply(record) }
     finishChecks()
     agreement.finish()
-    for vm in vms { vm.memorySeries.finish(grid, MemorySample(vm.backend.memory)) }
+    for vm in vms {
+      if let end = vm.end {
+        vm.memorySeries.advance(to: end.time, grid, MemorySample(vm.backend.memory))
+        vm.memorySeries.finish(grid, MemorySample(vm.backend.memory.released()))
+      } else {
+        vm.memorySeries.finish(grid, MemorySample(vm.backend.memory))
+      }
+    }
   }
 
   private mutating func consume(_ record: TraceRecord) {
@@ -372,9 +400,10 @@ struct Replayer<Backend: ReplayedBackend & ~Copyable>: ~Copyable {
       time: record.time, cpu: record.cpu, tid: record.tid, vm: record.vm, kind: kind, address: address,
       size: size,
       prot: prot, result: result,
-      basis: max(basis, record.isElsewherePossible ? .assumed : vms[record.vm].slotBasis))
+      basis: max(
+        basis, record.isElsewherePossible ? .assumed : max(vms[record.vm].slotBasis, hypothesisBasis)))
     operation.markOld = markOld
-    operation.protBasis = protBasis.map { max($0, vms[record.vm].slotBasis) }
+    operation.protBasis = protBasis.map { max($0, max(vms[record.vm].slotBasis, hypothesisBasis)) }
     vms[record.vm].tally.operations[Int(kind.rawValue)].add(operation, pageSize: profile.pageSize)
     if options.measuresWork {
       let now = vms[record.vm].backend.work

@@ -6,6 +6,8 @@ public import Stage2Model
 public struct ReplayResult: Sendable {
   /// The profile that was replayed.
   public var profile: ReplayProfile
+  /// How the traced host took `mmu_lock`, whatever was modelled.
+  public var lockModes: RecordedLockModes
   /// The intervals of the series.
   public var grid: TimeGrid
   /// The VMs, in the order of appearance.
@@ -15,6 +17,8 @@ public struct ReplayResult: Sendable {
   public var agreement: AgreementResult?
   /// Faults of threads that belong to no VM.
   public var unattributedFaults: Int
+  /// Notifiers on memory in no slot that is known.
+  public var unattributedNotifiers: NotifierCounts
   /// Which VMs' vCPUs the threads ran; those of one thread in the order of time.
   public var vcpuSpans: [VCPUSpan]
   /// Which VM is behind threads and addresses, and when, if that was put down.
@@ -29,6 +33,48 @@ public struct ReplayResult: Sendable {
   public var isOtherKernel = false
   /// How the recording was made, as a marker says; empty where none does.
   public var recordingSettings: [TraceMarker.Setting] = []
+  /// Which events the trace records.
+  public var events: RecordedEvents
+  /// Whether the trace has any event of KVM's own.
+  public var sawKVM: Bool
+  /// The events that it does not record, and what that costs.
+  public var missingEvents: [MissingEvents] = []
+
+  /// In one line, for want of which events the replay says less than it could of operations and memory; nil where it
+  /// has all that matter.
+  public var lack: String? {
+    let statements = missingEvents.filter(\.isEssential).map(\.statement)
+    return statements.isEmpty ? nil : statements.joined(separator: "; ")
+  }
+}
+
+/// Calls of the MMU notifier, by kind.
+public struct NotifierCounts: Hashable, Sendable {
+  /// `kvm_unmap_hva_range`, and `kvm_set_spte_hva`.
+  public var unmap = 0
+  /// `kvm_age_hva`.
+  public var age = 0
+  /// `kvm_test_age_hva`.
+  public var testAge = 0
+
+  /// All of them.
+  public var total: Int { unmap + age + testAge }
+
+  mutating func add(_ kind: TimelineNode.Kind) {
+    switch kind {
+    case .unmap: unmap += 1
+    case .age: age += 1
+    default: testAge += 1
+    }
+  }
+}
+
+/// The end of a VM, as far as the trace tells.
+public struct VMEnd: Hashable, Sendable {
+  /// When it was gone.
+  public var time: Nanoseconds
+  /// `recorded` by a probe on `kvm_arch_destroy_vm`; `assumed` where another VM took its place, or a file says so.
+  public var basis: Basis
 }
 
 /// What a replay found about one VM.
@@ -64,8 +110,16 @@ public struct VMResult: Sendable {
   public var faultsWithoutOperation: [String: Int]
   /// The hypercalls that its operations took, nil on the traditional path.
   public var hypercalls: [String: Int]?
-  /// The memory of its stage 2.
+  /// Whether what its stage 2 maps is known at all.
+  public var isTableKnown = true
+  /// No figure of its stage 2 is more certain than this.
+  public var tableBasis = Basis.derived
+  /// The memory of its stage 2, at the end of the trace: nothing, if the VM has ended.
   public var memory: MemoryAccounting
+  /// When it ended, nil for a VM that no event says is gone.
+  public var end: VMEnd?
+  /// The memory of its stage 2 just before it ended, nil for a VM that has not.
+  public var lastMemory: MemoryAccounting?
   /// The deepest node of the mapping tree and the mean depth, nil on the traditional path.
   public var treeDepth: (maximum: Int, mean: Double)?
   /// Its memory over time.

@@ -36,8 +36,8 @@ struct LockTimeTests {
   @Test("Faults of the traditional path hold the lock to read")
   func readers() throws {
     let story = Scenario()
-    story.profile.path = .traditional
-    story.profile.faultLock = .read
+    story.request = ProfileRequest()
+    story.request?.path = .traditional
     story.createSlot()
     story.enter(.vcpu0)
     story.fault(.vcpu0, story.memory)
@@ -76,5 +76,77 @@ struct LockTimeTests {
     story.recordMap(.vcpu0, story.memory)
     story.enter(.vcpu0)
     #expect(try story.replay().result.vms[0].lock == nil)
+  }
+
+  @Test("How the recorded host held the lock does not depend on what is modelled")
+  func modeOfRecording() throws {
+    let story = Scenario()
+    // A wait to write inside a fault: only pKVM has that.
+    story.profile.faultLock = .read
+    story.createSlot()
+    story.enter(.vcpu0)
+    story.fault(.vcpu0, story.memory)
+    story.contend(.vcpu0, lock: Self.kvm, flags: 5)
+    story.acquire(.vcpu0, lock: Self.kvm)
+    story.recordMap(.vcpu0, story.memory)
+    story.enter(.vcpu0)
+    let result = try story.replay().result
+    let lock = try #require(result.vms[0].lock)
+    #expect(lock.byOperation[.map]?.mode == .write && lock.byOperation[.map]?.modeBasis == .derived)
+    #expect(lock.writeHold?.count == 1 && lock.readHold == nil)
+    #expect(result.lockModes.faultLock == .write)
+  }
+
+  @Test("The longest holds and waits are told with their circumstances, the longest first")
+  func longest() throws {
+    let story = Scenario()
+    story.options.longest = 2
+    story.createSlot()
+    story.enter(.vcpu0)
+    story.enter(.vcpu1)
+    for page in 0..<3 {
+      story.fault(.vcpu0, story.memory + UInt64(page) * story.page)
+      story.recordMap(.vcpu0, story.memory + UInt64(page) * story.page)
+      story.enter(.vcpu0)
+    }
+    // vCPU 1 waits for the map of vCPU 0.
+    story.fault(.vcpu1, story.memory + 8 * story.page)
+    story.fault(.vcpu0, story.memory + 4 * story.page)
+    let map = story.beginMap(.vcpu0, story.memory + 4 * story.page)
+    story.contend(.vcpu1, lock: Self.kvm, flags: 5)
+    story.wait(microseconds: 50)
+    story.endMap(.vcpu0)
+    story.acquire(.vcpu1, lock: Self.kvm)
+    story.recordMap(.vcpu1, story.memory + 8 * story.page)
+    story.enter(.vcpu0)
+    story.enter(.vcpu1)
+    let lock = try #require(try story.replay().result.vms[0].lock)
+    #expect(lock.longestHolds.count == 2)
+    let hold = try #require(lock.longestHolds.first)
+    #expect(hold.time.rawValue == map && hold.duration == Nanoseconds(52_000))
+    #expect(hold.tid.rawValue == Scenario.Thread.vcpu0.tid && hold.mode == .write)
+    #expect(hold.operation.kind == .map && hold.operation.address == IPA(story.memory + 4 * story.page))
+    let wait = try #require(lock.longestWaits.first)
+    #expect(lock.longestWaits.count == 1 && wait.duration == Nanoseconds(52_000))
+    #expect(wait.tid.rawValue == Scenario.Thread.vcpu1.tid && wait.operation?.kind == .map)
+    #expect(wait.operation?.address == IPA(story.memory + 8 * story.page))
+    #expect(wait.faultAddress == IPA(story.memory + 8 * story.page))
+    #expect(wait.holder?.tid.rawValue == Scenario.Thread.vcpu0.tid)
+    #expect(wait.holder?.operation.address == IPA(story.memory + 4 * story.page))
+  }
+
+  @Test("Of many times the longest are kept, of equal ones the first")
+  func bounded() {
+    var longest = LongestTimes<LongHold>(most: 3)
+    for time in UInt64(0)..<1000 {
+      longest.add(
+        LongHold(
+          time: Nanoseconds(time), duration: Nanoseconds(time % 10), cpu: CPUIndex(0), tid: ThreadID(1),
+          mode: .write, operation: LockedOperation(kind: .map, address: IPA(0), size: 0)))
+    }
+    #expect(longest.entries.map(\.time.rawValue) == [9, 19, 29])
+    var none = LongestTimes<LongHold>(most: 0)
+    if let entry = longest.entries.first { none.add(entry) }
+    #expect(none.entries.isEmpty)
   }
 }

@@ -153,6 +153,15 @@ extension Scenario {
     emit(StageTwoProbeFormats.mapReturn, thread, [0, 0, UInt64(bitPattern: result)])
   }
 
+  /// `*_pgtable_stage2_map` without its return, and when that was.
+  func beginMap(_ thread: Thread, _ ipa: UInt64) -> UInt64 {
+    emit(StageTwoProbeFormats.map, thread, [0, 0x77, ipa, page, 0, 0xc, 0, 0])
+    return now
+  }
+
+  /// The return of `*_pgtable_stage2_map`.
+  func endMap(_ thread: Thread) { emit(StageTwoProbeFormats.mapReturn, thread, [0, 0, 0]) }
+
   /// `*_pgtable_stage2_unmap` and its return.
   func recordUnmap(_ thread: Thread, _ ipa: UInt64, bytes: UInt64? = nil, result: Int64 = 0) {
     emit(StageTwoProbeFormats.unmap, thread, [0, 0x77, ipa, bytes ?? page])

@@ -131,7 +131,8 @@ final class Scenario {
     var known = ProfileRequest()
     known.profile = profile
     let trace = try TraceFile(path: file.path)
-    let (result, _) = try Replay.run(trace, profile: request ?? known, options: options) {
+    // A story may leave out what a recording must have.
+    let (result, _) = try Replay.run(over: trace, profile: request ?? known, options: options) {
       operations.append($0)
     }
     return Replayed(all: operations, result: result)

@@ -47,6 +47,8 @@ struct PairCollector {
   private var unmappingThreads = 0
   private var lastUnmap: UInt64 = 0
   private var sequence: UInt64 = 0
+  /// Whether the trace has kvm_entry.
+  private var sawEntry = false
   /// The place of each CPU's last event.
   private var lastSequences: [UInt64] = []
 
@@ -59,6 +61,7 @@ struct PairCollector {
     sequence += 1
     switch record.kind {
     case .entry:
+      sawEntry = true
       guard let position = thread(record.tid) else { break }
       leaveMemoryManagement(position)
       closeFault(of: position)
@@ -75,7 +78,11 @@ struct PairCollector {
       let errno = record.userspaceExit.errno
       if errno < 0, errno != -4 { threads[position].fault = nil }
       closeFault(of: position)
-    case .exit, .accessFault:
+    case .exit:
+      guard let position = threadTable[record.tid] else { break }
+      leaveMemoryManagement(position)
+      closeFault(of: position)
+    case .accessFault:
       if let position = threadTable[record.tid] { leaveMemoryManagement(position) }
     case .unmapHVARange, .setSPTEHVA:
       unmaps.append(wholePages(record.hvaRange), at: sequence)
@@ -92,11 +99,18 @@ struct PairCollector {
     note(record.cpu)
   }
 
+  /// All events have been seen. Without kvm_entry nothing marks the end of a thread's last fault.
+  mutating func finish() {
+    guard !sawEntry else { return }
+    for position in threads.indices { closeFault(of: position) }
+  }
+
   // MARK: Faults
 
   private mutating func fault(_ record: TraceRecord) {
     guard let position = thread(record.tid), record.guestFault.ipa.rawValue < IPA.limit else { return }
     leaveMemoryManagement(position)
+    closeFault(of: position)
     let event = record.guestFault
     let page = event.ipa.alignedDown(to: pageSize.bytes)
     let gfn = page.gfn(pageSize)
@@ -134,7 +148,7 @@ struct PairCollector {
     pairs.append(record.tid, address, bytes: bytes, since: since, in: history, at: sequence, record.time)
   }
 
-  /// The window of a thread's fault ends.
+  /// The window of a thread's fault ends: with its kvm_entry, or where that is missing with its next event.
   private mutating func closeFault(of position: Int) {
     guard let fault = threads[position].fault else { return }
     threads[position].fault = nil

@@ -1,0 +1,145 @@
+internal import KVMTypes
+internal import Stage2Model
+internal import Stage2Replay
+
+extension ReplayReport {
+  /// Mapping objects.
+  public struct MappingsEntry: Encodable, Sendable {
+    var live: Int
+    var peak: Int
+    var page: Level
+    var block: Level
+  }
+
+  /// Tables below the PGD.
+  public struct TablesEntry: Encodable, Sendable {
+    var live: Int
+    var peak: Int
+    var byLevel: [String: Level]
+  }
+
+  /// Depth of the mapping tree.
+  public struct DepthEntry: Encodable, Sendable {
+    var max: Int
+    var mean: Double
+  }
+
+  /// The memory of a VM's stage 2. What is live is so at the end of the trace: nothing, if the VM is gone by then. Where
+  /// the trace cannot tell what is mapped there is nothing but the basis, `unknown`.
+  public struct MemoryEntry: Encodable, Sendable {
+    var mappings: MappingsEntry?
+    var mappingTreeBytes: Level?
+    var treeDepth: DepthEntry?
+    var pgdPages: Int?
+    var tablePages: TablesEntry?
+    var memcachePages: Level?
+    var totalBytes: Level?
+    /// What of the live bytes the host holds, and what EL2 does, which got it from the host.
+    var hostBytes: Int?
+    var hypBytes: Int?
+    /// Live bytes, of a VM that is gone those it had last, for each GiB of guest memory that faults showed in use; nil
+    /// where none did.
+    var bytesPerTouchedGiB: Int?
+    /// What a VM that is gone had last; nil for one that is not.
+    var lastState: LastStateEntry?
+    var basis: String
+    var series: [MemorySeriesEntry]?
+  }
+
+  /// The memory of a VM's stage 2 just before the VM was gone.
+  public struct LastStateEntry: Encodable, Sendable {
+    var mappings: Int?
+    var mappingTreeBytes: Int?
+    var pgdPages: Int
+    var tablePages: Int
+    var memcachePages: Int
+    var totalBytes: Int
+  }
+
+  /// The memory of a VM's stage 2 at the end of an interval. Intervals in which nothing changed are left out.
+  public struct MemorySeriesEntry: Encodable, Sendable {
+    var timeNs: UInt64
+    var pageMappings: Int
+    var blockMappings: Int
+    var mappingTreeBytes: Int
+    var tablePages: Int
+    var memcachePages: Int
+    var totalBytes: Int
+
+    init(_ sample: MemorySample, at time: Nanoseconds) {
+      timeNs = time.rawValue
+      pageMappings = sample.pageMappings
+      blockMappings = sample.blockMappings
+      mappingTreeBytes = sample.mappingTreeBytes
+      tablePages = sample.tablePages
+      memcachePages = sample.memcachePages
+      totalBytes = sample.totalBytes
+    }
+  }
+}
+
+extension ReplayReport.MemoryEntry {
+  /// The basis of what the trace cannot tell.
+  static let unknown = "unknown"
+
+  var isKnown: Bool { basis != Self.unknown }
+
+  init(_ vm: VMResult, _ grid: TimeGrid, isPKVM: Bool) {
+    guard vm.isTableKnown else {
+      basis = Self.unknown
+      return
+    }
+    let memory = vm.memory
+    if isPKVM {
+      mappings = ReplayReport.MappingsEntry(
+        live: memory.mappings.live, peak: memory.mappings.peak, page: .init(memory.pageMappings),
+        block: .init(memory.blockMappings))
+      mappingTreeBytes = ReplayReport.Level(live: memory.mappingBytesLive, peak: memory.mappingBytesPeak)
+      treeDepth = vm.treeDepth.map { ReplayReport.DepthEntry(max: $0.maximum, mean: $0.mean) }
+    }
+    pgdPages = memory.pages(.pgd).live
+    let levels = [TranslationLevel.l1, .l2, .l3].map { ($0, memory.tables(level: $0)) }.filter { $1.peak > 0 }
+    tablePages = ReplayReport.TablesEntry(
+      live: memory.tables.live, peak: memory.tables.peak,
+      byLevel: Dictionary(uniqueKeysWithValues: levels.map { (String($0.rawValue), .init($1)) }))
+    let spare = [PageUse.hostMemcache, .hypMemcache].map { memory.pages($0) }
+    memcachePages = ReplayReport.Level(
+      live: spare.reduce(0) { $0 + $1.live }, peak: spare.reduce(0) { $0 + $1.peak })
+    totalBytes = .init(memory.totalBytes)
+    let hypUses: [PageUse] =
+      isPKVM
+      ? [.pgd, .tableLevel1, .tableLevel2, .tableLevel3, .hypMemcache, .pool, .hypVM, .hypVCPU] : []
+    let ofHyp = hypUses.reduce(0) { $0 + memory.pages($1).live } << Int(memory.pageSize.shift)
+    hypBytes = ofHyp
+    hostBytes = memory.totalBytes.live - ofHyp
+    lastState = vm.lastMemory.map { ReplayReport.LastStateEntry($0, isPKVM: isPKVM) }
+    let touchedBytes = Double(vm.workingSet.pages) * Double(memory.pageSize.bytes)
+    let bytes = (vm.lastMemory ?? memory).totalBytes.live
+    bytesPerTouchedGiB = touchedBytes > 0 ? Int(Double(bytes) / touchedBytes * Double(1 << 30)) : nil
+    let samples = vm.memorySeries.samples
+    series = samples.indices.filter { $0 == 0 || samples[$0] != samples[$0 - 1] }.map { index in
+      ReplayReport.MemorySeriesEntry(samples[index], at: grid.end(of: vm.memorySeries.first + index))
+    }
+    // Every figure follows from the operations, whose own basis is stated with them.
+    let isAssumed = vm.tableBasis != .derived || vm.operations.values.contains { $0.assumed > 0 }
+    basis = (isAssumed ? Basis.assumed : .derived).name
+  }
+}
+
+extension ReplayReport.LastStateEntry {
+  init(_ memory: MemoryAccounting, isPKVM: Bool) {
+    mappings = isPKVM ? memory.mappings.live : nil
+    mappingTreeBytes = isPKVM ? memory.mappingBytesLive : nil
+    pgdPages = memory.pages(.pgd).live
+    tablePages = memory.tables.live
+    memcachePages = memory.pages(.hostMemcache).live + memory.pages(.hypMemcache).live
+    totalBytes = memory.totalBytes.live
+  }
+
+  /// "587 mappings, 8 tables, 168.7 KiB".
+  var words: String {
+    (mappings.map { "\(Quantity.count($0)) mapping\($0 == 1 ? "" : "s"), " } ?? "")
+      + "\(Quantity.count(tablePages)) table\(tablePages == 1 ? "" : "s"), "
+      + Quantity.bytes(UInt64(totalBytes))
+  }
+}

@@ -1,0 +1,244 @@
+public import KVMTrace
+internal import KVMTypes
+
+/// Which of the events that a replay lives on a trace records, as far as it tells.
+///
+/// A kind that was seen was recorded. A kind that was not seen either did not happen or was not recorded: the latter if
+/// the trace has no format of it, or if other events show that it happened. What is left is taken not to have happened.
+public struct RecordedEvents: Hashable, Sendable {
+  /// The kinds that were not recorded.
+  public private(set) var missing: Set<EventKind>
+
+  init(missing: Set<EventKind>) { self.missing = missing }
+
+  /// Whether what happened to tables can be told at all: each change by a guest begins with a fault.
+  public var tellsFaults: Bool { !missing.contains(.guestFault) }
+
+  /// Whether no fact follows from what the trace does not have: the end of a fault's window, an unmap that made a fault
+  /// retry, a KVM_RUN that failed.
+  var supportsDerivation: Bool {
+    missing.isDisjoint(with: [.guestFault, .entry, .userspaceExit, .unmapHVARange])
+  }
+
+  /// Whether an event that breaks a rule contradicts the model, and not only what is missing.
+  func allows(_ rule: DivergenceRule) -> Bool {
+    switch rule {
+    // These speak of one event alone.
+    case .notifierCoversPages, .syndromeIsConsistent, .addressHasPageGranularity: true
+    case .mmioLiesOutsideSlots: supportsDerivation && !missing.contains(.mmio)
+    case .permissionImpliesAccessFlag, .accessFlagNeedsLeaf, .accessFaultNeedsNewAge, .ageNeedsLeaf,
+      .faultsMakeProgress:
+      supportsDerivation && missing.isDisjoint(with: [.ageHVA, .testAgeHVA])
+    default: supportsDerivation
+    }
+  }
+
+  /// What is missing and what that costs, in the order of importance.
+  ///
+  /// - Parameter memslots: where the replay had the memslots from.
+  func costs(memslots: MemslotSource) -> [MissingEvents] {
+    var list: [MissingEvents] = []
+    var idle: [String] = []
+    for (kinds, isEssential, cost) in Self.allCosts {
+      let names = kinds.filter { missing.contains($0.0) }.map(\.1)
+      guard !names.isEmpty else { continue }
+      if tellsFaults || kinds[0].0 == .guestFault || kinds[0].0 == .contentionBegin {
+        list.append(MissingEvents(events: names, isEssential: isEssential, cost: cost))
+      } else {
+        idle += names
+      }
+    }
+    if !idle.isEmpty {
+      list.append(
+        MissingEvents(events: idle, isEssential: false, cost: "of no account without kvm_guest_fault"))
+    }
+    if memslots.isInferred {
+      list.append(
+        MissingEvents(
+          events: ["memslots"], isEssential: false, cost: "no probe tells them, they are inferred and assumed"
+        ))
+    }
+    return list
+  }
+
+  private static let allCosts: [([(EventKind, String)], Bool, String)] = [
+    ([(.guestFault, "kvm_guest_fault")], true, "faults, what they mapped, and memory are unknown"),
+    (
+      [(.entry, "kvm_entry")], true, "a fault ends with its thread's next event at the latest, all is assumed"
+    ),
+    (
+      [(.unmapHVARange, "kvm_unmap_hva_range")], true, "what was unmapped is unknown, all is assumed"
+    ),
+    (
+      [(.userspaceExit, "kvm_userspace_exit")], true,
+      "which faults failed is unknown, all is assumed"
+    ),
+    ([(.exit, "kvm_exit")], false, "the order of a vCPU's events is not checked"),
+    ([(.mmio, "kvm_mmio")], false, "which faults are device accesses only memslots tell"),
+    ([(.accessFault, "kvm_access_fault")], false, "rule D5 is not checked"),
+    (
+      [(.ageHVA, "kvm_age_hva"), (.testAgeHVA, "kvm_test_age_hva")], false,
+      "test_clear_young is unknown, access flags are not checked"
+    ),
+    (
+      [(.contentionBegin, "contention_begin"), (.contentionEnd, "contention_end")], false,
+      "waits for mmu_lock are unknown"
+    ),
+  ]
+}
+
+/// Events that a trace does not record, and what a report cannot say for want of them.
+public struct MissingEvents: Hashable, Sendable {
+  /// Their names.
+  public var events: [String]
+  /// Whether operations, and the memory that follows from them, are less certain or unknown without them.
+  public var isEssential: Bool
+  /// What that costs.
+  public var cost: String
+
+  /// Events that are missing, and what that costs.
+  public init(events: [String], isEssential: Bool, cost: String) {
+    self.events = events
+    self.isEssential = isEssential
+    self.cost = cost
+  }
+
+  /// One line: "kvm_entry not recorded: ...".
+  public var statement: String { "\(events.joined(separator: ", ")) not recorded: \(cost)" }
+}
+
+/// Finds out, from the events of one pass, which kinds of event happened without being recorded.
+struct RecordingSurvey {
+  /// The kinds that were seen, a bit each.
+  private var seenMask: UInt64 = 0
+  /// Threads that left the guest, or faulted, before any kvm_entry came; and those that entered before any kvm_exit.
+  private var outside: Set<ThreadEvent> = []
+  private var lacksEntry = false
+  private var lacksExit = false
+  private var aborts = 0
+  private var accessFlagFaults = 0
+  /// Ages before any kvm_exit.
+  private var ages = 0
+  private var sawMMIOExit = false
+  private var refaults = Refaults()
+
+  private struct ThreadEvent: Hashable {
+    var tid: Int32
+    var kind: EventKind
+  }
+
+  @inline(__always)
+  mutating func consume(_ record: TraceRecord) {
+    seenMask |= Self.bit(record.kind)
+    switch record.kind {
+    case .entry where seenMask & Self.bit(.exit) == 0: if repeats(record) { lacksExit = true }
+    case .exit, .guestFault: consumeFault(record)
+    case .userspaceExit: if record.userspaceExit.reason == Self.mmioReason { sawMMIOExit = true }
+    case .mmio, .mmioNISV: refaults.forget(record.tid.rawValue)
+    case .ageHVA, .testAgeHVA: if !saw(.exit) { ages += 1 }
+    default: break
+    }
+  }
+
+  private static let enough = 3
+  private static let manyAges = 64
+  /// KVM_EXIT_MMIO.
+  private static let mmioReason: UInt32 = 6
+
+  private static func bit(_ kind: EventKind) -> UInt64 { 1 << UInt64(kind.rawValue) }
+
+  private func saw(_ kind: EventKind) -> Bool { seenMask & Self.bit(kind) != 0 }
+
+  private mutating func repeats(_ record: TraceRecord) -> Bool {
+    !outside.insert(ThreadEvent(tid: record.tid.rawValue, kind: record.kind)).inserted
+  }
+
+  private mutating func consumeFault(_ record: TraceRecord) {
+    if !saw(.entry), repeats(record) { lacksEntry = true }
+    if record.kind == .exit {
+      let exit = record.vcpuExit
+      if exit.isTrap, exit.exceptionClass == 0x20 || exit.exceptionClass == 0x24 { aborts += 1 }
+    } else {
+      let fault = record.guestFault
+      if fault.esr.faultKind == .accessFlag { accessFlagFaults += 1 }
+      if !saw(.unmapHVARange), fault.esr.faultKind == .translation {
+        refaults.note(record.tid.rawValue, fault)
+      }
+    }
+  }
+
+  /// Whether any event of KVM's own was seen.
+  var sawKVM: Bool {
+    (EventKind.entry.rawValue...EventKind.hypercall.rawValue).contains { seenMask & 1 << UInt64($0) != 0 }
+  }
+
+  /// What was recorded, given which kinds have a format; nil where that is not known.
+  func recorded(_ known: Set<EventKind>?) -> RecordedEvents {
+    let observable: [EventKind] = [
+      .entry, .exit, .guestFault, .accessFault, .userspaceExit, .mmio, .unmapHVARange, .ageHVA, .testAgeHVA,
+      .contentionBegin, .contentionEnd,
+    ]
+    var missing: Set<EventKind> = []
+    if let known { missing.formUnion(observable.filter { !saw($0) && !known.contains($0) }) }
+    func lack(_ kind: EventKind, if isMissing: Bool) {
+      if isMissing, !saw(kind) { missing.insert(kind) }
+    }
+    // The last abort of a trace may be cut off from its fault.
+    lack(.guestFault, if: aborts > 1 || saw(.accessFault) || saw(.mmio) || lacksExit)
+    // A guest that ran, or memory that is aged all the time: without its exits nothing says that it never faulted.
+    lack(.guestFault, if: !saw(.exit) && (saw(.userspaceExit) || ages >= Self.manyAges))
+    lack(.entry, if: lacksEntry)
+    lack(.exit, if: lacksExit)
+    lack(.accessFault, if: accessFlagFaults > 0)
+    lack(.mmio, if: sawMMIOExit)
+    lack(.unmapHVARange, if: refaults.isTelling)
+    // An access flag is set where it was cleared, and only an age clears it. One or two such faults may be wrong.
+    lack(.ageHVA, if: accessFlagFaults >= Self.enough)
+    return RecordedEvents(missing: missing)
+  }
+}
+
+/// Translation faults of a thread on pages that it was given before: something unmapped them. In a table of fixed size,
+/// which forgets pages that others take the place of.
+private struct Refaults {
+  private struct Page: Hashable {
+    var tid: Int32
+    var page: UInt64
+  }
+
+  private static let bits = 12
+  private var pages: [Page?] = []
+  /// The last fault of a thread, which is not given its page yet.
+  private var last: [Int32: GuestFault] = [:]
+  private var count = 0
+  /// So many are more than chance: a fault that the CPU reports once more, or a vCPU that another thread runs.
+  private static let enough = 3
+  private static let threadsMax = 1024
+
+  var isTelling: Bool { count >= Self.enough }
+
+  mutating func note(_ tid: Int32, _ fault: GuestFault) {
+    if pages.isEmpty { pages = Array(repeating: nil, count: 1 << Self.bits) }
+    let previous = last[tid]
+    if let previous, previous.ipa != fault.ipa || previous.pc != fault.pc {
+      let page = Page(tid: tid, page: previous.ipa.rawValue >> 12)
+      pages[Self.place(page)] = page
+    }
+    let page = Page(tid: tid, page: fault.ipa.rawValue >> 12)
+    if pages[Self.place(page)] == page, previous?.ipa != fault.ipa {
+      count += 1
+      pages[Self.place(page)] = nil
+    }
+    if last.count < Self.threadsMax || previous != nil { last[tid] = fault }
+  }
+
+  /// The thread's fault was an access to a device, which maps nothing.
+  mutating func forget(_ tid: Int32) {
+    if !last.isEmpty { last[tid] = nil }
+  }
+
+  private static func place(_ page: Page) -> Int {
+    let mixed = (page.page ^ UInt64(UInt32(bitPattern: page.tid)) << 40) &* 0x9e37_79b9_7f4a_7c15
+    return Int(mixed >> UInt64(64 - bits))
+  }
+}

@@ -1,0 +1,34 @@
+import Foundation
+import Testing
+
+/// Pages of text fit a terminal of 100 columns.
+@Suite("Width of text")
+struct PageWidthTests {
+  /// A verb with its arguments. `RECORDING` stands for the recording.
+  static let commands: [[String]] = [
+    ["info", "RECORDING"], ["replay", "RECORDING"],
+    ["replay", "RECORDING", "--costs", "assumed", "--contention", "--longest", "20"],
+    ["replay", "RECORDING", "--profile", "6.14"], ["calibrate", "RECORDING"],
+  ]
+
+  static let recordings = ["pkvm-nvhe-7.3.4-page-table-thp", "pkvm-nvhe-7.3.4-guest-boot"]
+
+  private func check(_ arguments: [String]) throws {
+    let outcome = try Tool.run(arguments)
+    #expect(!outcome.output.isEmpty, "\(arguments)")
+    // A path is never broken.
+    for line in outcome.output.split(separator: "\n") where line.count > 100 && line.contains(" ") {
+      Issue.record("\(arguments): \(line.count) columns: \(line)")
+    }
+  }
+
+  @Test("Every line of every verb on recordings", arguments: recordings, commands)
+  func recording(name: String, command: [String]) throws {
+    let path = Tool.root.appendingPathComponent("traces/\(name).dat").path
+    try check(command.map { $0 == "RECORDING" ? path : $0 })
+  }
+
+  @Test(
+    "Several recordings, rules and profiles", arguments: [["rules"], ["profiles"], ["profiles", "7.3-pkvm"]])
+  func others(command: [String]) throws { try check(command) }
+}
