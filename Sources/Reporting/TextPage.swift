@@ -40,27 +40,42 @@ struct TextPage {
   }
 
   /// A table whose columns are as wide as their widest cell. Where they do not fit, the gaps between them narrow, then
-  /// columns of words, whose cells then take several lines.
+  /// columns of words, then ranges, whose cells then take several lines.
   mutating func table(header: [String], alignRight: [Bool], rows: [[String]]) {
     let rows = rows.map { $0.map(Safe.line) }
-    var widths = header.indices.map { column in
-      ([header] + rows).map { $0[column].count }.max() ?? 0
+    var widths: [Int] = []
+    var least: [Int] = []
+    for column in header.indices {
+      let cells = [header[column]] + rows.map { $0[column] }
+      let pieces = cells.flatMap {
+        alignRight[column] ? Self.ends($0) : $0.split(separator: " ").map(String.init)
+      }
+      widths.append(cells.map(\.count).max() ?? 0)
+      least.append(max(pieces.map(\.count).max() ?? 0, alignRight[column] ? 0 : Self.narrowest))
     }
     let content = widths.reduce(2, +)
     let gap = content + 3 * (widths.count - 1) <= Self.width ? 3 : 2
     var excess = content + gap * (widths.count - 1) - Self.width
-    while excess > 0,
-      let widest = widths.indices.filter({ !alignRight[$0] && widths[$0] > Self.narrowest })
-        .max(by: { widths[$0] < widths[$1] })
-    {
-      widths[widest] -= 1
-      excess -= 1
+    for isRange in [false, true] {
+      while excess > 0,
+        let widest = widths.indices.filter({ alignRight[$0] == isRange && widths[$0] > least[$0] })
+          .max(by: { widths[$0] < widths[$1] })
+      {
+        // A range is in one piece, or in two.
+        let step = isRange ? widths[widest] - least[widest] : 1
+        widths[widest] -= step
+        excess -= step
+      }
     }
     for row in [header] + rows { append(row, widths, alignRight, gap: gap) }
   }
 
   private mutating func append(_ row: [String], _ widths: [Int], _ alignRight: [Bool], gap: Int) {
-    let cells = zip(row, widths).map { $0.count <= $1 ? [$0] : Self.wrap($0[...], to: $1) }
+    let cells = row.indices.map { column in
+      row[column].count <= widths[column]
+        ? [row[column]]
+        : alignRight[column] ? Self.ends(row[column]) : Self.wrap(row[column][...], to: widths[column])
+    }
     for part in 0..<(cells.map(\.count).max() ?? 0) {
       var line = ""
       for column in cells.indices {
@@ -71,6 +86,12 @@ struct TextPage {
       while line.hasSuffix(" ") { line.removeLast() }
       append(line)
     }
+  }
+
+  /// The two ends of a range, each for a line of its own; what is no range is one piece.
+  private static func ends(_ cell: String) -> [String] {
+    guard let dots = cell.firstRange(of: " .. ") else { return [cell] }
+    return [cell[..<dots.lowerBound] + " ..", String(cell[dots.upperBound...])]
   }
 
   private mutating func append(_ line: String) {

@@ -9,6 +9,9 @@ struct PageWidthTests {
     ["info", "RECORDING"], ["replay", "RECORDING"],
     ["replay", "RECORDING", "--costs", "assumed", "--contention", "--longest", "20"],
     ["replay", "RECORDING", "--profile", "6.14"], ["calibrate", "RECORDING"],
+    ["compare", "RECORDING", "--profile", "6.14", "--profile", "7.3", "--all"],
+    ["compare", "RECORDING", "RECORDING", "--all"],
+    ["capacity", "--vms", "100", "--memory", "4GiB", "--profile", "6.14", "RECORDING"],
   ]
 
   static let recordings = ["pkvm-nvhe-7.3.4-page-table-thp", "pkvm-nvhe-7.3.4-guest-boot"]

@@ -92,7 +92,7 @@ struct ReplayOutputTests {
     let old = try Tool.run(["replay", Tool.recording, "--profile", "6.14"])
     // A kernel that maps no blocks takes no faults on them.
     #expect(old.status == 1 && old.output.contains("of 6.14") && old.output.contains("0 blocks"))
-    let unknown = try Tool.run(["replay", Tool.recording, "--profile", "5.10"])
+    let unknown = try Tool.run(["replay", Tool.recording, "--profile", "no-kernel"])
     #expect(unknown.status == 66 && unknown.errorLines.count == 1 && unknown.output.isEmpty)
   }
 

@@ -162,8 +162,9 @@ struct SeveralInputsTests {
     if verb[0] == "replay" {
       #expect(with.output.contains(#""basis" : "assumed""#) && with.output != without.output)
     } else {
-      // The slots are the same, so what follows from them is.
-      #expect(with.output == without.output)
+      // The slots are the same, so what follows from them is; but a file's word makes it assumed.
+      func figures(_ output: String) -> String { output.replacing("\"assumed\"", with: "\"derived\"") }
+      #expect(figures(with.output) == figures(without.output))
     }
   }
 }
