@@ -104,7 +104,11 @@ extension Replayer where Backend: ~Copyable {
     result.isTableKnown =
       survey.events.tellsFaults
       && (!vm.slotHistory.isEmpty || vm.tally.faults.total == vm.tally.faults.mmio)
-    if !survey.events.supportsDerivation || vm.knownFrom != losses.epoch { result.tableBasis = .assumed }
+    // Which tables there are follows from the path and the page size.
+    let isOfKnownHost = ["path", "pageSize"].allSatisfy { model.basis[$0] != .assumed }
+    if !survey.events.supportsDerivation || vm.knownFrom != losses.epoch || !isOfKnownHost {
+      result.tableBasis = .assumed
+    }
     return result
   }
 }

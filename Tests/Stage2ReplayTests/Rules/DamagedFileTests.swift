@@ -54,7 +54,7 @@ struct DamagedFileTests {
     #expect(result.divergences.unexplained == 0, "\(result.divergences.items)")
   }
 
-  @Test("A CPU whose clock goes back for some pages", arguments: [1, 2])
+  @Test("A CPU whose clock goes back for some pages, or for good", arguments: [1, 2, 20, 36])
   func backwards(pages: Int) throws {
     var bytes = try Self.build()
     for page in 0..<pages {
