@@ -99,25 +99,27 @@ private struct SpoolFile: ~Copyable {
   private var count: UInt64 = 0
 
   init(path: String, limit: UInt64?) throws(IngestError) {
-    self.path = path
     let directory = getenv("TMPDIR").map { String(cString: $0) } ?? "/tmp"
-    self.directory = directory
     var template = Array("\(directory)/pkvm-replay-XXXXXX".utf8CString)
-    descriptor = mkstemp(&template)
-    guard descriptor >= 0 else {
+    let made = mkstemp(&template)
+    guard made >= 0 else {
       throw InputDescriptor.failure(
         path, "cannot be copied to \(directory), where a pipe is kept while it is read")
     }
     unlink(template)
-    _ = fcntl(descriptor, F_SETFD, FD_CLOEXEC)
+    _ = fcntl(made, F_SETFD, FD_CLOEXEC)
+    self.path = path
+    self.directory = directory
+    self.limit = limit ?? Self.share(ofFreeSpaceOf: made)
     isDefaultLimit = limit == nil
-    if let limit {
-      self.limit = limit
-    } else {
-      var space = statvfs()
-      let isKnown = fstatvfs(descriptor, &space) == 0
-      self.limit = isKnown ? UInt64(space.f_bavail) * UInt64(space.f_frsize) / Self.freeShare : .max
-    }
+    descriptor = made
+  }
+
+  /// What a copy may take where the user sets no limit, in bytes.
+  private static func share(ofFreeSpaceOf descriptor: Int32) -> UInt64 {
+    var space = statvfs()
+    guard fstatvfs(descriptor, &space) == 0 else { return .max }
+    return UInt64(space.f_bavail) * UInt64(space.f_frsize) / freeShare
   }
 
   deinit { if descriptor >= 0 { close(descriptor) } }

@@ -90,6 +90,14 @@ extension CPUStream {
     if let damage = outcome.damage {
       source.damage.report(at: source.pageOffset + damage.offset, damage.what)
     }
+    if let short = outcome.short {
+      source.damage.report(
+        at: source.pageOffset + short, "an event of CPU \(cpu) is shorter than its format; it is only counted"
+      )
+    }
+    if outcome.end < header.stamp, outcome.stepBack == nil {
+      reportStepBack(at: 0, from: decoder.time.nanoseconds(.max), to: decoder.time.nanoseconds(outcome.end))
+    }
     if let from = continuity.note(header, end: outcome.end) {
       reportStepBack(at: 0, from: decoder.time.nanoseconds(from), to: decoder.time.nanoseconds(header.stamp))
     }

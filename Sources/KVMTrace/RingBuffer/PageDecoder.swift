@@ -34,6 +34,8 @@ struct PageDecoder {
     var lost: UInt64?
     /// Where in the page and why reading stopped early.
     var damage: (offset: Int, what: String)?
+    /// Where the first event is that a replay reads and that is shorter than its format.
+    var short: Int?
     /// Where an absolute stamp turned the time back the furthest, and from when to when.
     var stepBack: (offset: Int, from: Nanoseconds, to: Nanoseconds)?
 
@@ -172,6 +174,7 @@ struct PageDecoder {
       counts[min(Int(entry.pointee.formatIndex), plan.formatCount)] &+= 1
       guard entry.pointee.isSelected else { continue }
       let fits = length >= Int(entry.pointee.payloadBytesMin)
+      if !fits, entry.pointee.kind != .other, outcome.short == nil { outcome.short = offset - length }
       var record = TraceRecord(
         time: now,
         tid: ThreadID(-1), payloadOffset: UInt32(truncatingIfNeeded: payload),
