@@ -104,8 +104,11 @@ extension Replayer where Backend: ~Copyable {
     result.isTableKnown =
       survey.events.tellsFaults
       && (!vm.slotHistory.isEmpty || vm.tally.faults.total == vm.tally.faults.mmio)
-    // Which tables there are follows from the path and the page size.
-    let isOfKnownHost = ["path", "pageSize"].allSatisfy { model.basis[$0] != .assumed }
+    // Which tables there are follows from the path, which another kernel may state, and from the page size.
+    let statesPath = options.otherKernel.map { $0.request.kernel != nil || $0.request.path != nil } ?? false
+    let isOfKnownHost = ["path", "pageSize"].allSatisfy {
+      profile.basis[$0] != .assumed || $0 == "path" && statesPath
+    }
     if !survey.events.supportsDerivation || vm.knownFrom != losses.epoch || !isOfKnownHost {
       result.tableBasis = .assumed
     }

@@ -1,4 +1,4 @@
-internal import KVMTrace
+public import KVMTrace
 
 /// Why a trace, though it is one, has nothing that could be replayed: what is recorded is no arm64 KVM host.
 public struct UnreplayableTrace: Error, Hashable, CustomStringConvertible {
@@ -6,7 +6,7 @@ public struct UnreplayableTrace: Error, Hashable, CustomStringConvertible {
   public let description: String
 
   /// The host is a machine of another architecture, as `uname` says.
-  init?(machineOf trace: TraceFile) {
+  public init?(machineOf trace: TraceFile) {
     let host = TracedHost(uname: trace.uname)
     guard let machine = host.machine, !TracedHost.armMachines.contains(machine) else { return nil }
     description =

@@ -93,7 +93,7 @@ public struct MemoryAccounting: Sendable {
     for use in rest.pages.indices { rest.pages[use] = rest.pages[use].released() }
     for count in [
       \Self.tables, \.allPages, \.secPageTables, \.pageMappings, \.blockMappings, \.mappings, \.spareMappings,
-      \.lostMappings, \.totalBytes,
+      \.lostMappings, \.totalBytes, \.spares,
     ] {
       rest[keyPath: count] = rest[keyPath: count].released()
     }

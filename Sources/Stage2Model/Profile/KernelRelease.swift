@@ -21,11 +21,15 @@ public struct KernelRelease: Hashable, Comparable, Sendable {
     self.init(major: major, minor: minor)
   }
 
-  /// Reads "Linux HOST 7.3.4+deb13 aarch64", the words of `uname`; nil for anything else.
+  /// Reads "Linux HOST 7.3.4+deb13 aarch64", the words of `uname`; nil for anything else. Whatever a builder appended to the
+  /// release (`CONFIG_LOCALVERSION`) is left out of account.
   public init?(uname: String) {
     let words = uname.split(separator: " ")
     guard words.count >= 3 else { return nil }
-    self.init(words[2])
+    guard let match = words[2].prefixMatch(of: /(\d{1,4})\.(\d{1,4})/), let major = Int(match.1),
+      let minor = Int(match.2)
+    else { return nil }
+    self.init(major: major, minor: minor)
   }
 
   /// Older is less.

@@ -29,6 +29,7 @@ extension Replayer where Backend: ~Copyable {
     closeFaultUnseen(of: position, time: record.time, cpu: record.cpu)
     threads[position].ranOn = record.cpu
     threads[position].exits += 1
+    if let vm = threads[position].vm { vms[vm].lastSeen = record.time }
   }
 
   /// kvm_access_fault, kvm_mmio and kvm_userspace_exit: what became of the fault whose window is open.
@@ -82,6 +83,7 @@ extension Replayer where Backend: ~Copyable {
     let gfn = page.gfn(profile.pageSize)
     let vm = vm(ofThread: position, touching: gfn, at: record)
     vms[vm].tally.faults.add(esr)
+    vms[vm].lastSeen = record.time
     guard page.rawValue < IPA.limit else {
       vms[vm].tally.nothing[Int(FaultOutcome.Reason.noSlot.rawValue)] += 1
       return
@@ -149,6 +151,8 @@ extension Replayer where Backend: ~Copyable {
     guard threads[position].openFault != nil else { return }
     threads[position].openFault!.record.mayBeInvalidated = true
     threads[position].openFault!.record.isEndUnseen = true
+    // It cannot have ended after its VM.
+    let time = min(time, threads[position].vm.flatMap { vms[$0].end?.time } ?? time)
     closeOpenFault(of: position, time: time, cpu: cpu)
     threads[position].place.windows &+= 1
   }

@@ -125,6 +125,16 @@ struct MissingEventsTests {
     #expect(gone.memorySeries.samples.first?.totalBytes == gone.lastMemory?.totalBytes.live)
   }
 
+  @Test("A fault whose end was not recorded did not end after its VM")
+  func faultOfGoneVM() throws {
+    let trace = MemoryTrace(try Recordings.trace("pkvm-nvhe-7.2.12-protected-guest.dat"))
+    let (result, _) = try Replay.run(
+      over: trace.without([.entry, .userspaceExit], keepsFormats: false), profile: ProfileRequest(),
+      options: ReplayOptions())
+    #expect(result.vms.contains { $0.end != nil })
+    #expect(result.vms.allSatisfy { vm in vm.workingSet.idle.keys.allSatisfy { $0 >= 0 } })
+  }
+
   /// Kinds that are recorded together or not at all.
   private static let kinds: [[EventKind]] = [
     [.entry], [.exit], [.guestFault], [.accessFault], [.mmio, .mmioNISV], [.userspaceExit], [.unmapHVARange],

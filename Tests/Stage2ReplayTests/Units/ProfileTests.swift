@@ -193,7 +193,8 @@ struct ProfileTests {
       ("Linux host 6.18.15 aarch64", .v6_18),
       ("Linux host 6.19.0-rc2 aarch64", .v6_19),
       ("Linux host 6.17.1 aarch64", .v6_16), ("Linux host 6.15 aarch64", .v6_15),
-      ("Linux host 6.12.9 aarch64", .v6_14),
+      ("Linux host 6.12.9 aarch64", .v6_14), ("Linux host 7.2.12.deb13-cloud-arm64 aarch64", .v7_2),
+      ("Linux host 7.1-custom/9 aarch64", .v7_1),
     ])
   func era(uname: String, era: PKVMEra) {
     #expect(KernelRelease(uname: uname)?.era == era)

@@ -42,6 +42,8 @@ struct FrameStates {
   /// Neighbouring frames go to neighbouring places, so that a stretch of them does not drive itself out.
   private static func position(_ tid: ThreadID, _ frame: GFN) -> Int {
     let mix = UInt64(UInt32(bitPattern: tid.rawValue)) &* 0x9e37_79b9_7f4a_7c15
-    return Int((frame.rawValue &+ mix >> (64 - bits)) & (1 << bits - 1))
+    let shifted: UInt64 = mix >> UInt64(64 - bits)
+    let mask: UInt64 = (1 << UInt64(bits)) - 1
+    return Int((frame.rawValue &+ shifted) & mask)
   }
 }
