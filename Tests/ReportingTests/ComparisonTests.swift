@@ -64,6 +64,13 @@ struct ComparisonTests {
     #expect(unknown.kind == .unknown && unknown.verdict == .unknown)
   }
 
+  @Test("What a trace tells nothing of is unknown, not 0")
+  func untold() {
+    let whole = [Self.metric("vms", 1), Self.metric("faults.total", 7), Self.metric("memory.mappings.peak", 5)]
+    let rows = Self.compare(whole, [Self.metric("vms", 1)]).rows
+    #expect(rows.map(\.kind) == [.exact, .unknown, .unknown])
+  }
+
   @Test("One recording a side has no noise floor, and no verdict")
   func noFloor() {
     let row = Self.recorded([100], [150])

@@ -84,10 +84,12 @@ struct VMOverhead: Sendable {
 
   /// The model's own figures, in the steady state: after some faults of each vCPU.
   init(_ profile: Profile, vcpus: Int, isProtected: Bool) throws(Stage2Geometry.Failure) {
+    // Older kernels have no protected guests; what was one is an ordinary one there.
+    let isProtected = isProtected && profile.isPKVM && profile.era.supportsProtectedGuests
     geometry = try profile.geometry()
     self.profile = profile
     self.vcpus = vcpus
-    mapsBlocks = profile.mapsBlocks && !(isProtected && profile.isPKVM)
+    mapsBlocks = profile.mapsBlocks && !isProtected
     pgdBytes = geometry.pgdBytes
     let memory: MemoryAccounting
     if profile.isPKVM {

@@ -47,9 +47,18 @@ struct Certainty {
   /// Of what all operations together come to.
   var allOperations: Basis { OperationKind.allCases.map { operations($0) }.max() ?? .derived }
 
+  /// Whether the trace tells what is mapped at all: without faults, or slots for them, it does not.
+  var tellsTables: Bool { vms.allSatisfy(\.isTableKnown) }
+
+  /// Of which tables there are: of the path, the page size, and what was there before.
+  private var tables: Basis { vms.map(\.tableBasis).max() ?? .derived }
+
+  /// Of hypercalls.
+  var hypercalls: Basis { max(allOperations, tables) }
+
   /// Of mappings and tables, which access flags and rights do not change.
   var memory: Basis {
-    [OperationKind.map, .unmap, .wrprotect, .split].map { operations($0) }.max() ?? .derived
+    [OperationKind.map, .unmap, .wrprotect, .split].map { operations($0) }.reduce(tables, max)
   }
 
   /// Of all bytes: the PGD is among them.

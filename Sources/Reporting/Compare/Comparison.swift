@@ -27,6 +27,7 @@ public struct Comparison: Sendable {
     func values(_ metric: Metric) -> Figure? {
       let found = replays.map { list in list.first { $0.name == metric.name } }
       if metric.isOfLock, found.contains(where: { $0 == nil }) || found.isEmpty { return nil }
+      if zip(found, replays).contains(where: { $0 == nil && !Metric.tellTables($1) }) { return nil }
       return Figure(
         ranges: found.map { ($0?.least ?? 0, $0?.most ?? 0) },
         basis: found.map { $0?.basis ?? metric.basis }.max() ?? .assumed)

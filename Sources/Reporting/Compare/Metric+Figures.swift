@@ -10,8 +10,12 @@ extension Metric {
     span(
       results.map { result in
         var figures = FigureList(result)
-        figures.addOperations()
-        figures.addMemory()
+        figures.addVMs()
+        // What nothing tells is no figure, and unknown beside the other side's.
+        if figures.certainty.tellsTables {
+          figures.addOperations()
+          figures.addMemory()
+        }
         figures.addLock(spanNs)
         return figures.metrics
       })
@@ -22,7 +26,7 @@ extension Metric {
 private struct FigureList {
   private(set) var metrics: [Metric] = []
   private let result: ReplayResult
-  private let certainty: Certainty
+  let certainty: Certainty
 
   init(_ result: ReplayResult) {
     self.result = result
@@ -39,8 +43,9 @@ private struct FigureList {
       Metric(name: name, otherName: otherName, unit: unit, least: sum, most: sum, basis: basis))
   }
 
+  mutating func addVMs() { add("vms", certainty.slots) { _ in 1 } }
+
   mutating func addOperations() {
-    add("vms", certainty.slots) { _ in 1 }
     add("faults.total", certainty.faults) { vm in
       // Under another kernel: what is no fault on memory stays, the rest is what the accesses take.
       vm.faults.total - vm.accesses + vm.modelledFaults
@@ -52,8 +57,8 @@ private struct FigureList {
       add("\(name).eagain", basis, ifAny: true) { $0.operations[kind]?.again ?? 0 }
       add("\(name).errors", basis, ifAny: true) { $0.operations[kind]?.errors ?? 0 }
     }
-    let basis = certainty.allOperations
-    add("hypercalls", basis) { $0.hypercalls?.values.reduce(0, +) ?? 0 }
+    let basis = certainty.hypercalls
+    add("hypercallsTotal", or: "hypercalls", basis) { $0.hypercalls?.values.reduce(0, +) ?? 0 }
     for name in Set(result.vms.flatMap { ($0.hypercalls ?? [:]).keys }).sorted() {
       add("hypercalls.\(name)", basis) { $0.hypercalls?[name] ?? 0 }
     }

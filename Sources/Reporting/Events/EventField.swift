@@ -86,7 +86,10 @@ enum EventField: Sendable, Equatable {
     case .vm: return subject.vms.first.map { .number(Int128($0)) }
     case .syndrome(let part): return Self.syndrome(of: record).flatMap { Self.value(of: part, $0) }
     case .field(let name):
-      guard let field = subject.format?.fields.first(where: { $0.name == name }) else { return nil }
+      guard let field = subject.format?.fields.first(where: { $0.name == name }) else {
+        let common = EventField(name, isOwn: false)
+        return common == self ? nil : common.value(of: subject, formats)
+      }
       switch formats.value(of: field, in: subject.payload) {
       case .signed(let value): return .number(Int128(value))
       case .unsigned(let value): return .number(Int128(value))

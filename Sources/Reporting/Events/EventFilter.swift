@@ -244,7 +244,8 @@ private struct FilterParser {
     let owners = formats.flatMap(\.fields).filter { $0.name == word.text }
     let field = EventField(word.text, isOwn: !owners.isEmpty)
     if field == .vm { asksForVM = true }
-    if let isText = field.isText { return (field, isText) }
+    // Where an event has no field of that name, it is asked for what all events have.
+    if let isText = field.isText ?? EventField(word.text, isOwn: false).isText { return (field, isText) }
     guard let first = owners.first else {
       let names = formats.flatMap(\.fields).map(\.name) + EventField.commonNames
       let near = NearNames.of(word.text, among: names)

@@ -86,16 +86,24 @@ public enum ProfileFile {
     }
   }
 
-  /// Refuses what contradicts itself whatever the trace is. What depends on the trace is seen there.
+  /// Refuses what contradicts itself whatever the trace is: whichever path the host has. What depends on the trace is seen
+  /// there.
   private static func check(_ request: ProfileRequest) throws(Failure) {
-    guard request.kernel?.isProtectedMode != nil || request.path != nil, request.era != nil else { return }
-    do {
-      _ = try request.profile()
-    } catch  where error.field != "splitChunk" {
-      throw Failure(description: error.description, field: error.field)
-    } catch {
-      // The sizes of blocks are the machine's.
+    let isPathStated = request.path != nil || request.kernel?.isProtectedMode != nil
+    var problem: ProfileProblem?
+    for path in isPathStated ? [request.path] : [.pkvm, .traditional] {
+      var request = request
+      request.path = path
+      do {
+        _ = try request.profile()
+        return
+      } catch {
+        // The sizes of blocks are the machine's.
+        if error.field == "splitChunk" { return }
+        problem = problem ?? error
+      }
     }
+    if let problem { throw Failure(description: problem.description, field: problem.field) }
   }
 
   /// A request as such a file: what it says of the kernel in every field, where it says which; what is left to the trace as

@@ -40,6 +40,12 @@ extension ReplayReport {
         } ?? "")
         + (input.isIncomplete ? ", incomplete" : ", complete")
         + (input.pagesText.map { "; host with \($0)" } ?? ""))
+    if input.window?.fromNs != nil {
+      page.row(
+        "",
+        "what the VMs had before is not known: mappings, tables, memory and hypercalls are of what this window shows"
+      )
+    }
     page.row(
       "model",
       "\(field("path") == "pkvm" ? "pKVM" : "traditional MMU") (\(basis("path"))) of \(field("era")) (\(basis("era"))), "
@@ -54,6 +60,11 @@ extension ReplayReport {
     }
   }
 
+  /// vCPUs are told by faults.
+  private static func text(_ vcpus: Int, isKnown: Bool) -> String {
+    isKnown || vcpus > 0 ? "\(vcpus) vCPU\(vcpus == 1 ? "" : "s")" : "vCPUs unknown"
+  }
+
   private func field(_ name: String) -> String { profile[name]?.description ?? "unknown" }
 
   private func basis(_ field: String) -> String { profileBasis[field] ?? "assumed" }
@@ -62,7 +73,7 @@ extension ReplayReport {
     page.line(
       "VM \(vm.id)" + (vm.pids.first.map { " of process \($0)" } ?? "")
         + (vm.protected == true ? ", protected" : "")
-        + ", \(vm.vcpus.count) vCPU\(vm.vcpus.count == 1 ? "" : "s"), \(Self.text(vm.slots))")
+        + ", \(Self.text(vm.vcpus.count, isKnown: vm.faults != nil)), \(Self.text(vm.slots))")
     if let end = vm.endedNs {
       page.row(
         "ended",
