@@ -50,6 +50,17 @@ struct CapacityCommandTests {
   }
 
   @Test(
+    "A recording with protected guests plans for kernels that have none",
+    arguments: ["6.14", "v3", "7.0-pkvm"])
+  func protectedGuests(profile: String) throws {
+    let recording = Tool.root.appendingPathComponent("traces/pkvm-nvhe-7.2.12-protected-guest.dat").path
+    let outcome = try Tool.run([
+      "capacity", recording, "--vms", "1", "--memory", "1GiB", "--profile", profile,
+    ])
+    #expect(outcome.status == 0 && outcome.output.contains("1 VM of 1 GiB"), "\(outcome.errors)")
+  }
+
+  @Test(
     "What cannot be planned is one line and status 64",
     arguments: [
       ["--vms", "0", "--memory", "1GiB"], ["--vms", "1", "--memory", "0"],

@@ -109,6 +109,7 @@ struct OutputSafetyTests {
     "Two outputs are not one file",
     arguments: [
       "replay own.dat --json x --ops ./x", "replay own.dat --csv d --json d/memory.csv",
+      "replay own.dat --csv d --json ./d/memory.csv", "replay own.dat --csv d/e --json d/../d//e/./lock.csv",
       "capacity own.dat --vms 1 --memory 1GiB --json x --csv x",
     ])
   func twice(words: String) throws {
@@ -122,6 +123,7 @@ struct OutputSafetyTests {
     "What cannot be written is one line and status 74, and leaves nothing",
     arguments: [
       "replay own.dat --json /dev/full", "replay own.dat --json nowhere/x", "replay own.dat --json $1",
+      "replay own.dat --json new/",
       "replay own.dat --csv own.dat", "replay own.dat > /dev/full", "synth /dev/full --events 100000",
     ])
   func unwritable(words: String) throws {

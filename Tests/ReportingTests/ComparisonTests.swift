@@ -66,7 +66,9 @@ struct ComparisonTests {
 
   @Test("What a trace tells nothing of is unknown, not 0")
   func untold() {
-    let whole = [Self.metric("vms", 1), Self.metric("faults.total", 7), Self.metric("memory.mappings.peak", 5)]
+    let whole = [
+      Self.metric("vms", 1), Self.metric("faults.total", 7), Self.metric("memory.mappings.peak", 5),
+    ]
     let rows = Self.compare(whole, [Self.metric("vms", 1)]).rows
     #expect(rows.map(\.kind) == [.exact, .unknown, .unknown])
   }

@@ -2,6 +2,7 @@ import ArgumentParser
 import Glibc
 import KVMTrace
 import Reporting
+import Stage2Replay
 
 /// Messages on standard error: one line each.
 enum Diagnostics {
@@ -24,13 +25,17 @@ enum Diagnostics {
     text.utf8.withContiguousStorageIfAvailable { _ = Glibc.write(2, $0.baseAddress, $0.count) }
   }
 
-  /// Opens all traces. Those that cannot be opened are told one by one, and the highest of their exit statuses is thrown.
+  /// Opens all traces, for a replay. Those that cannot be opened, or are of no arm64 host, are told one by one, and the highest of their exit statuses is thrown.
   static func open(all paths: [String], _ spool: SpoolOptions) throws -> [TraceFile] {
     var traces: [TraceFile] = []
     var worst = ExitCode.success
     for path in paths {
       do {
-        traces.append(try open(path, spool))
+        let trace = try open(path, spool)
+        if let reason = UnreplayableTrace(machineOf: trace) {
+          throw failure(reason.description, .notATrace)
+        }
+        traces.append(trace)
       } catch let status as ExitCode {
         if status.rawValue > worst.rawValue { worst = status }
       }

@@ -84,29 +84,44 @@ struct OutputPlan {
   private static func isFile(_ status: stat) -> Bool { status.st_mode & S_IFMT == S_IFREG }
   private static func isDirectory(_ status: stat) -> Bool { status.st_mode & S_IFMT == S_IFDIR }
 
-  /// The path at which a file lies or will lie: the last component's links are followed, even where nothing is at their end.
+  /// The path at which a file lies or will lie: links are followed, even where nothing is at their end.
   private static func resolve(_ path: String) throws -> String {
-    if let real = realpath(path, nil) {
-      defer { free(real) }
-      return String(cString: real)
+    guard !path.hasSuffix("/") else {
+      throw Diagnostics.failure("\(path): names a directory; name a file in it", .inputOutput)
     }
-    var path = path
+    var place = absolute(path)
     for _ in 0..<40 {
-      let name = path.split(separator: "/").last.map(String.init) ?? ""
-      let parent = path.hasPrefix("/") || path.contains("/") ? String(path.dropLast(name.count)) : "."
-      // A directory that is not there yet may be made later; the path is then told apart by its text.
-      let directory = realpath(parent, nil).map { pointer in
-        defer { free(pointer) }
-        return String(cString: pointer)
-      }
-      let place = directory.map { $0 == "/" ? "/\(name)" : "\($0)/\(name)" } ?? path
       var buffer = [CChar](repeating: 0, count: Int(PATH_MAX) + 1)
       let length = readlink(place, &buffer, Int(PATH_MAX))
-      guard length > 0 else { return place }
+      guard length > 0 else { return real(place) ?? place }
       let link = String(decoding: buffer[..<length].map(UInt8.init(bitPattern:)), as: UTF8.self)
-      path = link.hasPrefix("/") ? link : "\(directory ?? parent)/\(link)"
+      place = absolute(link.hasPrefix("/") ? link : "\(place)/../\(link)")
     }
     throw Diagnostics.failure("\(path): \(String(cString: strerror(ELOOP)))", .inputOutput)
+  }
+
+  /// A path from the root without links, but for its last component. Directories that are not there are taken as they are
+  /// written: they may be made later.
+  private static func absolute(_ path: String) -> String {
+    var parts = path.split(separator: "/").map(String.init)
+    let name = parts.popLast() ?? ""
+    var place = path.hasPrefix("/") ? "/" : real(".") ?? "."
+    for part in parts where part != "." {
+      if let known = real("\(place)/\(part)") {
+        place = known
+      } else if part == ".." {
+        place = place.split(separator: "/").dropLast().reduce("") { "\($0)/\($1)" }
+      } else {
+        place = "\(place == "/" ? "" : place)/\(part)"
+      }
+    }
+    return "\(place == "/" ? "" : place)/\(name)"
+  }
+
+  private static func real(_ path: String) -> String? {
+    guard let real = realpath(path, nil) else { return nil }
+    defer { free(real) }
+    return String(cString: real)
   }
 
   private static func refuseRecording(at path: String) throws {
