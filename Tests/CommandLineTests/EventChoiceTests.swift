@@ -103,6 +103,25 @@ struct EventChoiceTests {
     #expect(outcome.errors.contains(message), "\(outcome.errors)")
   }
 
+  @Test(
+    "A name that every event has is asked of every event, though one has a field of that name",
+    arguments: [("cpu == 0", 2), ("cpu == 5", 1), ("pid == 7", 3), ("comm ~ *", 0), ("time >= 0", 3)])
+  func commonNames(condition: String, count: Int) throws {
+    let flavour = TraceFlavour()
+    let own = TraceSynth.EventFormat(
+      system: "test", name: "own", id: 900, fields: [TraceSynth.EventField(.int, "cpu")],
+      printFormat: "\"%d\", REC->cpu")
+    let writer = TraceDatWriter(TraceDescription(flavour, formats: [KVMEventFormats.entry, own], cpus: 1))
+    var page = SubBufferPageBuilder(flavour, timestamp: 1000)
+    page.event(KVMEventFormats.entry.payload([1], pid: 7, flavour: flavour), delta: 0)
+    page.event(own.payload([5], pid: 7, flavour: flavour), delta: 1)
+    page.event(KVMEventFormats.entry.payload([2], pid: 7, flavour: flavour), delta: 1)
+    try writer.append(page.finish(), cpu: 0)
+    let file = try UnnamedFile(writer.bytes())
+    let outcome = try Tool.run(["events", file.path, "--where", condition])
+    #expect(outcome.output.split(separator: "\n").count == count, "\(outcome.output)\(outcome.errors)")
+  }
+
   @Test("relative times count from the first event of the trace")
   func relative() throws {
     let first = try #require(Self.all.first?.time)

@@ -36,6 +36,29 @@ struct TimeTests {
     #expect(read == [1000, second, second + 1 << 27 + 1])
   }
 
+  @Test("a page whose stamps wrap around is out of time", arguments: flavours)
+  func overflow(flavour: TraceFlavour) throws {
+    let page = TraceBuilding.page(flavour, at: .max) { page in
+      page.event(TraceBuilding.entry(flavour), delta: 0)
+      page.event(TraceBuilding.entry(flavour), delta: 1000)
+    }
+    let reading = try Reading(try TraceBuilding.file(flavour, pages: [[page]]))
+    #expect(reading.events.count == 2)
+    #expect(reading.damage.count == 1 && reading.damage[0].what.contains("goes back by"))
+  }
+
+  @Test("an event that is shorter than its format is damage, and the others are read", arguments: flavours)
+  func short(flavour: TraceFlavour) throws {
+    let page = TraceBuilding.page(flavour, at: 1000) { page in
+      page.event(TraceBuilding.entry(flavour), delta: 0)
+      page.event(TraceBuilding.entry(flavour).dropLast(4), delta: 1)
+      page.event(TraceBuilding.entry(flavour), delta: 1)
+    }
+    let reading = try Reading(try TraceBuilding.file(flavour, pages: [[page]]))
+    #expect(reading.events.count == 3)
+    #expect(reading.damage.count == 1 && reading.damage[0].what.contains("shorter than its format"))
+  }
+
   @Test("absolute stamps replace all but the top five bits", arguments: flavours)
   func absolute(flavour: TraceFlavour) throws {
     let top = UInt64(0b10110) << 59

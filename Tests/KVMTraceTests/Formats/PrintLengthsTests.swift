@@ -40,10 +40,15 @@ struct PrintLengthsTests {
     len: UInt32, size: UInt32, dyn: UInt32 = 4 << 16 | 56, text: UInt32 = 4 << 16 | 60,
     rel: UInt32 = 4 << 16 | 12
   ) -> [UInt8] {
-    [7, 0, 0, 0, 1, 0, 0, 0] + word(len) + word(size) + (1...8).map { UInt8($0) }
-      + [10, 11, 12, 13].flatMap { word($0) }
-      + word(dyn) + word(text) + word(rel) + Array("abcd".utf8) + [0xa, 0xb, 0xc, 0xd] + Array("one\0".utf8)
-      + Array("two\0".utf8)
+    var bytes: [UInt8] = [7, 0, 0, 0, 1, 0, 0, 0]
+    bytes += word(len) + word(size)
+    bytes += (1...8).map { UInt8($0) }
+    for value: UInt32 in 10...13 { bytes += word(value) }
+    bytes += word(dyn) + word(text) + word(rel)
+    bytes += Array("abcd".utf8)
+    bytes += [0xa, 0xb, 0xc, 0xd]
+    bytes += Array("one\0two\0".utf8)
+    return bytes
   }
 
   private static func formats(_ text: String) -> EventFormats {
