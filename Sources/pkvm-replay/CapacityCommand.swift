@@ -15,7 +15,9 @@ struct CapacityCommand: ParsableCommand {
       Every VM of every recording is a sample: what its stage 2 had at most of mapping objects (tree), tables with the PGD, \
       caches of spare pages, and EL2's structures, on so much RAM. RAM is what the guest can write to, in slots of a 64th \
       of the largest or more; firmware, flash and devices are as large in any VM. The distribution over the VMs names the \
-      recording and the VM of its least, median and most. A VM is told by its recording's position and its number there.
+      recording and the VM of its least, median and most. A VM is told by its recording's position and its number there. A \
+      recording that is given twice counts once. Recordings of hosts of different page sizes need --page-size, which says the \
+      plan's; those of another one tell only which share of its RAM a VM touched.
 
       Cases: a VM like those recorded, with the planned memory and vCPUs; and the bounds, everything touched by blocks or by \
       pages alone. A protected guest has pages alone. "One more such VM" is where another VM of the kind is to be expected, 19 \
@@ -25,7 +27,7 @@ struct CapacityCommand: ParsableCommand {
       EL2 is one for the machine, held by each share, unshare, donate and reclaim: the loads of the VMs add up until it is \
       saturated. What holds take are the costs of --costs, else those fitted to the recordings, else assumed ones.
 
-      Exit status: 0 done; 2 a trace is damaged or lost events, unless --allow-loss; 64 usage; 65 not a trace, or not a file of memslots; 66 no such \
+      Exit status: 0 done; 1 unexplained divergences, see `rules`; 2 a trace is damaged or lost events, unless --allow-loss; 64 usage; 65 not a trace, or not a file of memslots; 66 no such \
       input; 74 read or write error.
       """)
 
@@ -88,30 +90,30 @@ struct CapacityCommand: ParsableCommand {
     let textTarget = try outputs.target("-")
     let given = try profile?.request()
     let costModel = try costs?.resolve()
+    let traces = try open()
+    let machine = try PlannedMachine(given, name: profile?.text, stated: pageSize.size, traces.map(\.trace))
     var recordings: [CapacityRecording] = []
     var losses = Losses()
-    var host: Profile?
-    for (position, input) in inputs.enumerated() {
-      let trace = try Diagnostics.open(input, spool)
-      var traced = ProfileRequest()
-      traced.pageSize = pageSize.size
+    var divergent = false
+    for (position, trace) in traces {
       let (recording, statistics) = try Replays.explaining(trace) {
         try CapacityRecording.replay(
-          trace, name: input, position: position, traced: traced,
-          memslots: memslots.resolve(position, for: trace, pageSize.size), host: given)
+          trace, name: inputs[position], position: position, traced: machine.traced,
+          memslots: memslots.resolve(position, for: trace, machine.tracedPageSize), host: machine.host)
       }
       if recording.samples.isEmpty {
-        Diagnostics.note("\(input): left out, for \(recording.result.lack ?? "no VM touched memory")")
+        Diagnostics.note(
+          "\(inputs[position]): left out, for \(recording.result.lack ?? "no VM touched memory")")
       }
-      if host == nil { host = recording.result.profile.profile }
+      let unexplained = recording.result.divergences.unexplained
+      if unexplained > 0 {
+        divergent = true
+        Diagnostics.note(contradictions: unexplained, of: inputs[position])
+      }
       recordings.append(recording)
       losses.note(trace, statistics)
     }
-    // Another kernel is on the recorded machine.
-    if let profile { host = try profile.resolve(on: host) }
-    let request = CapacityRequest(
-      vms: vms, memoryBytes: memory.bytes, vcpus: vcpus, profile: host ?? Profile(path: .pkvm, era: .v7_3),
-      pgdPages: given == nil ? recordings.first?.result.profile.pgdPages : nil)
+    let request = try machine.request(vms: vms, memory: memory, vcpus: vcpus, recordings)
     try check(request.profile)
     let plan = try CapacityPlan(request, recordings, costs: costModel)
     if let jsonTarget { try Output.write(JSON.signed(plan), to: jsonTarget) }
@@ -119,6 +121,19 @@ struct CapacityCommand: ParsableCommand {
     if let curveTarget { try Output.write(plan.curveCSV, to: curveTarget) }
     if ![jsonPath, csvPath, curvePath].contains("-") { try Output.write(plan.text, to: textTarget) }
     try losses.finish(allowLoss: allowLoss)
+    if divergent { throw ExitStatus.divergence }
+  }
+
+  /// Opens the recordings, each once however often it is given, with their positions on the command line.
+  private func open() throws -> [(position: Int, trace: TraceFile)] {
+    var repeated = RepeatedInputs()
+    return try inputs.enumerated().compactMap { position, input in
+      if let earlier = repeated.earlier(input) {
+        Diagnostics.note("\(input): counted once, for it is the same recording as \(earlier)")
+        return nil
+      }
+      return (position, try Diagnostics.open(input, spool))
+    }
   }
 
   /// The memory has to fit into a VM, and that of all of them into what a number can tell.

@@ -227,9 +227,7 @@ struct ReplayCommand: ParsableCommand {
     }
     let unexplained = report.divergences.unexplained
     guard unexplained > 0 else { return .success }
-    Diagnostics.note(
-      "\(input): \(unexplained == 1 ? "1 event contradicts" : "\(unexplained) events contradict") the model with nothing to account for "
-        + "it; the report lists the causes, and `rules` what must hold")
+    Diagnostics.note(contradictions: unexplained, of: input)
     return ExitStatus.divergence
   }
 }

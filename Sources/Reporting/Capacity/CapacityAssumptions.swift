@@ -1,3 +1,4 @@
+internal import KVMTypes
 internal import Stage2Model
 
 /// What the figures of a plan rest on, a line each.
@@ -18,6 +19,10 @@ struct CapacityAssumptions {
 
   private mutating func addMemory(_ request: CapacityRequest, _ samples: [VMSample]) {
     let profile = request.profile
+    if let bits = request.ipaBitsTooFew {
+      lines.append(
+        "\(profile.ipaBits) bits of IPA: the \(bits) assumed for the recording are too few for the memory")
+    }
     lines.append("a VM's memory is contiguous and aligned; sparse memory needs more tables")
     lines.append(
       profile.isPKVM
@@ -52,6 +57,14 @@ struct CapacityAssumptions {
       lines.append(
         "\(others.count) of \(samples.count) VMs ran on a host of another kind: only the share that they touched is used"
       )
+    }
+    let planned = request.profile.pageSize
+    let sizes = Set(others.map(\.kind.pageSize)).filter { $0 != planned }.sorted { $0.bytes < $1.bytes }
+    for size in sizes {
+      let inputs = Set(others.filter { $0.kind.pageSize == size }.map(\.input)).sorted()
+      lines.append(
+        "recorded with \(Quantity.bytes(size.bytes)) pages, not \(Quantity.bytes(planned.bytes)): "
+          + inputs.map(String.init).joined(separator: ", "))
     }
   }
 

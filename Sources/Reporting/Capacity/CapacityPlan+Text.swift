@@ -6,7 +6,8 @@ extension CapacityPlan {
   public var text: String {
     var page = TextPage()
     page.title(
-      "\(Quantity.count(vms)) VM\(vms == 1 ? "" : "s") of \(Quantity.bytes(memoryBytes)), \(vcpus) vCPU\(vcpus == 1 ? "" : "s") each, on \(profile)"
+      "\(Quantity.count(vms)) VM\(vms == 1 ? "" : "s") of \(Quantity.bytes(memoryBytes)), \(vcpus) vCPU\(vcpus == 1 ? "" : "s"), on \(profile), "
+        + "\(Quantity.bytes(pageSizeBytes)) pages (\(pageSizeBasis)), \(ipaBits)-bit IPA (\(ipaBasis))"
     )
     if !samples.isEmpty {
       writeSamples(&page)

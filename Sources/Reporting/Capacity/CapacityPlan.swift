@@ -47,6 +47,14 @@ public struct CapacityPlan: Sendable, Encodable {
   public let vcpus: Int
   /// The name of the host's profile.
   public let profile: String
+  /// The host's page size.
+  public let pageSizeBytes: UInt64
+  /// How it is known.
+  public let pageSizeBasis: String
+  /// The bits of guest physical addresses.
+  public let ipaBits: Int
+  /// How they are known.
+  public let ipaBasis: String
   /// From the least to the most.
   public let cases: [Case]
   /// What the recordings have of VMs that are not protected, and of protected ones.
@@ -75,6 +83,10 @@ public struct CapacityPlan: Sendable, Encodable {
     memoryBytes = request.memoryBytes
     vcpus = request.vcpus
     profile = request.profile.name
+    pageSizeBytes = request.profile.pageSize.bytes
+    pageSizeBasis = request.pageSizeBasis.name
+    ipaBits = request.profile.ipaBits
+    ipaBasis = request.ipaBasis.name
     self.samples = samples
     self.mmuLock = mmuLock
     self.hostLock = hostLock

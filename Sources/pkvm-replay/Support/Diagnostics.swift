@@ -25,7 +25,15 @@ enum Diagnostics {
     text.utf8.withContiguousStorageIfAvailable { _ = Glibc.write(2, $0.baseAddress, $0.count) }
   }
 
-  /// Opens all traces, for a replay. Those that cannot be opened, or are of no arm64 host, are told one by one, and the highest of their exit statuses is thrown.
+  /// Says that the replay of `input` has unexplained divergences.
+  static func note(contradictions: Int, of input: String) {
+    note(
+      "\(input): \(contradictions == 1 ? "1 event contradicts" : "\(contradictions) events contradict") the model with "
+        + "nothing to account for it; replay lists the causes, and `rules` what must hold")
+  }
+
+  /// Opens all traces, for a replay. Those that cannot be opened, or are of no arm64 host, are told one by one, and the
+  /// highest of their exit statuses is thrown.
   static func open(all paths: [String], _ spool: SpoolOptions) throws -> [TraceFile] {
     var traces: [TraceFile] = []
     var worst = ExitCode.success
