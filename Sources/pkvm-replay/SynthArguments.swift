@@ -36,7 +36,17 @@ struct MemorySize: CustomStringConvertible {
 
   /// The amount that an option was given, or what is wrong with it.
   static func parse(_ text: String) throws -> MemorySize {
-    if let bytes = bytes(text) { return MemorySize(bytes: bytes) }
+    if let bytes = bytes(text) {
+      guard bytes > 0 else { throw ValidationError("must be more than 0") }
+      return MemorySize(bytes: bytes)
+    }
+    if let decimal = ["kb", "mb", "gb", "tb"].firstIndex(where: text.lowercased().hasSuffix),
+      bytes(String(text.dropLast(2)) + "KiB") != nil
+    {
+      let letter = Array("KMGT")[decimal]
+      throw ValidationError(
+        "\(letter)B is 10^\(3 * (decimal + 1)) bytes: say \(text.dropLast(2))\(letter)iB")
+    }
     throw ValidationError(
       text.allSatisfy { $0.isASCII && $0.isNumber || $0 == "." }
         ? "a unit is needed, such as \(text)GiB or \(text)MiB"
@@ -69,7 +79,7 @@ struct MemorySize: CustomStringConvertible {
   }
 
   private static func unit(_ name: String) -> UInt64? {
-    let power = ["k", "m", "g", "t"].firstIndex { [$0, $0 + "b", $0 + "ib"].contains(name) }
+    let power = ["k", "m", "g", "t"].firstIndex { [$0, $0 + "ib"].contains(name) }
     return power.map { 1 << UInt64(10 * ($0 + 1)) } ?? (name == "b" ? 1 : nil)
   }
 
