@@ -17,11 +17,11 @@ struct CapacityCommandTests {
     let plan = try #require(
       try JSONSerialization.jsonObject(with: Data(contentsOf: URL(filePath: json.path))) as? [String: Any])
     let cases = try #require(plan["cases"] as? [[String: Any]])
-    #expect(cases.count == 7)
+    #expect(cases.count == 8)
     let totals = cases.compactMap { $0["vmTotalBytes"] as? Int }
     #expect(totals == totals.sorted(), "from the least to the most")
     let rows = try String(contentsOfFile: csv.path, encoding: .utf8).split(separator: "\n")
-    #expect(rows.count == 8)
+    #expect(rows.count == 9)
     #expect(outcome.output.split(separator: "\n").allSatisfy { $0.count <= 100 })
   }
 
@@ -86,6 +86,14 @@ struct CapacityCommandTests {
     }
     #expect(try memory("1.5GiB") == 3 << 29)
     #expect(try memory("0.25g") == 1 << 28)
+    #expect(try memory("8gib") == 8 << 30)
+    for (text, words) in [
+      ("8GB", "GB is 10^9 bytes: say 8GiB"), ("1.5mb", "MB is 10^6 bytes: say 1.5MiB"),
+      ("0GiB", "must be more than 0"), ("0.0MiB", "must be more than 0"),
+    ] {
+      let refused = try Tool.run(["capacity", "--vms", "1", "--memory", text])
+      #expect(refused.status == 64 && refused.errors.contains(words), "\(refused.errors)")
+    }
     #expect(try memory("512MiB") == 512 << 20)
     #expect(try memory("4096B") == 4096)
     for arguments in [["capacity", "--vms", "1"], ["synth", "/dev/null"]] {
@@ -118,6 +126,36 @@ struct CapacityCommandTests {
     let alone = try #require(host["perVMMost"] as? Double)
     let saturates = try #require(host["saturatesAtLeast"] as? Double)
     #expect(most > 0 && most <= 1 && abs(saturates * alone - 1) < 1e-9)
+  }
+
+  @Test(
+    "Every case lies between nothing and everything touched, figure by figure",
+    arguments: ["pkvm-hvhe-7.3.4-16k-demand-paging", "kvm-nvhe-7.2.12-16k-page-table"])
+  func bounds(recording: String) throws {
+    let cases = try #require(try Self.plan(recording, [])["cases"] as? [[String: Any]])
+    let needs = cases.compactMap { $0["vm"] as? [String: Int] }
+    let least = try #require(needs.first)
+    let most = try #require(needs.last)
+    #expect(cases.first?["name"] as? String == "nothing touched")
+    #expect(cases.last?["name"] as? String == "all touched, all pages")
+    for (need, item) in zip(needs, cases) {
+      for (figure, bytes) in need {
+        #expect((least[figure]!...most[figure]!).contains(bytes), "\(item["name"]!) \(figure)")
+      }
+    }
+  }
+
+  @Test("A host lock whose costs do not fit is unknown, and the limit of protected-mode VMs is named")
+  func limits() throws {
+    let path = "\(Self.folder)/pkvm-hvhe-7.3.4-16k-demand-paging.dat"
+    let outcome = try Tool.run(["capacity", path, "--vms", "256", "--memory", "1GiB"])
+    #expect(outcome.output.contains("unknown: the costs fit with an error of 1"))
+    #expect(outcome.output.contains("unknown (1 sample: anything possible)"))
+    #expect(outcome.output.contains("255 protected-mode VMs at most (KVM_MAX_PVMS, assumed)"))
+    let few = try Tool.run(["capacity", path, "--vms", "255", "--memory", "1GiB", "--costs", "assumed"])
+    #expect(!few.output.contains("KVM_MAX_PVMS") && few.output.contains("not scaled to the planned ones"))
+    let other = ["capacity", "--vms", "256", "--memory", "1GiB", "--profile", "7.3-traditional"]
+    #expect(!(try Tool.run(other).output.contains("KVM_MAX_PVMS")))
   }
 
   @Test("A plan for the traditional path has no lock of pKVM, and no tree")

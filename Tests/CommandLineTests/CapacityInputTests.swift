@@ -55,7 +55,8 @@ struct CapacityInputTests {
         let plan = try Self.json(inputs + ["--page-size", "\(size)K"])
         #expect(plan["pageSizeBytes"] as? Int == size << 10)
         let assumptions = try #require(plan["assumptions"] as? [String])
-        #expect(assumptions.contains { $0.hasPrefix("recorded with \(20 - size) KiB pages, not \(size) KiB") })
+        let line = "recorded with \(20 - size) KiB pages, not \(size) KiB"
+        #expect(assumptions.contains { $0.hasPrefix(line) })
       }
     }
   }

@@ -10,12 +10,15 @@ struct PredictedRangeTests {
   func one() {
     let range = PredictedRange([(low: 100, high: 200)], possible: possible)
     #expect(range.least == 10 && range.most == 1_000_000)
+    #expect(range.isAllPossible && range.samples == 1)
+    #expect(range.widened(5, 5).isAllPossible)
   }
 
   @Test("Equal samples leave a tenth either way, and no range leaves what is possible")
   func equal() {
     let range = PredictedRange([(low: 110, high: 200), (low: 110, high: 200)], possible: possible)
     #expect((99...100).contains(range.least) && (220...221).contains(range.most))
+    #expect(!range.isAllPossible && range.samples == 2)
     let cut = PredictedRange([(low: 110, high: 200), (low: 110, high: 200)], possible: 105...210)
     #expect(cut.least == 105 && cut.most == 210)
   }

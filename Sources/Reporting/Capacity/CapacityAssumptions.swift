@@ -28,7 +28,21 @@ struct CapacityAssumptions {
       profile.isPKVM
         ? "\(profile.bytesPerNode) bytes for each mapping (a kmalloc-64 object; 72 with the slab's memcg extension)"
         : "no object for each mapping on the traditional path")
-    lines.append("vCPUs hold their memory caches as after their first faults, or as the recorded ones did")
+    lines.append(
+      "caches: of each vCPU as after its first faults (assumed), or as recorded vCPUs had them "
+        + "(modelled from the recording)"
+    )
+    lines.append(
+      "PGD: \(profile.ipaBits) bits of IPA (\(request.ipaBasis.name)) with \(profile.pageSize.bytes / 1024) KiB pages "
+        + "(\(request.pageSizeBasis.name))")
+    if profile.isPKVM {
+      lines.append("EL2: its structures of a VM and of each vCPU have the sizes of one build (assumed)")
+    }
+    let pvmsMax = 255
+    if profile.isPKVM, request.vms > pvmsMax {
+      lines.append(
+        "\(pvmsMax) protected-mode VMs at most (KVM_MAX_PVMS, assumed): the plan has \(request.vms)")
+    }
     if profile.isPKVM {
       lines.append(
         "hyp_vmemmap covers all of the host's memory: what is shown is the part of the VMs' memory")
@@ -44,6 +58,7 @@ struct CapacityAssumptions {
       "RAM: slots that the guest can write to, of a 64th of the largest or more; the others do not grow with it"
     )
     lines.append("each figure of a recorded VM is the most that it had, at its own moment")
+    lines.append("total: the most at one moment, not the sum")
     lines.append(VMCurve.rule)
     let growing = samples.count { $0.curve.settled == .growing }
     if growing > 0 {

@@ -27,10 +27,7 @@ public struct CapacityGroup: Sendable, Encodable {
     let own = needs.filter(\.isOfPlannedKind)
     let used = own.count > 1 ? own : needs
     let none = CapacityNeed(overhead)
-    var all = CapacityNeed(overhead, touchedBytes: request.memoryBytes, blockShare: 0)
-    let apart = samples.map { SampleNeed.apart($0, overhead) }
-    all.add((apart.map(\.mappings).max() ?? 0, apart.map(\.tables).max() ?? 0), request.profile)
-    let everything = all
+    let everything = SampleNeed.everything(needs, overhead, memoryBytes: request.memoryBytes)
     let pgd = request.pgdPages.map { Self.margins($0, overhead) } ?? (less: 0, more: 0)
     predicted = Dictionary(
       uniqueKeysWithValues: HostFigure.allCases.map { figure in

@@ -63,6 +63,17 @@ public struct CapacityNeed: Hashable, Sendable, Encodable {
     tableBytes += more.tables << profile.pageSize.shift
   }
 
+  /// The greater of each figure.
+  func most(_ other: CapacityNeed) -> CapacityNeed {
+    var most = self
+    most.mappingTreeBytes = max(mappingTreeBytes, other.mappingTreeBytes)
+    most.tableBytes = max(tableBytes, other.tableBytes)
+    most.pgdBytes = max(pgdBytes, other.pgdBytes)
+    most.memcacheBytes = max(memcacheBytes, other.memcacheBytes)
+    most.hypBytes = max(hypBytes, other.hypBytes)
+    return most
+  }
+
   static func quotient(_ bytes: UInt64, _ unit: UInt64) -> UInt64 { (bytes + unit - 1) / unit }
 }
 

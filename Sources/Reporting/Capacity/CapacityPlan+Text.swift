@@ -121,13 +121,18 @@ extension CapacityPlan {
             ].map(Quantity.bytes)
         })
       if let total = group.predicted["totalBytes"], group.samples > 0 {
+        let range = "\(Quantity.bytes(total.least)) to \(Quantity.bytes(total.most))"
+        let samples = "\(Quantity.count(total.samples)) sample\(total.samples == 1 ? "" : "s")"
         page.line(
-          "one more such VM: \(Quantity.bytes(total.least)) to \(Quantity.bytes(total.most)) are to be expected"
-        )
+          "one more such VM: "
+            + (total.isAllPossible
+              ? "unknown (\(samples): anything possible), \(range)" : "\(range) are to be expected"))
       }
     }
     if hypVMemmapBytes > 0 {
-      page.row("hyp_vmemmap", "\(Quantity.bytes(hypVMemmapBytes)) for the VMs' memory, whatever they touch")
+      page.row(
+        "hyp_vmemmap",
+        "\(Quantity.bytes(hypVMemmapBytes)) for the VMs' memory, whatever they touch (modelled)")
     }
   }
 
@@ -143,6 +148,13 @@ extension CapacityPlan {
       )
     }
     guard let lock = hostLock else { return }
+    if let error = lock.costError, error > 1 {
+      page.row(
+        "host lock",
+        "EL2's, shared by all VMs: unknown: the costs fit with an error of \(Quantity.share(error))")
+      page.row("", "the JSON has what they would give")
+      return
+    }
     let rate = Quantity.decimal(UInt64((lock.acquisitionsPerSecond * 10).rounded()), by: 10, digits: 1)
     page.row(
       "host lock",
@@ -151,6 +163,8 @@ extension CapacityPlan {
     page.row(
       "", "\(rate) times a second by each VM; a wait of \(Self.wait(lock.meanWaitMostNs)) at most, on average"
     )
+    page.row(
+      "", "the rate is the recorded VMs' with their vCPUs and RAM, not scaled to the planned ones")
     let most =
       lock.saturatesAtMost.map { "and \(Self.number($0)) VMs" }
       ?? "VMs and a number that the costs do not tell"

@@ -100,7 +100,7 @@ public struct CapacityPlan: Sendable, Encodable {
         SampleNeed($0, overhead, memoryBytes: request.memoryBytes)
       }
       let builder = CaseBuilder(request, overhead, isProtected: isProtected)
-      cases += builder.recorded(needs) + builder.bounds(needs.map(\.sample))
+      cases += builder.recorded(needs) + builder.bounds(needs)
       groups.append(
         CapacityGroup(needs, overhead, request, isProtected: isProtected))
     }
@@ -155,23 +155,22 @@ private struct CaseBuilder {
     ]
   }
 
-  /// What is possible if everything is touched.
-  func bounds(_ samples: [VMSample]) -> [CapacityPlan.Case] {
-    func bound(_ name: String, blocks: Double) -> CapacityPlan.Case {
-      let need = CapacityNeed(overhead, touchedBytes: request.memoryBytes, blockShare: blocks)
-      return item(name, need, touched: 1, blocks: blocks)
-    }
-    var cases: [CapacityPlan.Case] = []
-    if overhead.mapsBlocks { cases.append(bound("all touched, all blocks", blocks: 1)) }
-    let mixes = samples.compactMap {
-      SampleNeed.allTouched($0, overhead, memoryBytes: request.memoryBytes)
+  /// What is possible if nothing is touched, and if everything is. They have the spare pages of the samples where these
+  /// make them wider, so each other case lies between the first and the last.
+  func bounds(_ needs: [SampleNeed]) -> [CapacityPlan.Case] {
+    var cases = [item("nothing touched", CapacityNeed(overhead), touched: 0, blocks: nil)]
+    let blocks = CapacityNeed(overhead, touchedBytes: request.memoryBytes, blockShare: 1)
+    if overhead.mapsBlocks { cases.append(item("all touched, all blocks", blocks, touched: 1, blocks: 1)) }
+    // A VM that gave memory back had fewer mappings at a time than blocks of all that it touched.
+    let mixes = needs.compactMap {
+      SampleNeed.allTouched($0.sample, overhead, memoryBytes: request.memoryBytes)?.most(blocks)
     }
     if overhead.mapsBlocks, !mixes.isEmpty {
       cases.append(
         item("all touched, mean mix", Self.mean(mixes, overhead), touched: 1, blocks: nil))
     }
-    cases.append(bound("all touched, all pages", blocks: 0))
-    return cases
+    let pages = SampleNeed.everything(needs, overhead, memoryBytes: request.memoryBytes)
+    return cases + [item("all touched, all pages", pages, touched: 1, blocks: 0)]
   }
 
   private static func mean(_ needs: [CapacityNeed], _ overhead: VMOverhead) -> CapacityNeed {

@@ -36,7 +36,8 @@ public struct CapacityRequest: Hashable, Sendable {
   public mutating func growIPA() {
     let bits = profile.ipaBits
     func fits(_ bits: Int) -> Bool {
-      (try? Stage2Geometry(pageSize: profile.pageSize, ipaBits: bits)).map { memoryBytes <= $0.ipaLimit } ?? false
+      (try? Stage2Geometry(pageSize: profile.pageSize, ipaBits: bits)).map { memoryBytes <= $0.ipaLimit }
+        ?? false
     }
     guard !fits(bits), bits < Stage2Geometry.maximumIPABits,
       let enough = (bits...Stage2Geometry.maximumIPABits).first(where: fits)

@@ -12,6 +12,10 @@ public struct PredictedRange: Sendable, Encodable {
   public let least: UInt64
   /// The most.
   public let most: UInt64
+  /// How many VMs it is computed from.
+  public let samples: Int
+  /// Whether it is all that is possible: then the VMs tell nothing of the next one.
+  public let isAllPossible: Bool
 
   /// The rule, in words.
   static let rule =
@@ -19,9 +23,10 @@ public struct PredictedRange: Sendable, Encodable {
   private static let margin = 1.1
 
   init(_ samples: [(low: Double?, high: Double)], possible: ClosedRange<Double>) {
+    let all = UInt64(possible.lowerBound)...UInt64(possible.upperBound.rounded(.up))
+    self.samples = samples.count
     guard samples.count > 1 else {
-      least = UInt64(possible.lowerBound)
-      most = UInt64(possible.upperBound.rounded(.up))
+      (least, most, isAllPossible) = (all.lowerBound, all.upperBound, true)
       return
     }
     let low = samples.compactMap(\.low).map { max($0, 1) }
@@ -33,16 +38,19 @@ public struct PredictedRange: Sendable, Encodable {
     let upper = max(Self.interval(high).upperBound, high.max()! * Self.margin)
     least = UInt64(max(lower, possible.lowerBound).rounded(.down))
     most = max(least, UInt64(min(upper, possible.upperBound).rounded(.up)))
+    isAllPossible = least...most == all
   }
 
-  private init(least: UInt64, most: UInt64) {
-    self.least = least
-    self.most = most
+  private init(_ range: PredictedRange, less: UInt64, more: UInt64) {
+    least = range.least - min(less, range.least)
+    most = range.most + more
+    samples = range.samples
+    isAllPossible = range.isAllPossible
   }
 
   /// The same with so many bytes less and more.
   func widened(_ less: UInt64, _ more: UInt64) -> PredictedRange {
-    PredictedRange(least: least - min(less, least), most: most + more)
+    PredictedRange(self, less: less, more: more)
   }
 
   private static func interval(_ values: [Double]) -> ClosedRange<Double> {

@@ -49,6 +49,19 @@ struct SampleNeed {
     return (mappings, ends + min(regions, mappings))
   }
 
+  /// The most that a VM of the plan can need: all of its RAM touched by pages, and what the samples have beside that, in
+  /// slots, spare pages and tables.
+  static func everything(_ needs: [SampleNeed], _ overhead: VMOverhead, memoryBytes: UInt64) -> CapacityNeed {
+    var all = CapacityNeed(overhead, touchedBytes: memoryBytes, blockShare: 0)
+    let apart = needs.map { Self.apart($0.sample, overhead) }
+    all.add((apart.map(\.mappings).max() ?? 0, apart.map(\.tables).max() ?? 0), overhead.profile)
+    for need in needs {
+      all = all.most(need.most)
+      if let mix = allTouched(need.sample, overhead, memoryBytes: memoryBytes) { all = all.most(mix) }
+    }
+    return all
+  }
+
   /// The need of a VM that touches all of its RAM as the sample touched its part; nil where that cannot be told.
   static func allTouched(_ sample: VMSample, _ overhead: VMOverhead, memoryBytes: UInt64) -> CapacityNeed? {
     guard sample.kind == VMSample.Kind(overhead.profile), sample.touchedBytes > 0 else { return nil }

@@ -35,7 +35,7 @@ public struct VMCurve: Sendable, Encodable {
   public let beganMidLife: Bool
   /// From its appearance until a vCPU of it ran last.
   public let recordedNs: UInt64
-  /// The least that it had in the last quarter of that time, nil where `settled` is not known.
+  /// The least that it had in the last quarter of that time while it had a stage 2, nil where `settled` is not known.
   let low: Point?
 
   /// The rule of `Settling`, in words.
@@ -71,8 +71,20 @@ public struct VMCurve: Sendable, Encodable {
     }.map { all[$0] }
     let quarter = all.count * 3 / 4
     let isTold = !vm.wasRunning && all.count >= Self.intervalsMin && recordedNs >= Self.timeMin
-    low = isTold ? all[quarter...].min { $0.totalBytes < $1.totalBytes } : nil
+    low = isTold ? Self.least(all, from: quarter, vm, grid) : nil
     settled = isTold ? Self.settling(all, from: quarter) : .unknown
+  }
+
+  /// The point with the least bytes while the VM had a stage 2: before its teardown, which belongs to no guest's life.
+  ///
+  /// - Parameter quarter: the index of the first point that counts.
+  private static func least(_ points: [Point], from quarter: Int, _ vm: VMResult, _ grid: TimeGrid) -> Point?
+  {
+    points.indices.dropFirst(quarter).filter { offset in
+      // Of the interval in which a vCPU ran last, the end may lie behind the teardown.
+      let end = grid.end(of: vm.memorySeries.first + offset)
+      return points[offset].totalBytes > 0 && (vm.end == nil || end <= vm.lastSeen)
+    }.map { points[$0] }.min { $0.totalBytes < $1.totalBytes }
   }
 
   private static func ram(_ sample: TouchSample) -> Int { sample.first - sample.firstFixed }

@@ -52,7 +52,9 @@ struct PlannedMachine {
   }
 
   /// The plan's machine.
-  func request(vms: Int, memory: MemorySize, vcpus: Int, _ recordings: [CapacityRecording]) throws
+  func request(
+    vms: Int, memory: MemorySize, vcpus: Int, _ recordings: [CapacityRecording]
+  ) throws
     -> CapacityRequest
   {
     let profiles = recordings.map(\.result.profile)
