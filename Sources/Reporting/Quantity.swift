@@ -81,6 +81,17 @@ enum Quantity {
     return best + " %"
   }
 
+  /// A difference of two shares, in percentage points.
+  static func points(_ share: Double) -> String {
+    String(Self.share(share).dropLast()) + "pp"
+  }
+
+  /// A number with `digits` digits behind the point.
+  static func fixed(_ value: Double, digits: Int) -> String {
+    let scale = (0..<digits).reduce(UInt64(1)) { power, _ in power * 10 }
+    return decimal(UInt64(min((value * Double(scale)).rounded(), 1e18)), by: scale, digits: digits)
+  }
+
   /// A change in percent, with its sign; "-" where it is not known.
   static func signedPercent(_ change: Double?) -> String {
     guard let change, change.isFinite else { return "-" }

@@ -30,7 +30,8 @@ struct CalibrateCommand: ParsableCommand {
 
   @Option(
     name: .customLong("output"),
-    help: "Write the costs as JSON to this file, for replay --costs; - is standard output.")
+    help: ArgumentHelp(
+      "Write the costs as JSON to this file, for replay --costs; - is standard output.", valueName: "file"))
   var outputPath: String?
 
   @OptionGroup var spool: SpoolOptions

@@ -39,7 +39,9 @@ struct CapacityCommand: ParsableCommand {
   var vms: Int
 
   @Option(
-    help: "The RAM of each VM with its unit, such as 4GiB, 1.5GiB or 512MiB.", transform: MemorySize.parse)
+    help: ArgumentHelp(
+      "The RAM of each VM with its unit, such as 4GiB, 1.5GiB or 512MiB.", valueName: "size"),
+    transform: MemorySize.parse)
   var memory: MemorySize
 
   @Option(help: "The vCPUs of each VM.")
@@ -58,15 +60,23 @@ struct CapacityCommand: ParsableCommand {
 
   @OptionGroup var memslots: MemslotFiles
 
-  @Option(name: .customLong("json"), help: "Write the plan as JSON to this file; - is standard output.")
+  @Option(
+    name: .customLong("json"),
+    help: ArgumentHelp(
+      "Write the plan as JSON to this file; - is standard output.", valueName: "file"))
   var jsonPath: String?
 
-  @Option(name: .customLong("csv"), help: "Write the cases as CSV to this file; - is standard output.")
+  @Option(
+    name: .customLong("csv"),
+    help: ArgumentHelp(
+      "Write the cases as CSV to this file; - is standard output.", valueName: "file"))
   var csvPath: String?
 
   @Option(
     name: .customLong("curve"),
-    help: "Write what the recorded VMs occupied over time as CSV to this file; - is standard output.")
+    help: ArgumentHelp(
+      "Write what the recorded VMs occupied over time as CSV to this file; - is standard output.",
+      valueName: "file"))
   var curvePath: String?
   @OptionGroup var spool: SpoolOptions
 

@@ -58,7 +58,10 @@ struct CompareCommand: ParsableCommand {
   @Flag(help: "Show the metrics that are the same on both sides, too.")
   var all = false
 
-  @Option(name: .customLong("json"), help: "Write the comparison as JSON to this file; - is standard output.")
+  @Option(
+    name: .customLong("json"),
+    help: ArgumentHelp(
+      "Write the comparison as JSON to this file; - is standard output.", valueName: "file"))
   var jsonPath: String?
 
   @OptionGroup var spool: SpoolOptions
@@ -102,20 +105,24 @@ struct CompareCommand: ParsableCommand {
     let comparison = try profiles.isEmpty ? compareRecordings(&losses) : compareKernels(&losses)
     let checked = comparison.check(thresholds)
     if let unknown = checked.unknown.first {
+      let near = comparison.metrics(near: unknown.metric).first.map { "did you mean \($0)? " } ?? ""
       throw ValidationError(
-        "--fail-if \(unknown.metric): no such metric; --all prints those of this comparison")
+        "--fail-if \(unknown.metric): no such metric; \(near)--all prints those of this comparison")
     }
     if let missing = checked.unrecorded.first {
       throw ValidationError("--fail-if \(missing.metric): was not recorded in every input")
     }
-    let failed = zip(failIf, thresholds).filter { checked.exceeded.contains($0.1) }.map(\.0)
+    let exceeded = zip(failIf, thresholds).filter { checked.exceeded.contains($0.1) }
+    let failed = exceeded.map(\.0)
     if let jsonTarget {
       try Output.write(JSON.signed(ComparisonReport(comparison, exceeded: failed)), to: jsonTarget)
     }
     if jsonPath != "-" {
       try Output.write(comparison.text(all: all), to: textTarget)
     }
-    for threshold in failed { Diagnostics.note("exceeded: \(threshold)") }
+    for (text, threshold) in exceeded {
+      Diagnostics.note("exceeded: \(text): \(comparison.found(threshold))")
+    }
     try losses.finish(allowLoss: allowLoss)
     if !failed.isEmpty { throw ExitStatus.divergence }
   }
@@ -152,25 +159,40 @@ struct CompareCommand: ParsableCommand {
   private func metrics(
     _ trace: TraceFile, _ options: ReplayOptions, _ losses: inout Losses
   ) throws -> [Metric] {
+    let (result, statistics) = try replay(trace, options, &losses)
+    return Metric.metrics([result], spanNs: statistics.span.rawValue)
+  }
+
+  private func replay(
+    _ trace: TraceFile, _ options: ReplayOptions, _ losses: inout Losses
+  ) throws -> (ReplayResult, EventStatistics) {
     let (result, statistics) = try Replays.run(trace, profile: traced, options: options)
     losses.note(trace, statistics)
     Self.noteLack(of: trace, result)
-    return Metric.metrics([result], spanNs: statistics.span.rawValue)
+    return (result, statistics)
   }
 
   private func compareRecordings(_ losses: inout Losses) throws -> Comparison {
     var found: [Comparison.Side] = []
+    var hosts: [[RecordedHost]] = []
     var position = 0
     for side in sides {
       var replays: [[Metric]] = []
+      var hostsOfSide: [RecordedHost] = []
       for input in side {
         let trace = try Diagnostics.open(input, spool)
-        replays.append(try metrics(trace, options(position, trace), &losses))
+        let (result, statistics) = try replay(trace, options(position, trace), &losses)
+        replays.append(Metric.metrics([result], spanNs: statistics.span.rawValue))
+        hostsOfSide.append(RecordedHost(trace, result))
         position += 1
       }
+      hosts.append(hostsOfSide)
       found.append(Comparison.Side(side.count > 1 ? "\(side[0]) and others" : side[0], replays))
     }
-    return Comparison(.recordings, found[0], found[1])
+    var comparison = Comparison(.recordings, found[0], found[1])
+    comparison.notes =
+      RecordedHost.repetition(sides.flatMap(\.self)) + RecordedHost.differences(hosts[0], hosts[1])
+    return comparison
   }
 
   private func compareKernels(_ losses: inout Losses) throws -> Comparison {
@@ -186,6 +208,7 @@ struct CompareCommand: ParsableCommand {
     let names = zip(profiles, requests).map { argument, request in request.name ?? argument.text }
     var sides: [Comparison.Side] = []
     // A figure of the recording and one of a model are not of one kind: the traced kernel is modelled, too, unless both are it.
+    let difference = Self.unmodelled(kernels.others)
     let areTraced = kernels.others.allSatisfy { $0.profile.isAlike(kernels.traced.profile) }
     for (position, request) in requests.enumerated() {
       if position == 1, kernels.others[0].profile.isAlike(kernels.others[1].profile) {
@@ -197,7 +220,23 @@ struct CompareCommand: ParsableCommand {
         sides.append(Comparison.Side(names[position], [modelled]))
       }
     }
-    return Comparison(.kernels, sides[0], sides[1])
+    var comparison = Comparison(.kernels, sides[0], sides[1])
+    comparison.notes = difference
+    return comparison
+  }
+
+  /// What the two kernels differ in that no figure here depends on.
+  private static func unmodelled(_ kernels: [ReplayProfile]) -> [String] {
+    let fields = Profile.fields.filter {
+      $0.value(in: kernels[0].profile) != $0.value(in: kernels[1].profile)
+    }
+    guard fields.contains(where: { $0.name == "faultLock" }), fields.allSatisfy({ $0.name != "path" })
+    else { return [] }
+    let values = kernels.map { "\($0.profile.faultLock.rawValue)" }.joined(separator: " and ")
+    let others = fields.map(\.name).filter { $0 != "faultLock" }
+    return [
+      "The kernels differ in faultLock (\(values)), which compare does not model: replay --contention does."
+    ] + (others.isEmpty ? [] : ["They differ in \(others.joined(separator: ", ")), too."])
   }
 
   /// The trace's accesses under one profile, from the least to the most that the trace allows.

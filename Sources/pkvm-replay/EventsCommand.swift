@@ -26,6 +26,9 @@ struct EventsCommand: ParsableCommand {
       --vm replays the trace first. A VM's events are those that name its struct kvm, its lock or its page table, the \
       notifiers on its memory, and all others of the threads that run its vCPUs or create its slots. Events that are not known \
       to be about any VM are left out, and counted on standard error. Lost events may have been any VM's: they stay.
+
+      Exit status: 0 done, also where no event matches; 2 the trace is damaged or lost events, unless --allow-loss; 64 usage, \
+      also a name or a value that no event can have; 65 not a trace; 66 no such input; 74 read or write error.
       """)
 
   @Argument(help: "A trace.dat of version 6 or 7, or - for standard input.")
@@ -47,7 +50,7 @@ struct EventsCommand: ParsableCommand {
       "Only events whose fields fit, such as 'ipa >= 0x40000000 && esr.level == 2'.", valueName: "filter"))
   var condition: String?
 
-  @Flag(help: "Print times since the first event of the trace.")
+  @Flag(help: "Print times since the first event of the trace: relativeNs in CSV and JSON lines.")
   var relative = false
 
   @Flag(help: "Tell the VMs that each event is about; replays the trace first, as --vm does.")
@@ -72,10 +75,16 @@ struct EventsCommand: ParsableCommand {
   @Option(name: .customLong("cpu"), help: "Only events of this CPU; can be given several times.")
   var cpus: [UInt16] = []
 
-  @Option(help: "Only events from this moment on, in seconds of the trace's clock.")
+  @Option(
+    help: ArgumentHelp(
+      "Only events from this moment on, in seconds of the trace's clock, or +SECONDS since its first event.",
+      valueName: "seconds"))
   var from: TraceTime?
 
-  @Option(help: "Only events before this moment, in seconds of the trace's clock.")
+  @Option(
+    help: ArgumentHelp(
+      "Only events before this moment, in seconds of the trace's clock, or +SECONDS since its first event.",
+      valueName: "seconds"))
   var to: TraceTime?
 
   @OptionGroup var spool: SpoolOptions
@@ -97,12 +106,13 @@ struct EventsCommand: ParsableCommand {
     var outputs = try OutputPlan(inputs: [input, memslots?.path].compactMap(\.self))
     let target = try outputs.target("-")
     let trace = try Diagnostics.open(input, spool)
+    let (from, to) = try TraceTime.resolve(from: from, to: to, in: trace)
     let ids = try chosenEvents(of: trace)
     let filter = try filter(of: trace, ids: ids)
-    var attributor = try needsVMs(filter) ? attributor(for: trace) : nil
+    var attributor = try needsVMs(filter) ? attributor(for: trace, vms + (filter?.vms ?? [])) : nil
     let wantedVMs = Set(vms)
-    var unattributed = 0
-    var printer = EventPrinter(format, trace: trace, ids: ids, tellsVM: vmColumn)
+    var (unattributed, all, matching) = (0, 0, 0)
+    var printer = EventPrinter(format, trace: trace, ids: ids, tellsVM: vmColumn, isRelative: relative)
     var output = try Output(target)
     if let header = printer.header { try output.line(header) }
     var isFirst = true
@@ -112,6 +122,7 @@ struct EventsCommand: ParsableCommand {
         let record = run[position]
         if isFirst, relative { printer.count(from: record.time) }
         isFirst = false
+        if record.kind != .lost { all += 1 }
         let about = attributor?.vms(of: record) ?? []
         if !cpus.isEmpty, !cpus.contains(record.cpu.rawValue) { continue }
         if let from, record.time < from.moment { continue }
@@ -126,11 +137,13 @@ struct EventsCommand: ParsableCommand {
             continue
           }
         }
+        if record.kind != .lost { matching += 1 }
         try output.line(printer.line(record, payload, vms: about))
       }
     }
     try TraceTime.check(from: from, to: to, in: events.statistics, of: input)
     try output.finish()
+    if matching == 0, all > 0 { Diagnostics.note("\(input): 0 of \(all) events match") }
     noteOmissions(unattributed, of: trace)
     let info = TraceInfo(trace, events.statistics)
     try Losses.check(info, events.statistics, of: input, allowLoss: allowLoss)
@@ -176,7 +189,7 @@ struct EventsCommand: ParsableCommand {
   }
 
   /// What a replay of the whole trace finds out about the VMs behind its events.
-  private func attributor(for trace: TraceFile) throws -> VMAttributor {
+  private func attributor(for trace: TraceFile, _ vms: [Int]) throws -> VMAttributor {
     var options = ReplayOptions()
     options.memslots = try memslots?.resolve(for: trace, nil)
     options.infersMemslots = inferMemslots

@@ -38,10 +38,16 @@ struct ReplayCommand: ParsableCommand {
   @Flag(help: "Infer the memslots from faults and notifiers even if probes recorded them.")
   var inferMemslots = false
 
-  @Option(help: "Replay events from this moment on, in seconds of the trace's clock.")
+  @Option(
+    help: ArgumentHelp(
+      "Replay events from this moment on, in seconds of the trace's clock, or +SECONDS since its first event.",
+      valueName: "seconds"))
   var from: TraceTime?
 
-  @Option(help: "Replay events before this moment, in seconds of the trace's clock.")
+  @Option(
+    help: ArgumentHelp(
+      "Replay events before this moment, in seconds of the trace's clock, or +SECONDS since its first event.",
+      valueName: "seconds"))
   var to: TraceTime?
 
   @Option(
@@ -55,16 +61,19 @@ struct ReplayCommand: ParsableCommand {
   @Flag(help: "Leave the probes on the kernel's own operations out of account entirely.")
   var ignoreProbes = false
 
-  @Option(name: .customLong("json"), help: "Write the report as JSON to this file; - is standard output.")
+  @Option(
+    name: .customLong("json"),
+    help: ArgumentHelp(
+      "Write the report as JSON to this file; - is standard output.", valueName: "file"))
   var jsonPath: String?
 
   @Option(
     name: .customLong("csv"),
-    help:
+    help: ArgumentHelp(
       """
       Write the series over time as CSV files to this directory: memory, lock, working-set, first-touch, idle. With several \
       inputs, to a directory for each in it: 0, 1 and so on.
-      """
+      """, valueName: "directory")
   )
   var csvDirectory: String?
 
@@ -88,7 +97,9 @@ struct ReplayCommand: ParsableCommand {
       "How many of the longest holds of each VM's lock, and of the longest waits for it, to list; 0 to 1000.")
   var longest = 5
 
-  @Option(help: "For --contention: the vCPUs, as multiples of those recorded.")
+  @Option(
+    help: ArgumentHelp(
+      "For --contention: the vCPUs, as multiples of those recorded.", valueName: "factor"))
   var scale: [Double] = [0.5, 1, 2, 4]
 
   @Option(help: "For --contention: the seed of the random draws.")
@@ -99,10 +110,11 @@ struct ReplayCommand: ParsableCommand {
 
   @Option(
     name: .customLong("ops"),
-    help: """
+    help: ArgumentHelp(
+      """
       Write every operation as CSV to this file; - is standard output. With several inputs, the last column is the input's \
       position, from 0.
-      """)
+      """, valueName: "file"))
   var operationsPath: String?
 
   @OptionGroup var spool: SpoolOptions

@@ -37,13 +37,18 @@ struct SynthCommand: ParsableCommand {
   @Option(help: "Virtual machines.")
   var vms = 1
 
-  @Option(help: "Memory of each VM with its unit, such as 512MiB or 4GiB.", transform: MemorySize.parse)
+  @Option(
+    help: ArgumentHelp(
+      "Memory of each VM with its unit, such as 512MiB or 4GiB.", valueName: "size"),
+    transform: MemorySize.parse)
   var memory = MemorySize(bytes: 1 << 30)
 
   @Option(help: "Where the random numbers start.")
   var seed: UInt64 = 1
 
-  @Option(help: "The host's page size: 4K, 16K or 64K.")
+  @Option(
+    help: ArgumentHelp(
+      "The host's page size: 4K, 16K or 64K.", valueName: "size"))
   var pageSize = PageSizeArgument(.size4K)
 
   @Option(help: "The version of the file format: v6 or v7.")

@@ -1,5 +1,6 @@
 import Foundation
 import Testing
+import UnnamedFiles
 
 /// `compare`.
 @Suite("Compare")
@@ -31,8 +32,37 @@ struct CompareTests {
       "mappingTreeBytes.peak>+5%",
     ])
     #expect(outcome.status == 1)
-    #expect(outcome.errorLines == ["pkvm-replay: exceeded: mappingTreeBytes.peak>+5%"])
+    #expect(outcome.errorLines.count == 1, "\(outcome.errors)")
+    let found = outcome.errors.firstMatch(
+      of: /exceeded: mappingTreeBytes\.peak>\+5%: \+([\d.,]+) %(?: to \+([\d.,]+) %)?\n/)
+    #expect(found.flatMap { Double(($0.2 ?? $0.1).filter { $0 != "," }) }.map { $0 > 5 } == true)
     #expect(outcome.output.contains("mappingTreeBytes.peak"))
+  }
+
+  @Test("What compare does not model is told, without an empty table")
+  func unmodelled() throws {
+    let file = try UnnamedFile(Array(#"{"base": "auto", "name": "read lock", "faultLock": "read"}"#.utf8))
+    let outcome = try Tool.run(["compare", Tool.recording, "--profile", "auto", "--profile", file.path])
+    #expect(outcome.status == 0, "\(outcome.errors)")
+    #expect(outcome.output.contains("faultLock (write and read), which compare does not model"))
+    #expect(!outcome.output.contains("before") && !outcome.output.contains("assumed:"), "\(outcome.output)")
+  }
+
+  @Test("Recordings of unlike hosts, and files that are given twice, are told")
+  func unlike() throws {
+    let outcome = try Tool.run(["compare", Tool.recording, Tool.smallRecording])
+    #expect(outcome.output.contains("The sides differ in"), "\(outcome.output)")
+    let twice = try Tool.run(["compare", Tool.smallRecording, Tool.smallRecording])
+    #expect(twice.output.contains("is given more than once"), "\(twice.output)")
+    #expect(!twice.output.contains("The sides differ in"))
+  }
+
+  @Test("A misspelt metric is told the one that was meant")
+  func misspeltMetric() throws {
+    let outcome = try Tool.run([
+      "compare", Tool.recording, "--profile", "7.3", "--profile", "6.14", "--fail-if", "fault.totl>1",
+    ])
+    #expect(outcome.status == 64 && outcome.errors.contains("did you mean faults.total?"))
   }
 
   @Test("Two recordings are compared with their times")

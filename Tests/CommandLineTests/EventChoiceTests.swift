@@ -21,7 +21,7 @@ struct EventChoiceTests {
       name = object["event"] as? String ?? ""
       system = object["system"] as? String ?? ""
       cpu = object["cpu"] as? Int ?? -1
-      time = (object["timeNs"] as? NSNumber)?.uint64Value
+      time = ((object["timeNs"] ?? object["relativeNs"]) as? NSNumber)?.uint64Value
       for (name, value) in object["fields"] as? [String: Any] ?? [:] {
         if let number = value as? NSNumber { fields[name] = number.uint64Value }
         if let text = value as? String { texts[name] = text }
@@ -86,13 +86,20 @@ struct EventChoiceTests {
       (["--where", "ipaa == 1"], "character 1: no selected event has a field ipaa; near are ipa"),
       (["--where", "ipa = 1"], "character 5: = is written =="),
       (["--where", "ipa == x"], "character 8: the field is a number, and x is none"),
-      (["--where", "ipa == "], "character 8: the field is a number, and nothing is none"),
+      (["--where", "ipa == "], "character 8: a number is missing after =="),
       (["--where", "ipa ~ 'x'"], "character 5: ~ compares texts"),
       (["--where", "(ipa == 1"], "character 10: a ) is missing"),
       (["--where", "comm == 'x"], "character 9: a text"),
       (["--where", "ipa == 1 ipa"], "character 10: ipa is not expected"), (["--where", ""], "character 1:"),
       (["--where", "ipa == 0x1ffffffffffffffff"], "character 8:"), (["--where", "comm & 1"], "character 6:"),
       (["--event", "kvm_exit", "--where", "ipa == 1"], "character 1: no selected event has a field ipa"),
+      (
+        ["--where", "esr.kind == \"permision\""],
+        "character 13: no selected event has permision there; near are permission"
+      ),
+      (["--where", "event == kvm_guest_falt"], "near are kvm_guest_fault"),
+      (["--where", "system == kwm"], "near are kvm"), (["--where", "vm == 9"], "VM"),
+      (["--where", "ipa >"], "a number is missing after >"),
       (["--event", "kvm_exot"], "near are kvm_exit"),
       (["--event", "kvm:nothing_*"], "has no event named kvm:nothing_*"),
       (["--event", "kvm_exit,"], "empty name"),
@@ -128,6 +135,21 @@ struct EventChoiceTests {
     let found = try Self.events(["--relative", "--event", "kvm_guest_fault"])
     let wanted = Self.all.filter { $0.name == "kvm_guest_fault" }.compactMap(\.time)
     #expect(found.compactMap(\.time) == wanted.map { $0 - first } && !found.isEmpty)
+  }
+
+  @Test("--from and --to count from the first event with a +")
+  func relativeWindow() throws {
+    let first = try #require(Self.all.first?.time)
+    let found = try Self.events(["--from", "+0.5", "--to", "+1"])
+    let wanted = Self.all.filter { event in
+      event.time.map { (first + 500_000_000..<first + 1_000_000_000).contains($0) } ?? false
+    }
+    #expect(found.map(\.time) == wanted.map(\.time) && !found.isEmpty)
+    let csv = try Tool.run([
+      "events", Tool.recording, "--relative", "--format", "csv", "--where", "cpu == 99",
+    ])
+    #expect(csv.output.hasPrefix("relativeNs,cpu,"))
+    #expect(csv.status == 0 && csv.errors.contains("0 of \(Self.all.count) events match"), "\(csv.errors)")
   }
 
   @Test("the VM column has the VMs that --vm knows")

@@ -18,6 +18,27 @@ struct SideFileTests {
     #expect(outcome.errors.contains("/nowhere/file.json"))
   }
 
+  @Test(
+    "A misspelt mode of a release is status 66, in a file 65, with what was meant",
+    arguments: ["7.3-traditonal", "7.3-TRADITIONAL", "6.14.2-trad"])
+  func misspeltMode(name: String) throws {
+    let outcome = try replay("--profile", name)
+    #expect(outcome.status == 66 && outcome.errorLines.count == 1 && outcome.output.isEmpty)
+    let meant = name.split(separator: "-")[0] + "-traditional"
+    #expect(outcome.errors.contains("did you mean \(meant)?"), "\(outcome.errors)")
+    let file = try UnnamedFile(Array("{\n\"base\": \"\(name)\"}".utf8))
+    let based = try replay("--profile", file.path)
+    #expect(based.status == 65 && based.errors.contains("line 2: "), "\(based.errors)")
+    #expect(based.errors.contains("did you mean \(meant)?"), "\(based.errors)")
+  }
+
+  @Test("A release of which nothing is known is told beside the model")
+  func unlisted() throws {
+    let outcome = try replay("--profile", "9.9")
+    #expect(outcome.status == 0)
+    #expect(outcome.output.contains("9.9 is not known: modelled as 7.3 (assumed)"), "\(outcome.output)")
+  }
+
   @Test("A directory is none", arguments: options)
   func directory(option: String) throws {
     let outcome = try replay(option, "/tmp")

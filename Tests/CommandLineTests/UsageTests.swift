@@ -36,6 +36,21 @@ struct UsageTests {
     #expect(outcome.output.contains("OVERVIEW:") && outcome.output.contains("USAGE: pkvm-replay \(verb)"))
   }
 
+  @Test("the values of options are named by what they are")
+  func placeholders() throws {
+    for (verb, names) in [
+      (
+        "replay",
+        ["--from <seconds>", "--csv <directory>", "--json <file>", "--ops <file>", "--scale <factor>"]
+      ),
+      ("events", ["--from <seconds>", "--to <seconds>", "--spool-limit <size>"]),
+      ("info", ["--page-size <size>"]), ("compare", ["--json <file>"]), ("capacity", ["--json <file>"]),
+    ] {
+      let help = try Tool.run([verb, "--help"]).output
+      for name in names { #expect(help.contains(name), "\(verb) \(name)") }
+    }
+  }
+
   @Test("every verb refuses an option that it does not have", arguments: verbs)
   func optionOfVerb(verb: String) throws {
     // What a verb cannot do without is missed first.

@@ -38,6 +38,37 @@ struct ComparisonTests {
     #expect(Self.row(Self.metric("x", 0), Self.metric("x", 5)).relative == nil)
   }
 
+  @Test("Shares differ by percentage points")
+  func points() {
+    func side(_ value: Double) -> Comparison.Side {
+      .init("s", [[Metric(name: "lock.utilisation", unit: .share, least: value, most: value)]])
+    }
+    let text = Comparison(.recordings, side(0.02), side(0.001)).text(all: true)
+    #expect(text.contains("-1.9 pp") && !text.contains("-1.9 %"), "\(text)")
+  }
+
+  @Test("A difference and its noise have digits enough to tell which is more")
+  func digits() throws {
+    let (before, after) = ([10.0, 10, 10, 11, 11, 11], [12.0, 12, 12, 13, 13, 13])
+    let row = Self.recorded(before, after)
+    let noise = try #require(row.noise)
+    func side(_ values: [Double]) -> Comparison.Side { .init("s", values.map { [Self.metric("x", $0)] }) }
+    let text = Comparison(.recordings, side(before), side(after)).text(all: true)
+    // 2 is more than 1.002, which rounds to another number.
+    #expect(noise < 2 && text.contains("+2 "), "\(text)")
+    let near = Comparison(.recordings, side([1, 1, 1, 1]), side([2, 2, 2, 3])).text(all: true)
+    #expect(near.contains("+1.2") && !near.contains("+-1 "), "\(near)")
+  }
+
+  @Test("What a threshold found is a number or percents, a range where the difference is one")
+  func found() throws {
+    let comparison = Self.compare(
+      [Self.metric("faults.total", 100, 200)], [Self.metric("faults.total", 200, 300)])
+    #expect(comparison.found(try Threshold("faults.total>+5%")) == "+0.0 % to +200.0 %")
+    #expect(comparison.found(try Threshold("faults.total>5")) == "0 to +200")
+    #expect(comparison.metrics(near: "fault.totl") == ["faults.total"])
+  }
+
   @Test("Exact is what both sides decide; what is assumed on either is not, nor is any recording")
   func exactness() {
     let (sure, guess) = (Self.metric("x", 1), Self.metric("x", 1, nil, .assumed))

@@ -73,6 +73,7 @@ struct ProfileFileTests {
       (#"{"base": "auto", "name": 7}"#, "name"),
       (#"{"base": "auto", "pageSize": 8192}"#, "4096"),
       ("{}", "has no \"base\""),
+      (#"{"base": "7.3-traditonal"}"#, "did you mean 7.3-traditional?"),
       (#"{"base": "seven"}"#, "no built-in profile"),
       (#"{"base": "7.3-pkvm", "faultlock": "read"}"#, "no such field"),
       (#"{"base": "7.3-pkvm", "faultLock": "red"}"#, "read or write"),

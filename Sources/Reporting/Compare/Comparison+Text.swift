@@ -4,6 +4,25 @@ extension Comparison {
     var page = TextPage()
     page.title("\(before.title)  ->  \(after.title)")
     let shown = rows.filter { all || $0.isWorthShowing }
+    if !shown.isEmpty { writeTable(of: shown, &page) }
+    let rest = rows.count - shown.count
+    if rest > 0 {
+      let what = hasNoiseFloor ? "do not differ by more than the noise" : "are the same on both sides"
+      page.line(
+        "\(rest)\(shown.isEmpty ? "" : " more") figure\(rest == 1 ? "" : "s") \(what) (--all shows them)")
+    }
+    for note in notes {
+      page.blank()
+      page.line(note)
+    }
+    for line in subject == .kernels ? Self.kernelNotes(shown) : recordingNotes {
+      page.blank()
+      for part in line { page.line(part) }
+    }
+    return page.text
+  }
+
+  private func writeTable(of shown: [Row], _ page: inout TextPage) {
     let noise = hasNoiseFloor
     page.table(
       header: ["", "before", "after", "difference", ""] + (noise ? ["noise"] : []) + ["kind"],
@@ -13,19 +32,9 @@ extension Comparison {
           row.metric.name, row.text(row.before), row.text(row.after), row.differenceText, row.relativeText,
         ] + (noise ? [row.noiseText] : []) + [row.kindText]
       })
-    let rest = rows.count - shown.count
-    if rest > 0 {
-      let what = noise ? "do not differ by more than the noise" : "are the same on both sides"
-      page.line("\(rest) more figure\(rest == 1 ? "" : "s") \(what) (--all shows them)")
-    }
-    for line in subject == .kernels ? kernelNotes : recordingNotes {
-      page.blank()
-      for part in line { page.line(part) }
-    }
-    return page.text
   }
 
-  private var kernelNotes: [[String]] {
+  private static func kernelNotes(_ rows: [Row]) -> [[String]] {
     var notes: [[String]] = []
     if rows.contains(where: { $0.kind == .range }) {
       notes.append([
@@ -35,8 +44,8 @@ extension Comparison {
     }
     if rows.contains(where: { $0.kind == .assumed }) {
       notes.append([
-        "assumed: the trace does not decide all of what the figure rests on, such as which vCPU was first or whether",
-        "a page could be written; it is the model's by its rules on both sides.",
+        "assumed: the trace does not decide all of what the figure rests on, such as which vCPU was first",
+        "or whether a page could be written; it is the model's by its rules on both sides.",
       ])
     }
     return notes
@@ -92,12 +101,20 @@ extension Comparison.Row {
   }
 
   private func signed(_ value: Double) -> String {
-    (value < 0 ? "-" : value > 0 ? "+" : "") + text(value.magnitude)
+    (value < 0 ? "-" : value > 0 ? "+" : "") + amount(value.magnitude)
+  }
+
+  /// An amount by which figures differ: of shares, percentage points.
+  private func amount(_ value: Double) -> String {
+    metric.unit == .share ? Quantity.points(value) : text(value)
   }
 
   fileprivate var differenceText: String {
     guard let difference else { return "" }
-    if subject == .recordings { return signed((difference.least + difference.most) / 2) }
+    if subject == .recordings {
+      let middle = (difference.least + difference.most) / 2
+      return isRoundingTooMuch ? (middle < 0 ? "-" : "+") + exact(middle.magnitude) : signed(middle)
+    }
     return difference.least == difference.most
       ? signed(difference.least) : "\(signed(difference.least)) .. \(signed(difference.most))"
   }
@@ -110,7 +127,48 @@ extension Comparison.Row {
       : "\(Quantity.signedPercent(relative.least)) .. \(Quantity.signedPercent(relative.most))"
   }
 
-  fileprivate var noiseText: String { noise.map { "+-\(text($0))" } ?? "" }
+  fileprivate var noiseText: String {
+    noise.map { "+-" + (isRoundingTooMuch ? exact($0) : amount($0)) } ?? ""
+  }
+
+  /// Whether a difference and its noise are one text, though it is beyond the noise, or below it.
+  private var isRoundingTooMuch: Bool {
+    guard let noise, let difference else { return false }
+    let middle = abs(difference.least + difference.most) / 2
+    return middle != noise && amount(middle) == amount(noise)
+  }
+
+  /// An amount with as many digits as tell the difference from the noise, in the unit itself.
+  private func exact(_ value: Double) -> String {
+    guard let noise, let difference else { return amount(value) }
+    let (factor, unit) =
+      switch metric.unit {
+      case .share: (100.0, " pp")
+      case .bytes: (1.0, " B")
+      case .nanoseconds: (1.0, " ns")
+      case .count, .pages: (1.0, "")
+      }
+    let middle = abs(difference.least + difference.most) / 2 * factor
+    let digits = (1...9).first {
+      Quantity.fixed(middle, digits: $0) != Quantity.fixed(noise * factor, digits: $0)
+    }
+    return Quantity.fixed(value * factor, digits: digits ?? 9) + unit
+  }
+
+  /// The difference as a threshold sees it, in percent or as a number: `+0.0 % to +105.6 %`.
+  func found(isRelative: Bool) -> String {
+    let ends: [String]
+    if isRelative, let relative {
+      ends = [relative.least, relative.most].map { Quantity.signedPercent($0) }
+    } else if isRelative {
+      return "from nothing to " + text(after)
+    } else if let difference {
+      ends = [difference.least, difference.most].map(signed)
+    } else {
+      return "unknown"
+    }
+    return ends[0] == ends[1] ? ends[0] : "\(ends[0]) to \(ends[1])"
+  }
 
   fileprivate var kindText: String {
     guard subject == .recordings else { return kind.rawValue }

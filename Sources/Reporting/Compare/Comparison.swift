@@ -57,6 +57,8 @@ public struct Comparison: Sendable {
   public let before: Side
   /// The second side.
   public let after: Side
+  /// What a reader must know of the sides, a sentence each.
+  public var notes: [String] = []
   /// Every figure that either side has.
   public let rows: [Row]
 
@@ -88,6 +90,16 @@ public struct Comparison: Sendable {
     public var unknown: [Threshold] = []
     /// Those whose figure was not recorded on both sides.
     public var unrecorded: [Threshold] = []
+  }
+
+  /// What was found where a threshold is exceeded: `+0.0 % to +105.6 %`.
+  public func found(_ threshold: Threshold) -> String {
+    rows.first { $0.isCalled(threshold.metric) }?.found(isRelative: threshold.isRelative) ?? "unknown"
+  }
+
+  /// Metrics that somebody may have meant by `name`, the nearest first.
+  public func metrics(near name: String) -> [String] {
+    NearNames.of(name, among: rows.flatMap { [$0.metric.name, $0.metric.otherName].compactMap(\.self) })
   }
 
   /// Holds the comparison against thresholds.

@@ -1,4 +1,5 @@
 public import KVMTrace
+internal import KVMTypes
 
 /// Which kinds of events a user named: `kvm_exit`, `kvm_*`, `kvm:kvm_exit`, `lock:*`, in lists with commas or one by one.
 public struct EventChoice: Sendable {
@@ -37,33 +38,5 @@ public struct EventChoice: Sendable {
     let near = NearNames.of(pattern.filter { $0 != "*" && $0 != "?" }, among: names)
     return "has no event named \(pattern); "
       + (near.isEmpty ? "" : "near are \(near.joined(separator: ", ")); ") + "info lists those it has"
-  }
-}
-
-/// Names that somebody may have meant.
-enum NearNames {
-  /// Up to three of `names` that are near `name`, the nearest first.
-  static func of(_ name: String, among names: some Sequence<String>) -> [String] {
-    let scored = Set(names).compactMap { candidate -> (distance: Int, name: String)? in
-      if name.count > 2, candidate.contains(name) { return (1, candidate) }
-      let distance = distance(Array(name.utf8.prefix(64)), Array(candidate.utf8.prefix(64)))
-      return distance <= max(1, name.count / 3) ? (distance, candidate) : nil
-    }
-    return scored.sorted { ($0.distance, $0.name) < ($1.distance, $1.name) }.prefix(3).map(\.name)
-  }
-
-  /// How many characters must be changed, added or left out to get from one to the other.
-  private static func distance(_ from: [UInt8], _ to: [UInt8]) -> Int {
-    var row = Array(0...to.count)
-    for (line, byte) in from.enumerated() {
-      var diagonal = row[0]
-      row[0] = line + 1
-      for (column, other) in to.enumerated() {
-        let change = diagonal + (byte == other ? 0 : 1)
-        diagonal = row[column + 1]
-        row[column + 1] = min(change, row[column] + 1, row[column + 1] + 1)
-      }
-    }
-    return row[to.count]
   }
 }

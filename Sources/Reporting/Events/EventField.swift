@@ -73,6 +73,18 @@ enum EventField: Sendable, Equatable {
     }
   }
 
+  /// The texts that the field can have in events of `formats`, nil where anything can be. What is no fault of these kinds is
+  /// "status" and a number.
+  func possibleTexts(among formats: [EventFormat]) -> [String]? {
+    switch self {
+    case .event: Set(formats.map(\.name)).sorted()
+    case .system: Set(formats.map(\.system)).sorted()
+    case .syndrome(.kind):
+      ["translation", "permission", "access flag", "address size", "external abort", "exclusive or atomic"]
+    default: nil
+    }
+  }
+
   /// The value for an event, nil where it has none.
   func value(of subject: Subject, _ formats: EventFormats) -> Value? {
     let record = subject.record

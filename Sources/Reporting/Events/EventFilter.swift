@@ -58,6 +58,8 @@ public struct EventFilter {
   private let formats: EventFormats
   /// Whether the filter asks for the VM of an event.
   public let asksForVM: Bool
+  /// The VMs that it asks for by number.
+  public let vms: [Int]
 
   /// Parses `text` for the events of `trace` that have one of the numbers `ids`, or for all of them.
   public init(_ text: String, of trace: TraceFile, ids: Set<UInt16>?) throws(Mistake) {
@@ -66,6 +68,7 @@ public struct EventFilter {
     var parser = FilterParser(text, formats: chosen)
     root = try parser.filter()
     asksForVM = parser.asksForVM
+    vms = parser.vms
   }
 
   /// Whether the filter lets an event through.
@@ -138,6 +141,8 @@ private struct FilterParser {
   private var token = Token(kind: .end, text: "", column: 1)
   private var depth = 0
   private(set) var asksForVM = false
+  /// The VMs that an event's is compared with.
+  private(set) var vms: [Int] = []
 
   init(_ text: String, formats: [EventFormat]) {
     self.formats = formats
@@ -211,8 +216,29 @@ private struct FilterParser {
     }
     let sign = token
     try advance()
+    let value = token
     let operand = try operand(comparison, sign, isTime: field == .time, isText: isText)
+    if comparison == .equal { try check(field, mask: mask, value, operand) }
     return EventFilter.Test(field: field, mask: mask, comparison: comparison, operand: operand)
+  }
+
+  /// Refuses a value that the field never has, and keeps the VMs that are asked for.
+  private mutating func check(
+    _ field: EventField, mask: UInt64?, _ value: Token, _ operand: EventFilter.Operand
+  ) throws(EventFilter.Mistake) {
+    if field == .vm, mask == nil, case .number(let number) = operand {
+      vms.append(Int(clamping: number))
+    }
+    guard case .text(let text) = operand, let possible = field.possibleTexts(among: formats),
+      !possible.contains(text), !(field == .syndrome(.kind) && text.hasPrefix("status "))
+    else { return }
+    let near = NearNames.of(text, among: possible)
+    let names = near.isEmpty && possible.count <= 10 ? possible : near
+    throw EventFilter.Mistake(
+      column: value.column,
+      what: "no selected event has \(text) there"
+        + (names.isEmpty
+          ? "" : "; \(near.isEmpty ? "there are" : "near are") \(names.joined(separator: ", "))"))
   }
 
   private mutating func operand(
@@ -229,8 +255,9 @@ private struct FilterParser {
     guard comparison != .like else {
       throw EventFilter.Mistake(column: sign.column, what: "~ compares texts, and the field is a number")
     }
+    guard value.kind != .end else { throw mistake("a number is missing after \(sign.text)") }
     guard value.kind == .number else {
-      throw mistake("the field is a number, and \(value.kind == .end ? "nothing" : value.text) is none")
+      throw mistake("the field is a number, and \(value.text) is none")
     }
     guard let number = isTime ? Self.nanoseconds(value.text) : Self.integer(value.text) else {
       throw mistake("\(value.text) is no \(isTime ? "time in seconds" : "whole number")")

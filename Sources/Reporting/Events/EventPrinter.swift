@@ -20,13 +20,18 @@ public struct EventPrinter {
   private let columnsOfFormat: [UInt16: [Int]]
   private let formatByID: [UInt16: EventFormat]
   private let tellsVM: Bool
+  /// What times are called in CSV and JSON lines.
+  private let timeName: String
   /// What times count from, nil for the trace's clock.
   private var origin: Nanoseconds?
 
   /// A printer for the events of `trace`, of which only those with a number in `ids` will come, if given. Where nobody
   /// chose, a table has the fields of KVM's events: those of all others would make hundreds of columns.
-  public init(_ format: Format, trace: TraceFile, ids: Set<UInt16>?, tellsVM: Bool = false) {
+  public init(
+    _ format: Format, trace: TraceFile, ids: Set<UInt16>?, tellsVM: Bool = false, isRelative: Bool = false
+  ) {
     self.format = format
+    timeName = isRelative ? "relativeNs" : "timeNs"
     self.trace = trace
     self.tellsVM = tellsVM
     let hasKVM = trace.formats.formats.contains { $0.system == "kvm" }
@@ -50,7 +55,7 @@ public struct EventPrinter {
   /// The line that precedes all events, if the form has one.
   public var header: String? {
     guard format == .csv else { return nil }
-    return (["timeNs", "cpu", "tid", "command", "event"] + (tellsVM ? ["vm"] : []) + columns).map(Safe.cell)
+    return ([timeName, "cpu", "tid", "command", "event"] + (tellsVM ? ["vm"] : []) + columns).map(Safe.cell)
       .joined(separator: ",")
   }
 
@@ -161,7 +166,7 @@ public struct EventPrinter {
     command: String?, _ vms: [Int]
   ) -> String {
     var line =
-      "{\"timeNs\":\(number(.unsigned(record.time.rawValue))),\"cpu\":\(record.cpu.rawValue),\"tid\":\(record.tid.rawValue)"
+      "{\"\(timeName)\":\(number(.unsigned(record.time.rawValue))),\"cpu\":\(record.cpu.rawValue),\"tid\":\(record.tid.rawValue)"
     if let command { line += ",\"command\":\(Safe.json(command))" }
     line += ",\"event\":\(Safe.json(name))"
     if tellsVM { line += ",\"vms\":[\(vms.map(String.init).joined(separator: ","))]" }

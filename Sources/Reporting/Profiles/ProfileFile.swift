@@ -68,7 +68,8 @@ public enum ProfileFile {
     if base != "auto" {
       guard let kernel = NamedKernel(base) else {
         throw Failure(
-          description: "starts from \"\(base)\", which is no built-in profile; there are \(names)",
+          description: "starts from \"\(base)\", which is no built-in profile; "
+            + (NamedKernel.meant(by: base).map { "did you mean \($0)?" } ?? "there are \(names)"),
           field: "base")
       }
       request.kernel = kernel

@@ -51,6 +51,10 @@ extension ReplayReport {
       "\(field("path") == "pkvm" ? "pKVM" : "traditional MMU") (\(basis("path"))) of \(field("era")) (\(basis("era"))), "
         + "\(field("ipaBits"))-bit IPA (\(basis("ipaBits"))), "
         + "\(field("hardwareAF") == "true" ? "" : "no ")hardware access flag (\(basis("hardwareAF")))")
+    if let unlistedRelease {
+      page.row(
+        "", "\(unlistedRelease) is not known: modelled as \(field("era")) (\(basis("era")))")
+    }
     if unattributedFaults > 0 {
       page.row("", "\(Quantity.count(unattributedFaults)) faults belong to no VM and are left out")
     }

@@ -16,6 +16,8 @@ public struct ReplayReport: Encodable, Sendable {
   public var profile: [String: ProfileFieldValue]
   /// How each field of the profile is known.
   public var profileBasis: [String: String]
+  /// The release that is modelled as the nearest era, as nothing is known of its own; nil for one that is listed.
+  public var unlistedRelease: String?
   /// The length of the intervals in which all series count, nil where those of several inputs differ.
   public var seriesIntervalNs: UInt64?
   /// The VMs.
@@ -190,6 +192,7 @@ public struct ReplayReport: Encodable, Sendable {
     memoryMarkers = result.markers.isEmpty ? nil : result.markers.map(MarkerEntry.init)
     profile = ["name": .word(result.profile.profile.name)]
     profileBasis = [:]
+    unlistedRelease = result.profile.unlistedRelease
     for field in Profile.fields {
       profile[field.name] = ProfileFieldValue(field.value(in: result.profile.profile))
       profileBasis[field.name] = (result.profile.basis[field.name] ?? .assumed).name

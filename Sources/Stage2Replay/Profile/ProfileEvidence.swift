@@ -33,11 +33,19 @@ struct ProfileEvidence {
 
     let tracedEra = kernel?.era ?? .v7_3
     let era = request.era ?? tracedEra
-    let isKnownEra = kernel?.isEraKnown ?? false
+    let isKnownEra = kernel?.isEraKnown ?? false && unlistedRelease(request) == nil
     let isChanged = path != named || era != request.kernel?.era ?? tracedEra
     return Kernel(
       path: path, pathBasis: pathBasis, era: era,
       eraBasis: era == tracedEra && isKnownEra ? .derived : .assumed, isChanged: isChanged)
+  }
+
+  /// The release that a request means, where nothing is known of its era.
+  func unlistedRelease(_ request: ProfileRequest) -> String? {
+    guard request.profile == nil, request.fields["era"] == nil,
+      let release = request.kernel.map(\.release) ?? kernel, !KernelRelease.known.contains(release)
+    else { return nil }
+    return release.name
   }
 
   /// Whether the traced kernel's pKVM keeps the tables of non-protected guests at EL2.

@@ -9,6 +9,9 @@ public struct ReplayProfile: Hashable, Sendable {
   /// How a field is known, by the name that `Profile.fields` gives it. A field that is not here is the built-in
   /// profile's, which is an assumption about the host.
   public let basis: [String: Basis]
+  /// The release that is modelled as the era nearest to it, as `profiles` does not list it; nil where it does, and where the
+  /// era is stated.
+  public let unlistedRelease: String?
   let geometry: Stage2Geometry
   /// Whether the bits of an IPA are a guess: the start level of the table leaves several sizes.
   let isIPASizeGuessed: Bool
@@ -49,6 +52,7 @@ public struct ReplayProfile: Hashable, Sendable {
     profile = made.profile
     basis = made.basis
     typesSizeTables = made.typesSizeTables
+    unlistedRelease = trace.unlistedRelease(request)
     let isStated = request.profile != nil || request.fields["ipaBits"] != nil
     isIPASizeGuessed = !isStated && made.basis["ipaBits"] == .assumed
     do {

@@ -29,10 +29,11 @@ struct PageSizeArgument: ExpressibleByArgument {
 struct PageSizeOption: ParsableArguments {
   @Option(
     name: .customLong("page-size"),
-    help: """
+    help: ArgumentHelp(
+      """
       The host's page size: 4K, 16K or 64K. Else what the trace tells, which is not always the size of its sub-buffers; see \
       info.
-      """)
+      """, valueName: "size"))
   private var argument: PageSizeArgument?
 
   /// The page size, nil where the trace tells it.

@@ -28,8 +28,9 @@ struct ProfileArgument: ExpressibleByArgument {
       return request
     }
     let json = try SideFile.text(
-      at: text, else: "neither a kernel's name, such as 7.3 or 7.3-pkvm, nor a file; profiles lists the names"
-    )
+      at: text,
+      else: "neither a kernel's name, such as 7.3 or 7.3-pkvm, nor a file; "
+        + (NamedKernel.meant(by: text).map { "did you mean \($0)?" } ?? "profiles lists the names"))
     do {
       return try ProfileFile.request(json: json)
     } catch {

@@ -3,14 +3,19 @@ import KVMTrace
 import KVMTypes
 import Reporting
 
-/// A moment of the trace's clock on the command line: seconds, with up to nine digits behind the point.
+/// A moment of the trace's clock on the command line: seconds, with up to nine digits behind the point; with a + before
+/// them, since the first event of the trace.
 struct TraceTime: ExpressibleByArgument {
   var moment: Nanoseconds
+  /// Whether it counts from the first event.
+  private var isRelative = false
 
   init?(argument: String) {
-    let parts = argument.split(separator: ".", maxSplits: 1, omittingEmptySubsequences: false)
+    isRelative = argument.hasPrefix("+")
+    let parts = argument.dropFirst(isRelative ? 1 : 0).split(
+      separator: ".", maxSplits: 1, omittingEmptySubsequences: false)
     let fraction = parts.count == 2 ? parts[1] : "0"
-    guard let seconds = UInt64(parts[0]), !fraction.isEmpty, fraction.count <= 9,
+    guard parts[0].first != "+", let seconds = UInt64(parts[0]), !fraction.isEmpty, fraction.count <= 9,
       let nanoseconds = UInt64(fraction + String(repeating: "0", count: 9 - fraction.count)),
       seconds <= UInt64.max / 1_000_000_000 - 1
     else { return nil }
@@ -22,9 +27,30 @@ struct TraceTime: ExpressibleByArgument {
 extension TraceTime {
   /// Refuses a part that ends before it begins.
   static func check(from: TraceTime?, to: TraceTime?) throws {
-    if let from, let to, from.moment >= to.moment {
+    if let from, let to, from.isRelative == to.isRelative, from.moment >= to.moment {
       throw ValidationError("--from is not before --to: there is nothing between them")
     }
+  }
+
+  /// Both on the trace's clock.
+  static func resolve(
+    from: TraceTime?, to: TraceTime?, in trace: TraceFile
+  ) throws -> (from: TraceTime?, to: TraceTime?) {
+    var origin = Nanoseconds(0)
+    if from?.isRelative == true || to?.isRelative == true {
+      var events = trace.events(.all)
+      if let run = events.nextRun(), run.count > 0 { origin = run[0].time }
+    }
+    func resolved(_ time: TraceTime) -> TraceTime {
+      guard time.isRelative else { return time }
+      var time = time
+      time.moment = Nanoseconds(time.moment.rawValue.addingReportingOverflow(origin.rawValue).partialValue)
+      time.isRelative = false
+      return time
+    }
+    let part = (from.map(resolved), to.map(resolved))
+    try check(from: part.0, to: part.1)
+    return part
   }
 
   /// Refuses a part that lies outside of the trace `input`.
@@ -40,6 +66,7 @@ extension TraceTime {
   /// The part of a trace that is chosen, nil where that is all of it.
   static func window(of trace: TraceFile, from: TraceTime?, to: TraceTime?) throws -> TraceWindow? {
     if from == nil, to == nil { return nil }
+    let (from, to) = try resolve(from: from, to: to, in: trace)
     do {
       return try TraceWindow(of: trace, from: from?.moment, to: to?.moment)
     } catch {

@@ -24,6 +24,47 @@ struct NamedKernelTests {
       Set(NamedKernel.listed.map(\.name)).isSuperset(of: ["6.12-pkvm", "6.17-pkvm", "7.3-traditional"]))
   }
 
+  @Test(
+    "A misspelt mode is no release",
+    arguments: [
+      ("7.3-traditonal", "7.3-traditional"), ("7.3-pKVM", "7.3-pkvm"), ("7.3-pkv", "7.3-pkvm"),
+      ("7.3-trad", "7.3-traditional"), ("7.3_pkvm", "7.3-pkvm"), ("7.3pkvm", "7.3-pkvm"),
+      ("6.14.2-TRADITIONAL", "6.14.2-traditional"), ("v3-pkmv", "v3-pkvm"), ("7.3-kvm", "7.3-pkvm"),
+      ("7.3-", "7.3-pkvm"), ("7.3.4+deb13-arm64-pvkm", "7.3.4+deb13-arm64-pkvm"),
+      ("7.3.4+deb13-arm64-tradtional", "7.3.4+deb13-arm64-traditional"),
+    ])
+  func misspelt(name: String, meant: String) {
+    #expect(NamedKernel(name) == nil)
+    #expect(NamedKernel.meant(by: name) == meant)
+    #expect(NamedKernel(meant)?.isProtectedMode == meant.hasSuffix("pkvm"))
+  }
+
+  @Test(
+    "What a distribution puts behind a release is its own",
+    arguments: [
+      "7.3.4+deb13-cloud-arm64", "7.3-rc3", "7.3-16k", "7.3.0+", "6.17.0-rc3+", "7.3-arm64", "7.3-generic",
+      "6.17-k8s", "6.17-rpm", "6.17.0-1028-kvm", "7.3.1-cloud-vm", "7.3-next-20261101", "6.19",
+      "7.3.4+deb13-cloud-arm64-pkvm",
+    ])
+  func distribution(name: String) {
+    #expect(NamedKernel.meant(by: name) == nil)
+    #expect(NamedKernel(name) != nil)
+  }
+
+  @Test("A release that is not listed is told")
+  func unlisted() throws {
+    let trace = try Recordings.trace("pkvm-nvhe-7.3.4-page-fault.dat")
+    func told(_ name: String, era: String? = nil) throws -> String? {
+      var request = ProfileRequest()
+      request.kernel = NamedKernel(name)
+      if let era { try request.set("era", to: .word(era)) }
+      return try Replay.profiles(of: trace, traced: request, others: []).traced.unlistedRelease
+    }
+    #expect(try ["9.9", "6.41", "5.10-pkvm"].map { try told($0) } == ["9.9", "6.41", "5.10"])
+    #expect(try ["7.3.99", "6.12", "v3"].map { try told($0) } == [nil, nil, nil])
+    #expect(try told("9.9", era: "7.2") == nil)
+  }
+
   /// For each recording: what the trace says of itself, its release by name, and files that only name that.
   @Test("The traced kernel by any of its names is the traced kernel", arguments: Recordings.names)
   func sameKernel(name: String) throws {
