@@ -57,7 +57,7 @@ struct ComparisonTests {
     // 2 is more than 1.002, which rounds to another number.
     #expect(noise < 2 && text.contains("+2 "), "\(text)")
     let near = Comparison(.recordings, side([1, 1, 1, 1]), side([2, 2, 2, 3])).text(all: true)
-    #expect(near.contains("+1.2") && !near.contains("+-1 "), "\(near)")
+    #expect(near.contains("+1.3") && near.contains("+-0.9"), "\(near)")
   }
 
   @Test("What a threshold found is a number or percents, a range where the difference is one")
