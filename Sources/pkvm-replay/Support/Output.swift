@@ -6,11 +6,14 @@ struct Output: ~Copyable {
   private static let flushBytes = 1 << 16
 
   private let opened: OpenedOutput
-  private var buffer: [UInt8] = []
+  private var buffer: [UInt8]
 
   init(_ target: OutputTarget) throws {
-    opened = try OpenedOutput(target)
+    // Nothing is set before the last thing that can fail: Swift 6.2 does not compile that.
+    let opened = try OpenedOutput(target)
+    var buffer: [UInt8] = []
     buffer.reserveCapacity(Self.flushBytes + 4096)
+    (self.opened, self.buffer) = (opened, buffer)
   }
 
   /// Makes `text` the whole content of an output.
