@@ -40,10 +40,12 @@ enum Quantity {
   }
 
   /// A stamp of the trace's clock in seconds, to the nanosecond.
-  static func stamp(_ nanoseconds: UInt64) -> String {
+  static func stamp(_ nanoseconds: UInt64) -> String { "\(seconds(nanoseconds)) s" }
+
+  /// "12.000345678", as trace-cmd prints time.
+  static func seconds(_ nanoseconds: UInt64) -> String {
     let fraction = String(nanoseconds % 1_000_000_000)
     return "\(nanoseconds / 1_000_000_000)." + String(repeating: "0", count: 9 - fraction.count) + fraction
-      + " s"
   }
 
   /// `part` of `whole` in percent, "-" where there is no whole. Only nothing is 0 % and only all is 100 %: what is

@@ -194,7 +194,7 @@ struct EventsCommand: ParsableCommand {
     options.memslots = try memslots?.resolve(for: trace, nil)
     options.infersMemslots = inferMemslots
     options.recordsTimeline = true
-    let (result, _) = try Replay.run(trace, profile: ProfileRequest(), options: options)
+    let (result, _) = try Replays.run(trace, profile: ProfileRequest(), options: options)
     try result.requireVMs(vms, of: input)
     return VMAttributor(result.timeline ?? VMTimeline(), pageSize: result.profile.pageSize)
   }

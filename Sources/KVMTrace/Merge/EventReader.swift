@@ -2,9 +2,9 @@ public import KVMTypes
 
 /// The selected events of a trace in time order, in one streaming pass.
 ///
-/// Each CPU's buffer is in order by itself (where it is not, that is reported, and it stays as recorded), so the streams are merged: a
-/// binary heap holds the next stamp of every stream, and whatever the first stream has before the next stamp of
-/// any other one goes out as one *run*. Equal stamps go by the order of the streams, then by position, so the
+/// Each CPU's buffer is in order by itself (where it is not, that is reported, and it stays as recorded), so the
+/// streams are merged: a binary heap holds the next stamp of every stream, and whatever the first stream has before
+/// the next stamp of any other one goes out as one *run*. Equal stamps go by the order of the streams, then by position, so the
 /// result is the same every time. Only one page of every stream is decoded at any moment: memory depends on the
 /// number of CPUs and the page size, never on the trace's length.
 ///

@@ -9,8 +9,6 @@ struct Glob: Sendable {
   }
 
   private let parts: [Part]
-  /// Whether the pattern is but a text.
-  let isLiteral: Bool
 
   init(_ pattern: some StringProtocol) {
     var parts: [Part] = []
@@ -25,7 +23,6 @@ struct Glob: Sendable {
       }
     }
     self.parts = parts
-    isLiteral = parts.allSatisfy { if case .exactly = $0 { true } else { false } }
   }
 
   /// Whether all of `text` is what the pattern says.

@@ -40,7 +40,7 @@ extension ReplayReport {
       alignRight: [true, true, false, true, true, false, false],
       rows: holds.map {
         [
-          seconds($0.timeNs), Quantity.duration($0.heldNs), $0.mode, String($0.tid), String($0.cpu),
+          Quantity.seconds($0.timeNs), Quantity.duration($0.heldNs), $0.mode, String($0.tid), String($0.cpu),
           kernelName($0.operation), hex($0.ipa),
         ]
       })
@@ -53,7 +53,7 @@ extension ReplayReport {
       alignRight: [true, true, false, true, true, false, false, false],
       rows: waits.map { wait in
         [
-          seconds(wait.timeNs), Quantity.duration(wait.waitedNs), wait.mode, String(wait.tid),
+          Quantity.seconds(wait.timeNs), Quantity.duration(wait.waitedNs), wait.mode, String(wait.tid),
           String(wait.cpu), wait.operation.map(kernelName) ?? "unknown", wait.ipa.map(hex) ?? "unknown",
           wait.holder.map { "\(kernelName($0.operation)) by \($0.tid)" } ?? "unknown",
         ]

@@ -66,7 +66,7 @@ extension ReplayReport {
       item.rule, (DivergenceRule(rawValue: item.rule)?.title ?? ""))
     page.row(
       "",
-      "at \(Self.seconds(item.timeNs)), thread \(item.tid) on CPU \(item.cpu)"
+      "at \(Quantity.seconds(item.timeNs)), thread \(item.tid) on CPU \(item.cpu)"
         + (item.vm.map { ", VM \($0)" } ?? "") + (item.ipa.map { ", ipa \(Self.hex($0))" } ?? "")
         + (item.count > 1 ? ", \(Quantity.count(item.count)) times" : ""))
     page.row("observed", item.observed)
@@ -75,7 +75,7 @@ extension ReplayReport {
       page.row(
         event.event == item.recentEvents.first?.event && event.timeNs == item.recentEvents.first?.timeNs
           ? "before" : "",
-        "\(Self.seconds(event.timeNs)) thread \(event.tid): \(event.event)"
+        "\(Quantity.seconds(event.timeNs)) thread \(event.tid): \(event.event)"
           + (event.level.map { " level \($0)" } ?? "") + (event.access.map { " \($0)" } ?? "")
           + " \(Self.hex(event.ipa))" + (event.pages > 1 ? ", \(event.pages) pages" : "")
           + ": \(event.effect)")
@@ -83,10 +83,4 @@ extension ReplayReport {
   }
 
   static func hex(_ value: UInt64) -> String { "0x" + String(value, radix: 16) }
-
-  /// "12.000345678", as trace-cmd prints time.
-  static func seconds(_ ns: UInt64) -> String {
-    let fraction = String(ns % 1_000_000_000)
-    return "\(ns / 1_000_000_000)." + String(repeating: "0", count: 9 - fraction.count) + fraction
-  }
 }

@@ -81,7 +81,7 @@ extension ReplayReport {
     if let end = vm.endedNs {
       page.row(
         "ended",
-        "at \(Self.seconds(end)) (\(vm.endBasis ?? "assumed"))"
+        "at \(Quantity.seconds(end)) (\(vm.endBasis ?? "assumed"))"
           + (vm.memory.lastState.map { ", having last \($0.words)" } ?? ""))
     }
     page.row("faults", vm.faults?.words ?? "unknown")

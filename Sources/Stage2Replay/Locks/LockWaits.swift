@@ -8,13 +8,9 @@ struct LockWaits {
   private(set) var running: [Int] = []
   /// Threads between contention_begin and contention_end on the lock of a VM.
   private(set) var waiting: [Int] = []
-  /// How many of the longest holds and waits are kept for each VM.
-  let longest: Int
 
   /// Where events are missing, ends may be: the oldest are forgotten beyond this.
   private static let most = 256
-
-  init(longest: Int) { self.longest = longest }
 
   mutating func begin(_ thread: Int) { Self.insert(thread, into: &running) }
 

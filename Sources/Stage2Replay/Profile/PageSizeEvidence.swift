@@ -13,8 +13,8 @@ internal import Stage2Model
 ///   the reach of a table that it has filled.
 /// - Slots count frames: with another page size the faults on memory lie in none of them.
 ///
-/// Where this is most of what the trace has, it decides: `derived`. Else what is left is the size of the flavour that the kernel's release names (`-16k`, `+64k`), else the biggest, which is the
-/// sub-buffer's own by default.
+/// Where this is most of what the trace has, it decides: `derived`. Else what is left is the size of the flavour that the
+/// kernel's release names (`-16k`, `+64k`), else the biggest, which is the sub-buffer's own by default.
 struct PageSizeEvidence {
   private var possible: [PageSize]
   private let isBufferPossible: Bool

@@ -138,7 +138,7 @@ struct Replayer<Backend: ReplayedBackend & ~Copyable>: ~Copyable {
     self.model = model
     self.lockModes = lockModes
     hypothesisBasis = survey.events.supportsDerivation ? .derived : .assumed
-    lockWaits = LockWaits(longest: options.longest)
+    lockWaits = LockWaits()
     self.options = options
     self.makeBackend = makeBackend
     timeline = options.recordsTimeline ? VMTimeline() : nil

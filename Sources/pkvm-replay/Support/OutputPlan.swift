@@ -145,9 +145,6 @@ enum OutputTarget {
   /// A file, which takes its place once it is complete. `path` is what the user called it, `resolved` where it lies.
   case file(path: String, resolved: String)
 
-  /// Whether it is standard output.
-  var isStandardOutput: Bool { if case .standardOutput = self { true } else { false } }
-
   /// What the user called it.
   var name: String {
     switch self {
