@@ -67,113 +67,20 @@ public enum Replay {
     _ onOperation: ((Stage2Operation) throws -> Void)?,
     makeBackend: @escaping (_ isProtected: Bool) -> Backend
   ) throws -> (result: ReplayResult, statistics: EventStatistics) {
+    let context = ReplayContext(
+      profile: profile, model: model, options: options, survey: surveyed.survey, grid: surveyed.grid(options))
     var replayer = Replayer(
-      profile: profile, model: model, lockModes: lockModes, survey: surveyed.survey,
-      vcpuEvidence: surveyed.evidence, options: options, memslots: surveyed.memslots,
-      probes: ProbeRecording(source), collectsOperations: onOperation != nil, grid: surveyed.grid(options),
-      makeBackend: makeBackend)
+      context, vcpuEvidence: surveyed.evidence, memslots: surveyed.memslots, lockModes: lockModes,
+      probes: ProbeRecording(source), collectsOperations: onOperation != nil, makeBackend: makeBackend)
     let statistics = try source.forEachRun(.replay(probes: !options.ignoresProbes)) { run, damage in
-      if !surveyed.survey.knows(damage: damage, of: run.records[0].cpu) { replayer.losses.loseRest() }
+      if !surveyed.survey.knows(damage: damage, of: run.records[0].cpu) { replayer.loseRest() }
       replayer.consume(run.records)
       if let onOperation { for operation in replayer.takeOperations() { try onOperation(operation) } }
     }
     replayer.finish()
     if let onOperation { for operation in replayer.takeOperations() { try onOperation(operation) } }
-    var result = replayer.result()
+    var result = replayer.result(lockModes: lockModes)
     result.missingEvents = surveyed.survey.events.costs(memslots: surveyed.memslots)
     return (result, statistics)
-  }
-}
-
-extension Replayer where Backend: ~Copyable {
-  fileprivate borrowing func result() -> ReplayResult {
-    ReplayResult(
-      profile: model, lockModes: lockModes, grid: grid, vms: vms.map { result(of: $0) },
-      agreement: agreement.result, unattributedFaults: unattributedFaults,
-      unattributedNotifiers: unattributedNotifiers, vcpuSpans: vcpuSpans,
-      timeline: timeline, divergences: divergences.result, markers: markers,
-      lock: options.otherKernel == nil ? lockOfAllVMs() : nil, isOtherKernel: options.otherKernel != nil,
-      recordingSettings: survey.markers.settings, events: survey.events, sawKVM: survey.sawKVM)
-  }
-
-  private func result(of vm: GuestVM<Backend>) -> VMResult {
-    var result = VMResult(
-      vm, model, isTraced: options.otherKernel == nil,
-      lastInterval: vm.end.map { grid.index(of: $0.time) } ?? grid.count - 1, lockModes)
-    // Faults tell what is mapped, in slots; and what was mapped before the first of them, or in a gap, none tells.
-    result.isTableKnown =
-      survey.events.tellsFaults
-      && (!vm.slotHistory.isEmpty || vm.tally.faults.total == vm.tally.faults.mmio)
-    // Which tables there are follows from the path, which another kernel may state, and from the page size.
-    let statesPath = options.otherKernel.map { $0.request.kernel != nil || $0.request.path != nil } ?? false
-    let isOfKnownHost = ["path", "pageSize"].allSatisfy {
-      profile.basis[$0] != .assumed || $0 == "path" && statesPath
-    }
-    if !survey.events.supportsDerivation || vm.knownFrom != losses.epoch || !isOfKnownHost {
-      result.tableBasis = .assumed
-    }
-    return result
-  }
-}
-
-extension Replayer where Backend: ~Copyable {
-  fileprivate borrowing func lockOfAllVMs() -> LockResult? {
-    var all = LockTimes(longest: 0)
-    for vm in vms { all.merge(vm.lockTimes) }
-    return all.result(lockModes)
-  }
-}
-
-extension VMResult {
-  fileprivate init<Backend: ReplayedBackend & ~Copyable>(
-    _ vm: GuestVM<Backend>, _ model: ReplayProfile, isTraced: Bool, lastInterval: Int,
-    _ lockModes: RecordedLockModes
-  ) {
-    let kinds = OperationKind.allCases.map { ($0, vm.tally.operations[Int($0.rawValue)]) }
-    let reasons = FaultOutcome.Reason.allCases.map { ($0.name, vm.tally.nothing[Int($0.rawValue)]) }
-    self.init(
-      id: vm.id, creator: vm.creator, since: vm.since, lastSeen: max(vm.since, vm.lastSeen),
-      wasRunning: vm.wasRunning, isProtected: model.modelsProtected(vm.isProtected),
-      vcpus: vm.vcpus, slots: vm.slotHistory, slotEvidence: vm.slotEvidence,
-      faults: vm.tally.faults, accesses: vm.tally.accesses, modelledFaults: vm.tally.modelledFaults,
-      operations: Dictionary(uniqueKeysWithValues: kinds.filter { $0.1.count > 0 }),
-      faultsWithoutOperation: Dictionary(uniqueKeysWithValues: reasons.filter { $0.1 > 0 }),
-      hypercalls: vm.backend.hypercallCounts.map { counts in
-        Dictionary(uniqueKeysWithValues: Hypercall.allCases.map { ($0.name, counts[$0]) }.filter { $0.1 > 0 })
-      },
-      memory: vm.end == nil ? vm.backend.memory : vm.backend.memory.released(),
-      end: vm.end, lastMemory: vm.end == nil ? nil : vm.backend.memory,
-      treeDepth: vm.backend.mappingTreeDepth(),
-      memorySeries: vm.memorySeries, workingSet: vm.workingSet.result(last: lastInterval),
-      lock: isTraced ? vm.lockTimes.result(lockModes) : nil,
-      work: Dictionary(
-        uniqueKeysWithValues: kinds.filter { $0.1.count > 0 }.map {
-          ($0.0, vm.tally.work[Int($0.0.rawValue)])
-        }), doubts: vm.tally.doubts, sections: vm.sections)
-  }
-}
-
-extension Agreement {
-  fileprivate var result: AgreementResult? {
-    guard hasRecorded else { return nil }
-    let kinds = OperationKind.allCases.map { ($0, scores[Int($0.rawValue)]) }
-    return AgreementResult(
-      scores: Dictionary(uniqueKeysWithValues: kinds.filter { $0.1.recorded > 0 || $0.1.predicted > 0 }),
-      mismatches: mismatches, mismatchCount: mismatchCount, timings: timings)
-  }
-}
-
-extension FaultOutcome.Reason {
-  /// The name in reports.
-  fileprivate var name: String {
-    switch self {
-    case .noSlot: "noSlot"
-    case .unknownSlots: "unknownSlots"
-    case .readOnlySlot: "readOnlySlot"
-    case .ownUnmap: "ownUnmap"
-    case .faultedAgain: "faultedAgain"
-    case .failed: "failed"
-    case .otherFault: "otherFault"
-    }
   }
 }

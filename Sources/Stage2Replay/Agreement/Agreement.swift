@@ -16,7 +16,7 @@ struct Agreement {
     /// How long the call took.
     var duration: Nanoseconds?
     /// A place in the merged trace by which every record that can predict the operation had come; unknown at first.
-    var settled: UInt64 = .max
+    var settled: Sequence = .pending
   }
 
   /// The recorded operations of one thread that no prediction has met yet.
@@ -68,7 +68,7 @@ struct Agreement {
     }
 
     /// Takes out the oldest operations as long as they were settled before a place in the merged trace.
-    mutating func popFirst(settledBefore sequence: UInt64) -> Recorded? {
+    mutating func popFirst(settledBefore sequence: Sequence) -> Recorded? {
       guard head < entries.count, entries[head].settled < sequence else { return nil }
       head += 1
       defer { compact() }
@@ -76,8 +76,8 @@ struct Agreement {
     }
 
     /// All operations that no later record can predict are settled now: those before `place`, or all without one.
-    mutating func settle(_ sequence: UInt64, before place: ThreadPlace?) {
-      for index in entries[head...].indices where entries[index].settled == .max {
+    mutating func settle(_ sequence: Sequence, before place: ThreadPlace?) {
+      for index in entries[head...].indices where entries[index].settled == .pending {
         if let place, entries[index].place >= place { return }
         entries[index].settled = sequence
       }
@@ -146,7 +146,7 @@ struct Agreement {
   /// Gives up operations that were not predicted and cannot be any more: what could predict them has left the queue.
   ///
   /// - Parameter openPlaces: where the threads are whose windows are open.
-  mutating func sweep(now: UInt64, oldestWaiting: UInt64, openPlaces: [ThreadID: ThreadPlace]) {
+  mutating func sweep(now: Sequence, oldestWaiting: Sequence, openPlaces: [ThreadID: ThreadPlace]) {
     for tid in pending.keys.sorted() {
       while let entry = pending[tid]?.popFirst(settledBefore: oldestWaiting) {
         pendingCount -= 1

@@ -1,11 +1,13 @@
 internal import KVMTypes
 
-/// Collects divergences: counts all, and keeps the first event of each cause.
-struct DivergenceLog {
+/// Collects divergences of one VM, or of the threads' events: counts all, and keeps the first event of each cause.
+///
+/// Several logs make one report. `order` says which event was first, whoever found it.
+struct DivergenceLog: Sendable {
   /// How many causes are kept for each verdict.
   static let causesMax = 100
 
-  private struct Cause: Hashable {
+  fileprivate struct Cause: Hashable {
     var rule: DivergenceRule
     var verdict: DivergenceVerdict
     var exception: DivergenceException?
@@ -14,9 +16,17 @@ struct DivergenceLog {
     var block: UInt64?
   }
 
+  fileprivate struct Item {
+    var cause: Cause
+    /// The place of its first event among all steps of the replay.
+    var order: UInt64
+    var divergence: Divergence
+  }
+
   /// What the trace records: what it lacks contradicts nothing.
   private let events: RecordedEvents
-  private var report = DivergenceReport()
+  fileprivate private(set) var counts = DivergenceReport()
+  fileprivate private(set) var items: [Item] = []
   private var positions: [Cause: Int] = [:]
   private var kept = [0, 0, 0]
 
@@ -28,44 +38,76 @@ struct DivergenceLog {
   ///   - block: the region of guest memory.
   ///   - describe: the divergence, asked for when it is the first of its cause.
   mutating func note(
-    _ judgement: Judgement, vm: Int?, block: UInt64?, _ describe: (Judgement) -> Divergence
+    _ judgement: Judgement, vm: VMIndex?, block: UInt64?, order: UInt64, _ describe: (Judgement) -> Divergence
   ) {
     let judgement =
       judgement.verdict == .unexplained && !events.allows(judgement.rule)
       ? .unknown(judgement.rule, .notRecorded) : judgement
-    count(judgement.verdict, vm: vm)
+    counts.count(judgement.verdict, vm: vm?.position)
     let cause = Cause(
-      rule: judgement.rule, verdict: judgement.verdict, exception: judgement.exception, vm: vm,
+      rule: judgement.rule, verdict: judgement.verdict, exception: judgement.exception, vm: vm?.position,
       block: judgement.verdict == .unexplained ? block : nil)
     if let position = positions[cause] {
-      report.items[position].count += 1
+      items[position].divergence.count += 1
       return
     }
     let verdict = Int(judgement.verdict.rawValue)
     guard kept[verdict] < Self.causesMax else { return }
     kept[verdict] += 1
-    positions[cause] = report.items.count
-    report.items.append(describe(judgement))
+    positions[cause] = items.count
+    items.append(Item(cause: cause, order: order, divergence: describe(judgement)))
+  }
+}
+
+extension DivergenceReport {
+  /// What several logs found together, in the order of the report.
+  init(_ logs: [DivergenceLog]) {
+    self.init()
+    var positions: [DivergenceLog.Cause: Int] = [:]
+    var kept = [0, 0, 0]
+    for log in logs { add(log.counts) }
+    for item in logs.flatMap(\.items).sorted(by: { $0.order < $1.order }) {
+      if let position = positions[item.cause] {
+        items[position].count += item.divergence.count
+        continue
+      }
+      let verdict = Int(item.cause.verdict.rawValue)
+      guard kept[verdict] < DivergenceLog.causesMax else { continue }
+      kept[verdict] += 1
+      positions[item.cause] = items.count
+      items.append(item.divergence)
+    }
+    items.sort { ($0.verdict.rawValue, $0.time) < ($1.verdict.rawValue, $1.time) }
   }
 
-  private mutating func count(_ verdict: DivergenceVerdict, vm: Int?) {
+  fileprivate mutating func count(_ verdict: DivergenceVerdict, vm: Int?) {
+    var one = DivergenceCounts()
     switch verdict {
-    case .unexplained: report.unexplained += 1
-    case .explained: report.explained += 1
-    case .unknown: report.unknown += 1
+    case .unexplained: one.unexplained = 1
+    case .explained: one.explained = 1
+    case .unknown: one.unknown = 1
     }
+    add(one, vm: vm)
+  }
+
+  private mutating func add(_ other: DivergenceReport) {
+    unexplained += other.unexplained
+    explained += other.explained
+    unknown += other.unknown
+    for (vm, counts) in other.byVM {
+      byVM[vm, default: DivergenceCounts()].unexplained += counts.unexplained
+      byVM[vm, default: DivergenceCounts()].explained += counts.explained
+      byVM[vm, default: DivergenceCounts()].unknown += counts.unknown
+    }
+  }
+
+  private mutating func add(_ counts: DivergenceCounts, vm: Int?) {
+    unexplained += counts.unexplained
+    explained += counts.explained
+    unknown += counts.unknown
     guard let vm else { return }
-    switch verdict {
-    case .unexplained: report.byVM[vm, default: DivergenceCounts()].unexplained += 1
-    case .explained: report.byVM[vm, default: DivergenceCounts()].explained += 1
-    case .unknown: report.byVM[vm, default: DivergenceCounts()].unknown += 1
-    }
-  }
-
-  /// What was found so far, in the order of the report.
-  var result: DivergenceReport {
-    var result = report
-    result.items.sort { ($0.verdict.rawValue, $0.time) < ($1.verdict.rawValue, $1.time) }
-    return result
+    byVM[vm, default: DivergenceCounts()].unexplained += counts.unexplained
+    byVM[vm, default: DivergenceCounts()].explained += counts.explained
+    byVM[vm, default: DivergenceCounts()].unknown += counts.unknown
   }
 }

@@ -24,7 +24,7 @@ enum DivergenceWords {
       + (prot.isSuperset(of: .execute) ? "x" : "-")
   }
 
-  static func fault(_ fault: FaultRecord) -> String {
+  static func fault(_ fault: FaultWindow) -> String {
     let kind: String =
       switch fault.kind {
       case .translation: "translation fault"
@@ -36,7 +36,7 @@ enum DivergenceWords {
       fault.isStage1Walk ? "stage-1 walk" : fault.isExec ? "fetch" : fault.isWrite ? "write" : "read"
     return
       "\(kind) at level \(fault.level.rawValue) by a \(access)\(fault.sawMMIO ? ", then kvm_mmio" : ""), "
-      + "esr 0x\(String(fault.evidence.esr.rawValue, radix: 16))"
+      + "esr 0x\(String(fault.event.esr.rawValue, radix: 16))"
   }
 
   /// An event of a thread's stream.

@@ -61,8 +61,8 @@ public struct RegionEvent: Hashable, Sendable {
 
 extension RegionEvent {
   /// A fault, and what it did.
-  init(_ fault: FaultRecord, _ record: PendingRecord, _ effect: FaultEffect) {
-    time = record.time
+  init(_ fault: FaultWindow, at time: Nanoseconds, _ effect: FaultEffect) {
+    self.time = time
     ipa = fault.page
     pages = 1
     tid = fault.tid

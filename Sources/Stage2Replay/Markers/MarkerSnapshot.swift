@@ -2,15 +2,15 @@ internal import KVMTrace
 internal import KVMTypes
 
 /// A memory marker when it came in, with what is known only then: the model's figures follow when all events before it have
-/// been applied.
+/// been executed.
 struct MarkerSnapshot {
   /// Nil where the marker only says that everything is quiet.
   var marker: MemoryMarker?
   var time: Nanoseconds
   var cpu: CPUIndex
   var tid: ThreadID
-  /// The VMs that there were.
-  var vms: [Int]
+  /// The VMs that there were, and the processes that created them.
+  var vms: [(vm: VMIndex, creator: ThreadID?)]
   /// Exits and accesses to devices of all vCPUs that there were.
   var exits: Int
   var mmioExits: Int
@@ -20,4 +20,56 @@ struct MarkerSnapshot {
   var isFirst = false
   /// Why nothing can be said of the host's memory.
   var doubt: MarkerDoubt?
+
+  /// What is known of the VMs when a memory marker comes.
+  ///
+  /// - Parameters:
+  ///   - first: the first memory marker, which this one may be.
+  ///   - wasQuiet: whether a marker before said that everything is quiet.
+  mutating func note(
+    _ marker: MemoryMarker, _ first: inout FirstMarker?, wasQuiet: Bool, _ state: Attribution,
+    _ context: ReplayContext
+  ) {
+    if let first {
+      doubt = Self.doubt(since: first, marker, wasQuiet: wasQuiet, state, context)
+    } else {
+      let sawVMs = !state.vms.live.isEmpty || !state.vmTypes.isEmpty
+      let now = FirstMarker(marker, epoch: state.clock.epoch, sawVMs: sawVMs)
+      first = now
+      isFirst = true
+      if now.sawVMs { doubt = .begunMidLife }
+    }
+    let known = Set(state.vms.live.compactMap { state.vms[$0].identity.kvm })
+    otherVMs = state.vmTypes.filter { !known.contains($0.key) }.map(\.value)
+  }
+
+  /// Why the memory of all VMs together is not known.
+  private static func doubt(
+    since first: FirstMarker, _ marker: MemoryMarker, wasQuiet: Bool, _ state: Attribution,
+    _ context: ReplayContext
+  ) -> MarkerDoubt? {
+    if !context.survey.events.supportsDerivation { return .notRecorded }
+    if state.clock.isInGap || state.clock.epoch != first.epoch { return .lostEvents }
+    let live = state.vms.live.map { state.vms[$0] }
+    let types = state.vmTypes
+    if first.sawVMs || live.contains(where: { $0.identity.wasRunning }) { return .begunMidLife }
+    if live.contains(where: { $0.identity.kvm.map { types[$0] == nil } ?? true }) { return .unknownVMs }
+    if live.contains(where: { $0.slots.basis == .assumed || $0.slots.hasUnplaced }) {
+      return .assumedMemslots
+    }
+    if live.contains(where: { vm in
+      vm.identity.kvm.flatMap { types[$0] }.map { !context.profile.fits($0) } ?? true
+    }) {
+      return .otherVMType
+    }
+    if !marker.anonHugeBytes.isEmpty,
+      live.contains(where: { $0.identity.creator.map { marker.anonHugeBytes[$0] == nil } ?? false })
+    {
+      return .notStopped
+    }
+    if !wasQuiet, live.contains(where: { $0.activity.lastUnmapEvent > $0.activity.last }) {
+      return .movedMeanwhile
+    }
+    return nil
+  }
 }

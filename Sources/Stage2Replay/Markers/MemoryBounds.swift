@@ -12,57 +12,58 @@ struct MemoryBounds {
   var mappings = 0
   var mappingsMore = 0
   var mappingsLess = 0
-  /// Blocks, those of them that may not be, and those that may map the huge zero page.
-  var blocks = 0
-  var blocksLess = 0
+  /// How many blocks there are: at least those that are certain, at most all that the model has.
+  var blocks = 0...0
+  /// Those of them that may map the huge zero page.
   var readBlocks = 0
 
   /// Nothing.
   init() {}
 
   /// The memory of one VM.
-  init<Backend: ReplayedBackend & ~Copyable>(_ vm: GuestVM<Backend>, _ pageSize: PageSize) {
+  init<Backend: ReplayedBackend & ~Copyable>(_ vm: VMExecution<Backend>) {
     let memory = vm.backend.memory
     pages = memory.secPageTables.live
     mappings = memory.mappings.live + memory.spareMappings.live + memory.lostMappings.live
-    for position in vm.regions.regions.indices { add(Int32(position), vm, pageSize) }
+    for position in vm.checks.table.regions.regions.indices { add(RegionIndex(position), vm) }
   }
 
   /// What is open about one region: whether its leaves are there, and whether a block is not a page.
   private mutating func add<Backend: ReplayedBackend & ~Copyable>(
-    _ position: Int32, _ vm: GuestVM<Backend>, _ pageSize: PageSize
+    _ index: RegionIndex, _ vm: VMExecution<Backend>
   ) {
-    let region = vm.regions[position]
+    let pageSize = vm.pageSize
+    let region = vm.checks.table.regions[index]
     let base = GFN(region.block * pageSize.pagesPerPMD)
     switch vm.backend.walk(base.ipa(pageSize)) {
     case .leaf(let level, _, _) where level < .l3:
-      blocks += 1
-      if region.blockKnowledge.contains(.isAssumed) {
-        blocksLess += 1
+      let isAssumed = region.blockKnowledge.contains(.isAssumed)
+      blocks = blocks.lowerBound + (isAssumed ? 0 : 1)...blocks.upperBound + 1
+      if isAssumed {
         pagesMore += 1
         // If it is a page, another one may be mapped beside it.
-        if region.mayHoldMore { mappingsMore += 1 }
+        if region.mayHaveUnseenMappings { mappingsMore += 1 }
       }
       if region.blockKnowledge.contains(.isReadMapped) { readBlocks += 1 }
     case .leaf, .invalid(.l3):
       var assumed = 0
       var certain = 0
-      for (index, knowledge) in vm.regions.pages(position).enumerated() {
+      for (index, knowledge) in vm.checks.table.regions.pages(index).enumerated() {
         guard case .leaf = vm.backend.walk((base + UInt64(index)).ipa(pageSize)) else { continue }
         if knowledge.contains(.isAssumed) { assumed += 1 } else { certain += 1 }
       }
       mappingsLess += region.mayBeBlock ? assumed + max(0, certain - 1) : assumed
       if certain == 0 || region.mayBeBlock { pagesLess += 1 }
-      if region.mayHoldMore { mappingsMore += 1 }
+      if region.mayHaveUnseenMappings { mappingsMore += 1 }
     case .invalid:
-      guard region.mayHoldMore else { return }
+      guard region.mayHaveUnseenMappings else { return }
       pagesMore += 1
       mappingsMore += 1
     }
   }
 
-  /// What is possible at one of two moments, the later of which this is.
-  func union(_ earlier: MemoryBounds) -> MemoryBounds {
+  /// Widens the bounds to include `earlier`.
+  func widened(toInclude earlier: MemoryBounds) -> MemoryBounds {
     var both = self
     both.pagesMore = max(pages + pagesMore, earlier.pages + earlier.pagesMore) - pages
     both.pagesLess = pages - min(pages - pagesLess, earlier.pages - earlier.pagesLess)
@@ -80,8 +81,7 @@ struct MemoryBounds {
     sum.mappings += b.mappings
     sum.mappingsMore += b.mappingsMore
     sum.mappingsLess += b.mappingsLess
-    sum.blocks += b.blocks
-    sum.blocksLess += b.blocksLess
+    sum.blocks = a.blocks.lowerBound + b.blocks.lowerBound...a.blocks.upperBound + b.blocks.upperBound
     sum.readBlocks += b.readBlocks
     return sum
   }

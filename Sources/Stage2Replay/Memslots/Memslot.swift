@@ -2,7 +2,7 @@ public import KVMTrace
 public import KVMTypes
 
 /// A range of guest memory and the place in the VMM's address space that backs it (`struct kvm_memory_slot`).
-public struct Memslot: Hashable, Sendable {
+public struct Memslot: Hashable, Sendable, BitwiseCopyable {
   /// The slot's number, nil where the trace does not tell it.
   public var id: Int16?
   /// The first frame.

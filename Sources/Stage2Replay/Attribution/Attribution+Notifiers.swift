@@ -1,0 +1,302 @@
+internal import KVMTrace
+internal import KVMTypes
+internal import Stage2Model
+
+// The MMU notifier's events: kvm_unmap_hva_range, kvm_age_hva, kvm_test_age_hva. They speak of host addresses, come
+// from whatever thread changes the host's table, and are emitted once for every VM of the address space.
+
+extension Attribution {
+  mutating func notifier(_ record: TraceRecord, _ kind: TimelineNode.Kind) {
+    guard let thread = threads.thread(record.tid) else { return }
+    reach(thread)
+    report(threads[thread].order.other(), thread, record)
+    let range = record.hvaRange
+    guard range.start < range.end else { return }
+    if record.kind == .unmapHVARange { checkAlone(unmap: range, thread, record) }
+    let isCopy = countRun(of: record.kind, range, thread)
+    // Which of the copies was this VM's is not known: they are one place in the thread's stream.
+    if !isCopy { threads[thread].place.notifiers &+= 1 }
+    threads[thread].notifier.last = clock.now
+    // Inside an invalidation only one that overlaps it can begin: a huge page splits while it is zapped.
+    endUnmaps(of: thread, unlike: kind == .unmap ? range : nil)
+
+    var isOfSlot = false
+    for vm in vms.live where notify(vm, kind, range, thread, record, isCopy: isCopy) { isOfSlot = true }
+    if !isOfSlot, !isCopy { found.unattributedNotifiers.add(kind) }
+  }
+
+  /// A notification may be of a VM's memory; whether it is.
+  private mutating func notify(
+    _ vm: VMIndex, _ kind: TimelineNode.Kind, _ range: HVARange, _ thread: ThreadIndex, _ record: TraceRecord,
+    isCopy: Bool
+  ) -> Bool {
+    if vms[vm].identity.creator == record.tid || threads[thread].vcpu.vm == vm {
+      vms[vm].activity.last = clock.now
+    }
+    let frames = notifiers.overlaps(range, vms[vm].slots.table)
+    // kvm_unmap_gfn_range and kvm_age_gfn leave a protected guest alone, and pkvm_mem_abort never retries.
+    if vms[vm].identity.isProtected { return !frames.isEmpty }
+    let process = frames.isEmpty ? nil : process(of: range, thread, vm: vm)
+    guard !frames.isEmpty, process != .another else {
+      if kind == .unmap, vms[vm].slots.hasUnplaced { noteUnmapOfUnknownFrames(vm: vm) }
+      return false
+    }
+    if kind == .unmap {
+      vms[vm].activity.lastUnmapEvent = clock.now
+      checkBeforeOwnUnmap(vm: vm, thread, record)
+      beginUnmap(vm: vm, range, frames, thread)
+    }
+    for frames in frames {
+      note(kind, frames, vm: vm, by: record.tid)
+      if kind == .age { noteAge(frames, vm: vm, thread) }
+      guard !isCopy else { continue }
+      let duringFault = kind != .unmap && hasOpenFault(around: frames, vm: vm)
+      let action: PendingRecord.Action =
+        switch kind {
+        case .unmap: .unmap(frames)
+        case .age: .age(frames, markOld: true, duringFault: duringFault)
+        default: .age(frames, markOld: false, duringFault: duringFault)
+        }
+      enqueue(
+        action, vm: vm, record, threads[thread].place, isElsewherePossible: process == .unknown)
+    }
+    return true
+  }
+
+  /// Whose memory a notifier's range is.
+  private enum Process {
+    case own, another, unknown
+  }
+
+  /// Whether a range in a VM's slots is that VM's memory. The address alone does not tell where VMMs run side by side:
+  /// what one has at an address is not what another has there, and the events do not name their process.
+  ///
+  /// A VM's own threads change its own memory. Everybody else's, too, they change in reclaim, which unmaps one folio at
+  /// a time: a block at most, and a power of two.
+  private func process(of range: HVARange, _ thread: ThreadIndex, vm: VMIndex) -> Process {
+    let creator = vms[vm].identity.creator
+    let tid = threads[thread].tid
+    if creator == tid || threads[thread].vcpu.vm == vm { return .own }
+    let isCreator = context.survey.creators.contains(tid)
+    guard isCreator || vms.live.contains(where: { vms[$0].identity.creator != creator }) else { return .own }
+    let own =
+      threads[thread].vcpu.vm ?? settledVM(of: tid) ?? vms.live.first { vms[$0].identity.creator == tid }
+    if let own, own == vm || vms[own].identity.creator == creator { return .own }
+    // The VM of a thread that creates one may have no slots yet, or none any more.
+    if own == nil, !isCreator { return .unknown }
+    let bytes = range.end - range.start
+    let isFolio = bytes <= context.pageSize.pmdBytes && bytes.nonzeroBitCount == 1
+    return isFolio ? .unknown : .another
+  }
+
+  /// An unmap hits no slot whose host address is known, but perhaps one where it is not: any fault may be retried.
+  private mutating func noteUnmapOfUnknownFrames(vm: VMIndex) {
+    for thread in threads.open where threads[thread].vcpu.vm == vm {
+      if let fault = threads[thread].vcpu.openFault { lookahead[fault].mayBeInvalidated = true }
+    }
+  }
+
+  /// Counts identical events of a thread in a row, and says whether this one is another VM's copy of the one before.
+  ///
+  /// Hardly anything ages or tests one page of an address space twice running: MGLRU and rmap visit an entry once, DAMON's
+  /// regions are disjoint. So the length of such a run is the number of VMs in that address space, some of them
+  /// perhaps without slots, such as the one with which a VMM tries out the kernel's features. (Blocks do repeat: DAMON
+  /// can sample several addresses of one.) What MGLRU's walk visited last, reclaim may look at next: a run that is longer
+  /// than many before it is two.
+  private mutating func countRun(of kind: EventKind, _ range: HVARange, _ thread: ThreadIndex) -> Bool {
+    let blockBytes = context.pageSize.pmdBytes
+    let isPage =
+      kind != .unmapHVARange && range.end - range.start <= context.pageSize.bytes
+      && range.start.rawValue & (blockBytes - 1) != 0
+    var count = 1
+    if let run = threads[thread].notifier.run, run.kind == kind, run.range == range {
+      count = run.count + 1
+    } else if let run = threads[thread].notifier.run, run.isPage {
+      notifiers.copies.note(run.count, inOneProcess: isOneProcess)
+    }
+    threads[thread].notifier.run = NotifierRun(
+      kind: kind, range: range, count: count, isPage: isPage)
+    if isPage, count > 1, !(notifiers.copies.isSettled && isOneProcess) {
+      notifiers.copies.count = count
+      return true
+    }
+    return (count - 1) % notifiers.copies.count != 0
+  }
+
+  /// Whether all VMs are of one process.
+  private var isOneProcess: Bool {
+    guard let first = vms.live.first else { return false }
+    return vms.live.allSatisfy { vms[$0].identity.creator == vms[first].identity.creator }
+  }
+
+  /// Whether a fault is open in one of the regions that the frames touch.
+  private func hasOpenFault(around frames: FrameRange, vm: VMIndex) -> Bool {
+    let blocks = lookahead.timelines.blocks(frames)
+    return threads.open.contains { thread in
+      guard threads[thread].vcpu.vm == vm, let fault = threads[thread].vcpu.openFault else { return false }
+      return blocks.contains(lookahead.timelines.block(lookahead[fault].page.gfn(context.pageSize)))
+    }
+  }
+
+  /// The thread of a notifier's event waited for a VM's lock: what it does happens now. Faults of the meantime found
+  /// memory as it was.
+  mutating func notificationHasLock(_ thread: ThreadIndex, _ record: TraceRecord) {
+    guard let notification = threads[thread].notifier.last,
+      let vm = vms.live.first(where: { vms[$0].identity.kvm == record.contendedLock })
+    else { return }
+    let moved = lookahead.delayNotification(of: notification, vm: vm, until: record, clock.now, vms)
+    for frames in moved {
+      note(.unmap, frames, vm: vm, by: record.tid)
+      for other in threads.open where other != thread && threads[other].vcpu.vm == vm {
+        guard let id = threads[other].vcpu.openFault, lookahead[id].mmuLockWait == nil,
+          lookahead[id].begin < threads[thread].notifier.waitsSince,
+          frames.contains(lookahead[id].page.gfn(context.pageSize))
+        else { continue }
+        lookahead[id].waitingUnmap = clock.now
+      }
+    }
+  }
+}
+
+// MARK: Unmaps and ages that are under way
+
+extension Attribution {
+  /// The thread does something that it cannot do inside an invalidation: those that it began are over.
+  @inline(__always)
+  mutating func leaveMemoryManagement(_ thread: ThreadIndex) {
+    if threads[thread].notifier.last != nil { endNotifications(of: thread) }
+  }
+
+  private mutating func endNotifications(of thread: ThreadIndex) {
+    threads[thread].notifier.run = nil
+    threads[thread].notifier.last = nil
+    let unmaps = threads[thread].notifier.unfinishedUnmaps
+    threads[thread].notifier.unfinishedUnmaps = []
+    for unmap in unmaps { end(unmap, thread) }
+  }
+
+  /// The thread begins a notification that can only come inside an unmap that overlaps `range`: its others are over.
+  private mutating func endUnmaps(of thread: ThreadIndex, unlike range: HVARange?) {
+    guard !threads[thread].notifier.unfinishedUnmaps.isEmpty else { return }
+    let rounded = range?.rounded(to: context.pageSize.pmdBytes)
+    var kept: [UnfinishedUnmap] = []
+    for unmap in threads[thread].notifier.unfinishedUnmaps {
+      if let rounded, rounded.start < unmap.range.end, unmap.range.start < rounded.end {
+        kept.append(unmap)
+      } else {
+        end(unmap, thread)
+      }
+    }
+    threads[thread].notifier.unfinishedUnmaps = kept
+  }
+
+  /// An unmap begins: faults whose windows are open may have to be retried because of it.
+  private mutating func beginUnmap(
+    vm: VMIndex, _ range: HVARange, _ frames: [FrameRange], _ thread: ThreadIndex
+  ) {
+    let unmap = UnfinishedUnmap(vm: vm, range: range.rounded(to: context.pageSize.pmdBytes))
+    if !threads[thread].notifier.unfinishedUnmaps.contains(unmap) {
+      if threads[thread].notifier.unfinishedUnmaps.count == UnfinishedUnmap.nestingMax {
+        end(threads[thread].notifier.unfinishedUnmaps.removeFirst(), thread)
+      }
+      vms[vm].unmaps.unfinished += 1
+      threads[thread].notifier.unfinishedUnmaps.append(unmap)
+      for frames in frames {
+        notifiers.unmapsUnderway.append(
+          UnmapUnderway(thread: thread, unmap: unmap, blocks: lookahead.timelines.blocks(frames)))
+      }
+    }
+    let isCopyOnWrite = threads[thread].vcpu.openFault != nil
+    for other in threads.open where threads[other].vcpu.vm == vm {
+      guard let fault = threads[other].vcpu.openFault else { continue }
+      if other == thread {
+        lookahead[fault].sawOwnUnmap = true
+      } else {
+        lookahead[fault].mayBeInvalidated = true
+        if isCopyOnWrite { lookahead[fault].mayRaceCopyOnWrite = true }
+      }
+    }
+  }
+
+  /// An unmap is over, at the latest.
+  private mutating func end(_ unmap: UnfinishedUnmap, _ thread: ThreadIndex) {
+    vms[unmap.vm].unmaps.unfinished -= 1
+    assert(vms[unmap.vm].unmaps.unfinished >= 0, "an unmap ends that did not begin")
+    vms[unmap.vm].unmaps.last = clock.now
+    var kept = 0
+    for index in notifiers.unmapsUnderway.indices {
+      let entry = notifiers.unmapsUnderway[index]
+      if entry.thread == thread, entry.unmap == unmap {
+        lookahead.noteUnmapped(entry.blocks, vm: unmap.vm, at: clock.now)
+      } else {
+        notifiers.unmapsUnderway[kept] = entry
+        kept += 1
+      }
+    }
+    notifiers.unmapsUnderway.removeSubrange(kept...)
+  }
+
+  /// A slot with these frames was removed: its commit comes after it went out of force, which was after `since`.
+  mutating func noteRemoval(of frames: FrameRange, vm: VMIndex, since: Sequence) {
+    vms[vm].unmaps.last = clock.now
+    lookahead.noteUnmapped(lookahead.timelines.blocks(frames), vm: vm, at: clock.now)
+    lookahead.settled.append(
+      .removal(SlotRemoval(sequence: clock.now, since: since, frames: frames)), vm)
+    for thread in threads.open where threads[thread].vcpu.vm == vm {
+      guard let fault = threads[thread].vcpu.openFault,
+        frames.contains(lookahead[fault].page.gfn(context.pageSize))
+      else { continue }
+      lookahead[fault].evidence.isSlotRemoved = true
+    }
+  }
+
+  /// An age of the frames begins.
+  private mutating func noteAge(_ frames: FrameRange, vm: VMIndex, _ thread: ThreadIndex) {
+    if context.profile.hasHardwareAccessFlag { return }
+    lookahead.noteAge(lookahead.timelines.blocks(frames), vm: vm, by: thread, at: clock.now)
+  }
+
+  /// A fault's own thread is about to unmap memory of its VM: the fault is held against the model as it is before.
+  private mutating func checkBeforeOwnUnmap(vm: VMIndex, _ thread: ThreadIndex, _ record: TraceRecord) {
+    guard threads[thread].vcpu.vm == vm, let open = threads[thread].vcpu.openFault,
+      !lookahead[open].evidence.isChecked
+    else { return }
+    let copy = lookahead.copy(lookahead[open])
+    completeEvidence(of: copy, vm: vm, on: record.cpu)
+    lookahead[open].evidence.isChecked = true
+    enqueue(.check(copy), vm: vm, record, threads[thread].place)
+  }
+}
+
+/// What is known of notifications as a whole.
+struct NotifierState {
+  /// The copies in which notifications come.
+  var copies = NotifierCopies()
+  var unmapsUnderway: [UnmapUnderway] = []
+  /// The overlaps of one notifier's range, kept to save allocations.
+  private var scratch: [FrameRange] = []
+
+  /// The frames of each slot that a notifier's range overlaps, in the order in which the kernel meets them.
+  mutating func overlaps(_ range: HVARange, _ slots: MemslotTable) -> [FrameRange] {
+    scratch.removeAll(keepingCapacity: true)
+    slots.appendOverlaps(range, to: &scratch)
+    return scratch
+  }
+}
+
+/// An unmap that is not over, in terms of the guest's memory.
+struct UnmapUnderway {
+  var thread: ThreadIndex
+  var unmap: UnfinishedUnmap
+  /// The regions that it touches.
+  var blocks: ClosedRange<UInt64>
+}
+
+extension HVARange {
+  /// The range, rounded outwards to multiples of `bytes`.
+  func rounded(to bytes: UInt64) -> HVARange {
+    let (up, overflows) = end.rawValue.addingReportingOverflow(bytes - 1)
+    return HVARange(
+      start: HVA(start.rawValue & ~(bytes - 1)), end: HVA(overflows ? .max : up & ~(bytes - 1)))
+  }
+}

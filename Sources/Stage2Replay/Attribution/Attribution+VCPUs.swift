@@ -1,0 +1,485 @@
+internal import KVMTrace
+internal import KVMTypes
+internal import Stage2Model
+
+// The loop of a vCPU's thread: kvm_entry, the guest runs, kvm_exit, perhaps kvm_guest_fault and what follows from it.
+
+extension Attribution {
+  mutating func entry(_ record: TraceRecord) {
+    guard let thread = threads.thread(record.tid) else { return }
+    leaveMemoryManagement(thread)
+    reach(thread)
+    let isInSlot = isFaultInSlot(thread)
+    report(threads[thread].order.entry(isInSlot: isInSlot, context.recorded), thread, record)
+    closeOpenFault(of: thread, time: record.time, cpu: record.cpu)
+    threads[thread].vcpu.lastEntry = clock.now
+    threads[thread].vcpu.entryEpoch = clock.epoch
+    threads[thread].vcpu.isInUserspace = false
+    threads[thread].place.windows &+= 1
+    noteActivity(of: thread, at: record.time)
+  }
+
+  mutating func exit(_ record: TraceRecord) {
+    guard let thread = threads.thread(record.tid) else { return }
+    leaveMemoryManagement(thread)
+    reach(thread)
+    let exit = record.vcpuExit
+    report(
+      threads[thread].order.exit(isTrap: exit.isTrap, exceptionClass: exit.exceptionClass), thread, record)
+    closeFaultUnseen(of: thread, time: record.time, cpu: record.cpu)
+    threads[thread].vcpu.ranOn = record.cpu
+    threads[thread].vcpu.exits += 1
+    if let vm = threads[thread].vcpu.vm { vms[vm].activity.lastSeen = record.time }
+  }
+
+  /// kvm_access_fault, kvm_mmio and kvm_userspace_exit: what became of the fault whose window is open.
+  mutating func windowEvent(_ record: TraceRecord) {
+    guard let thread = threads.known(record.tid) else { return }
+    leaveMemoryManagement(thread)
+    reach(thread)
+    switch record.kind {
+    case .userspaceExit: userspaceExit(record, thread)
+    case .mmio, .mmioNISV: mmio(record, thread)
+    // kvm_access_fault tells the replay nothing that the fault's own syndrome did not.
+    default: report(threads[thread].order.accessFault(record.accessFaultIPA), thread, record)
+    }
+  }
+
+  private mutating func userspaceExit(_ record: TraceRecord, _ thread: ThreadIndex) {
+    let isInSlot = isFaultInSlot(thread)
+    report(threads[thread].order.userspaceExit(isInSlot: isInSlot, context.recorded), thread, record)
+    // -EINTR only says that a signal came.
+    let errno = record.userspaceExit.errno
+    if errno < 0, errno != -4, let fault = threads[thread].vcpu.openFault {
+      lookahead[fault].failed = true
+      lookahead[fault].isBadAddress = errno == KernelResult.badAddress.rawValue
+    }
+    closeOpenFault(of: thread, time: record.time, cpu: record.cpu)
+    threads[thread].vcpu.isInUserspace = true
+    noteActivity(of: thread, at: record.time)
+  }
+
+  private mutating func mmio(_ record: TraceRecord, _ thread: ThreadIndex) {
+    // Type 1 completes a read, at once or after the VMM has answered it.
+    let isAccess = record.kind == .mmio && record.mmio.type != 1
+    if isAccess { threads[thread].vcpu.mmioExits += 1 }
+    let fault = threads[thread].vcpu.openFault
+    let far = fault.map { lookahead[$0].event.far }
+    report(
+      threads[thread].order.mmio(isAccess ? record.mmio.address : nil, far: far), thread, record)
+    if let fault { lookahead[fault].sawMMIO = true }
+  }
+
+  /// One of the VM's threads did something.
+  @inline(__always)
+  private mutating func noteActivity(of thread: ThreadIndex, at time: Nanoseconds) {
+    guard let vm = threads[thread].vcpu.vm else { return }
+    vms[vm].activity.last = clock.now
+    vms[vm].activity.lastSeen = time
+  }
+
+  // MARK: Faults
+
+  mutating func guestFault(_ record: TraceRecord) {
+    guard let thread = threads.thread(record.tid) else {
+      found.unattributedFaults += 1
+      return
+    }
+    leaveMemoryManagement(thread)
+    reach(thread)
+    closeFaultUnseen(of: thread, time: record.time, cpu: record.cpu)
+    let event = record.guestFault
+    report(threads[thread].order.guestFault(event.ipa, event.esr), thread, record)
+    checkAlone(event, thread, record)
+    settleUnmaps(thread, event)
+    compareWithLastFault(of: thread, event)
+    let page = event.ipa.alignedDown(to: context.pageSize.bytes)
+    let vm = vm(ofThread: thread, touching: page.gfn(context.pageSize), at: record)
+    vms[vm].faults.add(event.esr)
+    vms[vm].activity.lastSeen = record.time
+    guard page.rawValue < IPA.limit else {
+      vms[vm].unaddressableFaults += 1
+      return
+    }
+    open(event, page, vm, thread, record)
+    lookahead.boundTimelines(threads, vms)
+  }
+
+  /// The window of a fault begins.
+  private mutating func open(
+    _ event: GuestFault, _ page: IPA, _ vm: VMIndex, _ thread: ThreadIndex, _ record: TraceRecord
+  ) {
+    let pageSize = context.pageSize
+    let gfn = page.gfn(pageSize)
+    let slot = vms[vm].slots.table.slot(gfn)
+    if slot == nil { vms[vm].slots.hasFaultsOutside = true }
+    let canHoldBlock = slot?.supportsBlock(of: pageSize.pmdBytes, at: gfn, pageSize) ?? false
+    var fault = FaultWindow(
+      event, page: page, slot: slot, vcpu: threads[thread].vcpu.index, place: threads[thread].place, record,
+      begin: clock.now)
+    fault.isMemShare = vms[vm].identity.isProtected && event.isMemShare
+    if vms[vm].unmaps.unfinished > 0 {
+      fault.mayBeInvalidated = true
+      fault.mayRaceCopyOnWrite = threads.open.contains {
+        threads[$0].notifier.unfinishedUnmaps.contains { $0.vm == vm }
+      }
+    }
+    if !isSettled(vms[vm]), !vms[vm].identity.isProtected { fault.mayBeInvalidated = true }
+    fault.evidence = evidence(
+      gfn, isInSlot: slot != nil, canHoldBlock: canHoldBlock && slot?.isLogging == false, vm: vm, thread)
+    let node = TimelineNode(
+      fault, gfn, entry: threads[thread].vcpu.lastEntry, ranOn: threads[thread].vcpu.ranOn)
+    let id = lookahead.open(fault, node, vm: vm, canHoldBlock: canHoldBlock)
+    noteRivals(of: id, canHoldBlock: canHoldBlock, vm)
+    threads.open(id, of: thread)
+  }
+
+  /// The window of a thread's fault ends: the fault joins the queue.
+  private mutating func closeOpenFault(of thread: ThreadIndex, time: Nanoseconds, cpu: CPUIndex) {
+    guard let id = threads.closeFault(of: thread) else { return }
+    guard let vm = threads[thread].vcpu.vm else { preconditionFailure("a fault is of a vCPU") }
+    lookahead.close(id, vm: vm, at: clock.now)
+    completeEvidence(of: id, vm: vm, on: cpu)
+    let fault = lookahead[id]
+    if fault.sawMMIO { vms[vm].faults.mmio += 1 }
+    if fault.mayBeInvalidated || fault.sharesEntry {
+      threads[thread].vcpu.lastFault = LastFault(end: clock.now, event: fault.event)
+      threads[thread].vcpu.lastFaultEpoch = fault.evidence.entryEpoch
+    }
+    let place = ThreadPlace(windows: fault.place.windows, notifiers: threads[thread].place.notifiers)
+    lookahead.enqueue(
+      PendingRecord(
+        action: .fault(id), vm: vm, sequence: clock.now, time: time, cpu: fault.cpu, tid: fault.tid,
+        place: place), vms)
+  }
+
+  /// The window of a thread's open fault, if it has one, ends unseen: its kvm_entry was not recorded, or lost, and the
+  /// thread is past it. Whether the fault did anything only later faults can tell.
+  @inline(__always)
+  mutating func closeFaultUnseen(of thread: ThreadIndex, time: Nanoseconds, cpu: CPUIndex) {
+    guard let fault = threads[thread].vcpu.openFault else { return }
+    lookahead[fault].mayBeInvalidated = true
+    lookahead[fault].isEndUnseen = true
+    // It cannot have ended after its VM.
+    let end = threads[thread].vcpu.vm.flatMap { vms[$0].identity.end?.time }
+    closeOpenFault(of: thread, time: min(time, end ?? time), cpu: cpu)
+    threads[thread].place.windows &+= 1
+  }
+
+  /// Nothing will be known of the thread's open fault.
+  mutating func abandonOpenFault(of thread: ThreadIndex) {
+    guard let fault = threads.closeFault(of: thread), let vm = threads[thread].vcpu.vm else { return }
+    lookahead.abandon(fault, vm: vm)
+  }
+
+  // MARK: The VM of a vCPU's thread
+
+  /// The VM whose vCPU a thread runs: the one it was last known to run, unless that is gone; else the one that the first
+  /// pass settled on; else a VM whose slots hold the address; else any; a VM without slots where no probe told of any.
+  @inline(__always)
+  private mutating func vm(ofThread thread: ThreadIndex, touching gfn: GFN, at record: TraceRecord) -> VMIndex
+  {
+    if let known = threads[thread].vcpu.vm, !vms[known].isGone { return known }
+    return findVM(ofThread: thread, touching: gfn, at: record)
+  }
+
+  private mutating func findVM(
+    ofThread thread: ThreadIndex, touching gfn: GFN, at record: TraceRecord
+  )
+    -> VMIndex
+  {
+    let tid = threads[thread].tid
+    let vm =
+      settledVM(of: tid)
+      ?? likelyVM(of: tid) { vms[$0].slots.table.slot(gfn) != nil }
+      ?? likelyVM(of: tid) { _ in true }
+      ?? addVM(kvm: nil, creator: nil, wasRunning: true, at: record)
+    // What the thread did since the VM is there was for it; what a thread did before its first fault, too.
+    let since = threads[thread].vcpu.vm == nil ? Nanoseconds(0) : vms[vm].identity.since
+    found.vcpuSpans.append(VCPUSpan(tid: tid, vm: vm.position, since: since))
+    found.timeline?.note(thread: tid, ofVM: vm.position, since: since)
+    threads[thread].vcpu.vm = vm
+    threads[thread].vcpu.index = vms[vm].vcpus.count
+    vms[vm].vcpus.append(tid)
+    if let level = context.survey.lowestLevels[tid] { lookahead.settled.append(.startLevel(level), vm) }
+    return vm
+  }
+
+  func settledVM(of tid: ThreadID) -> VMIndex? {
+    for settled in vcpuEvidence.vms(of: tid) {
+      let vm = vms.live.first {
+        vms[$0].identity.kvm == settled.kvm && vms[$0].identity.since == settled.since
+      }
+      if let vm { return vm }
+    }
+    return nil
+  }
+
+  /// Of the live VMs that satisfy a condition, that of the thread's own process, as far as numbers tell: a VMM creates
+  /// its vCPUs' threads after itself, so it is the nearest creator below; else the youngest VM.
+  private func likelyVM(of tid: ThreadID, where condition: (VMIndex) -> Bool) -> VMIndex? {
+    var nearest: (vm: VMIndex, creator: ThreadID)?
+    var youngest: VMIndex?
+    for vm in vms.live where condition(vm) {
+      if let tids = vms[vm].identity.tids {
+        if tids.contains(tid) { return vm }
+        continue
+      }
+      youngest = vm
+      if let creator = vms[vm].identity.creator, creator <= tid,
+        nearest.map({ $0.creator <= creator }) ?? true
+      {
+        nearest = (vm, creator)
+      }
+    }
+    return nearest?.vm ?? youngest
+  }
+
+  // MARK: Races for mmu_lock
+
+  /// contention_begin and contention_end: a thread waits for a VM's `mmu_lock`, or another lock.
+  mutating func contention(_ record: TraceRecord) {
+    guard let thread = threads.known(record.tid) else { return }
+    if threads[thread].notifier.last != nil {
+      if record.kind == .contentionBegin {
+        threads[thread].notifier.waitsSince = clock.now
+      } else {
+        notificationHasLock(thread, record)
+      }
+    } else if let fault = threads[thread].vcpu.openFault, let vm = threads[thread].vcpu.vm {
+      lookahead[fault].noteWait(record, at: clock.now, isMMULock: isMMULock(record, of: vm))
+    }
+  }
+
+  /// Whether a lock is the `mmu_lock` of a VM, which is the first field of `struct kvm`. Where no probe told its address:
+  /// it is the one lock in the course of a fault that readers and writers spin for.
+  private func isMMULock(_ record: TraceRecord, of vm: VMIndex) -> Bool {
+    if let kvm = vms[vm].identity.kvm { return kvm == record.contendedLock }
+    return record.contentionFlags.contains(.spin)
+      && !record.contentionFlags.isDisjoint(with: [.read, .write])
+  }
+
+  /// A fault begins: which of the open ones race with it, and which of these have to change the same entry?
+  ///
+  /// Under the write lock the second of them finds what the first one did. Under the read lock it may have read the entry
+  /// before, and gives up where that has changed (`stage2_try_break_pte`, `stage2_try_set_pte`).
+  private mutating func noteRivals(of id: FaultID, canHoldBlock: Bool, _ vm: VMIndex) {
+    let pageSize = context.pageSize
+    let fault = lookahead[id]
+    let block = lookahead.timelines.block(fault.page.gfn(pageSize))
+    for thread in threads.open where threads[thread].vcpu.vm == vm {
+      guard let other = threads[thread].vcpu.openFault else { continue }
+      let page = lookahead[other].page
+      let isShared =
+        page == fault.page || canHoldBlock && lookahead.timelines.block(page.gfn(pageSize)) == block
+      if isShared { lookahead.markRace(other, id) }
+      if context.profile.profile.faultLock == .read, fault.needsEntry(of: lookahead[other], pageSize) {
+        lookahead[id].sharesEntry = true
+        lookahead[other].sharesEntry = true
+      }
+    }
+  }
+
+  /// What a thread's fault says about its fault before, where that may have come to nothing.
+  @inline(__always)
+  private mutating func compareWithLastFault(of thread: ThreadIndex, _ event: GuestFault) {
+    guard let last = threads[thread].vcpu.lastFault else { return }
+    threads[thread].vcpu.lastFault = nil
+    if let next = event.next(after: last.event) { takeIn(next, last, thread) }
+  }
+
+  private mutating func takeIn(_ next: NextAccess, _ last: LastFault, _ thread: ThreadIndex) {
+    let (windows, ranOn) = (threads[thread].place.windows, threads[thread].vcpu.ranOn)
+    guard let id = lookahead.waitingFault(endedAt: last.end) else { return }
+    let fault = lookahead[id]
+    let isAtOnce =
+      fault.place.windows &+ 1 == windows && ranOn == fault.cpu && ranOn == fault.evidence.endedOn
+    lookahead[id].nextAccess = next == .again && isAtOnce ? .againAtOnce : next
+    guard next == .progressed else { return }
+    noteProgress(of: id)
+    // It got the page mapped, so it had the lock that the unmap waited for.
+    if let unmap = fault.waitingUnmap {
+      lookahead.noteAhead(ofUnmap: unmap, faultEndedAt: last.end, clock.now)
+    }
+  }
+
+  /// A fault's thread got on. If nobody else can have mapped the page, the fault did: no unmap made it retry.
+  private mutating func noteProgress(of id: FaultID) {
+    let fault = lookahead[id]
+    guard fault.kind == .translation, fault.slot != nil, !fault.sawOwnUnmap, !fault.sawMMIO, !fault.failed,
+      lookahead.isAlone(id), fault.evidence.entryEpoch == clock.epoch, !clock.isInGap
+    else { return }
+    lookahead[id].mayBeInvalidated = false
+  }
+}
+
+// MARK: What the divergence rules need
+
+extension Attribution {
+  /// An event of a thread: what was known of its place before a gap in the trace is not known behind it.
+  @inline(__always)
+  mutating func reach(_ thread: ThreadIndex) {
+    threads[thread].lastEvent = clock.now
+    if threads[thread].epoch != clock.epoch || clock.isInGap {
+      threads[thread].epoch = clock.epoch
+      threads[thread].order.forget()
+      threads[thread].vcpu.ranOn = nil
+    }
+  }
+
+  /// The rule about the order of a thread's events that an event broke, if it broke one.
+  @inline(__always)
+  mutating func report(_ rule: DivergenceRule?, _ thread: ThreadIndex, _ record: TraceRecord) {
+    if let rule, context.recorded.loop, context.checksRules { reportBroken(rule, thread, record) }
+  }
+
+  /// Whether a slot holds the address of the fault that a thread is handling, and is not on its way out.
+  @inline(__always)
+  private func isFaultInSlot(_ thread: ThreadIndex) -> Bool {
+    threads[thread].vcpu.openFault.map { lookahead[$0].slot != nil } ?? false
+  }
+
+  private mutating func reportBroken(_ rule: DivergenceRule, _ thread: ThreadIndex, _ record: TraceRecord) {
+    let vm = threads[thread].vcpu.vm
+    let ipa: IPA? =
+      switch record.kind {
+      case .guestFault: record.guestFault.ipa
+      case .accessFault: record.accessFaultIPA
+      case .mmio: record.mmio.address
+      default: nil
+      }
+    divergences.note(.unexplained(rule), vm: vm, block: nil, order: lookahead.settled.nextOrder()) {
+      judgement in
+      Divergence(
+        rule: rule, verdict: judgement.verdict, exception: judgement.exception, time: record.time,
+        cpu: record.cpu, tid: record.tid, vm: vm?.position, ipa: ipa, expected: rule.statement,
+        observed: DivergenceWords.event(record), basis: .recorded, count: 1, state: nil, recentEvents: [])
+    }
+  }
+
+  /// D9, D19 and D20: what an event must satisfy by itself.
+  private mutating func checkAlone(_ fault: GuestFault, _ thread: ThreadIndex, _ record: TraceRecord) {
+    guard context.checksRules, let rule = SyndromeRules.check(fault.esr, fault.ipa) else { return }
+    // What EL2 makes up for a protected guest lacks a bit in some kernels.
+    if fault.isMemShare, let vm = threads[thread].vcpu.vm, vms[vm].identity.isProtected { return }
+    reportBroken(rule, thread, record)
+  }
+
+  mutating func checkAlone(unmap range: HVARange, _ thread: ThreadIndex, _ record: TraceRecord) {
+    let coversPages = SyndromeRules.coversPages(start: range.start, end: range.end, context.pageSize)
+    if context.checksRules, !coversPages { reportBroken(.notifierCoversPages, thread, record) }
+  }
+
+  /// Whether every unmap that may be under way has been seen to begin.
+  @inline(__always)
+  private func isSettled(_ vm: AttributedVM) -> Bool {
+    vm.knownFrom == clock.epoch || vm.unmaps.settledEpoch == clock.epoch
+  }
+
+  /// A thread faults again. If it got through its fault before, that was not made to retry, so no unmap was under way
+  /// in its window (`mmu_invalidate_retry`).
+  private mutating func settleUnmaps(_ thread: ThreadIndex, _ event: GuestFault) {
+    guard let last = threads[thread].vcpu.lastFault, let vm = threads[thread].vcpu.vm, !isSettled(vms[vm]),
+      !clock.isInGap, threads[thread].vcpu.entryEpoch == clock.epoch,
+      threads[thread].vcpu.lastFaultEpoch == clock.epoch, event.next(after: last.event) == .progressed
+    else { return }
+    vms[vm].unmaps.settledEpoch = clock.epoch
+  }
+
+  /// What is known of a fault when it comes in.
+  private mutating func evidence(
+    _ gfn: GFN, isInSlot: Bool, canHoldBlock: Bool, vm: VMIndex, _ thread: ThreadIndex
+  ) -> FaultEvidence {
+    var evidence = FaultEvidence()
+    evidence.entry = threads[thread].vcpu.lastEntry
+    evidence.entryEpoch = threads[thread].vcpu.entryEpoch
+    evidence.ranOn = threads[thread].vcpu.ranOn
+    evidence.peers = peers(gfn, canHoldBlock: canHoldBlock, vm, besides: thread)
+    guard isInSlot else { return evidence }
+    let region = lookahead.touch(gfn, vm: vm)
+    evidence.region = region
+    // The age that a thread asked for last is under way until the thread does anything else.
+    let activity = lookahead.activity(in: region, of: vm)
+    if let age = activity.lastAgeThread, threads[age].lastEvent == activity.lastAge {
+      evidence.mayBeAged = true
+    }
+    return evidence
+  }
+
+  /// Other vCPUs' faults that are open when a fault on `gfn` comes.
+  private func peers(
+    _ gfn: GFN, canHoldBlock: Bool, _ vm: VMIndex, besides thread: ThreadIndex
+  ) -> FaultPeers {
+    var peers: FaultPeers = []
+    let block = lookahead.timelines.block(gfn)
+    for other in threads.open where other != thread && threads[other].vcpu.vm == vm {
+      guard let id = threads[other].vcpu.openFault, lookahead[id].slot != nil else { continue }
+      peers.insert(.inVM)
+      let page = lookahead[id].page.gfn(context.pageSize)
+      guard lookahead.timelines.block(page) == block else { continue }
+      peers.insert(.inRegion)
+      if page == gfn { peers.insert(.onPage) }
+      let breaksBlock = lookahead[id].kind == .permission && lookahead[id].level == .l2
+      if canHoldBlock || breaksBlock { peers.insert(.mayResize) }
+    }
+    return peers
+  }
+
+  /// The window of a fault ends: what was unmapped and aged in it is known now.
+  mutating func completeEvidence(of id: FaultID, vm: VMIndex, on cpu: CPUIndex) {
+    lookahead[id].evidence.endEpoch = clock.epoch
+    lookahead[id].evidence.endedOn = cpu
+    let fault = lookahead[id]
+    let entry = fault.evidence.entry
+    if vms[vm].unmaps.unfinished > 0 {
+      lookahead[id].evidence.unmapOfVM = .underway
+      let block = lookahead.timelines.block(fault.page.gfn(context.pageSize))
+      if notifiers.unmapsUnderway.contains(where: { $0.unmap.vm == vm && $0.blocks.contains(block) }) {
+        lookahead[id].evidence.unmapOfRegion = .underway
+      }
+    } else if vms[vm].unmaps.last > entry {
+      lookahead[id].evidence.unmapOfVM = .ended
+    }
+    guard let index = fault.evidence.region else { return }
+    let region = lookahead.activity(in: index, of: vm)
+    if lookahead[id].evidence.unmapOfRegion == .none, region.lastUnmap > entry {
+      lookahead[id].evidence.unmapOfRegion = .ended
+    }
+    if region.lastAge > fault.begin { lookahead[id].evidence.mayBeAged = true }
+  }
+}
+
+extension FaultWindow {
+  fileprivate init(
+    _ event: GuestFault, page: IPA, slot: Memslot?, vcpu: Int, place: ThreadPlace, _ record: TraceRecord,
+    begin: Sequence
+  ) {
+    let esr = event.esr
+    self.init(
+      cpu: record.cpu, tid: record.tid, page: page, address: event.ipa, kind: esr.faultKind,
+      level: esr.level ?? .l3, isWrite: esr.isWrite, isExec: esr.isExec, isStage1Walk: esr.isStage1Walk,
+      vcpu: vcpu, event: event, slot: slot, place: place, begin: begin)
+  }
+}
+
+extension TimelineNode {
+  /// A fault on `gfn` of a vCPU that entered at `entry`.
+  fileprivate init(_ fault: FaultWindow, _ gfn: GFN, entry: Sequence, ranOn: CPUIndex?) {
+    self.init(
+      kind: Kind(fault.kind), level: fault.level, isWrite: fault.isWrite, isExec: fault.isExec,
+      sequence: fault.begin, entry: entry, frames: FrameRange(start: gfn, end: gfn + 1))
+    tid = fault.tid
+    isStage1Walk = fault.isStage1Walk
+    self.ranOn = ranOn
+  }
+}
+
+extension TimelineNode.Kind {
+  fileprivate init(_ kind: FaultKind) {
+    switch kind {
+    case .permission: self = .permissionFault
+    case .accessFlag: self = .accessFault
+    default: self = .translationFault
+    }
+  }
+}

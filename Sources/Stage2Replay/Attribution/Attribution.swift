@@ -1,0 +1,424 @@
+internal import KVMTrace
+internal import KVMTypes
+internal import Stage2Model
+
+/// Says of each event to whom it happened, at once: which VM, which slot, which frames, what else happened in the fault's
+/// window. All of it is event time. What KVM did about it is settled by `Lookahead`, later.
+///
+/// | file | takes in |
+/// |---|---|
+/// | `Attribution.swift` | VMs and their memslots, losses |
+/// | `Attribution+VCPUs.swift` | kvm_entry, kvm_exit, kvm_guest_fault and what else happens in a fault's window |
+/// | `Attribution+Notifiers.swift` | the MMU notifier's events, and which unmaps are under way |
+struct Attribution {
+  let context: ReplayContext
+  var clock: EventClock
+  var threads = ThreadRegister()
+  var vms = VMRegister()
+  var lookahead: Lookahead
+  /// Where slots are known from.
+  private var slots: SlotEvents
+  var notifiers = NotifierState()
+  /// What the survey found out about the threads of vCPUs.
+  let vcpuEvidence: VCPUEvidence
+  var found = AttributionResult()
+  /// Rules about the order of events and about single ones that were broken.
+  var divergences: DivergenceLog
+
+  init(_ context: ReplayContext, vcpuEvidence: VCPUEvidence, memslots: MemslotSource) {
+    self.context = context
+    self.vcpuEvidence = vcpuEvidence
+    clock = EventClock(context.survey.gaps)
+    lookahead = Lookahead(
+      pageSize: context.pageSize, faultLock: context.profile.profile.faultLock, lag: context.options.lag)
+    slots = SlotEvents(memslots, pageSize: context.pageSize)
+    divergences = DivergenceLog(context.survey.events)
+    found.timeline = context.options.recordsTimeline ? VMTimeline() : nil
+  }
+
+  /// The next event. Whether it lies in the part of the trace that is replayed.
+  @inline(__always)
+  mutating func advance(to record: TraceRecord) -> Bool {
+    clock.advance(to: record.time)
+    if record.time >= slots.due { applyDueSlotChanges(before: record) }
+    if let from = context.options.from, record.time < from {
+      takeLife(record)
+      takeMemslotProbe(record, performsOperations: false)
+      return false
+    }
+    return context.options.to.map { record.time < $0 } ?? true
+  }
+
+  /// Takes in an event. Those of probes on operations and of locks, and markers, are others' business besides.
+  @inline(__always)
+  mutating func take(_ record: TraceRecord) {
+    switch record.kind {
+    case .entry: entry(record)
+    case .exit: exit(record)
+    case .guestFault: guestFault(record)
+    case .accessFault, .mmio, .mmioNISV, .userspaceExit: windowEvent(record)
+    case .unmapHVARange, .setSPTEHVA: notifier(record, .unmap)
+    case .ageHVA: notifier(record, .age)
+    case .testAgeHVA: notifier(record, .testAge)
+    case .commitMemoryRegion, .setMemoryRegion, .setMemoryRegionReturn: takeMemslotProbe(record)
+    case .initVM, .destroyVM: takeLife(record)
+    case .lost: lose(record)
+    case .contentionBegin, .contentionEnd: contention(record)
+    default: break
+    }
+  }
+
+  /// The trace has ended: windows that it cuts, and all that waits.
+  mutating func finish() {
+    // A window that the trace cuts: what KVM did is not known, so nothing is said about it.
+    for thread in threads.open {
+      if context.survey.events.missing.contains(.entry), let fault = threads[thread].vcpu.openFault {
+        // Nothing else marks the end of a thread's last fault.
+        clock.advancePastEnd()
+        closeFaultUnseen(of: thread, time: context.survey.last, cpu: lookahead[fault].cpu)
+      } else {
+        abandonOpenFault(of: thread)
+      }
+    }
+  }
+
+  /// Settles all that waits: nothing more comes.
+  mutating func settleRest() {
+    let stopped = vms.live.filter { vm in
+      let vcpus = vms[vm].vcpus
+      return !vcpus.isEmpty
+        && vcpus.allSatisfy { tid in threads.known(tid).map { threads[$0].vcpu.isInUserspace } ?? false }
+    }
+    lookahead.finish(vms, stopped: Set(stopped))
+  }
+
+  /// Puts something behind all else that happened to a VM.
+  mutating func enqueue(
+    _ action: PendingRecord.Action, vm: VMIndex, _ record: TraceRecord, _ place: ThreadPlace,
+    isElsewherePossible: Bool = false
+  ) {
+    var pending = PendingRecord(
+      action: action, vm: vm, sequence: clock.now, time: record.time, cpu: record.cpu, tid: record.tid,
+      place: place)
+    pending.isElsewherePossible = isElsewherePossible
+    lookahead.enqueue(pending, vms)
+  }
+
+  /// A memory marker waits until everything before it is executed.
+  mutating func takeMarker(_ marker: Int, _ record: TraceRecord) {
+    // A VM that is stopped is not being torn down.
+    for vm in vms.live where isKnownToLive(vm) { vms[vm].activity.last = clock.now }
+    lookahead.enqueue(
+      PendingRecord(
+        action: .marker(marker), vm: nil, sequence: clock.now, time: record.time, cpu: record.cpu,
+        tid: record.tid, place: ThreadPlace(windows: 0, notifiers: 0)), vms)
+  }
+
+  /// Notes what happens to frames in the timelines of the regions where a fault waits.
+  mutating func note(_ kind: TimelineNode.Kind, _ frames: FrameRange, vm: VMIndex, by tid: ThreadID) {
+    lookahead.note(kind, frames, vm: vm, by: tid, at: clock.now)
+    lookahead.boundTimelines(threads, vms)
+  }
+
+  /// Events of a CPU were lost since its last one. Any thread may have run there, and unmapped memory of any VM: faults
+  /// whose windows reach into that time may have been made to retry.
+  private mutating func lose(_ record: TraceRecord) {
+    let since = clock.lastSequence(of: record.cpu)
+    for vm in vms.live where !vms[vm].identity.isProtected {
+      lookahead.updateFaults(ofVM: vm, threads) { fault in
+        if fault.end >= since { fault.mayBeInvalidated = true }
+      }
+    }
+  }
+}
+
+// MARK: VMs
+
+extension Attribution {
+  /// A VM appears.
+  mutating func addVM(
+    kvm: KernelAddress?, creator: ThreadID?, tids: Set<ThreadID>? = nil, wasRunning: Bool,
+    at record: TraceRecord
+  ) -> VMIndex {
+    let vm = VMIndex(vms.count)
+    let isKnown = !wasRunning && !clock.isInGap && context.options.from.map { record.time >= $0 } ?? true
+    let isProtected = context.profile.modelsProtected(kvm.flatMap { slots.types[$0] }?.isProtected ?? false)
+    vms.append(
+      AttributedVM(
+        id: vm,
+        identity: VMIdentity(
+          kvm: kvm, creator: creator, tids: tids, since: record.time, wasRunning: wasRunning,
+          isProtected: isProtected, firstEpoch: clock.epoch),
+        slots: VMSlots(pageSize: context.pageSize),
+        knownFrom: isKnown ? clock.epoch : .never))
+    notifiers.copies.forget()
+    noteNames(vm)
+    return vm
+  }
+
+  /// It is known what a VM is called in events, and which threads are its own.
+  private mutating func noteNames(_ vm: VMIndex) {
+    let identity = vms[vm].identity
+    found.timeline?.note(kvm: identity.kvm, ofVM: vm.position, since: identity.since)
+    found.timeline?.note(thread: identity.creator, ofVM: vm.position, since: identity.since)
+    for tid in identity.tids?.sorted() ?? [] {
+      found.timeline?.note(thread: tid, ofVM: vm.position, since: identity.since)
+    }
+  }
+
+  /// The VM is gone, or another one has taken its place.
+  private mutating func retire(_ vm: VMIndex, at time: Nanoseconds, basis: Basis = .assumed) {
+    found.timeline?.note(.end(vm: vm.position), at: time)
+    let end = VMEnd(time: time, basis: basis)
+    vms.retire(vm, end)
+    lookahead.settled.append(.ended(end), vm)
+    notifiers.copies.forget()
+  }
+
+  /// Where probes tell of the ends of VMs, nothing is taken for one.
+  private mutating func retire(vmsOf creator: ThreadID, at time: Nanoseconds) {
+    for vm in vms.live where vms[vm].identity.creator == creator && !isKnownToLive(vm) {
+      retire(vm, at: time)
+    }
+  }
+
+  /// Whether a probe told of the VM's creation and none of its end.
+  func isKnownToLive(_ vm: VMIndex) -> Bool {
+    vms[vm].identity.kvm.map { slots.types[$0] != nil } ?? false
+  }
+
+  /// The types of the VMs that probes tell of, by `struct kvm`.
+  var vmTypes: [KernelAddress: VMType] { slots.types }
+
+  /// A VM is created or destroyed.
+  private mutating func takeLife(_ record: TraceRecord) {
+    switch record.kind {
+    case .initVM:
+      // Nothing is modelled of a VM before it has memslots.
+      let creation = record.vmCreation
+      if let known = vms.live(at: creation.kvm) { retire(known, at: record.time) }
+      slots.types[creation.kvm] = creation.type
+      notifiers.copies.forget()
+    case .destroyVM:
+      // Nothing of its stage 2 is left, and no event concerns it any more.
+      let kvm = record.destroyedVM
+      slots.types[kvm] = nil
+      notifiers.copies.forget()
+      guard let vm = vms.live(at: kvm) else { return }
+      retire(vm, at: record.time, basis: .recorded)
+      for thread in threads.indices where threads[thread].vcpu.vm == vm {
+        threads[thread].vcpu.exits = 0
+        threads[thread].vcpu.mmioExits = 0
+      }
+    default: break
+    }
+  }
+}
+
+// MARK: Memslots
+
+extension Attribution {
+  /// A probe tells of a slot's change, or of the VMM's wish for one.
+  ///
+  /// - Parameter performsOperations: false before the part of the trace that is replayed, when only the slots matter.
+  private mutating func takeMemslotProbe(_ record: TraceRecord, performsOperations: Bool = true) {
+    guard slots.probe != nil, let thread = threads.thread(record.tid) else { return }
+    guard let told = slots.update(record, context.pageSize) else { return }
+    let since = threads[thread].lastEvent
+    leaveMemoryManagement(thread)
+    reach(thread)
+    guard let (kvm, update) = told else { return }
+    let vm = vm(of: update, kvm, at: record)
+    apply(
+      update, vm: vm, record, threads[thread].place, since: since, performsOperations: performsOperations)
+  }
+
+  /// Makes the changes of slots that a file or an inference dates before `record`.
+  private mutating func applyDueSlotChanges(before record: TraceRecord) {
+    if clock.now == Sequence(1) { slots.firstTime = record.time }
+    while let entry = slots.schedule.takeNext(upTo: record.time) {
+      let life = slots.schedule.history.vms[entry.vm]
+      var change = record
+      change.time = max(entry.time, slots.firstTime)
+      if let creator = life.creator { change.tid = creator }
+      guard case .update(let update) = entry.step else {
+        if let vm = slots.scheduledVMs[entry.vm] { retire(vm, at: change.time) }
+        continue
+      }
+      if let slot = update.slot, !slot.isPossible(context.pageSize) { continue }
+      let vm = vm(scheduled: entry.vm, life, at: change)
+      if let slot = update.slot, let evidence = entry.evidence { vms[vm].slots.evidence[slot] = evidence }
+      var place = ThreadPlace(windows: 0, notifiers: 0)
+      if life.creator != nil, let thread = threads.thread(change.tid) {
+        leaveMemoryManagement(thread)
+        place = threads[thread].place
+      }
+      apply(
+        update, vm: vm, change, place, since: .start,
+        performsOperations: context.options.from.map { entry.time >= $0 } ?? true)
+    }
+  }
+
+  private mutating func apply(
+    _ update: MemslotUpdate, vm: VMIndex, _ record: TraceRecord, _ place: ThreadPlace, since: Sequence,
+    performsOperations: Bool
+  ) {
+    if update.change == .delete || update.change == .move, let frames = removeSlot(update, vm: vm),
+      performsOperations
+    {
+      note(.slotChange, frames, vm: vm, by: record.tid)
+      noteRemoval(of: frames, vm: vm, since: since)
+      lookahead.doubtNotifications(of: frames, vm: vm, since: since)
+      enqueue(.deleteSlot(frames), vm: vm, record, place)
+    }
+    if let base = update.change == .flagsOnly ? update.slot?.base : update.oldBase {
+      found.timeline?.note(.remove(vm: vm.position, base: base), at: record.time)
+    }
+    guard let slot = update.slot else { return }
+
+    let frames = FrameRange(start: slot.base, end: slot.end)
+    let before = update.change == .flagsOnly ? takeOut(slot.base, of: vm) : nil
+    if let before, before.isLogging, !slot.isLogging, performsOperations {
+      enqueue(.endLogging(frames), vm: vm, record, place)
+    }
+    vms[vm].slots.insert(slot)
+    lookahead.settled.append(.slotInserted(slot), vm)
+    found.timeline?.note(.insert(vm: vm.position, slot), at: record.time)
+    if before == nil { adopt(slot, vm: vm) }
+    if slot.flags.contains(.logDirtyPages), performsOperations {
+      // kvm_mmu_wp_memory_region, unless the VMM asked for KVM_DIRTY_LOG_INITIALLY_SET.
+      enqueue(.wrprotect(frames), vm: vm, record, place)
+    }
+  }
+
+  private mutating func takeOut(_ base: GFN, of vm: VMIndex) -> Memslot? {
+    guard let slot = vms[vm].slots.table.remove(base: base) else { return nil }
+    lookahead.settled.append(.slotRemoved(base: base), vm)
+    return slot
+  }
+
+  /// Takes out the slot that a change deletes or moves, and returns its frames. Where the trace begins too late to
+  /// know the slot, the change tells them.
+  private mutating func removeSlot(_ update: MemslotUpdate, vm: VMIndex) -> FrameRange? {
+    guard let base = update.oldBase, let pages = update.oldPages else { return nil }
+    let old =
+      takeOut(base, of: vm)
+      ?? Memslot(id: nil, base: base, pages: pages, hva: nil, flags: [], basis: .recorded)
+    return old.isPossible(context.pageSize) ? FrameRange(start: old.base, end: old.end) : nil
+  }
+
+  /// The VM that a recorded change concerns.
+  ///
+  /// The kernel uses the address of a `struct kvm` again, and no event marks a VM's end. But it never creates a slot
+  /// over another one or under a number in use, so a change that seems to belongs to a new VM. Nor does one thread of
+  /// a VMM often have two VMs at a time: its earlier one is taken to be gone.
+  ///
+  /// In a trace that begins while a VM runs, its vCPUs fault before any change: it is then the one whose slot changes.
+  private mutating func vm(of update: MemslotUpdate, _ kvm: KernelAddress, at record: TraceRecord) -> VMIndex
+  {
+    if let known = vms.live(at: kvm) {
+      guard update.contradicts(vms[known].slots.table) else { return known }
+      retire(known, at: record.time)
+    }
+    if let nameless = vms.live.last(where: { vms[$0].identity.kvm == nil }) {
+      vms[nameless].identity.kvm = kvm
+      vms[nameless].identity.creator = record.tid
+      noteNames(nameless)
+      return nameless
+    }
+    retire(vmsOf: record.tid, at: record.time)
+    return addVM(kvm: kvm, creator: record.tid, wasRunning: update.change != .create, at: record)
+  }
+
+  /// The VM at a position of the history. It comes into being with its first slot, by the same rules.
+  private mutating func vm(
+    scheduled position: Int, _ life: MemslotHistory.VM, at record: TraceRecord
+  ) -> VMIndex {
+    if let known = slots.scheduledVMs[position] { return known }
+    if let kvm = life.kvm, let known = vms.live(at: kvm) { retire(known, at: record.time) }
+    let nameless = vms.live.last { vm in !slots.scheduledVMs.contains(vm) }
+    let vm: VMIndex
+    if let nameless, life.tids == nil {
+      vm = nameless
+      vms[vm].identity.kvm = life.kvm
+      vms[vm].identity.creator = life.creator
+      noteNames(vm)
+    } else {
+      if let creator = life.creator { retire(vmsOf: creator, at: record.time) }
+      vm = addVM(
+        kvm: life.kvm, creator: life.creator, tids: life.tids.map(Set.init), wasRunning: life.isPartial,
+        at: record)
+    }
+    slots.scheduledVMs[position] = vm
+    return vm
+  }
+
+  /// A slot is in force a little before its commit: faults that found no slot may belong to it. A VM changes one slot
+  /// at a time (`kvm->slots_lock`), so to this one or to none.
+  private mutating func adopt(_ slot: Memslot, vm: VMIndex) {
+    guard vms[vm].slots.hasFaultsOutside else { return }
+    vms[vm].slots.hasFaultsOutside = false
+    let pageSize = context.pageSize
+    lookahead.updateFaults(ofVM: vm, threads) { fault in
+      guard fault.slot == nil, !fault.isOutsideSlots else { return }
+      if !fault.sawMMIO, slot.contains(fault.page.gfn(pageSize)) {
+        fault.slot = slot
+      } else {
+        fault.isOutsideSlots = true
+      }
+    }
+  }
+}
+
+/// What the attribution as a whole comes to.
+struct AttributionResult {
+  /// Which VMs' vCPUs the threads ran, in the order in which that came out.
+  var vcpuSpans: [VCPUSpan] = []
+  /// What is put down for a `VMAttributor`, if anything is.
+  var timeline: VMTimeline?
+  /// Faults of threads that belong to no VM.
+  var unattributedFaults = 0
+  /// Notifiers on memory in no slot that is known.
+  var unattributedNotifiers = NotifierCounts()
+}
+
+/// Where slots are known from: probes, or a history made beforehand.
+struct SlotEvents {
+  /// The probe that tells of memslots; nil where a schedule does.
+  let probe: MemslotProbe?
+  private var requests: MemslotRequests
+  var schedule: MemslotSchedule
+  /// The VMs of the schedule's history that have appeared.
+  var scheduledVMs: [VMIndex?]
+  /// The VMs that probes tell of, with what they were created as.
+  var types: [KernelAddress: VMType] = [:]
+  /// The time of the first event: what a schedule dates before the trace happened by then.
+  var firstTime = Nanoseconds(0)
+
+  init(_ source: MemslotSource, pageSize: PageSize) {
+    probe = source.probe
+    requests = MemslotRequests(pageSize: pageSize, hasReturns: source.probe == .requestsAndReturns)
+    schedule = MemslotSchedule(source.history)
+    scheduledVMs = Array(repeating: nil, count: source.history.vms.count)
+  }
+
+  /// When the schedule's next change is due.
+  @inline(__always)
+  var due: Nanoseconds { schedule.due }
+
+  /// What an event of the probe that counts tells: a change, or that none is known yet. Nil for an event of another probe.
+  mutating func update(
+    _ record: TraceRecord, _ pageSize: PageSize
+  ) -> (kvm: KernelAddress, update: MemslotUpdate)?? {
+    switch record.kind {
+    case .commitMemoryRegion where probe == .commits:
+      let commit = record.memslotCommit
+      return .some(MemslotUpdate(commit, pageSize).map { (commit.kvm, $0) })
+    case .setMemoryRegion where probe?.hasRequests == true:
+      return .some(requests.call(record.memslotRequest, by: record.tid))
+    case .setMemoryRegionReturn where probe == .requestsAndReturns:
+      return .some(requests.callReturned(record.probedReturn, to: record.tid))
+    default: return .none
+    }
+  }
+}

@@ -1,0 +1,57 @@
+internal import KVMTrace
+internal import KVMTypes
+
+/// Event time: the place in the merged trace of the event that is being taken in, and whether events are missing there.
+///
+/// Execution time is another one: it lags behind by as much as the queue of `Lookahead` holds.
+struct EventClock {
+  /// The place of the event that is being taken in.
+  private(set) var now = Sequence.start
+  private var losses: LossLog
+  /// The place before the first event of the run that is being taken in, and for each CPU that of its last event in
+  /// earlier runs.
+  private var runStart = Sequence.start
+  private var lastSequences: [Sequence] = []
+
+  init(_ gaps: LossGaps) { losses = LossLog(gaps) }
+
+  /// The stretch of the trace, by what is missing.
+  @inline(__always)
+  var epoch: Epoch { losses.epoch }
+
+  /// Whether events are missing just now.
+  @inline(__always)
+  var isInGap: Bool { losses.epoch.isInGap }
+
+  /// A run of one CPU's events begins.
+  mutating func beginRun() { runStart = now }
+
+  /// The next event.
+  @inline(__always)
+  mutating func advance(to time: Nanoseconds) {
+    now.advance()
+    losses.advance(to: time)
+  }
+
+  /// Behind the last event, something else happens.
+  mutating func advancePastEnd() { now.advance() }
+
+  /// The run of a CPU's events is over.
+  mutating func endRun(of cpu: CPUIndex) {
+    let index = Int(cpu.rawValue)
+    if index >= lastSequences.count {
+      lastSequences.append(contentsOf: repeatElement(.start, count: index + 1 - lastSequences.count))
+    }
+    lastSequences[index] = now
+  }
+
+  /// Events are missing that the first pass over the trace still found: from here on nothing is known.
+  mutating func loseRest() { losses.loseRest() }
+
+  /// The place of the CPU's last event before this one, `start` where there is none.
+  func lastSequence(of cpu: CPUIndex) -> Sequence {
+    if now.rawValue - 1 > runStart.rawValue { return Sequence(now.rawValue - 1) }
+    let index = Int(cpu.rawValue)
+    return index < lastSequences.count ? lastSequences[index] : .start
+  }
+}

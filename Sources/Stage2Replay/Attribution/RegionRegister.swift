@@ -1,0 +1,59 @@
+internal import KVMTypes
+
+/// What events say of one region of a VM's memory, of the size of a level-2 block.
+struct RegionActivity {
+  /// Which stretch of memory it is, counted in blocks.
+  let block: UInt64
+  /// Where the last unmap of the region's memory was over at the latest.
+  var lastUnmap = Sequence.start
+  /// The last age of the region's memory, and the thread that asked for it.
+  var lastAge = Sequence.start
+  var lastAgeThread: ThreadIndex?
+}
+
+/// The regions that a VM's faults have touched, by `RegionIndex`: as many as the kernel had tables of level 3 or blocks.
+struct RegionRegister {
+  private var regions: ContiguousArray<RegionActivity> = []
+  private var indices: [FrameKey: RegionIndex] = [:]
+  /// The region asked for last: faults come in streams.
+  private var lastBlock = UInt64.max
+  private var lastIndex = RegionIndex(0)
+  private let shift: UInt64
+
+  init(pageSize: PageSize) { shift = pageSize.bitsPerLevel }
+
+  var count: Int { regions.count }
+
+  func block(_ gfn: GFN) -> UInt64 { gfn.rawValue >> shift }
+
+  subscript(region: RegionIndex) -> RegionActivity {
+    @inline(__always) _read { yield regions[region.position] }
+    @inline(__always) _modify { yield &regions[region.position] }
+  }
+
+  /// The region of `gfn`, taken in if it is new. What was unmapped in it before is of no concern, for nothing was mapped.
+  mutating func insert(_ gfn: GFN) -> (region: RegionIndex, isNew: Bool) {
+    let block = block(gfn)
+    if block == lastBlock { return (lastIndex, false) }
+    lastBlock = block
+    if let known = indices[FrameKey(block)] {
+      lastIndex = known
+      return (known, false)
+    }
+    lastIndex = RegionIndex(regions.count)
+    indices[FrameKey(block)] = lastIndex
+    regions.append(RegionActivity(block: block))
+    return (lastIndex, true)
+  }
+
+  /// Changes each known region from one to another.
+  mutating func update(in blocks: ClosedRange<UInt64>, _ body: (inout RegionActivity) -> Void) {
+    if blocks.upperBound - blocks.lowerBound < UInt64(regions.count) {
+      for block in blocks { if let index = indices[FrameKey(block)] { body(&regions[index.position]) } }
+    } else {
+      for position in regions.indices where blocks.contains(regions[position].block) {
+        body(&regions[position])
+      }
+    }
+  }
+}

@@ -1,0 +1,97 @@
+internal import KVMTrace
+internal import KVMTypes
+internal import Stage2Model
+
+// What the checks of a fault know of its window and of the table.
+
+extension FaultChecks {
+  func windowEvidence(_ fault: FaultWindow, _ walk: Stage2Walk) -> WindowEvidence {
+    let evidence = fault.evidence
+    var window = WindowEvidence()
+    window.unmapOfRegion = evidence.unmapOfRegion
+    window.unmapOfVM = evidence.unmapOfVM
+    window.peers = evidence.peers
+    window.isLeafRecent = table.isLeafRecent(fault, walk, since: evidence.entry)
+    window.isRetry = isRetry(fault)
+    window.isResized = evidence.peers.contains(.mayResize) || table.isResized(fault)
+    return window
+  }
+
+  private func reasonUnknown(in epoch: Epoch, _ vm: KnownVM) -> DivergenceException {
+    epoch == vm.firstEpoch ? .begunMidLife : .lostEvents
+  }
+
+  /// Whether all of a region is known at a fault: the VM began in that epoch, or a fault showed that there was nothing.
+  private func isWholeKnown(_ fault: FaultWindow, _ vm: KnownVM) -> Bool {
+    vm.knownFrom == fault.evidence.endEpoch || table.isRegionKnown(fault) || table.isSpanKnown(fault)
+  }
+
+  private func isSpanKnown(_ fault: FaultWindow, _ vm: KnownVM) -> Bool {
+    vm.knownFrom == fault.evidence.endEpoch || table.isSpanKnown(fault)
+  }
+
+  /// How the leaf of a fault is known, or that there is none.
+  func knowledge<Backend: Stage2Backend & ~Copyable>(
+    ofLeaf fault: FaultWindow, _ walk: Stage2Walk, _ vm: KnownVM, _ backend: borrowing Backend
+  ) -> StateKnowledge {
+    if let reason = fault.reasonUnknown { return .unknown(reason) }
+    if vm.slotBasis == .assumed { return .assumed }
+    let leaf = table.leaf(fault, walk)
+    let region = fault.evidence.region.map { table.regions[$0] }
+    if region?.mayBeBlock == true { return .assumed }
+    if !isWholeKnown(fault, vm), !leaf.contains(.isEstablished) {
+      return .unknown(reasonUnknown(in: fault.evidence.endEpoch, vm))
+    }
+    guard case .invalid(let stop) = walk else { return leaf.contains(.isAssumed) ? .assumed : .known }
+    if region?.mayHaveUnseenMappings == true { return .assumed }
+    // A block in place of pages, none of which is certain to be one.
+    if !fault.isStage1Walk, fault.level == .l2, stop == .l3,
+      knowledge(ofLeavesBelow: .l2, fault, vm, backend) == .assumed
+    {
+      return .assumed
+    }
+    return .known
+  }
+
+  /// How it is known that there is no table of `level` on the way to a fault.
+  func knowledge(ofTable level: TranslationLevel, _ fault: FaultWindow, _ vm: KnownVM) -> StateKnowledge {
+    if let reason = fault.reasonUnknown { return .unknown(reason) }
+    if vm.slotBasis == .assumed { return .assumed }
+    let isKnown = level == .l3 ? isWholeKnown(fault, vm) : isSpanKnown(fault, vm)
+    if !isKnown { return .unknown(reasonUnknown(in: fault.evidence.endEpoch, vm)) }
+    let mayHaveUnseenMappings =
+      level == .l3
+      ? fault.evidence.region.map { table.regions[$0].mayHaveUnseenMappings } ?? false
+      : table.regions.contains(in: table.span(level, fault.page)) { $0.mayHaveUnseenMappings }
+    return mayHaveUnseenMappings ? .assumed : .known
+  }
+
+  /// How the leaves are known below the entry of `level` at which a fault stopped.
+  func knowledge<Backend: Stage2Backend & ~Copyable>(
+    ofLeavesBelow level: TranslationLevel, _ fault: FaultWindow, _ vm: KnownVM, _ backend: borrowing Backend
+  ) -> StateKnowledge {
+    if let reason = fault.reasonUnknown { return .unknown(reason) }
+    if vm.slotBasis == .assumed { return .assumed }
+    let isKnown = isSpanKnown(fault, vm)
+    let epoch = fault.evidence.endEpoch
+    var isAssumed = false
+    let below = TranslationLevel(level.rawValue + 1)
+    for index in table.regions.positions(in: table.span(below, fault.page)) {
+      let region = table.regions[index]
+      let isWhole = isKnown || region.emptyIn == epoch
+      let first = region.block * pageSize.pagesPerPMD
+      for (offset, page) in table.regions.pages(index).enumerated() {
+        guard case .leaf(let leafLevel, _, _) = backend.walk(GFN(first + UInt64(offset)).ipa(pageSize))
+        else { continue }
+        let leaf = leafLevel < .l3 ? region.blockKnowledge : page
+        guard isWhole || (region.epoch == epoch && leaf.contains(.isEstablished)) else { continue }
+        if !leaf.contains(.isAssumed), !region.mayBeBlock { return .known }
+        isAssumed = true
+        if leafLevel < .l3 { break }
+      }
+    }
+    // Above the table that the walk begins with, nothing can stop.
+    if vm.knownFrom == epoch, !isAssumed { return .known }
+    return isAssumed ? .assumed : .unknown(reasonUnknown(in: epoch, vm))
+  }
+}

@@ -1,0 +1,227 @@
+internal import KVMTrace
+internal import KVMTypes
+internal import Stage2Model
+
+// A fault against what a walk of its address finds in the model.
+
+extension FaultChecks {
+  // MARK: Translation faults
+
+  mutating func checkTranslation<Backend: Stage2Backend & ~Copyable>(
+    _ fault: FaultWindow, at time: Nanoseconds, _ vm: KnownVM, _ backend: inout Backend
+  ) -> CheckResult {
+    let walk = backend.walk(fault.page)
+    let level = fault.walkLevel
+    var judgement: Judgement?
+    var isCorrected = false
+    if case .invalid(let modelled) = walk, level == nil || level == modelled {
+      // The common case.
+    } else {
+      judgement = translationCheck(fault, walk, level, vm, backend).judgement
+      if judgement?.rule == .tableNeedsMapping, let level {
+        if table.hasUntracedTable(level, fault.page) {
+          judgement = nil
+        } else if judgement?.exception != .race, judgement?.exception != .pendingNotifier {
+          table.noteUntracedTable(level, fault.page)
+        }
+      }
+    }
+    if let judgement {
+      put(judgement, fault, at: time, walk, vm.id)
+      if judgement.verdict != .explained || judgement.exception == .untracedChange {
+        resyncModel(toTranslation: fault, walk, vm, &backend)
+        if case .leaf = walk { isCorrected = true }
+      }
+    }
+    // A table of level 3 holds pages.
+    if level == .l3, judgement == nil, fault.evidence.peers.isEmpty, let region = fault.evidence.region {
+      table.regions[region].mayBeBlock = false
+    }
+    if vm.knownFrom != fault.evidence.endEpoch, fault.reasonUnknown == nil { table.learnEmpty(fault, level) }
+    return CheckResult(
+      verdict: judgement?.verdict, isCorrected: isCorrected, walk: judgement == nil ? walk : nil)
+  }
+
+  private func translationCheck<Backend: Stage2Backend & ~Copyable>(
+    _ fault: FaultWindow, _ walk: Stage2Walk, _ level: TranslationLevel?, _ vm: KnownVM,
+    _ backend: borrowing Backend
+  ) -> TranslationCheck {
+    var window = windowEvidence(fault, walk)
+    let profile = context.profile
+    let isUnexpected: Bool
+    if case .invalid(let modelled) = walk, let level {
+      isUnexpected = level > modelled
+      if !isUnexpected { window.isTableRecent = table.isTableRecent(above: level, fault) }
+    } else {
+      isUnexpected = false
+    }
+    window.knowledge =
+      switch (walk, level) {
+      case (.invalid, let level?) where isUnexpected: knowledge(ofTable: level, fault, vm)
+      case (.invalid, let level?): knowledge(ofLeavesBelow: level, fault, vm, backend)
+      default: knowledge(ofLeaf: fault, walk, vm, backend)
+      }
+    window.isUntraced =
+      fault.evidence.isAdopted || fault.slot?.flags.contains(.guestMemfd) == true
+      || vm.removals.contains { isRemoving($0, fault, walk, level) }
+    return TranslationCheck(
+      walk: walk, level: level,
+      startLevel: profile.isPKVM ? profile.geometry.startLevel : vm.startLevel, isProtected: vm.isProtected,
+      mayHaveUntracedTable: isUnexpected && !profile.isPKVM
+        && level.map { hasRoom(around: fault.page, $0, vm) } ?? false,
+      window: window, hasFailed: fault.failed)
+  }
+
+  /// Whether a slot's removal accounts for a translation fault: it takes away the leaf, or for a fault that stops above a
+  /// table, memory below that table.
+  private func isRemoving(
+    _ removal: SlotRemoval, _ fault: FaultWindow, _ walk: Stage2Walk, _ level: TranslationLevel?
+  ) -> Bool {
+    if removal.covers(fault, pageSize) { return true }
+    guard case .invalid = walk, let level, level < .l3, removal.since < fault.end else { return false }
+    let blocks = table.span(TranslationLevel(level.rawValue + 1), fault.page)
+    return table.regions.block(removal.frames.start) <= blocks.upperBound
+      && blocks.lowerBound <= table.regions.block(GFN(removal.frames.end.rawValue - 1))
+  }
+
+  /// Whether memory that no slot holds shares the table of `level` with an address: there the kernel may have mapped
+  /// something itself.
+  private func hasRoom(around page: IPA, _ level: TranslationLevel, _ vm: KnownVM) -> Bool {
+    let bytes = pageSize.granule(TranslationLevel(level.rawValue - 1))
+    var gfn = page.alignedDown(to: bytes).gfn(pageSize)
+    let end = gfn + (bytes >> pageSize.shift)
+    while gfn < end {
+      guard let slot = vm.slots.slot(gfn) else { return true }
+      gfn = slot.end
+    }
+    return false
+  }
+
+  private mutating func resyncModel<Backend: Stage2Backend & ~Copyable>(
+    toTranslation fault: FaultWindow, _ walk: Stage2Walk, _ vm: KnownVM, _ backend: inout Backend
+  ) {
+    var level = fault.walkLevel ?? .l3
+    let startLevel = context.profile.geometry.startLevel
+    switch walk {
+    case .leaf(let leaf, _, _):
+      // Below a table where the model had a block, any page may be mapped.
+      if leaf < .l3, level == .l3, let region = fault.evidence.region {
+        table.regions[region].mayHaveUnseenMappings = true
+      }
+      level = max(min(level, leaf), startLevel)
+    case .invalid(let modelled):
+      guard fault.walkLevel != nil, level < modelled else { return }
+      level = max(level, startLevel)
+    }
+    if vm.isProtected { return }
+    let bytes = pageSize.granule(level)
+    let start = fault.page.alignedDown(to: bytes)
+    let limit = UInt64(1) << UInt64(context.profile.ipaBits)
+    guard start.rawValue < limit else { return }
+    _ = backend.unmap(start, size: min(bytes, limit - start.rawValue))
+  }
+
+  // MARK: Permission and access flag faults
+
+  mutating func checkLeaf<Backend: Stage2Backend & ~Copyable>(
+    _ fault: FaultWindow, at time: Nanoseconds, _ vm: KnownVM, _ backend: inout Backend
+  ) -> CheckResult {
+    let walk = backend.walk(fault.page)
+    let level = fault.isStage1Walk ? nil : fault.level
+    var judgement: Judgement?
+    if case .leaf(let modelled, _, _) = walk, level == nil || (level == modelled && level == .l3),
+      fault.slot != nil, !vm.isProtected, fault.kind == .permission || !context.profile.hasHardwareAccessFlag
+    {
+      // The common case: a page is where the fault says.
+    } else {
+      judgement = leafCheck(fault, walk, level, vm, backend).judgement
+    }
+    if let judgement {
+      put(judgement, fault, at: time, walk, vm.id)
+      let isCorrected = judgement.verdict != .explained && fault.slot != nil
+      if isCorrected { resyncModel(toLeaf: fault, vm, &backend) }
+      table.setLeaf(fault, backend.walk(fault.page)) { $0 = .isEstablished }
+      return CheckResult(verdict: judgement.verdict, isCorrected: isCorrected)
+    }
+    guard case .leaf(_, let prot, let isYoung) = walk else { return CheckResult() }
+    return checkRights(fault, at: time, walk, prot, isYoung, vm, backend)
+  }
+
+  private func leafCheck<Backend: Stage2Backend & ~Copyable>(
+    _ fault: FaultWindow, _ walk: Stage2Walk, _ level: TranslationLevel?, _ vm: KnownVM,
+    _ backend: borrowing Backend
+  ) -> LeafCheck {
+    var window = windowEvidence(fault, walk)
+    window.knowledge = knowledge(ofLeaf: fault, walk, vm, backend)
+    let gfn = fault.page.gfn(pageSize)
+    let granule = level.map { pageSize.granule($0) } ?? pageSize.bytes
+    return LeafCheck(
+      kind: fault.kind, walk: walk, level: level, blockLevel: vm.isProtected ? .l3 : blockLevel,
+      isPKVM: context.profile.isPKVM, isProtected: vm.isProtected,
+      hasHardwareAccessFlag: context.profile.hasHardwareAccessFlag,
+      isInSlot: fault.slot != nil || vm.wasRunning ? fault.slot.map { _ in true } : false,
+      slotHoldsBlock: fault.slot?.supportsBlock(of: granule, at: gfn, pageSize) ?? false,
+      isGuestMemfd: fault.slot?.flags.contains(.guestMemfd) ?? false, lastRefusal: lastRefusal(of: fault),
+      window: window)
+  }
+
+  /// The highest level at which this path maps anything.
+  private var blockLevel: TranslationLevel {
+    let profile = context.profile
+    return profile.isPKVM ? (profile.profile.mapsBlocks ? .l2 : .l3) : profile.geometry.minBlockLevel
+  }
+
+  private mutating func checkRights<Backend: Stage2Backend & ~Copyable>(
+    _ fault: FaultWindow, at time: Nanoseconds, _ walk: Stage2Walk, _ prot: Stage2Prot, _ isYoung: Bool,
+    _ vm: KnownVM, _ backend: borrowing Backend
+  ) -> CheckResult {
+    // What it lacks is what the fault is about.
+    let lacksRight =
+      fault.kind == .permission && isYoung
+      && (fault.isWrite ? !prot.contains(.write) : fault.isExec && !prot.isSuperset(of: .execute))
+    let isOld = fault.kind == .accessFlag && !isYoung
+    defer {
+      table.setLeaf(fault, walk) { $0 = $0.subtracting(.isAssumed).union(.isEstablished) }
+      if !fault.isStage1Walk, let region = fault.evidence.region { table.regions[region].mayBeBlock = false }
+    }
+    if lacksRight || isOld { return CheckResult(walk: walk) }
+    var window = windowEvidence(fault, walk)
+    window.knowledge = knowledge(ofLeaf: fault, walk, vm, backend)
+    // Other vCPUs' faults on other pages make those young, not this one.
+    if case .leaf(.l3, _, _) = walk, !window.peers.contains(.onPage) { window.peers.remove(.inRegion) }
+    let check = RightsCheck(
+      kind: fault.kind, isWrite: fault.isWrite, isExec: fault.isExec, prot: prot, isYoung: isYoung,
+      hasHardwareAccessFlag: context.profile.hasHardwareAccessFlag, leaf: table.leaf(fault, walk),
+      grant: grant(fault, walk), isLogging: fault.slot?.isLogging ?? false,
+      isMadeYoung: table.isMadeYoung(fault, walk), window: window)
+    if let accessFlag = check.accessFlag {
+      put(accessFlag, fault, at: time, walk, vm.id)
+      if accessFlag.verdict == .unexplained { return CheckResult(verdict: .unexplained) }
+    }
+    guard let rights = check.rights else { return CheckResult() }
+    put(rights, fault, at: time, walk, vm.id)
+    return CheckResult(verdict: rights.verdict)
+  }
+
+  /// Maps what a permission or access flag fault shows to be mapped, with no right that is not known: what a leaf
+  /// lacks in the model contradicts no event.
+  private mutating func resyncModel<Backend: Stage2Backend & ~Copyable>(
+    toLeaf fault: FaultWindow, _ vm: KnownVM, _ backend: inout Backend
+  ) {
+    guard let level = fault.isStage1Walk ? .l3 : Optional(fault.level), level >= .l2 else { return }
+    let bytes = level == .l2 && context.profile.profile.mapsBlocks ? pageSize.pmdBytes : pageSize.bytes
+    let address = fault.page.alignedDown(to: bytes)
+    // Nothing but the end takes a page from a protected guest, and it has no other rights.
+    if vm.isProtected { return }
+    if case .leaf = backend.walk(fault.page), level == .l3, let region = fault.evidence.region {
+      // Of the block's other pages nothing is known now.
+      table.regions[region].mayHaveUnseenMappings = true
+    }
+    backend.topUpMemcache(vcpu: VCPUIndex(fault.vcpu), pages: context.profile.minPages)
+    _ = backend.unmap(address, size: bytes)
+    let result = backend.map(address, size: bytes, pfn: nil, prot: .read, vcpu: VCPUIndex(fault.vcpu))
+    if result.isSuccess, fault.kind == .accessFlag {
+      _ = backend.testClearYoung(address, size: bytes, markOld: true)
+    }
+  }
+}

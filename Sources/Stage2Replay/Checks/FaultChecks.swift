@@ -1,0 +1,242 @@
+internal import KVMTrace
+internal import KVMTypes
+internal import Stage2Model
+
+/// Holds each fault against the model before its own operation: against a state that existed between the vCPU's last
+/// kvm_entry and the fault. Where they differ for no known reason, the model takes the hardware's word and goes on.
+///
+/// | file | does |
+/// |---|---|
+/// | `FaultChecks.swift` | which check a fault gets, what is waited for, what is put down |
+/// | `FaultChecks+Walks.swift` | translation faults, permission and access flag faults |
+/// | `FaultChecks+Knowledge.swift` | how the state is known that a rule looks at |
+struct FaultChecks {
+  let context: ReplayContext
+  var table: TableKnowledge
+  /// Rights that relax_perms added, by leaf.
+  private var grants: [FrameKey: RightGrant] = [:]
+  /// Faults with kvm_mmio in slots.
+  private var heldBack: [HeldBackFault] = []
+  private static let heldBackMax = 16
+  /// The last fault, if it came to nothing.
+  private var lastRefused: RefusedFault?
+  /// By vCPU.
+  private var progress: [VCPUProgress] = []
+  private(set) var log: DivergenceLog
+  /// The place of what is checked among the steps of all VMs.
+  var order: UInt64 = 0
+
+  init(_ context: ReplayContext) {
+    self.context = context
+    table = TableKnowledge(pageSize: context.pageSize)
+    log = DivergenceLog(context.survey.events)
+  }
+
+  var pageSize: PageSize { context.pageSize }
+
+  /// Holds a fault against the model.
+  ///
+  /// - Returns: how a broken rule was judged, and whether the leaf of the fault was changed for it.
+  mutating func check<Backend: Stage2Backend & ~Copyable>(
+    _ fault: FaultWindow, at time: Nanoseconds, _ vm: KnownVM, _ backend: inout Backend
+  ) -> CheckResult {
+    // What the trace does not tell the slots of is not replayed, so there is nothing to compare with.
+    if fault.slot == nil, vm.wasRunning { return CheckResult() }
+    // Nor are unmaps of a slot whose host address is not known: a fault proves them.
+    if let slot = fault.slot, slot.hva == nil { return CheckResult() }
+    if fault.isAccessToSlot {
+      holdBack(fault, at: time, vm)
+      return CheckResult()
+    }
+    if fault.page.rawValue >> UInt64(context.profile.ipaBits) != 0 {
+      // Such a fault ends before its tracepoint.
+      put(.unexplained(.leafLiesInSlot), fault, at: time, nil, vm.id)
+      return CheckResult(verdict: .unexplained)
+    }
+    if !heldBack.isEmpty, let slot = fault.slot { confirmHeldBack(before: fault, slot, vm) }
+    if let region = fault.evidence.region, vm.knownFrom != fault.evidence.endEpoch {
+      table.regions.enter(epoch: fault.evidence.endEpoch, region)
+    }
+    switch fault.kind {
+    case .translation: return checkTranslation(fault, at: time, vm, &backend)
+    case .permission, .accessFlag: return checkLeaf(fault, at: time, vm, &backend)
+    default: return CheckResult()
+    }
+  }
+
+  // MARK: What is waited for
+
+  /// A slot that is being deleted or moved is out of force a while before its commit, and the trace tells the commit
+  /// alone: whether it comes is waited for.
+  private mutating func holdBack(_ fault: FaultWindow, at time: Nanoseconds, _ vm: KnownVM) {
+    if let reason = fault.reasonUnknown {
+      // The fault's own end may be missing, and the beginning of what kvm_mmio speaks of.
+      put(.unknown(.mmioLiesOutsideSlots, reason), fault, at: time, nil, vm.id)
+    } else if fault.evidence.isSlotRemoved || vm.removals.contains(where: { $0.covers(fault, pageSize) }) {
+      put(.explained(.mmioLiesOutsideSlots, .untracedChange), fault, at: time, nil, vm.id)
+    } else if heldBack.count < Self.heldBackMax {
+      heldBack.append(HeldBackFault(fault: fault, time: time))
+    } else {
+      put(.unknown(.mmioLiesOutsideSlots), fault, at: time, nil, vm.id)
+    }
+  }
+
+  /// The slot is still in force, as another fault shows: nothing was deleting it.
+  private mutating func confirmHeldBack(before fault: FaultWindow, _ slot: Memslot, _ vm: KnownVM) {
+    guard !fault.sawMMIO else { return }
+    let held = heldBack
+    heldBack.removeAll { $0.fault.slot?.base == slot.base && fault.evidence.entry >= $0.fault.end }
+    for entry in held where entry.fault.slot?.base == slot.base && fault.evidence.entry >= entry.fault.end {
+      let judgement: Judgement =
+        vm.slotBasis == .assumed ? .unknown(.mmioLiesOutsideSlots) : .unexplained(.mmioLiesOutsideSlots)
+      put(judgement, entry.fault, at: entry.time, nil, vm.id)
+    }
+  }
+
+  /// A slot is gone, which accounts for accesses to it since its removal began.
+  mutating func settleHeldBack(_ removal: SlotRemoval, _ vm: VMIndex) {
+    for entry in heldBack where removal.covers(entry.fault, pageSize) {
+      put(.explained(.mmioLiesOutsideSlots, .untracedChange), entry.fault, at: entry.time, nil, vm)
+    }
+    let pageSize = pageSize
+    heldBack.removeAll { removal.covers($0.fault, pageSize) }
+  }
+
+  /// What runs of faults led nowhere, and what never was settled.
+  mutating func finish(_ vm: VMIndex) {
+    for vcpu in progress.indices {
+      if let run = progress[vcpu].progress.end(), let last = progress[vcpu].last { put(run, last, vm) }
+    }
+    for entry in heldBack {
+      put(.unknown(.mmioLiesOutsideSlots, .untracedChange), entry.fault, at: entry.time, nil, vm)
+    }
+  }
+
+  // MARK: What faults did
+
+  /// A fault was applied.
+  ///
+  /// - Parameters:
+  ///   - before: what a walk of its address found before.
+  ///   - contradicts: it broke a rule without anything to account for it, or led nowhere though nobody was faster.
+  mutating func note(
+    _ effect: FaultEffect, of fault: FaultWindow, _ before: Stage2Walk, at time: Nanoseconds, _ vm: KnownVM,
+    contradicts: Bool, isRetried: Bool
+  ) {
+    var isFruitless = isRetried
+    if case .again = effect { isFruitless = true }
+    noteProgress(
+      fault, at: time, vm.id, contradicts: contradicts, isRetried: isRetried,
+      isFruitless: isFruitless && !contradicts)
+    guard let region = fault.evidence.region else { return }
+    table.regions.append(RegionEvent(fault, at: time, effect), to: region)
+    let isEstablished: LeafKnowledge = vm.knownFrom == fault.evidence.endEpoch ? [] : .isEstablished
+    switch effect {
+    case .again: table.noteAgain(fault, region, before)
+    case .nothing(let isAssumed, let refusal):
+      if isAssumed { table.regions[region].mayHaveUnseenMappings = true }
+      lastRefused = refusal.map { RefusedFault(page: fault.page, refusal: $0) }
+    case .madeYoung: table.noteYoung(fault, region, before)
+    case .relaxed:
+      let stayed = fault.evidence.ranOn == fault.cpu && fault.evidence.endedOn == fault.cpu
+      grants[grantKey(fault, before)] = RightGrant(
+        tid: fault.tid, cpu: stayed ? fault.cpu : nil, sequence: fault.end)
+      if fault.isWrite { table.setLeaf(fault, before) { $0.subtract([.isReadMapped, .mayBeProtected]) } }
+    case .mapped(let isBlock, let isAssumed, let isReadMapped):
+      var knowledge = isEstablished
+      if isAssumed { knowledge.insert(.isAssumed) }
+      if isReadMapped { knowledge.insert(.isReadMapped) }
+      if fault.evidence.mayBeAged { knowledge.insert(.mayBeOld) }
+      table.noteMapped(fault, region, isBlock: isBlock, knowledge, before)
+    }
+  }
+
+  /// Notes how a fault ended, for rule L1.
+  private mutating func noteProgress(
+    _ fault: FaultWindow, at time: Nanoseconds, _ vm: VMIndex, contradicts: Bool, isRetried: Bool,
+    isFruitless: Bool
+  ) {
+    if fault.vcpu < progress.count { progress[fault.vcpu].fruitless = nil }
+    if !contradicts, !isRetried, !isFruitless,
+      fault.vcpu >= progress.count || progress[fault.vcpu].last == nil
+    {
+      return
+    }
+    while progress.count <= fault.vcpu { progress.append(VCPUProgress()) }
+    if isFruitless { progress[fault.vcpu].fruitless = FruitlessFault(fault) }
+    let run = progress[fault.vcpu].progress.note(
+      fault.page, fault.kind, isWrite: fault.isWrite, isExec: fault.isExec, contradicts: contradicts,
+      isRetried: isRetried)
+    if let run, let last = progress[fault.vcpu].last { put(run, last, vm) }
+    progress[fault.vcpu].last =
+      contradicts || isRetried
+      ? FaultPlace(time: time, cpu: fault.cpu, tid: fault.tid, region: fault.evidence.region) : nil
+  }
+
+  /// Whether a fault is the same as its vCPU's fault before, which came to nothing for a known reason.
+  func isRetry(_ fault: FaultWindow) -> Bool {
+    fault.vcpu < progress.count && progress[fault.vcpu].fruitless == FruitlessFault(fault)
+  }
+
+  /// What the last fault on the page came to, if that was nothing, for a reason that this one would contradict.
+  func lastRefusal(of fault: FaultWindow) -> LeafCheck.Refusal? {
+    guard let refused = lastRefused, refused.page == fault.page else { return nil }
+    return refused.refusal
+  }
+
+  /// Who was granted the right that a fault asks for, nil where the leaf is younger than that.
+  func grant(_ fault: FaultWindow, _ walk: Stage2Walk) -> RightsCheck.Grant? {
+    guard let grant = grants[grantKey(fault, walk)] else { return nil }
+    if table.isLeafRecent(fault, walk, since: grant.sequence) { return nil }
+    return RightsCheck.Grant(
+      isRecent: grant.sequence > fault.evidence.entry, isOwn: grant.tid == fault.tid,
+      mayBeStale: grant.cpu == nil || grant.cpu != fault.evidence.ranOn)
+  }
+
+  private func grantKey(_ fault: FaultWindow, _ walk: Stage2Walk) -> FrameKey {
+    var gfn = fault.page.gfn(pageSize).rawValue
+    if case .leaf(let level, _, _) = walk, level < .l3 { gfn &= ~(pageSize.pagesPerPMD - 1) }
+    return FrameKey(gfn << 1 | (fault.isWrite ? 1 : 0))
+  }
+
+  // MARK: What is put down
+
+  private mutating func put(_ run: FaultProgress.Run, _ last: FaultPlace, _ vm: VMIndex) {
+    let regions = table.regions
+    log.note(run.judgement, vm: vm, block: run.page.rawValue / pageSize.pmdBytes, order: order) { judgement in
+      Divergence(
+        rule: judgement.rule, verdict: judgement.verdict, exception: judgement.exception, time: last.time,
+        cpu: last.cpu, tid: last.tid, vm: vm.position, ipa: run.page, expected: judgement.rule.statement,
+        observed: "\(run.faults) faults in a row on one page, for one reason", basis: .derived, count: 1,
+        state: nil, recentEvents: last.region.map(regions.recentEvents) ?? [])
+    }
+  }
+
+  mutating func put(
+    _ judgement: Judgement, _ fault: FaultWindow, at time: Nanoseconds, _ walk: Stage2Walk?, _ vm: VMIndex
+  ) {
+    let regions = table.regions
+    log.note(judgement, vm: vm, block: fault.page.rawValue / pageSize.pmdBytes, order: order) { judgement in
+      Divergence(
+        rule: judgement.rule, verdict: judgement.verdict, exception: judgement.exception, time: time,
+        cpu: fault.cpu, tid: fault.tid, vm: vm.position, ipa: fault.page,
+        expected: DivergenceWords.expectation(judgement.rule, walk), observed: DivergenceWords.fault(fault),
+        basis: judgement.verdict == .unknown ? .assumed : .derived, count: 1, state: walk,
+        recentEvents: judgement.verdict == .explained
+          ? [] : fault.evidence.region.map(regions.recentEvents) ?? [])
+    }
+  }
+}
+
+extension FaultWindow {
+  /// kvm_mmio where a slot is: none is known to be there, or the slot is on its way out.
+  fileprivate var isAccessToSlot: Bool {
+    guard sawMMIO, let slot else { return false }
+    return !(isWrite && slot.flags.contains(.readOnly))
+  }
+
+  /// Why the window says nothing of the table, nil where it does.
+  var reasonUnknown: DivergenceException? {
+    evidence.entryEpoch != evidence.endEpoch || evidence.endEpoch.isInGap ? .lostEvents : nil
+  }
+}

@@ -1,0 +1,192 @@
+internal import KVMTrace
+internal import KVMTypes
+internal import Stage2Model
+
+/// What is known of a VM's table beyond what the model says of it: what is certain, what is an assumption, what changed when.
+struct TableKnowledge {
+  /// The regions that faults have touched.
+  var regions: GuestRegions
+  /// Where pages were mapped or made young last.
+  private var recentPages = RecentPositions(bits: 13)
+  /// Where tables of levels 1 and 2 appeared.
+  private var tablesInstalledAt: [FrameKey: Sequence] = [:]
+  /// The epoch in which a fault showed that nothing was mapped below a table of levels 1 and 2.
+  private var emptySpans: [FrameKey: Epoch] = [:]
+  /// Tables that hold something that no fault has mapped.
+  private var untracedTables: Set<FrameKey> = []
+  private let pageSize: PageSize
+
+  init(pageSize: PageSize) {
+    self.pageSize = pageSize
+    regions = GuestRegions(pageSize: pageSize)
+  }
+
+  // MARK: Keys
+
+  /// A table of `level`, or for its knowledge the span of memory below it: level and number in one.
+  private func tableKey(_ level: TranslationLevel, _ page: IPA) -> FrameKey {
+    let span = page.rawValue >> pageSize.levelShift(TranslationLevel(level.rawValue - 1))
+    return FrameKey(UInt64(level.rawValue) << 56 | span)
+  }
+
+  /// The key under which it is noted where a page was made young, among those of where it was mapped.
+  private func youngKey(_ gfn: GFN) -> UInt64 { gfn.rawValue | 1 << 63 }
+
+  /// The regions below a table of `level`.
+  func span(_ level: TranslationLevel, _ page: IPA) -> ClosedRange<UInt64> {
+    let shift =
+      pageSize.levelShift(TranslationLevel(level.rawValue - 1)) - pageSize.levelShift(.l2)
+    let first = (page.rawValue >> pageSize.levelShift(.l2)) & ~((1 << shift) - 1)
+    return first...first + (1 << shift) - 1
+  }
+
+  // MARK: What changed when
+
+  func isLeafRecent(_ fault: FaultWindow, _ walk: Stage2Walk, since position: Sequence) -> Bool {
+    guard case .leaf(let level, _, _) = walk, let region = fault.evidence.region else { return false }
+    if level < .l3 { return regions[region].blockInstalledAt > position }
+    return recentPages.mayBe(fault.page.gfn(pageSize).rawValue, after: position)
+  }
+
+  /// Whether an access flag fault made the leaf of a fault young since the vCPU's entry.
+  func isMadeYoung(_ fault: FaultWindow, _ walk: Stage2Walk) -> Bool {
+    let entry = fault.evidence.entry
+    guard case .leaf(.l3, _, _) = walk else {
+      return fault.evidence.region.map { regions[$0].madeYoungAt > entry } ?? false
+    }
+    return recentPages.mayBe(youngKey(fault.page.gfn(pageSize)), after: entry)
+  }
+
+  /// Whether the table below the entry of `level` appeared in the fault's window.
+  func isTableRecent(above level: TranslationLevel, _ fault: FaultWindow) -> Bool {
+    let entry = fault.evidence.entry
+    if level == .l2 { return fault.evidence.region.map { regions[$0].tableInstalledAt > entry } ?? false }
+    let below = TranslationLevel(level.rawValue + 1)
+    return tablesInstalledAt[tableKey(below, fault.page)].map { $0 > entry } ?? false
+  }
+
+  /// Whether pages and a block took each other's place in a region since `entry`.
+  func isResized(_ fault: FaultWindow) -> Bool {
+    fault.evidence.region.map { regions[$0].resizedAt > fault.evidence.entry } ?? false
+  }
+
+  // MARK: What is known of a leaf
+
+  func leaf(_ fault: FaultWindow, _ walk: Stage2Walk) -> LeafKnowledge {
+    guard let region = fault.evidence.region else { return [] }
+    if case .leaf(let level, _, _) = walk, level < .l3 { return regions[region].blockKnowledge }
+    return regions.page(fault.page.gfn(pageSize), region)
+  }
+
+  /// Changes what is known of the page of a fault, or of the block that maps it.
+  mutating func setLeaf(_ fault: FaultWindow, _ walk: Stage2Walk, _ body: (inout LeafKnowledge) -> Void) {
+    guard let region = fault.evidence.region else { return }
+    if case .leaf(let level, _, _) = walk, level < .l3 { body(&regions[region].blockKnowledge) }
+    let gfn = fault.page.gfn(pageSize)
+    var knowledge = regions.page(gfn, region)
+    body(&knowledge)
+    regions.setPage(gfn, region, knowledge)
+  }
+
+  // MARK: What is known to be empty
+
+  /// Whether all of a fault's region is known in the epoch of its end: a fault showed that there was nothing.
+  func isRegionKnown(_ fault: FaultWindow) -> Bool {
+    let epoch = fault.evidence.endEpoch
+    return fault.evidence.region.map { regions[$0].emptyIn == epoch } ?? false
+  }
+
+  /// Whether all below a table of levels 1 or 2 on the way to a fault is known.
+  func isSpanKnown(_ fault: FaultWindow) -> Bool {
+    let epoch = fault.evidence.endEpoch
+    return emptySpans[tableKey(.l2, fault.page)] == epoch || emptySpans[tableKey(.l1, fault.page)] == epoch
+  }
+
+  /// A translation fault shows that everything below the entry at which it stopped was unmapped.
+  mutating func learnEmpty(_ fault: FaultWindow, _ level: TranslationLevel?) {
+    let epoch = fault.evidence.endEpoch
+    setLeaf(fault, .invalid(level: .l3)) { $0 = .isEstablished }
+    guard let level, level < .l3 else { return }
+    if let region = fault.evidence.region { regions[region].emptyIn = epoch }
+    if level < .l2 { emptySpans[tableKey(.l2, fault.page)] = epoch }
+    if level < .l1 { emptySpans[tableKey(.l1, fault.page)] = epoch }
+  }
+
+  /// A walk found a table of `level` where the model has none. Whether that was known already.
+  func hasUntracedTable(_ level: TranslationLevel, _ page: IPA) -> Bool {
+    untracedTables.contains(tableKey(level, page))
+  }
+
+  mutating func noteUntracedTable(_ level: TranslationLevel, _ page: IPA) {
+    untracedTables.insert(tableKey(level, page))
+  }
+
+  // MARK: What operations did
+
+  /// Frames were unmapped. Where a part of a block was unmapped, all of it is gone; but if the block was an assumption, pages
+  /// may be left.
+  mutating func noteUnmapped(_ frames: FrameRange) {
+    let pages = pageSize.pagesPerPMD
+    regions.forEach(in: frames) { region, regions in
+      let first = GFN(regions[region].block * pages)
+      if frames.start <= first, first + pages <= frames.end {
+        regions[region].mayHaveUnseenMappings = false
+        regions[region].mayBeBlock = false
+      } else if regions[region].blockKnowledge.contains(.isAssumed) {
+        regions[region].mayHaveUnseenMappings = true
+      }
+      regions[region].blockKnowledge = []
+    }
+  }
+
+  /// An operation returned an error.
+  mutating func noteAgain(_ fault: FaultWindow, _ region: RegionIndex, _ before: Stage2Walk) {
+    guard case .leaf(let level, _, _) = before, level < .l3 else { return }
+    // The fault found pages where there is a block by now: it or another vCPU replaced them in its window.
+    if fault.walkLevel == .l3 { regions[region].resizedAt = fault.end }
+    // It lost to a block that is an assumption: beside a page it would have mapped one of its own.
+    if regions[region].blockKnowledge.contains(.isAssumed) { regions[region].mayHaveUnseenMappings = true }
+  }
+
+  /// A fault set the access flag of its leaf.
+  mutating func noteYoung(_ fault: FaultWindow, _ region: RegionIndex, _ before: Stage2Walk) {
+    regions[region].madeYoungAt = fault.end
+    recentPages.note(youngKey(fault.page.gfn(pageSize)), at: fault.end)
+    let mayBeOld: LeafKnowledge = fault.evidence.mayBeAged ? .mayBeOld : []
+    setLeaf(fault, before) { $0 = $0.subtracting(.mayBeOld).union(mayBeOld).union(.wasMadeYoung) }
+  }
+
+  /// A fault mapped a page or a block.
+  ///
+  /// - Parameters:
+  ///   - knowledge: how the leaf is known.
+  ///   - before: what a walk found before.
+  mutating func noteMapped(
+    _ fault: FaultWindow, _ region: RegionIndex, isBlock: Bool, _ knowledge: LeafKnowledge,
+    _ before: Stage2Walk
+  ) {
+    let hadTable: Bool
+    switch before {
+    case .leaf(let level, _, _):
+      hadTable = level == .l3
+      if isBlock == hadTable { regions[region].resizedAt = fault.end }
+    case .invalid(let level):
+      hadTable = level == .l3
+      if isBlock, hadTable { regions[region].resizedAt = fault.end }
+      if level < .l3 { regions[region].mayBeBlock = false }
+      if level < .l2 { tablesInstalledAt[tableKey(.l2, fault.page)] = fault.end }
+      if level < .l1 { tablesInstalledAt[tableKey(.l1, fault.page)] = fault.end }
+    }
+    if knowledge.contains(.isAssumed), hadTable { regions[region].mayBeBlock = true }
+    if isBlock {
+      regions[region].blockInstalledAt = fault.end
+      regions[region].blockKnowledge = knowledge
+    } else {
+      if !hadTable { regions[region].tableInstalledAt = fault.end }
+      if !regions[region].blockKnowledge.isEmpty { regions[region].blockKnowledge = [] }
+      let gfn = fault.page.gfn(pageSize)
+      recentPages.note(gfn.rawValue, at: fault.end)
+      regions.setPage(gfn, region, knowledge)
+    }
+  }
+}

@@ -1,0 +1,154 @@
+internal import KVMTypes
+
+/// Where a step of the execution comes from: who did it, when, and where in the trace.
+struct StepOrigin: BitwiseCopyable {
+  var sequence: Sequence
+  var time: Nanoseconds
+  var cpu: CPUIndex
+  var tid: ThreadID
+  /// Which window and which notifier event of the thread this belongs to.
+  var place: ThreadPlace
+  /// A notification may be about the memory of another process, or of a slot that was already elsewhere.
+  var isElsewherePossible = false
+
+  init(_ record: PendingRecord) {
+    sequence = record.sequence
+    time = record.time
+    cpu = record.cpu
+    tid = record.tid
+    place = record.place
+    isElsewherePossible = record.isElsewherePossible
+  }
+}
+
+/// What a fault's window and what followed say of it, as far as the trace tells.
+struct FaultDecision: BitwiseCopyable {
+  /// What became of the fault, if the page was not mapped when it operated, and if it was.
+  var outcome: FaultOutcome
+  var outcomeIfMapped: FaultOutcome
+  /// What followed in the region proves of the size of the mapping, nil where nothing does.
+  var sizeProof: MappingSize?
+  /// The page takes a write permission fault later, before it is unmapped.
+  var isWrittenLater: Bool
+  /// The order of the fault and of another vCPU's in the region is not known.
+  var isRaced: Bool
+}
+
+/// A fault with all that there is to know of it.
+struct DecidedFault: BitwiseCopyable {
+  var window: FaultWindow
+  var decision: FaultDecision
+}
+
+/// What happens to a VM, in the order in which its execution has to take it in.
+struct ExecutionStep {
+  enum Action {
+    /// The fault at a position of the batch.
+    case fault(Int)
+    /// The fault at a position of the batch, which only is held against the model.
+    case check(Int)
+    /// `kvm_unmap_gfn_range`.
+    case unmap(FrameRange, isDead: Bool)
+    /// `kvm_age_gfn`, or `kvm_test_age_gfn`.
+    case age(FrameRange, markOld: Bool, duringFault: Bool, isDead: Bool)
+    /// `kvm_mmu_wp_memory_region`.
+    case wrprotect(FrameRange)
+    /// Dirty logging ends.
+    case endLogging(FrameRange)
+    /// `kvm_arch_flush_shadow_memslot`.
+    case deleteSlot(FrameRange)
+    /// What was taken in of the VM, ahead of its execution.
+    case learn(VMFact)
+  }
+
+  var action: Action
+  /// The step's place among those of all VMs.
+  var order: UInt64
+  var origin: StepOrigin?
+}
+
+/// What events tell of a VM ahead of its execution.
+enum VMFact {
+  /// A slot comes into force.
+  case slotInserted(Memslot)
+  /// A slot goes out of force.
+  case slotRemoved(base: GFN)
+  /// A commit tells of a slot that goes.
+  case removal(SlotRemoval)
+  /// A fault touches a region for the first time.
+  case regionTouched(block: UInt64)
+  /// A walk of its table stops at this level.
+  case startLevel(TranslationLevel)
+  /// The VM is gone, or another one has taken its place.
+  case ended(VMEnd)
+}
+
+/// The steps of one VM that wait for their execution.
+struct ExecutionBatch {
+  private(set) var steps: ContiguousArray<ExecutionStep> = []
+  private(set) var faults: ContiguousArray<DecidedFault> = []
+
+  mutating func append(_ action: ExecutionStep.Action, order: UInt64, _ origin: StepOrigin?) {
+    steps.append(ExecutionStep(action: action, order: order, origin: origin))
+  }
+
+  /// Puts a fault in and returns its position.
+  mutating func append(_ fault: DecidedFault) -> Int {
+    faults.append(fault)
+    return faults.count - 1
+  }
+
+  mutating func removeAll() {
+    steps.removeAll(keepingCapacity: true)
+    faults.removeAll(keepingCapacity: true)
+  }
+}
+
+/// The steps of all VMs that wait for their execution, in the order of the kernel's actions.
+///
+/// What is of one VM concerns no other: the batches can be executed one after the other or side by side. `order` numbers
+/// all steps, so that what comes of them can be told in one order whoever was first.
+struct ExecutionQueue {
+  private(set) var batches: ContiguousArray<ExecutionBatch> = []
+  /// The memory markers among the steps: what comes before one is executed first.
+  private(set) var markers: [(order: UInt64, marker: Int)] = []
+  private var order: UInt64 = 0
+  /// Steps that wait.
+  private(set) var count = 0
+
+  /// The number of the next step, also given to what is put down at event time between steps.
+  mutating func nextOrder() -> UInt64 {
+    order += 1
+    return order
+  }
+
+  mutating func append(_ action: ExecutionStep.Action, _ vm: VMIndex, _ origin: StepOrigin?) {
+    count += 1
+    grow(to: vm)
+    batches[vm.position].append(action, order: nextOrder(), origin)
+  }
+
+  mutating func append(_ fault: DecidedFault, _ vm: VMIndex, _ origin: StepOrigin, isCheck: Bool) {
+    grow(to: vm)
+    let position = batches[vm.position].append(fault)
+    append(isCheck ? .check(position) : .fault(position), vm, origin)
+  }
+
+  mutating func append(_ fact: VMFact, _ vm: VMIndex) { append(.learn(fact), vm, nil) }
+
+  mutating func append(marker: Int) {
+    count += 1
+    markers.append((nextOrder(), marker))
+  }
+
+  /// All steps were executed.
+  mutating func removeAll() {
+    count = 0
+    markers.removeAll()
+    for index in batches.indices { batches[index].removeAll() }
+  }
+
+  private mutating func grow(to vm: VMIndex) {
+    while batches.count <= vm.position { batches.append(ExecutionBatch()) }
+  }
+}

@@ -1,0 +1,173 @@
+internal import KVMTrace
+internal import KVMTypes
+
+/// How a leaf of the model is known, beyond what the model itself says.
+struct LeafKnowledge: OptionSet, Hashable {
+  var rawValue: UInt8
+
+  /// That it is mapped, or its size, is an assumption.
+  static let isAssumed = LeafKnowledge(rawValue: 1)
+  /// A read mapped it, and that the host let it be written is an assumption.
+  static let isReadMapped = LeafKnowledge(rawValue: 2)
+  /// An age was under way when its access flag was set: either may have come last.
+  static let mayBeOld = LeafKnowledge(rawValue: 4)
+  /// An access flag fault made it young since it was mapped.
+  static let wasMadeYoung = LeafKnowledge(rawValue: 8)
+  /// Dirty logging may have taken its right to write, which leaves no event.
+  static let mayBeProtected = LeafKnowledge(rawValue: 16)
+  /// An event showed whether it is mapped, in a region of which that is not known as a whole.
+  static let isEstablished = LeafKnowledge(rawValue: 32)
+}
+
+/// One stretch of guest memory of the size of a level-2 block.
+struct GuestRegion {
+  let block: UInt64
+  /// Where its table of level 3 appeared, or its block.
+  var tableInstalledAt = Sequence.start
+  var blockInstalledAt = Sequence.start
+  /// Where pages last took the place of a block, or the other way round.
+  var resizedAt = Sequence.start
+  /// Where an access flag fault last made one of its leaves young.
+  var madeYoungAt = Sequence.start
+  /// Of its block, where it is mapped by one.
+  var blockKnowledge: LeafKnowledge = []
+  /// A map whose size is an assumption was made where pages were mapped: it may have replaced them all by a block.
+  var mayBeBlock = false
+  /// A fault is assumed to have mapped nothing here.
+  var mayHaveUnseenMappings = false
+  /// The epoch in which a fault showed that nothing was mapped here.
+  var emptyIn = Epoch.never
+  /// The epoch of which its pages' knowledge is.
+  var epoch = Epoch.never
+  /// How many events it has seen.
+  var eventCount: UInt32 = 0
+}
+
+/// The regions that a VM's faults have touched: as many as the kernel had tables of level 3 or blocks.
+struct GuestRegions {
+  /// How many of the last events of a region are kept.
+  static let eventsMax = 8
+
+  private(set) var regions: ContiguousArray<GuestRegion> = []
+  private var knowledge: ContiguousArray<LeafKnowledge> = []
+  private var events: ContiguousArray<RegionEvent> = []
+  private var positions: [FrameKey: RegionIndex] = [:]
+  private let pagesPerRegion: Int
+  private let shift: UInt64
+
+  init(pageSize: PageSize) {
+    pagesPerRegion = Int(pageSize.pagesPerPMD)
+    shift = pageSize.bitsPerLevel
+  }
+
+  var count: Int { regions.count }
+
+  func block(_ gfn: GFN) -> UInt64 { gfn.rawValue >> shift }
+
+  subscript(region: RegionIndex) -> GuestRegion {
+    @inline(__always) get { regions[region.position] }
+    @inline(__always) _modify { yield &regions[region.position] }
+  }
+
+  /// A fault touches a region for the first time. What was unmapped in it before is of no concern, for nothing was mapped.
+  mutating func append(block: UInt64) {
+    positions[FrameKey(block)] = RegionIndex(regions.count)
+    regions.append(GuestRegion(block: block))
+    knowledge.append(contentsOf: repeatElement([], count: pagesPerRegion))
+    events.append(contentsOf: repeatElement(.none, count: Self.eventsMax))
+  }
+
+  /// Calls `body` with each known region that the frames touch.
+  mutating func forEach(in frames: FrameRange, _ body: (RegionIndex, inout GuestRegions) -> Void) {
+    forEach(in: block(frames.start), block(GFN(frames.end.rawValue - 1)), body)
+  }
+
+  /// Calls `body` with each known region from one to another.
+  mutating func forEach(in first: UInt64, _ last: UInt64, _ body: (RegionIndex, inout GuestRegions) -> Void) {
+    if last - first < UInt64(regions.count) {
+      for block in first...last { if let position = positions[FrameKey(block)] { body(position, &self) } }
+    } else {
+      for position in regions.indices
+      where regions[position].block >= first && regions[position].block <= last {
+        body(RegionIndex(position), &self)
+      }
+    }
+  }
+
+  /// The known regions among some.
+  func positions(in blocks: ClosedRange<UInt64>) -> [RegionIndex] {
+    if blocks.upperBound - blocks.lowerBound < UInt64(regions.count) {
+      return blocks.compactMap { positions[FrameKey($0)] }
+    }
+    return regions.indices.filter { blocks.contains(regions[$0].block) }.map { RegionIndex($0) }
+  }
+
+  /// Whether a known region among some satisfies a condition.
+  func contains(in blocks: ClosedRange<UInt64>, where condition: (GuestRegion) -> Bool) -> Bool {
+    positions(in: blocks).contains { condition(regions[$0.position]) }
+  }
+
+  // MARK: What is known of leaves
+
+  /// What is known of the page `gfn` of the region at `position`.
+  func page(_ gfn: GFN, _ position: RegionIndex) -> LeafKnowledge {
+    knowledge[pageIndex(gfn, position)]
+  }
+
+  mutating func setPage(_ gfn: GFN, _ position: RegionIndex, _ value: LeafKnowledge) {
+    knowledge[pageIndex(gfn, position)] = value
+  }
+
+  /// All pages of a region, by their number in it.
+  func pages(_ position: RegionIndex) -> ArraySlice<LeafKnowledge> {
+    let first = position.position * pagesPerRegion
+    return ArraySlice(knowledge[first..<first + pagesPerRegion])
+  }
+
+  private func pageIndex(_ gfn: GFN, _ position: RegionIndex) -> Int {
+    position.position * pagesPerRegion + Int(gfn.rawValue) & (pagesPerRegion - 1)
+  }
+
+  /// Brings what is known of single pages to an epoch: what an earlier one established may not hold any more.
+  mutating func enter(epoch: Epoch, _ position: RegionIndex) {
+    guard regions[position.position].epoch != epoch else { return }
+    regions[position.position].epoch = epoch
+    regions[position.position].blockKnowledge.remove(.isEstablished)
+    let first = position.position * pagesPerRegion
+    for page in first..<first + pagesPerRegion { knowledge[page].remove(.isEstablished) }
+  }
+
+  /// Dirty logging of the frames is over: what it had taken rights from was not told.
+  mutating func endLogging(_ frames: FrameRange) {
+    let pages = pagesPerRegion
+    forEach(in: frames) { position, regions in
+      regions[position].blockKnowledge.insert(.mayBeProtected)
+      let first = position.position * pages
+      for page in first..<first + pages { regions.knowledge[page].insert(.mayBeProtected) }
+    }
+  }
+
+  // MARK: Events
+
+  mutating func append(_ event: RegionEvent, to position: RegionIndex) {
+    let count = regions[position.position].eventCount
+    events[position.position * Self.eventsMax + Int(count) % Self.eventsMax] = event
+    regions[position.position].eventCount = count &+ 1
+  }
+
+  /// The last events of a region, the oldest first.
+  func recentEvents(_ position: RegionIndex) -> [RegionEvent] {
+    let count = Int(regions[position.position].eventCount)
+    return (max(0, count - Self.eventsMax)..<count).map { number in
+      events[position.position * Self.eventsMax + number % Self.eventsMax]
+    }
+  }
+}
+
+extension RegionEvent {
+  /// A place in which no event was put yet.
+  fileprivate static let none = RegionEvent(
+    time: Nanoseconds(0), ipa: IPA(0), pages: 0, tid: ThreadID(-1), cpu: CPUIndex(0), kind: .otherFault,
+    level: nil,
+    access: .none, effect: .nothing)
+}

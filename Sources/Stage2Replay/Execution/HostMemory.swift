@@ -1,0 +1,73 @@
+internal import KVMTrace
+internal import KVMTypes
+
+/// What is known of the host's memory behind a VM's slots: what a fault finds there is the host's affair, and no event of
+/// KVM's tells it.
+struct HostMemory {
+  var mappings: HostMappings
+  /// What a notifier aged last, and whose it was.
+  private var lastAge: (frames: FrameRange, tid: ThreadID)?
+  /// How many regions of a slot are proven to have held a block, or pages, by the first frame of the slot.
+  private var sizes: [GFN: SizeTally] = [:]
+  /// Whether slots are taken to be of hugetlb pages, for those of which that was asked.
+  private var hugetlb: [Memslot: Bool] = [:]
+  /// The pages of slots that log on which a write was granted last, and to whom.
+  private var writeGrants: [GFN: WriteGrant] = [:]
+
+  init(pageSize: PageSize) { mappings = HostMappings(pageSize: pageSize) }
+
+  /// How often the regions of a slot are proven to hold blocks, or pages.
+  func tally(_ slot: Memslot, areRegionsOfPages: Bool) -> SizeTally {
+    sizes[slot.base] ?? SizeTally(pages: areRegionsOfPages ? 1 : 0)
+  }
+
+  /// A fault showed the size with which the host maps a frame of a slot.
+  mutating func learn(_ size: MappingSize, _ gfn: GFN, _ slot: Memslot) {
+    if mappings[gfn]?.basis != .derived, size.basis == .derived {
+      if size.isBlock {
+        sizes[slot.base, default: SizeTally()].blocks += 1
+      } else {
+        sizes[slot.base, default: SizeTally()].pages += 1
+      }
+    }
+    mappings.learn(gfn, size)
+  }
+
+  /// A thread of the host ages frames.
+  mutating func age(_ frames: FrameRange, by tid: ThreadID) {
+    mappings.age(frames)
+    lastAge = (frames, tid)
+  }
+
+  /// A thread of the host unmaps frames.
+  mutating func unmap(_ frames: FrameRange, by tid: ThreadID) {
+    // shrink_folio_list asks whether a folio was used before it unmaps it; khugepaged and faults do not.
+    mappings.unmap(frames, isReclaimed: lastAge.map { $0 == (frames, tid) } ?? false)
+  }
+
+  /// Whether a slot's memory is taken to be hugetlb pages.
+  mutating func isHugetlb(_ slot: Memslot, _ ages: HostAges, _ pageSize: PageSize) -> Bool {
+    if let tally = sizes[slot.base], tally.pages > 0 { return false }
+    if let known = hugetlb[slot] { return known }
+    let isHugetlb = slot.hva.map { ages.skip($0, bytes: slot.pages << pageSize.shift) } ?? false
+    hugetlb[slot] = isHugetlb
+    return isHugetlb
+  }
+
+  /// A fault was granted the right to write to a page of a slot that logs.
+  mutating func grantWrite(to gfn: GFN, _ fault: FaultWindow) {
+    writeGrants[gfn] = WriteGrant(tid: fault.tid, sequence: fault.end)
+  }
+
+  /// Whether the vCPU of a fault was granted the right to write to its page, and had used it before it entered the guest.
+  func usedWriteGrant(_ fault: FaultWindow, _ pageSize: PageSize) -> Bool {
+    guard let grant = writeGrants[fault.page.gfn(pageSize)] else { return false }
+    return grant.tid == fault.tid && fault.evidence.entry >= grant.sequence
+  }
+}
+
+/// Who was granted the right to write to a page, and where in the merged trace.
+private struct WriteGrant {
+  var tid: ThreadID
+  var sequence: Sequence
+}

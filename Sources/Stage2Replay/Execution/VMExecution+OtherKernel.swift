@@ -1,0 +1,66 @@
+internal import KVMTrace
+internal import KVMTypes
+internal import Stage2Model
+
+// A recorded fault as an access under another kernel than the one that was traced.
+
+extension VMExecution where Backend: ~Copyable {
+  /// The last stage of `user_mem_abort` under `other`, if the access faults there at all.
+  ///
+  /// - Parameter isBlock: whether the traced kernel mapped a block.
+  func access(
+    _ decided: DecidedFault, _ slot: Memslot, isBlock: Bool, isCertain: Bool, under other: OtherKernel,
+    _ origin: StepOrigin
+  ) {
+    let fault = decided.window
+    let gfn = fault.page.gfn(pageSize)
+    let canHoldBlock =
+      !modelsProtected && context.model.profile.mapsBlocks
+      && slot.mayBeMapped(byBlockAt: fault.page, pageSize)
+    let mapsBlock = canHoldBlock && (context.profile.profile.mapsBlocks ? isBlock : other.extent == .most)
+    tally.accesses += 1
+    if !isCertain { tally.doubts.accesses += 1 }
+    if !fault.isWrite, !slot.flags.contains(.readOnly), !slot.isLogging { tally.doubts.rights += 1 }
+    touch(fault, isBlock: isBlock, origin)
+    if isBlock, !mapsBlock, other.extent == .most {
+      // Every page of the recorded block is touched, one fault each.
+      let first = gfn.rawValue & ~(pageSize.pagesPerPMD - 1)
+      for page in first..<first + pageSize.pagesPerPMD {
+        access(GFN(page).ipa(pageSize), fault, slot, size: pageSize.bytes, isRaced: false, origin)
+      }
+    } else {
+      access(
+        fault.page, fault, slot, size: mapsBlock ? pageSize.pmdBytes : pageSize.bytes,
+        isRaced: decided.decision.isRaced, origin)
+    }
+  }
+
+  /// An access to one page, which `size` would map.
+  private func access(
+    _ page: IPA, _ fault: FaultWindow, _ slot: Memslot, size: UInt64, isRaced: Bool, _ origin: StepOrigin
+  ) {
+    var prot: Stage2Prot = .read
+    if fault.isExec { prot.insert(.execute) }
+    if fault.isWrite || (!slot.flags.contains(.readOnly) && !slot.isLogging) { prot.insert(.write) }
+    var relaxes = false
+    if case .leaf(let level, let rights, _) = backend.walk(page), !isRaced || fault.kind == .permission {
+      let lacksWrite = fault.isWrite && !rights.contains(.write)
+      let lacksExecute = fault.isExec && !rights.contains(.execute)
+      guard lacksWrite || lacksExecute || isRaced else { return }
+      // A block whose page is written while the slot logs is mapped anew, as a page.
+      relaxes = (level < .l3) == (size > pageSize.bytes)
+      prot.formUnion(rights)
+    }
+    if modelsProtected { (prot, relaxes) = (.rwx, false) }
+    tally.modelledFaults += 1
+    backend.topUpMemcache(vcpu: VCPUIndex(fault.vcpu), pages: context.model.minPages)
+    let address = relaxes ? page : page.alignedDown(to: size)
+    let result =
+      relaxes
+      ? backend.relaxPerms(address, prot: prot)
+      : backend.map(address, size: size, pfn: nil, prot: prot, vcpu: VCPUIndex(fault.vcpu))
+    emit(
+      relaxes ? .relaxPerms : .map, address, size: relaxes ? 0 : size, prot: prot, protBasis: .modelled,
+      result: result.rawValue, basis: .modelled, origin)
+  }
+}

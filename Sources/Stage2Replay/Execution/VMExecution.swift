@@ -1,0 +1,239 @@
+internal import KVMTrace
+internal import KVMTypes
+internal import Stage2Model
+
+/// Executes what is settled of one VM on the model of its stage 2. All of it is execution time; it shares nothing with
+/// other VMs and looks at nothing above it.
+///
+/// | file | does |
+/// |---|---|
+/// | `VMExecution.swift` | range operations, and what each step leaves behind |
+/// | `VMExecution+Faults.swift` | faults |
+/// | `VMExecution+OtherKernel.swift` | the same accesses under another kernel |
+final class VMExecution<Backend: ReplayedBackend & ~Copyable> {
+  let context: ReplayContext
+  private(set) var known: KnownVM
+  var backend: Backend
+  var host: HostMemory
+  var checks: FaultChecks
+  var tally = VMTally()
+  private var memorySeries = MemorySeries()
+  private(set) var workingSet: WorkingSet
+  /// What the steps did, in their order.
+  private(set) var effects = ExecutionEffects()
+  /// The work of the model up to the step's last operation.
+  private var workBefore = Stage2Work()
+
+  init(_ vm: AttributedVM, _ context: ReplayContext, backend: consuming Backend) {
+    self.context = context
+    known = KnownVM(vm, pageSize: context.pageSize)
+    self.backend = backend
+    host = HostMemory(pageSize: context.pageSize)
+    checks = FaultChecks(context)
+    workingSet = WorkingSet(pageSize: context.pageSize)
+  }
+
+  var pageSize: PageSize { context.pageSize }
+  /// Whether it is modelled as a protected guest. No kernel's protected guest lets go of memory.
+  var modelsProtected: Bool { context.model.modelsProtected(known.isProtected) }
+
+  /// Executes steps of the VM, as far as they come before `end`, from `position` on.
+  ///
+  /// - Returns: the position of the first step that was left.
+  func execute(_ batch: ExecutionBatch, from position: Int, before end: UInt64) -> Int {
+    var position = position
+    while position < batch.steps.count, batch.steps[position].order < end {
+      execute(batch.steps[position], batch)
+      position += 1
+    }
+    return position
+  }
+
+  private func execute(_ step: ExecutionStep, _ batch: ExecutionBatch) {
+    if case .learn(let fact) = step.action { return learn(fact) }
+    guard let origin = step.origin else { return }
+    checks.order = step.order
+    effects.order = step.order
+    sampleMemory(before: origin.time)
+    if context.options.measuresWork { workBefore = backend.work }
+    switch step.action {
+    case .fault(let position):
+      handleGuestAbort(batch.faults[position], origin)
+    case .check(let position):
+      let fault = batch.faults[position].window
+      if context.checksRules { _ = checks.check(fault, at: origin.time, known, &backend) }
+    case .endLogging(let frames): checks.table.regions.endLogging(frames)
+    // The memory of a protected guest stays as it is until the VM ends (`kvm_unmap_gfn_range`, `kvm_age_gfn`,
+    // `kvm_stage2_unmap_range`).
+    case .unmap, .deleteSlot, .wrprotect, .age: if !modelsProtected { executeRange(step.action, origin) }
+    case .learn: break
+    }
+  }
+
+  private func learn(_ fact: VMFact) {
+    if case .regionTouched(let block) = fact {
+      checks.table.regions.append(block: block)
+    } else {
+      known.learn(fact)
+    }
+  }
+
+  /// An interval may have ended since the VM's last operation: its memory was what it is now.
+  private func sampleMemory(before time: Nanoseconds) {
+    // What comes in late for a VM that has ended is no later than its end.
+    let time = known.end.map { min($0.time, time) } ?? time
+    guard memorySeries.isDue(at: time) else { return }
+    memorySeries.advance(to: time, context.grid, MemorySample(backend.memory))
+  }
+
+  // MARK: Range operations
+
+  private func executeRange(_ action: ExecutionStep.Action, _ origin: StepOrigin) {
+    switch action {
+    case .unmap(let frames, let isDead):
+      if isDead { return }
+      unmap(frames, origin)
+      checks.table.noteUnmapped(frames)
+      remember(.unmap, frames, origin)
+    case .deleteSlot(let frames):
+      unmap(frames, origin)
+      host.mappings.forget(frames)
+      checks.table.noteUnmapped(frames)
+      remember(.slotRemoval, frames, origin)
+      if let removal = known.takeRemoval(at: origin.sequence) { checks.settleHeldBack(removal, known.id) }
+    case .wrprotect(let frames):
+      remember(.writeProtection, frames, origin)
+      forEachChunk(of: frames) { address, size in
+        let result = backend.wrprotect(address, size: size)
+        emit(.wrprotect, address, size: size, result: result.rawValue, basis: .assumed, origin)
+        return result
+      }
+    case .age(let frames, let markOld, let duringFault, let isDead):
+      if !isDead { age(frames, markOld: markOld, duringFault: duringFault, origin) }
+    case .fault, .check, .endLogging, .learn: break
+    }
+  }
+
+  private func age(_ frames: FrameRange, markOld: Bool, duringFault: Bool, _ origin: StepOrigin) {
+    let address = frames.start.ipa(pageSize)
+    let size = frames.count << pageSize.shift
+    if markOld { host.age(frames, by: origin.tid) }
+    let young = backend.testClearYoung(address, size: size, markOld: markOld)
+    remember(markOld ? .age : .testAge, frames, origin)
+    // A fault that was open may have set the flag just before or just after, as may the hardware at any time.
+    let isUnmapped = frames.count == 1 && !isMapped(address)
+    let isCertain =
+      !young && !duringFault && (!context.profile.hasHardwareAccessFlag || isUnmapped)
+    emit(
+      .testClearYoung, address, size: size, markOld: markOld,
+      result: context.survey.events.tellsFaults ? young ? 1 : 0 : nil,
+      basis: isCertain ? .derived : .assumed, origin)
+  }
+
+  private func unmap(_ frames: FrameRange, _ origin: StepOrigin) {
+    host.unmap(frames, by: origin.tid)
+    forEachChunk(of: frames) { address, size in
+      let result = backend.unmap(address, size: size)
+      emit(.unmap, address, size: size, result: result.rawValue, basis: .derived, origin)
+      return result
+    }
+  }
+
+  /// Range operations go chunk by chunk, so that the lock can be dropped in between, up to the first error
+  /// (`stage2_apply_range`).
+  private func forEachChunk(of frames: FrameRange, _ body: (IPA, UInt64) -> KernelResult) {
+    var address = frames.start.ipa(pageSize).rawValue
+    let end = frames.end.ipa(pageSize).rawValue
+    let chunk = context.model.chunkBytes
+    while address < end {
+      let next = min((address / chunk + 1) * chunk, end)
+      if !body(IPA(address), next - address).isSuccess { return }
+      address = next
+    }
+  }
+
+  /// Notes what a range operation did, for the regions that it touches.
+  private func remember(_ kind: RegionEvent.Kind, _ frames: FrameRange, _ origin: StepOrigin) {
+    let event = RegionEvent(
+      time: origin.time, ipa: frames.start.ipa(pageSize), pages: UInt32(clamping: frames.count),
+      tid: origin.tid, cpu: origin.cpu, kind: kind, level: nil, access: .none, effect: .asked)
+    checks.table.regions.forEach(in: frames) { region, regions in regions.append(event, to: region) }
+  }
+
+  func isMapped(_ ipa: IPA) -> Bool {
+    if case .leaf = backend.walk(ipa) { return true }
+    return false
+  }
+
+  // MARK: What a step leaves behind
+
+  /// A fault shows memory in use.
+  func touch(_ fault: FaultWindow, isBlock: Bool, _ origin: StepOrigin) {
+    workingSet.touch(
+      fault.page.gfn(pageSize), isBlock: isBlock,
+      isFixed: fault.slot.map { GuestMemory.isFixed($0, besides: known.largestSlot) } ?? false,
+      at: origin.time, interval: context.grid.index(of: origin.time))
+  }
+
+  /// An operation was performed on the VM's table.
+  func emit(
+    _ kind: OperationKind, _ address: IPA, size: UInt64, prot: Stage2Prot? = nil, protBasis: Basis? = nil,
+    markOld: Bool = false, result: Int32?, basis: Basis, _ origin: StepOrigin
+  ) {
+    let weakest = max(known.slotBasis, context.hypothesisBasis)
+    var operation = Stage2Operation(
+      time: origin.time, cpu: origin.cpu, tid: origin.tid, vm: known.id.position, kind: kind,
+      address: address, size: size, prot: prot, result: result,
+      basis: max(basis, origin.isElsewherePossible ? .assumed : weakest))
+    operation.markOld = markOld
+    operation.protBasis = protBasis.map { max($0, weakest) }
+    tally.operations[Int(kind.rawValue)].add(operation, pageSize: pageSize)
+    guard context.options.measuresWork else { return effects.append(operation, origin.place, work: nil) }
+    let now = backend.work
+    let work = now - workBefore
+    workBefore = now
+    tally.work[Int(kind.rawValue)] += work
+    effects.append(operation, origin.place, work: work)
+  }
+
+  /// Whoever needed the effects has them.
+  func forgetEffects() { effects.removeAll() }
+
+  /// The trace has ended.
+  func finish(_ order: UInt64) {
+    checks.order = order
+    checks.finish(known.id)
+    if let end = known.end {
+      memorySeries.advance(to: end.time, context.grid, MemorySample(backend.memory))
+      memorySeries.finish(context.grid, MemorySample(backend.memory.released()))
+    } else {
+      memorySeries.finish(context.grid, MemorySample(backend.memory))
+    }
+  }
+
+  /// The memory of the stage 2 over time.
+  var series: MemorySeries { memorySeries }
+}
+
+/// What the steps of a batch did to one VM's table.
+struct ExecutionEffects {
+  /// An operation, and where it stands.
+  struct Performed {
+    var operation: Stage2Operation
+    /// Which window and which notifier event of the thread it belongs to.
+    var place: ThreadPlace
+    var work: Stage2Work?
+    /// Its step's place among those of all VMs.
+    var order: UInt64
+  }
+
+  private(set) var operations: ContiguousArray<Performed> = []
+  /// The place of the step that is being executed.
+  var order: UInt64 = 0
+
+  mutating func append(_ operation: Stage2Operation, _ place: ThreadPlace, work: Stage2Work?) {
+    operations.append(Performed(operation: operation, place: place, work: work, order: order))
+  }
+
+  mutating func removeAll() { operations.removeAll(keepingCapacity: true) }
+}

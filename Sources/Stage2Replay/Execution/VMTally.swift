@@ -1,0 +1,42 @@
+internal import KVMTypes
+internal import Stage2Model
+
+/// What is counted of one VM when its steps are executed.
+struct VMTally {
+  /// Under another kernel than the one that was traced: the recorded faults that are accesses to memory, and the faults
+  /// that these accesses take there.
+  var accesses = 0
+  var modelledFaults = 0
+  var operations: [OperationCounts] = Array(repeating: OperationCounts(), count: OperationKind.allCases.count)
+  /// What the operations cost, by kind, if that is counted.
+  var work: [Stage2Work] = Array(repeating: Stage2Work(), count: OperationKind.allCases.count)
+  /// Faults that led to no operation, by reason.
+  var nothing: [Int] = Array(repeating: 0, count: FaultOutcome.Reason.allCases.count)
+  /// What else than operations rests on assumptions.
+  var doubts = ReplayDoubts()
+}
+
+/// How often one kind of operation was performed on a VM's table, and how that is known.
+public struct OperationCounts: Hashable, Sendable {
+  /// All calls.
+  public var count = 0
+  /// Calls that returned -EAGAIN.
+  public var again = 0
+  /// Calls that returned another error.
+  public var errors = 0
+  /// The host's pages that the calls covered.
+  public var pages: UInt64 = 0
+  /// Calls by basis.
+  public var derived = 0
+  /// Calls that the trace allows but does not force.
+  public var assumed = 0
+
+  mutating func add(_ operation: Stage2Operation, pageSize: PageSize) {
+    count += 1
+    pages += max(operation.size >> pageSize.shift, 1)
+    if operation.kind != .testClearYoung, let result = operation.result {
+      if result == KernelResult.again.rawValue { again += 1 } else if result < 0 { errors += 1 }
+    }
+    if operation.basis == .derived { derived += 1 } else { assumed += 1 }
+  }
+}

@@ -1,0 +1,238 @@
+internal import KVMTrace
+internal import KVMTypes
+internal import Stage2Model
+
+/// Recorded time under mmu_lock: from the entry of a stage-2 function to its return, and from contention_begin to
+/// contention_end. It looks at events, each with what the attribution says of its thread, and changes nothing.
+struct LockObserver {
+  /// What the attribution knows of an event's thread.
+  struct Thread {
+    var index: ThreadIndex
+    var tid: ThreadID
+    var place: ThreadPlace
+    /// The VM whose vCPU it runs and the address of its open fault, while one is open.
+    var fault: (vm: VMIndex, ipa: IPA)?
+  }
+
+  private var threads: ContiguousArray<ThreadLocks> = []
+  private var vms: ContiguousArray<VMLocks> = []
+  /// The VMs of the page tables that probes name (`struct kvm_pgtable`).
+  private var pageTables: [KernelAddress: VMIndex] = [:]
+  /// Who holds and who waits for locks at the moment.
+  private var waits = LockWaits()
+  private let modes: RecordedLockModes
+  private let grid: TimeGrid
+  private let longest: Int
+  private let keepsSections: Bool
+
+  init(_ modes: RecordedLockModes, grid: TimeGrid, _ options: ReplayOptions) {
+    self.modes = modes
+    self.grid = grid
+    longest = options.longest
+    keepsSections = options.keepsSections
+  }
+
+  // MARK: Holds
+
+  /// A probe on a stage-2 function, or on its return.
+  ///
+  /// - Returns: the VM of the page table that the function is called for, where that was not known before.
+  mutating func operation(_ record: TraceRecord, by thread: Thread) -> VMIndex? {
+    grow(to: thread.index)
+    if let kind = record.kind.operation {
+      let operation = record.probedOperation
+      var found: VMIndex?
+      // The page table of a vCPU's own operation is its VM's; who else operates on it is known by that.
+      if let vm = thread.fault?.vm, pageTables[operation.pageTable] != vm {
+        pageTables[operation.pageTable] = vm
+        found = vm
+      }
+      begin(
+        ProbedCall(
+          operation: LockedOperation(kind: kind, address: operation.address, size: operation.size),
+          time: record.time, cpu: record.cpu, pageTable: operation.pageTable), thread)
+      return found
+    }
+    if let kind = record.kind.returnedOperation { end(kind, record, thread) }
+    return nil
+  }
+
+  /// A thread has the lock: it is what it waited for, and those that wait now wait for it.
+  private mutating func begin(_ call: ProbedCall, _ thread: Thread) {
+    threads[thread.index.position].call = call
+    threads[thread.index.position].tid = thread.tid
+    if threads[thread.index.position].finishedWait != nil {
+      settleWait(of: thread.index, by: call, at: thread.place)
+    }
+    // The probe on mkyoung tells no return.
+    guard call.operation.kind != .mkyoung else { return waits.end(thread.index) }
+    waits.begin(thread.index)
+    guard !waits.waiting.isEmpty, let vm = pageTables[call.pageTable] else { return }
+    for waiter in waits.waiting where waiter != thread.index && threads[waiter.position].wait?.vm == vm {
+      if threads[waiter.position].wait?.holder == nil {
+        let holder = holder(of: call, thread.tid)
+        threads[waiter.position].wait?.holder = holder
+      }
+    }
+  }
+
+  private mutating func end(_ kind: OperationKind, _ record: TraceRecord, _ thread: Thread) {
+    guard let call = threads[thread.index.position].call, call.operation.kind == kind else { return }
+    threads[thread.index.position].call = nil
+    waits.end(thread.index)
+    let request = threads[thread.index.position].waitedSince ?? call.time
+    threads[thread.index.position].waitedSince = nil
+    guard let vm = pageTables[call.pageTable], record.time >= call.time else { return }
+    grow(to: vm)
+    if keepsSections {
+      vms[vm.position].sections[record.tid, default: []].append(
+        RecordedSection(kind: kind, request: min(request, call.time), start: call.time, end: record.time))
+    }
+    vms[vm.position].times.hold(
+      LongHold(
+        time: call.time, duration: Nanoseconds(record.time.rawValue - call.time.rawValue), cpu: call.cpu,
+        tid: record.tid, mode: modes.mode(of: kind), operation: call.operation),
+      interval: grid.index(of: call.time))
+  }
+
+  private func holder(of call: ProbedCall, _ tid: ThreadID) -> LockHolder {
+    LockHolder(tid: tid, cpu: call.cpu, operation: call.operation)
+  }
+
+  // MARK: Waits
+
+  /// contention_begin or contention_end.
+  ///
+  /// - Parameter vm: the live VM whose lock it is, nil for any other lock.
+  mutating func contention(_ record: TraceRecord, by thread: Thread, lockOf vm: VMIndex?) {
+    grow(to: thread.index)
+    if record.kind == .contentionBegin {
+      beginWait(record, thread, vm)
+    } else if let wait = threads[thread.index.position].wait, wait.lock == record.contendedLock {
+      end(wait, record, thread)
+    }
+  }
+
+  private mutating func beginWait(_ record: TraceRecord, _ thread: Thread, _ vm: VMIndex?) {
+    settleWait(of: thread.index, by: nil, at: thread.place)
+    guard let vm else {
+      threads[thread.index.position].wait = nil
+      waits.endWait(thread.index)
+      return
+    }
+    let running = waits.running.first { other in
+      other != thread.index && threads[other.position].call.map { pageTables[$0.pageTable] == vm } ?? false
+    }
+    threads[thread.index.position].wait = ProbedWait(
+      vm: vm, lock: record.contendedLock, mode: record.contentionFlags.contains(.write) ? .write : .read,
+      time: record.time, cpu: record.cpu,
+      holder: running.flatMap { other in
+        threads[other.position].call.map { holder(of: $0, threads[other.position].tid) }
+      })
+    waits.beginWait(thread.index)
+  }
+
+  private mutating func end(_ wait: ProbedWait, _ record: TraceRecord, _ thread: Thread) {
+    threads[thread.index.position].wait = nil
+    waits.endWait(thread.index)
+    threads[thread.index.position].waitedSince = wait.time
+    guard record.time >= wait.time else { return }
+    let duration = record.time.rawValue - wait.time.rawValue
+    grow(to: wait.vm)
+    vms[wait.vm.position].times.wait(wait.mode, duration, interval: grid.index(of: wait.time))
+    guard vms[wait.vm.position].times.keeps(wait: duration) else { return }
+    threads[thread.index.position].finishedWait = FinishedWait(
+      vm: wait.vm, place: thread.place,
+      wait: LongWait(
+        time: wait.time, duration: Nanoseconds(duration), cpu: wait.cpu, tid: record.tid, mode: wait.mode,
+        operation: nil, faultAddress: thread.fault?.ipa, holder: wait.holder))
+  }
+
+  /// What a thread waited for is known: the function that it calls next, in the same fault or notifier.
+  private mutating func settleWait(of thread: ThreadIndex, by call: ProbedCall?, at place: ThreadPlace) {
+    guard var finished = threads[thread.position].finishedWait else { return }
+    threads[thread.position].finishedWait = nil
+    if let call, finished.place == place { finished.wait.operation = call.operation }
+    vms[finished.vm.position].times.add(finished.wait)
+  }
+
+  // MARK: The end
+
+  /// The trace has ended.
+  mutating func finish() {
+    for thread in threads.indices {
+      settleWait(of: ThreadIndex(thread), by: nil, at: ThreadPlace(windows: 0, notifiers: 0))
+    }
+  }
+
+  /// What was recorded of the lock of one VM, nil where nothing was.
+  func result(of vm: VMIndex) -> LockResult? {
+    vm.position < vms.count ? vms[vm.position].times.result(modes) : nil
+  }
+
+  /// The recorded sections of one VM by thread, if they are kept.
+  func sections(of vm: VMIndex) -> [ThreadID: [RecordedSection]] {
+    vm.position < vms.count ? vms[vm.position].sections : [:]
+  }
+
+  /// What was recorded of all locks, each of its own.
+  var resultOfAll: LockResult? {
+    var all = LockTimes(longest: 0)
+    for vm in vms { all.merge(vm.times) }
+    return all.result(modes)
+  }
+
+  private mutating func grow(to thread: ThreadIndex) {
+    while threads.count <= thread.position { threads.append(ThreadLocks()) }
+  }
+
+  private mutating func grow(to vm: VMIndex) {
+    while vms.count <= vm.position { vms.append(VMLocks(times: LockTimes(longest: longest))) }
+  }
+}
+
+/// One thread and the locks of VMs.
+private struct ThreadLocks {
+  var tid = ThreadID(-1)
+  /// The probed function that it is in, and the VM's lock that it waits for.
+  var call: ProbedCall?
+  var wait: ProbedWait?
+  /// Its last wait, while it is one of the longest and what it was for is not known.
+  var finishedWait: FinishedWait?
+  /// When it began to wait for the lock that it has now.
+  var waitedSince: Nanoseconds?
+}
+
+/// What was recorded of one VM's lock.
+private struct VMLocks {
+  var times: LockTimes
+  /// Recorded sections under the lock, by thread, if they are kept.
+  var sections: [ThreadID: [RecordedSection]] = [:]
+}
+
+/// A call of a stage-2 function that has not returned yet.
+private struct ProbedCall {
+  var operation: LockedOperation
+  var time: Nanoseconds
+  var cpu: CPUIndex
+  var pageTable: KernelAddress
+}
+
+/// A wait for a VM's lock that goes on.
+private struct ProbedWait {
+  var vm: VMIndex
+  var lock: KernelAddress
+  var mode: LockMode
+  var time: Nanoseconds
+  var cpu: CPUIndex
+  /// Who had the lock at the beginning, else who was seen to have it first.
+  var holder: LockHolder?
+}
+
+/// A wait that is over, of which it is not known yet what it was for.
+private struct FinishedWait {
+  var vm: VMIndex
+  /// Where the thread was in its own stream of events.
+  var place: ThreadPlace
+  var wait: LongWait
+}

@@ -1,0 +1,65 @@
+internal import KVMTypes
+
+/// What the checks of a fault need to know of its window besides the fault, taken down when events come in: later it
+/// could not be told any more.
+struct FaultEvidence: BitwiseCopyable {
+  /// The place in the merged trace of the vCPU's last kvm_entry. The table that its trap speaks of existed between
+  /// there and the fault.
+  var entry = Sequence.start
+  /// Its region, nil where no slot holds the address.
+  var region: RegionIndex?
+  /// The epochs of the loss log at the entry and at the end of the window.
+  var entryEpoch = Epoch(0)
+  var endEpoch = Epoch(0)
+  /// The processor on which the guest ran, nil where the trace does not tell.
+  var ranOn: CPUIndex?
+  /// The processor on which the window ended.
+  var endedOn = CPUIndex(0)
+  /// Other vCPUs' faults that were open when this one came: their operations may be done though their windows end later.
+  var peers: FaultPeers = []
+  /// Unmaps of the region between the entry and the window's end.
+  var unmapOfRegion = UnmapOverlap.none
+  /// Unmaps of any memory of the VM in that time.
+  var unmapOfVM = UnmapOverlap.none
+  /// An age of the region was under way at some moment of the window.
+  var mayBeAged = false
+  /// The fault was held against the model before an unmap in its own window changed that.
+  var isChecked = false
+  /// The slot was deleted or moved away before the window ended.
+  var isSlotRemoved = false
+  /// The slot came into force after the fault: until then nothing was known of it.
+  var isAdopted = false
+}
+
+/// Faults of other vCPUs that are open at a fault.
+struct FaultPeers: OptionSet, Hashable {
+  var rawValue: UInt8
+
+  /// On the same page.
+  static let onPage = FaultPeers(rawValue: 1)
+  /// In the same region.
+  static let inRegion = FaultPeers(rawValue: 2)
+  /// Of the same VM.
+  static let inVM = FaultPeers(rawValue: 4)
+  /// In the same region, where a block may be mapped or broken.
+  static let mayResize = FaultPeers(rawValue: 8)
+}
+
+/// Whether memory was unmapped in a window.
+enum UnmapOverlap: UInt8, Hashable {
+  /// No.
+  case none
+  /// An unmap that was over when the window ended.
+  case ended
+  /// One that was not.
+  case underway
+
+  /// What accounts for a table that lacks something, or still has it.
+  var exception: DivergenceException? {
+    switch self {
+    case .none: nil
+    case .ended: .race
+    case .underway: .pendingNotifier
+    }
+  }
+}

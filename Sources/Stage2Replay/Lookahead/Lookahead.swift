@@ -1,0 +1,387 @@
+internal import KVMTrace
+internal import KVMTypes
+internal import Stage2Model
+
+/// Lets what happens wait until what decides it has usually been seen, and decides it then.
+///
+/// A fault enters the queue when its window ends, which is when KVM acted (between the event and the thread's next
+/// kvm_entry), a notification when its notifier is called. The record that has waited longest leaves a full queue. Then the fault's window, the
+/// timeline of its region and the waits of its rivals say what became of it and who was first; nothing of the model does,
+/// so what is handed down is settled in one order for all VMs, and each VM's execution takes its own.
+struct Lookahead {
+  private(set) var faults = FaultSlab()
+  private(set) var timelines: RegionTimelines
+  private var queue: LagQueue<PendingRecord>
+  /// For each unmap that waited for mmu_lock, the ends of the windows of the faults that held it first.
+  private var faultsAheadOfUnmap: [Sequence: [Sequence]] = [:]
+  /// The threads whose records are being settled, while others are settled ahead of them.
+  private var threadsInSettlement: [ThreadID] = []
+  /// The nodes of open faults whose windows last longer than the timelines reach back.
+  private var parked: [FaultID: TimelineNode] = [:]
+  /// By VM, what events say of the regions that faults have touched.
+  private var regions: ContiguousArray<RegionRegister> = []
+  private let faultLock: Profile.FaultLock
+  /// VMs whose vCPUs have all left the guest for good; known at the end of the trace only.
+  private var stopped: Set<VMIndex> = []
+  /// What is settled.
+  var settled = ExecutionQueue()
+
+  init(pageSize: PageSize, faultLock: Profile.FaultLock, lag: Int) {
+    timelines = RegionTimelines(pageSize: pageSize)
+    queue = LagQueue(lag: lag)
+    self.faultLock = faultLock
+  }
+
+  var pageSize: PageSize { timelines.pageSize }
+
+  subscript(fault: FaultID) -> FaultWindow {
+    @inline(__always) get { faults[fault] }
+    @inline(__always) _modify { yield &faults[fault] }
+  }
+
+  /// The place in the merged trace of the record that has waited longest; `now` where none waits.
+  func oldestWaiting(_ now: Sequence) -> Sequence { queue.first?.sequence ?? now }
+
+  // MARK: Faults come and go
+
+  /// A fault's window begins.
+  mutating func open(_ fault: FaultWindow, _ node: TimelineNode, vm: VMIndex, canHoldBlock: Bool) -> FaultID {
+    var fault = fault
+    fault.node = timelines.append(fault: node, vm: vm, canHoldBlock: canHoldBlock)
+    return faults.insert(fault)
+  }
+
+  /// A fault's window ends.
+  mutating func close(_ fault: FaultID, vm: VMIndex, at sequence: Sequence) {
+    if var node = parked.removeValue(forKey: fault) {
+      node.sequence = sequence
+      faults[fault].node = timelines.append(fault: node, vm: vm, canHoldBlock: false)
+    }
+    faults[fault].end = sequence
+    if let node = faults[fault].node { timelines.close(node, at: sequence) }
+  }
+
+  /// Nothing will be known of an open fault.
+  mutating func abandon(_ fault: FaultID, vm: VMIndex) {
+    parked[fault] = nil
+    if let node = faults[fault].node { timelines.release(fault: node, vm: vm) }
+    faults.remove(fault)
+  }
+
+  /// A fault as it is now, to be held against the model on its own.
+  mutating func copy(_ fault: FaultWindow) -> FaultID { faults.insert(fault) }
+
+  /// Two open faults race for one entry of a table, or one page.
+  mutating func markRace(_ one: FaultID, _ other: FaultID) {
+    guard let a = faults[one].node, let b = faults[other].node else { return }
+    timelines.markRace(a, b)
+  }
+
+  /// Something happens to frames: the timelines of the regions where a fault waits take it in.
+  mutating func note(
+    _ kind: TimelineNode.Kind, _ frames: FrameRange, vm: VMIndex, by tid: ThreadID, at now: Sequence
+  ) {
+    var node = TimelineNode(
+      kind: kind, level: .l3, isWrite: false, isExec: false, sequence: now, entry: .start, frames: frames)
+    node.tid = tid
+    timelines.append(range: node, vm: vm)
+  }
+
+  /// Keeps the timelines from growing without end, where more happens to regions in which faults wait than the queue
+  /// holds: a window that does not end, because its thread is gone, or notifiers that concern every region.
+  mutating func boundTimelines(_ threads: ThreadRegister, _ vms: VMRegister) {
+    let limit = 16 * queue.lag + 4096
+    guard timelines.count > limit else { return }
+    let oldest = queue.first?.sequence ?? .pending
+    park(threads, before: oldest)
+    while timelines.count > limit / 2, let oldest = queue.popFirst() { settle(oldest, vms) }
+    if timelines.count > limit / 2 { park(threads, before: .pending) }
+  }
+
+  /// Takes open faults that came before `sequence` out of their timelines until their windows end. What happened in the
+  /// region meanwhile is forgotten, so nothing about it is certain.
+  private mutating func park(_ threads: ThreadRegister, before sequence: Sequence) {
+    for thread in threads.open {
+      guard let fault = threads[thread].vcpu.openFault, let index = faults[fault].node,
+        let vm = threads[thread].vcpu.vm
+      else { continue }
+      var node = timelines[index]
+      guard node.sequence < sequence else { continue }
+      timelines.release(fault: index, vm: vm)
+      node.detach()
+      parked[fault] = node
+      faults[fault].node = nil
+    }
+  }
+
+  // MARK: Regions
+
+  /// The region of a frame that a fault touches.
+  mutating func touch(_ gfn: GFN, vm: VMIndex) -> RegionIndex {
+    while regions.count <= vm.position { regions.append(RegionRegister(pageSize: pageSize)) }
+    let (region, isNew) = regions[vm.position].insert(gfn)
+    if isNew { settled.append(.regionTouched(block: timelines.block(gfn)), vm) }
+    return region
+  }
+
+  /// What events say of a region.
+  func activity(in region: RegionIndex, of vm: VMIndex) -> RegionActivity { regions[vm.position][region] }
+
+  /// Memory of some regions was unmapped until now.
+  mutating func noteUnmapped(_ blocks: ClosedRange<UInt64>, vm: VMIndex, at now: Sequence) {
+    guard vm.position < regions.count else { return }
+    regions[vm.position].update(in: blocks) { $0.lastUnmap = now }
+  }
+
+  /// A thread has begun to age memory of some regions.
+  mutating func noteAge(_ blocks: ClosedRange<UInt64>, vm: VMIndex, by thread: ThreadIndex, at now: Sequence)
+  {
+    guard vm.position < regions.count else { return }
+    regions[vm.position].update(in: blocks) { region in
+      region.lastAge = now
+      region.lastAgeThread = thread
+    }
+  }
+
+  // MARK: The queue
+
+  /// Puts a record behind all others; the one that has waited longest leaves a full queue.
+  mutating func enqueue(_ record: PendingRecord, _ vms: VMRegister) {
+    assert(queue.isSorted(before: record), "records wait in the order of the trace")
+    if queue.isFull, let oldest = queue.popFirst() { settle(oldest, vms) }
+    queue.append(record)
+  }
+
+  /// Settles what still waits: the trace has ended.
+  ///
+  /// - Parameter stopped: the VMs whose vCPUs have all left the guest for good.
+  mutating func finish(_ vms: VMRegister, stopped: Set<VMIndex>) {
+    self.stopped = stopped
+    while let record = queue.popFirst() { settle(record, vms) }
+  }
+
+  /// Hands a record down, behind those that were ahead of it though their turn comes later.
+  private mutating func settle(_ record: PendingRecord, _ vms: VMRegister) {
+    guard !record.isSettled else { return }
+    if case .marker(let marker) = record.action { return settled.append(marker: marker) }
+    guard let vm = record.vm else { return }
+    let origin = StepOrigin(record)
+    switch record.action {
+    case .fault(let id):
+      let isProtected = vms[vm].identity.isProtected
+      settleThoseAhead(of: id, record, vms)
+      adopt(id, vm)
+      settled.append(
+        DecidedFault(window: faults[id], decision: decide(faults[id], isProtected: isProtected)), vm, origin,
+        isCheck: false)
+      if let node = faults[id].node { timelines.release(fault: node, vm: vm) }
+      faults.remove(id)
+    case .check(let id):
+      settled.append(DecidedFault(window: faults[id], decision: .none), vm, origin, isCheck: true)
+      faults.remove(id)
+    case .unmap(let frames):
+      settleThoseAhead(ofUnmap: record, vms)
+      settled.append(.unmap(frames, isDead: isDead(vms[vm], at: record.sequence)), vm, origin)
+    case .age(let frames, let markOld, let duringFault):
+      let isDead = isDead(vms[vm], at: record.sequence)
+      settled.append(.age(frames, markOld: markOld, duringFault: duringFault, isDead: isDead), vm, origin)
+    case .wrprotect(let frames): settled.append(.wrprotect(frames), vm, origin)
+    case .endLogging(let frames): settled.append(.endLogging(frames), vm, origin)
+    case .deleteSlot(let frames): settled.append(.deleteSlot(frames), vm, origin)
+    case .marker: break
+    }
+  }
+
+  /// A fault whose slot came into force after it: its region is looked up now.
+  private mutating func adopt(_ id: FaultID, _ vm: VMIndex) {
+    guard faults[id].evidence.region == nil, faults[id].slot != nil else { return }
+    faults[id].evidence.region = touch(faults[id].page.gfn(pageSize), vm: vm)
+    faults[id].evidence.isAdopted = true
+  }
+
+  private func decide(_ fault: FaultWindow, isProtected: Bool) -> FaultDecision {
+    let outcome = timelines.outcome(of: fault, isProtected: isProtected, isMapped: false)
+    var decision = FaultDecision(
+      outcome: outcome, outcomeIfMapped: outcome, sizeProof: nil, isWrittenLater: false,
+      isRaced: timelines.node(of: fault).isRaced)
+    if fault.mayRaceCopyOnWrite {
+      decision.outcomeIfMapped = timelines.outcome(of: fault, isProtected: isProtected, isMapped: true)
+    }
+    guard let slot = fault.slot else { return decision }
+    if slot.mayBeMapped(byBlockAt: fault.page, pageSize), slot.hva == nil || !fault.isOnBlock {
+      decision.sizeProof = timelines.sizeProof(of: fault)
+    }
+    if !fault.isWrite, !slot.isLogging, !slot.flags.contains(.readOnly) {
+      decision.isWrittenLater = timelines.laterWriteFault(on: fault)
+    }
+    return decision
+  }
+
+  /// Whether a VM was being torn down at an event: it is gone by now, or its vCPUs have left the guest for good, and none of
+  /// its threads did anything any more. Nothing marks the moment from which `mmu.pgt` is NULL and notifiers have no effect
+  /// (`kvm_uninit_stage2_mmu`); giving the memory back takes by far the longest of what follows the last vCPU.
+  private func isDead(_ vm: AttributedVM, at sequence: Sequence) -> Bool {
+    sequence > vm.activity.last && (vm.isGone || stopped.contains(vm.id))
+  }
+
+  // MARK: What still waits
+
+  /// Changes the fault whose window ended at `sequence`, if it still waits.
+  mutating func updateWaitingFault(endedAt sequence: Sequence, _ body: (inout FaultWindow) -> Void) {
+    if let fault = waitingFault(endedAt: sequence) { body(&faults[fault]) }
+  }
+
+  /// The fault whose window ended at `sequence`, if it still waits.
+  func waitingFault(endedAt sequence: Sequence) -> FaultID? {
+    let position = queue.position { $0.sequence < sequence }
+    guard position < queue.count, queue[position].sequence == sequence, !queue[position].isSettled,
+      case .fault(let fault) = queue[position].action
+    else { return nil }
+    return fault
+  }
+
+  /// Takes the fault whose window ended at `sequence` out of its turn, if it still waits.
+  private mutating func takeWaitingFault(endedAt sequence: Sequence) -> PendingRecord? {
+    guard waitingFault(endedAt: sequence) != nil else { return nil }
+    let position = queue.position { $0.sequence < sequence }
+    defer { queue[position].isSettled = true }
+    return queue[position]
+  }
+
+  /// Changes the faults of a VM that still wait, the oldest first, and those whose window is open.
+  mutating func updateFaults(
+    ofVM vm: VMIndex, _ threads: ThreadRegister, _ body: (inout FaultWindow) -> Void
+  ) {
+    queue.forEach { record in
+      guard record.vm == vm, !record.isSettled, case .fault(let fault) = record.action else { return }
+      body(&faults[fault])
+    }
+    threads.forEachOpenFault(of: vm) { _, fault in body(&faults[fault]) }
+  }
+
+  /// A slot with these frames goes. From some moment after `since` notifications of its memory met it where it is next.
+  mutating func doubtNotifications(of frames: FrameRange, vm: VMIndex, since: Sequence) {
+    queue.update { record in
+      guard record.vm == vm, record.sequence > since else { return }
+      switch record.action {
+      case .unmap(let range), .age(let range, _, _):
+        if range.start < frames.end, frames.start < range.end { record.isElsewherePossible = true }
+      default: break
+      }
+    }
+  }
+
+  /// Moves what a notifier's event at `sequence` did to a VM to the end of the queue, which is now.
+  ///
+  /// - Returns: the frames of its unmaps.
+  mutating func delayNotification(
+    of sequence: Sequence, vm: VMIndex, until record: TraceRecord, _ now: Sequence, _ vms: VMRegister
+  ) -> [FrameRange] {
+    var moved: [PendingRecord] = []
+    var position = queue.position { $0.sequence < sequence }
+    while position < queue.count, queue[position].sequence == sequence {
+      // A check looks at the table as the fault found it, before the notification.
+      if queue[position].vm == vm, !queue[position].isSettled, !queue[position].isCheck {
+        moved.append(queue[position])
+        queue[position].isSettled = true
+      }
+      position += 1
+    }
+    for index in moved.indices {
+      moved[index].sequence = now
+      moved[index].time = record.time
+      enqueue(moved[index], vms)
+    }
+    return moved.compactMap { if case .unmap(let frames) = $0.action { frames } else { nil } }
+  }
+
+  // MARK: Races
+
+  /// Whether no other vCPU can have mapped the page of a fault, before or after it.
+  func isAlone(_ fault: FaultID) -> Bool { timelines.isAlone(faults[fault]) }
+
+  /// A fault had the lock for which an unmap waited that is at `unmap` in the queue.
+  mutating func noteAhead(ofUnmap unmap: Sequence, faultEndedAt end: Sequence, _ now: Sequence) {
+    if unmap >= oldestWaiting(now) { faultsAheadOfUnmap[unmap, default: []].append(end) }
+  }
+
+  /// Settles the faults that had the lock while an unmap waited for it, although their windows end later.
+  private mutating func settleThoseAhead(ofUnmap record: PendingRecord, _ vms: VMRegister) {
+    guard !faultsAheadOfUnmap.isEmpty, let ends = faultsAheadOfUnmap.removeValue(forKey: record.sequence)
+    else { return }
+    for end in ends where isNext(windowEndingAt: end) {
+      guard let fault = takeWaitingFault(endedAt: end) else { continue }
+      settle(fault, aheadOf: record, vms)
+    }
+  }
+
+  /// Settles the faults that raced with the one of `record` and were ahead of it although their windows end later.
+  private mutating func settleThoseAhead(of id: FaultID, _ record: PendingRecord, _ vms: VMRegister) {
+    guard timelines.node(of: faults[id]).isRaced else { return }
+    let fault = faults[id]
+    // A rival that comes after the moment has faults of its own thread before it.
+    let moment = record.moment ?? record.sequence
+    while let end = timelines.rival(
+      of: fault, where: { $0.sequence < moment && isAhead($0, $1, of: fault) }),
+      let rival = takeWaitingFault(endedAt: end)
+    {
+      settle(rival, aheadOf: record, vms)
+    }
+  }
+
+  /// Settles a fault before its turn. It operated inside its own window, which the moment of the other record is part
+  /// of.
+  private mutating func settle(_ fault: PendingRecord, aheadOf other: PendingRecord, _ vms: VMRegister) {
+    var fault = fault
+    fault.isSettled = false
+    fault.time = other.time
+    fault.moment = other.moment ?? other.sequence
+    threadsInSettlement.append(other.tid)
+    settle(fault, vms)
+    threadsInSettlement.removeLast()
+  }
+
+  /// Whether everything that its thread did before a fault has been settled: a thread does one thing after the other,
+  /// so a fault is not ahead of what its own thread did before.
+  private func isNext(windowEndingAt sequence: Sequence) -> Bool {
+    guard let fault = waitingFault(endedAt: sequence) else { return false }
+    let tid = faults[fault].tid
+    return !threadsInSettlement.contains(tid) && !isWaiting(tid: tid, before: sequence)
+  }
+
+  /// Whether a record of a thread waits that is older than `sequence`.
+  private func isWaiting(tid: ThreadID, before sequence: Sequence) -> Bool {
+    var position = 0
+    while position < queue.count, queue[position].sequence < sequence {
+      if queue[position].tid == tid, !queue[position].isSettled { return true }
+      position += 1
+    }
+    return false
+  }
+
+  /// Whether the fault at a node of the timeline operated before `fault`, whose window ends earlier.
+  private func isAhead(_ node: TimelineNode, _ index: TimelineNode.Index, of fault: FaultWindow) -> Bool {
+    guard let id = waitingFault(endedAt: node.end), faults[id].node == index else { return false }
+    let isFirst =
+      if fault.waitedForOtherLock(of: faults[id]) {
+        true
+      } else if faultLock == .write {
+        // What the rival had mapped by then, this vCPU would not have found unmapped when it entered again: its wait
+        // was for somebody else, such as a notifier.
+        fault.waitedForMMULock(of: faults[id]) && !timelines.faultsAgain(fault, before: node.end)
+      } else {
+        // Faults that share the lock collide where one replaces an entry: for the time of its break-before-make the
+        // other finds the page unmapped and gets -EAGAIN, again and again.
+        timelines.faultsAgain(fault, before: node.end)
+      }
+    return isFirst && isNext(windowEndingAt: node.end)
+  }
+}
+
+extension FaultDecision {
+  /// For a fault that only is held against the model.
+  fileprivate static let none = FaultDecision(
+    outcome: .nothing(.otherFault), outcomeIfMapped: .nothing(.otherFault), sizeProof: nil,
+    isWrittenLater: false,
+    isRaced: false)
+}

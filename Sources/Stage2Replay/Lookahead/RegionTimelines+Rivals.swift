@@ -1,0 +1,54 @@
+internal import KVMTypes
+
+// Faults of one region whose windows overlap.
+
+extension RegionTimelines {
+  /// The first fault of another vCPU that satisfies a condition, among those whose windows overlap that of `fault` and
+  /// end later.
+  ///
+  /// - Returns: the end of its window.
+  func rival(of fault: FaultWindow, where condition: (TimelineNode, TimelineNode.Index) -> Bool) -> Sequence?
+  {
+    func isRival(_ index: TimelineNode.Index) -> Bool {
+      let node = self[index]
+      return node.isFault && node.tid != fault.tid && node.isWaiting && node.end > fault.end
+        && node.end != .pending
+        && node.sequence < fault.end && condition(node, index)
+    }
+    var index = node(of: fault).previous
+    while index != TimelineNode.none {
+      if isRival(index) { return self[index].end }
+      // Windows end in about the order in which they begin: what ended before this vCPU entered is far enough back.
+      if self[index].isFault, self[index].end <= node(of: fault).entry { break }
+      index = self[index].previous
+    }
+    index = node(of: fault).next
+    while index != TimelineNode.none, self[index].sequence < fault.end {
+      if isRival(index) { return self[index].end }
+      index = self[index].next
+    }
+    return nil
+  }
+
+  /// Whether no other vCPU can have mapped the page of `fault`, before or after it.
+  func isAlone(_ fault: FaultWindow) -> Bool {
+    if node(of: fault).isRaced || node(of: fault).followsRival { return false }
+    var index = node(of: fault).next
+    while index != TimelineNode.none {
+      if self[index].isFault, self[index].tid != fault.tid { return false }
+      index = self[index].next
+    }
+    return true
+  }
+
+  /// Whether the thread of `fault` entered the guest before a place in the merged trace and faulted on the same page once
+  /// more.
+  func faultsAgain(_ fault: FaultWindow, before sequence: Sequence) -> Bool {
+    var index = node(of: fault).nextOnPage
+    while index != TimelineNode.none, self[index].entry < sequence {
+      if self[index].tid == fault.tid, self[index].kind == .translationFault { return true }
+      index = self[index].nextOnPage
+    }
+    return false
+  }
+}

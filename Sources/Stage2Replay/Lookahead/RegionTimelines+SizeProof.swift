@@ -1,0 +1,41 @@
+internal import KVMTrace
+internal import KVMTypes
+
+// What follows a fault in its region shows whether it mapped a page or a block.
+
+extension RegionTimelines {
+  /// What the first telling event of the region after `fault` proves, nil where there is none.
+  func sizeProof(of fault: FaultWindow) -> MappingSize? {
+    let gfn = fault.page.gfn(pageSize)
+    var isPartlyUnmapped = false
+    var index = node(of: fault).next
+    while index != TimelineNode.none {
+      let node = self[index]
+      index = node.next
+      switch node.kind {
+      case .translationFault:
+        // A vCPU that entered before the operation may have walked the table as it was before. The level of a fault
+        // of a stage-1 walk is not trusted: emulators report that of the stage-1 table.
+        guard node.entry >= fault.end, !node.isStage1Walk else { continue }
+        if node.level == .l3 { return .page }
+        // The level-3 table is gone, or never was: a partial unmap removes a block whole, but never all pages.
+        return isPartlyUnmapped ? .block : nil
+      case .permissionFault, .accessFault:
+        guard node.entry >= fault.end, !node.isStage1Walk else { continue }
+        return node.level == .l2 ? .block : .page
+      case .age:
+        // The host ages what its own table maps: a block as a block, pages page by page. Without an unmap in between,
+        // its table was the same when the fault looked at it. (A whole table of aged pages looks like a block.)
+        if isPartlyUnmapped { continue }
+        if node.frames.count == pageSize.pagesPerPMD { return MappingSize(isBlock: true, basis: .assumed) }
+        if node.frames.count < pageSize.pagesPerPMD { return .page }
+      case .unmap, .slotChange:
+        guard node.sequence > fault.end else { continue }
+        if node.frames.contains(gfn) || node.kind == .slotChange { return nil }
+        isPartlyUnmapped = true
+      case .testAge: continue
+      }
+    }
+    return nil
+  }
+}

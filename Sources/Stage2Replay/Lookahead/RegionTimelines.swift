@@ -1,0 +1,237 @@
+internal import KVMTrace
+internal import KVMTypes
+
+/// What a trace tells about one stretch of guest memory of the size of a level-2 block, in the order of events.
+///
+/// A decision about a fault needs what came after it in its region: the level of a later fault shows whether a page
+/// or a block was mapped, a repetition shows that nothing was. So every event that concerns a region in which a
+/// fault waits for its decision is kept as a node of that region's chain, and given up once no fault waits there.
+/// The nodes of all regions lie in one array with a free list; chains link their positions.
+struct TimelineNode {
+  /// The place of a node among all of them.
+  struct Index: Hashable, BitwiseCopyable {
+    let rawValue: Int32
+
+    @inline(__always)
+    init(_ position: Int) { rawValue = Int32(truncatingIfNeeded: position) }
+
+    @inline(__always)
+    var position: Int { Int(rawValue) }
+  }
+
+  /// The end of a chain.
+  static let none = Index(-1)
+
+  enum Kind: UInt8 {
+    case translationFault, permissionFault, accessFault, unmap, age, testAge, slotChange
+  }
+
+  var kind: Kind
+  var level: TranslationLevel
+  var isWrite: Bool
+  var isExec: Bool
+  /// The event's place in the merged trace, and for a fault the thread's last kvm_entry before it.
+  var sequence: Sequence
+  var entry: Sequence
+  /// The frames concerned: one for a fault, those of the range for everything else.
+  var frames: FrameRange
+  var next: Index = Self.none
+  /// Whether the node is a fault that waits for its decision.
+  var isWaiting = false
+  /// For a fault: its thread, the end of its window, and whether the walk was that of a stage-1 table.
+  var tid = ThreadID(-1)
+  var end = Sequence.pending
+  var isStage1Walk = false
+  /// For a fault: the processor on which the guest ran, nil where the trace does not tell.
+  var ranOn: CPUIndex?
+  /// Whether another vCPU faulted on the page, or in a region that can hold a block, while the operation of either
+  /// may have been under way: the order of the two is not known.
+  var isRaced = false
+  /// Whether another vCPU's fault there ended after this one's vCPU had entered: that operation came first, but the
+  /// walk may have come before it.
+  var followsRival = false
+  /// The next fault on the same page.
+  var nextOnPage: Index = Self.none
+  /// The event before, none where it can decide nothing any more.
+  var previous: Index = Self.none
+
+  var isFault: Bool { kind.rawValue <= Kind.accessFault.rawValue }
+
+  /// Out of its chain nothing is known of other faults, so the order of the operations is not.
+  mutating func detach() {
+    (next, previous, nextOnPage) = (Self.none, Self.none, Self.none)
+    isWaiting = false
+    isRaced = true
+  }
+}
+
+/// The chains of all regions in which a fault waits.
+struct RegionTimelines {
+  private struct Chain {
+    var first: TimelineNode.Index
+    var last: TimelineNode.Index
+  }
+
+  /// Nodes in use.
+  private(set) var count = 0
+  /// Regions in which a fault waits, and pages with a fault in such a region.
+  var chainCount: Int { chains.count }
+  var pageCount: Int { lastOnPage.count }
+  private var nodes: [TimelineNode] = []
+  private var free: TimelineNode.Index = TimelineNode.none
+  private var chains: [FrameKey: Chain] = [:]
+  private var lastOnPage: [FrameKey: TimelineNode.Index] = [:]
+  private let blockShift: UInt64
+  let pageSize: PageSize
+
+  init(pageSize: PageSize) {
+    self.pageSize = pageSize
+    blockShift = pageSize.bitsPerLevel
+  }
+
+  /// Addresses have 52 bits and frames 40 at most, blocks fewer; the VM's number goes above them.
+  private func pageKey(_ vm: VMIndex, _ gfn: GFN) -> FrameKey {
+    FrameKey(UInt64(vm.position) << 40 | gfn.rawValue)
+  }
+  private func regionKey(_ vm: VMIndex, _ block: UInt64) -> FrameKey {
+    FrameKey(UInt64(vm.position) << 40 | block)
+  }
+
+  func block(_ gfn: GFN) -> UInt64 { gfn.rawValue >> blockShift }
+
+  /// The frames of the region around `gfn`.
+  func region(_ gfn: GFN) -> FrameRange {
+    let first = GFN((gfn.rawValue >> blockShift) << blockShift)
+    return FrameRange(start: first, end: first + pageSize.pagesPerPMD)
+  }
+
+  /// The blocks that frames touch.
+  func blocks(_ frames: FrameRange) -> ClosedRange<UInt64> {
+    block(frames.start)...block(GFN(frames.end.rawValue - 1))
+  }
+
+  subscript(index: TimelineNode.Index) -> TimelineNode {
+    @inline(__always) _read { yield nodes[index.position] }
+  }
+
+  /// The node of a fault that is in a timeline.
+  @inline(__always)
+  func node(of fault: FaultWindow) -> TimelineNode {
+    guard let index = fault.node else { preconditionFailure("a fault that is decided is in a timeline") }
+    return nodes[index.position]
+  }
+
+  /// Adds a fault that waits for its decision.
+  ///
+  /// - Parameter canHoldBlock: whether the region may be mapped by a block, so that any fault in it concerns all pages.
+  mutating func append(fault node: TimelineNode, vm: VMIndex, canHoldBlock: Bool) -> TimelineNode.Index {
+    let key = regionKey(vm, block(node.frames.start))
+    let index = allocate(node)
+    nodes[index.position].isWaiting = true
+    if let earlier = lastOnPage.updateValue(index, forKey: pageKey(vm, node.frames.start)) {
+      nodes[earlier.position].nextOnPage = index
+    }
+    if var chain = chains[key] {
+      nodes[chain.last.position].next = index
+      nodes[index.position].previous = chain.last
+      defer { markRaces(index, canHoldBlock: canHoldBlock) }
+      chain.last = index
+      chains[key] = chain
+    } else {
+      chains[key] = Chain(first: index, last: index)
+    }
+    return index
+  }
+
+  /// The window of a fault ends.
+  mutating func close(_ index: TimelineNode.Index, at sequence: Sequence) {
+    nodes[index.position].end = sequence
+  }
+
+  /// Marks faults of other vCPUs whose operation may come before or after that of the fault at `index`. Those that are still
+  /// open are the caller's business: a long window may lie behind many short ones.
+  private mutating func markRaces(_ index: TimelineNode.Index, canHoldBlock: Bool) {
+    let node = nodes[index.position]
+    var other = node.previous
+    while other != TimelineNode.none {
+      let candidate = nodes[other.position]
+      if candidate.isFault, candidate.tid != node.tid, candidate.end > node.entry,
+        canHoldBlock || candidate.frames == node.frames
+      {
+        nodes[other.position].isRaced = true
+        nodes[index.position].followsRival = true
+      }
+      // Windows end in about the order in which they begin: what ended before this vCPU entered is far enough back.
+      if candidate.isFault, candidate.end <= node.entry { return }
+      other = candidate.previous
+    }
+  }
+
+  /// Two faults of different vCPUs are open at the same time: on one page, or in a region that can hold a block.
+  mutating func markRace(_ one: TimelineNode.Index, _ other: TimelineNode.Index) {
+    nodes[one.position].isRaced = true
+    nodes[other.position].isRaced = true
+  }
+
+  /// Adds a range to every region in which a fault waits.
+  mutating func append(range node: TimelineNode, vm: VMIndex) {
+    let first = block(node.frames.start)
+    let last = block(GFN(node.frames.end.rawValue - 1))
+    if last - first < UInt64(chains.count) {
+      for block in first...last { append(node, regionKey(vm, block)) }
+    } else {
+      for key in chains.keys
+      where key.value >= regionKey(vm, first).value && key.value <= regionKey(vm, last).value {
+        append(node, key)
+      }
+    }
+  }
+
+  private mutating func append(_ node: TimelineNode, _ key: FrameKey) {
+    guard var chain = chains[key] else { return }
+    let index = allocate(node)
+    nodes[chain.last.position].next = index
+    nodes[index.position].previous = chain.last
+    chain.last = index
+    chains[key] = chain
+  }
+
+  /// Gives up the fault at `index`, and with it what only it waited for.
+  mutating func release(fault index: TimelineNode.Index, vm: VMIndex) {
+    let key = regionKey(vm, block(nodes[index.position].frames.start))
+    guard var chain = chains[key] else { return }
+    nodes[index.position].isWaiting = false
+    // What precedes the first waiting fault can decide nothing any more.
+    while chain.first != TimelineNode.none, !nodes[chain.first.position].isWaiting {
+      let following = nodes[chain.first.position].next
+      if nodes[chain.first.position].isFault {
+        let page = pageKey(vm, nodes[chain.first.position].frames.start)
+        if lastOnPage[page] == chain.first { lastOnPage[page] = nil }
+      }
+      nodes[chain.first.position].next = free
+      free = chain.first
+      count -= 1
+      chain.first = following
+    }
+    if chain.first == TimelineNode.none {
+      chains[key] = nil
+    } else {
+      nodes[chain.first.position].previous = TimelineNode.none
+      chains[key] = chain
+    }
+  }
+
+  private mutating func allocate(_ node: TimelineNode) -> TimelineNode.Index {
+    var node = node
+    node.next = TimelineNode.none
+    count += 1
+    guard free != TimelineNode.none else {
+      nodes.append(node)
+      return TimelineNode.Index(nodes.count - 1)
+    }
+    let index = free
+    free = nodes[index.position].next
+    nodes[index.position] = node
+    return index
+  }
+}

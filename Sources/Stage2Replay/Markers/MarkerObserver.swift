@@ -1,0 +1,206 @@
+internal import KVMTrace
+internal import KVMTypes
+internal import Stage2Model
+
+/// What the host counted at quiet points, which markers in the trace tell, against the model.
+///
+/// A marker is taken in at event time, with what is known only then; its figures are compared when everything before it
+/// has been executed.
+struct MarkerObserver {
+  private let context: ReplayContext
+  /// Events of ftrace:print so far, and the first memory marker among them.
+  private var prints = 0
+  private var first: FirstMarker?
+  private var snapshots: [MarkerSnapshot] = []
+  /// Whether everything has been quiet since a marker that said so, and what the VMs had then.
+  private var isQuiet = false
+  private var quietBounds: MemoryBounds?
+  private(set) var results: [MarkerResult] = []
+  private(set) var divergences: DivergenceLog
+
+  init(_ context: ReplayContext) {
+    self.context = context
+    divergences = DivergenceLog(context.survey.events)
+  }
+
+  /// An event of ftrace:print outside the part that is replayed.
+  mutating func skip() { prints += 1 }
+
+  // MARK: Event time
+
+  /// An event of ftrace:print.
+  ///
+  /// - Returns: the number under which a marker waits until everything before it is executed; nil for what is none.
+  mutating func take(_ record: TraceRecord, _ state: Attribution) -> Int? {
+    defer { prints += 1 }
+    guard context.checksRules else { return nil }
+    let marker = context.survey.markers.memory[prints]
+    let isQuiet = context.survey.markers.quiet.contains(prints)
+    guard marker != nil || isQuiet else { return nil }
+    var exits = 0
+    var mmioExits = 0
+    for thread in state.threads.indices {
+      exits += state.threads[thread].vcpu.exits
+      mmioExits += state.threads[thread].vcpu.mmioExits
+    }
+    var snapshot = MarkerSnapshot(
+      marker: marker, time: record.time, cpu: record.cpu, tid: record.tid,
+      vms: state.vms.live.map { ($0, state.vms[$0].identity.creator) }, exits: exits, mmioExits: mmioExits)
+    if let marker { snapshot.note(marker, &first, wasQuiet: self.isQuiet, state, context) }
+    self.isQuiet = isQuiet
+    snapshots.append(snapshot)
+    return snapshots.count - 1
+  }
+
+  // MARK: Execution time
+
+  /// Everything before the marker has been executed.
+  ///
+  /// - Parameters:
+  ///   - number: what `take` returned.
+  ///   - bounds: what each VM's stage 2 occupies.
+  ///   - order: the marker's place among all steps.
+  mutating func compare(_ number: Int, order: UInt64, _ bounds: (VMIndex) -> MemoryBounds) {
+    let snapshot = snapshots[number]
+    let each = snapshot.vms.map { bounds($0.vm) }
+    var all = each.reduce(MemoryBounds(), +)
+    guard let marker = snapshot.marker, let first else {
+      quietBounds = all
+      return
+    }
+    // What the host's own memory management did meanwhile may be counted, or not.
+    if let quietBounds { all = all.widened(toInclude: quietBounds) }
+    quietBounds = nil
+    var result = MarkerResult(
+      time: snapshot.time, point: marker.point, isFirst: snapshot.isFirst, figures: [])
+    result.figures += hostFigures(marker, snapshot, first.marker, all)
+    result.figures += hugeFigures(marker, snapshot, each)
+    result.figures += eventFigures(marker, snapshot)
+    for figure in result.figures where !figure.verdict.isConsistent {
+      put(figure, marker, snapshot, number, order)
+    }
+    results.append(result)
+  }
+
+  /// SecPageTables and mapping objects.
+  private func hostFigures(
+    _ marker: MemoryMarker, _ snapshot: MarkerSnapshot, _ first: MemoryMarker, _ bounds: MemoryBounds
+  ) -> [MarkerFigure] {
+    let profile = context.profile
+    var figures: [MarkerFigure] = []
+    if let now = marker.secPageTablesBytes, let before = first.secPageTablesBytes {
+      var bounds = bounds
+      // The PGD of a VM without slots is there from its creation, except under pKVM.
+      if !profile.isPKVM {
+        for type in snapshot.otherVMs { bounds.pages += profile.pgdPages(of: type) }
+      }
+      let pgd = profile.pgdPages
+      let more = bounds.pagesMore + snapshot.vms.count * (pgd.upperBound - profile.geometry.pgdPages)
+      let less = bounds.pagesLess + snapshot.vms.count * (profile.geometry.pgdPages - pgd.lowerBound)
+      let shift = Int(profile.pageSize.shift)
+      figures.append(
+        MarkerFigure(
+          .secPageTables, recorded: Int(now) - Int(before), modelled: bounds.pages << shift,
+          range: (bounds.pages - less) << shift...(bounds.pages + more) << shift, doubt: snapshot.doubt))
+    }
+    if profile.isPKVM, let now = marker.mappings, let before = first.mappings {
+      figures.append(
+        MarkerFigure(
+          .mappings, recorded: now - before, modelled: bounds.mappings,
+          range: bounds.mappings - bounds.mappingsLess...bounds.mappings + bounds.mappingsMore,
+          doubt: snapshot.doubt))
+    }
+    return figures
+  }
+
+  /// Huge pages of VMMs whose VMs are known: a block maps one.
+  private func hugeFigures(
+    _ marker: MemoryMarker, _ snapshot: MarkerSnapshot, _ bounds: [MemoryBounds]
+  ) -> [MarkerFigure] {
+    var figures: [MarkerFigure] = []
+    let shift = context.pageSize.levelShift(.l2)
+    for (process, bytes) in marker.anonHugeBytes.sorted(by: { $0.key < $1.key }) {
+      let own = zip(snapshot.vms, bounds).filter { $0.0.creator == process }.map(\.1)
+      guard !own.isEmpty else { continue }
+      let sum = own.reduce(MemoryBounds(), +)
+      let others = marker.otherHugeBytes.map { $0[process] ?? 0 }
+      let bytes = bytes + (others ?? 0)
+      let doubt: MarkerDoubt? =
+        if let doubt = snapshot.doubt {
+          doubt
+        } else if sum.blocks.lowerBound << shift <= bytes {
+          nil
+        } else if own.count > 1 {
+          .sharedMemory
+        } else {
+          others != nil && sum.readBlocks == 0 ? nil : .otherHugePages
+        }
+      figures.append(
+        MarkerFigure(
+          (others ?? 0) > 0 ? .huge : .anonHuge, process: process, recorded: Int(bytes),
+          modelled: sum.blocks.upperBound << shift,
+          range: sum.blocks.lowerBound << shift...sum.blocks.upperBound << shift, doubt: doubt, isBound: true)
+      )
+    }
+    return figures
+  }
+
+  /// What KVM counted of events that the trace has: they differ where some are missing.
+  private func eventFigures(_ marker: MemoryMarker, _ snapshot: MarkerSnapshot) -> [MarkerFigure] {
+    var figures: [MarkerFigure] = []
+    let doubt: MarkerDoubt? =
+      switch snapshot.doubt {
+      case .lostEvents, .begunMidLife, .notStopped: snapshot.doubt
+      default: nil
+      }
+    if let exits = marker.exits {
+      figures.append(
+        MarkerFigure(
+          .exits, recorded: Int(clamping: exits), modelled: snapshot.exits,
+          doubt: doubt ?? (context.survey.sawExit ? nil : .notRecorded)))
+    }
+    if let user = marker.mmioExitUser, let kernel = marker.mmioExitKernel {
+      figures.append(
+        MarkerFigure(
+          .mmioExits, recorded: Int(clamping: user &+ kernel), modelled: snapshot.mmioExits,
+          doubt: doubt ?? (context.survey.sawMMIO ? nil : .notRecorded)))
+    }
+    return figures
+  }
+
+  /// Rule D24. That a count of events cannot be compared is no matter of the model.
+  private mutating func put(
+    _ figure: MarkerFigure, _ marker: MemoryMarker, _ snapshot: MarkerSnapshot, _ number: Int, _ order: UInt64
+  ) {
+    guard figure.difference != 0, figure.verdict == .differs || !figure.kind.isOfEvents else { return }
+    let judgement: Judgement =
+      figure.verdict == .differs
+      ? .unexplained(.accountingMatches) : .unknown(.accountingMatches, figure.doubt?.exception)
+    let place = UInt64(number) << 8 | UInt64(figure.kind.rawValue)
+    divergences.note(judgement, vm: nil, block: place, order: order) { judgement in
+      Divergence(
+        rule: judgement.rule, verdict: judgement.verdict, exception: judgement.exception, time: snapshot.time,
+        cpu: snapshot.cpu, tid: snapshot.tid, vm: nil, ipa: nil,
+        expected:
+          "\(judgement.rule.statement); the \(figure.kind.isOfEvents ? "trace" : "model") has \(figure.kind.name) \(figure.modelled)"
+          + (figure.range.count > 1 ? ", or \(figure.range.lowerBound) to \(figure.range.upperBound)" : ""),
+        observed: "\(figure.kind.name) \(figure.recorded) at the marker \(marker.point)",
+        basis: figure.basis, count: 1, state: nil, recentEvents: [])
+    }
+  }
+}
+
+/// The marker from which the host's figures are counted.
+struct FirstMarker {
+  var marker: MemoryMarker
+  var epoch: Epoch
+  /// Whether there were VMs already.
+  var sawVMs: Bool
+
+  init(_ marker: MemoryMarker, epoch: Epoch, sawVMs: Bool) {
+    self.marker = marker
+    self.epoch = epoch
+    // KVM counts exits while a VM is there, traced or not.
+    self.sawVMs = sawVMs || (marker.exits ?? 0) > 0
+  }
+}

@@ -1,0 +1,286 @@
+internal import KVMTrace
+internal import KVMTypes
+internal import Stage2Model
+
+/// Drives the events of a trace through one model for each VM: data goes down, stage by stage.
+///
+/// 1. `Attribution`, at once: which VM, which slot, which frames, what else happened in the fault's window.
+/// 2. `Lookahead`: a fault waits from the end of its window, a notification from its event, until what decides it has
+///    usually been seen; then it is decided.
+/// 3. `VMExecution`, one for each VM: holds each fault against the model and performs the operation.
+/// 4. Observers look at what comes of it: agreement with probes on the kernel's own operations, time under the lock,
+///    markers. They change nothing.
+struct Replayer<Backend: ReplayedBackend & ~Copyable>: ~Copyable {
+  private let context: ReplayContext
+  private var attribution: Attribution
+  private var executions: [VMExecution<Backend>] = []
+  /// The model of a VM, which is protected or not.
+  private let makeBackend: (_ isProtected: Bool) -> Backend
+  private var agreement: Agreement
+  private var locks: LockObserver
+  private var markers: MarkerObserver
+  /// Whether performed operations are kept until `takeOperations`.
+  private let collectsOperations: Bool
+  private var operations: [Stage2Operation] = []
+  /// So many steps wait before they are executed: enough to go from one VM to another seldom, few enough to stay in the
+  /// cache.
+  private static var stepsMax: Int { 1024 }
+
+  init(
+    _ context: ReplayContext, vcpuEvidence: VCPUEvidence, memslots: MemslotSource,
+    lockModes: RecordedLockModes,
+    probes: ProbeRecording, collectsOperations: Bool, makeBackend: @escaping (_ isProtected: Bool) -> Backend
+  ) {
+    self.context = context
+    self.makeBackend = makeBackend
+    self.collectsOperations = collectsOperations
+    attribution = Attribution(context, vcpuEvidence: vcpuEvidence, memslots: memslots)
+    locks = LockObserver(lockModes, grid: context.grid, context.options)
+    markers = MarkerObserver(context)
+    agreement = Agreement(
+      isActive: probes != .none && !context.options.ignoresProbes, hasEarlyProtBits: probes == .earlyProtBits,
+      keepsTimings: context.options.measuresWork)
+  }
+
+  /// Events are missing that the survey of the trace still found: from here on nothing is known.
+  mutating func loseRest() { attribution.clock.loseRest() }
+
+  /// The operations performed since the last call.
+  mutating func takeOperations() -> [Stage2Operation] {
+    defer { operations.removeAll(keepingCapacity: true) }
+    return operations
+  }
+
+  /// Takes in consecutive events of one CPU.
+  mutating func consume(_ records: UnsafeBufferPointer<TraceRecord>) {
+    attribution.clock.beginRun()
+    for index in records.indices {
+      consume(records[index])
+      if attribution.lookahead.settled.count >= Self.stepsMax { execute() }
+    }
+    attribution.clock.endRun(of: records[0].cpu)
+  }
+
+  @inline(__always)
+  private mutating func consume(_ record: TraceRecord) {
+    guard attribution.advance(to: record) else {
+      if record.kind == .marker, context.options.from.map({ record.time < $0 }) ?? false { markers.skip() }
+      return
+    }
+    switch record.kind {
+    case .marker: marker(record)
+    case .probeMap, .probeMapReturn, .probeUnmap, .probeUnmapReturn, .probeWrprotect, .probeWrprotectReturn,
+      .probeTestClearYoung, .probeTestClearYoungReturn, .probeRelaxPerms, .probeRelaxPermsReturn,
+      .probeMkyoung:
+      probe(record)
+    case .contentionBegin, .contentionEnd:
+      attribution.take(record)
+      contention(record)
+    default: attribution.take(record)
+    }
+  }
+
+  /// Settles and executes what still waits. Must be the last call.
+  mutating func finish() {
+    attribution.finish()
+    locks.finish()
+    attribution.settleRest()
+    execute()
+    let order = attribution.lookahead.settled.nextOrder()
+    for execution in executions { execution.finish(order) }
+    agreement.finish()
+  }
+
+  // MARK: Execution
+
+  /// Executes what is settled, up to each marker.
+  private mutating func execute() {
+    while executions.count < attribution.vms.count {
+      let vm = attribution.vms[VMIndex(executions.count)]
+      let isProtected = context.model.modelsProtected(vm.identity.isProtected)
+      executions.append(VMExecution(vm, context, backend: makeBackend(isProtected)))
+    }
+    let queue = attribution.lookahead.settled
+    var positions = Array(repeating: 0, count: queue.batches.count)
+    for (order, marker) in queue.markers {
+      execute(queue, &positions, before: order)
+      markers.compare(marker, order: order) { vm in
+        executions[vm.position].backend.passGracePeriod()
+        return MemoryBounds(executions[vm.position])
+      }
+    }
+    execute(queue, &positions, before: .max)
+    attribution.lookahead.settled.removeAll()
+    takeEffects()
+  }
+
+  private func execute(_ queue: ExecutionQueue, _ positions: inout [Int], before end: UInt64) {
+    for (vm, batch) in queue.batches.enumerated() where positions[vm] < batch.steps.count {
+      positions[vm] = executions[vm].execute(batch, from: positions[vm], before: end)
+    }
+  }
+
+  /// Takes the operations of all VMs in the order of their steps.
+  private mutating func takeEffects() {
+    if !agreement.isActive, !collectsOperations {
+      for execution in executions { execution.forgetEffects() }
+      return
+    }
+    var performed: [ExecutionEffects.Performed] = []
+    for execution in executions where !execution.effects.operations.isEmpty {
+      performed += execution.effects.operations
+      execution.forgetEffects()
+    }
+    performed.sort { $0.order < $1.order }
+    for step in performed {
+      agreement.predict(step.operation, place: step.place, work: step.work)
+      if collectsOperations { operations.append(step.operation) }
+    }
+  }
+
+  // MARK: Observers
+
+  private mutating func marker(_ record: TraceRecord) {
+    guard let marker = markers.take(record, attribution) else { return }
+    attribution.takeMarker(marker, record)
+  }
+
+  /// A probe on one of the kernel's own operations.
+  private mutating func probe(_ record: TraceRecord) {
+    if let thread = attribution.threads.thread(record.tid) {
+      if let vm = locks.operation(record, by: lockThread(thread)) {
+        attribution.found.timeline?.note(
+          pageTable: record.probedOperation.pageTable, ofVM: vm.position,
+          since: attribution.vms[vm].identity.since)
+      }
+    }
+    agreement.record(record, place: attribution.threads.place(of: record.tid))
+    if agreement.isFull { forgetUnpredicted() }
+  }
+
+  /// contention_begin and contention_end on the lock of any VM.
+  private mutating func contention(_ record: TraceRecord) {
+    guard let thread = attribution.threads.known(record.tid) else { return }
+    locks.contention(
+      record, by: lockThread(thread), lockOf: attribution.vms.live(at: record.contendedLock))
+  }
+
+  private func lockThread(_ thread: ThreadIndex) -> LockObserver.Thread {
+    let state = attribution.threads[thread]
+    var fault: (vm: VMIndex, ipa: IPA)?
+    if let id = state.vcpu.openFault, let vm = state.vcpu.vm {
+      fault = (vm, attribution.lookahead[id].address)
+    }
+    return LockObserver.Thread(index: thread, tid: state.tid, place: state.place, fault: fault)
+  }
+
+  /// Gives up recorded operations that no prediction can meet any more.
+  private mutating func forgetUnpredicted() {
+    execute()
+    let threads = attribution.threads
+    let open = threads.open.map { (threads[$0].tid, threads[$0].place) }
+    let now = attribution.clock.now
+    agreement.sweep(
+      now: now, oldestWaiting: attribution.lookahead.oldestWaiting(now),
+      openPlaces: Dictionary(uniqueKeysWithValues: open))
+  }
+}
+
+// MARK: The result
+
+extension Replayer where Backend: ~Copyable {
+  /// What the replay found. Nothing may be consumed afterwards.
+  borrowing func result(lockModes: RecordedLockModes) -> ReplayResult {
+    let logs = [attribution.divergences, markers.divergences] + executions.map(\.checks.log)
+    let isOtherKernel = context.options.otherKernel != nil
+    return ReplayResult(
+      profile: context.model, lockModes: lockModes, grid: context.grid,
+      vms: attribution.vms.all.map { result(of: $0) }, agreement: agreement.result,
+      unattributedFaults: attribution.found.unattributedFaults,
+      unattributedNotifiers: attribution.found.unattributedNotifiers, vcpuSpans: attribution.found.vcpuSpans,
+      timeline: attribution.found.timeline, divergences: DivergenceReport(logs), markers: markers.results,
+      lock: isOtherKernel ? nil : locks.resultOfAll, isOtherKernel: isOtherKernel,
+      recordingSettings: context.survey.markers.settings, events: context.survey.events,
+      sawKVM: context.survey.sawKVM)
+  }
+
+  private func result(of vm: AttributedVM) -> VMResult {
+    let execution = executions[vm.id.position]
+    var result = VMResult(vm, execution, context)
+    if context.options.otherKernel == nil { result.lock = locks.result(of: vm.id) }
+    result.sections = locks.sections(of: vm.id)
+    // Faults tell what is mapped, in slots; and what was mapped before the first of them, or in a gap, none tells.
+    result.isTableKnown =
+      context.survey.events.tellsFaults && (!vm.slots.history.isEmpty || vm.faults.total == vm.faults.mmio)
+    // Which tables there are follows from the path, which another kernel may state, and from the page size.
+    let statesPath =
+      context.options.otherKernel.map { $0.request.kernel != nil || $0.request.path != nil } ?? false
+    let isOfKnownHost = ["path", "pageSize"].allSatisfy {
+      context.profile.basis[$0] != .assumed || $0 == "path" && statesPath
+    }
+    if !context.survey.events.supportsDerivation || vm.knownFrom != attribution.clock.epoch || !isOfKnownHost
+    {
+      result.tableBasis = .assumed
+    }
+    return result
+  }
+}
+
+extension VMResult {
+  fileprivate init<Backend: ReplayedBackend & ~Copyable>(
+    _ vm: AttributedVM, _ execution: VMExecution<Backend>, _ context: ReplayContext
+  ) {
+    let tally = execution.tally
+    let kinds = OperationKind.allCases.map { ($0, tally.operations[Int($0.rawValue)]) }
+    var nothing = tally.nothing
+    nothing[Int(FaultOutcome.Reason.noSlot.rawValue)] += vm.unaddressableFaults
+    let reasons = FaultOutcome.Reason.allCases.map { ($0.name, nothing[Int($0.rawValue)]) }
+    let end = vm.identity.end
+    let memory = execution.backend.memory
+    self.init(
+      id: vm.id.position, creator: vm.identity.creator, since: vm.identity.since,
+      lastSeen: max(vm.identity.since, vm.activity.lastSeen), wasRunning: vm.identity.wasRunning,
+      isProtected: execution.modelsProtected, vcpus: vm.vcpus, slots: vm.slots.history,
+      slotEvidence: vm.slots.evidence, faults: vm.faults, accesses: tally.accesses,
+      modelledFaults: tally.modelledFaults,
+      operations: Dictionary(uniqueKeysWithValues: kinds.filter { $0.1.count > 0 }),
+      faultsWithoutOperation: Dictionary(uniqueKeysWithValues: reasons.filter { $0.1 > 0 }),
+      hypercalls: execution.backend.hypercallCounts.map { counts in
+        Dictionary(uniqueKeysWithValues: Hypercall.allCases.map { ($0.name, counts[$0]) }.filter { $0.1 > 0 })
+      },
+      memory: end == nil ? memory : memory.released(), end: end, lastMemory: end == nil ? nil : memory,
+      treeDepth: execution.backend.mappingTreeDepth(), memorySeries: execution.series,
+      workingSet: execution.workingSet.result(
+        last: end.map { context.grid.index(of: $0.time) } ?? context.grid.count - 1),
+      lock: nil,
+      work: Dictionary(
+        uniqueKeysWithValues: kinds.filter { $0.1.count > 0 }.map {
+          ($0.0, tally.work[Int($0.0.rawValue)])
+        }), doubts: tally.doubts, sections: [:])
+  }
+}
+
+extension Agreement {
+  fileprivate var result: AgreementResult? {
+    guard hasRecorded else { return nil }
+    let kinds = OperationKind.allCases.map { ($0, scores[Int($0.rawValue)]) }
+    return AgreementResult(
+      scores: Dictionary(uniqueKeysWithValues: kinds.filter { $0.1.recorded > 0 || $0.1.predicted > 0 }),
+      mismatches: mismatches, mismatchCount: mismatchCount, timings: timings)
+  }
+}
+
+extension FaultOutcome.Reason {
+  /// The name in reports.
+  fileprivate var name: String {
+    switch self {
+    case .noSlot: "noSlot"
+    case .unknownSlots: "unknownSlots"
+    case .readOnlySlot: "readOnlySlot"
+    case .ownUnmap: "ownUnmap"
+    case .faultedAgain: "faultedAgain"
+    case .failed: "failed"
+    case .otherFault: "otherFault"
+    }
+  }
+}
