@@ -7,8 +7,11 @@ public import KVMTypes
 /// is tried by conforming a type of one's own. Callers are generic over the backend, never existential, so
 /// the choice costs nothing per operation.
 ///
+/// A backend must have `map`, `unmap`, `wrprotect`, `testClearYoung`, `relaxPerms`, `mkyoung` and `walk`. All else has a
+/// default, which either follows from these or says that the backend has nothing to tell.
+///
 /// Addresses and sizes are bytes of IPA. Results are the kernel function's.
-public protocol Stage2Backend: ~Copyable {
+public protocol Stage2Backend: SendableMetatype, ~Copyable {
   /// `*_pgtable_stage2_map`: maps `[ipa, ipa + size)` for the fault that `vcpu` took.
   ///
   /// - Parameters:
@@ -85,9 +88,48 @@ public protocol Stage2Backend: ~Copyable {
   /// What a hardware walk of `ipa` finds in the table that the CPU uses: the host's under the traditional
   /// MMU, EL2's under pKVM.
   borrowing func walk(_ ipa: IPA) -> Stage2Walk
+
+  /// The memory that the VM's stage 2 occupies at this moment, nil where the backend accounts for none.
+  var accountedMemory: MemoryAccounting? { get }
+
+  /// The hypercalls made so far, nil where the path makes none.
+  var hypercallCounts: HypercallCounts? { get }
+
+  /// The depth of the tree of mappings (`pkvm_mappings`) and the mean depth of its nodes, nil where there is no tree or
+  /// nothing in it.
+  borrowing func mappingTreeDepth() -> (maximum: Int, mean: Double)?
+
+  /// The host took a page of a protected guest by force (`__pkvm_force_reclaim_guest_page`), before this.
+  ///
+  /// - Parameter page: the address of the page in the guest.
+  /// - Returns: whether the guest had the page, then or until an earlier call.
+  mutating func takeByForce(_ page: IPA) -> Bool
+
+  /// An RCU grace period passes: what waits for one is freed (`stage2_free_unlinked_table_rcu_cb`).
+  mutating func passGracePeriod()
 }
 
 extension Stage2Backend where Self: ~Copyable {
+  /// Success: the backend models no cache maintenance.
+  @inlinable
+  public mutating func flush(_ ipa: IPA, size: UInt64) -> KernelResult { .success }
+
+  /// -EINVAL: the backend splits no blocks, as pKVM does not.
+  @inlinable
+  public mutating func split(_ ipa: IPA, size: UInt64, vcpu: VCPUIndex) -> KernelResult { .invalid }
+
+  /// `unmap` of the range: the end of the VM is no different.
+  @inlinable
+  public mutating func destroyRange(_ ipa: IPA, size: UInt64) { _ = unmap(ipa, size: size) }
+
+  /// Nothing: the backend keeps no root of its own.
+  @inlinable
+  public mutating func destroyPGD() {}
+
+  /// Nothing: the backend keeps no caches.
+  @inlinable
+  public mutating func topUpMemcache(vcpu: VCPUIndex, pages: Int) {}
+
   /// One call over everything, which does the same where a call does not fail midway.
   @inlinable
   public mutating func destroyRange(_ ipa: IPA, size: UInt64, chunk: UInt64) { destroyRange(ipa, size: size) }
@@ -120,6 +162,26 @@ extension Stage2Backend where Self: ~Copyable {
   /// Invalidates everything, which covers the range.
   @inlinable
   public mutating func flushRemoteTLBs(_ ipa: IPA, size: UInt64) { flushRemoteTLBs() }
+
+  /// Nil: the backend accounts for no memory.
+  @inlinable
+  public var accountedMemory: MemoryAccounting? { nil }
+
+  /// Nil: the backend makes no hypercalls.
+  @inlinable
+  public var hypercallCounts: HypercallCounts? { nil }
+
+  /// Nil: the backend keeps no tree.
+  @inlinable
+  public borrowing func mappingTreeDepth() -> (maximum: Int, mean: Double)? { nil }
+
+  /// False: no guest is protected.
+  @inlinable
+  public mutating func takeByForce(_ page: IPA) -> Bool { false }
+
+  /// Nothing: nothing waits for a grace period.
+  @inlinable
+  public mutating func passGracePeriod() {}
 }
 
 /// The number of a vCPU within its VM (`vcpu_idx`), dense from 0.

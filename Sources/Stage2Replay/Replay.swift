@@ -61,7 +61,7 @@ public enum Replay {
     return (profile, others)
   }
 
-  private static func run<Backend: ReplayedBackend & ~Copyable>(
+  private static func run<Backend: Stage2Backend & ~Copyable>(
     _ source: some RecordSource, _ profile: ReplayProfile, _ model: ReplayProfile,
     _ lockModes: RecordedLockModes, _ surveyed: SurveyedTrace, _ options: ReplayOptions,
     _ onOperation: ((Stage2Operation) throws -> Void)?,

@@ -10,7 +10,7 @@ internal import Stage2Model
 /// 3. `VMExecution`, one for each VM: holds each fault against the model and performs the operation.
 /// 4. Observers look at what comes of it: agreement with probes on the kernel's own operations, time under the lock,
 ///    markers. They change nothing.
-struct Replayer<Backend: ReplayedBackend & ~Copyable>: ~Copyable {
+struct Replayer<Backend: Stage2Backend & ~Copyable>: ~Copyable {
   private let context: ReplayContext
   private var attribution: Attribution
   private var executions: [VMExecution<Backend>] = []
@@ -227,7 +227,7 @@ extension Replayer where Backend: ~Copyable {
 }
 
 extension VMResult {
-  fileprivate init<Backend: ReplayedBackend & ~Copyable>(
+  fileprivate init<Backend: Stage2Backend & ~Copyable>(
     _ vm: AttributedVM, _ execution: VMExecution<Backend>, _ context: ReplayContext
   ) {
     let tally = execution.tally
@@ -236,7 +236,7 @@ extension VMResult {
     nothing[Int(FaultOutcome.Reason.noSlot.rawValue)] += vm.unaddressableFaults
     let reasons = FaultOutcome.Reason.allCases.map { ($0.name, nothing[Int($0.rawValue)]) }
     let end = vm.identity.end
-    let memory = execution.backend.memory
+    let memory = execution.memory
     self.init(
       id: vm.id.position, creator: vm.identity.creator, since: vm.identity.since,
       lastSeen: max(vm.identity.since, vm.activity.lastSeen), wasRunning: vm.identity.wasRunning,

@@ -101,4 +101,20 @@ public struct PKVMStage2: ~Copyable {
   }
 }
 
-extension PKVMStage2: Stage2Backend {}
+/// EL2 has no RCU, and the host frees mapping objects at once: no grace period is waited for.
+extension PKVMStage2: Stage2Backend {
+  /// The memory that the VM occupies: all of it is accounted for.
+  public var accountedMemory: MemoryAccounting? { memory }
+
+  /// The hypercalls made so far.
+  public var hypercallCounts: HypercallCounts? { hypercalls }
+
+  /// The depth of the host's tree, nil while it is empty and where none is kept.
+  public borrowing func mappingTreeDepth() -> (maximum: Int, mean: Double)? {
+    let depth = treeDepth()
+    return depth.max > 0 ? (depth.max, depth.mean) : nil
+  }
+
+  /// `__pkvm_force_reclaim_guest_page` of the page at `page`, whatever frame is behind it.
+  public mutating func takeByForce(_ page: IPA) -> Bool { forceReclaimGuestPage(at: page) }
+}

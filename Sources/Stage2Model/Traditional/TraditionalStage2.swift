@@ -25,6 +25,9 @@ public struct TraditionalStage2: ~Copyable, Stage2Backend {
   /// The memory of the VM's stage 2, at this moment.
   public var memory: MemoryAccounting { table.pages.accounting }
 
+  /// The memory of the VM's stage 2: all of it is accounted for.
+  public var accountedMemory: MemoryAccounting? { memory }
+
   /// What the operations did besides changing descriptors.
   public var counters: Stage2Counters { table.counters }
 
@@ -121,6 +124,9 @@ public struct TraditionalStage2: ~Copyable, Stage2Backend {
 
   /// The RCU grace period of collapsed tables ends (`stage2_free_unlinked_table_rcu_cb`).
   public mutating func drainUnlinkedTables() { table.drainUnlinkedTables() }
+
+  /// Frees the collapsed tables.
+  public mutating func passGracePeriod() { drainUnlinkedTables() }
 
   /// What contradicts the model's own rules, empty where nothing does: those of the table, and the memory
   /// accounting against a recount.

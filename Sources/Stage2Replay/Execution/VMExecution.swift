@@ -10,7 +10,7 @@ internal import Stage2Model
 /// | `VMExecution.swift` | range operations, and what each step leaves behind |
 /// | `VMExecution+Faults.swift` | faults |
 /// | `VMExecution+OtherKernel.swift` | the same accesses under another kernel |
-final class VMExecution<Backend: ReplayedBackend & ~Copyable> {
+final class VMExecution<Backend: Stage2Backend & ~Copyable> {
   let context: ReplayContext
   private(set) var known: KnownVM
   var backend: Backend
@@ -36,6 +36,9 @@ final class VMExecution<Backend: ReplayedBackend & ~Copyable> {
   var pageSize: PageSize { context.pageSize }
   /// Whether it is modelled as a protected guest. No kernel's protected guest lets go of memory.
   var modelsProtected: Bool { context.model.modelsProtected(known.isProtected) }
+
+  /// The memory of its stage 2, nothing where the backend accounts for none.
+  var memory: MemoryAccounting { backend.accountedMemory ?? MemoryAccounting(pageSize: pageSize) }
 
   /// Executes steps of the VM, as far as they come before `end`, from `position` on.
   ///
@@ -83,7 +86,7 @@ final class VMExecution<Backend: ReplayedBackend & ~Copyable> {
     // What comes in late for a VM that has ended is no later than its end.
     let time = known.end.map { min($0.time, time) } ?? time
     guard memorySeries.isDue(at: time) else { return }
-    memorySeries.advance(to: time, context.grid, MemorySample(backend.memory))
+    memorySeries.advance(to: time, context.grid, MemorySample(memory))
   }
 
   // MARK: Range operations
@@ -204,10 +207,10 @@ final class VMExecution<Backend: ReplayedBackend & ~Copyable> {
     checks.order = order
     checks.finish(known.id)
     if let end = known.end {
-      memorySeries.advance(to: end.time, context.grid, MemorySample(backend.memory))
-      memorySeries.finish(context.grid, MemorySample(backend.memory.released()))
+      memorySeries.advance(to: end.time, context.grid, MemorySample(memory))
+      memorySeries.finish(context.grid, MemorySample(memory.released()))
     } else {
-      memorySeries.finish(context.grid, MemorySample(backend.memory))
+      memorySeries.finish(context.grid, MemorySample(memory))
     }
   }
 

@@ -11,7 +11,7 @@ struct MemslotTable {
   /// host memory, so a search walks back until nothing can reach any more.
   private var byHVA: [(slot: Memslot, highestEnd: UInt64)] = []
   private var ids: [Int16: Int] = [:]
-  private let pageSize: PageSize
+  let pageSize: PageSize
 
   init(pageSize: PageSize) { self.pageSize = pageSize }
 
