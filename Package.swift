@@ -54,10 +54,7 @@ let package = Package(
       swiftSettings: strict),
     .target(
       name: "Stage2Replay",
-      dependencies: [
-        "KVMTypes", "KVMTrace", "Stage2Model",
-        .product(name: "Histogram", package: "hdrhistogram-swift"),
-      ],
+      dependencies: ["KVMTypes", "KVMTrace", "Stage2Model"],
       swiftSettings: strict),
     .target(
       name: "Reporting",
@@ -123,7 +120,8 @@ let package = Package(
     .testTarget(
       name: "Stage2ReplayTests",
       dependencies: [
-        "KVMTypes", "KVMTrace", "Stage2Model", "Stage2Replay", "TraceSynth", "TraceMutation", "UnnamedFiles",
+        "KVMTypes", "KVMTrace", "Stage2Model", "Stage2Replay", "TraceSynth", "TraceMutation", "SeededRandom",
+        "UnnamedFiles", .product(name: "Histogram", package: "hdrhistogram-swift"),
       ],
       swiftSettings: strict),
     .testTarget(

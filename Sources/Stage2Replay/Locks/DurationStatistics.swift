@@ -1,4 +1,3 @@
-internal import Histogram
 public import KVMTypes
 
 /// Durations: how many, their sum and the longest exactly, quantiles to two digits.
@@ -6,14 +5,15 @@ struct DurationStatistics {
   private(set) var count = 0
   private(set) var total: UInt64 = 0
   private(set) var longest: UInt64 = 0
-  private var histogram = Histogram<UInt32>(numberOfSignificantValueDigits: .two)
+  private var counts = DurationCounts()
 
   /// One more duration.
+  @inline(__always)
   mutating func add(_ duration: UInt64) {
     count += 1
     total &+= duration
     longest = max(longest, duration)
-    histogram.record(duration)
+    counts.add(duration)
   }
 
   /// The durations of another set, too.
@@ -21,16 +21,24 @@ struct DurationStatistics {
     count += other.count
     total &+= other.total
     longest = max(longest, other.longest)
-    for bucket in other.histogram.recordedValues() { histogram.record(bucket.value, count: bucket.count) }
+    counts.merge(other.counts)
   }
 
-  var summary: DurationSummary {
-    func quantile(_ percent: Double) -> Nanoseconds {
-      Nanoseconds(count == 0 ? 0 : min(histogram.valueAtPercentile(percent), longest))
+  /// What a report says of them, nil where there are none.
+  var summary: DurationSummary? {
+    guard count > 0 else { return nil }
+    let quantiles = counts.durations(atRanks: [50, 90, 99, 99.9].map(rank(ofPercent:))).map {
+      Nanoseconds(min($0, longest))
     }
     return DurationSummary(
-      count: count, total: Nanoseconds(total), p50: quantile(50), p90: quantile(90), p99: quantile(99),
-      p999: quantile(99.9), longest: Nanoseconds(longest))
+      count: count, total: Nanoseconds(total), p50: quantiles[0], p90: quantiles[1], p99: quantiles[2],
+      p999: quantiles[3], longest: Nanoseconds(longest))
+  }
+
+  /// The rank of the duration that a share of all does not exceed, from 1 on. A little less than the share is taken, lest
+  /// rounding reach over into the next rank.
+  private func rank(ofPercent percent: Double) -> UInt64 {
+    max(1, UInt64((percent.nextDown * Double(count) / 100).rounded(.up)))
   }
 }
 

@@ -8,11 +8,10 @@ public import Stage2Model
 /// contention_begin and contention_end on the lock; who gets it at once leaves no event.
 struct LockTimes {
   /// By operation, and by mode.
-  private var byOperation: [DurationStatistics?] = Array(repeating: nil, count: OperationKind.allCases.count)
-  private var holds: [DurationStatistics?] = [nil, nil]
-  private var waits: [DurationStatistics?] = [nil, nil]
-  /// By interval of the grid.
-  private var series: [Int: LockSample] = [:]
+  private var byOperation = Array(repeating: DurationStatistics(), count: OperationKind.allCases.count)
+  private var holds = TimesByMode()
+  private var waits = TimesByMode()
+  private var series = LockSeries()
   private var longestHolds: LongestTimes<LongHold>
   private var longestWaits: LongestTimes<LongWait>
 
@@ -22,41 +21,30 @@ struct LockTimes {
     longestWaits = LongestTimes(most: longest)
   }
 
-  private static func index(_ mode: LockMode) -> Int { mode == .write ? 1 : 0 }
-
   /// A stage-2 function ran under the lock.
   mutating func hold(_ hold: LongHold, interval: Int) {
     let (mode, duration) = (hold.mode, hold.duration.rawValue)
     longestHolds.add(hold)
-    byOperation[Int(hold.operation.kind.rawValue), orAdd: DurationStatistics()].add(duration)
-    holds[Self.index(mode), orAdd: DurationStatistics()].add(duration)
-    if mode == .write {
-      series[interval, default: LockSample()].writeHeld += duration
-    } else {
-      series[interval, default: LockSample()].readHeld += duration
+    byOperation[Int(hold.operation.kind.rawValue)].add(duration)
+    holds[mode].add(duration)
+    series.add(interval) { sample in
+      if mode == .write { sample.writeHeld += duration } else { sample.readHeld += duration }
     }
   }
 
   /// A thread waited for the lock.
   mutating func wait(_ mode: LockMode, _ duration: UInt64, interval: Int) {
-    waits[Self.index(mode), orAdd: DurationStatistics()].add(duration)
-    if mode == .write {
-      series[interval, default: LockSample()].writeWaited += duration
-    } else {
-      series[interval, default: LockSample()].readWaited += duration
+    waits[mode].add(duration)
+    series.add(interval) { sample in
+      if mode == .write { sample.writeWaited += duration } else { sample.readWaited += duration }
     }
   }
 
   /// Adds what was recorded of another VM's lock; not the series nor the longest ones, which are a VM's own.
   mutating func merge(_ other: LockTimes) {
-    func add(_ from: [DurationStatistics?], to: inout [DurationStatistics?]) {
-      for (index, statistics) in from.enumerated() {
-        if let statistics { to[index, orAdd: DurationStatistics()].merge(statistics) }
-      }
-    }
-    add(other.byOperation, to: &byOperation)
-    add(other.holds, to: &holds)
-    add(other.waits, to: &waits)
+    for kind in byOperation.indices { byOperation[kind].merge(other.byOperation[kind]) }
+    holds.merge(other.holds)
+    waits.merge(other.waits)
   }
 
   /// Whether a wait is among the longest so far.
@@ -67,28 +55,65 @@ struct LockTimes {
 
   /// What the report says, nil where nothing was recorded.
   func result(_ modes: RecordedLockModes) -> LockResult? {
-    guard holds.contains(where: { $0 != nil }) || waits.contains(where: { $0 != nil }) else { return nil }
+    guard !holds.isEmpty || !waits.isEmpty else { return nil }
     let operations = OperationKind.allCases.compactMap { kind in
-      byOperation[Int(kind.rawValue)].map {
-        (kind, OperationHold(mode: modes.mode(of: kind), modeBasis: modes.basis(of: kind), hold: $0.summary))
+      byOperation[Int(kind.rawValue)].summary.map {
+        (kind, OperationHold(mode: modes.mode(of: kind), modeBasis: modes.basis(of: kind), hold: $0))
       }
     }
     return LockResult(
-      readHold: holds[0]?.summary, writeHold: holds[1]?.summary, readWait: waits[0]?.summary,
-      writeWait: waits[1]?.summary, byOperation: Dictionary(uniqueKeysWithValues: operations), series: series,
-      longestHolds: longestHolds.entries, longestWaits: longestWaits.entries)
+      readHold: holds[.read].summary, writeHold: holds[.write].summary, readWait: waits[.read].summary,
+      writeWait: waits[.write].summary, byOperation: Dictionary(uniqueKeysWithValues: operations),
+      series: series.samples, longestHolds: longestHolds.entries, longestWaits: longestWaits.entries)
   }
 }
 
-extension Array {
-  /// The element at `index`, put in first where there is none.
-  fileprivate subscript<Wrapped>(index: Int, orAdd new: @autoclosure () -> Wrapped) -> Wrapped
-  where Element == Wrapped? {
-    get { self[index] ?? new() }
-    _modify {
-      if self[index] == nil { self[index] = new() }
-      yield &self[index]!
+/// Times of readers, and of writers.
+private struct TimesByMode {
+  private var read = DurationStatistics()
+  private var write = DurationStatistics()
+
+  subscript(mode: LockMode) -> DurationStatistics {
+    @inline(__always) get { mode == .write ? write : read }
+    @inline(__always) _modify {
+      if mode == .write { yield &write } else { yield &read }
     }
+  }
+
+  var isEmpty: Bool { read.count == 0 && write.count == 0 }
+
+  mutating func merge(_ other: TimesByMode) {
+    read.merge(other.read)
+    write.merge(other.write)
+  }
+}
+
+/// A lock by intervals of the grid. Events come nearly in the order of time, so the interval that is being added to is kept
+/// apart from the others.
+private struct LockSeries {
+  private var others: [Int: LockSample] = [:]
+  private var interval = 0
+  /// Nil before the first sample.
+  private var sample: LockSample?
+
+  @inline(__always)
+  mutating func add(_ interval: Int, _ body: (inout LockSample) -> Void) {
+    if interval != self.interval || sample == nil { turn(to: interval) }
+    body(&sample!)
+  }
+
+  private mutating func turn(to interval: Int) {
+    if let sample { others[self.interval] = sample }
+    sample = others[interval] ?? LockSample()
+    self.interval = interval
+  }
+
+  /// All of them, by the number of the interval.
+  var samples: [Int: LockSample] {
+    guard let sample else { return others }
+    var all = others
+    all[interval] = sample
+    return all
   }
 }
 
