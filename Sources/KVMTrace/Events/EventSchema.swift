@@ -1,32 +1,16 @@
-/// Which event of a trace is which `EventKind`, and which of its fields go to which word of a record.
+/// Which event of a trace is which `EventKind`, and which of its fields a record holds, where `RecordLayout` has them.
 ///
 /// Events and fields are known by name only: numbers and offsets differ from kernel to kernel and from boot to
 /// boot. An event whose required fields are not all there is left as `.other`.
 struct EventSchema {
-  /// A field and the place in the record where it goes.
-  struct Field {
-    var name: String
-    var word: Int
-    /// Where in the word, for fields that share one.
-    var bit: Int = 0
-    /// How many bits of a shared word the field may fill, 64 where it has the word for itself.
-    var bits: Int = 64
-    /// Whether the event may come without it.
-    var optional = false
-  }
-
   var kind: EventKind
   /// The event's system, nil for probes, whose group the person who set them chose.
   var system: String?
   /// The names under which the event is known.
   var names: [String]
-  var fields: [Field]
+  var fields: [RecordField]
 
-  private init(_ kind: EventKind, _ system: String?, _ names: [String], _ fields: [String]) {
-    self.init(kind, system, names, fields.enumerated().map { Field(name: $1, word: $0) })
-  }
-
-  private init(_ kind: EventKind, _ system: String?, _ names: [String], _ fields: [Field]) {
+  private init(_ kind: EventKind, _ system: String?, _ names: [String], _ fields: [RecordField]) {
     self.kind = kind
     self.system = system
     self.names = names
@@ -38,68 +22,111 @@ struct EventSchema {
     [name + suffix, "pkvm_pgtable_stage2_\(name)\(suffix)", "kvm_pgtable_stage2_\(name)\(suffix)"]
   }
 
+  private typealias Layout = RecordLayout
+
   static let all: [EventSchema] = [
-    EventSchema(.entry, "kvm", ["kvm_entry"], ["vcpu_pc"]),
-    EventSchema(.exit, "kvm", ["kvm_exit"], ["ret", "esr_ec", "vcpu_pc"]),
-    EventSchema(.guestFault, "kvm", ["kvm_guest_fault"], ["ipa", "hsr", "hxfar", "vcpu_pc"]),
-    EventSchema(.accessFault, "kvm", ["kvm_access_fault"], ["ipa"]),
-    EventSchema(.mmioNISV, "kvm", ["kvm_mmio_nisv"], ["ipa", "esr", "far", "vcpu_pc"]),
-    EventSchema(.setWayFlush, "kvm", ["kvm_set_way_flush"], ["vcpu_pc", "cache"]),
-    EventSchema(.toggleCache, "kvm", ["kvm_toggle_cache"], ["vcpu_pc", "was", "now"]),
-    EventSchema(.userspaceExit, "kvm", ["kvm_userspace_exit"], ["reason", "errno"]),
-    EventSchema(.mmio, "kvm", ["kvm_mmio"], ["type", "len", "gpa", "val"]),
-    EventSchema(.unmapHVARange, "kvm", ["kvm_unmap_hva_range"], ["start", "end"]),
-    EventSchema(.ageHVA, "kvm", ["kvm_age_hva"], ["start", "end"]),
-    EventSchema(.testAgeHVA, "kvm", ["kvm_test_age_hva"], ["hva"]),
-    EventSchema(.setSPTEHVA, "kvm", ["kvm_set_spte_hva"], ["hva"]),
+    EventSchema(.entry, "kvm", ["kvm_entry"], [Layout.Entry.pc]),
+    EventSchema(
+      .exit, "kvm", ["kvm_exit"], [Layout.Exit.reason, Layout.Exit.exceptionClass, Layout.Exit.pc]),
+    EventSchema(
+      .guestFault, "kvm", ["kvm_guest_fault"],
+      [Layout.GuestFault.ipa, Layout.GuestFault.esr, Layout.GuestFault.far, Layout.GuestFault.pc]),
+    EventSchema(.accessFault, "kvm", ["kvm_access_fault"], [Layout.AccessFault.ipa]),
+    EventSchema(
+      .mmioNISV, "kvm", ["kvm_mmio_nisv"],
+      [Layout.MMIONISV.ipa, Layout.MMIONISV.esr, Layout.MMIONISV.far, Layout.MMIONISV.pc]),
+    EventSchema(
+      .setWayFlush, "kvm", ["kvm_set_way_flush"], [Layout.SetWayFlush.pc, Layout.SetWayFlush.cache]),
+    EventSchema(
+      .toggleCache, "kvm", ["kvm_toggle_cache"],
+      [Layout.ToggleCache.pc, Layout.ToggleCache.was, Layout.ToggleCache.now]),
+    EventSchema(
+      .userspaceExit, "kvm", ["kvm_userspace_exit"],
+      [Layout.UserspaceExit.reason, Layout.UserspaceExit.errno]),
+    EventSchema(
+      .mmio, "kvm", ["kvm_mmio"],
+      [Layout.MMIO.type, Layout.MMIO.length, Layout.MMIO.address, Layout.MMIO.value]),
+    EventSchema(
+      .unmapHVARange, "kvm", ["kvm_unmap_hva_range"], [Layout.HVARange.start, Layout.HVARange.end]),
+    EventSchema(.ageHVA, "kvm", ["kvm_age_hva"], [Layout.HVARange.start, Layout.HVARange.end]),
+    EventSchema(.testAgeHVA, "kvm", ["kvm_test_age_hva"], [Layout.HVA.hva]),
+    EventSchema(.setSPTEHVA, "kvm", ["kvm_set_spte_hva"], [Layout.HVA.hva]),
     EventSchema(
       .dirtyRingPush, "kvm", ["kvm_dirty_ring_push"],
-      ["index", "dirty_index", "reset_index", "slot", "offset"]),
-    EventSchema(.hypercall, "kvm", ["kvm_hvc_arm64"], ["vcpu_pc", "r0", "imm"]),
-    EventSchema(.contentionBegin, "lock", ["contention_begin"], ["lock_addr", "flags"]),
-    EventSchema(.contentionEnd, "lock", ["contention_end"], ["lock_addr", "ret"]),
-
+      [
+        Layout.DirtyRingPush.index, Layout.DirtyRingPush.dirtyIndex, Layout.DirtyRingPush.resetIndex,
+        Layout.DirtyRingPush.slot, Layout.DirtyRingPush.offset,
+      ]),
+    EventSchema(
+      .hypercall, "kvm", ["kvm_hvc_arm64"],
+      [Layout.Hypercall.pc, Layout.Hypercall.r0, Layout.Hypercall.immediate]),
+    EventSchema(
+      .contentionBegin, "lock", ["contention_begin"],
+      [Layout.ContentionBegin.lock, Layout.ContentionBegin.flags]),
+    EventSchema(
+      .contentionEnd, "lock", ["contention_end"], [Layout.ContentionEnd.lock, Layout.ContentionEnd.result]),
     EventSchema(
       .commitMemoryRegion, nil, ["commit", "kvm_arch_commit_memory_region"],
       [
-        Field(name: "kvm", word: 0), Field(name: "gfn", word: 1), Field(name: "npages", word: 2),
-        Field(name: "hva", word: 3), Field(name: "ogfn", word: 4), Field(name: "onpages", word: 5),
-        Field(name: "flags", word: 6, bit: 0, bits: 32), Field(name: "id", word: 6, bit: 32, bits: 16),
-        Field(name: "change", word: 6, bit: 48, bits: 8),
+        Layout.CommitMemoryRegion.kvm, Layout.CommitMemoryRegion.gfn, Layout.CommitMemoryRegion.pages,
+        Layout.CommitMemoryRegion.hva, Layout.CommitMemoryRegion.oldGFN, Layout.CommitMemoryRegion.oldPages,
+        Layout.CommitMemoryRegion.flags, Layout.CommitMemoryRegion.id, Layout.CommitMemoryRegion.change,
       ]),
     EventSchema(
       .setMemoryRegion, nil, ["slot", "kvm_set_memory_region"],
       [
-        Field(name: "kvm", word: 0), Field(name: "gpa", word: 1), Field(name: "size", word: 2),
-        Field(name: "hva", word: 3), Field(name: "gmem", word: 4, optional: true),
-        Field(name: "flags", word: 6, bit: 0, bits: 32), Field(name: "slot", word: 6, bit: 32, bits: 32),
+        Layout.SetMemoryRegion.kvm, Layout.SetMemoryRegion.address, Layout.SetMemoryRegion.bytes,
+        Layout.SetMemoryRegion.hva, Layout.SetMemoryRegion.guestMemfd, Layout.SetMemoryRegion.flags,
+        Layout.SetMemoryRegion.slot,
       ]),
-    EventSchema(.setMemoryRegionReturn, nil, ["slot_ret", "kvm_set_memory_region_ret"], ["ret"]),
-    EventSchema(.initVM, nil, ["init", "kvm_arch_init_vm"], ["kvm", "type"]),
-    EventSchema(.destroyVM, nil, ["destroy", "kvm_arch_destroy_vm"], ["kvm"]),
-    EventSchema(.marker, "ftrace", ["print"], ["ip"]),
-
-    EventSchema(.probeMap, nil, probe("map"), ["pgt", "addr", "size", "phys", "prot"]),
-    EventSchema(.probeMapReturn, nil, probe("map", suffix: "_ret"), ["ret"]),
-    EventSchema(.probeUnmap, nil, probe("unmap"), ["pgt", "addr", "size"]),
-    EventSchema(.probeUnmapReturn, nil, probe("unmap", suffix: "_ret"), ["ret"]),
-    EventSchema(.probeWrprotect, nil, probe("wrprotect"), ["pgt", "addr", "size"]),
-    EventSchema(.probeWrprotectReturn, nil, probe("wrprotect", suffix: "_ret"), ["ret"]),
-    EventSchema(.probeTestClearYoung, nil, probe("test_clear_young"), ["pgt", "addr", "size", "mkold"]),
-    EventSchema(.probeTestClearYoungReturn, nil, probe("test_clear_young", suffix: "_ret"), ["ret"]),
-    EventSchema(.probeRelaxPerms, nil, probe("relax_perms"), ["pgt", "addr", "prot"]),
-    EventSchema(.probeRelaxPermsReturn, nil, probe("relax_perms", suffix: "_ret"), ["ret"]),
-    EventSchema(.probeMkyoung, nil, probe("mkyoung"), ["pgt", "addr"]),
-    EventSchema(.probeAbortReturn, nil, ["abort_ret", "kvm_handle_guest_abort_ret"], ["ret"]),
-    EventSchema(.probeAgeGFN, nil, ["age_gfn", "kvm_age_gfn"], ["kvm", "start", "end"]),
-    EventSchema(.probeUnmapGFN, nil, ["unmap_gfn", "kvm_unmap_gfn_range"], ["kvm", "start", "end"]),
+    EventSchema(
+      .setMemoryRegionReturn, nil, ["slot_ret", "kvm_set_memory_region_ret"], [Layout.Return.value]),
+    EventSchema(.initVM, nil, ["init", "kvm_arch_init_vm"], [Layout.InitVM.kvm, Layout.InitVM.type]),
+    EventSchema(.destroyVM, nil, ["destroy", "kvm_arch_destroy_vm"], [Layout.DestroyVM.kvm]),
+    EventSchema(.marker, "ftrace", ["print"], [Layout.Marker.ip]),
+    EventSchema(
+      .probeMap, nil, probe("map"),
+      [
+        Layout.Stage2Call.pageTable, Layout.Stage2Call.address, Layout.Stage2Call.size,
+        Layout.Stage2Call.physical, Layout.Stage2Call.mapProt,
+      ]),
+    EventSchema(.probeMapReturn, nil, probe("map", suffix: "_ret"), [Layout.Return.value]),
+    EventSchema(
+      .probeUnmap, nil, probe("unmap"),
+      [Layout.Stage2Call.pageTable, Layout.Stage2Call.address, Layout.Stage2Call.size]),
+    EventSchema(.probeUnmapReturn, nil, probe("unmap", suffix: "_ret"), [Layout.Return.value]),
+    EventSchema(
+      .probeWrprotect, nil, probe("wrprotect"),
+      [Layout.Stage2Call.pageTable, Layout.Stage2Call.address, Layout.Stage2Call.size]),
+    EventSchema(.probeWrprotectReturn, nil, probe("wrprotect", suffix: "_ret"), [Layout.Return.value]),
+    EventSchema(
+      .probeTestClearYoung, nil, probe("test_clear_young"),
+      [
+        Layout.Stage2Call.pageTable, Layout.Stage2Call.address, Layout.Stage2Call.size,
+        Layout.Stage2Call.markOld,
+      ]),
+    EventSchema(
+      .probeTestClearYoungReturn, nil, probe("test_clear_young", suffix: "_ret"), [Layout.Return.value]),
+    EventSchema(
+      .probeRelaxPerms, nil, probe("relax_perms"),
+      [Layout.Stage2Call.pageTable, Layout.Stage2Call.address, Layout.Stage2Call.relaxProt]),
+    EventSchema(.probeRelaxPermsReturn, nil, probe("relax_perms", suffix: "_ret"), [Layout.Return.value]),
+    EventSchema(
+      .probeMkyoung, nil, probe("mkyoung"), [Layout.Stage2Call.pageTable, Layout.Stage2Call.address]),
+    EventSchema(.probeAbortReturn, nil, ["abort_ret", "kvm_handle_guest_abort_ret"], [Layout.Return.value]),
+    EventSchema(
+      .probeAgeGFN, nil, ["age_gfn", "kvm_age_gfn"],
+      [Layout.GFNRange.kvm, Layout.GFNRange.start, Layout.GFNRange.end]),
+    EventSchema(
+      .probeUnmapGFN, nil, ["unmap_gfn", "kvm_unmap_gfn_range"],
+      [Layout.GFNRange.kvm, Layout.GFNRange.start, Layout.GFNRange.end]),
   ]
 
   /// The schema of the event `system:name` with the fields `fieldNames`, nil where it has no meaning here.
   static func schema(system: String, name: String, fieldNames: Set<String>) -> EventSchema? {
     all.first { schema in
       (schema.system == nil || schema.system == system) && schema.names.contains(name)
-        && schema.fields.allSatisfy { $0.optional || fieldNames.contains($0.name) }
+        && schema.fields.allSatisfy { $0.isOptional || fieldNames.contains($0.name.description) }
     }
   }
 }

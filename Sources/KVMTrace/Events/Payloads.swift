@@ -1,68 +1,85 @@
 public import KVMTypes
 
-// What the words of a record mean for each kind of event. `EventSchema` puts them there.
+// What a record says, by the kind of its event.
 
 extension TraceRecord {
   /// `kvm_entry`, `vcpu_pc`.
   @inlinable
-  public var entryPC: GuestVA { GuestVA(words.w0) }
+  public var entryPC: GuestVA { GuestVA(self[RecordLayout.Entry.pc]) }
 
   /// `kvm_exit`.
   @inlinable
   public var vcpuExit: VCPUExit {
-    VCPUExit(
-      reason: Int32(truncatingIfNeeded: words.w0), exceptionClass: UInt8(truncatingIfNeeded: words.w1),
-      pc: GuestVA(words.w2))
+    typealias Field = RecordLayout.Exit
+    return VCPUExit(
+      reason: Int32(truncatingIfNeeded: self[Field.reason]),
+      exceptionClass: UInt8(truncatingIfNeeded: self[Field.exceptionClass]),
+      pc: GuestVA(self[Field.pc]))
   }
 
   /// `kvm_guest_fault`.
   @inlinable
   public var guestFault: GuestFault {
-    GuestFault(ipa: IPA(words.w0), esr: ESR(words.w1), far: GuestVA(words.w2), pc: GuestVA(words.w3))
+    typealias Field = RecordLayout.GuestFault
+    return GuestFault(
+      ipa: IPA(self[Field.ipa]), esr: ESR(self[Field.esr]), far: GuestVA(self[Field.far]),
+      pc: GuestVA(self[Field.pc]))
   }
 
   /// `kvm_access_fault`, `ipa`.
   @inlinable
-  public var accessFaultIPA: IPA { IPA(words.w0) }
+  public var accessFaultIPA: IPA { IPA(self[RecordLayout.AccessFault.ipa]) }
 
   /// `kvm_mmio_nisv`.
   @inlinable
   public var mmioNISV: GuestFault {
-    GuestFault(ipa: IPA(words.w0), esr: ESR(words.w1), far: GuestVA(words.w2), pc: GuestVA(words.w3))
+    typealias Field = RecordLayout.MMIONISV
+    return GuestFault(
+      ipa: IPA(self[Field.ipa]), esr: ESR(self[Field.esr]), far: GuestVA(self[Field.far]),
+      pc: GuestVA(self[Field.pc]))
   }
 
   /// `kvm_userspace_exit`.
   @inlinable
   public var userspaceExit: UserspaceExit {
-    UserspaceExit(reason: UInt32(truncatingIfNeeded: words.w0), errno: Int32(truncatingIfNeeded: words.w1))
+    typealias Field = RecordLayout.UserspaceExit
+    return UserspaceExit(
+      reason: UInt32(truncatingIfNeeded: self[Field.reason]),
+      errno: Int32(truncatingIfNeeded: self[Field.errno]))
   }
 
   /// `kvm_mmio`.
   @inlinable
   public var mmio: MMIO {
-    MMIO(
-      type: UInt32(truncatingIfNeeded: words.w0), length: UInt32(truncatingIfNeeded: words.w1),
-      address: IPA(words.w2), value: words.w3)
+    typealias Field = RecordLayout.MMIO
+    return MMIO(
+      type: UInt32(truncatingIfNeeded: self[Field.type]),
+      length: UInt32(truncatingIfNeeded: self[Field.length]),
+      address: IPA(self[Field.address]), value: self[Field.value])
   }
 
-  /// The range of `kvm_unmap_hva_range` or `kvm_age_hva`; one page-less byte for `kvm_test_age_hva` and
-  /// `kvm_set_spte_hva`, whose handlers ask for `[hva, hva + 1)`.
+  /// The range of `kvm_unmap_hva_range` or `kvm_age_hva`; for `kvm_test_age_hva` and `kvm_set_spte_hva`,
+  /// which name an address, `[hva, hva + 1)`, as their handlers ask for.
   @inlinable
   public var hvaRange: HVARange {
     switch kind {
-    case .testAgeHVA, .setSPTEHVA: HVARange(start: HVA(words.w0), end: HVA(words.w0 &+ 1))
-    default: HVARange(start: HVA(words.w0), end: HVA(words.w1))
+    case .testAgeHVA, .setSPTEHVA:
+      let hva = self[RecordLayout.HVA.hva]
+      return HVARange(start: HVA(hva), end: HVA(hva &+ 1))
+    default:
+      typealias Field = RecordLayout.HVARange
+      return HVARange(start: HVA(self[Field.start]), end: HVA(self[Field.end]))
     }
   }
 
-  /// The lock of `contention_begin` and `contention_end`.
+  /// The lock of `contention_begin` and `contention_end`, which have it in the same place.
   @inlinable
-  public var contendedLock: KernelAddress { KernelAddress(words.w0) }
+  public var contendedLock: KernelAddress { KernelAddress(self[RecordLayout.ContentionBegin.lock]) }
 
   /// The flags of `contention_begin`.
   @inlinable
   public var contentionFlags: ContentionFlags {
-    ContentionFlags(rawValue: UInt32(truncatingIfNeeded: words.w1))
+    ContentionFlags(rawValue: UInt32(truncatingIfNeeded: self[RecordLayout.ContentionBegin.flags]))
   }
 
   /// A probe on `kvm_arch_commit_memory_region`.
@@ -71,52 +88,57 @@ extension TraceRecord {
   /// worthless then: `ogfn` and `onpages` on creation, everything but `kvm`, `ogfn` and `onpages` on deletion.
   @inlinable
   public var memslotCommit: MemslotCommit {
-    let change = MemslotChange(rawValue: UInt8(truncatingIfNeeded: words.w6 >> 48)) ?? .unknown
+    typealias Field = RecordLayout.CommitMemoryRegion
+    let change = MemslotChange(rawValue: UInt8(truncatingIfNeeded: self[Field.change])) ?? .unknown
     let isDelete = change == .delete
     let isCreate = change == .create
     return MemslotCommit(
-      kvm: KernelAddress(words.w0), change: change,
-      base: GFN(isDelete ? words.w4 : words.w1), pages: isDelete ? words.w5 : words.w2,
-      hva: HVA(isDelete ? 0 : words.w3),
-      flags: isDelete ? [] : MemslotFlags(rawValue: UInt32(truncatingIfNeeded: words.w6)),
-      id: isDelete ? nil : Int16(truncatingIfNeeded: words.w6 >> 32),
-      oldBase: isCreate ? nil : GFN(words.w4), oldPages: isCreate ? nil : words.w5)
+      kvm: KernelAddress(self[Field.kvm]), change: change,
+      base: GFN(isDelete ? self[Field.oldGFN] : self[Field.gfn]),
+      pages: isDelete ? self[Field.oldPages] : self[Field.pages],
+      hva: HVA(isDelete ? 0 : self[Field.hva]),
+      flags: isDelete ? [] : MemslotFlags(rawValue: UInt32(truncatingIfNeeded: self[Field.flags])),
+      id: isDelete ? nil : Int16(truncatingIfNeeded: self[Field.id]),
+      oldBase: isCreate ? nil : GFN(self[Field.oldGFN]), oldPages: isCreate ? nil : self[Field.oldPages])
   }
 
   /// A probe on `kvm_set_memory_region`.
   @inlinable
   public var memslotRequest: MemslotRequest {
-    MemslotRequest(
-      kvm: KernelAddress(words.w0), slot: UInt32(truncatingIfNeeded: words.w6 >> 32),
-      flags: MemslotFlags(rawValue: UInt32(truncatingIfNeeded: words.w6)), address: IPA(words.w1),
-      bytes: words.w2,
-      hva: HVA(words.w3))
+    typealias Field = RecordLayout.SetMemoryRegion
+    return MemslotRequest(
+      kvm: KernelAddress(self[Field.kvm]), slot: UInt32(truncatingIfNeeded: self[Field.slot]),
+      flags: MemslotFlags(rawValue: UInt32(truncatingIfNeeded: self[Field.flags])),
+      address: IPA(self[Field.address]), bytes: self[Field.bytes], hva: HVA(self[Field.hva]))
   }
 
   /// A probe on `kvm_arch_init_vm`.
   @inlinable
   public var vmCreation: VMCreation {
-    VMCreation(kvm: KernelAddress(words.w0), type: VMType(rawValue: words.w1))
+    typealias Field = RecordLayout.InitVM
+    return VMCreation(kvm: KernelAddress(self[Field.kvm]), type: VMType(rawValue: self[Field.type]))
   }
 
   /// The VM's `struct kvm` of a probe on `kvm_arch_destroy_vm`.
   @inlinable
-  public var destroyedVM: KernelAddress { KernelAddress(words.w0) }
+  public var destroyedVM: KernelAddress { KernelAddress(self[RecordLayout.DestroyVM.kvm]) }
 
   /// A probe on the entry of one of the stage-2 functions that take an address.
   @inlinable
   public var probedOperation: ProbedOperation {
-    var operation = ProbedOperation(pageTable: KernelAddress(words.w0), address: IPA(words.w1))
+    typealias Field = RecordLayout.Stage2Call
+    var operation = ProbedOperation(
+      pageTable: KernelAddress(self[Field.pageTable]), address: IPA(self[Field.address]))
     switch kind {
     case .probeMap:
-      operation.size = words.w2
-      operation.physical = words.w3
-      operation.prot = Stage2Prot(rawValue: words.w4)
-    case .probeUnmap, .probeWrprotect: operation.size = words.w2
+      operation.size = self[Field.size]
+      operation.physical = self[Field.physical]
+      operation.prot = Stage2Prot(rawValue: self[Field.mapProt])
+    case .probeUnmap, .probeWrprotect: operation.size = self[Field.size]
     case .probeTestClearYoung:
-      operation.size = words.w2
-      operation.markOld = words.w3 & 0xff != 0
-    case .probeRelaxPerms: operation.prot = Stage2Prot(rawValue: words.w2)
+      operation.size = self[Field.size]
+      operation.markOld = self[Field.markOld] & 0xff != 0
+    case .probeRelaxPerms: operation.prot = Stage2Prot(rawValue: self[Field.relaxProt])
     default: break
     }
     return operation
@@ -124,17 +146,22 @@ extension TraceRecord {
 
   /// What a return probe saw returned.
   @inlinable
-  public var probedReturn: Int64 { Int64(bitPattern: words.w0) }
+  public var probedReturn: Int64 { Int64(bitPattern: self[RecordLayout.Return.value]) }
 
   /// A probe on `kvm_age_gfn` or `kvm_unmap_gfn_range`.
   @inlinable
   public var probedRange: ProbedRange {
-    ProbedRange(kvm: KernelAddress(words.w0), start: GFN(words.w1), end: GFN(words.w2))
+    typealias Field = RecordLayout.GFNRange
+    return ProbedRange(
+      kvm: KernelAddress(self[Field.kvm]), start: GFN(self[Field.start]), end: GFN(self[Field.end]))
   }
 
   /// How many events a `.lost` record stands for, nil where the kernel did not say.
   @inlinable
-  public var lostCount: UInt64? { words.w0 == 0 ? nil : words.w0 }
+  public var lostCount: UInt64? {
+    let count = self[RecordLayout.Lost.count]
+    return count == 0 ? nil : count
+  }
 }
 
 /// The fields of `kvm_exit`.

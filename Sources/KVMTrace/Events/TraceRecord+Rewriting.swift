@@ -3,43 +3,37 @@ package import KVMTypes
 // Records that are made up or changed in memory. Their payload lies in no page, so it cannot be printed.
 
 extension TraceRecord {
-  /// The record of an event, with the words that `EventSchema` gives its fields.
-  package init(_ kind: EventKind, at time: Nanoseconds, cpu: CPUIndex, tid: ThreadID, words: [UInt64] = []) {
-    self.init(
-      time: time, tid: tid, payloadOffset: 0, payloadLength: 0, cpu: cpu, formatID: 0, kind: kind,
-      words: Words())
-    precondition(words.count <= Self.wordCount)
-    withUnsafeMutableBytes(of: &self.words) { bytes in
-      words.withUnsafeBytes { bytes.copyMemory(from: $0) }
-    }
-  }
-
-  /// The record of `kvm_exit`.
+  /// The record of `kvm_exit`, for a trap.
   package init(
     exitAt time: Nanoseconds, cpu: CPUIndex, tid: ThreadID, exceptionClass: UInt8, pc: GuestVA
   ) {
-    self.init(.exit, at: time, cpu: cpu, tid: tid, words: [2, UInt64(exceptionClass), pc.rawValue])
+    typealias Field = RecordLayout.Exit
+    self.init(.exit, at: time, cpu: cpu, tid: tid)
+    self[Field.reason] = 2
+    self[Field.exceptionClass] = UInt64(exceptionClass)
+    self[Field.pc] = pc.rawValue
   }
 
   /// The record of `kvm_guest_fault`.
   package init(fault: GuestFault, at time: Nanoseconds, cpu: CPUIndex, tid: ThreadID) {
-    self.init(
-      .guestFault, at: time, cpu: cpu, tid: tid,
-      words: [fault.ipa.rawValue, fault.esr.rawValue, fault.far.rawValue, fault.pc.rawValue])
+    self.init(.guestFault, at: time, cpu: cpu, tid: tid)
+    self = with(fault: fault)
   }
 
   /// The record of `kvm_entry`.
   package init(entryAt time: Nanoseconds, cpu: CPUIndex, tid: ThreadID, pc: GuestVA) {
-    self.init(.entry, at: time, cpu: cpu, tid: tid, words: [pc.rawValue])
+    self.init(.entry, at: time, cpu: cpu, tid: tid)
+    self[RecordLayout.Entry.pc] = pc.rawValue
   }
 
   /// The record of `kvm_guest_fault` with other fields.
   package func with(fault: GuestFault) -> TraceRecord {
+    typealias Field = RecordLayout.GuestFault
     var record = self
-    record.words.w0 = fault.ipa.rawValue
-    record.words.w1 = fault.esr.rawValue
-    record.words.w2 = fault.far.rawValue
-    record.words.w3 = fault.pc.rawValue
+    record[Field.ipa] = fault.ipa.rawValue
+    record[Field.esr] = fault.esr.rawValue
+    record[Field.far] = fault.far.rawValue
+    record[Field.pc] = fault.pc.rawValue
     return record
   }
 
@@ -59,18 +53,25 @@ extension TraceRecord {
 
   /// Moves what the event says of the host's memory: addresses of the VMM, and those of kernel objects.
   package mutating func relocate(hva: UInt64, kernel: UInt64) {
+    typealias Layout = RecordLayout
     switch kind {
     case .unmapHVARange, .ageHVA:
-      words.w0 &+= hva
-      words.w1 &+= hva
-    case .testAgeHVA, .setSPTEHVA: words.w0 &+= hva
-    case .commitMemoryRegion, .setMemoryRegion:
-      words.w0 &+= kernel
-      if !(kind == .commitMemoryRegion && memslotCommit.change == .delete) { words.w3 &+= hva }
-    case .contentionBegin, .contentionEnd, .initVM, .destroyVM: words.w0 &+= kernel
-    case .probeMap, .probeUnmap, .probeWrprotect, .probeTestClearYoung, .probeRelaxPerms, .probeMkyoung,
-      .probeAgeGFN, .probeUnmapGFN:
-      words.w0 &+= kernel
+      self[Layout.HVARange.start] &+= hva
+      self[Layout.HVARange.end] &+= hva
+    case .testAgeHVA, .setSPTEHVA: self[Layout.HVA.hva] &+= hva
+    case .commitMemoryRegion:
+      self[Layout.CommitMemoryRegion.kvm] &+= kernel
+      if memslotCommit.change != .delete { self[Layout.CommitMemoryRegion.hva] &+= hva }
+    case .setMemoryRegion:
+      self[Layout.SetMemoryRegion.kvm] &+= kernel
+      self[Layout.SetMemoryRegion.hva] &+= hva
+    case .contentionBegin: self[Layout.ContentionBegin.lock] &+= kernel
+    case .contentionEnd: self[Layout.ContentionEnd.lock] &+= kernel
+    case .initVM: self[Layout.InitVM.kvm] &+= kernel
+    case .destroyVM: self[Layout.DestroyVM.kvm] &+= kernel
+    case .probeMap, .probeUnmap, .probeWrprotect, .probeTestClearYoung, .probeRelaxPerms, .probeMkyoung:
+      self[Layout.Stage2Call.pageTable] &+= kernel
+    case .probeAgeGFN, .probeUnmapGFN: self[Layout.GFNRange.kvm] &+= kernel
     default: break
     }
   }

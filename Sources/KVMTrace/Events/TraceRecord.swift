@@ -2,7 +2,7 @@ public import KVMTypes
 
 /// One event of a trace in a fixed-size form: the common fields and up to seven fields of its own.
 ///
-/// `Events/Payloads.swift` gives the words their names and types. The record is trivially copyable and holds no
+/// `RecordLayout` says which field stands in which word, and `Events/Payloads.swift` gives them their types. The record is trivially copyable and holds no
 /// reference, so that blocks of records can be decoded, merged and kept without touching the heap.
 @frozen
 public struct TraceRecord: BitwiseCopyable, Sendable {
@@ -20,7 +20,7 @@ public struct TraceRecord: BitwiseCopyable, Sendable {
   public var formatID: UInt16
   /// What the event means.
   public var kind: EventKind
-  /// The fields, as `EventSchema` orders them.
+  /// The fields, as `RecordLayout` orders them.
   public var words: Words
 
   /// Seven fields of 64 bits: signed ones are sign-extended, shorter ones widened.
@@ -36,8 +36,55 @@ public struct TraceRecord: BitwiseCopyable, Sendable {
 
     @usableFromInline
     init() {}
+
+    /// The word at `index`, which is a constant wherever this is used.
+    @inlinable
+    subscript(index: Int) -> UInt64 {
+      get {
+        switch index {
+        case 0: w0
+        case 1: w1
+        case 2: w2
+        case 3: w3
+        case 4: w4
+        case 5: w5
+        default: w6
+        }
+      }
+      set {
+        switch index {
+        case 0: w0 = newValue
+        case 1: w1 = newValue
+        case 2: w2 = newValue
+        case 3: w3 = newValue
+        case 4: w4 = newValue
+        case 5: w5 = newValue
+        default: w6 = newValue
+        }
+      }
+    }
+  }
+
+  /// A field that events of this record's kind have: of those that have a word for themselves all 64 bits, signed ones
+  /// sign-extended; of the others what fits.
+  @inlinable
+  public subscript(field: RecordField) -> UInt64 {
+    get { words[field.word] &>> field.bit & field.mask }
+    set {
+      words[field.word] =
+        words[field.word] & ~(field.mask &<< field.bit) | (newValue & field.mask) &<< field.bit
+    }
   }
 
   /// How many words a record has.
   static let wordCount = 7
+}
+
+extension TraceRecord {
+  /// The record of an event whose fields are all 0. It lies in no page, so that it has no text.
+  public init(_ kind: EventKind, at time: Nanoseconds, cpu: CPUIndex, tid: ThreadID) {
+    self.init(
+      time: time, tid: tid, payloadOffset: 0, payloadLength: 0, cpu: cpu, formatID: 0, kind: kind,
+      words: Words())
+  }
 }

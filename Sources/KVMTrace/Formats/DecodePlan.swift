@@ -50,14 +50,14 @@ struct DecodePlan: ~Copyable {
         system: format.system, name: format.name, fieldNames: Set(scalars.keys))
       let begin = loads.count
       for field in schema?.fields ?? [] {
-        guard let source = scalars[field.name] else { continue }
+        guard let source = scalars[field.name.description] else { continue }
         let ownsWord = field.bits == 64
         loads.append(
           FieldLoad(
             load: ScalarLoad(
               offset: source.offset, size: source.size, isSigned: source.isSigned && ownsWord,
               bigEndian: bigEndian),
-            word: field.word, bit: UInt64(field.bit), mask: ownsWord ? .max : (1 << UInt64(field.bits)) - 1))
+            word: field.word, bit: field.bit, mask: field.mask))
       }
       let kind = schema?.kind ?? .other
       plans[Int(format.id)] = Entry(

@@ -200,10 +200,8 @@ struct PageDecoder {
   private func emitLoss(
     _ count: UInt64, _ time: Nanoseconds, _ records: UnsafeMutablePointer<TraceRecord>
   ) -> Int {
-    var record = TraceRecord(
-      time: time, tid: ThreadID(-1), payloadOffset: 0, payloadLength: 0, cpu: cpu, formatID: 0, kind: .lost,
-      words: .init())
-    record.words.w0 = count
+    var record = TraceRecord(.lost, at: time, cpu: cpu, tid: ThreadID(-1))
+    record[RecordLayout.Lost.count] = count
     records.pointee = record
     return 1
   }

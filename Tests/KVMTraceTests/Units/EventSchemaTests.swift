@@ -17,7 +17,7 @@ struct EventSchemaTests {
     var used = [UInt64](repeating: 0, count: TraceRecord.wordCount)
     for field in schema.fields {
       #expect(field.bit + field.bits <= 64 && used.indices.contains(field.word))
-      let mask = field.bits == 64 ? UInt64.max : ((1 << UInt64(field.bits)) - 1) << UInt64(field.bit)
+      let mask = field.mask << field.bit
       #expect(used[field.word] & mask == 0, "\(schema.names[0]).\(field.name)")
       used[field.word] |= mask
     }
