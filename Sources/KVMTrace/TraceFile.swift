@@ -86,7 +86,7 @@ public final class TraceFile {
 
   /// The kinds of event that the trace can hold. trace-cmd stores the formats of the events that it recorded, so a kind
   /// whose format is not there, or cannot be read, was not recorded.
-  public var recordableKinds: Set<EventKind> {
+  public var recordableKinds: Set<EventKind>? {
     Set(
       formats.formats.compactMap { format in
         EventSchema.schema(
@@ -101,12 +101,6 @@ public final class TraceFile {
       let names = Set(format.fields.map(\.name))
       return EventSchema.schema(system: format.system, name: format.name, fieldNames: names) == nil
     }
-  }
-
-  /// The marker that the event at `position` of a run is; nil for every other event.
-  public func marker(of run: EventRun, at position: Int) -> TraceMarker? {
-    guard run[position].kind == .marker else { return nil }
-    return formats.marker(run.payload(position), id: run[position].formatID)
   }
 
   /// The command that the thread ran, nil where it was not recorded.

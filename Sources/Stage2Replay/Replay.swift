@@ -4,7 +4,7 @@ public import Stage2Model
 
 /// Replays a trace: reads its events once to learn about the host, and once more to drive the models.
 public enum Replay {
-  /// Replays `trace`.
+  /// Replays what `source` delivers.
   ///
   /// - Parameters:
   ///   - request: what is known about the host besides the trace.
@@ -14,18 +14,18 @@ public enum Replay {
   ///   profile that contradicts itself or the trace, and what `onOperation` throws.
   /// - Returns: what was found, and what the pass over the file counted.
   public static func run(
-    _ trace: TraceFile, profile request: ProfileRequest, options: ReplayOptions,
+    _ source: some EventSource, profile request: ProfileRequest, options: ReplayOptions,
     onOperation: ((Stage2Operation) throws -> Void)? = nil
   ) throws -> (result: ReplayResult, statistics: EventStatistics) {
-    if let reason = UnreplayableTrace(machineOf: trace) { throw reason }
-    let found = try run(over: trace, profile: request, options: options, onOperation: onOperation)
-    if let reason = UnreplayableTrace(trace, found.result, found.statistics) { throw reason }
+    if let reason = UnreplayableTrace(machineOf: source) { throw reason }
+    let found = try run(over: source, profile: request, options: options, onOperation: onOperation)
+    if let reason = UnreplayableTrace(source, found.result, found.statistics) { throw reason }
     return found
   }
 
-  /// Replays records from any source.
+  /// Replays what `source` delivers, whatever host it says that it is of.
   package static func run(
-    over source: some RecordSource, profile request: ProfileRequest, options: ReplayOptions,
+    over source: some EventSource, profile request: ProfileRequest, options: ReplayOptions,
     onOperation: ((Stage2Operation) throws -> Void)? = nil
   ) throws -> (result: ReplayResult, statistics: EventStatistics) {
     // What the traced kernel was timed at says nothing about another one.
@@ -47,14 +47,14 @@ public enum Replay {
       }
   }
 
-  /// What `requests` come to on the host of `trace`: the profile of the traced kernel, then one for each request, on the
+  /// What `requests` come to on the host of `source`: the profile of the traced kernel, then one for each request, on the
   /// machine of the first. Nothing is replayed.
   ///
   /// - Throws: a `ProfileProblem` for a profile that contradicts itself or the trace.
   public static func profiles(
-    of trace: TraceFile, traced: ProfileRequest, others requests: [ProfileRequest]
+    of source: some EventSource, traced: ProfileRequest, others requests: [ProfileRequest]
   ) throws(ProfileProblem) -> (traced: ReplayProfile, others: [ReplayProfile]) {
-    let surveyed = SurveyedTrace(trace, stated: traced.pageSize, options: ReplayOptions())
+    let surveyed = SurveyedTrace(source, stated: traced.pageSize, options: ReplayOptions())
     let profile = try ReplayProfile(traced, surveyed.profile)
     var others: [ReplayProfile] = []
     for request in requests { others.append(try ReplayProfile(request, surveyed.profile, on: profile)) }
@@ -62,7 +62,7 @@ public enum Replay {
   }
 
   private static func run<Backend: Stage2Backend & ~Copyable>(
-    _ source: some RecordSource, _ profile: ReplayProfile, _ model: ReplayProfile,
+    _ source: any EventSource, _ profile: ReplayProfile, _ model: ReplayProfile,
     _ lockModes: RecordedLockModes, _ surveyed: SurveyedTrace, _ options: ReplayOptions,
     _ onOperation: ((Stage2Operation) throws -> Void)?,
     makeBackend: @escaping (_ isProtected: Bool) -> Backend
@@ -72,8 +72,8 @@ public enum Replay {
     var replayer = Replayer(
       context, vcpuEvidence: surveyed.evidence, memslots: surveyed.memslots, lockModes: lockModes,
       probes: ProbeRecording(source), collectsOperations: onOperation != nil, makeBackend: makeBackend)
-    let statistics = try source.forEachRun(.replay(probes: !options.ignoresProbes)) { run, damage in
-      if !surveyed.survey.knows(damage: damage, of: run.records[0].cpu) { replayer.loseRest() }
+    let statistics = try source.forEachRun(.replay(probes: !options.ignoresProbes)) { run in
+      if !surveyed.survey.knows(damage: run.damageCount, of: run.records[0].cpu) { replayer.loseRest() }
       replayer.consume(run.records)
       if let onOperation { for operation in replayer.takeOperations() { try onOperation(operation) } }
     }

@@ -13,26 +13,26 @@ struct SurveyedTrace {
   /// Makes the pass, over the records that every replay reads.
   ///
   /// - Parameter stated: the page size that the user states.
-  init(_ source: some RecordSource, stated: PageSize?, options: ReplayOptions) {
-    let host = HostPageSize(over: source, stated: stated)
+  init(_ source: some EventSource, stated: PageSize?, options: ReplayOptions) {
+    let host = HostPageSize(of: source, stated: stated)
     let pageSize = host.pageSize
     var survey = TraceSurvey(kvms: options.memslots?.vms.compactMap(\.kvm) ?? [], pageSize: pageSize)
     var memslotSurvey =
       options.memslots == nil
       ? MemslotSurvey(pageSize: pageSize, infers: options.infersMemslots, recordsHistory: false) : nil
     var evidence = VCPUEvidence(pageSize: pageSize) { source.command(of: $0) }
-    let surveyed = source.forEachRun(.replay(probes: false)) { run, damage in
+    let surveyed = source.forEachRun(.replay(probes: false)) { run in
       let records = run.records
-      survey.noteDamage(damage, of: records[0].cpu, before: records[0].time)
+      survey.noteDamage(run.damageCount, of: records[0].cpu, before: records[0].time)
       for index in records.indices {
-        if records[index].kind == .marker { survey.markers.note(source.marker(of: run, at: index)) }
+        if records[index].kind == .marker { survey.markers.note(run.marker(index)) }
         survey.consume(records[index])
         evidence.consume(records[index])
         memslotSurvey?.consume(records[index])
       }
     }
     survey.finish(
-      damage: source.damage + surveyed.damage, cpus: source.cpuCount, known: source.knownKinds)
+      damage: source.damage + surveyed.damage, cpus: source.cpuCount, known: source.recordableKinds)
     evidence.finish()
     self.survey = survey
     self.evidence = evidence

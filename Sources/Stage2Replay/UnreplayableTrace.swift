@@ -6,7 +6,7 @@ public struct UnreplayableTrace: Error, Hashable, CustomStringConvertible {
   public let description: String
 
   /// The host is a machine of another architecture, as `uname` says.
-  public init?(machineOf trace: TraceFile) {
+  public init?(machineOf trace: some EventSource) {
     let host = TracedHost(uname: trace.uname)
     guard let machine = host.machine, !TracedHost.armMachines.contains(machine) else { return nil }
     description =
@@ -14,7 +14,7 @@ public struct UnreplayableTrace: Error, Hashable, CustomStringConvertible {
   }
 
   /// Nothing is damaged or lost, and there is no event of KVM.
-  init?(_ trace: TraceFile, _ result: ReplayResult, _ statistics: EventStatistics) {
+  init?(_ trace: some EventSource, _ result: ReplayResult, _ statistics: EventStatistics) {
     guard !result.sawKVM, trace.damage.isEmpty, statistics.damage.isEmpty, statistics.lossCount == 0 else {
       return nil
     }

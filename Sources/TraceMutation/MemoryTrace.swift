@@ -3,12 +3,12 @@ package import KVMTypes
 internal import Stage2Replay
 
 /// A trace in memory: records in the order of time, to be changed and replayed.
-package struct MemoryTrace: RecordSource {
+package struct MemoryTrace: EventSource {
   package var pageSize: PageSize?
   package var uname: String
   package var hasOperationProbes: Bool
   /// The kinds of event that were recorded, nil where that is not known.
-  package var knownKinds: Set<EventKind>?
+  package var recordableKinds: Set<EventKind>?
   /// The commands of threads.
   package var commands: [ThreadID: String]
   /// The records, in the order of time.
@@ -29,7 +29,7 @@ package struct MemoryTrace: RecordSource {
   /// Reads everything that a replay reads of a file.
   package init(_ trace: TraceFile) {
     var records: [TraceRecord] = []
-    _ = trace.forEachRun(.replay(probes: true)) { run, _ in records.append(contentsOf: run.records) }
+    _ = trace.forEachRun(.replay(probes: true)) { run in records.append(contentsOf: run.records) }
     var commands: [ThreadID: String] = [:]
     for record in records where commands[record.tid] == nil {
       commands[record.tid] = trace.command(of: record.tid)
@@ -47,27 +47,24 @@ package struct MemoryTrace: RecordSource {
     return trace
   }
 
-  package var pageBytesMax: Int? { nil }
   /// The trace as it would be if events of some kinds had not been recorded.
   ///
   /// - Parameter keepsFormats: whether the trace still has their formats, as if they had been recorded and none had come.
   package func without(_ kinds: Set<EventKind>, keepsFormats: Bool) -> MemoryTrace {
     var trace = with(records.filter { !kinds.contains($0.kind) })
-    trace.knownKinds = keepsFormats ? nil : Set(EventKind.allCases).subtracting(kinds)
+    trace.recordableKinds = keepsFormats ? nil : Set(EventKind.allCases).subtracting(kinds)
     return trace
   }
 
   package var cpuCount: Int { Int(records.lazy.map(\.cpu.rawValue).max() ?? 0) + 1 }
-  /// Nothing is damaged in memory.
-  package var damage: [Damage] { [] }
+  package var path: String { "memory" }
+  package var format: String { "records in memory" }
+  package var canBeReadTwice: Bool { true }
 
   package func command(of tid: ThreadID) -> String? { commands[tid] }
 
-  /// Records in memory have no text.
-  package func marker(of run: EventRun, at position: Int) -> TraceMarker? { nil }
-
   package func forEachRun(
-    _ selection: EventSelection, _ body: (EventRun, _ damage: Int) throws -> Void
+    _ selection: EventSelection, _ body: (EventRun) throws -> Void
   ) rethrows -> EventStatistics {
     func isWanted(_ kind: EventKind) -> Bool {
       selection.includesOperationProbes || !kind.isOperationProbe
@@ -80,7 +77,7 @@ package struct MemoryTrace: RecordSource {
           end += 1
         }
         if end > begin {
-          try body(EventRun(inMemory: UnsafeBufferPointer(rebasing: records[begin..<end])), 0)
+          try body(EventRun(records: UnsafeBufferPointer(rebasing: records[begin..<end])))
         }
         begin = max(end, begin + 1)
       }

@@ -54,7 +54,7 @@ struct InfoCommand: ParsableCommand {
     var events = trace.events(.replay(probes: false))
     while let run = events.nextRun() {
       census.consume(run)
-      markers.consume(run, of: trace)
+      markers.consume(run)
       survey?.consume(run)
     }
     let info = TraceInfo(trace, events.statistics, host, census, markers: markers)

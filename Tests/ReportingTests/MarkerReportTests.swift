@@ -97,7 +97,7 @@ struct MarkerReportTests {
     let trace = try trace(kilobytes: 16)
     var markers = MarkerCensus()
     var events = trace.events(.replay(probes: false))
-    while let run = events.nextRun() { markers.consume(run, of: trace) }
+    while let run = events.nextRun() { markers.consume(run) }
     let info = TraceInfo(trace, events.statistics, markers: markers)
     #expect(info.recording == ["workload": "boot", "seed": "7"] && info.memoryPoints == ["begin", "mapped"])
     #expect(info.text.contains("seed=7 workload=boot\n"))

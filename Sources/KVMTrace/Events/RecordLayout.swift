@@ -227,6 +227,8 @@ public enum RecordLayout {
   public enum Marker {
     /// Who printed.
     @inlinable public static var ip: RecordField { RecordField("ip", 0) }
+    /// Of a record that lies in no page, the marker's place in the run's list. No format has it.
+    @inlinable public static var index: RecordField { RecordField("", 1) }
   }
 
   /// A probe on a function's return.

@@ -1,4 +1,4 @@
-public import KVMTypes
+internal import KVMTypes
 
 /// The selected events of a trace in time order, in one streaming pass.
 ///
@@ -79,14 +79,12 @@ public struct EventReader: ~Copyable {
     current = top.stream
     return EventRun(
       records: UnsafeBufferPointer(start: stream.pointee.records + begin, count: end - begin),
-      page: stream.pointee.page, bufferIndex: stream.pointee.bufferIndex)
+      page: stream.pointee.page, formats: formats, bufferIndex: stream.pointee.bufferIndex,
+      damageCount: stream.pointee.doubtCount + fileDamageCount)
   }
 
-  /// How many damaged places the buffer has had from which the last run came, up to that run, not counting gaps, which
-  /// records tell of. A file that turns out in this pass to be shorter than it was, or not readable, is one of every buffer.
-  public var damageCountOfRun: Int {
-    current.map { streams[$0].doubtCount + (beganWhole && !file.isWhole ? 1 : 0) } ?? 0
-  }
+  /// A file that turns out in this pass to be shorter than it was, or not readable, is a damaged place of every buffer.
+  private var fileDamageCount: Int { beganWhole && !file.isWhole ? 1 : 0 }
 
   /// What the reader has seen so far; complete once `nextRun` returned nil.
   public var statistics: EventStatistics {
@@ -116,92 +114,4 @@ public struct EventReader: ~Copyable {
     result.losses.sort { ($0.before, $0.cpu) < ($1.before, $1.cpu) }
     return result
   }
-}
-
-/// Consecutive events of one CPU.
-///
-/// Invariant: `records` and `page` are valid until the reader's next `nextRun`.
-public struct EventRun {
-  package let records: UnsafeBufferPointer<TraceRecord>
-  let page: UnsafeRawBufferPointer
-  /// Which of the trace's buffers the events come from.
-  public let bufferIndex: Int
-
-  init(records: UnsafeBufferPointer<TraceRecord>, page: UnsafeRawBufferPointer, bufferIndex: Int) {
-    self.records = records
-    self.page = page
-    self.bufferIndex = bufferIndex
-  }
-
-  /// Records that lie in no page, so that none of them has data.
-  package init(inMemory records: UnsafeBufferPointer<TraceRecord>) {
-    self.init(records: records, page: UnsafeRawBufferPointer(start: nil, count: 0), bufferIndex: 0)
-  }
-
-  /// How many events the run has, at least one.
-  public var count: Int { records.count }
-
-  /// The event at `position`.
-  public subscript(position: Int) -> TraceRecord { records[position] }
-
-  /// Calls `body` with all records.
-  public func withRecords<Result>(
-    _ body: (UnsafeBufferPointer<TraceRecord>) throws -> Result
-  ) rethrows -> Result {
-    try body(records)
-  }
-
-  /// The raw data of the event at `position`, empty for a loss and for a record that lies in no page.
-  public func payload(_ position: Int) -> UnsafeRawBufferPointer {
-    let record = records[position]
-    let begin = Int(record.payloadOffset)
-    guard page.count > 0 else { return page }
-    return UnsafeRawBufferPointer(rebasing: page[begin..<(begin + Int(record.payloadLength))])
-  }
-}
-
-/// What a pass over a trace counted.
-public struct EventStatistics: Sendable {
-  /// How often one kind of event occurred.
-  public struct Count: Hashable, Sendable {
-    /// The event's system.
-    public var system: String
-    /// The event's name.
-    public var name: String
-    /// How often it occurred.
-    public var count: UInt64
-  }
-
-  /// The time from the first event to the last.
-  public var span: Nanoseconds {
-    guard let first, let last, first < last else { return Nanoseconds(0) }
-    return Nanoseconds(last.rawValue - first.rawValue)
-  }
-
-  /// Nothing was counted.
-  package init() {}
-
-  /// All kinds of event that occurred, by their numbers.
-  public var counts: [Count] = []
-  /// Events whose number no format has.
-  public var withoutFormat: UInt64 = 0
-  /// The least stamp of all events.
-  public var first: Nanoseconds?
-  /// The greatest one.
-  public var last: Nanoseconds?
-  /// Where events are missing: the first thousand places of each processor.
-  public var losses: [Loss] = []
-  /// How many such places there are in all.
-  public var lossCount = 0
-  /// At how many of them pages are missing; at the others the kernel lost events.
-  public var gapCount = 0
-  /// The events known to be lost; gaps of unknown size come on top.
-  public var lostTotal: UInt64 = 0
-  /// Where pages or chunks are damaged, and where the file ended if it was cut while it was read.
-  public var damage: [Damage] = []
-  /// Why not all of the file could be read; nil where it could.
-  public var readFailure: IngestError?
-
-  /// All events.
-  public var total: UInt64 { counts.reduce(withoutFormat) { $0 + $1.count } }
 }

@@ -10,7 +10,7 @@ enum ProbeRecording {
   /// With the rights as they are numbered since.
   case present
 
-  init(_ source: some RecordSource) {
+  init(_ source: some EventSource) {
     guard source.hasOperationProbes else {
       self = .none
       return

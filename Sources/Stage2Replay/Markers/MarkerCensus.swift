@@ -10,11 +10,11 @@ public struct MarkerCensus: Sendable {
   /// No marker yet.
   public init() {}
 
-  /// Takes in consecutive events of one CPU of `trace`.
-  public mutating func consume(_ run: EventRun, of trace: TraceFile) {
+  /// Takes in consecutive events of one CPU.
+  public mutating func consume(_ run: EventRun) {
     let records = run.records
     for position in records.indices where records[position].kind == .marker {
-      switch trace.marker(of: run, at: position) {
+      switch run.marker(position) {
       case .memory(let marker): points.append(marker.point)
       case .lab(let settings): if self.settings.isEmpty { self.settings = settings }
       case .quiet, nil: break

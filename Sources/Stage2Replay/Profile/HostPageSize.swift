@@ -18,19 +18,17 @@ public struct HostPageSize: Hashable, Sendable {
     self.basis = basis
   }
 
-  /// The page size of the host of `trace`. Reads the beginning of the trace where its sub-buffers leave several.
+  /// The page size of the host of `source`. Reads the beginning of the events where nothing else decides between several.
   ///
   /// - Parameter stated: what the user says, which is taken.
-  public init(of trace: TraceFile, stated: PageSize? = nil) { self.init(over: trace, stated: stated) }
-
-  package init(over source: some RecordSource, stated: PageSize? = nil) {
+  public init(of source: some EventSource, stated: PageSize? = nil) {
     var found = source.pageSize.map { HostPageSize($0, .derived) }
     if found == nil {
       var evidence = PageSizeEvidence(pageBytesMax: source.pageBytesMax, uname: source.uname)
-      _ = try? source.forEachRun(.replay(probes: false)) { run, _ in
+      _ = try? source.forEachRun(.replay(probes: false)) { run in
         if evidence.isSettled { throw Settled() }
         for index in run.records.indices {
-          if run.records[index].kind == .marker { evidence.note(source.marker(of: run, at: index)) }
+          if run.records[index].kind == .marker { evidence.note(run.marker(index)) }
           evidence.consume(run.records[index])
         }
       }

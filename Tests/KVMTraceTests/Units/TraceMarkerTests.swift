@@ -75,7 +75,7 @@ struct TraceMarkerTests {
     while let run = events.nextRun() {
       for position in 0..<run.count {
         #expect(run[position].kind == .marker)
-        found.append(trace.marker(of: run, at: position))
+        found.append(run.marker(position))
         texts.append(trace.formats.value(of: field, in: run.payload(position)))
       }
     }

@@ -172,9 +172,9 @@ struct MappedMemoryTests {
   func pkvmHosts(name: String) throws {
     let trace = try Recordings.trace(name)
     var survey = TraceSurvey(kvms: [], pageSize: HostPageSize(of: trace).pageSize)
-    _ = trace.forEachRun(.replay(probes: false)) { run, _ in
+    _ = trace.forEachRun(.replay(probes: false)) { run in
       for index in run.records.indices {
-        if run.records[index].kind == .marker { survey.markers.note(trace.marker(of: run, at: index)) }
+        if run.records[index].kind == .marker { survey.markers.note(run.marker(index)) }
         survey.consume(run.records[index])
       }
     }

@@ -1,0 +1,47 @@
+public import KVMTypes
+
+/// What a pass over a trace counted.
+public struct EventStatistics: Sendable {
+  /// How often one kind of event occurred.
+  public struct Count: Hashable, Sendable {
+    /// The event's system.
+    public var system: String
+    /// The event's name.
+    public var name: String
+    /// How often it occurred.
+    public var count: UInt64
+  }
+
+  /// The time from the first event to the last.
+  public var span: Nanoseconds {
+    guard let first, let last, first < last else { return Nanoseconds(0) }
+    return Nanoseconds(last.rawValue - first.rawValue)
+  }
+
+  /// Nothing was counted.
+  package init() {}
+
+  /// All kinds of event that occurred, by their numbers.
+  public var counts: [Count] = []
+  /// Events whose number no format has.
+  public var withoutFormat: UInt64 = 0
+  /// The least stamp of all events.
+  public var first: Nanoseconds?
+  /// The greatest one.
+  public var last: Nanoseconds?
+  /// Where events are missing: the first thousand places of each processor.
+  public var losses: [Loss] = []
+  /// How many such places there are in all.
+  public var lossCount = 0
+  /// At how many of them pages are missing; at the others the kernel lost events.
+  public var gapCount = 0
+  /// The events known to be lost; gaps of unknown size come on top.
+  public var lostTotal: UInt64 = 0
+  /// Where pages or chunks are damaged, and where the file ended if it was cut while it was read.
+  public var damage: [Damage] = []
+  /// Why not all of the file could be read; nil where it could.
+  public var readFailure: IngestError?
+
+  /// All events.
+  public var total: UInt64 { counts.reduce(withoutFormat) { $0 + $1.count } }
+}
