@@ -48,18 +48,19 @@ struct ThreadIndex: Hashable, Comparable, Sendable, BitwiseCopyable {
   static func < (a: ThreadIndex, b: ThreadIndex) -> Bool { a.rawValue < b.rawValue }
 }
 
-/// A VM, by the order in which VMs appear: its number in the report.
-struct VMIndex: Hashable, Comparable, Sendable, BitwiseCopyable {
-  let rawValue: Int32
+/// A VM, by the order in which VMs appear: its number in the report. The address of a `struct kvm` is used again; this
+/// is not.
+package struct VMIndex: Hashable, Comparable, Sendable, BitwiseCopyable {
+  package let rawValue: Int32
 
   @inline(__always)
-  init(_ position: Int) { rawValue = Int32(truncatingIfNeeded: position) }
+  package init(_ position: Int) { rawValue = Int32(truncatingIfNeeded: position) }
 
   /// Its position in tables, and its number in the report.
   @inline(__always)
-  var position: Int { Int(rawValue) }
+  package var position: Int { Int(rawValue) }
 
-  static func < (a: VMIndex, b: VMIndex) -> Bool { a.rawValue < b.rawValue }
+  package static func < (a: VMIndex, b: VMIndex) -> Bool { a.rawValue < b.rawValue }
 }
 
 /// A fault between its event and the moment at which it is decided: its place in the `FaultSlab`, which is given to another
@@ -81,6 +82,7 @@ struct RegionIndex: Hashable, Comparable, Sendable, BitwiseCopyable {
   @inline(__always)
   init(_ position: Int) { rawValue = Int32(truncatingIfNeeded: position) }
 
+  /// Its position in tables.
   @inline(__always)
   var position: Int { Int(rawValue) }
 

@@ -15,13 +15,15 @@ public struct GuestCensus: Sendable {
 
   /// The vCPU threads, in the order of appearance.
   public private(set) var vcpus: [VCPU] = []
-  /// How many VMs created memslots; 0 where no probe recorded that.
-  public private(set) var vmCount = 0
+  /// How many VMs had changes of memslots; 0 where no probe recorded any.
+  public var vmCount: Int { roster.count }
   /// How many memslot changes were recorded.
   public private(set) var slotChanges = 0
 
   private var positions = ThreadTable()
-  private var slots: [KernelAddress: MemslotTable] = [:]
+  private var roster = VMRoster()
+  /// By VM.
+  private var slots: [MemslotTable] = []
   private let pageSize: PageSize
 
   /// A census of a host with pages of `pageSize`.
@@ -40,7 +42,9 @@ public struct GuestCensus: Sendable {
       if let position = position(of: record.tid) { vcpus[position].entries += 1 }
     case .guestFault:
       if let position = position(of: record.tid) { vcpus[position].faults += 1 }
-    case .commitMemoryRegion: consume(record.memslotCommit)
+    case .commitMemoryRegion: commit(record)
+    case .initVM: _ = roster.initVM(record.vmCreation.kvm, record.vmCreation.type)
+    case .destroyVM: _ = roster.destroyVM(record.destroyedVM)
     default: break
     }
   }
@@ -52,19 +56,16 @@ public struct GuestCensus: Sendable {
     return vcpus.count - 1
   }
 
-  private mutating func consume(_ commit: MemslotCommit) {
+  private mutating func commit(_ record: TraceRecord) {
     slotChanges += 1
+    let commit = record.memslotCommit
     // What a damaged event says is no slot.
-    let slot = Memslot(
-      id: commit.id, base: commit.base, pages: commit.pages, hva: commit.hva, flags: commit.flags,
-      basis: .recorded)
-    guard slot.isPossible(pageSize) else { return }
-    let isNew = MemslotUpdate(commit, pageSize).map { slots[commit.kvm].map($0.contradicts) ?? true } ?? false
-    if commit.change == .create, isNew {
-      vmCount += 1
-      slots[commit.kvm] = MemslotTable(pageSize: pageSize)
-    }
-    if let base = commit.oldBase { _ = slots[commit.kvm]?.remove(base: base) }
-    if commit.change != .delete { slots[commit.kvm]?.insert(slot) }
+    guard let update = MemslotUpdate(commit, pageSize) else { return }
+    let isContradicted = roster.vm(at: commit.kvm).map { update.contradicts(slots[$0.position]) } ?? false
+    let answer = roster.setMemoryRegion(
+      of: commit.kvm, update.change, by: record.tid, isContradicted: isContradicted)
+    if answer.news == .appeared { slots.append(MemslotTable(pageSize: pageSize)) }
+    if let base = update.oldBase { _ = slots[answer.vm.position].remove(base: base) }
+    if let slot = update.slot { slots[answer.vm.position].insert(slot) }
   }
 }

@@ -5,7 +5,8 @@ internal import KVMTypes
 struct MemslotRecorder {
   /// What was recorded so far.
   private(set) var history = MemslotHistory()
-  private var live: [(kvm: KernelAddress, vm: Int)] = []
+  private var roster = VMRoster()
+  /// By VM, the slots that it has now.
   private var tables: [MemslotTable] = []
   /// By VM, where in the history the slot is that begins at a frame now.
   private var positions: [[GFN: Int]] = []
@@ -34,6 +35,8 @@ struct MemslotRecorder {
       if let (kvm, update) = requests.callReturned(record.probedReturn, to: record.tid) {
         apply(update, kvm, record)
       }
+    case .initVM: _ = roster.initVM(record.vmCreation.kvm, record.vmCreation.type)
+    case .destroyVM: _ = roster.destroyVM(record.destroyedVM)
     default: break
     }
   }
@@ -68,21 +71,18 @@ struct MemslotRecorder {
     history.vms[vm].slots.append(.init(slot, from: record.time))
   }
 
-  /// The VM of a change, by the rule of the replay: a creation that contradicts the slots of an address belongs to a new
-  /// VM there.
+  /// The VM of a change: its number in the history.
   private mutating func vm(of update: MemslotUpdate, _ kvm: KernelAddress, _ record: TraceRecord) -> Int {
-    if let position = live.firstIndex(where: { $0.kvm == kvm }) {
-      let vm = live[position].vm
-      if !update.contradicts(tables[vm]) { return vm }
-      live.remove(at: position)
+    let isContradicted = roster.vm(at: kvm).map { update.contradicts(tables[$0.position]) } ?? false
+    let answer = roster.setMemoryRegion(
+      of: kvm, update.change, by: record.tid, isContradicted: isContradicted)
+    if answer.news == .appeared {
+      history.vms.append(.init(creator: record.tid, kvm: kvm))
+      history.vms[answer.vm.position].isPartial = roster.wasRunning(answer.vm)
+      tables.append(MemslotTable(pageSize: pageSize))
+      positions.append([:])
     }
-    live.removeAll { history.vms[$0.vm].creator == record.tid }
-    history.vms.append(.init(creator: record.tid, kvm: kvm))
-    history.vms[history.vms.count - 1].isPartial = update.change != .create
-    tables.append(MemslotTable(pageSize: pageSize))
-    positions.append([:])
-    live.append((kvm, history.vms.count - 1))
-    return history.vms.count - 1
+    return answer.vm.position
   }
 }
 

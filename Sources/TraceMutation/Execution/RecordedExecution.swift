@@ -127,7 +127,7 @@ package struct RecordedExecution {
         thread.fault = ObservedFault(
           vm: vm, tid: record.tid, cpu: record.cpu, fault: record.guestFault, entry: thread.entry,
           trap: thread.exit, event: position, end: .max)
-      case .commitMemoryRegion: execution.slots.consume(record.memslotCommit, at: position)
+      case .commitMemoryRegion, .initVM, .destroyVM: execution.slots.consume(record, at: position)
       case .mmio, .mmioNISV: thread.fault?.hasMMIO = true
       case .accessFault: thread.fault?.hasAccessFaultEvent = true
       case .unmapHVARange, .ageHVA, .testAgeHVA:

@@ -1,5 +1,6 @@
 internal import KVMTrace
 internal import KVMTypes
+internal import Stage2Replay
 
 /// A memslot and when it was there.
 struct ObservedSlot {
@@ -9,47 +10,51 @@ struct ObservedSlot {
   var to: Position
 }
 
-/// The memslots of every VM over time, from the commits. A VM is the one after the last when its first slot comes:
-/// KVM never creates a slot over another one or under a number in use, so a commit that seems to is another VM's, which
-/// got the same address.
+/// The memslots of every VM over time, from the commits, with the VMs of a replay's roster.
 struct SlotHistory {
-  private struct Table {
-    var vm: Int
-    /// By number, positions in the VM's slots.
-    var live: [Int16: Int] = [:]
+  private(set) var slots: [[ObservedSlot]] = []
+  private var roster = VMRoster()
+  /// By VM, positions in its slots of those that are there, by number.
+  private var live: [[Int16: Int]] = []
+
+  /// Any event: those of slots and of the lives of VMs tell something.
+  mutating func consume(_ record: TraceRecord, at position: Position) {
+    switch record.kind {
+    case .initVM: _ = roster.initVM(record.vmCreation.kvm, record.vmCreation.type)
+    case .destroyVM: _ = roster.destroyVM(record.destroyedVM)
+    case .commitMemoryRegion: commit(record.memslotCommit, by: record.tid, at: position)
+    default: break
+    }
   }
 
-  private(set) var slots: [[ObservedSlot]] = []
-  private var tables: [KernelAddress: Table] = [:]
-
-  mutating func consume(_ commit: MemslotCommit, at position: Position) {
+  private mutating func commit(_ commit: MemslotCommit, by thread: ThreadID, at position: Position) {
     guard commit.change != .unknown, commit.pages > 0 else { return }
     let frames = commit.base.rawValue..<(commit.base.rawValue + commit.pages)
-    if commit.change == .create {
-      let table = tables[commit.kvm]
-      let isContradicted =
-        table.map { table in
-          commit.id.map { table.live[$0] != nil } ?? false
-            || table.live.values.contains { slots[table.vm][$0].frames.overlaps(frames) }
-        } ?? true
-      if isContradicted {
-        tables[commit.kvm] = Table(vm: slots.count)
-        slots.append([])
-      }
+    let isContradicted = commit.change == .create && isTaken(frames, commit.id, roster.vm(at: commit.kvm))
+    let answer = roster.setMemoryRegion(
+      of: commit.kvm, commit.change, by: thread, isContradicted: isContradicted)
+    let vm = answer.vm.position
+    if answer.news == .appeared {
+      slots.append([])
+      live.append([:])
     }
-    guard var table = tables[commit.kvm] else { return }
     if let base = commit.oldBase?.rawValue,
-      let (id, index) = table.live.first(where: { slots[table.vm][$0.value].frames.lowerBound == base })
+      let (id, index) = live[vm].first(where: { slots[vm][$0.value].frames.lowerBound == base })
     {
-      slots[table.vm][index].to = position
-      table.live[id] = nil
+      slots[vm][index].to = position
+      live[vm][id] = nil
     }
     if commit.change != .delete {
-      table.live[commit.id ?? -1] = slots[table.vm].count
-      slots[table.vm].append(
-        ObservedSlot(frames: frames, flags: commit.flags, from: position, to: .max))
+      live[vm][commit.id ?? -1] = slots[vm].count
+      slots[vm].append(ObservedSlot(frames: frames, flags: commit.flags, from: position, to: .max))
     }
-    tables[commit.kvm] = table
+  }
+
+  /// Whether a VM has a slot at these frames or under this number.
+  private func isTaken(_ frames: Range<UInt64>, _ id: Int16?, _ vm: VMIndex?) -> Bool {
+    guard let vm = vm?.position else { return false }
+    return id.map { live[vm][$0] != nil } ?? false
+      || live[vm].values.contains { slots[vm][$0].frames.overlaps(frames) }
   }
 
   /// The slot that holds a frame at a moment.
