@@ -162,7 +162,7 @@ struct Replayer<Backend: Stage2Backend & ~Copyable>: ~Copyable {
   private mutating func contention(_ record: TraceRecord) {
     guard let thread = attribution.threads.known(record.tid) else { return }
     locks.contention(
-      record, by: lockThread(thread), lockOf: attribution.vms.live(at: record.contendedLock))
+      record, by: lockThread(thread), lockOf: attribution.vms.roster.vm(at: record.contendedLock))
   }
 
   private func lockThread(_ thread: ThreadIndex) -> LockObserver.Thread {
@@ -206,7 +206,7 @@ extension Replayer where Backend: ~Copyable {
 
   private func result(of vm: AttributedVM) -> VMResult {
     let execution = executions[vm.id.position]
-    var result = VMResult(vm, execution, context)
+    var result = VMResult(vm, creator: attribution.vms.creator(of: vm.id), execution, context)
     if context.options.otherKernel == nil { result.lock = locks.result(of: vm.id) }
     result.sections = locks.sections(of: vm.id)
     // Faults tell what is mapped, in slots; and what was mapped before the first of them, or in a gap, none tells.
@@ -228,7 +228,7 @@ extension Replayer where Backend: ~Copyable {
 
 extension VMResult {
   fileprivate init<Backend: Stage2Backend & ~Copyable>(
-    _ vm: AttributedVM, _ execution: VMExecution<Backend>, _ context: ReplayContext
+    _ vm: AttributedVM, creator: ThreadID?, _ execution: VMExecution<Backend>, _ context: ReplayContext
   ) {
     let tally = execution.tally
     let kinds = OperationKind.allCases.map { ($0, tally.operations[Int($0.rawValue)]) }
@@ -238,7 +238,7 @@ extension VMResult {
     let end = vm.identity.end
     let memory = execution.memory
     self.init(
-      id: vm.id.position, creator: vm.identity.creator, since: vm.identity.since,
+      id: vm.id.position, creator: creator, since: vm.identity.since,
       lastSeen: max(vm.identity.since, vm.activity.lastSeen), wasRunning: vm.identity.wasRunning,
       isProtected: execution.modelsProtected, vcpus: vm.vcpus, slots: vm.slots.history,
       slotEvidence: vm.slots.evidence, faults: vm.faults, accesses: tally.accesses,

@@ -23,14 +23,10 @@ struct AttributedVM {
   var isGone: Bool { identity.end != nil }
 }
 
-/// What tells one VM from another.
+/// When a VM was there, and what is known of it from the beginning.
 struct VMIdentity {
-  /// The address of its `struct kvm`, nil where no probe told it.
-  var kvm: KernelAddress?
-  /// The thread that made the first commit of a slot, which belongs to the VMM.
-  var creator: ThreadID?
   /// The threads that run its vCPUs, where a history of slots names them.
-  var tids: Set<ThreadID>?
+  let tids: Set<ThreadID>?
   let since: Nanoseconds
   /// Whether it had slots before the trace began: not all of them are known.
   let wasRunning: Bool
@@ -89,36 +85,32 @@ struct VMUnmaps {
   var settledEpoch = Epoch.never
 }
 
-/// The VMs that the trace shows, by `VMIndex`.
+/// The VMs that the trace shows, by `VMIndex`: who they are, as the roster says, and what happens in them.
 struct VMRegister {
+  var roster = VMRoster()
   private var vms: ContiguousArray<AttributedVM> = []
-  /// The VMs that are not gone.
-  private(set) var live: [VMIndex] = []
 
+  /// How many are taken in.
   var count: Int { vms.count }
   /// All VMs, in the order of appearance.
   var all: some Collection<AttributedVM> { vms }
+  /// The VMs that are not gone.
+  @inline(__always)
+  var live: [VMIndex] { roster.live }
 
   subscript(vm: VMIndex) -> AttributedVM {
     @inline(__always) _read { yield vms[vm.position] }
     @inline(__always) _modify { yield &vms[vm.position] }
   }
 
-  /// A VM appears.
+  /// The thread that made the first commit of a VM's slots, which belongs to the VMM; nil where none told.
+  func creator(of vm: VMIndex) -> ThreadID? { roster.creator(of: vm) }
+
+  /// A VM appears, which the roster has already.
   mutating func append(_ vm: AttributedVM) {
-    assert(vm.id.position == vms.count, "VMs are numbered as they appear")
+    assert(vm.id.position == vms.count && vms.count < roster.count, "VMs are numbered as they appear")
     vms.append(vm)
-    live.append(vm.id)
   }
-
-  /// A VM is gone, or another one has taken its place.
-  mutating func retire(_ vm: VMIndex, _ end: VMEnd) {
-    vms[vm.position].identity.end = end
-    live.removeAll { $0 == vm }
-  }
-
-  /// The youngest live VM whose `struct kvm` lies at an address.
-  func live(at kvm: KernelAddress) -> VMIndex? { live.last { vms[$0.position].identity.kvm == kvm } }
 }
 
 /// The faults of a VM, by kind and level.

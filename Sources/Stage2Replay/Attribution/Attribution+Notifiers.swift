@@ -30,7 +30,7 @@ extension Attribution {
     _ vm: VMIndex, _ kind: TimelineNode.Kind, _ range: HVARange, _ thread: ThreadIndex, _ record: TraceRecord,
     isCopy: Bool
   ) -> Bool {
-    if vms[vm].identity.creator == record.tid || threads[thread].vcpu.vm == vm {
+    if vms.creator(of: vm) == record.tid || threads[thread].vcpu.vm == vm {
       vms[vm].activity.last = clock.now
     }
     let frames = notifiers.overlaps(range, vms[vm].slots.table)
@@ -74,14 +74,14 @@ extension Attribution {
   /// A VM's own threads change its own memory. Everybody else's, too, they change in reclaim, which unmaps one folio at
   /// a time: a block at most, and a power of two.
   private func process(of range: HVARange, _ thread: ThreadIndex, vm: VMIndex) -> Process {
-    let creator = vms[vm].identity.creator
+    let creator = vms.creator(of: vm)
     let tid = threads[thread].tid
     if creator == tid || threads[thread].vcpu.vm == vm { return .own }
     let isCreator = context.survey.creators.contains(tid)
-    guard isCreator || vms.live.contains(where: { vms[$0].identity.creator != creator }) else { return .own }
+    guard isCreator || vms.live.contains(where: { vms.creator(of: $0) != creator }) else { return .own }
     let own =
-      threads[thread].vcpu.vm ?? settledVM(of: tid) ?? vms.live.first { vms[$0].identity.creator == tid }
-    if let own, own == vm || vms[own].identity.creator == creator { return .own }
+      threads[thread].vcpu.vm ?? settledVM(of: tid) ?? vms.live.first { vms.creator(of: $0) == tid }
+    if let own, own == vm || vms.creator(of: own) == creator { return .own }
     // The VM of a thread that creates one may have no slots yet, or none any more.
     if own == nil, !isCreator { return .unknown }
     let bytes = range.end - range.start
@@ -126,7 +126,7 @@ extension Attribution {
   /// Whether all VMs are of one process.
   private var isOneProcess: Bool {
     guard let first = vms.live.first else { return false }
-    return vms.live.allSatisfy { vms[$0].identity.creator == vms[first].identity.creator }
+    return vms.live.allSatisfy { vms.creator(of: $0) == vms.creator(of: first) }
   }
 
   /// Whether a fault is open in one of the regions that the frames touch.
@@ -142,7 +142,7 @@ extension Attribution {
   /// memory as it was.
   mutating func notificationHasLock(_ thread: ThreadIndex, _ record: TraceRecord) {
     guard let notification = threads[thread].notifier.last,
-      let vm = vms.live.first(where: { vms[$0].identity.kvm == record.contendedLock })
+      let vm = vms.roster.live.first(where: { vms.roster.kvm(of: $0) == record.contendedLock })
     else { return }
     let moved = lookahead.delayNotification(of: notification, vm: vm, until: record, clock.now, vms)
     for frames in moved {

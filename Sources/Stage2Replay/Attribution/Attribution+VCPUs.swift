@@ -193,7 +193,7 @@ extension Attribution {
       settledVM(of: tid)
       ?? likelyVM(of: tid) { vms[$0].slots.table.slot(gfn) != nil }
       ?? likelyVM(of: tid) { _ in true }
-      ?? addVM(kvm: nil, creator: nil, wasRunning: true, at: record)
+      ?? addVMWithoutSlots(at: record.time)
     // What the thread did since the VM is there was for it; what a thread did before its first fault, too.
     let since = threads[thread].vcpu.vm == nil ? Nanoseconds(0) : vms[vm].identity.since
     found.vcpuSpans.append(VCPUSpan(tid: tid, vm: vm.position, since: since))
@@ -208,7 +208,7 @@ extension Attribution {
   func settledVM(of tid: ThreadID) -> VMIndex? {
     for settled in vcpuEvidence.vms(of: tid) {
       let vm = vms.live.first {
-        vms[$0].identity.kvm == settled.kvm && vms[$0].identity.since == settled.since
+        vms.roster.kvm(of: $0) == settled.kvm && vms[$0].identity.since == settled.since
       }
       if let vm { return vm }
     }
@@ -226,7 +226,7 @@ extension Attribution {
         continue
       }
       youngest = vm
-      if let creator = vms[vm].identity.creator, creator <= tid,
+      if let creator = vms.creator(of: vm), creator <= tid,
         nearest.map({ $0.creator <= creator }) ?? true
       {
         nearest = (vm, creator)
@@ -254,7 +254,7 @@ extension Attribution {
   /// Whether a lock is the `mmu_lock` of a VM, which is the first field of `struct kvm`. Where no probe told its address:
   /// it is the one lock in the course of a fault that readers and writers spin for.
   private func isMMULock(_ record: TraceRecord, of vm: VMIndex) -> Bool {
-    if let kvm = vms[vm].identity.kvm { return kvm == record.contendedLock }
+    if let kvm = vms.roster.kvm(of: vm) { return kvm == record.contendedLock }
     return record.contentionFlags.contains(.spin)
       && !record.contentionFlags.isDisjoint(with: [.read, .write])
   }

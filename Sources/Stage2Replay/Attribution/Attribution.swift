@@ -107,7 +107,7 @@ struct Attribution {
   /// A memory marker waits until everything before it is executed.
   mutating func takeMarker(_ marker: Int, _ record: TraceRecord) {
     // A VM that is stopped is not being torn down.
-    for vm in vms.live where isKnownToLive(vm) { vms[vm].activity.last = clock.now }
+    for vm in vms.live where vms.roster.isKnownToLive(vm) { vms[vm].activity.last = clock.now }
     lookahead.enqueue(
       PendingRecord(
         action: .marker(marker), vm: nil, sequence: clock.now, time: record.time, cpu: record.cpu,
@@ -135,60 +135,59 @@ struct Attribution {
 // MARK: VMs
 
 extension Attribution {
-  /// A VM appears.
-  mutating func addVM(
-    kvm: KernelAddress?, creator: ThreadID?, tids: Set<ThreadID>? = nil, wasRunning: Bool,
-    at record: TraceRecord
-  ) -> VMIndex {
-    let vm = VMIndex(vms.count)
-    let isKnown = !wasRunning && !clock.isInGap && context.options.from.map { record.time >= $0 } ?? true
-    let isProtected = context.profile.modelsProtected(kvm.flatMap { slots.types[$0] }?.isProtected ?? false)
+  /// The roster has a VM that was not known before.
+  private mutating func take(_ vm: VMIndex, tids: [ThreadID]? = nil, at time: Nanoseconds) {
+    let roster = vms.roster
+    let wasRunning = roster.wasRunning(vm)
+    let isKnown = !wasRunning && !clock.isInGap && context.options.from.map { time >= $0 } ?? true
+    let type = roster.kvm(of: vm).flatMap { roster.type(of: $0) }
     vms.append(
       AttributedVM(
         id: vm,
         identity: VMIdentity(
-          kvm: kvm, creator: creator, tids: tids, since: record.time, wasRunning: wasRunning,
-          isProtected: isProtected, firstEpoch: clock.epoch),
-        slots: VMSlots(pageSize: context.pageSize),
-        knownFrom: isKnown ? clock.epoch : .never))
+          tids: tids.map(Set.init), since: time, wasRunning: wasRunning,
+          isProtected: context.profile.modelsProtected(type?.isProtected ?? false), firstEpoch: clock.epoch),
+        slots: VMSlots(pageSize: context.pageSize), knownFrom: isKnown ? clock.epoch : .never))
     notifiers.copies.forget()
     noteNames(vm)
+  }
+
+  /// A vCPU faults that is of no VM that is there.
+  mutating func addVMWithoutSlots(at time: Nanoseconds) -> VMIndex {
+    let vm = vms.roster.runWithoutSlots()
+    take(vm, at: time)
     return vm
   }
 
   /// It is known what a VM is called in events, and which threads are its own.
   private mutating func noteNames(_ vm: VMIndex) {
     let identity = vms[vm].identity
-    found.timeline?.note(kvm: identity.kvm, ofVM: vm.position, since: identity.since)
-    found.timeline?.note(thread: identity.creator, ofVM: vm.position, since: identity.since)
+    found.timeline?.note(kvm: vms.roster.kvm(of: vm), ofVM: vm.position, since: identity.since)
+    found.timeline?.note(thread: vms.creator(of: vm), ofVM: vm.position, since: identity.since)
     for tid in identity.tids?.sorted() ?? [] {
       found.timeline?.note(thread: tid, ofVM: vm.position, since: identity.since)
     }
   }
 
   /// The VM is gone, or another one has taken its place.
-  private mutating func retire(_ vm: VMIndex, at time: Nanoseconds, basis: Basis = .assumed) {
+  private mutating func end(_ vm: VMIndex, at time: Nanoseconds, basis: Basis = .assumed) {
     found.timeline?.note(.end(vm: vm.position), at: time)
     let end = VMEnd(time: time, basis: basis)
-    vms.retire(vm, end)
+    vms[vm].identity.end = end
     lookahead.settled.append(.ended(end), vm)
     notifiers.copies.forget()
   }
 
-  /// Where probes tell of the ends of VMs, nothing is taken for one.
-  private mutating func retire(vmsOf creator: ThreadID, at time: Nanoseconds) {
-    for vm in vms.live where vms[vm].identity.creator == creator && !isKnownToLive(vm) {
-      retire(vm, at: time)
+  /// Takes in what the roster says of an event of memslots.
+  private mutating func take(_ answer: VMRoster.Answer, tids: [ThreadID]? = nil, at time: Nanoseconds) -> VMIndex {
+    for vm in answer.retired { end(vm, at: time) }
+    switch answer.news {
+    case .none: break
+    case .named: noteNames(answer.vm)
+    case .appeared: take(answer.vm, tids: tids, at: time)
     }
+    return answer.vm
   }
-
-  /// Whether a probe told of the VM's creation and none of its end.
-  func isKnownToLive(_ vm: VMIndex) -> Bool {
-    vms[vm].identity.kvm.map { slots.types[$0] != nil } ?? false
-  }
-
-  /// The types of the VMs that probes tell of, by `struct kvm`.
-  var vmTypes: [KernelAddress: VMType] { slots.types }
 
   /// A VM is created or destroyed.
   private mutating func takeLife(_ record: TraceRecord) {
@@ -196,16 +195,13 @@ extension Attribution {
     case .initVM:
       // Nothing is modelled of a VM before it has memslots.
       let creation = record.vmCreation
-      if let known = vms.live(at: creation.kvm) { retire(known, at: record.time) }
-      slots.types[creation.kvm] = creation.type
+      if let earlier = vms.roster.initVM(creation.kvm, creation.type) { end(earlier, at: record.time) }
       notifiers.copies.forget()
     case .destroyVM:
       // Nothing of its stage 2 is left, and no event concerns it any more.
-      let kvm = record.destroyedVM
-      slots.types[kvm] = nil
       notifiers.copies.forget()
-      guard let vm = vms.live(at: kvm) else { return }
-      retire(vm, at: record.time, basis: .recorded)
+      guard let vm = vms.roster.destroyVM(record.destroyedVM) else { return }
+      end(vm, at: record.time, basis: .recorded)
       for thread in threads.indices where threads[thread].vcpu.vm == vm {
         threads[thread].vcpu.exits = 0
         threads[thread].vcpu.mmioExits = 0
@@ -228,7 +224,10 @@ extension Attribution {
     leaveMemoryManagement(thread)
     reach(thread)
     guard let (kvm, update) = told else { return }
-    let vm = vm(of: update, kvm, at: record)
+    let isContradicted = vms.roster.vm(at: kvm).map { update.contradicts(vms[$0].slots.table) } ?? false
+    let answer = vms.roster.setMemoryRegion(
+      of: kvm, update.change, by: record.tid, isContradicted: isContradicted)
+    let vm = take(answer, at: record.time)
     apply(
       update, vm: vm, record, threads[thread].place, since: since, performsOperations: performsOperations)
   }
@@ -242,11 +241,12 @@ extension Attribution {
       change.time = max(entry.time, slots.firstTime)
       if let creator = life.creator { change.tid = creator }
       guard case .update(let update) = entry.step else {
-        if let vm = slots.scheduledVMs[entry.vm] { retire(vm, at: change.time) }
+        if let vm = vms.roster.end(scheduled: entry.vm) { end(vm, at: change.time) }
         continue
       }
       if let slot = update.slot, !slot.isPossible(context.pageSize) { continue }
-      let vm = vm(scheduled: entry.vm, life, at: change)
+      let vm = take(
+        vms.roster.setMemoryRegion(scheduled: entry.vm, life), tids: life.tids, at: change.time)
       if let slot = update.slot, let evidence = entry.evidence { vms[vm].slots.evidence[slot] = evidence }
       var place = ThreadPlace(windows: 0, notifiers: 0)
       if life.creator != nil, let thread = threads.thread(change.tid) {
@@ -307,52 +307,6 @@ extension Attribution {
     return old.isPossible(context.pageSize) ? FrameRange(start: old.base, end: old.end) : nil
   }
 
-  /// The VM that a recorded change concerns.
-  ///
-  /// The kernel uses the address of a `struct kvm` again, and no event marks a VM's end. But it never creates a slot
-  /// over another one or under a number in use, so a change that seems to belongs to a new VM. Nor does one thread of
-  /// a VMM often have two VMs at a time: its earlier one is taken to be gone.
-  ///
-  /// In a trace that begins while a VM runs, its vCPUs fault before any change: it is then the one whose slot changes.
-  private mutating func vm(of update: MemslotUpdate, _ kvm: KernelAddress, at record: TraceRecord) -> VMIndex
-  {
-    if let known = vms.live(at: kvm) {
-      guard update.contradicts(vms[known].slots.table) else { return known }
-      retire(known, at: record.time)
-    }
-    if let nameless = vms.live.last(where: { vms[$0].identity.kvm == nil }) {
-      vms[nameless].identity.kvm = kvm
-      vms[nameless].identity.creator = record.tid
-      noteNames(nameless)
-      return nameless
-    }
-    retire(vmsOf: record.tid, at: record.time)
-    return addVM(kvm: kvm, creator: record.tid, wasRunning: update.change != .create, at: record)
-  }
-
-  /// The VM at a position of the history. It comes into being with its first slot, by the same rules.
-  private mutating func vm(
-    scheduled position: Int, _ life: MemslotHistory.VM, at record: TraceRecord
-  ) -> VMIndex {
-    if let known = slots.scheduledVMs[position] { return known }
-    if let kvm = life.kvm, let known = vms.live(at: kvm) { retire(known, at: record.time) }
-    let nameless = vms.live.last { vm in !slots.scheduledVMs.contains(vm) }
-    let vm: VMIndex
-    if let nameless, life.tids == nil {
-      vm = nameless
-      vms[vm].identity.kvm = life.kvm
-      vms[vm].identity.creator = life.creator
-      noteNames(vm)
-    } else {
-      if let creator = life.creator { retire(vmsOf: creator, at: record.time) }
-      vm = addVM(
-        kvm: life.kvm, creator: life.creator, tids: life.tids.map(Set.init), wasRunning: life.isPartial,
-        at: record)
-    }
-    slots.scheduledVMs[position] = vm
-    return vm
-  }
-
   /// A slot is in force a little before its commit: faults that found no slot may belong to it. A VM changes one slot
   /// at a time (`kvm->slots_lock`), so to this one or to none.
   private mutating func adopt(_ slot: Memslot, vm: VMIndex) {
@@ -388,10 +342,6 @@ struct SlotEvents {
   let probe: MemslotProbe?
   private var requests: MemslotRequests
   var schedule: MemslotSchedule
-  /// The VMs of the schedule's history that have appeared.
-  var scheduledVMs: [VMIndex?]
-  /// The VMs that probes tell of, with what they were created as.
-  var types: [KernelAddress: VMType] = [:]
   /// The time of the first event: what a schedule dates before the trace happened by then.
   var firstTime = Nanoseconds(0)
 
@@ -399,7 +349,6 @@ struct SlotEvents {
     probe = source.probe
     requests = MemslotRequests(pageSize: pageSize, hasReturns: source.probe == .requestsAndReturns)
     schedule = MemslotSchedule(source.history)
-    scheduledVMs = Array(repeating: nil, count: source.history.vms.count)
   }
 
   /// When the schedule's next change is due.

@@ -43,8 +43,25 @@ struct MappedMemory {
   /// Events are missing: nothing is certain.
   mutating func lose() { isIncomplete = true }
 
-  /// Any event.
+  /// The window of a fault ended: KVM has handled it if the guest runs on and it was no access to a device.
+  mutating func close(_ window: FaultWindows.Window, _ end: FaultWindows.End) {
+    guard let page = open, page.tid == window.tid else { return }
+    if case .entry = end, !window.sawMMIO { mapped = page }
+    open = nil
+  }
+
+  /// Any event, after it ended a window.
+  @inline(__always)
   mutating func consume(_ record: TraceRecord) {
+    switch record.kind {
+    case .entry, .exit: if stopped == record.tid { ranOn = true }
+    case .guestFault: if mapped == nil { fault(record) }
+    case .lost, .initVM, .destroyVM, .commitMemoryRegion, .unmapHVARange: consumeOther(record)
+    default: break
+    }
+  }
+
+  private mutating func consumeOther(_ record: TraceRecord) {
     switch record.kind {
     case .lost: lose()
     case .initVM:
@@ -52,14 +69,6 @@ struct MappedMemory {
       created.insert(record.vmCreation.kvm)
     case .destroyVM: end(record.destroyedVM)
     case .commitMemoryRegion: commit(record.memslotCommit)
-    case .guestFault where mapped == nil: fault(record)
-    case .entry, .exit:
-      if stopped == record.tid { ranOn = true }
-      guard let page = open, page.tid == record.tid else { return }
-      if record.kind == .entry { mapped = page }
-      open = nil
-    case .mmio, .mmioNISV, .userspaceExit:
-      if open?.tid == record.tid { open = nil }
     case .unmapHVARange:
       let range = record.hvaRange
       if let page = open, takes(range, page) { open = nil }

@@ -45,7 +45,7 @@ struct MarkerObserver {
     }
     var snapshot = MarkerSnapshot(
       marker: marker, time: record.time, cpu: record.cpu, tid: record.tid,
-      vms: state.vms.live.map { ($0, state.vms[$0].identity.creator) }, exits: exits, mmioExits: mmioExits)
+      vms: state.vms.live.map { ($0, state.vms.creator(of: $0)) }, exits: exits, mmioExits: mmioExits)
     if let marker { snapshot.note(marker, &first, wasQuiet: self.isQuiet, state, context) }
     self.isQuiet = isQuiet
     snapshots.append(snapshot)

@@ -33,14 +33,14 @@ struct MarkerSnapshot {
     if let first {
       doubt = Self.doubt(since: first, marker, wasQuiet: wasQuiet, state, context)
     } else {
-      let sawVMs = !state.vms.live.isEmpty || !state.vmTypes.isEmpty
+      let sawVMs = !state.vms.live.isEmpty || !state.vms.roster.types.isEmpty
       let now = FirstMarker(marker, epoch: state.clock.epoch, sawVMs: sawVMs)
       first = now
       isFirst = true
       if now.sawVMs { doubt = .begunMidLife }
     }
-    let known = Set(state.vms.live.compactMap { state.vms[$0].identity.kvm })
-    otherVMs = state.vmTypes.filter { !known.contains($0.key) }.map(\.value)
+    let known = Set(state.vms.live.compactMap(state.vms.roster.kvm))
+    otherVMs = state.vms.roster.types.filter { !known.contains($0.key) }.map(\.value)
   }
 
   /// Why the memory of all VMs together is not known.
@@ -50,20 +50,17 @@ struct MarkerSnapshot {
   ) -> MarkerDoubt? {
     if !context.survey.events.supportsDerivation { return .notRecorded }
     if state.clock.isInGap || state.clock.epoch != first.epoch { return .lostEvents }
-    let live = state.vms.live.map { state.vms[$0] }
-    let types = state.vmTypes
+    let roster = state.vms.roster
+    let live = roster.live.map { state.vms[$0] }
+    let types = roster.live.map { vm in roster.kvm(of: vm).flatMap { roster.type(of: $0) } }
     if first.sawVMs || live.contains(where: { $0.identity.wasRunning }) { return .begunMidLife }
-    if live.contains(where: { $0.identity.kvm.map { types[$0] == nil } ?? true }) { return .unknownVMs }
+    if types.contains(where: { $0 == nil }) { return .unknownVMs }
     if live.contains(where: { $0.slots.basis == .assumed || $0.slots.hasUnplaced }) {
       return .assumedMemslots
     }
-    if live.contains(where: { vm in
-      vm.identity.kvm.flatMap { types[$0] }.map { !context.profile.fits($0) } ?? true
-    }) {
-      return .otherVMType
-    }
+    if types.contains(where: { type in type.map { !context.profile.fits($0) } ?? true }) { return .otherVMType }
     if !marker.anonHugeBytes.isEmpty,
-      live.contains(where: { $0.identity.creator.map { marker.anonHugeBytes[$0] == nil } ?? false })
+      roster.live.contains(where: { roster.creator(of: $0).map { marker.anonHugeBytes[$0] == nil } ?? false })
     {
       return .notStopped
     }

@@ -14,6 +14,8 @@ public struct MemslotSurvey: Sendable {
   private var sawRequest = false
   private var sawReturn = false
   private var collector: PairCollector?
+  /// Where nobody else keeps them.
+  private var windows = FaultWindows()
   private var recorders: [MemslotProbe: MemslotRecorder] = [:]
 
   /// A survey of a host with pages of `pageSize`.
@@ -36,20 +38,29 @@ public struct MemslotSurvey: Sendable {
 
   /// Takes in consecutive events of one CPU.
   public mutating func consume(_ run: EventRun) {
-    run.withRecords { consume($0) }
-  }
-
-  /// Takes in consecutive records of one CPU.
-  mutating func consume(_ records: UnsafeBufferPointer<TraceRecord>) {
-    for index in records.indices { consume(records[index]) }
-  }
-
-  @inline(__always)
-  mutating func consume(_ record: TraceRecord) {
-    switch record.kind {
-    case .commitMemoryRegion, .setMemoryRegion, .setMemoryRegionReturn: consume(probe: record)
-    default: collector?.consume(record)
+    run.withRecords { records in
+      for index in records.indices { consumeAlone(records[index]) }
     }
+  }
+
+  /// Any event, where nobody else keeps the windows of faults.
+  private mutating func consumeAlone(_ record: TraceRecord) {
+    if let end = windows.end(by: record), let thread = windows.thread {
+      collector?.close(windows[thread], thread, end)
+    }
+    if record.kind.isLifeProbe { consume(probe: record) } else { collector?.consume(record, windows) }
+    windows.take(record)
+  }
+
+  /// The window of a thread's fault ended.
+  mutating func close(_ window: FaultWindows.Window, _ thread: ThreadIndex, _ end: FaultWindows.End) {
+    collector?.close(window, thread, end)
+  }
+
+  /// Any event, and the windows of faults as they are before it begins one.
+  @inline(__always)
+  mutating func consume(_ record: TraceRecord, _ windows: FaultWindows) {
+    if record.kind.isLifeProbe { consume(probe: record) } else { collector?.consume(record, windows) }
   }
 
   private mutating func consume(probe record: TraceRecord) {
@@ -57,10 +68,10 @@ public struct MemslotSurvey: Sendable {
     switch record.kind {
     case .commitMemoryRegion: sawCommit = true
     case .setMemoryRegion: sawRequest = true
-    default: sawReturn = true
+    case .setMemoryRegionReturn: sawReturn = true
+    default: break
     }
     if probe != nil { collector = nil }
-    guard recordsHistory else { return }
     for probe in recorders.keys { recorders[probe]!.consume(record) }
   }
 
@@ -70,20 +81,20 @@ public struct MemslotSurvey: Sendable {
     return sawRequest ? sawReturn ? .requestsAndReturns : .requests : nil
   }
 
-  /// What a replay goes by.
-  var source: MemslotSource {
+  /// What a replay goes by, with the windows of faults as the pass left them.
+  func source(_ windows: FaultWindows) -> MemslotSource {
     if let probe { return .probe(probe) }
-    return MemslotSource(probe: nil, history: inferred, isInferred: true)
+    return MemslotSource(probe: nil, history: inferred(windows), isInferred: true)
   }
 
-  private var inferred: MemslotHistory {
+  private func inferred(_ windows: FaultWindows) -> MemslotHistory {
     guard var collector else { return MemslotHistory() }
-    collector.finish()
+    collector.finish(windows)
     return SlotInference(collector, pageSize: pageSize).history()
   }
 
   /// The memslots, as far as the trace tells them.
   public var history: MemslotHistory {
-    probe.flatMap { recorders[$0]?.history } ?? inferred
+    probe.flatMap { recorders[$0]?.history } ?? inferred(windows)
   }
 }

@@ -66,13 +66,13 @@ struct ProfileEvidence {
     // Before 6.14, pKVM left the tables of non-protected guests to the host.
     if !hasPKVMTables { return (.traditional, .derived) }
     // kvm_fault_lock: only pKVM takes a VM's lock for write in a fault.
-    if survey.faultWaitsForWrite != survey.faultWaitsForRead {
-      return (survey.faultWaitsForWrite > 0 ? .pkvm : .traditional, .derived)
+    if survey.locks.faultWaitsForWrite != survey.locks.faultWaitsForRead {
+      return (survey.locks.faultWaitsForWrite > 0 ? .pkvm : .traditional, .derived)
     }
     // pKVM has a mapping object for whatever a vCPU faulted in.
     if survey.markers.mapped.lacksMappings { return (.traditional, .derived) }
     // Faults that overlap and never wait for each other, in a trace that records waits, seldom take the lock for write.
-    if survey.sawContention, survey.overlappingFaults > 0 { return (.traditional, .assumed) }
+    if survey.saw(.contentionBegin), survey.locks.overlappingFaults > 0 { return (.traditional, .assumed) }
     return (.pkvm, .assumed)
   }
 
@@ -81,11 +81,11 @@ struct ProfileEvidence {
   /// - Parameter typesSizeTables: whether the type that a VM is created with sets the size of its table.
   func readMachine(_ profile: inout Profile, _ basis: inout [String: Basis], typesSizeTables: Bool) {
     profile.pageSize = host.pageSize
-    profile.hasHardwareAF = !survey.sawAccessFlagFault
-    basis["hardwareAF"] = survey.sawAccessFlagFault ? .derived : .assumed
+    profile.hasHardwareAF = !survey.faults.sawAccessFlagFault
+    basis["hardwareAF"] = survey.faults.sawAccessFlagFault ? .derived : .assumed
     // Without DIC, and only then, a mapping made for data faults again when the guest executes it.
     profile.hasDIC = false
-    basis["dic"] = survey.sawExecPermissionFault ? .derived : .assumed
+    basis["dic"] = survey.faults.sawExecPermissionFault ? .derived : .assumed
     let told = ipaBitsTold(byType: typesSizeTables)
     profile.ipaBits = told ?? ipaBits(isHostsLimit: !typesSizeTables)
     basis["ipaBits"] = told != nil ? .recorded : .assumed
@@ -101,13 +101,13 @@ struct ProfileEvidence {
   /// common come first: on a host in protected mode its limit, else what `KVM_CREATE_VM` gives who asks for nothing. But the
   /// first walk may have been one of the guest's own table, whose level is not trusted: then the table may begin above.
   private func ipaBits(isHostsLimit: Bool) -> Int {
-    let needed = 64 - survey.highestIPA.leadingZeroBitCount
+    let needed = 64 - survey.faults.highestIPA.leadingZeroBitCount
     let common = isHostsLimit ? [48, 44, 52, 40, 36] : [40, 48, 44, 52, 36]
-    let sizes = (common + (survey.sawStage1WalkFault ? [] : Array(32...52))).filter { $0 >= needed }
+    let sizes = (common + (survey.faults.sawStage1WalkFault ? [] : Array(32...52))).filter { $0 >= needed }
     func startLevel(_ bits: Int) -> TranslationLevel? {
       (try? Stage2Geometry(pageSize: host.pageSize, ipaBits: bits))?.startLevel
     }
-    guard let lowest = survey.lowestLevel else { return sizes.first ?? 52 }
+    guard let lowest = survey.faults.lowestLevel else { return sizes.first ?? 52 }
     return sizes.first { startLevel($0) == lowest }
       ?? sizes.first { startLevel($0).map { $0 <= lowest } ?? false } ?? sizes.first ?? 52
   }
@@ -124,7 +124,7 @@ struct ProfileEvidence {
 
   /// Whether a fault's walk stopped above where the table of a VM of the trace's type would begin.
   var contradictsType: Bool {
-    guard let bits = ipaBitsOfType, let lowest = survey.lowestLevel,
+    guard let bits = ipaBitsOfType, let lowest = survey.faults.lowestLevel,
       let geometry = try? Stage2Geometry(pageSize: host.pageSize, ipaBits: bits)
     else { return false }
     return lowest < geometry.startLevel

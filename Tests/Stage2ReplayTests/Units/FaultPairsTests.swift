@@ -12,10 +12,10 @@ struct FaultPairsTests {
   private func add(_ pairs: inout FaultPairs, _ guest: UInt64, _ host: UInt64, at sequence: UInt64) {
     var history = HostRangeHistory()
     history.append(
-      HVARange(start: HVA(host * Self.page), end: HVA((host + 1) * Self.page)), at: sequence)
+      HVARange(start: HVA(host * Self.page), end: HVA((host + 1) * Self.page)), at: Sequence(sequence))
     pairs.append(
       ThreadID(1), IPA(guest * Self.page), bytes: Self.page,
-      since: .init(sequence: 0, time: Nanoseconds(0)), in: history, at: sequence, Nanoseconds(sequence))
+      since: .start, in: history, at: TraceMoment(Sequence(sequence), Nanoseconds(sequence)))
   }
 
   @Test("Memory is bounded, and slots with few pairs keep them while others have many")
@@ -37,8 +37,8 @@ struct FaultPairsTests {
   func removal() {
     var pairs = FaultPairs(pageSize: .size4K)
     for turn in 0..<10 as Range<UInt64> { add(&pairs, turn, 100 + turn, at: 10 + 10 * turn) }
-    pairs.remove(from: 60)
-    #expect(pairs.all.map(\.sequence) == [10, 20, 30, 40, 50])
+    pairs.remove(from: Sequence(60))
+    #expect(pairs.all.map(\.sequence.rawValue) == [10, 20, 30, 40, 50])
     add(&pairs, 77, 177, at: 60)
     #expect(pairs.ranges(of: pairs.all[5]).map(\.start) == [HVA(177 * Self.page)])
   }

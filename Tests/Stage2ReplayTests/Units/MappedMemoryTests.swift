@@ -171,13 +171,7 @@ struct MappedMemoryTests {
     ])
   func pkvmHosts(name: String) throws {
     let trace = try Recordings.trace(name)
-    var survey = TraceSurvey(kvms: [], pageSize: HostPageSize(of: trace).pageSize)
-    _ = trace.forEachRun(.replay(probes: false)) { run in
-      for index in run.records.indices {
-        if run.records[index].kind == .marker { survey.markers.note(run.marker(index)) }
-        survey.consume(run.records[index])
-      }
-    }
+    let survey = SurveyedTrace(trace, stated: nil, options: ReplayOptions()).survey
     #expect(survey.markers.sawMappings && !survey.markers.mapped.lacksMappings)
   }
 }

@@ -12,7 +12,7 @@ struct FaultPair {
   var since: Nanoseconds
   var time: Nanoseconds
   /// The fault's place in the merged trace.
-  var sequence: UInt64
+  var sequence: Sequence
   /// Where its ranges are in the store.
   var ranges: Range<Int>
 }
@@ -36,20 +36,21 @@ struct FaultPairs {
 
   /// Adds a pair of a fault with the ranges of `history` since `moment`, where there are any and not too many.
   mutating func append(
-    _ tid: ThreadID, _ address: IPA, bytes: UInt64, since moment: FrameStates.Moment,
-    in history: HostRangeHistory, at sequence: UInt64, _ time: Nanoseconds
+    _ tid: ThreadID, _ address: IPA, bytes: UInt64, since moment: TraceMoment,
+    in history: HostRangeHistory, at fault: TraceMoment
   ) {
     if all.count >= Self.pairsMax || ranges.count >= Self.rangesMax { thin() }
     let first = ranges.count
     guard history.append(since: moment.sequence, to: &ranges), ranges.count > first else { return }
     all.append(
       FaultPair(
-        tid: tid, address: address, bytes: bytes, since: moment.time, time: time, sequence: sequence,
+        tid: tid, address: address, bytes: bytes, since: moment.time, time: fault.time,
+        sequence: fault.sequence,
         ranges: first..<ranges.count))
   }
 
   /// Drops the pairs of faults from a place of the trace on: events that are missing there could have been their cause.
-  mutating func remove(from sequence: UInt64) {
+  mutating func remove(from sequence: Sequence) {
     while let last = all.last, last.sequence >= sequence {
       all.removeLast()
       ranges.removeSubrange(last.ranges.lowerBound...)

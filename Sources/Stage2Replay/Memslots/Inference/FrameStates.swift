@@ -6,17 +6,11 @@ internal import KVMTypes
 /// What one thread saw is kept apart from what another did: they may run different VMs. The table has a fixed size; a
 /// frame takes the place of another with the same hash, and less is known of that one.
 struct FrameStates {
-  /// A moment in the trace: its place and its time.
-  struct Moment {
-    var sequence: UInt64
-    var time: Nanoseconds
-  }
-
   struct State {
     fileprivate var tid = ThreadID(-1)
     fileprivate var frame = GFN(.max)
-    var mappedSince: Moment?
-    var youngSince: Moment?
+    var mappedSince: TraceMoment?
+    var youngSince: TraceMoment?
   }
 
   private static let bits: UInt64 = 14

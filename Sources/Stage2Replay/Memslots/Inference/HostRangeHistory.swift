@@ -11,13 +11,13 @@ struct HostRangeHistory {
   private struct Entry {
     var range: HVARange
     /// The place in the merged trace of its last event.
-    var sequence: UInt64
+    var sequence: Sequence
   }
 
   private var entries: [Entry] = []
   private var next = 0
 
-  mutating func append(_ range: HVARange, at sequence: UInt64) {
+  mutating func append(_ range: HVARange, at sequence: Sequence) {
     guard range.start < range.end else { return }
     let last = (next + Self.capacity - 1) % Self.capacity
     if last < entries.count, entries[last].range == range {
@@ -35,7 +35,7 @@ struct HostRangeHistory {
   /// Appends the different ranges after `sequence`, the last one first.
   ///
   /// - Returns: false where there are too many, or the history does not reach back that far; then nothing is appended.
-  func append(since sequence: UInt64, to ranges: inout [HVARange]) -> Bool {
+  func append(since sequence: Sequence, to ranges: inout [HVARange]) -> Bool {
     let first = ranges.count
     var index = next
     for _ in entries.indices {

@@ -147,7 +147,9 @@ struct RecordingSurvey {
 
   private static func bit(_ kind: EventKind) -> UInt64 { 1 << UInt64(kind.rawValue) }
 
-  private func saw(_ kind: EventKind) -> Bool { seenMask & Self.bit(kind) != 0 }
+  /// Whether events of a kind were seen.
+  @inline(__always)
+  func saw(_ kind: EventKind) -> Bool { seenMask & Self.bit(kind) != 0 }
 
   private mutating func repeats(_ record: TraceRecord) -> Bool {
     !outside.insert(ThreadEvent(tid: record.tid.rawValue, kind: record.kind)).inserted

@@ -1,0 +1,62 @@
+internal import KVMTrace
+internal import KVMTypes
+
+/// What the syndromes of all faults tell of the machine and the guests' tables.
+struct FaultSurvey {
+  /// A vCPU took an access flag fault: its CPU does not set the flag itself.
+  private(set) var sawAccessFlagFault = false
+  /// The guest executed what was mapped for data, and faulted.
+  private(set) var sawExecPermissionFault = false
+  /// The lowest level of a translation fault: the table begins there, or above.
+  private(set) var lowestLevel: TranslationLevel?
+  /// A translation fault came from a walk of the guest's own table.
+  private(set) var sawStage1WalkFault = false
+  /// The highest guest physical address that faulted.
+  private(set) var highestIPA: UInt64 = 0
+  /// How faults stopped in the regions that a block may map.
+  private(set) var regions: FaultedRegions
+  /// By thread, the lowest level of a translation fault.
+  private(set) var lowestLevels: [ThreadID: TranslationLevel] = [:]
+  /// The same by `ThreadIndex`, until all events have been seen.
+  private var levels: ContiguousArray<TranslationLevel?> = []
+
+  init(pageSize: PageSize) { regions = FaultedRegions(pageSize: pageSize) }
+
+  /// kvm_access_fault.
+  mutating func noteAccessFault() { sawAccessFlagFault = true }
+
+  /// kvm_guest_fault.
+  mutating func consume(_ fault: GuestFault, _ thread: ThreadIndex?) {
+    if fault.ipa.rawValue < IPA.limit { highestIPA = max(highestIPA, fault.ipa.rawValue) }
+    switch fault.esr.faultKind {
+    case .accessFlag: sawAccessFlagFault = true
+    case .permission: if fault.esr.isExec { sawExecPermissionFault = true }
+    case .translation:
+      guard let level = fault.esr.level else { return }
+      // Emulators report the level of the stage-1 table for a fault of its walk.
+      if fault.esr.isStage1Walk {
+        sawStage1WalkFault = true
+      } else {
+        note(fault.ipa, level, thread)
+      }
+    default: break
+    }
+  }
+
+  private mutating func note(_ ipa: IPA, _ level: TranslationLevel, _ thread: ThreadIndex?) {
+    lowestLevel = min(lowestLevel ?? level, level)
+    regions.note(ipa, level)
+    guard let thread else { return }
+    if levels.count <= thread.position {
+      levels.append(contentsOf: repeatElement(nil, count: thread.position + 1 - levels.count))
+    }
+    levels[thread.position] = min(levels[thread.position] ?? level, level)
+  }
+
+  /// All events have been seen.
+  mutating func finish(_ windows: FaultWindows) {
+    for (position, level) in levels.enumerated() {
+      lowestLevels[windows[ThreadIndex(position)].tid] = level
+    }
+  }
+}

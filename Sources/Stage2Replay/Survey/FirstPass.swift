@@ -1,0 +1,65 @@
+internal import KVMTrace
+internal import KVMTypes
+
+/// The first pass over a trace: gives each event to all who have to see it, with the one record of fault windows.
+struct FirstPass {
+  private(set) var survey: TraceSurvey
+  private(set) var evidence: VCPUEvidence
+  private var memslots: MemslotSurvey?
+  private var windows = FaultWindows()
+
+  /// - Parameter command: the name of a thread, where the trace has it.
+  init(pageSize: PageSize, options: ReplayOptions, command: @escaping (ThreadID) -> String?) {
+    survey = TraceSurvey(kvms: options.memslots?.vms.compactMap(\.kvm) ?? [], pageSize: pageSize)
+    evidence = VCPUEvidence(pageSize: pageSize, command: command)
+    if options.memslots == nil {
+      memslots = MemslotSurvey(pageSize: pageSize, infers: options.infersMemslots, recordsHistory: false)
+    }
+  }
+
+  /// Takes in consecutive events of one CPU.
+  ///
+  /// - Parameters:
+  ///   - damage: how many damaged places that CPU's buffer has had so far.
+  ///   - marker: the marker that the event at a position is.
+  mutating func consume(
+    _ records: UnsafeBufferPointer<TraceRecord>, damage: Int, marker: (Int) -> TraceMarker?
+  ) {
+    survey.noteDamage(damage, of: records[0].cpu, before: records[0].time)
+    survey.beginRun(at: records[0].time)
+    for index in records.indices {
+      if records[index].kind == .marker { survey.note(marker(index)) }
+      consume(records[index], previous: index > 0 ? records[index - 1].time : nil)
+    }
+    survey.endRun(of: records[0].cpu, at: records[records.count - 1].time)
+  }
+
+  @inline(__always)
+  private mutating func consume(_ record: TraceRecord, previous: Nanoseconds?) {
+    if let end = windows.end(by: record), let thread = windows.thread { close(thread, end) }
+    survey.consume(record, windows, previous: previous)
+    evidence.consume(record, windows)
+    memslots?.consume(record, windows)
+    windows.take(record)
+  }
+
+  private mutating func close(_ thread: ThreadIndex, _ end: FaultWindows.End) {
+    let window = windows[thread]
+    survey.close(window, thread, end)
+    evidence.close(window, thread)
+    memslots?.close(window, thread, end)
+  }
+
+  /// All events have been seen.
+  ///
+  /// - Parameters:
+  ///   - damage: the damaged places of the trace.
+  ///   - known: the kinds of event that there can be, nil where that is not known.
+  mutating func finish(damage: [Damage], cpus: Int, known: Set<EventKind>?) {
+    survey.finish(damage: damage, cpus: cpus, known: known, windows)
+    evidence.finish()
+  }
+
+  /// Where a replay has the memslots from, unless they are given.
+  var memslotSource: MemslotSource? { memslots?.source(windows) }
+}

@@ -1,0 +1,35 @@
+internal import KVMTrace
+internal import KVMTypes
+internal import Stage2Model
+
+/// What the first pass over a trace found: what has to be known before the first event can be modelled.
+struct SurveyedTrace {
+  let survey: TraceSurvey
+  let evidence: VCPUEvidence
+  let memslots: MemslotSource
+  /// What the trace says of the kernel and the machine.
+  let profile: ProfileEvidence
+
+  /// Makes the pass, over the records that every replay reads.
+  ///
+  /// - Parameter stated: the page size that the user states.
+  init(_ source: some EventSource, stated: PageSize?, options: ReplayOptions) {
+    let host = HostPageSize(of: source, stated: stated)
+    var pass = FirstPass(pageSize: host.pageSize, options: options) { source.command(of: $0) }
+    let statistics = source.forEachRun(.replay(probes: false)) { run in
+      pass.consume(run.records, damage: run.damageCount) { run.marker($0) }
+    }
+    pass.finish(damage: source.damage + statistics.damage, cpus: source.cpuCount, known: source.recordableKinds)
+    survey = pass.survey
+    evidence = pass.evidence
+    memslots = pass.memslotSource ?? .history(options.memslots ?? MemslotHistory())
+    profile = ProfileEvidence(survey: survey, kernel: KernelRelease(uname: source.uname), host: host)
+  }
+
+  /// The intervals of all series.
+  func grid(_ options: ReplayOptions) -> TimeGrid {
+    let first = survey.first ?? Nanoseconds(0)
+    return TimeGrid(
+      from: max(first, options.from ?? first), to: min(survey.last, options.to ?? survey.last))
+  }
+}

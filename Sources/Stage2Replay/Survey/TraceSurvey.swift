@@ -1,0 +1,132 @@
+internal import KVMTrace
+internal import KVMTypes
+
+/// A first pass over a trace, for what has to be known before the first event can be modelled.
+struct TraceSurvey {
+  /// What syndromes tell of the machine and the guests' tables.
+  private(set) var faults: FaultSurvey
+  /// How faults wait for the locks of VMs.
+  private(set) var locks: LockSurvey
+  /// Which events the trace has, and which it lacks.
+  private var recording = RecordingSurvey()
+  private(set) var events = RecordedEvents(missing: [])
+  /// What notifiers aged.
+  private(set) var ages = HostAges()
+  /// When events are missing.
+  private(set) var gaps = LossGaps()
+  /// The threads that created VMs, or gave them their first slots.
+  private(set) var creators: Set<ThreadID> = []
+  /// Markers, and the types of VMs.
+  private(set) var markers: MarkerSurvey
+  /// Damaged places of each CPU's buffer so far.
+  private var damage: [Int: Int] = [:]
+  /// The first and the last event of the part that is replayed.
+  private(set) var first: Nanoseconds?
+  private(set) var last = Nanoseconds(0)
+
+  /// A survey that knows the addresses of some VMs beforehand.
+  init(kvms: [KernelAddress], pageSize: PageSize = .size4K) {
+    faults = FaultSurvey(pageSize: pageSize)
+    locks = LockSurvey(kvms: kvms)
+    markers = MarkerSurvey(pageSize: pageSize)
+  }
+
+  /// Whether any event of KVM's own was seen.
+  var sawKVM: Bool { recording.sawKVM }
+  /// Whether events of a kind were seen.
+  func saw(_ kind: EventKind) -> Bool { recording.saw(kind) }
+  var sawExit: Bool { saw(.exit) }
+  var sawMMIO: Bool { saw(.mmio) }
+  /// Which events of a vCPU's loop the trace has.
+  var recorded: ThreadOrder.Recorded {
+    ThreadOrder.Recorded(loop: saw(.entry) && saw(.exit) && saw(.guestFault), accessFaults: saw(.accessFault))
+  }
+  /// How faults stopped in the regions that a block may map.
+  var regions: FaultedRegions { faults.regions }
+  /// By thread, the lowest level of a translation fault.
+  var lowestLevels: [ThreadID: TranslationLevel] { faults.lowestLevels }
+
+  /// The buffer of a CPU has had so many damaged places when it comes to its next event, at `time`: what is missing is not
+  /// known, nor where it ends. Where the time went back, what came before that event in the file is as doubtful.
+  mutating func noteDamage(_ count: Int, of cpu: CPUIndex, before time: Nanoseconds) {
+    guard count > 0, damage[Int(cpu.rawValue), default: 0] < count else { return }
+    damage[Int(cpu.rawValue)] = count
+    gaps.lose(cpu, from: time)
+    markers.mapped.lose()
+  }
+
+  /// Whether the first pass over the trace found as many damaged places in a buffer of `cpu`.
+  func knows(damage count: Int, of cpu: CPUIndex) -> Bool {
+    count == 0 || damage[Int(cpu.rawValue), default: 0] >= count
+  }
+
+  /// All events have been seen. Damage at the end of a CPU's buffer has no event behind it, and damage of the file
+  /// concerns every CPU.
+  ///
+  /// - Parameter known: the kinds of event that there can be, nil where that is not known.
+  mutating func finish(damage places: [Damage], cpus: Int, known: Set<EventKind>?, _ windows: FaultWindows) {
+    faults.finish(windows)
+    events = recording.recorded(known)
+    if !places.isEmpty { markers.mapped.lose() }
+    for cpu in Set(places.compactMap(\.cpu)) { gaps.lose(CPUIndex(cpu)) }
+    if places.contains(where: { $0.cpu == nil }) { gaps.loseAll(cpus) }
+  }
+
+  /// A run of a CPU's events begins with one of `time`.
+  mutating func beginRun(at time: Nanoseconds) { if first == nil { first = time } }
+
+  /// A run of a CPU's events ended with one of `time`.
+  mutating func endRun(of cpu: CPUIndex, at time: Nanoseconds) { gaps.note(cpu, at: time) }
+
+  /// An event of `ftrace:print`; nil for one that is no marker.
+  mutating func note(_ marker: TraceMarker?) { markers.note(marker) }
+
+  /// The window of a thread's fault ended.
+  mutating func close(_ window: FaultWindows.Window, _ thread: ThreadIndex, _ end: FaultWindows.End) {
+    locks.close(thread)
+    markers.mapped.close(window, end)
+  }
+
+  /// Any event, and the windows of faults as they are before it begins one.
+  ///
+  /// - Parameter previous: when the last event before it was that the run has, nil for the first one.
+  @inline(__always)
+  mutating func consume(_ record: TraceRecord, _ windows: FaultWindows, previous: Nanoseconds?) {
+    last = max(last, record.time)
+    markers.mapped.consume(record)
+    recording.consume(record)
+    switch record.kind {
+    case .entry, .exit: break
+    case .guestFault:
+      faults.consume(record.guestFault, windows.thread)
+      locks.open(record.guestFault, windows.thread, sawEntry: saw(.entry))
+    default: consumeOther(record, windows, previous)
+    }
+  }
+
+  private mutating func consumeOther(
+    _ record: TraceRecord, _ windows: FaultWindows, _ previous: Nanoseconds?
+  ) {
+    switch record.kind {
+    case .lost:
+      if let previous { gaps.note(record.cpu, at: previous) }
+      gaps.lose(record.cpu, until: record.time)
+    case .commitMemoryRegion: noteSlot(of: record.memslotCommit.kvm, by: record.tid)
+    case .setMemoryRegion: noteSlot(of: record.memslotRequest.kvm, by: record.tid)
+    case .initVM:
+      creators.insert(record.tid)
+      markers.note(record.vmCreation)
+    case .accessFault: faults.noteAccessFault()
+    case .unmapHVARange, .ageHVA, .testAgeHVA:
+      locks.notify(windows.thread)
+      if record.kind == .ageHVA { ages.note(record.hvaRange) }
+    case .contentionBegin: locks.wait(windows.thread, record.contendedLock, record.contentionFlags)
+    default: break
+    }
+  }
+
+  private mutating func noteSlot(of kvm: KernelAddress, by thread: ThreadID) {
+    if locks.note(kvm) { creators.insert(thread) }
+    markers.note(slotOf: kvm)
+  }
+}

@@ -1,0 +1,231 @@
+internal import KVMTrace
+internal import KVMTypes
+
+/// Which VM's vCPU a thread runs, where several VMs are there at once: from a first pass over the whole trace.
+///
+/// No event of a vCPU names its VM. But some give it away:
+///
+/// - the thread made the VM's slots itself;
+/// - a fault's thread waits for the VM's lock, which is the first field of `struct kvm`;
+/// - a fault's thread unmaps the very page that its VM has at the address (a copy-on-write);
+/// - faults that lie where a VM has no memory, without being device accesses, or are device accesses where it has
+///   memory: a VM for which clearly more faults are like that than for another is not the one;
+/// - a thread that again and again is given pages that a VM's vCPUs already have is of another VM (`PageRivalry`);
+/// - a thread that was given no name of its own has that of its process.
+///
+/// What is left is a guess: a VMM creates the threads of its vCPUs after itself, so the nearest creator below is taken.
+///
+/// Memory: one entry for each VM and thread; while a thread's VM is open one for each VM that it may be, and a bounded
+/// table of pages.
+struct VCPUEvidence {
+  /// A VM, which the address of its `struct kvm` does not identify by itself: it is used again.
+  struct VM {
+    let kvm: KernelAddress
+    /// The moment of its first commit.
+    let since: Nanoseconds
+    fileprivate let creator: ThreadID
+    fileprivate var slots: MemslotTable
+  }
+
+  private struct Candidate {
+    var vm: VMIndex
+    var contradictions = 0
+  }
+
+  private struct Thread {
+    let tid: ThreadID
+    /// Whether it faulted while there were several VMs.
+    var isOfVCPU = false
+    /// The VM that was settled on.
+    var vm: VMIndex?
+    var candidates: [Candidate] = []
+    /// Faults that the candidates were held against.
+    var faults = 0
+    /// Whether the open fault counts.
+    var isInFault = false
+  }
+
+  private var roster = VMRoster()
+  /// By `VMIndex`.
+  private var vms: [VM] = []
+  /// By `ThreadIndex`.
+  private var threads: [Thread] = []
+  private var settled: [ThreadID: [VMIndex]] = [:]
+  private var rivalry = PageRivalry()
+  private var frames: [FrameRange] = []
+  private let pageSize: PageSize
+  private let command: (ThreadID) -> String?
+  /// A thread is settled after so many faults, if only one VM fits.
+  private static let faultsEnough = 1024
+
+  /// - Parameter command: the name of a thread, where the trace has it.
+  init(pageSize: PageSize, command: @escaping (ThreadID) -> String?) {
+    self.pageSize = pageSize
+    self.command = command
+  }
+
+  /// The VMs whose vCPUs the thread ran, in the order of time, as far as the question came up.
+  func vms(of tid: ThreadID) -> [VM] { (settled[tid] ?? []).map { vms[$0.position] } }
+
+  /// An event, and the windows of faults as they are before it begins one.
+  @inline(__always)
+  mutating func consume(_ record: TraceRecord, _ windows: FaultWindows) {
+    // With one VM at a time there is nothing to find out.
+    if roster.live.count < 2, !record.kind.isLifeProbe { return }
+    consumeAmongSeveral(record, windows)
+  }
+
+  private mutating func consumeAmongSeveral(_ record: TraceRecord, _ windows: FaultWindows) {
+    switch record.kind {
+    case .commitMemoryRegion: commit(record)
+    case .initVM: _ = roster.initVM(record.vmCreation.kvm, record.vmCreation.type)
+    case .destroyVM: _ = roster.destroyVM(record.destroyedVM)
+    case .guestFault:
+      guard let thread = windows.thread else { return }
+      while threads.count <= thread.position {
+        threads.append(Thread(tid: windows[ThreadIndex(threads.count)].tid))
+      }
+      begin(record.guestFault, thread)
+    case .contentionBegin:
+      guard let thread = inFault(windows.thread) else { return }
+      let owner = threads[thread.position].candidates.first { roster.kvm(of: $0.vm) == record.contendedLock }
+      if let owner { settle(thread, on: owner.vm) }
+    case .unmapHVARange:
+      take(record.hvaRange)
+      guard let thread = inFault(windows.thread) else { return }
+      let gfn = windows[thread].fault.ipa.gfn(pageSize)
+      let owners = threads[thread.position].candidates.filter { candidate in
+        guard let slot = vms[candidate.vm.position].slots.slot(gfn), let start = slot.hva else {
+          return false
+        }
+        let hva = start + ((gfn - slot.base) << pageSize.shift)
+        return record.hvaRange.start <= hva && hva < record.hvaRange.end
+      }
+      if owners.count == 1 { settle(thread, on: owners[0].vm) }
+    default: break
+    }
+  }
+
+  /// Settles what is still open. Must be the last call.
+  mutating func finish() {
+    // A thread that is settled tells something of the others.
+    while let thread = open().first(where: { likely($0).count == 1 }) ?? open().first {
+      let nearest = likely(thread).max { vms[$0.position].creator < vms[$1.position].creator }
+      if let nearest {
+        settle(thread, on: nearest)
+      } else {
+        threads[thread.position].isOfVCPU = false
+      }
+    }
+  }
+
+  /// By number.
+  private func open() -> [ThreadIndex] {
+    threads.indices.lazy.map { ThreadIndex($0) }
+      .filter { self.threads[$0.position].isOfVCPU && self.threads[$0.position].vm == nil }
+      .sorted { self.threads[$0.position].tid < self.threads[$1.position].tid }
+  }
+
+  // MARK: Faults
+
+  /// The thread, if its open fault counts.
+  private func inFault(_ thread: ThreadIndex?) -> ThreadIndex? {
+    guard let thread, thread.position < threads.count, threads[thread.position].isInFault else { return nil }
+    return thread
+  }
+
+  private mutating func begin(_ fault: GuestFault, _ thread: ThreadIndex) {
+    let tid = threads[thread.position].tid
+    // What there is beyond all addresses, no VM has.
+    let counts = fault.ipa.rawValue < IPA.limit
+    threads[thread.position].isOfVCPU = true
+    if let vm = threads[thread.position].vm {
+      if !roster.isGone(vm) {
+        threads[thread.position].isInFault = counts
+        return
+      }
+      threads[thread.position] = Thread(tid: tid, isOfVCPU: true)
+    }
+    if let own = roster.live.last(where: { vms[$0.position].creator == tid }) {
+      settle(thread, on: own)
+      return
+    }
+    if threads[thread.position].candidates.isEmpty {
+      threads[thread.position].candidates = roster.live.map { Candidate(vm: $0) }
+    }
+    // A VM that is gone was not the one, unless the thread does nothing more.
+    if threads[thread.position].candidates.contains(where: { !roster.isGone($0.vm) }) {
+      threads[thread.position].candidates.removeAll { roster.isGone($0.vm) }
+    }
+    threads[thread.position].isInFault = counts
+  }
+
+  /// The window of a thread's fault ended.
+  mutating func close(_ window: FaultWindows.Window, _ thread: ThreadIndex) {
+    guard inFault(thread) != nil else { return }
+    threads[thread.position].isInFault = false
+    let esr = window.fault.esr
+    let gfn = window.fault.ipa.gfn(pageSize)
+    if esr.faultKind == .translation, !window.sawMMIO { rivalry.give(gfn, to: thread) }
+    if threads[thread.position].vm != nil { return }
+    threads[thread.position].faults += 1
+    for index in threads[thread.position].candidates.indices {
+      let slot = vms[threads[thread.position].candidates[index].vm.position].slots.slot(gfn)
+      let isMemory = slot.map { !(esr.isWrite && $0.flags.contains(.readOnly)) } ?? false
+      if isMemory == window.sawMMIO { threads[thread.position].candidates[index].contradictions += 1 }
+    }
+    if threads[thread.position].faults == Self.faultsEnough {
+      let likely = likely(thread)
+      if likely.count == 1 { settle(thread, on: likely[0]) }
+    }
+  }
+
+  /// The VMs that an open thread's vCPU may be of: those that clearly less contradicts than the others.
+  private func likely(_ position: ThreadIndex) -> [VMIndex] {
+    let thread = threads[position.position]
+    let contradictions = thread.candidates.map { candidate in
+      let vcpus = threads.indices.lazy.filter { self.threads[$0].vm == candidate.vm }
+      return candidate.contradictions + vcpus.reduce(0) { $0 + rivalry.count(position, ThreadIndex($1)) }
+    }
+    // Slots that come and go under the vCPUs' hands contradict the right VM, too, now and then.
+    let most = 2 * (contradictions.min() ?? 0) + thread.faults / 16
+    let likely = zip(thread.candidates, contradictions)
+      .filter { $0.1 <= most && vms[$0.0.vm.position].creator <= thread.tid }
+      .map(\.0.vm)
+    guard let name = command(thread.tid) else { return likely }
+    let namesakes = likely.filter { command(vms[$0.position].creator) == name }
+    return namesakes.isEmpty ? likely : namesakes
+  }
+
+  private mutating func settle(_ thread: ThreadIndex, on vm: VMIndex) {
+    let tid = threads[thread.position].tid
+    threads[thread.position] = Thread(tid: tid, isOfVCPU: true, vm: vm)
+    settled[tid, default: []].append(vm)
+  }
+
+  // MARK: VMs
+
+  /// Whose memory a range of host addresses is, nobody says: it is taken from all VMs that have it.
+  private mutating func take(_ range: HVARange) {
+    frames.removeAll(keepingCapacity: true)
+    for vm in roster.live { vms[vm.position].slots.appendOverlaps(range, to: &frames) }
+    for overlap in frames { rivalry.take(overlap) }
+  }
+
+  private mutating func commit(_ record: TraceRecord) {
+    let commit = record.memslotCommit
+    guard let update = MemslotUpdate(commit, pageSize) else { return }
+    let isContradicted = roster.vm(at: commit.kvm).map { update.contradicts(vms[$0.position].slots) } ?? false
+    let answer = roster.setMemoryRegion(
+      of: commit.kvm, update.change, by: record.tid, isContradicted: isContradicted)
+    if answer.news == .appeared {
+      vms.append(
+        VM(
+          kvm: commit.kvm, since: record.time, creator: record.tid,
+          slots: MemslotTable(pageSize: pageSize)))
+    }
+    rivalry.takeAll()
+    if let base = update.oldBase { _ = vms[answer.vm.position].slots.remove(base: base) }
+    if let slot = update.slot { vms[answer.vm.position].slots.insert(slot) }
+  }
+}
