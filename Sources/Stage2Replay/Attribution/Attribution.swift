@@ -179,7 +179,9 @@ extension Attribution {
   }
 
   /// Takes in what the roster says of an event of memslots.
-  private mutating func take(_ answer: VMRoster.Answer, tids: [ThreadID]? = nil, at time: Nanoseconds) -> VMIndex {
+  private mutating func take(
+    _ answer: VMRoster.Answer, tids: [ThreadID]? = nil, at time: Nanoseconds
+  ) -> VMIndex {
     for vm in answer.retired { end(vm, at: time) }
     switch answer.news {
     case .none: break

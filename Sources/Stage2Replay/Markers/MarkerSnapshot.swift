@@ -58,7 +58,9 @@ struct MarkerSnapshot {
     if live.contains(where: { $0.slots.basis == .assumed || $0.slots.hasUnplaced }) {
       return .assumedMemslots
     }
-    if types.contains(where: { type in type.map { !context.profile.fits($0) } ?? true }) { return .otherVMType }
+    if types.contains(where: { type in type.map { !context.profile.fits($0) } ?? true }) {
+      return .otherVMType
+    }
     if !marker.anonHugeBytes.isEmpty,
       roster.live.contains(where: { roster.creator(of: $0).map { marker.anonHugeBytes[$0] == nil } ?? false })
     {

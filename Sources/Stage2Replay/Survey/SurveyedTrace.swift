@@ -19,7 +19,8 @@ struct SurveyedTrace {
     let statistics = source.forEachRun(.replay(probes: false)) { run in
       pass.consume(run.records, damage: run.damageCount) { run.marker($0) }
     }
-    pass.finish(damage: source.damage + statistics.damage, cpus: source.cpuCount, known: source.recordableKinds)
+    pass.finish(
+      damage: source.damage + statistics.damage, cpus: source.cpuCount, known: source.recordableKinds)
     survey = pass.survey
     evidence = pass.evidence
     memslots = pass.memslotSource ?? .history(options.memslots ?? MemslotHistory())
