@@ -105,7 +105,7 @@ struct Replayer<Backend: Stage2Backend & ~Copyable>: ~Copyable {
     for (order, marker) in queue.markers {
       execute(queue, &positions, before: order)
       markers.compare(marker, order: order) { vm in
-        executions[vm.position].backend.passGracePeriod()
+        executions[vm.position].kvm.stage2.passGracePeriod()
         return MemoryBounds(executions[vm.position])
       }
     }
@@ -245,11 +245,11 @@ extension VMResult {
       modelledFaults: tally.modelledFaults,
       operations: Dictionary(uniqueKeysWithValues: kinds.filter { $0.1.count > 0 }),
       faultsWithoutOperation: Dictionary(uniqueKeysWithValues: reasons.filter { $0.1 > 0 }),
-      hypercalls: execution.backend.hypercallCounts.map { counts in
+      hypercalls: execution.kvm.stage2.hypercallCounts.map { counts in
         Dictionary(uniqueKeysWithValues: Hypercall.allCases.map { ($0.name, counts[$0]) }.filter { $0.1 > 0 })
       },
       memory: end == nil ? memory : memory.released(), end: end, lastMemory: end == nil ? nil : memory,
-      treeDepth: execution.backend.mappingTreeDepth(), memorySeries: execution.series,
+      treeDepth: execution.kvm.stage2.mappingTreeDepth(), memorySeries: execution.series,
       workingSet: execution.workingSet.result(
         last: end.map { context.grid.index(of: $0.time) } ?? context.grid.count - 1),
       lock: nil,

@@ -27,7 +27,7 @@ extension KVM where Backend: ~Copyable {
   /// `kvm_mmu_wp_memory_region`: write-protects a slot chunk by chunk, then invalidates the TLBs without the
   /// lock.
   @inlinable
-  mutating func kvmMMUWPMemoryRegion(_ slot: Memslot) {
+  public mutating func kvmMMUWPMemoryRegion(_ slot: Memslot) {
     let start = slot.baseGFN.ipa(pageSize)
     let end = slot.endGFN.ipa(pageSize)
     lock(.wpMemoryRegion)
@@ -70,7 +70,7 @@ extension KVM where Backend: ~Copyable {
 
   /// `kvm_arch_mmu_enable_log_dirty_pt_masked`, under the write lock.
   @inlinable
-  mutating func kvmArchMMUEnableLogDirtyPTMasked(
+  public mutating func kvmArchMMUEnableLogDirtyPTMasked(
     _ slot: Memslot, offset: UInt64, mask: UInt64, initiallySet: Bool
   ) {
     let base = slot.baseGFN + offset

@@ -31,6 +31,10 @@ public struct KVM<Backend: Stage2Backend & ~Copyable>: ~Copyable {
   public var hasRun = false
   /// What functions of these files would have warned of; the backend has its own.
   public var warnings = KernelWarnings()
+  /// The calls of range operations since `takeRangeCalls`, for who wants to see them.
+  @usableFromInline var rangeCalls: [RangeCall] = []
+  /// Whether the sections under `mmu_lock` and the calls are kept count of.
+  @usableFromInline let keeps: KVMRecords
   /// The last section under `mmu_lock`.
   public var lastSection = LockSection(.freePGD, mode: .none)
   /// All sections, one total for each `MMUEntryPoint`.
@@ -38,8 +42,13 @@ public struct KVM<Backend: Stage2Backend & ~Copyable>: ~Copyable {
   @usableFromInline var locks = [LockTotals](repeating: LockTotals(), count: MMUEntryPoint.allCases.count)
 
   /// A VM without memslots.
-  public init(profile: Profile, geometry: Stage2Geometry, stage2: consuming Backend) {
+  ///
+  /// - Parameter keeps: what is written down of its functions.
+  public init(
+    profile: Profile, geometry: Stage2Geometry, stage2: consuming Backend, keeps: KVMRecords = .sections
+  ) {
     self.profile = profile
+    self.keeps = keeps
     self.geometry = geometry
     self.stage2 = stage2
     rules = FaultRules(profile)
@@ -72,6 +81,7 @@ public struct KVM<Backend: Stage2Backend & ~Copyable>: ~Copyable {
   /// Takes `mmu_lock` for `entryPoint`.
   @inlinable
   mutating func lock(_ entryPoint: MMUEntryPoint) {
+    guard keeps.contains(.sections) else { return }
     lastSection = LockSection(entryPoint, mode: lockModes[Int(entryPoint.rawValue)])
     lastSection.work = stage2.work
   }
@@ -79,7 +89,57 @@ public struct KVM<Backend: Stage2Backend & ~Copyable>: ~Copyable {
   /// Releases it.
   @inlinable
   mutating func unlock() {
+    guard keeps.contains(.sections) else { return }
     lastSection.work = stage2.work - lastSection.work
     locks[Int(lastSection.entryPoint.rawValue)].add(lastSection)
+  }
+
+  // MARK: Range calls
+
+  /// The calls of range operations since the last time.
+  @inlinable
+  public mutating func takeRangeCalls() -> [RangeCall] {
+    defer { rangeCalls.removeAll(keepingCapacity: true) }
+    return rangeCalls
+  }
+}
+
+/// What a `KVM` writes down of what its functions do.
+@frozen
+public struct KVMRecords: OptionSet, Hashable, Sendable {
+  /// The bits.
+  public var rawValue: UInt8
+
+  /// The bits `rawValue`.
+  @inlinable
+  public init(rawValue: UInt8) { self.rawValue = rawValue }
+
+  /// The sections under `mmu_lock`.
+  @inlinable
+  public static var sections: KVMRecords { KVMRecords(rawValue: 1) }
+  /// The calls of range operations.
+  @inlinable
+  public static var rangeCalls: KVMRecords { KVMRecords(rawValue: 2) }
+}
+
+/// One call of a stage-2 function that takes a range.
+@frozen
+public struct RangeCall: Hashable, Sendable {
+  /// Which function.
+  public var operation: RangeOperation
+  /// `addr`.
+  public var address: IPA
+  /// `size`, in bytes.
+  public var size: UInt64
+  /// What it returned.
+  public var result: KernelResult
+
+  /// A call.
+  @inlinable
+  public init(operation: RangeOperation, address: IPA, size: UInt64, result: KernelResult) {
+    self.operation = operation
+    self.address = address
+    self.size = size
+    self.result = result
   }
 }

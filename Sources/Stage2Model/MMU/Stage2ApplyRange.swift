@@ -30,6 +30,10 @@ extension KVM where Backend: ~Copyable {
         case .wrprotect: stage2.wrprotect(IPA(address), size: next - address)
         case .flush: stage2.flush(IPA(address), size: next - address)
         }
+      if keeps.contains(.rangeCalls) {
+        rangeCalls.append(
+          RangeCall(operation: operation, address: IPA(address), size: next - address, result: result))
+      }
       if !result.isSuccess { return result }
       if resched && next != end { lastSection.reschedPoints += 1 }
       address = next

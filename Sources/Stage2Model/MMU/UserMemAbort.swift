@@ -12,12 +12,15 @@ extension KVM where Backend: ~Copyable {
   ///   - slot: the memslot of the faulting page.
   ///   - faultIn: what the host found behind it.
   ///   - seq: `invalidateSeq` as it was before the page was looked up.
+  ///   - isOvertaken: another CPU changes the entry between the walk of this fault and its write: the backend is not asked,
+  ///     and -EAGAIN is its answer (`stage2_try_set_pte`, `stage2_try_break_pte`).
   /// - Returns: 0 or a negative errno; -ENOEXEC (the guest gets an external abort) for a fetch from memory that
   ///   is not cacheable; -EFAULT without a page; 1 for an exclusive or atomic access that the memory does not
   ///   support, with the abort injected that says so.
   @inlinable
   public mutating func userMemAbort(
-    _ fault: Stage2Fault, slot: Memslot, vcpu: VCPUIndex, faultIn: FaultIn, seq: UInt64
+    _ fault: Stage2Fault, slot: Memslot, vcpu: VCPUIndex, faultIn: FaultIn, seq: UInt64,
+    isOvertaken: Bool = false
   ) -> FaultOutcome {
     hasRun = true
     if rules.refuses(fault) { return .ended(.badAddress) }
@@ -34,7 +37,8 @@ extension KVM where Backend: ~Copyable {
     guard let prot = rules.prot(fault, slot, host) else { return .ended(.noExec) }
     if fault.kind == .exclusiveOrAtomic { return .ended(.runGuest) }
     lock(.userMemAbort)
-    let outcome = faultMap(fault, slot: slot, vcpu: vcpu, hva: hva, host, size, prot, seq: seq)
+    let outcome = faultMap(
+      fault, slot: slot, vcpu: vcpu, hva: hva, host, size, prot, seq: seq, isOvertaken: isOvertaken)
     unlock()
     return outcome
   }
@@ -43,7 +47,7 @@ extension KVM where Backend: ~Copyable {
   @inlinable
   mutating func faultMap(
     _ fault: Stage2Fault, slot: Memslot, vcpu: VCPUIndex, hva: HVA, _ host: HostPage,
-    _ vmaSize: FaultMappingSize, _ prot: Stage2Prot, seq: UInt64
+    _ vmaSize: FaultMappingSize, _ prot: Stage2Prot, seq: UInt64, isOvertaken: Bool
   ) -> FaultOutcome {
     if mmuInvalidateRetry(seq) { return .ended(.again) }
     let granule = fault.permissionGranule(pageShift)
@@ -61,14 +65,14 @@ extension KVM where Backend: ~Copyable {
     if granule == size {
       // The address is aligned to what the VMA suggested, not to the block that is relaxed.
       let ipa = rules.address(fault.ipa, size: vmaSize.bytes)
-      let result = stage2.relaxPerms(ipa, prot: prot)
+      let result = isOvertaken ? .again : stage2.relaxPerms(ipa, prot: prot)
       return FaultOutcome(
         .relaxPerms(ipa, prot: prot), result, dirty: Self.dirtied(ipa, size, prot, result, pageShift))
     }
     let ipa = rules.address(fault.ipa, size: size)
     // The page that GUP found lies somewhere in the block; the block begins below it.
     let pfn = host.pfn.map { PFN($0.rawValue & ~(size >> pageShift - 1)) }
-    let result = stage2.map(ipa, size: size, pfn: pfn, prot: prot, vcpu: vcpu)
+    let result = isOvertaken ? .again : stage2.map(ipa, size: size, pfn: pfn, prot: prot, vcpu: vcpu)
     return FaultOutcome(
       .map(ipa, size: size, prot: prot), result, dirty: Self.dirtied(ipa, size, prot, result, pageShift))
   }

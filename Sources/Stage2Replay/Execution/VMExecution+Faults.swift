@@ -10,19 +10,19 @@ extension VMExecution where Backend: ~Copyable {
     let outcome = outcome(of: decided)
     let isChecked = fault.evidence.isChecked || !context.checksRules
     let checked =
-      isChecked ? CheckResult() : checks.check(fault, at: origin.time, known, &backend)
+      isChecked ? CheckResult() : checks.check(fault, at: origin.time, known, &kvm.stage2)
     var isStuck = false
     var isRetried = false
     var effect = FaultEffect.nothing(isAssumed: false, refusal: nil)
-    let before = checked.walk ?? backend.walk(fault.page)
+    let before = checked.walk ?? kvm.stage2.walk(fault.page)
     switch outcome {
     case .nothing(let reason):
       isRetried = reason == .faultedAgain
       guard let nothing = end(fault, reason) else { break }
       effect = nothing
     case .mkyoung:
-      backend.mkyoung(fault.page)
-      if case .leaf(let level, _, _) = backend.walk(fault.page) {
+      kvm.handleAccessFault(fault.address)
+      if case .leaf(let level, _, _) = kvm.stage2.walk(fault.page) {
         touch(fault, isBlock: level < .l3, origin)
       }
       // handle_access_fault hands on what the hardware gave it.
@@ -54,7 +54,7 @@ extension VMExecution where Backend: ~Copyable {
       fault.mayRaceCopyOnWrite && isMapped(fault.page)
       ? decided.decision.outcomeIfMapped : decided.decision.outcome
     guard known.isProtected, outcome == .nothing(.failed), fault.isBadAddress,
-      backend.takeByForce(fault.page)
+      kvm.stage2.takeByForce(fault.page)
     else { return outcome }
     return .performed(.derived)
   }
@@ -68,7 +68,7 @@ extension VMExecution where Backend: ~Copyable {
     }
     tally.nothing[Int(reason.rawValue)] += 1
     if reason.isInUserMemAbort, context.options.otherKernel == nil, let slot = fault.slot {
-      topUp(fault, slot)
+      _ = memAbort(fault, slot, reason == .failed ? .failed : .page(.page(pageSize)), isRetried: true)
     }
     // A retry because of another vCPU's copy-on-write is told by what the model has, not by an event.
     let isAssumed =
@@ -94,52 +94,64 @@ extension VMExecution where Backend: ~Copyable {
       access(decided, slot, isBlock: size.isBlock, isCertain: isCertain, under: other, origin)
       return .again
     }
-    topUp(fault, slot)
     if fault.kind == .permission, fault.isWrite, slot.isLogging { proveWriteProtection(fault, origin) }
 
     let relaxes = fault.kind == .permission && !known.isProtected && (fault.level == .l2) == size.isBlock
-    let isWritable = mapsWritable(decided, slot, relaxes: relaxes)
-    // What a protected guest is given, it has all rights to.
-    let prot: Stage2Prot = known.isProtected ? .rwx : fault.prot(isWritable: isWritable)
-    let bytes = size.isBlock ? pageSize.pmdBytes : pageSize.bytes
     let isInPages = host.mappings.isInPages(gfn)
-    // The address of a block is that of the mapping, but for the relaxation of a block of a transparent huge page: there
-    // the VMA asks for pages, and the address stays that of the page (`kvm_s2_fault_get_vma_info`).
-    let isPageAddress =
-      relaxes && size.isBlock
-      && (isInPages || !host.isHugetlb(slot, context.survey.ages, pageSize))
-    // pkvm_mem_abort, and user_mem_abort of older kernels for a page, hand on what the hardware gave them. Where that is in
-    // the middle of a host page, pKVM's lookup reaches into the next page, and a mapping there passes for another vCPU's;
-    // kvm_pgtable_walk goes by whole pages.
-    let profile = context.profile
-    let isAligned =
-      !known.isProtected && (profile.profile.alignsFaultIPA ?? profile.profile.era.alignsFaultIPA)
-    let isOfPage = isPageAddress || !size.isBlock
-    let address = isOfPage ? (isAligned ? fault.page : fault.address) : fault.page.alignedDown(to: bytes)
-    let walked = profile.isPKVM || !isOfPage ? address : fault.page
-    let result =
-      if lostEntry(fault, isBlock: size.isBlock) {
-        KernelResult.again
-      } else if relaxes {
-        backend.relaxPerms(walked, prot: prot)
-      } else {
-        backend.map(walked, size: bytes, pfn: nil, prot: prot, vcpu: VCPUIndex(fault.vcpu))
-      }
+    let isWritable = mapsWritable(decided, slot, relaxes: relaxes)
+    let isHugetlb = size.isBlock && !isInPages && host.isHugetlb(slot, context.survey.ages, pageSize)
+    let page = HostPage(pageSize, isBlock: size.isBlock, isHugetlb: isHugetlb, isWritable: isWritable)
+    let done = memAbort(
+      fault, slot, .page(page), isOvertaken: lostEntry(fault, isBlock: size.isBlock))
     touch(fault, isBlock: size.isBlock, origin)
+    let result = done.stage2Result
     let isCertain =
       (result == .success || result == .badAddress) && !decided.decision.isRaced && !isCorrected
       && (!relaxes || !size.isBlock || isInPages)
       && (!fault.sharesEntry || fault.nextAccess == .progressed) && !fault.isEndUnseen
     emit(
-      relaxes ? .relaxPerms : .map, address, size: relaxes ? 0 : bytes, prot: prot,
-      protBasis: known.isProtected ? .derived : protBasis(of: fault, slot), result: result.rawValue,
+      done, protBasis: known.isProtected ? .derived : protBasis(of: fault, slot),
       basis: isCertain ? max(outcome, size.basis) : .assumed, origin)
     if fault.isWrite, slot.isLogging { host.grantWrite(to: gfn, fault) }
     if !result.isSuccess { return .again }
-    if relaxes { return .relaxed }
+    if case .relaxPerms = done.operation { return .relaxed }
     return .mapped(
       isBlock: size.isBlock, isAssumed: max(outcome, size.basis) != .derived,
       isReadMapped: isWritable && !fault.isWrite)
+  }
+
+  /// The function of mmu.c that a fault in a slot ends in. What the trace leaves open is handed in.
+  ///
+  /// - Parameters:
+  ///   - faultIn: what the host found behind the page.
+  ///   - isRetried: the VMM's memory changed since the host was asked (`mmu_invalidate_retry`).
+  ///   - isOvertaken: another vCPU's fault changed the entry first.
+  private func memAbort(
+    _ fault: FaultWindow, _ slot: Memslot, _ faultIn: FaultIn, isRetried: Bool = false,
+    isOvertaken: Bool = false
+  ) -> Stage2Model.FaultOutcome {
+    let abort = Stage2Fault(
+      ipa: fault.address, kind: fault.kind, level: fault.level, isWrite: fault.isWrite, isExec: fault.isExec)
+    let slot = Stage2Model.Memslot(slot, pageSize)
+    let vcpu = VCPUIndex(fault.vcpu)
+    if known.isProtected { return kvm.pkvmMemAbort(abort, slot: slot, vcpu: vcpu, faultIn: faultIn) }
+    let seq = isRetried ? kvm.invalidateSeq &- 1 : kvm.invalidateSeq
+    return kvm.userMemAbort(
+      abort, slot: slot, vcpu: vcpu, faultIn: faultIn, seq: seq, isOvertaken: isOvertaken)
+  }
+
+  /// Hands on what a fault asked of the backend.
+  private func emit(
+    _ done: Stage2Model.FaultOutcome, protBasis: Basis, basis: Basis, _ origin: StepOrigin
+  ) {
+    let result = done.stage2Result.rawValue
+    switch done.operation {
+    case .map(let ipa, let size, let prot):
+      emit(.map, ipa, size: size, prot: prot, protBasis: protBasis, result: result, basis: basis, origin)
+    case .relaxPerms(let ipa, let prot):
+      emit(.relaxPerms, ipa, size: 0, prot: prot, protBasis: protBasis, result: result, basis: basis, origin)
+    case .none, .mkyoung: break
+    }
   }
 
   /// Whether the fault maps a page or a block.
@@ -182,20 +194,9 @@ extension VMExecution where Backend: ~Copyable {
     case (.translation, .again), (.translation, .againAtOnce): return !isBlock && !isMapped(fault.page)
     // On another CPU the TLB may hold the leaf as it was.
     case (.permission, .againAtOnce):
-      guard case .leaf(_, let prot, _) = backend.walk(fault.page) else { return false }
+      guard case .leaf(_, let prot, _) = kvm.stage2.walk(fault.page) else { return false }
       return fault.isWrite ? !prot.contains(.write) : fault.isExec && !prot.isSuperset(of: .execute)
     default: return false
-    }
-  }
-
-  /// `user_mem_abort` begins with the memory cache, before it looks for the page: what it comes to makes no difference.
-  private func topUp(_ fault: FaultWindow, _ slot: Memslot) {
-    let profile = context.profile
-    let era = profile.profile.era
-    if fault.kind != .permission || known.isProtected || profile.isPKVM && era.topsUpOnEveryFault
-      || slot.isLogging && (fault.isWrite || era.topsUpWhileLogging)
-    {
-      backend.topUpMemcache(vcpu: VCPUIndex(fault.vcpu), pages: profile.minPages)
     }
   }
 
@@ -205,8 +206,10 @@ extension VMExecution where Backend: ~Copyable {
   /// mapping as it was before.
   private func proveWriteProtection(_ fault: FaultWindow, _ origin: StepOrigin) {
     guard isWritable(fault.page), host.usedWriteGrant(fault, pageSize) else { return }
-    let result = backend.wrprotect(fault.page, size: pageSize.bytes)
-    emit(.wrprotect, fault.page, size: pageSize.bytes, result: result.rawValue, basis: .assumed, origin)
+    let gfn = fault.page.gfn(pageSize)
+    kvm.kvmArchMMUEnableLogDirtyPTMasked(
+      Stage2Model.Memslot(FrameRange(start: gfn, end: gfn + 1)), offset: 0, mask: 1, initiallySet: false)
+    emitRangeCalls(basis: .assumed, origin)
   }
 
   /// A translation fault on what was mapped, in a slot whose host address is not known: an unmap that could not be
@@ -214,23 +217,23 @@ extension VMExecution where Backend: ~Copyable {
   private func proveUnmap(_ decided: DecidedFault, _ origin: StepOrigin) {
     let fault = decided.window
     guard fault.kind == .translation, !decided.decision.isRaced, isMapped(fault.page) else { return }
-    let result = backend.unmap(fault.page, size: pageSize.bytes)
-    emit(.unmap, fault.page, size: pageSize.bytes, result: result.rawValue, basis: .assumed, origin)
+    let gfn = fault.page.gfn(pageSize)
+    kvm.kvmUnmapGFNRange(gfn..<gfn + 1, mayBlock: true)
+    emitRangeCalls(basis: .assumed, origin)
   }
 
   /// Whether the mapping of `ipa` permits writing, as far as the model knows.
   private func isWritable(_ ipa: IPA) -> Bool {
-    if case .leaf(_, let prot, _) = backend.walk(ipa) { return prot.contains(.write) }
+    if case .leaf(_, let prot, _) = kvm.stage2.walk(ipa) { return prot.contains(.write) }
     return false
   }
 }
 
-extension FaultWindow {
-  /// The rights that the fault asks for, given whether its page may be written.
-  fileprivate func prot(isWritable: Bool) -> Stage2Prot {
-    var prot: Stage2Prot = .read
-    if isWritable { prot.insert(.write) }
-    if isExec { prot.insert(.execute) }
-    return prot
+extension HostPage {
+  /// What is taken to lie behind a faulting page.
+  fileprivate init(_ pageSize: PageSize, isBlock: Bool, isHugetlb: Bool, isWritable: Bool) {
+    self.init(
+      isWritable: isWritable, vmaShift: isHugetlb ? pageSize.levelShift(.l2) : pageSize.shift,
+      userMappingBytes: isBlock ? pageSize.pmdBytes : pageSize.bytes)
   }
 }

@@ -43,7 +43,7 @@ extension VMExecution where Backend: ~Copyable {
     if fault.isExec { prot.insert(.execute) }
     if fault.isWrite || (!slot.flags.contains(.readOnly) && !slot.isLogging) { prot.insert(.write) }
     var relaxes = false
-    if case .leaf(let level, let rights, _) = backend.walk(page), !isRaced || fault.kind == .permission {
+    if case .leaf(let level, let rights, _) = kvm.stage2.walk(page), !isRaced || fault.kind == .permission {
       let lacksWrite = fault.isWrite && !rights.contains(.write)
       let lacksExecute = fault.isExec && !rights.contains(.execute)
       guard lacksWrite || lacksExecute || isRaced else { return }
@@ -53,12 +53,12 @@ extension VMExecution where Backend: ~Copyable {
     }
     if modelsProtected { (prot, relaxes) = (.rwx, false) }
     tally.modelledFaults += 1
-    backend.topUpMemcache(vcpu: VCPUIndex(fault.vcpu), pages: context.model.minPages)
+    kvm.stage2.topUpMemcache(vcpu: VCPUIndex(fault.vcpu), pages: context.model.minPages)
     let address = relaxes ? page : page.alignedDown(to: size)
     let result =
       relaxes
-      ? backend.relaxPerms(address, prot: prot)
-      : backend.map(address, size: size, pfn: nil, prot: prot, vcpu: VCPUIndex(fault.vcpu))
+      ? kvm.stage2.relaxPerms(address, prot: prot)
+      : kvm.stage2.map(address, size: size, pfn: nil, prot: prot, vcpu: VCPUIndex(fault.vcpu))
     emit(
       relaxes ? .relaxPerms : .map, address, size: relaxes ? 0 : size, prot: prot, protBasis: .modelled,
       result: result.rawValue, basis: .modelled, origin)

@@ -13,7 +13,8 @@ internal import Stage2Model
 final class VMExecution<Backend: Stage2Backend & ~Copyable> {
   let context: ReplayContext
   private(set) var known: KnownVM
-  var backend: Backend
+  /// The kernel's functions, as they work on this VM.
+  var kvm: KVM<Backend>
   var host: HostMemory
   var checks: FaultChecks
   var tally = VMTally()
@@ -27,7 +28,11 @@ final class VMExecution<Backend: Stage2Backend & ~Copyable> {
   init(_ vm: AttributedVM, _ context: ReplayContext, backend: consuming Backend) {
     self.context = context
     known = KnownVM(vm, pageSize: context.pageSize)
-    self.backend = backend
+    var profile = context.model.profile
+    profile.isProtected = context.model.modelsProtected(vm.identity.isProtected)
+    kvm = KVM(
+      profile: profile, geometry: context.model.geometry, stage2: backend,
+      keeps: context.options.measuresWork ? [.rangeCalls, .sections] : .rangeCalls)
     host = HostMemory(pageSize: context.pageSize)
     checks = FaultChecks(context)
     workingSet = WorkingSet(pageSize: context.pageSize)
@@ -38,7 +43,7 @@ final class VMExecution<Backend: Stage2Backend & ~Copyable> {
   var modelsProtected: Bool { context.model.modelsProtected(known.isProtected) }
 
   /// The memory of its stage 2, nothing where the backend accounts for none.
-  var memory: MemoryAccounting { backend.accountedMemory ?? MemoryAccounting(pageSize: pageSize) }
+  var memory: MemoryAccounting { kvm.stage2.accountedMemory ?? MemoryAccounting(pageSize: pageSize) }
 
   /// Executes steps of the VM, as far as they come before `end`, from `position` on.
   ///
@@ -58,16 +63,16 @@ final class VMExecution<Backend: Stage2Backend & ~Copyable> {
     checks.order = step.order
     effects.order = step.order
     sampleMemory(before: origin.time)
-    if context.options.measuresWork { workBefore = backend.work }
+    if context.options.measuresWork { workBefore = kvm.stage2.work }
     switch step.action {
     case .fault(let position):
       handleGuestAbort(batch.faults[position], origin)
     case .check(let position):
       let fault = batch.faults[position].window
-      if context.checksRules { _ = checks.check(fault, at: origin.time, known, &backend) }
+      if context.checksRules { _ = checks.check(fault, at: origin.time, known, &kvm.stage2) }
     case .endLogging(let frames): checks.table.regions.endLogging(frames)
     // The memory of a protected guest stays as it is until the VM ends (`kvm_unmap_gfn_range`, `kvm_age_gfn`,
-    // `kvm_stage2_unmap_range`).
+    // `kvm_stage2_unmap_range`): nothing is known of it that could change.
     case .unmap, .deleteSlot, .wrprotect, .age: if !modelsProtected { executeRange(step.action, origin) }
     case .learn: break
     }
@@ -95,22 +100,23 @@ final class VMExecution<Backend: Stage2Backend & ~Copyable> {
     switch action {
     case .unmap(let frames, let isDead):
       if isDead { return }
-      unmap(frames, origin)
+      host.unmap(frames, by: origin.tid)
+      kvm.kvmUnmapGFNRange(frames.start..<frames.end, mayBlock: true)
+      emitRangeCalls(basis: .derived, origin)
       checks.table.noteUnmapped(frames)
       remember(.unmap, frames, origin)
     case .deleteSlot(let frames):
-      unmap(frames, origin)
+      host.unmap(frames, by: origin.tid)
+      kvm.kvmArchFlushShadowMemslot(Stage2Model.Memslot(frames))
+      emitRangeCalls(basis: .derived, origin)
       host.mappings.forget(frames)
       checks.table.noteUnmapped(frames)
       remember(.slotRemoval, frames, origin)
       if let removal = known.takeRemoval(at: origin.sequence) { checks.settleHeldBack(removal, known.id) }
     case .wrprotect(let frames):
       remember(.writeProtection, frames, origin)
-      forEachChunk(of: frames) { address, size in
-        let result = backend.wrprotect(address, size: size)
-        emit(.wrprotect, address, size: size, result: result.rawValue, basis: .assumed, origin)
-        return result
-      }
+      kvm.kvmMMUWPMemoryRegion(Stage2Model.Memslot(frames))
+      emitRangeCalls(basis: .assumed, origin)
     case .age(let frames, let markOld, let duringFault, let isDead):
       if !isDead { age(frames, markOld: markOld, duringFault: duringFault, origin) }
     case .fault, .check, .endLogging, .learn: break
@@ -119,39 +125,30 @@ final class VMExecution<Backend: Stage2Backend & ~Copyable> {
 
   private func age(_ frames: FrameRange, markOld: Bool, duringFault: Bool, _ origin: StepOrigin) {
     let address = frames.start.ipa(pageSize)
-    let size = frames.count << pageSize.shift
     if markOld { host.age(frames, by: origin.tid) }
-    let young = backend.testClearYoung(address, size: size, markOld: markOld)
+    let range = frames.start..<frames.end
+    let young = markOld ? kvm.kvmAgeGFN(range) : kvm.kvmTestAgeGFN(range)
     remember(markOld ? .age : .testAge, frames, origin)
     // A fault that was open may have set the flag just before or just after, as may the hardware at any time.
     let isUnmapped = frames.count == 1 && !isMapped(address)
     let isCertain =
       !young && !duringFault && (!context.profile.hasHardwareAccessFlag || isUnmapped)
     emit(
-      .testClearYoung, address, size: size, markOld: markOld,
+      .testClearYoung, address, size: frames.count << pageSize.shift, markOld: markOld,
       result: context.survey.events.tellsFaults ? young ? 1 : 0 : nil,
       basis: isCertain ? .derived : .assumed, origin)
   }
 
-  private func unmap(_ frames: FrameRange, _ origin: StepOrigin) {
-    host.unmap(frames, by: origin.tid)
-    forEachChunk(of: frames) { address, size in
-      let result = backend.unmap(address, size: size)
-      emit(.unmap, address, size: size, result: result.rawValue, basis: .derived, origin)
-      return result
-    }
-  }
-
-  /// Range operations go chunk by chunk, so that the lock can be dropped in between, up to the first error
-  /// (`stage2_apply_range`).
-  private func forEachChunk(of frames: FrameRange, _ body: (IPA, UInt64) -> KernelResult) {
-    var address = frames.start.ipa(pageSize).rawValue
-    let end = frames.end.ipa(pageSize).rawValue
-    let chunk = context.model.chunkBytes
-    while address < end {
-      let next = min((address / chunk + 1) * chunk, end)
-      if !body(IPA(address), next - address).isSuccess { return }
-      address = next
+  /// Hands on what `stage2_apply_range` called.
+  func emitRangeCalls(basis: Basis, _ origin: StepOrigin) {
+    for call in kvm.takeRangeCalls() {
+      let kind: OperationKind =
+        switch call.operation {
+        case .unmap: .unmap
+        case .wrprotect: .wrprotect
+        case .flush: .flush
+        }
+      emit(kind, call.address, size: call.size, result: call.result.rawValue, basis: basis, origin)
     }
   }
 
@@ -164,7 +161,7 @@ final class VMExecution<Backend: Stage2Backend & ~Copyable> {
   }
 
   func isMapped(_ ipa: IPA) -> Bool {
-    if case .leaf = backend.walk(ipa) { return true }
+    if case .leaf = kvm.stage2.walk(ipa) { return true }
     return false
   }
 
@@ -192,7 +189,7 @@ final class VMExecution<Backend: Stage2Backend & ~Copyable> {
     operation.protBasis = protBasis.map { max($0, weakest) }
     tally.operations[Int(kind.rawValue)].add(operation, pageSize: pageSize)
     guard context.options.measuresWork else { return effects.append(operation, origin.place, work: nil) }
-    let now = backend.work
+    let now = kvm.stage2.work
     let work = now - workBefore
     workBefore = now
     tally.work[Int(kind.rawValue)] += work
@@ -239,4 +236,18 @@ struct ExecutionEffects {
   }
 
   mutating func removeAll() { operations.removeAll(keepingCapacity: true) }
+}
+
+extension Stage2Model.Memslot {
+  /// A slot of these frames, where no more of it matters.
+  init(_ frames: FrameRange) {
+    self.init(id: 0, baseGFN: frames.start, pages: frames.count, hva: HVA(0))
+  }
+
+  /// A slot as the kernel has it. Where its host address is not known, guest and host addresses may be congruent.
+  init(_ slot: Memslot, _ pageSize: PageSize) {
+    self.init(
+      id: UInt32(truncatingIfNeeded: slot.id ?? 0), baseGFN: slot.base, pages: slot.pages,
+      hva: slot.hva ?? HVA(slot.base.ipa(pageSize).rawValue), flags: Flags(rawValue: slot.flags.rawValue & 7))
+  }
 }

@@ -35,7 +35,7 @@ struct MemoryBounds {
     let pageSize = vm.pageSize
     let region = vm.checks.table.regions[index]
     let base = GFN(region.block * pageSize.pagesPerPMD)
-    switch vm.backend.walk(base.ipa(pageSize)) {
+    switch vm.kvm.stage2.walk(base.ipa(pageSize)) {
     case .leaf(let level, _, _) where level < .l3:
       let isAssumed = region.blockKnowledge.contains(.isAssumed)
       blocks = blocks.lowerBound + (isAssumed ? 0 : 1)...blocks.upperBound + 1
@@ -49,7 +49,7 @@ struct MemoryBounds {
       var assumed = 0
       var certain = 0
       for (index, knowledge) in vm.checks.table.regions.pages(index).enumerated() {
-        guard case .leaf = vm.backend.walk((base + UInt64(index)).ipa(pageSize)) else { continue }
+        guard case .leaf = vm.kvm.stage2.walk((base + UInt64(index)).ipa(pageSize)) else { continue }
         if knowledge.contains(.isAssumed) { assumed += 1 } else { certain += 1 }
       }
       mappingsLess += region.mayBeBlock ? assumed + max(0, certain - 1) : assumed

@@ -32,8 +32,6 @@ public struct ReplayProfile: Hashable, Sendable {
 
   /// Tables below the PGD on the way to a page (`kvm_mmu_cache_min_pages`).
   var minPages: Int { geometry.minPages }
-  /// The bytes that one call of a range operation covers at most (`__stage2_range_addr_end`).
-  var chunkBytes: UInt64 { geometry.chunkBytes }
 
   /// Completes `request` with what the trace showed.
   ///

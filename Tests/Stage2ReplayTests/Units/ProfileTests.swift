@@ -209,9 +209,9 @@ struct ProfileTests {
 
   @Test("Chunks are the biggest blocks, and a map needs the levels below the first")
   func derived() throws {
-    #expect(try Self.profile(.size4K, Self.request(isPKVM: true)) { _ in }.chunkBytes == 1 << 30)
-    #expect(try Self.profile(.size16K, Self.request(isPKVM: true)) { _ in }.chunkBytes == 32 << 20)
-    #expect(try Self.profile(.size64K, Self.request(isPKVM: true)) { _ in }.chunkBytes == 512 << 20)
+    #expect(try Self.profile(.size4K, Self.request(isPKVM: true)) { _ in }.geometry.chunkBytes == 1 << 30)
+    #expect(try Self.profile(.size16K, Self.request(isPKVM: true)) { _ in }.geometry.chunkBytes == 32 << 20)
+    #expect(try Self.profile(.size64K, Self.request(isPKVM: true)) { _ in }.geometry.chunkBytes == 512 << 20)
     #expect(try Self.profile(.size4K, Self.request(isPKVM: true)) { _ in }.minPages == 3)
   }
 }
