@@ -4,7 +4,7 @@ public import Stage2Model
 
 /// Replays a trace: reads its events once to learn about the host, and once more to drive the models.
 public enum Replay {
-  /// Replays what `source` delivers.
+  /// Replays what `source` delivers on the built-in model of the kernel's path.
   ///
   /// - Parameters:
   ///   - request: what is known about the host besides the trace.
@@ -17,10 +17,30 @@ public enum Replay {
     _ source: some EventSource, profile request: ProfileRequest, options: ReplayOptions,
     onOperation: ((Stage2Operation) throws -> Void)? = nil
   ) throws -> (result: ReplayResult, statistics: EventStatistics) {
-    if let reason = UnreplayableTrace(machineOf: source) { throw reason }
-    let found = try run(over: source, profile: request, options: options, onOperation: onOperation)
-    if let reason = UnreplayableTrace(source, found.result, found.statistics) { throw reason }
-    return found
+    try checked(source) {
+      try run(over: source, profile: request, options: options, onOperation: onOperation)
+    }
+  }
+
+  /// Replays what `source` delivers on a backend of one's own, under the same callers as the built-in ones. Which kernel
+  /// calls it is the profile's affair.
+  ///
+  /// - Parameters:
+  ///   - request: what is known about the host besides the trace.
+  ///   - options: what to leave out, and how far to look ahead.
+  ///   - onOperation: receives every operation, in the order in which it was applied.
+  ///   - makeBackend: an empty table for each VM that appears; it is called on one thread.
+  /// - Throws: as the other `run`.
+  /// - Returns: what was found, and what the pass over the file counted.
+  public static func run<Backend: Stage2Backend & ~Copyable>(
+    _ source: some EventSource, profile request: ProfileRequest, options: ReplayOptions,
+    onOperation: ((Stage2Operation) throws -> Void)? = nil,
+    backend makeBackend: @escaping (VMToModel) -> Backend
+  ) throws -> (result: ReplayResult, statistics: EventStatistics) {
+    try checked(source) {
+      let prepared = try PreparedReplay(source, request, options)
+      return try prepared.run(source, onOperation, makeBackend)
+    }
   }
 
   /// Replays what `source` delivers, whatever host it says that it is of.
@@ -28,23 +48,22 @@ public enum Replay {
     over source: some EventSource, profile request: ProfileRequest, options: ReplayOptions,
     onOperation: ((Stage2Operation) throws -> Void)? = nil
   ) throws -> (result: ReplayResult, statistics: EventStatistics) {
-    // What the traced kernel was timed at says nothing about another one.
-    var options = options
-    if options.otherKernel != nil { options.ignoresProbes = true }
-    let surveyed = SurveyedTrace(source, stated: request.pageSize, options: options)
-    let profile = try ReplayProfile(request, surveyed.profile)
-    let lockModes = try RecordedLockModes(request, surveyed.profile)
-    let model =
-      try options.otherKernel.map { try ReplayProfile($0.request, surveyed.profile, on: profile) } ?? profile
+    let prepared = try PreparedReplay(source, request, options)
     // What operations cost includes the nodes that they visit.
     let keepsTree = options.measuresWork
-    return model.isPKVM
-      ? try run(source, profile, model, lockModes, surveyed, options, onOperation) {
-        model.makePKVM(isProtected: $0, keepsMappingTree: keepsTree)
-      }
-      : try run(source, profile, model, lockModes, surveyed, options, onOperation) { _ in
-        model.makeTraditional()
-      }
+    return prepared.model.isPKVM
+      ? try prepared.run(source, onOperation) { $0.makePKVM(keepsMappingTree: keepsTree) }
+      : try prepared.run(source, onOperation) { $0.makeTraditional() }
+  }
+
+  private static func checked(
+    _ source: some EventSource,
+    _ body: () throws -> (result: ReplayResult, statistics: EventStatistics)
+  ) throws -> (result: ReplayResult, statistics: EventStatistics) {
+    if let reason = UnreplayableTrace(machineOf: source) { throw reason }
+    let found = try body()
+    if let reason = UnreplayableTrace(source, found.result, found.statistics) { throw reason }
+    return found
   }
 
   /// What `requests` come to on the host of `source`: the profile of the traced kernel, then one for each request, on the
@@ -60,19 +79,59 @@ public enum Replay {
     for request in requests { others.append(try ReplayProfile(request, surveyed.profile, on: profile)) }
     return (profile, others)
   }
+}
 
-  private static func run<Backend: Stage2Backend & ~Copyable>(
-    _ source: any EventSource, _ profile: ReplayProfile, _ model: ReplayProfile,
-    _ lockModes: RecordedLockModes, _ surveyed: SurveyedTrace, _ options: ReplayOptions,
-    _ onOperation: ((Stage2Operation) throws -> Void)?,
-    makeBackend: @escaping (_ isProtected: Bool) -> Backend
+/// A VM that appears in a trace and needs a table.
+public struct VMToModel: Sendable {
+  /// The kernel and the machine that are modelled.
+  public let profile: ReplayProfile
+  /// The shape of the VM's stage-2 table.
+  public var geometry: Stage2Geometry { profile.geometry }
+  /// Whether it is a protected guest of that kernel.
+  public let isProtected: Bool
+
+  /// A VM under pKVM.
+  ///
+  /// - Parameter keepsMappingTree: whether the kernel's own tree is kept beside the model's faster index, for its depth and
+  ///   the nodes that searches visit.
+  public func makePKVM(keepsMappingTree: Bool = false) -> PKVMStage2 {
+    profile.makePKVM(isProtected: isProtected, keepsMappingTree: keepsMappingTree)
+  }
+
+  /// A VM on a host without pKVM.
+  public func makeTraditional() -> TraditionalStage2 { profile.makeTraditional() }
+}
+
+/// A replay of which all is settled that has to be settled before the first event.
+private struct PreparedReplay {
+  let context: ReplayContext
+  let surveyed: SurveyedTrace
+  let lockModes: RecordedLockModes
+
+  var model: ReplayProfile { context.model }
+
+  init(_ source: some EventSource, _ request: ProfileRequest, _ options: ReplayOptions) throws {
+    // What the traced kernel was timed at says nothing about another one.
+    var options = options
+    if options.otherKernel != nil { options.ignoresProbes = true }
+    let surveyed = SurveyedTrace(source, stated: request.pageSize, options: options)
+    self.surveyed = surveyed
+    let profile = try ReplayProfile(request, surveyed.profile)
+    lockModes = try RecordedLockModes(request, surveyed.profile)
+    let other = try options.otherKernel.map { try ReplayProfile($0.request, surveyed.profile, on: profile) }
+    context = ReplayContext(
+      profile: profile, model: other ?? profile, options: options, survey: surveyed.survey,
+      grid: surveyed.grid(options))
+  }
+
+  func run<Backend: Stage2Backend & ~Copyable>(
+    _ source: some EventSource, _ onOperation: ((Stage2Operation) throws -> Void)?,
+    _ makeBackend: @escaping (VMToModel) -> Backend
   ) throws -> (result: ReplayResult, statistics: EventStatistics) {
-    let context = ReplayContext(
-      profile: profile, model: model, options: options, survey: surveyed.survey, grid: surveyed.grid(options))
     var replayer = Replayer(
       context, vcpuEvidence: surveyed.evidence, memslots: surveyed.memslots, lockModes: lockModes,
       probes: ProbeRecording(source), collectsOperations: onOperation != nil, makeBackend: makeBackend)
-    let statistics = try source.forEachRun(.replay(probes: !options.ignoresProbes)) { run in
+    let statistics = try source.forEachRun(.replay(probes: !context.options.ignoresProbes)) { run in
       if !surveyed.survey.knows(damage: run.damageCount, of: run.records[0].cpu) { replayer.loseRest() }
       replayer.consume(run.records)
       if let onOperation { for operation in replayer.takeOperations() { try onOperation(operation) } }

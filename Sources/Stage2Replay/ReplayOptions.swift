@@ -25,6 +25,9 @@ public struct ReplayOptions: Sendable {
   /// How many records wait for later evidence before they are applied, 1 to 2^20. It bounds the memory of the replay.
   public var lag = 1 << 12
 
+  /// How many threads may work at once, 1 at least. The result is the same for every number.
+  public var jobs = 1
+
   /// The defaults.
   public init() {}
 }

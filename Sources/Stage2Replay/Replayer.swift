@@ -13,28 +13,30 @@ internal import Stage2Model
 struct Replayer<Backend: Stage2Backend & ~Copyable>: ~Copyable {
   private let context: ReplayContext
   private var attribution: Attribution
-  private var executions: [VMExecution<Backend>] = []
-  /// The model of a VM, which is protected or not.
-  private let makeBackend: (_ isProtected: Bool) -> Backend
+  private var pool: ExecutionPool<Backend>
+  /// The steps that were handed to the pool last.
+  private var steps = ExecutionQueue()
+  private let makeBackend: (VMToModel) -> Backend
   private var agreement: Agreement
   private var locks: LockObserver
   private var markers: MarkerObserver
   /// Whether performed operations are kept until `takeOperations`.
   private let collectsOperations: Bool
   private var operations: [Stage2Operation] = []
-  /// So many steps wait before they are executed: enough to go from one VM to another seldom, few enough to stay in the
-  /// cache.
-  private static var stepsMax: Int { 1024 }
+  /// So many steps wait before they are executed: enough to go from one VM or thread to another seldom, few enough to stay
+  /// in the cache.
+  private static var stepsMax: Int { 4096 }
 
   init(
     _ context: ReplayContext, vcpuEvidence: VCPUEvidence, memslots: MemslotSource,
     lockModes: RecordedLockModes,
-    probes: ProbeRecording, collectsOperations: Bool, makeBackend: @escaping (_ isProtected: Bool) -> Backend
+    probes: ProbeRecording, collectsOperations: Bool, makeBackend: @escaping (VMToModel) -> Backend
   ) {
     self.context = context
     self.makeBackend = makeBackend
     self.collectsOperations = collectsOperations
     attribution = Attribution(context, vcpuEvidence: vcpuEvidence, memslots: memslots)
+    pool = ExecutionPool(jobs: context.options.jobs)
     locks = LockObserver(lockModes, grid: context.grid, context.options)
     markers = MarkerObserver(context)
     agreement = Agreement(
@@ -85,49 +87,50 @@ struct Replayer<Backend: Stage2Backend & ~Copyable>: ~Copyable {
     attribution.finish()
     locks.finish()
     attribution.settleRest()
-    execute()
+    executeAll()
     let order = attribution.lookahead.settled.nextOrder()
-    for execution in executions { execution.finish(order) }
+    for execution in pool.executions { execution.finish(order) }
     agreement.finish()
   }
 
   // MARK: Execution
 
-  /// Executes what is settled, up to each marker.
+  /// Takes what came of the steps before, and begins to execute those that are settled by now.
   private mutating func execute() {
-    while executions.count < attribution.vms.count {
-      let vm = attribution.vms[VMIndex(executions.count)]
+    pool.wait()
+    takeEffects()
+    while pool.executions.count < attribution.vms.count {
+      let vm = attribution.vms[VMIndex(pool.executions.count)]
       let isProtected = context.model.modelsProtected(vm.identity.isProtected)
-      executions.append(VMExecution(vm, context, backend: makeBackend(isProtected)))
+      let backend = makeBackend(VMToModel(profile: context.model, isProtected: isProtected))
+      pool.append(VMExecution(vm, context, backend: backend))
     }
-    let queue = attribution.lookahead.settled
-    var positions = Array(repeating: 0, count: queue.batches.count)
-    for (order, marker) in queue.markers {
-      execute(queue, &positions, before: order)
+    steps.take(from: &attribution.lookahead.settled)
+    if steps.markers.isEmpty { return pool.start(steps) }
+    let executions = pool.executions
+    pool.execute(steps) { marker, order in
       markers.compare(marker, order: order) { vm in
         executions[vm.position].kvm.stage2.passGracePeriod()
         return MemoryBounds(executions[vm.position])
       }
     }
-    execute(queue, &positions, before: .max)
-    attribution.lookahead.settled.removeAll()
-    takeEffects()
   }
 
-  private func execute(_ queue: ExecutionQueue, _ positions: inout [Int], before end: UInt64) {
-    for (vm, batch) in queue.batches.enumerated() where positions[vm] < batch.steps.count {
-      positions[vm] = executions[vm].execute(batch, from: positions[vm], before: end)
-    }
+  /// Executes all that is settled.
+  private mutating func executeAll() {
+    execute()
+    pool.wait()
+    takeEffects()
   }
 
   /// Takes the operations of all VMs in the order of their steps.
   private mutating func takeEffects() {
     if !agreement.isActive, !collectsOperations {
-      for execution in executions { execution.forgetEffects() }
+      for execution in pool.executions { execution.forgetEffects() }
       return
     }
     var performed: [ExecutionEffects.Performed] = []
-    for execution in executions where !execution.effects.operations.isEmpty {
+    for execution in pool.executions where !execution.effects.operations.isEmpty {
       performed += execution.effects.operations
       execution.forgetEffects()
     }
@@ -176,7 +179,7 @@ struct Replayer<Backend: Stage2Backend & ~Copyable>: ~Copyable {
 
   /// Gives up recorded operations that no prediction can meet any more.
   private mutating func forgetUnpredicted() {
-    execute()
+    executeAll()
     let threads = attribution.threads
     let open = threads.open.map { (threads[$0].tid, threads[$0].place) }
     let now = attribution.clock.now
@@ -191,7 +194,7 @@ struct Replayer<Backend: Stage2Backend & ~Copyable>: ~Copyable {
 extension Replayer where Backend: ~Copyable {
   /// What the replay found. Nothing may be consumed afterwards.
   borrowing func result(lockModes: RecordedLockModes) -> ReplayResult {
-    let logs = [attribution.divergences, markers.divergences] + executions.map(\.checks.log)
+    let logs = [attribution.divergences, markers.divergences] + pool.executions.map(\.checks.log)
     let isOtherKernel = context.options.otherKernel != nil
     return ReplayResult(
       profile: context.model, lockModes: lockModes, grid: context.grid,
@@ -205,7 +208,7 @@ extension Replayer where Backend: ~Copyable {
   }
 
   private func result(of vm: AttributedVM) -> VMResult {
-    let execution = executions[vm.id.position]
+    let execution = pool.executions[vm.id.position]
     var result = VMResult(vm, creator: attribution.vms.creator(of: vm.id), execution, context)
     if context.options.otherKernel == nil { result.lock = locks.result(of: vm.id) }
     result.sections = locks.sections(of: vm.id)

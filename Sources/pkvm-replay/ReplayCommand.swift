@@ -118,6 +118,7 @@ struct ReplayCommand: ParsableCommand {
   var operationsPath: String?
 
   @OptionGroup var spool: SpoolOptions
+  @OptionGroup var jobs: JobsOptions
 
   @Flag(help: "Exit with 0 even if events were lost or the file is damaged.")
   var allowLoss = false
@@ -208,6 +209,7 @@ struct ReplayCommand: ParsableCommand {
     options.measuresWork = costModel != nil
     options.keepsSections = contention
     options.longest = longest
+    options.jobs = jobs.count
     let asked = vms.filter { $0.input ?? 0 == position }.map(\.vm)
 
     var (result, statistics) = try Replays.run(trace, profile: request, options: options) { operation in

@@ -141,8 +141,14 @@ struct ExecutionQueue {
     markers.append((nextOrder(), marker))
   }
 
-  /// All steps were executed.
-  mutating func removeAll() {
+  /// Takes the steps that wait in `other`, which gets this queue's storage for the next ones.
+  mutating func take(from other: inout ExecutionQueue) {
+    removeAll()
+    order = other.order
+    swap(&self, &other)
+  }
+
+  private mutating func removeAll() {
     count = 0
     markers.removeAll()
     for index in batches.indices { batches[index].removeAll() }

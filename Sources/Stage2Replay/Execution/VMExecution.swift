@@ -45,10 +45,11 @@ final class VMExecution<Backend: Stage2Backend & ~Copyable> {
   /// The memory of its stage 2, nothing where the backend accounts for none.
   var memory: MemoryAccounting { kvm.stage2.accountedMemory ?? MemoryAccounting(pageSize: pageSize) }
 
-  /// Executes steps of the VM, as far as they come before `end`, from `position` on.
+  /// Executes steps of the VM, from `position` on, as far as they come before `end`.
   ///
   /// - Returns: the position of the first step that was left.
-  func execute(_ batch: ExecutionBatch, from position: Int, before end: UInt64) -> Int {
+  @discardableResult
+  func execute(_ batch: ExecutionBatch, from position: Int = 0, before end: UInt64 = .max) -> Int {
     var position = position
     while position < batch.steps.count, batch.steps[position].order < end {
       execute(batch.steps[position], batch)
