@@ -500,6 +500,13 @@ void ctb_straighten_heap(void)
 	free(malloc(100000));
 }
 
+uint64_t ctb_heap_bytes(void)
+{
+	struct mallinfo2 info = mallinfo2();
+
+	return info.uordblks + info.hblkhd;
+}
+
 uint64_t ctb_cpu_nanoseconds(void)
 {
 	struct timespec now;

@@ -8,8 +8,8 @@ import Stage2Model
 ///
 ///     tree-bench [ROUNDS [WORD...]]
 ///
-/// A word is a tree, an order of keys or a number of mappings; others are left out. The word `dispatch` alone
-/// stands for the benchmark of `Dispatch`.
+/// A word is a tree, an order of keys or a number of mappings; others are left out. One of the words `dispatch`, `pages`
+/// and `memory` alone stands for the measurement of `Dispatch`, `PageOperations` and `MappingBytes`.
 ///
 /// The two take turns over the same keys, and a checksum proves that they found the same. A ratio is the
 /// median of the ratios of the rounds, each of two runs right after one another: a machine that is busy for a
@@ -21,6 +21,8 @@ struct TreeBench {
     let rounds = arguments.first.flatMap { Int($0) } ?? 5
     let words = Set(arguments.dropFirst())
     if words == ["dispatch"] { return Dispatch.run(rounds: rounds) }
+    if words == ["pages"] { return PageOperations.run(rounds: rounds) }
+    if words == ["memory"] { return MappingBytes.run() }
     print("tree      keys          mappings phase    Swift ns      C ns   ratio   middle half   all rounds")
     var ratios: [Double] = []
     for isInterval in [true, false] {

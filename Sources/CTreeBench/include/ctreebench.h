@@ -28,6 +28,9 @@ void ctb_remove(struct ctb_tree *tree, struct ctb_node *node);
 /* After everything was freed: malloc() goes through the memory in the order of addresses again. */
 void ctb_straighten_heap(void);
 
+/* Bytes that malloc() has handed out. */
+uint64_t ctb_heap_bytes(void);
+
 /* CPU time of the calling thread. */
 uint64_t ctb_cpu_nanoseconds(void);
 

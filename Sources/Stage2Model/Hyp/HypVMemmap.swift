@@ -53,6 +53,9 @@ public final class HypVMemmap {
     self.limit = limit
   }
 
+  /// Bytes of memory behind the pages that were named, without those of the dictionary that finds them.
+  var byteCount: Int { pages.capacity * MemoryLayout<Page>.stride }
+
   // MARK: Handles
 
   /// `__pkvm_reserve_vm`: a free handle, nil (-ENOMEM) where 255 VMs exist.

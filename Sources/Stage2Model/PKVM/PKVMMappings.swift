@@ -12,6 +12,9 @@ struct PKVMMappings: ~Copyable {
 
   var counters: MappingTreeCounters { isInterval ? interval.counters : plain.counters }
 
+  /// Bytes of memory behind the tree.
+  var byteCount: Int { interval.byteCount + plain.byteCount }
+
   func depth() -> MappingTreeDepth { isInterval ? interval.depth() : plain.depth() }
 
   /// False where the plain tree has the frame already (`rb_find_add`).

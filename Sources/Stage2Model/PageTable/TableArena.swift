@@ -46,7 +46,7 @@ struct TableArena: ~Copyable {
   var liveTables: Int { Int(used - freeCount) }
 
   /// Bytes that the arena took from the allocator; the system backs them as they are touched.
-  var reservedBytes: Int { chunkCount * Self.chunkBytes }
+  var byteCount: Int { chunkCount * Self.chunkBytes + countCapacity * MemoryLayout<UInt32>.stride }
 
   // Shifts are masked: both amounts are below 32 by construction, and a check would cost on every level.
   @inline(__always)
