@@ -36,8 +36,10 @@ extension HypVM {
   }
 
   /// `__guest_check_page_state_range` for `PKVM_NOPAGE`: the guest has nothing in the range.
+  ///
+  /// Mutating, because a call that borrows copies the table's fields to the stack.
   @inline(__always)
-  private func isUnmapped(_ ipa: IPA, size: UInt64) -> Bool {
+  private mutating func isUnmapped(_ ipa: IPA, size: UInt64) -> Bool {
     if size == 1 << pageShift {
       let leaf = table.leaf(ipa).descriptor
       return !leaf.isValid && leaf.guestPageState == .noPage

@@ -39,10 +39,11 @@ public final class HypVMemmap {
   /// The first frame beyond the host's IPA space.
   public let limit: PFN
 
-  private static let chunkShift: UInt64 = 9
+  /// Small, for machines of which pages are named here and there.
+  private static let chunkShift: UInt64 = 4
   private var chunkIndex: [UInt64: Int] = [:]
   private var pages: [Page] = []
-  /// The chunk used last: a block's pages and most neighbours are in it.
+  /// The chunk used last: most neighbours are in it.
   private var lastChunk: (key: UInt64, start: Int) = (.max, 0)
   private var owners: [PFN: GuestOwner] = [:]
   private var handles = HandleTable()

@@ -90,14 +90,24 @@ public struct Stage2PageTable<Pages: TablePages & ~Copyable>: ~Copyable {
   @inline(__always)
   public borrowing func leaf(_ ipa: IPA) -> (descriptor: Stage2Descriptor, level: TranslationLevel) {
     guard let pgd, ipa.rawValue < ipaLimit else { return (.zero, geometry.startLevel) }
+    let end = descend(pgdTable(pgd, ipa.rawValue), ipa.rawValue)
+    let entry = Stage2Descriptor(rawValue: arena.load(end.table, end.offset))
+    return (entry, TranslationLevel(Int8(truncatingIfNeeded: end.level)))
+  }
+
+  /// Goes down from `table`, of the first level, to the entry for `address` that is not a table.
+  @inline(__always)
+  borrowing func descend(_ table: UInt32, _ address: UInt64) -> (table: UInt32, offset: Int, level: Int) {
     var level = startLevel
-    var table = pgdTable(pgd, ipa.rawValue)
-    while true {
-      let entry = Stage2Descriptor(rawValue: arena.load(table, index(ipa.rawValue, level)))
-      guard entry.isTable(level: level) else { return (entry, TranslationLevel(Int8(level))) }
-      table = entry.tableIndex
-      level += 1
+    var table = table
+    var entryShift = shift(level)
+    // The arena masks offsets.
+    while level < 3, let child = arena.child(table, Int(truncatingIfNeeded: address &>> entryShift)) {
+      table = child
+      level &+= 1
+      entryShift &-= bitsPerLevel
     }
+    return (table, index(address, level), level)
   }
 
   /// What a hardware walk of `ipa` finds.
@@ -123,21 +133,12 @@ public struct Stage2PageTable<Pages: TablePages & ~Copyable>: ~Copyable {
 
   private mutating func exchangeEntry(_ ipa: IPA, _ new: Stage2Descriptor) -> Stage2Descriptor {
     guard let pgd, ipa.rawValue < ipaLimit else { return .zero }
-    var level = startLevel
-    var table = pgdTable(pgd, ipa.rawValue)
-    while true {
-      let offset = index(ipa.rawValue, level)
-      let entry = Stage2Descriptor(rawValue: arena.load(table, offset))
-      if entry.isTable(level: level) {
-        table = entry.tableIndex
-        level += 1
-        continue
-      }
-      if entry.isCounted { arena.put(table) }
-      arena.store(new.rawValue, table, offset)
-      if new.isCounted { arena.get(table) }
-      return entry
-    }
+    let (table, offset, _) = descend(pgdTable(pgd, ipa.rawValue), ipa.rawValue)
+    let entry = Stage2Descriptor(rawValue: arena.load(table, offset))
+    if entry.isCounted { arena.put(table) }
+    arena.store(new.rawValue, table, offset)
+    if new.isCounted { arena.get(table) }
+    return entry
   }
 
   // MARK: What the walkers share
@@ -146,7 +147,7 @@ public struct Stage2PageTable<Pages: TablePages & ~Copyable>: ~Copyable {
   mutating func allocateTable(level: Int) -> UInt32? {
     guard pages.takePage(level: TranslationLevel(Int8(level))) else { return nil }
     counters.tablesAllocated += 1
-    return arena.allocate()
+    return arena.allocate(isLastLevel: level == 3)
   }
 
   /// The last reference to a table goes.

@@ -1,123 +1,283 @@
-/// The memory of translation tables: all descriptors of one stage-2 table, addressed by 32-bit indices.
+/// The translation tables of one stage-2 table, addressed by 32-bit indices that stay what they are.
 ///
-/// This is the only file of the page table that touches raw memory. A walk of a table of some gigabytes is
-/// bound by cache misses, so a descriptor is one load away from its table's index: no object per table, no
-/// reference counting, no array header. Tables lie in chunks of 2 MiB, aligned to 2 MiB, which the host can
-/// back by huge pages; a chunk never moves.
+/// The kernel's table is a page of 512, 2,048 or 8,192 descriptors of 8 bytes. A guest that touches its memory here
+/// and there has a table for every few pages, so a table of the last level keeps only what is not empty (`SparseTable`).
+/// Where more than an eighth is not, and above the last level, a table is a plain array. Either has words of 32 bits,
+/// or of 64 once a descriptor does not fit into 32 (`TableWord`). With that, a mapping takes 4 bytes where memory is
+/// filled, and 16 where three pages of each table are mapped, at random.
 ///
-/// Invariant: every index that leaves `allocate` names a table inside a chunk that lives as long as the
-/// arena. An offset within a table is masked to the table's size. So no access can leave the chunks as
-/// long as callers use only indices that this arena gave them.
+/// This file, `SparseTable` and `TableMemory` are what touches raw memory in the page table. Invariants:
+/// - Every index that leaves `allocate` is below `used` for as long as the arena lives.
+/// - The address of a record whose count is not 0 names memory of the size of its form, and belongs to no other.
+/// - An offset within a table is masked to the table's size.
 struct TableArena: ~Copyable {
+  /// What is known of a table without looking at its descriptors.
+  private struct Record {
+    /// Where the descriptors are. Of a free table: the next free one.
+    var address: UInt
+    /// 0 while the table is free, else 1 + its nonzero descriptors (`page_count`), 8,193 at most.
+    var count: UInt16
+    /// The descriptors that a sparse table holds.
+    var entries: UInt16
+    /// The descriptors that a sparse table has room for.
+    var capacity: UInt16
+    var form: Form
+
+    init(address: UInt, count: UInt16, entries: UInt16, form: Form) {
+      self.address = address
+      self.count = count
+      self.entries = entries
+      self.form = form
+      capacity = form.isSparse ? UInt16(form.capacity) : 0
+    }
+  }
+
+  /// How a table is stored: bit 0 tells wide words, the rest is 0 for an array and else says for how many
+  /// descriptors a sparse table has room.
+  private struct Form: Equatable {
+    var rawValue: UInt8
+
+    /// An array of narrow words, which most tables are.
+    @inline(__always) static var array: Form { Form(rawValue: 0) }
+    /// The smallest sparse table.
+    @inline(__always) static var smallest: Form { Form(rawValue: 2) }
+
+    @inline(__always) var isWide: Bool { rawValue & 1 != 0 }
+    @inline(__always) var isSparse: Bool { rawValue > 1 }
+    var widened: Form { Form(rawValue: rawValue | 1) }
+    /// The sparse form with more room.
+    var larger: Form { Form(rawValue: rawValue + 2) }
+    /// The array that takes the place of the sparse form.
+    var asArray: Form { Form(rawValue: rawValue & 1) }
+
+    /// The room of a sparse form: 2, 4, 6, 8, 12, 16, 24, 32 and so on.
+    var capacity: Int {
+      let step = Int(rawValue &>> 1) - 1
+      return step == 0 ? 2 : step & 1 == 1 ? 4 &<< (step &>> 1) : 3 &<< (step &>> 1)
+    }
+  }
+
   /// log2 of the descriptors of a table.
-  private let tableShift: UInt32
-  /// log2 of the tables of a chunk.
-  private let chunkShift: UInt32
-  private var chunks: UnsafeMutablePointer<UnsafeMutablePointer<UInt64>>
-  private var chunkCount = 0
-  private var chunkCapacity = 16
-  /// One count a table: 0 while it is free, else 1 + its nonzero descriptors (`page_count`).
-  private var counts: UnsafeMutablePointer<UInt32>
-  private var countCapacity = 0
+  private let tableShift: Int
+  private var memory = TableMemory()
+  private var records: UnsafeMutablePointer<Record>
+  private var capacity = 4
+  /// The position in a sparse table that `find` found last: a guess for any that is looked for next.
+  private var found = 0
   /// Tables handed out at least once.
   private var used: UInt32 = 0
-  /// The first free table; its first descriptor holds the next one.
+  /// The first free table.
   private var freeHead: UInt32 = .max
   /// Tables on the free list.
   private var freeCount: UInt32 = 0
 
-  private static let chunkBytes = 2 << 20
-
   /// An arena of tables with `1 << bitsPerLevel` descriptors.
   init(bitsPerLevel: UInt64) {
-    tableShift = UInt32(bitsPerLevel)
-    chunkShift = 21 - 3 - UInt32(bitsPerLevel)
-    chunks = .allocate(capacity: chunkCapacity)
-    counts = .allocate(capacity: 0)
+    tableShift = Int(bitsPerLevel)
+    records = .allocate(capacity: capacity)
   }
 
-  deinit {
-    for index in 0..<chunkCount { UnsafeMutableRawPointer(chunks[index]).deallocate() }
-    chunks.deallocate()
-    counts.deallocate()
-  }
+  deinit { records.deallocate() }
 
   /// Tables in use.
   var liveTables: Int { Int(used - freeCount) }
 
-  /// Bytes that the arena took from the allocator; the system backs them as they are touched.
-  var byteCount: Int { chunkCount * Self.chunkBytes + countCapacity * MemoryLayout<UInt32>.stride }
+  /// Bytes that the arena took from the system.
+  var byteCount: Int { memory.byteCount + capacity * MemoryLayout<Record>.stride }
 
-  // Shifts are masked: both amounts are below 32 by construction, and a check would cost on every level.
+  /// The descriptors of a table.
   @inline(__always)
-  private func base(_ table: UInt32) -> UnsafeMutablePointer<UInt64> {
-    assert(table < used, "no such table")
-    let inChunk = Int(table & ((1 &<< chunkShift) &- 1))
-    return chunks[Int(table &>> chunkShift)] + (inChunk &<< Int(tableShift))
+  private var descriptors: Int { 1 &<< tableShift }
+
+  @inline(__always)
+  private static func array<Word: TableWord>(_ record: Record, of _: Word.Type) -> UnsafeMutablePointer<Word>
+  {
+    UnsafeMutablePointer(bitPattern: record.address).unsafelyUnwrapped
   }
+
+  @inline(__always)
+  private static func sparse<Word: TableWord>(_ record: Record, of _: Word.Type) -> SparseTable<Word> {
+    SparseTable(at: record.address, capacity: Int(record.capacity))
+  }
+
+  // MARK: Descriptors
 
   /// The descriptor at `offset` of `table`.
   @inline(__always)
   func load(_ table: UInt32, _ offset: Int) -> UInt64 {
-    base(table)[offset & ((1 &<< Int(tableShift)) &- 1)]
+    assert(table < used, "no such table")
+    let record = records[Int(table)]
+    let offset = offset & (descriptors &- 1)
+    if record.form == .array { return Self.array(record, of: NarrowWord.self)[offset].descriptor }
+    return record.form.isWide
+      ? Self.load(record, offset, of: WideWord.self) : Self.load(record, offset, of: NarrowWord.self)
+  }
+
+  private static func load<Word: TableWord>(_ record: Record, _ offset: Int, of word: Word.Type) -> UInt64 {
+    guard record.form.isSparse else { return array(record, of: word)[offset].descriptor }
+    let table = sparse(record, of: word)
+    let position = table.position(of: offset, count: Int(record.entries))
+    guard position < Int(record.entries), table.offset(position) == offset else { return 0 }
+    return table[position].descriptor
+  }
+
+  /// The table that the entry at `offset` of `table`, one above the last level, points to; nil for any other entry.
+  @inline(__always)
+  func child(_ table: UInt32, _ offset: Int) -> UInt32? {
+    assert(table < used, "no such table")
+    let record = records[Int(table)]
+    let offset = offset & (descriptors &- 1)
+    if record.form == .array { return Self.array(record, of: NarrowWord.self)[offset].table }
+    return WideWord(Self.load(record, offset, of: WideWord.self))!.table
+  }
+
+  /// The descriptor at `offset` of `table`, which may be stored next and is then found at once.
+  @inline(__always)
+  mutating func find(_ table: UInt32, _ offset: Int) -> UInt64 {
+    assert(table < used, "no such table")
+    let record = records[Int(table)]
+    let offset = offset & (descriptors &- 1)
+    if record.form == .array { return Self.array(record, of: NarrowWord.self)[offset].descriptor }
+    if record.form.isWide { return Self.load(record, offset, of: WideWord.self) }
+    let entries = Self.sparse(record, of: NarrowWord.self)
+    let count = Int(record.entries)
+    let position = entries.position(of: offset, count: count)
+    found = position
+    guard position < count, entries.offset(position) == offset else { return 0 }
+    return entries[position].descriptor
   }
 
   /// Stores a descriptor without touching the table's count.
   @inline(__always)
   mutating func store(_ value: UInt64, _ table: UInt32, _ offset: Int) {
-    base(table)[offset & ((1 &<< Int(tableShift)) &- 1)] = value
+    assert(table < used, "no such table")
+    let record = records[Int(table)]
+    let offset = offset & (descriptors &- 1)
+    if record.form == .array, let word = NarrowWord(value) {
+      Self.array(record, of: NarrowWord.self)[offset] = word
+    } else if !record.form.isWide, let word = NarrowWord(value) {
+      store(word, table, offset)
+    } else {
+      storeWide(value, table, offset)
+    }
+  }
+
+  @inline(never)
+  private mutating func storeWide(_ value: UInt64, _ table: UInt32, _ offset: Int) {
+    if !records[Int(table)].form.isWide { widen(table) }
+    store(WideWord(value)!, table, offset)
+  }
+
+  private mutating func store<Word: TableWord>(_ word: Word, _ table: UInt32, _ offset: Int) {
+    let record = records[Int(table)]
+    guard record.form.isSparse else {
+      Self.array(record, of: Word.self)[offset] = word
+      return
+    }
+    let entries = Self.sparse(record, of: Word.self)
+    let count = Int(record.entries)
+    let position =
+      entries.isPosition(found, of: offset, count: count) ? found : entries.position(of: offset, count: count)
+    if position < count, entries.offset(position) == offset {
+      if !word.isEmpty {
+        entries[position] = word
+      } else {
+        entries.remove(at: position, count: count)
+        records[Int(table)].entries &-= 1
+      }
+    } else if !word.isEmpty {
+      if count == Int(record.capacity) {
+        grow(table, of: Word.self)
+        store(word, table, offset)
+      } else {
+        entries.insert(word, offset: offset, at: position, count: count)
+        records[Int(table)].entries &+= 1
+      }
+    }
+  }
+
+  /// The first offset from `offset` on, and below `limit`, whose descriptor is not empty; `limit` where none is.
+  func nextNonzero(_ table: UInt32, from offset: Int, below limit: Int) -> Int {
+    let record = records[Int(table)]
+    let limit = min(limit, descriptors)
+    return record.form.isWide
+      ? Self.nextNonzero(record, offset, limit, of: WideWord.self)
+      : Self.nextNonzero(record, offset, limit, of: NarrowWord.self)
+  }
+
+  private static func nextNonzero<Word: TableWord>(
+    _ record: Record, _ offset: Int, _ limit: Int, of word: Word.Type
+  ) -> Int {
+    var offset = offset
+    if record.form.isSparse {
+      let table = sparse(record, of: word)
+      let position = table.position(of: offset, count: Int(record.entries))
+      return position < Int(record.entries) ? min(table.offset(position), limit) : limit
+    }
+    let words = array(record, of: word)
+    while offset < limit, words[offset].isEmpty { offset &+= 1 }
+    return offset
   }
 
   /// The nonzero descriptors of `table` with their offsets, ascending: for inspection, not for walks.
   func nonzeroDescriptors(_ table: UInt32) -> [(offset: Int, value: UInt64)] {
-    let base = base(table)
-    let end = 1 << Int(tableShift)
     var found: [(offset: Int, value: UInt64)] = []
-    var offset = 0
-    while offset < end {
-      let value = base[offset]
-      if value != 0 { found.append((offset, value)) }
-      offset += 1
+    var offset = nextNonzero(table, from: 0, below: descriptors)
+    while offset < descriptors {
+      found.append((offset, load(table, offset)))
+      offset = nextNonzero(table, from: offset + 1, below: descriptors)
     }
     return found
   }
+
+  // MARK: Counts
 
   /// `page_count` of `table`.
   @inline(__always)
   func count(_ table: UInt32) -> UInt32 {
     assert(table < used, "no such table")
-    return counts[Int(table)]
+    return UInt32(records[Int(table)].count)
   }
 
   /// `get_page` on `table`.
   @inline(__always)
   mutating func get(_ table: UInt32) {
     assert(table < used, "no such table")
-    counts[Int(table)] += 1
+    records[Int(table)].count += 1
   }
 
   /// `put_page` on `table` for one of its descriptors; the table's own reference stays.
   @inline(__always)
   mutating func put(_ table: UInt32) {
     assert(table < used, "no such table")
-    precondition(counts[Int(table)] > 1, "a table has no reference left for a descriptor")
-    counts[Int(table)] -= 1
+    precondition(records[Int(table)].count > 1, "a table has no reference left for a descriptor")
+    records[Int(table)].count -= 1
   }
 
-  /// A zeroed table with a count of 1.
-  mutating func allocate() -> UInt32 {
+  // MARK: Tables
+
+  /// An empty table with a count of 1.
+  ///
+  /// - Parameter isLastLevel: every walk passes through the others, and they are few.
+  mutating func allocate(isLastLevel: Bool) -> UInt32 {
     let table: UInt32
     if freeHead != .max {
       table = freeHead
-      freeHead = UInt32(truncatingIfNeeded: base(table)[0])
+      freeHead = UInt32(truncatingIfNeeded: records[Int(table)].address)
       freeCount -= 1
     } else {
       table = used
+      if Int(used) == capacity { reserve() }
       used += 1
-      reserve(used)
     }
-    base(table).update(repeating: 0, count: 1 << Int(tableShift))
-    counts[Int(table)] = 1
+    let form = isLastLevel ? Form.smallest : .array
+    let record = Record(address: take(form), count: 1, entries: 0, form: form)
+    if isLastLevel {
+      Self.sparse(record, of: NarrowWord.self).clear(capacity: form.capacity)
+    } else {
+      Self.array(record, of: NarrowWord.self).initialize(repeating: .empty, count: descriptors)
+    }
+    records[Int(table)] = record
     return table
   }
 
@@ -125,44 +285,91 @@ struct TableArena: ~Copyable {
   /// the concatenated tables of a PGD.
   mutating func allocateFirst(_ count: Int) -> UInt32 {
     precondition(used == 0, "tables were allocated before")
-    let first = allocate()
-    for _ in 1..<max(1, count) { _ = allocate() }
+    let first = allocate(isLastLevel: false)
+    for _ in 1..<max(1, count) { _ = allocate(isLastLevel: false) }
     return first
   }
 
   /// Gives a table back, whatever it holds.
   mutating func free(_ table: UInt32) {
-    precondition(counts[Int(table)] != 0, "a table is freed twice")
-    counts[Int(table)] = 0
-    base(table)[0] = UInt64(freeHead)
+    let record = records[Int(table)]
+    precondition(record.count != 0, "a table is freed twice")
+    giveBack(record)
+    records[Int(table)] = Record(address: UInt(freeHead), count: 0, entries: 0, form: .array)
     freeHead = table
     freeCount += 1
   }
 
-  private mutating func reserve(_ tables: UInt32) {
-    while chunkCount << Int(chunkShift) < Int(tables) {
-      if chunkCount == chunkCapacity {
-        let larger = UnsafeMutablePointer<UnsafeMutablePointer<UInt64>>.allocate(
-          capacity: chunkCapacity * 2)
-        larger.moveInitialize(from: chunks, count: chunkCount)
-        chunks.deallocate()
-        chunks = larger
-        chunkCapacity *= 2
+  private mutating func reserve() {
+    let more = capacity + max(4, capacity / 16)
+    let larger = UnsafeMutablePointer<Record>.allocate(capacity: more)
+    larger.moveInitialize(from: records, count: Int(used))
+    records.deallocate()
+    records = larger
+    capacity = more
+  }
+
+  // MARK: Forms
+
+  /// Memory for a table of `form`.
+  private mutating func take(_ form: Form) -> UInt {
+    memory.allocate(byteCount(form), kind: Int(form.rawValue))
+  }
+
+  private mutating func giveBack(_ record: Record) {
+    memory.free(record.address, byteCount(record.form), kind: Int(record.form.rawValue))
+  }
+
+  private func byteCount(_ form: Form) -> Int {
+    form.isWide ? byteCount(form, of: WideWord.self) : byteCount(form, of: NarrowWord.self)
+  }
+
+  private func byteCount<Word: TableWord>(_ form: Form, of _: Word.Type) -> Int {
+    form.isSparse
+      ? SparseTable<Word>.byteCount(form.capacity) : descriptors * MemoryLayout<Word>.stride
+  }
+
+  /// A sparse table that is full gets more room, or becomes an array.
+  @inline(never)
+  private mutating func grow<Word: TableWord>(_ table: UInt32, of word: Word.Type) {
+    let old = records[Int(table)]
+    let form = old.form.larger.capacity > descriptors / 8 ? old.form.asArray : old.form.larger
+    let new = Record(address: take(form), count: old.count, entries: old.entries, form: form)
+    let entries = Self.sparse(old, of: word)
+    if form.isSparse {
+      Self.sparse(new, of: word).clear(capacity: form.capacity)
+      entries.copy(to: Self.sparse(new, of: word), count: Int(old.entries))
+    } else {
+      let words = Self.array(new, of: word)
+      words.initialize(repeating: .empty, count: descriptors)
+      for position in 0..<Int(old.entries) { words[entries.offset(position)] = entries[position] }
+    }
+    records[Int(table)] = new
+    giveBack(old)
+  }
+
+  /// The words of a table become wide.
+  private mutating func widen(_ table: UInt32) {
+    let old = records[Int(table)]
+    let form = old.form.widened
+    let new = Record(address: take(form), count: old.count, entries: old.entries, form: form)
+    if form.isSparse {
+      let entries = Self.sparse(old, of: NarrowWord.self)
+      let wide = Self.sparse(new, of: WideWord.self)
+      wide.clear(capacity: form.capacity)
+      for position in 0..<Int(old.entries) {
+        let word = WideWord(entries[position].descriptor)!
+        wide.insert(word, offset: entries.offset(position), at: position, count: position)
       }
-      let chunk = UnsafeMutableRawPointer.allocate(
-        byteCount: Self.chunkBytes, alignment: Self.chunkBytes)
-      (chunks + chunkCount).initialize(
-        to: chunk.bindMemory(to: UInt64.self, capacity: Self.chunkBytes / 8))
-      chunkCount += 1
+    } else {
+      let words = Self.array(new, of: WideWord.self)
+      for (offset, word) in UnsafeBufferPointer(
+        start: Self.array(old, of: NarrowWord.self), count: descriptors
+      ).enumerated() {
+        (words + offset).initialize(to: WideWord(word.descriptor)!)
+      }
     }
-    if countCapacity < Int(tables) {
-      let capacity = max(1 << Int(chunkShift), countCapacity * 2)
-      let larger = UnsafeMutablePointer<UInt32>.allocate(capacity: capacity)
-      larger.initialize(repeating: 0, count: capacity)
-      larger.moveUpdate(from: counts, count: countCapacity)
-      counts.deallocate()
-      counts = larger
-      countCapacity = capacity
-    }
+    records[Int(table)] = new
+    giveBack(old)
   }
 }

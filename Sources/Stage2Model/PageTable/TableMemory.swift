@@ -1,0 +1,81 @@
+/// Memory for tables of few sizes, taken from the system in chunks.
+///
+/// A piece that is given back is the next one of its size, or is cut up where smaller ones are wanted. Chunks are
+/// given back when the owner goes. Invariant: every address from `allocate` to `free` names memory of its size,
+/// aligned to 8 bytes, that nothing else uses.
+struct TableMemory: ~Copyable {
+  private var chunks: [UnsafeMutableRawPointer] = []
+  /// The memory that is being cut up.
+  private var next: UInt = 0
+  private var end: UInt = 0
+  /// What was left of others when a piece was wanted that they were too small for.
+  private var remnants: [(next: UInt, end: UInt)] = []
+  /// The pieces of each kind that were given back.
+  private var freePieces: [FreePieces] = []
+  /// Bytes of all chunks.
+  private(set) var byteCount = 0
+
+  private struct FreePieces {
+    /// The bytes of each.
+    var bytes = 0
+    /// The last one, 0 for none; its first word holds the one before.
+    var head: UInt = 0
+  }
+
+  private static let smallestPiece = 16
+  private static let smallestChunk = 4 << 10
+  /// Chunks of this size are aligned to it, so that the system can back each by a huge page.
+  private static let largestChunk = 2 << 20
+
+  deinit { for chunk in chunks { chunk.deallocate() } }
+
+  /// `bytes` of memory, which hold anything. All pieces of one `kind`, a small number, have the same size.
+  mutating func allocate(_ bytes: Int, kind: Int) -> UInt {
+    assert(bytes % 8 == 0, "not a multiple of 8")
+    if kind < freePieces.count, freePieces[kind].head != 0 { return takeFree(kind) }
+    if Int(end &- next) < bytes {
+      if Int(end &- next) >= Self.smallestPiece { remnants.append((next, end)) }
+      if let last = remnants.last, Int(last.end &- last.next) >= bytes {
+        (next, end) = remnants.removeLast()
+      } else if let larger = freePieces.lastIndex(where: { $0.head != 0 && $0.bytes >= bytes }) {
+        next = takeFree(larger)
+        end = next + UInt(freePieces[larger].bytes)
+      } else {
+        addChunk(bytes)
+      }
+    }
+    let address = next
+    next += UInt(bytes)
+    return address
+  }
+
+  /// Gives a piece of `bytes` back.
+  mutating func free(_ address: UInt, _ bytes: Int, kind: Int) {
+    while freePieces.count <= kind { freePieces.append(FreePieces()) }
+    Self.link(address).pointee = freePieces[kind].head
+    freePieces[kind] = FreePieces(bytes: bytes, head: address)
+  }
+
+  private mutating func takeFree(_ kind: Int) -> UInt {
+    let address = freePieces[kind].head
+    freePieces[kind].head = Self.link(address).pointee
+    return address
+  }
+
+  @inline(__always)
+  private static func link(_ address: UInt) -> UnsafeMutablePointer<UInt> {
+    UnsafeMutablePointer(bitPattern: address).unsafelyUnwrapped
+  }
+
+  /// Takes a thirty-second part of what is there once more, so that little lies idle.
+  private mutating func addChunk(_ least: Int) {
+    let wanted = max(Self.smallestChunk, least, (byteCount / 32 + 4095) & ~4095)
+    let bytes = wanted < Self.largestChunk ? wanted : max(Self.largestChunk, least)
+    let chunk = UnsafeMutableRawPointer.allocate(
+      byteCount: bytes, alignment: bytes == Self.largestChunk ? bytes : 64)
+    chunks.append(chunk)
+    next = UInt(bitPattern: chunk)
+    end = next + UInt(bytes)
+    byteCount += bytes
+  }
+}

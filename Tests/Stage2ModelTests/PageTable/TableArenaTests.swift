@@ -1,0 +1,83 @@
+import SeededRandom
+import Testing
+
+@testable import Stage2Model
+
+/// Tables of every form against dictionaries.
+struct TableArenaTests {
+  /// A descriptor of any kind, mostly of those that take 32 bits.
+  private static func descriptor(_ random: inout SplitMix64, allowsWide: Bool) -> UInt64 {
+    let attributes = (random.next() & 0x3f) << 53 | random.next() & 0xffd | 1
+    switch random.below(allowsWide ? 8 : 5) {
+    case 0, 1, 2: return Stage2Descriptor.outputMask | attributes
+    case 3: return Stage2Descriptor.table(UInt32(random.below(1 << 30 as UInt64))).rawValue
+    case 4: return Stage2Descriptor.invalid(random.chance(50) ? .locked : .poisoned).rawValue
+    case 5: return (random.next() & 0xffff) << 12 | attributes
+    case 6: return Stage2Descriptor.table(.max - UInt32(random.below(9 as UInt64))).rawValue
+    default: return random.next() | 1
+    }
+  }
+
+  @Test(arguments: [9, 11, 13] as [UInt64], [false, true])
+  func againstDictionaries(bitsPerLevel: UInt64, allowsWide: Bool) {
+    for seed in RandomSeed.all {
+      var random = SplitMix64(seed: seed)
+      var arena = TableArena(bitsPerLevel: bitsPerLevel)
+      let size = 1 << Int(bitsPerLevel)
+      var tables = [(arena.allocateFirst(2), [Int: UInt64]())]
+      for _ in 0..<3 { tables.append((arena.allocate(isLastLevel: true), [:])) }
+      for step in 0..<12_000 {
+        let number = random.below(tables.count)
+        let (table, model) = tables[number]
+        // Offsets crowd in some tables, and tables grow to arrays in any case.
+        let offset = random.chance(30) ? random.below(20) : random.below(size)
+        #expect(arena.load(table, offset) == model[offset] ?? 0, "seed \(seed), step \(step)")
+        let value = random.chance(25) ? 0 : Self.descriptor(&random, allowsWide: allowsWide && step > 3000)
+        if random.chance(50) { #expect(arena.find(table, offset) == model[offset] ?? 0) }
+        arena.store(value, table, offset)
+        tables[number].1[offset] = value == 0 ? nil : value
+        if random.chance(1), number > 0 {
+          arena.free(table)
+          tables[number] = (arena.allocate(isLastLevel: true), [:])
+        }
+        guard step % 500 == 0 else { continue }
+        for (table, model) in tables {
+          let all = model.sorted { $0.key < $1.key }
+          let found = arena.nonzeroDescriptors(table)
+          #expect(found.map(\.offset) == all.map(\.key) && found.map(\.value) == all.map(\.value))
+          let start = random.below(size)
+          let next = all.first { $0.key >= start && $0.key < size - 3 }?.key ?? size - 3
+          if start <= size - 3 { #expect(arena.nextNonzero(table, from: start, below: size - 3) == next) }
+        }
+      }
+      #expect(arena.liveTables == 5)
+    }
+  }
+
+  @Test func childrenAreTables() {
+    var arena = TableArena(bitsPerLevel: 9)
+    let table = arena.allocateFirst(1)
+    let leaf = Stage2Descriptor.leaf(frame: Stage2Descriptor.unknownFrame, attributes: 0, level: 2)
+    #expect(arena.child(table, 0) == nil)
+    for isWide in [false, true] {
+      if isWide { arena.store(0x1234_5678_9abc_def1, table, 511) }
+      arena.store(Stage2Descriptor.table(7).rawValue, table, 1)
+      arena.store(leaf.rawValue, table, 2)
+      arena.store(Stage2Descriptor.locked.rawValue, table, 3)
+      #expect((0..<4).map { arena.child(table, $0) } == [nil, 7, nil, nil])
+    }
+  }
+
+  /// An operation on a descriptor that may be stored next, though another table is changed in between.
+  @Test func whatWasFoundBeforeIsNoMoreThanAGuess() {
+    var arena = TableArena(bitsPerLevel: 9)
+    let tables = [arena.allocate(isLastLevel: true), arena.allocate(isLastLevel: true)]
+    let leaf = Stage2Descriptor.outputMask | 0x403
+    for offset in [40, 10, 30, 20] { arena.store(leaf, tables[0], offset) }
+    #expect(arena.find(tables[0], 40) == leaf)
+    for offset in [5, 50, 45] { arena.store(leaf, tables[1], offset) }
+    arena.store(0, tables[0], 10)
+    #expect(arena.nonzeroDescriptors(tables[0]).map(\.offset) == [20, 30, 40])
+    #expect(arena.nonzeroDescriptors(tables[1]).map(\.offset) == [5, 45, 50])
+  }
+}
