@@ -143,9 +143,10 @@ public struct HypVM: ~Copyable {
   mutating func mapLeaf(
     _ ipa: IPA, size: UInt64, pfn: PFN?, prot: Stage2Prot, state: HypPageState, vcpu: VCPUIndex
   ) -> KernelResult {
-    table.pages.memcache = vcpus[vcpu.rawValue].memcache
+    let memcache = vcpus[vcpu.rawValue].memcache
+    table.pages.memcache = memcache
     let result = table.map(ipa, size: size, pfn: pfn, prot: prot.union(state.prot), sharing: .exclusive)
-    vcpus[vcpu.rawValue].memcache = table.pages.memcache
+    if table.pages.memcache != memcache { vcpus[vcpu.rawValue].memcache = table.pages.memcache }
     if result.isSuccess { pageStateChanges += Int(size >> pageShift) }
     // WARN_ON(kvm_pgtable_stage2_map(...)), and a warning at EL2 is a panic.
     if !result.isSuccess { warnings.record(.hypMapFailed) }

@@ -3,10 +3,14 @@ public import KVMTypes
 /// `stage2_attr_walker`: sets and clears attributes of valid leaves.
 struct AttributeWalker: Stage2Visitor {
   static var visits: WalkFlags { .leaf }
+  static var installsTables: Bool { false }
+  /// At an empty entry it answers -EAGAIN.
+  static func passesEmpty(_ flags: WalkFlags) -> Bool { flags.contains(.ignoreEAGAIN) }
 
   let set: UInt64
   let clear: UInt64
 
+  @inline(__always)
   mutating func visit<Pages: TablePages & ~Copyable>(
     _ context: VisitContext, _ event: WalkFlags, _ table: inout Stage2PageTable<Pages>
   ) -> KernelResult {
@@ -26,10 +30,13 @@ struct AttributeWalker: Stage2Visitor {
 /// `stage2_age_walker`: finds young leaves, and makes them old on request.
 struct AgeWalker: Stage2Visitor {
   static var visits: WalkFlags { .leaf }
+  static var installsTables: Bool { false }
+  static func passesEmpty(_ flags: WalkFlags) -> Bool { true }
 
   let markOld: Bool
   var young = false
 
+  @inline(__always)
   mutating func visit<Pages: TablePages & ~Copyable>(
     _ context: VisitContext, _ event: WalkFlags, _ table: inout Stage2PageTable<Pages>
   ) -> KernelResult {

@@ -3,6 +3,8 @@ public import KVMTypes
 /// `stage2_free_walker`: drops every reference of a table that nothing walks any more.
 struct FreeWalker: Stage2Visitor {
   static var visits: WalkFlags { [.leaf, .tablePost] }
+  static var installsTables: Bool { false }
+  static func passesEmpty(_ flags: WalkFlags) -> Bool { true }
 
   mutating func visit<Pages: TablePages & ~Copyable>(
     _ context: VisitContext, _ event: WalkFlags, _ table: inout Stage2PageTable<Pages>

@@ -3,6 +3,8 @@ public import KVMTypes
 /// `stage2_flush_walker`: cleans what cacheable leaves map.
 struct FlushWalker: Stage2Visitor {
   static var visits: WalkFlags { .leaf }
+  static var installsTables: Bool { false }
+  static func passesEmpty(_ flags: WalkFlags) -> Bool { true }
 
   mutating func visit<Pages: TablePages & ~Copyable>(
     _ context: VisitContext, _ event: WalkFlags, _ table: inout Stage2PageTable<Pages>

@@ -3,6 +3,8 @@ public import KVMTypes
 /// `stage2_map_walker`: installs leaves, and the tables that they need.
 struct MapWalker: Stage2Visitor {
   static var visits: WalkFlags { [.tablePre, .leaf] }
+  static var installsTables: Bool { true }
+  static func passesEmpty(_ flags: WalkFlags) -> Bool { false }
 
   /// What the leaves are made of (`struct stage2_map_data`).
   enum Leaf {
@@ -18,6 +20,7 @@ struct MapWalker: Stage2Visitor {
 
   /// The descriptor for `context`, nil where no leaf is allowed there (`stage2_leaf_mapping_allowed`,
   /// `kvm_block_mapping_supported`). The table is not changed; borrowing it would copy it to the stack.
+  @inline(__always)
   private func descriptor<Pages: TablePages & ~Copyable>(
     _ context: VisitContext, _ table: inout Stage2PageTable<Pages>
   ) -> Stage2Descriptor? {
@@ -40,6 +43,7 @@ struct MapWalker: Stage2Visitor {
     }
   }
 
+  @inline(__always)
   mutating func visit<Pages: TablePages & ~Copyable>(
     _ context: VisitContext, _ event: WalkFlags, _ table: inout Stage2PageTable<Pages>
   ) -> KernelResult {
@@ -65,6 +69,7 @@ struct MapWalker: Stage2Visitor {
   }
 
   /// `stage2_map_walk_leaf`: a leaf where one fits, else the table that leads to one.
+  @inline(__always)
   private func installLeaf<Pages: TablePages & ~Copyable>(
     _ context: VisitContext, _ table: inout Stage2PageTable<Pages>
   ) -> KernelResult {
@@ -87,16 +92,14 @@ struct MapWalker: Stage2Visitor {
   }
 
   /// `stage2_map_walker_try_leaf`.
+  @inline(__always)
   private func tryLeaf<Pages: TablePages & ~Copyable>(
     _ context: VisitContext, _ new: Stage2Descriptor, _ table: inout Stage2PageTable<Pages>
   ) -> KernelResult {
     let old = context.old
     if old.isSameExceptPermissions(new) { return .again }
     if !context.isShared, (old.rawValue ^ new.rawValue) & ~Stage2Descriptor.software == 0 {
-      table.arena.store(new.rawValue, context.table, context.offset)
-      if old.isCounted != new.isCounted {
-        if old.isCounted { table.arena.put(context.table) } else { table.arena.get(context.table) }
-      }
+      table.make(context, new)
       return .success
     }
     guard table.tryBreak(context) else { return .again }

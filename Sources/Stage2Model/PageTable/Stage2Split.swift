@@ -3,6 +3,8 @@ public import KVMTypes
 /// `stage2_split_walker`: puts a table of smaller leaves in the place of each block.
 struct SplitWalker: Stage2Visitor {
   static var visits: WalkFlags { .leaf }
+  static var installsTables: Bool { true }
+  static func passesEmpty(_ flags: WalkFlags) -> Bool { true }
 
   mutating func visit<Pages: TablePages & ~Copyable>(
     _ context: VisitContext, _ event: WalkFlags, _ table: inout Stage2PageTable<Pages>

@@ -3,10 +3,13 @@ public import KVMTypes
 /// `stage2_unmap_walker`: removes leaves, and the tables that lose their last entry.
 struct UnmapWalker: Stage2Visitor {
   static var visits: WalkFlags { [.leaf, .tablePost] }
+  static var installsTables: Bool { false }
+  static func passesEmpty(_ flags: WalkFlags) -> Bool { true }
 
   /// `stage2_unmap_defer_tlb_flush`: one range invalidation at the end replaces those of the leaves.
   let deferTLBI: Bool
 
+  @inline(__always)
   mutating func visit<Pages: TablePages & ~Copyable>(
     _ context: VisitContext, _ event: WalkFlags, _ table: inout Stage2PageTable<Pages>
   ) -> KernelResult {

@@ -24,7 +24,7 @@ struct WalkFlags: OptionSet {
 struct VisitContext {
   /// The table that holds the entry.
   let table: UInt32
-  /// The entry's offset in it.
+  /// The entry's offset in it, above what the arena masks perhaps.
   let offset: Int
   /// The entry as the walk read it.
   var old: Stage2Descriptor
@@ -47,7 +47,14 @@ protocol Stage2Visitor {
   /// At which entries `visit` runs.
   static var visits: WalkFlags { get }
 
-  /// `event` is one of `leaf`, `tablePre` and `tablePost`.
+  /// Whether `visit` puts tables where leaves or empty entries were.
+  static var installsTables: Bool { get }
+
+  /// Whether `visit` does nothing at an empty entry, and the walk goes on after it: then it may pass over many at
+  /// once, which count as visited all the same.
+  static func passesEmpty(_ flags: WalkFlags) -> Bool
+
+  /// `event` is one of `leaf`, `tablePre` and `tablePost`, which is of interest for an empty table only.
   mutating func visit<Pages: TablePages & ~Copyable>(
     _ context: VisitContext, _ event: WalkFlags, _ table: inout Stage2PageTable<Pages>
   ) -> KernelResult
@@ -80,6 +87,9 @@ extension Stage2PageTable where Pages: ~Copyable {
     let end = (start &+ size &+ (page - 1)) & ~(page - 1)
     if start > ipaLimit || end > ipaLimit { return .range }
     guard let pgd else { return .invalid }
+    if end &- start == page {
+      return walkPage(pgdTable(pgd, start), start, flags: flags, &visitor)
+    }
     var data = WalkData(start: start, address: start, end: end, flags: flags)
     while data.address < data.end {
       let table = pgdTable(pgd, data.address)
@@ -89,6 +99,59 @@ extension Stage2PageTable where Pages: ~Copyable {
     return .success
   }
 
+  /// `kvm_pgtable_walk` of one page, which meets one entry of each level: the same visits in the same order as by
+  /// `walkTable`, in a loop. Faults and most notifiers are of one page.
+  ///
+  /// At a table a visitor is asked after its entries only. Before them it has nothing to do: no block fits into a page.
+  @inline(__always)
+  private mutating func walkPage<V: Stage2Visitor>(
+    _ pgd: UInt32, _ address: UInt64, flags: WalkFlags, _ visitor: inout V
+  ) -> KernelResult {
+    var tables: [4 of UInt32] = .init(repeating: pgd)
+    var level = startLevel
+    // Not taken from `shift(level)` and `index` at each level, which multiply. The arena masks offsets.
+    var entryShift = shift(level)
+    var offset = Int(truncatingIfNeeded: address &>> entryShift)
+    var isDown = false
+    while !isDown {
+      while level < 3, let child = arena.child(tables[level], offset) {
+        level &+= 1
+        tables[level] = child
+        entryShift &-= bitsPerLevel
+        offset = Int(truncatingIfNeeded: address &>> entryShift)
+        counters.descriptorsVisited &+= 1
+      }
+      counters.descriptorsVisited &+= 1
+      let entry = Stage2Descriptor(rawValue: arena.find(tables[level], offset))
+      let place = context(tables[level], offset, entry, address, level, flags)
+      let result = visitor.visit(place, .leaf, &self)
+      if !result.isSuccess && !(result == .again && flags.contains(.ignoreEAGAIN)) { return result }
+      // The callback may have installed a table, which is then descended into.
+      isDown = !V.installsTables || level == 3 || arena.child(tables[level], offset) == nil
+      if !isDown { counters.descriptorsVisited &-= 1 }
+    }
+    guard V.visits.contains(.tablePost) else { return .success }
+    while level > startLevel, arena.count(tables[level]) == 1 {
+      let entry = Stage2Descriptor.table(tables[level])
+      level &-= 1
+      let place = context(tables[level], index(address, level), entry, address, level, flags)
+      let result = visitor.visit(place, .tablePost, &self)
+      if !result.isSuccess && !(result == .again && flags.contains(.ignoreEAGAIN)) { return result }
+    }
+    return .success
+  }
+
+  /// Where the walk of one page stands.
+  @inline(__always)
+  private func context(
+    _ table: UInt32, _ offset: Int, _ entry: Stage2Descriptor, _ address: UInt64, _ level: Int,
+    _ flags: WalkFlags
+  ) -> VisitContext {
+    VisitContext(
+      table: table, offset: offset, old: entry, start: address, address: address,
+      end: address &+ 1 &<< pageShift, level: level, flags: flags)
+  }
+
   /// `__kvm_pgtable_walk`: the entries of one table from the walk's address on.
   mutating func walkTable<V: Stage2Visitor>(
     _ table: UInt32, level: Int, _ data: inout WalkData, _ visitor: inout V
@@ -96,11 +159,30 @@ extension Stage2PageTable where Pages: ~Copyable {
     let descriptors = 1 &<< Int(truncatingIfNeeded: bitsPerLevel)
     var offset = index(data.address, level)
     while offset < descriptors && data.address < data.end {
+      if V.passesEmpty(data.flags), passEmpty(table, &offset, level: level, &data) { continue }
       let result = visitEntry(table, offset, level: level, &data, &visitor)
       if !result.isSuccess { return result }
       offset &+= 1
     }
     return .success
+  }
+
+  /// Passes over the empty entries from `offset` on; false where there is none.
+  @inline(__always)
+  private mutating func passEmpty(
+    _ table: UInt32, _ offset: inout Int, level: Int, _ data: inout WalkData
+  ) -> Bool {
+    if arena.load(table, offset) != 0 { return false }
+    let bytes = granule(level)
+    let first = data.address & ~(bytes &- 1)
+    // An entry is visited if it begins before the end of the walk.
+    let inRange = (data.end &- first &+ (bytes &- 1)) &>> shift(level)
+    let limit = min(1 &<< Int(truncatingIfNeeded: bitsPerLevel), offset &+ Int(truncatingIfNeeded: inRange))
+    let next = inRange == 1 ? limit : arena.nextNonzero(table, from: offset &+ 1, below: limit)
+    counters.descriptorsVisited &+= next &- offset
+    data.address = first &+ UInt64(truncatingIfNeeded: next &- offset) &<< shift(level)
+    offset = next
+    return true
   }
 
   /// `__kvm_pgtable_visit`: one entry, and the table under it. Success where the walk goes on.
@@ -138,8 +220,11 @@ extension Stage2PageTable where Pages: ~Copyable {
 
   // MARK: Changing an entry
 
-  /// `stage2_try_break_pte`: locks the entry and invalidates what TLBs hold of it. False where another
-  /// walker has it locked.
+  /// `stage2_try_break_pte`: invalidates what TLBs hold of the entry, which `make` replaces then. False where
+  /// another walker has it locked.
+  ///
+  /// The kernel locks the entry in between. Here nobody could see that, so it is not written.
+  @inline(__always)
   mutating func tryBreak(_ context: VisitContext) -> Bool {
     if context.old.isLocked {
       if !context.isShared { warnings.record(.lockedEntryInExclusiveWalk) }
@@ -153,18 +238,20 @@ extension Stage2PageTable where Pages: ~Copyable {
         counters.tlbiIPA += 1
       }
     }
-    arena.store(Stage2Descriptor.locked.rawValue, context.table, context.offset)
-    if context.old.isCounted { arena.put(context.table) }
     return true
   }
 
-  /// `stage2_make_pte`: replaces the locked entry by `new`.
+  /// `stage2_make_pte`: replaces the entry by `new`, and its reference to the table that holds it.
+  @inline(__always)
   mutating func make(_ context: VisitContext, _ new: Stage2Descriptor) {
-    if new.isCounted { arena.get(context.table) }
+    if context.old.isCounted != new.isCounted {
+      if new.isCounted { arena.get(context.table) } else { arena.put(context.table) }
+    }
     arena.store(new.rawValue, context.table, context.offset)
   }
 
   /// Empties a counted entry and drops its reference to the table that holds it.
+  @inline(__always)
   mutating func clear(_ context: VisitContext) {
     arena.store(0, context.table, context.offset)
     arena.put(context.table)

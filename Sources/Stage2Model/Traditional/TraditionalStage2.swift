@@ -7,8 +7,8 @@ public import KVMTypes
 public struct TraditionalStage2: ~Copyable, Stage2Backend {
   /// The table.
   public private(set) var table: Stage2PageTable<TraditionalTablePages>
-  /// `mmu.last_vcpu_ran`: the vCPU of the VM that was loaded last on a CPU.
-  private var lastVCPURan: [Int: VCPUIndex] = [:]
+  /// `mmu.last_vcpu_ran`: by CPU, the vCPU of the VM that was loaded there last.
+  private var lastVCPURan: [VCPUIndex?] = []
 
   /// `kvm_init_stage2_mmu`: allocates the PGD, which counts as a page table at once
   /// (`kvm_s2_zalloc_pages_exact`).
@@ -107,7 +107,10 @@ public struct TraditionalStage2: ~Copyable, Stage2Backend {
   /// `kvm_arch_vcpu_load`: where another vCPU of the VM was loaded last on `cpu`, or none, what the CPU holds for the VM
   /// is invalidated. Rollover of VMIDs is not modelled.
   public mutating func loadVCPU(_ vcpu: VCPUIndex, cpu: Int) {
-    if lastVCPURan.updateValue(vcpu, forKey: cpu) != vcpu { table.counters.cpuContextFlushes += 1 }
+    while lastVCPURan.count <= cpu { lastVCPURan.append(nil) }
+    if lastVCPURan[cpu] == vcpu { return }
+    lastVCPURan[cpu] = vcpu
+    table.counters.cpuContextFlushes += 1
   }
 
   /// `__kvm_tlb_flush_vmid`.
