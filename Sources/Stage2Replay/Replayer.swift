@@ -218,8 +218,8 @@ extension Replayer where Backend: ~Copyable {
     // Which tables there are follows from the path, which another kernel may state, and from the page size.
     let statesPath =
       context.options.otherKernel.map { $0.request.kernel != nil || $0.request.path != nil } ?? false
-    let isOfKnownHost = ["path", "pageSize"].allSatisfy {
-      context.profile.basis[$0] != .assumed || $0 == "path" && statesPath
+    let isOfKnownHost = [ProfileField.ID.path, .pageSize].allSatisfy {
+      context.profile.basis[$0] != .assumed || $0 == .path && statesPath
     }
     if !context.survey.events.supportsDerivation || vm.knownFrom != attribution.clock.epoch || !isOfKnownHost
     {
@@ -236,8 +236,8 @@ extension VMResult {
     let tally = execution.tally
     let kinds = OperationKind.allCases.map { ($0, tally.operations[Int($0.rawValue)]) }
     var nothing = tally.nothing
-    nothing[Int(FaultOutcome.Reason.noSlot.rawValue)] += vm.unaddressableFaults
-    let reasons = FaultOutcome.Reason.allCases.map { ($0.name, nothing[Int($0.rawValue)]) }
+    nothing[Int(NoOperationReason.noSlot.rawValue)] += vm.unaddressableFaults
+    let reasons = NoOperationReason.allCases.map { ($0, nothing[Int($0.rawValue)]) }
     let end = vm.identity.end
     let memory = execution.memory
     self.init(
@@ -249,7 +249,7 @@ extension VMResult {
       operations: Dictionary(uniqueKeysWithValues: kinds.filter { $0.1.count > 0 }),
       faultsWithoutOperation: Dictionary(uniqueKeysWithValues: reasons.filter { $0.1 > 0 }),
       hypercalls: execution.kvm.stage2.hypercallCounts.map { counts in
-        Dictionary(uniqueKeysWithValues: Hypercall.allCases.map { ($0.name, counts[$0]) }.filter { $0.1 > 0 })
+        Dictionary(uniqueKeysWithValues: Hypercall.allCases.map { ($0, counts[$0]) }.filter { $0.1 > 0 })
       },
       memory: end == nil ? memory : memory.released(), end: end, lastMemory: end == nil ? nil : memory,
       treeDepth: execution.kvm.stage2.mappingTreeDepth(), memorySeries: execution.series,
@@ -270,20 +270,5 @@ extension Agreement {
     return AgreementResult(
       scores: Dictionary(uniqueKeysWithValues: kinds.filter { $0.1.recorded > 0 || $0.1.predicted > 0 }),
       mismatches: mismatches, mismatchCount: mismatchCount, timings: timings)
-  }
-}
-
-extension FaultOutcome.Reason {
-  /// The name in reports.
-  fileprivate var name: String {
-    switch self {
-    case .noSlot: "noSlot"
-    case .unknownSlots: "unknownSlots"
-    case .readOnlySlot: "readOnlySlot"
-    case .ownUnmap: "ownUnmap"
-    case .faultedAgain: "faultedAgain"
-    case .failed: "failed"
-    case .otherFault: "otherFault"
-    }
   }
 }

@@ -230,10 +230,10 @@ struct CompareCommand: ParsableCommand {
     let fields = Profile.fields.filter {
       $0.value(in: kernels[0].profile) != $0.value(in: kernels[1].profile)
     }
-    guard fields.contains(where: { $0.name == "faultLock" }), fields.allSatisfy({ $0.name != "path" })
+    guard fields.contains(where: { $0.id == .faultLock }), fields.allSatisfy({ $0.id != .path })
     else { return [] }
     let values = kernels.map { "\($0.profile.faultLock.rawValue)" }.joined(separator: " and ")
-    let others = fields.map(\.name).filter { $0 != "faultLock" }
+    let others = fields.filter { $0.id != .faultLock }.map(\.name)
     return [
       "The kernels differ in faultLock (\(values)), which compare does not model: replay --contention does."
     ] + (others.isEmpty ? [] : ["They differ in \(others.joined(separator: ", ")), too."])

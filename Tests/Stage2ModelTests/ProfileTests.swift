@@ -37,10 +37,11 @@ struct ProfileTests {
     var profile = try #require(Profile.builtIn(named: "7.3"))
     for (name, value) in changes {
       try profile.set(name, to: value)
-      #expect(profile.value(of: name) == value)
+      #expect(ProfileField.ID(rawValue: name).map { profile[$0] } == value)
     }
-    // Every field has its row.
+    // Every field has its row, here and in the profile.
     #expect(changes.map(\.0) == Profile.fields.map(\.name))
+    #expect(Set(Profile.fields.map(\.id)) == Set(ProfileField.ID.allCases))
     #expect(profile.problems() == [])
     #expect(profile.path == .traditional)
     #expect(profile.pageSize == .size64K)

@@ -1,3 +1,5 @@
+internal import KVMTypes
+
 extension CapacityPlan {
   /// How many VMs are shown one by one; of more, those that the distribution names.
   private static let vmsMax = 10
@@ -7,7 +9,7 @@ extension CapacityPlan {
     var page = TextPage()
     page.title(
       "\(Quantity.count(vms)) VM\(vms == 1 ? "" : "s") of \(Quantity.bytes(memoryBytes)), \(vcpus) vCPU\(vcpus == 1 ? "" : "s"), on \(profile), "
-        + "\(Quantity.bytes(pageSizeBytes)) pages (\(pageSizeBasis)), \(ipaBits)-bit IPA (\(ipaBasis))"
+        + "\(Quantity.bytes(pageSizeBytes)) pages (\(pageSizeBasis.name)), \(ipaBits)-bit IPA (\(ipaBasis.name))"
     )
     if !samples.isEmpty {
       writeSamples(&page)
@@ -171,7 +173,7 @@ extension CapacityPlan {
     page.row("", "saturated by between \(Self.number(lock.saturatesAtLeast)) \(most)")
     page.row(
       "",
-      "costs \(lock.costs), \(lock.costsBasis), error "
+      "costs \(lock.costs), \(lock.costsBasis.name), error "
         + (lock.costError.map { "\(Quantity.share($0)), which the range has" }
           ?? "unknown: nobody checked them"))
   }

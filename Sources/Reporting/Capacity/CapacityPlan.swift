@@ -1,4 +1,4 @@
-internal import KVMTypes
+public import KVMTypes
 public import Stage2Model
 
 /// The memory that a host must set aside for a plan, as the range that the recordings and the assumptions leave, and the
@@ -50,11 +50,11 @@ public struct CapacityPlan: Sendable, Encodable {
   /// The host's page size.
   public let pageSizeBytes: UInt64
   /// How it is known.
-  public let pageSizeBasis: String
+  public let pageSizeBasis: Basis
   /// The bits of guest physical addresses.
   public let ipaBits: Int
   /// How they are known.
-  public let ipaBasis: String
+  public let ipaBasis: Basis
   /// From the least to the most.
   public let cases: [Case]
   /// What the recordings have of VMs that are not protected, and of protected ones.
@@ -84,9 +84,9 @@ public struct CapacityPlan: Sendable, Encodable {
     vcpus = request.vcpus
     profile = request.profile.name
     pageSizeBytes = request.profile.pageSize.bytes
-    pageSizeBasis = request.pageSizeBasis.name
+    pageSizeBasis = request.pageSizeBasis
     ipaBits = request.profile.ipaBits
-    ipaBasis = request.ipaBasis.name
+    ipaBasis = request.ipaBasis
     self.samples = samples
     self.mmuLock = mmuLock
     self.hostLock = hostLock

@@ -27,8 +27,7 @@ public struct HostLockLoad: Sendable, Encodable {
   /// What `vm` asks for, nil for a VM without such calls or without time.
   public init?(_ recording: String, input: Int, _ vm: VMResult, _ costs: CostModel) {
     let span = vm.lastSeen.rawValue - min(vm.since.rawValue, vm.lastSeen.rawValue)
-    let names = Hypercall.allCases.filter(Self.countsOperations).map(\.name)
-    let calls = names.reduce(0) { $0 + (vm.hypercalls?[$1] ?? 0) }
+    let calls = Hypercall.allCases.filter(Self.countsOperations).reduce(0) { $0 + (vm.hypercalls?[$1] ?? 0) }
     let kinds = [OperationKind.map, .unmap]
     let work = kinds.compactMap { vm.work[$0] }.reduce(Stage2Work(), +)
     guard span > 0, calls > 0 else { return nil }

@@ -1,5 +1,5 @@
 public import CostFit
-internal import KVMTypes
+public import KVMTypes
 internal import LockModel
 internal import Stage2Model
 
@@ -8,7 +8,7 @@ public struct HostLockPlan: Sendable, Encodable {
   /// The costs.
   public let costs: String
   /// Their basis: `modelled` for those fitted to recorded durations, `assumed` for any other.
-  public let costsBasis: String
+  public let costsBasis: Basis
   /// The error of the costs: of map and unmap the greater relative error on durations that the fit did not see, with
   /// two standard errors; nil if nobody checked.
   public let costError: Double?
@@ -44,7 +44,7 @@ public struct HostLockPlan: Sendable, Encodable {
     self.loads = loads
     self.costs = costs.name
     costError = Self.error(costs)
-    costsBasis = costs.drivers.values.contains { $0.basis == .modelled } ? "modelled" : "assumed"
+    costsBasis = costs.drivers.values.contains { $0.basis == .modelled } ? .modelled : .assumed
     let rate = mean { Double($0.acquisitions) / Double($0.spanNs) }
     acquisitionsPerSecond = rate * 1e9
     let error = costError ?? 0

@@ -18,7 +18,7 @@ public struct MMULockUse: Sendable, Encodable {
   /// The vCPUs that were simulated.
   public let vcpus: Int
   /// How a fault takes the lock.
-  public let faultLock: String
+  public let faultLock: Profile.FaultLock
   /// The share of the time in which it is held to read, 0 to 1.
   public let readUtilisation: Double
   /// The share of the time in which it is held to write, 0 to 1.
@@ -37,8 +37,7 @@ public struct MMULockUse: Sendable, Encodable {
     guard recorded.path == request.profile.path,
       let study = ContentionStudy(vm, faultLock: recorded.faultLock, scales: [request.vcpus], seed: 1)
     else { return nil }
-    let lock =
-      vm.isProtected ? Profile.FaultLock.write.rawValue : request.profile.faultLock.rawValue
+    let lock = vm.isProtected ? .write : request.profile.faultLock
     guard let found = study.cases.first(where: { $0.faultLock == lock }) else { return nil }
     self.recording = recording
     self.input = input

@@ -15,7 +15,7 @@ struct Certainty {
     vms = result.vms
     isOtherKernel = result.isOtherKernel
     isWholeTraceAttributed = result.unattributedFaults == 0
-    isIPASizeKnown = (result.profile.basis["ipaBits"] ?? .assumed) <= .derived
+    isIPASizeKnown = (result.profile.basis[.ipaBits] ?? .assumed) <= .derived
   }
 
   private static func basis(_ isCertain: Bool, _ certain: Basis = .derived) -> Basis {

@@ -52,15 +52,15 @@ private struct FigureList {
     }
     for kind in OperationKind.allCases {
       let basis = certainty.operations(kind)
-      let name = "operations.\(kind.reportName)"
+      let name = "operations.\(kind.word)"
       add("\(name).count", basis, ifAny: true) { $0.operations[kind]?.count ?? 0 }
       add("\(name).eagain", basis, ifAny: true) { $0.operations[kind]?.again ?? 0 }
       add("\(name).errors", basis, ifAny: true) { $0.operations[kind]?.errors ?? 0 }
     }
     let basis = certainty.hypercalls
     add("hypercallsTotal", or: "hypercalls", basis) { $0.hypercalls?.values.reduce(0, +) ?? 0 }
-    for name in Set(result.vms.flatMap { ($0.hypercalls ?? [:]).keys }).sorted() {
-      add("hypercalls.\(name)", basis) { $0.hypercalls?[name] ?? 0 }
+    for call in Set(result.vms.flatMap { ($0.hypercalls ?? [:]).keys }).sorted(by: { $0.word < $1.word }) {
+      add("hypercalls.\(call.word)", basis) { $0.hypercalls?[call] ?? 0 }
     }
   }
 
@@ -103,7 +103,7 @@ private struct FigureList {
     }
     for kind in OperationKind.allCases {
       guard let hold = lock.byOperation[kind]?.hold else { continue }
-      let name = "lock.byOperation.\(kind.reportName)"
+      let name = "lock.byOperation.\(kind.word)"
       addRecorded("\(name).count", .count, Double(hold.count))
       addRecorded("\(name).totalNs", .nanoseconds, Double(hold.total.rawValue))
       addTimes(hold) { "\(name).\($0.lowercasedFirst)Ns" }

@@ -69,7 +69,7 @@ extension TraceInfo {
 
   /// The host's page size in words.
   var pagesText: String? {
-    pageSize.map { "\(Quantity.bytes(UInt64($0))) pages (\(pageSizeBasis ?? Basis.assumed.name))" }
+    pageSize.map { "\(Quantity.bytes(UInt64($0))) pages (\((pageSizeBasis ?? .assumed).name))" }
   }
 
   private static func text(_ guests: GuestsEntry) -> String {

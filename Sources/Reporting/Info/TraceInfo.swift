@@ -1,5 +1,5 @@
 public import KVMTrace
-internal import KVMTypes
+public import KVMTypes
 public import Stage2Replay
 
 /// What `info` says about a trace: the file, the host, the events and what is missing.
@@ -63,7 +63,7 @@ public struct TraceInfo: Encodable, Sendable {
   /// The host's page size in bytes, nil where nobody looked.
   public var pageSize: Int?
   /// How it is known.
-  public var pageSizeBasis: String?
+  public var pageSizeBasis: Basis?
   /// The size of a sub-buffer of the ring buffer in bytes, which is the page size by default.
   public var subBufferSize: Int
   /// The trace clock, nil where it was not recorded.
@@ -126,7 +126,7 @@ public struct TraceInfo: Encodable, Sendable {
     kernel = words.count >= 3 ? String(words[2]) : nil
     machine = words.count >= 3 ? String(words[words.count - 1]) : nil
     pageSize = host.map { Int($0.pageSize.bytes) }
-    pageSizeBasis = host?.basis.name
+    pageSizeBasis = host?.basis
     subBufferSize = trace.subBufferBytes
     clock = trace.clock.isEmpty ? nil : trace.clock
     cpus = trace.cpuCount

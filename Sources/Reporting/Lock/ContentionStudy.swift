@@ -8,10 +8,10 @@ public import Stage2Replay
 public struct ContentionStudy: Sendable, Encodable {
   /// One simulation.
   public struct Case: Sendable, Encodable {
-    /// The vCPUs, and how a fault takes the lock.
+    /// The vCPUs.
     public let vcpus: Int
-    /// `read` or `write`.
-    public let faultLock: String
+    /// How a fault takes the lock.
+    public let faultLock: Profile.FaultLock
     /// Sections that ended in a second, of all threads.
     public let sectionsPerSecond: Double
     /// The shares of the time in which the lock was held.
@@ -70,7 +70,7 @@ public struct ContentionStudy: Sendable, Encodable {
   /// to expect of the other cases. Nil where the trace recorded none, or they were not simulated.
   public let waitError: Double?
   /// How faults took the lock on the recorded host.
-  public let tracedFaultLock: String
+  public let tracedFaultLock: Profile.FaultLock
   /// By vCPUs, the read lock before the write lock.
   public let cases: [Case]
 
@@ -94,7 +94,7 @@ public struct ContentionStudy: Sendable, Encodable {
     self.vm = vm.id
     self.seed = seed
     recordedVCPUs = vcpus.count
-    self.tracedFaultLock = tracedFaultLock.rawValue
+    self.tracedFaultLock = tracedFaultLock
     otherThreads = others.count
     recordedSections = vm.sections.values.reduce(0) { $0 + $1.count }
     let waits = [vm.lock?.readWait, vm.lock?.writeWait].compactMap { $0?.total.rawValue }
@@ -113,12 +113,12 @@ public struct ContentionStudy: Sendable, Encodable {
     }
     self.cases = cases
     let waited = Double(recordedWaitNs ?? 0)
-    let traced = Self.traced(cases, recordedVCPUs, self.tracedFaultLock)
+    let traced = Self.traced(cases, recordedVCPUs, tracedFaultLock)
     waitError = waited == 0 ? nil : traced.map { Double($0.totalWaitNs) / waited - 1 }
   }
 
   /// The simulation of what was recorded, if it is one of `cases`.
-  private static func traced(_ cases: [Case], _ vcpus: Int, _ faultLock: String) -> Case? {
+  private static func traced(_ cases: [Case], _ vcpus: Int, _ faultLock: Profile.FaultLock) -> Case? {
     cases.first { $0.vcpus == vcpus && $0.faultLock == faultLock }
   }
 
@@ -143,7 +143,7 @@ public struct ContentionStudy: Sendable, Encodable {
 extension ContentionStudy.Case {
   init(_ report: LockReport, vcpus: Int, _ faultLock: Profile.FaultLock) {
     self.vcpus = vcpus
-    self.faultLock = faultLock.rawValue
+    self.faultLock = faultLock
     sectionsPerSecond = report.sectionsPerSecond
     readUtilisation = report.readUtilisation
     writeUtilisation = report.writeUtilisation
@@ -192,7 +192,7 @@ extension ContentionStudy {
       alignRight: [true, false, true, true, true, true, true, true, true, true, true],
       rows: cases.map { item in
         [
-          String(item.vcpus), item.faultLock, Quantity.count(UInt64(item.sectionsPerSecond.rounded())),
+          String(item.vcpus), item.faultLock.word, Quantity.count(UInt64(item.sectionsPerSecond.rounded())),
           Quantity.share(item.readUtilisation), Quantity.share(item.writeUtilisation),
           Quantity.share(item.waits.share), Quantity.duration(UInt64(item.waits.meanNs.rounded())),
           Quantity.duration(item.waits.p99Ns), Quantity.duration(item.waits.maxNs),

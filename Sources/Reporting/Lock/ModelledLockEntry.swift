@@ -1,37 +1,45 @@
 internal import CostFit
-internal import KVMTypes
-internal import Stage2Model
-internal import Stage2Replay
+public import KVMTypes
+public import Stage2Model
+public import Stage2Replay
 
 extension ReplayReport {
   /// Time under a VM's lock as a cost model prices the operations. Every figure is `modelled`.
   public struct ModelledLockEntry: Encodable, Sendable {
-    var costs: String
-    var readHeldNs: UInt64
-    var writeHeldNs: UInt64
-    var byOperation: [String: ModelledOperationEntry]
-    var basis: String
+    /// The name of the costs.
+    public var costs: String
+    /// Time held to read.
+    public var readHeldNs: UInt64
+    /// Time held to write.
+    public var writeHeldNs: UInt64
+    /// By the function that runs.
+    public var byOperation: [OperationKind: ModelledOperationEntry]
+    /// How the figures are known.
+    public var basis: Basis
   }
 
   /// The calls of one stage-2 function.
   public struct ModelledOperationEntry: Encodable, Sendable {
-    var mode: String
-    var count: Int
-    var totalNs: UInt64
+    /// How the lock is held.
+    public var mode: LockMode
+    /// How many calls there are.
+    public var count: Int
+    /// Their times, summed.
+    public var totalNs: UInt64
     /// The error of the model's total for this operation on later durations that it was not fitted to, nil if nobody
     /// checked.
-    var error: Double?
+    public var error: Double?
     /// What chance makes of it.
-    var standardError: Double?
+    public var standardError: Double?
     /// The error on durations that lie among those fitted to.
-    var interleavedError: Double?
+    public var interleavedError: Double?
   }
 }
 
 extension ReplayReport.ModelledLockEntry {
   init(_ vm: VMResult, _ profile: Profile, _ model: CostModel) {
     costs = model.name
-    basis = Basis.modelled.name
+    basis = .modelled
     readHeldNs = 0
     writeHeldNs = 0
     byOperation = [:]
@@ -43,21 +51,10 @@ extension ReplayReport.ModelledLockEntry {
       let mode = kind.lockMode(profile, isProtected: vm.isProtected)
       if mode == .read { readHeldNs += total } else if mode == .write { writeHeldNs += total }
       let quality = model.quality?.operations[kind.name]
-      byOperation[kind.reportName] = ReplayReport.ModelledOperationEntry(
-        mode: mode.name, count: counts.count, totalNs: total, error: quality?.relativeError,
+      byOperation[kind] = ReplayReport.ModelledOperationEntry(
+        mode: mode, count: counts.count, totalNs: total, error: quality?.relativeError,
         standardError: quality?.standardError,
         interleavedError: model.interleavedQuality?.operations[kind.name]?.relativeError)
-    }
-  }
-}
-
-extension LockMode {
-  /// The word in reports.
-  var name: String {
-    switch self {
-    case .none: "none"
-    case .read: "read"
-    case .write: "write"
     }
   }
 }
@@ -70,10 +67,11 @@ extension ReplayReport {
     page.table(
       header: ["", "mode", "count", "total", "mean", "error", "", "interleaved"],
       alignRight: [false, false, true, true, true, true, false, true],
-      rows: lock.byOperation.sorted { ($1.value.totalNs, $0.key) < ($0.value.totalNs, $1.key) }.map {
-        name, entry in
+      rows: lock.byOperation.sorted { ($1.value.totalNs, $0.key.word) < ($0.value.totalNs, $1.key.word) }.map
+      {
+        kind, entry in
         [
-          "in \(Self.kernelName(name))", entry.mode, Quantity.count(entry.count),
+          "in \(kind.name)", entry.mode.word, Quantity.count(entry.count),
           Quantity.duration(entry.totalNs),
           Quantity.duration(entry.totalNs / UInt64(max(entry.count, 1))),
           entry.error.map { Quantity.signedPercent($0) } ?? "unknown",

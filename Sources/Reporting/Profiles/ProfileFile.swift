@@ -111,10 +111,10 @@ public enum ProfileFile {
   /// A request as such a file: what it says of the kernel in every field, where it says which; what is left to the trace as
   /// `"trace"`. `tool` wrote it.
   public static func json(_ request: ProfileRequest, by tool: ToolIdentity) -> String {
-    var object: [String: ProfileFieldValue] = ["base": .word(request.kernel?.name ?? "auto")]
+    var object: [String: ProfileValue] = ["base": .word(request.kernel?.name ?? "auto")]
     if let name = request.name ?? request.kernel?.name { object["name"] = .word(name) }
     for (field, value) in values(request) {
-      if let value { object[field.name] = ProfileFieldValue(value) }
+      if let value { object[field.name] = value }
       if value == nil, field.isMachine || field.name == "path" { object[field.name] = .word(fromTrace) }
     }
     return JSON.text(object, by: tool)
@@ -128,43 +128,6 @@ public enum ProfileFile {
       let stated =
         request.fields[field.name] ?? (field.name == "era" ? request.era.map { .word($0.name) } : nil)
       return (field, stated ?? (field.isMachine ? nil : kernel.map { field.value(in: $0) }))
-    }
-  }
-}
-
-/// The value of a profile's field in a report.
-public enum ProfileFieldValue: Encodable, Hashable, Sendable, CustomStringConvertible {
-  /// true or false.
-  case bool(Bool)
-  /// A number.
-  case integer(Int)
-  /// A word.
-  case word(String)
-
-  init(_ value: ProfileValue) {
-    switch value {
-    case .bool(let value): self = .bool(value)
-    case .integer(let value): self = .integer(value)
-    case .word(let value): self = .word(value)
-    }
-  }
-
-  /// The value as text.
-  public var description: String {
-    switch self {
-    case .bool(let value): value ? "true" : "false"
-    case .integer(let value): String(value)
-    case .word(let value): value
-    }
-  }
-
-  /// The value itself, not an object around it.
-  public func encode(to encoder: any Encoder) throws {
-    var container = encoder.singleValueContainer()
-    switch self {
-    case .bool(let value): try container.encode(value)
-    case .integer(let value): try container.encode(value)
-    case .word(let value): try container.encode(value)
     }
   }
 }

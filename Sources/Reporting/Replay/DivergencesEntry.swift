@@ -1,54 +1,82 @@
-internal import KVMTypes
+public import KVMTypes
 internal import Stage2Model
-internal import Stage2Replay
+public import Stage2Replay
 
 /// Events that contradict the model, in the JSON report.
 public struct DivergencesEntry: Encodable, Sendable {
   /// Events that nothing accounts for.
   public var unexplained: Int
-  var explained: Int
-  var unknown: Int
-  var items: [Item]
+  /// Events for which an exception accounts.
+  public var explained: Int
+  /// Events of which the state before was not known.
+  public var unknown: Int
+  /// The causes.
+  public var items: [Item]
 
   /// Events that break one rule for one cause: the first of them, and how many there are.
   public struct Item: Encodable, Sendable {
-    var rule: String
-    var verdict: String
-    var exception: String?
-    var timeNs: UInt64
-    var cpu: UInt16
-    var tid: Int32
-    var vm: Int?
-    var ipa: UInt64?
-    var expected: String
-    var observed: String
-    var basis: String
-    var count: Int
+    /// The rule.
+    public var rule: DivergenceRule
+    /// Whether anything accounts for them.
+    public var verdict: DivergenceVerdict
+    /// What does, or may.
+    public var exception: DivergenceException?
+    /// When the first one was.
+    public var timeNs: UInt64
+    /// Its processor.
+    public var cpu: UInt16
+    /// Its thread.
+    public var tid: Int32
+    /// The VM, nil for what concerns none, or several.
+    public var vm: Int?
+    /// The guest physical address, if there is one.
+    public var ipa: UInt64?
+    /// What the rule demands.
+    public var expected: String
+    /// What the trace has.
+    public var observed: String
+    /// How the state is known that it contradicts.
+    public var basis: Basis
+    /// How many there are.
+    public var count: Int
     /// The position in `inputs`, where there are several.
-    var input: Int?
-    var state: StateEntry?
-    var recentEvents: [EventEntry]
+    public var input: Int?
+    /// What a walk of the address finds in the model.
+    public var state: StateEntry?
+    /// What happened in the region of guest memory before.
+    public var recentEvents: [EventEntry]
   }
 
   /// What a walk of the address finds in the model.
   public struct StateEntry: Encodable, Sendable {
-    var level: Int8
-    /// Nil where nothing is mapped.
-    var prot: UInt64?
-    var young: Bool?
+    /// The level at which it ends.
+    public var level: Int8
+    /// The rights of the leaf (`enum kvm_pgtable_prot`), nil where nothing is mapped.
+    public var prot: UInt64?
+    /// Whether its access flag is set.
+    public var young: Bool?
   }
 
   /// Something that happened in the region of guest memory before.
   public struct EventEntry: Encodable, Sendable {
-    var timeNs: UInt64
-    var cpu: UInt16
-    var tid: Int32
-    var event: String
-    var level: Int8?
-    var access: String?
-    var ipa: UInt64
-    var pages: UInt32
-    var effect: String
+    /// When; for a fault the end of its window.
+    public var timeNs: UInt64
+    /// The processor.
+    public var cpu: UInt16
+    /// The thread.
+    public var tid: Int32
+    /// What happened.
+    public var event: RegionEvent.Kind
+    /// The level of a fault.
+    public var level: Int8?
+    /// How the guest touched the memory, nil for what is no guest's.
+    public var access: RegionEvent.Access?
+    /// The first address.
+    public var ipa: UInt64
+    /// How many of the host's pages are concerned.
+    public var pages: UInt32
+    /// What KVM did.
+    public var effect: RegionEvent.Effect
   }
 
   init(_ report: DivergenceReport) {
@@ -70,9 +98,9 @@ public struct DivergencesEntry: Encodable, Sendable {
 
 extension DivergencesEntry.Item {
   init(_ divergence: Divergence) {
-    rule = divergence.rule.id
-    verdict = divergence.verdict.name
-    exception = divergence.exception?.id
+    rule = divergence.rule
+    verdict = divergence.verdict
+    exception = divergence.exception
     timeNs = divergence.time.rawValue
     cpu = divergence.cpu.rawValue
     tid = divergence.tid.rawValue
@@ -80,7 +108,7 @@ extension DivergencesEntry.Item {
     ipa = divergence.ipa?.rawValue
     expected = divergence.expected
     observed = divergence.observed
-    basis = divergence.basis.name
+    basis = divergence.basis
     count = divergence.count
     state = divergence.state.map(DivergencesEntry.StateEntry.init)
     recentEvents = divergence.recentEvents.map(DivergencesEntry.EventEntry.init)
@@ -104,56 +132,11 @@ extension DivergencesEntry.EventEntry {
     timeNs = event.time.rawValue
     cpu = event.cpu.rawValue
     tid = event.tid.rawValue
-    self.event = event.kind.name
+    self.event = event.kind
     level = event.level?.rawValue
-    access = event.access.name
+    access = event.access == .none ? nil : event.access
     ipa = event.ipa.rawValue
     pages = event.pages
-    effect = event.effect.name
-  }
-}
-
-extension RegionEvent.Kind {
-  /// The name in reports.
-  var name: String {
-    switch self {
-    case .translationFault: "translation fault"
-    case .permissionFault: "permission fault"
-    case .accessFault: "access flag fault"
-    case .otherFault: "fault"
-    case .unmap: "unmap"
-    case .age: "age"
-    case .testAge: "test age"
-    case .slotRemoval: "slot removal"
-    case .writeProtection: "write protection"
-    }
-  }
-}
-
-extension RegionEvent.Access {
-  /// The name in reports, nil for what is no guest's.
-  var name: String? {
-    switch self {
-    case .read: "read"
-    case .write: "write"
-    case .exec: "fetch"
-    case .stage1Walk: "stage-1 walk"
-    case .none: nil
-    }
-  }
-}
-
-extension RegionEvent.Effect {
-  /// The name in reports.
-  var name: String {
-    switch self {
-    case .nothing: "nothing"
-    case .again: "failed or -EAGAIN"
-    case .mappedPage: "page mapped"
-    case .mappedBlock: "block mapped"
-    case .relaxed: "rights relaxed"
-    case .madeYoung: "made young"
-    case .asked: "done"
-    }
+    effect = event.effect
   }
 }

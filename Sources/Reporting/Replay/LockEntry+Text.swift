@@ -1,16 +1,18 @@
 internal import KVMTypes
+internal import Stage2Model
 internal import Stage2Replay
 
 extension ReplayReport {
   /// The time under a VM's lock, as far as the trace recorded it.
   func write(_ lock: LockEntry, _ page: inout TextPage) {
     let rows =
-      lock.byOperation.sorted { ($1.value.totalNs, $0.key) < ($0.value.totalNs, $1.key) }.map { name, hold in
+      lock.byOperation.sorted { ($1.value.totalNs, $0.key.word) < ($0.value.totalNs, $1.key.word) }.map {
+        kind, hold in
         Self.row(
-          "in \(Self.kernelName(name))", hold.mode, hold.count, hold.totalNs,
+          "in \(kind.name)", hold.mode, hold.count, hold.totalNs,
           [hold.p50Ns, hold.p99Ns, hold.p999Ns, hold.maxNs])
       }
-      + [("read", lock.read), ("write", lock.write)].compactMap { mode, entry in
+      + [(LockMode.read, lock.read), (.write, lock.write)].compactMap { mode, entry in
         guard let entry, let waits = entry.waits, let total = entry.waitNs else { return nil }
         return Self.row(
           "waits", mode, waits, total,
@@ -26,7 +28,7 @@ extension ReplayReport {
     page.table(
       header: ["", "mode", "count", "total", "p50", "p99", "p99.9", "longest"],
       alignRight: [false, false, true, true, true, true, true, true], rows: rows)
-    if lock.byOperation.values.contains(where: { $0.modeBasis == Basis.assumed.name }) {
+    if lock.byOperation.values.contains(where: { $0.modeBasis == .assumed }) {
       page.line("  how faults took the lock is assumed: the trace does not show it")
     }
     if !lock.longestHolds.isEmpty { Self.write(lock.longestHolds, &page) }
@@ -40,8 +42,9 @@ extension ReplayReport {
       alignRight: [true, true, false, true, true, false, false],
       rows: holds.map {
         [
-          Quantity.seconds($0.timeNs), Quantity.duration($0.heldNs), $0.mode, String($0.tid), String($0.cpu),
-          kernelName($0.operation), hex($0.ipa),
+          Quantity.seconds($0.timeNs), Quantity.duration($0.heldNs), $0.mode.word, String($0.tid),
+          String($0.cpu),
+          $0.operation.name, hex($0.ipa),
         ]
       })
   }
@@ -53,16 +56,16 @@ extension ReplayReport {
       alignRight: [true, true, false, true, true, false, false, false],
       rows: waits.map { wait in
         [
-          Quantity.seconds(wait.timeNs), Quantity.duration(wait.waitedNs), wait.mode, String(wait.tid),
-          String(wait.cpu), wait.operation.map(kernelName) ?? "unknown", wait.ipa.map(hex) ?? "unknown",
-          wait.holder.map { "\(kernelName($0.operation)) by \($0.tid)" } ?? "unknown",
+          Quantity.seconds(wait.timeNs), Quantity.duration(wait.waitedNs), wait.mode.word, String(wait.tid),
+          String(wait.cpu), wait.operation?.name ?? "unknown", wait.ipa.map(hex) ?? "unknown",
+          wait.holder.map { "\($0.operation.name) by \($0.tid)" } ?? "unknown",
         ]
       })
   }
 
   private static func row(
-    _ name: String, _ mode: String, _ count: Int, _ totalNs: UInt64, _ durations: [UInt64]
+    _ name: String, _ mode: LockMode, _ count: Int, _ totalNs: UInt64, _ durations: [UInt64]
   ) -> [String] {
-    [name, mode, Quantity.count(count), Quantity.duration(totalNs)] + durations.map(Quantity.duration)
+    [name, mode.word, Quantity.count(count), Quantity.duration(totalNs)] + durations.map(Quantity.duration)
   }
 }

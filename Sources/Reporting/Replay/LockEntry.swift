@@ -1,64 +1,100 @@
-internal import KVMTypes
-internal import Stage2Model
-internal import Stage2Replay
+public import KVMTypes
+public import Stage2Model
+public import Stage2Replay
 
 extension ReplayReport {
   /// The time under a VM's `mmu_lock`, by mode. Holds are lower bounds: from the entry of a stage-2 function to its return.
   public struct LockEntry: Encodable, Sendable {
-    var read: LockModeEntry?
-    var write: LockModeEntry?
+    /// Held to read, and waited for to read; nil where nothing was recorded of that.
+    public var read: LockModeEntry?
+    /// Held to write, and waited for to write.
+    public var write: LockModeEntry?
     /// The share of the time from the first to the last event in which it was held to write.
-    var utilisation: Double?
-    var basis: String
-    var byOperation: [String: OperationHoldEntry]
-    /// The longest holds, and the longest waits, each with what is known of its circumstances.
-    var longestHolds: [LongHoldEntry]
-    var longestWaits: [LongWaitEntry]
-    var series: [LockSeriesEntry]?
+    public var utilisation: Double?
+    /// How the figures are known.
+    public var basis: Basis
+    /// Holds by the function that ran.
+    public var byOperation: [OperationKind: OperationHoldEntry]
+    /// The longest holds, the longest first, each with what is known of its circumstances.
+    public var longestHolds: [LongHoldEntry]
+    /// The longest waits likewise.
+    public var longestWaits: [LongWaitEntry]
+    /// The times over time.
+    public var series: [LockSeriesEntry]?
   }
 
   /// One mode of the lock. What was not recorded is left out.
   public struct LockModeEntry: Encodable, Sendable {
-    var acquisitions: Int?
-    var heldNs: UInt64?
-    var heldMeanNs: UInt64?
-    var heldMaxNs: UInt64?
-    var heldP50Ns: UInt64?
-    var heldP90Ns: UInt64?
-    var heldP99Ns: UInt64?
-    var heldP999Ns: UInt64?
-    var waits: Int?
-    var waitNs: UInt64?
-    var waitMeanNs: UInt64?
-    var waitMaxNs: UInt64?
-    var waitP50Ns: UInt64?
-    var waitP90Ns: UInt64?
-    var waitP99Ns: UInt64?
-    var waitP999Ns: UInt64?
+    /// How often it was held.
+    public var acquisitions: Int?
+    /// The holds, summed.
+    public var heldNs: UInt64?
+    /// Their mean.
+    public var heldMeanNs: UInt64?
+    /// The longest.
+    public var heldMaxNs: UInt64?
+    /// What 50 percent of them do not exceed.
+    public var heldP50Ns: UInt64?
+    /// What 90 percent of them do not exceed.
+    public var heldP90Ns: UInt64?
+    /// What 99 percent of them do not exceed.
+    public var heldP99Ns: UInt64?
+    /// What 99.9 percent of them do not exceed.
+    public var heldP999Ns: UInt64?
+    /// How often it was waited for.
+    public var waits: Int?
+    /// The waits, summed.
+    public var waitNs: UInt64?
+    /// Their mean.
+    public var waitMeanNs: UInt64?
+    /// The longest.
+    public var waitMaxNs: UInt64?
+    /// What 50 percent of them do not exceed.
+    public var waitP50Ns: UInt64?
+    /// What 90 percent of them do not exceed.
+    public var waitP90Ns: UInt64?
+    /// What 99 percent of them do not exceed.
+    public var waitP99Ns: UInt64?
+    /// What 99.9 percent of them do not exceed.
+    public var waitP999Ns: UInt64?
   }
 
   /// The calls of one stage-2 function under the lock.
   public struct OperationHoldEntry: Encodable, Sendable {
-    /// How the recorded host held the lock, whatever kernel was modelled, and how that is known.
-    var mode: String
-    var modeBasis: String
-    var count: Int
-    var totalNs: UInt64
-    var meanNs: UInt64
-    var p50Ns: UInt64
-    var p90Ns: UInt64
-    var p99Ns: UInt64
-    var p999Ns: UInt64
-    var maxNs: UInt64
+    /// How the recorded host held the lock, whatever kernel was modelled.
+    public var mode: LockMode
+    /// How that is known.
+    public var modeBasis: Basis
+    /// How many calls there were.
+    public var count: Int
+    /// Their times, summed.
+    public var totalNs: UInt64
+    /// The mean.
+    public var meanNs: UInt64
+    /// What 50 percent of them do not exceed.
+    public var p50Ns: UInt64
+    /// What 90 percent of them do not exceed.
+    public var p90Ns: UInt64
+    /// What 99 percent of them do not exceed.
+    public var p99Ns: UInt64
+    /// What 99.9 percent of them do not exceed.
+    public var p999Ns: UInt64
+    /// The longest.
+    public var maxNs: UInt64
   }
 
   /// One interval, summed over threads.
   public struct LockSeriesEntry: Encodable, Sendable {
-    var timeNs: UInt64
-    var readHeldNs: UInt64
-    var writeHeldNs: UInt64
-    var readWaitNs: UInt64
-    var writeWaitNs: UInt64
+    /// The beginning of the interval.
+    public var timeNs: UInt64
+    /// Time held to read.
+    public var readHeldNs: UInt64
+    /// Time held to write.
+    public var writeHeldNs: UInt64
+    /// Time waited to read.
+    public var readWaitNs: UInt64
+    /// Time waited to write.
+    public var writeWaitNs: UInt64
   }
 }
 
@@ -69,9 +105,8 @@ extension ReplayReport.LockEntry {
     utilisation = lock.writeHold.flatMap {
       spanNs > 0 ? Double($0.total.rawValue) / Double(spanNs) : nil
     }
-    basis = Basis.recorded.name
-    byOperation = Dictionary(
-      uniqueKeysWithValues: lock.byOperation.map { ($0.reportName, ReplayReport.OperationHoldEntry($1)) })
+    basis = .recorded
+    byOperation = lock.byOperation.mapValues { ReplayReport.OperationHoldEntry($0) }
     longestHolds = lock.longestHolds.map { ReplayReport.LongHoldEntry($0) }
     longestWaits = lock.longestWaits.map { ReplayReport.LongWaitEntry($0) }
     series = lock.series.sorted { $0.key < $1.key }.map { index, sample in
@@ -106,8 +141,8 @@ extension ReplayReport.LockModeEntry {
 
 extension ReplayReport.OperationHoldEntry {
   init(_ operation: OperationHold) {
-    mode = operation.mode.name
-    modeBasis = operation.modeBasis.name
+    mode = operation.mode
+    modeBasis = operation.modeBasis
     count = operation.hold.count
     totalNs = operation.hold.total.rawValue
     meanNs = operation.hold.mean.rawValue

@@ -1,41 +1,60 @@
 internal import KVMTypes
-internal import Stage2Replay
+public import Stage2Model
+public import Stage2Replay
 
 extension ReplayReport {
   /// One of the longest holds of a VM's lock.
   public struct LongHoldEntry: Encodable, Sendable {
-    var timeNs: UInt64
-    var heldNs: UInt64
-    var tid: Int32
-    var cpu: UInt16
-    var mode: String
-    var operation: String
-    var ipa: UInt64
-    var size: UInt64
+    /// When it began.
+    public var timeNs: UInt64
+    /// How long it was.
+    public var heldNs: UInt64
+    /// The thread.
+    public var tid: Int32
+    /// The processor on which it began.
+    public var cpu: UInt16
+    /// How the lock was held.
+    public var mode: LockMode
+    /// The stage-2 function that ran.
+    public var operation: OperationKind
+    /// The address that it was called with.
+    public var ipa: UInt64
+    /// The bytes, 0 for one that goes by the address alone.
+    public var size: UInt64
   }
 
   /// One of the longest waits for it.
   public struct LongWaitEntry: Encodable, Sendable {
-    var timeNs: UInt64
-    var waitedNs: UInt64
-    var tid: Int32
-    var cpu: UInt16
-    var mode: String
+    /// When it began.
+    public var timeNs: UInt64
+    /// How long it was.
+    public var waitedNs: UInt64
+    /// The thread.
+    public var tid: Int32
+    /// The processor on which it began.
+    public var cpu: UInt16
+    /// How the lock was asked for.
+    public var mode: LockMode
     /// What the thread did with the lock then, nil where no probe told.
-    var operation: String?
+    public var operation: OperationKind?
     /// Its address, else that of the fault that the thread was handling.
-    var ipa: UInt64?
+    public var ipa: UInt64?
     /// Who had the lock when the wait began, or was seen to have it first; nil where no probe told.
-    var holder: HolderEntry?
+    public var holder: HolderEntry?
   }
 
   /// Who had the lock that another thread waited for.
   public struct HolderEntry: Encodable, Sendable {
-    var tid: Int32
-    var cpu: UInt16
-    var operation: String
-    var ipa: UInt64
-    var size: UInt64
+    /// The thread.
+    public var tid: Int32
+    /// Its processor.
+    public var cpu: UInt16
+    /// The stage-2 function that it was in.
+    public var operation: OperationKind
+    /// The address that this was called with.
+    public var ipa: UInt64
+    /// The bytes, 0 for one that goes by the address alone.
+    public var size: UInt64
   }
 }
 
@@ -45,8 +64,8 @@ extension ReplayReport.LongHoldEntry {
     heldNs = hold.duration.rawValue
     tid = hold.tid.rawValue
     cpu = hold.cpu.rawValue
-    mode = hold.mode.name
-    operation = hold.operation.kind.reportName
+    mode = hold.mode
+    operation = hold.operation.kind
     ipa = hold.operation.address.rawValue
     size = hold.operation.size
   }
@@ -58,12 +77,12 @@ extension ReplayReport.LongWaitEntry {
     waitedNs = wait.duration.rawValue
     tid = wait.tid.rawValue
     cpu = wait.cpu.rawValue
-    mode = wait.mode.name
-    operation = wait.operation?.kind.reportName
+    mode = wait.mode
+    operation = wait.operation?.kind
     ipa = (wait.operation?.address ?? wait.faultAddress)?.rawValue
     holder = wait.holder.map {
       ReplayReport.HolderEntry(
-        tid: $0.tid.rawValue, cpu: $0.cpu.rawValue, operation: $0.operation.kind.reportName,
+        tid: $0.tid.rawValue, cpu: $0.cpu.rawValue, operation: $0.operation.kind,
         ipa: $0.operation.address.rawValue, size: $0.operation.size)
     }
   }

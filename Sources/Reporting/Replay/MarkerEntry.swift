@@ -1,26 +1,37 @@
-internal import KVMTypes
-internal import Stage2Replay
+public import KVMTypes
+public import Stage2Replay
 
 /// What the host counted at one quiet point, against the model, in the JSON report.
 public struct MarkerEntry: Encodable, Sendable {
-  var timeNs: UInt64
-  var point: String
-  var figures: [Figure]
+  /// When the marker was written.
+  public var timeNs: UInt64
+  /// The point's name.
+  public var point: String
+  /// What was compared.
+  public var figures: [Figure]
 
   /// One figure of a marker.
   public struct Figure: Encodable, Sendable {
-    var figure: String
+    /// What is counted.
+    public var figure: MarkerFigure.Kind
     /// The VMM, for figures that are one process's.
-    var pid: Int32?
-    var recorded: Int
-    var modelled: Int
-    var difference: Int
-    /// What the model may have, given what the trace leaves open.
-    var least: Int
-    var most: Int
-    var verdict: String
-    var reason: String?
-    var basis: String
+    public var pid: Int32?
+    /// What the host counted.
+    public var recorded: Int
+    /// What the model has.
+    public var modelled: Int
+    /// The former less the latter.
+    public var difference: Int
+    /// The least that the model may have, given what the trace leaves open.
+    public var least: Int
+    /// The most.
+    public var most: Int
+    /// How the two compare.
+    public var verdict: MarkerFigure.Verdict
+    /// Why they cannot be compared.
+    public var reason: MarkerDoubt?
+    /// How the model's figure is known.
+    public var basis: Basis
   }
 
   init(_ marker: MarkerResult) {
@@ -32,33 +43,35 @@ public struct MarkerEntry: Encodable, Sendable {
 
 extension MarkerEntry.Figure {
   init(_ figure: MarkerFigure) {
-    self.figure = figure.kind.name
+    self.figure = figure.kind
     pid = figure.process?.rawValue
     recorded = figure.recorded
     modelled = figure.modelled
     difference = figure.difference
     least = figure.range.lowerBound
     most = figure.range.upperBound
-    verdict = figure.verdict.name
-    reason = figure.doubt?.statement
-    basis = figure.basis.name
+    verdict = figure.verdict
+    reason = figure.doubt
+    basis = figure.basis
   }
 
   /// The figure in a few words.
   var title: String {
-    let words: [MarkerFigure.Kind: String] = [
-      .secPageTables: "SecPageTables", .mappings: "mapping objects", .anonHuge: "blocks in huge pages",
-      .huge: "blocks in huge pages",
-      .exits: "exits", .mmioExits: "device accesses",
-    ]
-    let kind = MarkerFigure.Kind.allCases.first { $0.name == figure }
-    return (kind.flatMap { words[$0] } ?? figure) + (pid.map { " of \($0)" } ?? "")
+    let words =
+      switch figure {
+      case .secPageTables: "SecPageTables"
+      case .mappings: "mapping objects"
+      case .anonHuge, .huge: "blocks in huge pages"
+      case .exits: "exits"
+      case .mmioExits: "device accesses"
+      }
+    return words + (pid.map { " of \($0)" } ?? "")
   }
 
   /// "agrees", with what is open, or what the host's figure covers, or why nothing can be said.
   var outcome: String {
-    if let reason { return "\(verdict): \(reason)" }
-    return least < most ? "\(verdict) \(Quantity.count(least)) to \(Quantity.count(most))" : verdict
+    if let reason { return "\(verdict.name): \(reason.statement)" }
+    return verdict.name + (least < most ? " \(Quantity.count(least)) to \(Quantity.count(most))" : "")
   }
 }
 
@@ -87,7 +100,7 @@ extension ReplayReport {
     if figures.contains(where: { $0.least < $0.most }) {
       page.line("  A range is what the model may have, given what the trace leaves open.")
     }
-    if figures.contains(where: { $0.verdict == MarkerFigure.Verdict.covers.name }) {
+    if figures.contains(where: { $0.verdict == .covers }) {
       page.line("  covers: the host may count more, for not all that it counts need be mapped.")
     }
     if memoryMarkers.count > Self.markersMax {

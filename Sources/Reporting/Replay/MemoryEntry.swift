@@ -1,70 +1,102 @@
-internal import KVMTypes
+public import KVMTypes
 internal import Stage2Model
 internal import Stage2Replay
 
 extension ReplayReport {
   /// Mapping objects.
   public struct MappingsEntry: Encodable, Sendable {
-    var live: Int
-    var peak: Int
-    var page: Level
-    var block: Level
+    /// At the end of the trace.
+    public var live: Int
+    /// At most.
+    public var peak: Int
+    /// Those that map a page.
+    public var page: Level
+    /// Those that map a block.
+    public var block: Level
   }
 
   /// Tables below the PGD.
   public struct TablesEntry: Encodable, Sendable {
-    var live: Int
-    var peak: Int
-    var byLevel: [String: Level]
+    /// Pages at the end of the trace.
+    public var live: Int
+    /// Pages at most.
+    public var peak: Int
+    /// By the level of the table, from 1 to 3.
+    public var byLevel: [Int: Level]
   }
 
   /// Depth of the mapping tree.
   public struct DepthEntry: Encodable, Sendable {
-    var max: Int
-    var mean: Double
+    /// The deepest node's.
+    public var max: Int
+    /// The mean over all nodes.
+    public var mean: Double
   }
 
   /// The memory of a VM's stage 2. What is live is so at the end of the trace: nothing, if the VM is gone by then. Where
   /// the trace cannot tell what is mapped there is nothing but the basis, `unknown`.
   public struct MemoryEntry: Encodable, Sendable {
-    var mappings: MappingsEntry?
-    var mappingTreeBytes: Level?
-    var treeDepth: DepthEntry?
-    var pgdPages: Int?
-    var tablePages: TablesEntry?
-    var memcachePages: Level?
-    var totalBytes: Level?
-    /// What of the live bytes the host holds, and what EL2 does, which got it from the host.
-    var hostBytes: Int?
-    var hypBytes: Int?
+    /// Mapping objects (`struct pkvm_mapping`), nil on the traditional path.
+    public var mappings: MappingsEntry?
+    /// Their bytes.
+    public var mappingTreeBytes: Level?
+    /// Depth of their tree, where the tree is modelled.
+    public var treeDepth: DepthEntry?
+    /// Pages of the PGD.
+    public var pgdPages: Int?
+    /// Tables below it.
+    public var tablePages: TablesEntry?
+    /// Pages that vCPUs hold ready for tables.
+    public var memcachePages: Level?
+    /// All of it.
+    public var totalBytes: Level?
+    /// What of the live bytes the host holds.
+    public var hostBytes: Int?
+    /// What of the live bytes EL2 holds, which got it from the host.
+    public var hypBytes: Int?
     /// Live bytes, of a VM that is gone those it had last, for each GiB of guest memory that faults showed in use; nil
     /// where none did.
-    var bytesPerTouchedGiB: Int?
+    public var bytesPerTouchedGiB: Int?
     /// What a VM that is gone had last; nil for one that is not.
-    var lastState: LastStateEntry?
-    var basis: String
-    var series: [MemorySeriesEntry]?
+    public var lastState: LastStateEntry?
+    /// How the figures are known; nil, `unknown`, where the trace cannot tell what is mapped.
+    @OrUnknown public var basis: Basis?
+    /// The memory over time.
+    public var series: [MemorySeriesEntry]?
   }
 
   /// The memory of a VM's stage 2 just before the VM was gone.
   public struct LastStateEntry: Encodable, Sendable {
-    var mappings: Int?
-    var mappingTreeBytes: Int?
-    var pgdPages: Int
-    var tablePages: Int
-    var memcachePages: Int
-    var totalBytes: Int
+    /// Mapping objects, nil on the traditional path.
+    public var mappings: Int?
+    /// Their bytes.
+    public var mappingTreeBytes: Int?
+    /// Pages of the PGD.
+    public var pgdPages: Int
+    /// Tables below it.
+    public var tablePages: Int
+    /// Pages that vCPUs held ready for tables.
+    public var memcachePages: Int
+    /// All of it.
+    public var totalBytes: Int
   }
 
   /// The memory of a VM's stage 2 at the end of an interval. Intervals in which nothing changed are left out.
   public struct MemorySeriesEntry: Encodable, Sendable {
-    var timeNs: UInt64
-    var pageMappings: Int
-    var blockMappings: Int
-    var mappingTreeBytes: Int
-    var tablePages: Int
-    var memcachePages: Int
-    var totalBytes: Int
+    /// The end of the interval.
+    public var timeNs: UInt64
+    /// Mapping objects that map a page.
+    public var pageMappings: Int
+    /// Mapping objects that map a block.
+    public var blockMappings: Int
+    /// The bytes of both.
+    public var mappingTreeBytes: Int
+    /// Tables below the PGD.
+    public var tablePages: Int
+    /// Pages that vCPUs hold ready for tables.
+    public var memcachePages: Int
+    /// All of it.
+    public var totalBytes: Int
 
     init(_ sample: MemorySample, at time: Nanoseconds) {
       timeNs = time.rawValue
@@ -79,14 +111,9 @@ extension ReplayReport {
 }
 
 extension ReplayReport.MemoryEntry {
-  /// The basis of what the trace cannot tell.
-  static let unknown = "unknown"
-
-  var isKnown: Bool { basis != Self.unknown }
-
   init(_ vm: VMResult, _ grid: TimeGrid, isPKVM: Bool) {
     guard vm.isTableKnown else {
-      basis = Self.unknown
+      basis = nil
       return
     }
     let memory = vm.memory
@@ -101,7 +128,7 @@ extension ReplayReport.MemoryEntry {
     let levels = [TranslationLevel.l1, .l2, .l3].map { ($0, memory.tables(level: $0)) }.filter { $1.peak > 0 }
     tablePages = ReplayReport.TablesEntry(
       live: memory.tables.live, peak: memory.tables.peak,
-      byLevel: Dictionary(uniqueKeysWithValues: levels.map { (String($0.rawValue), .init($1)) }))
+      byLevel: Dictionary(uniqueKeysWithValues: levels.map { (Int($0.rawValue), .init($1)) }))
     let spare = [PageUse.hostMemcache, .hypMemcache].map { memory.pages($0) }
     memcachePages = ReplayReport.Level(
       live: spare.reduce(0) { $0 + $1.live }, peak: spare.reduce(0) { $0 + $1.peak })
@@ -122,7 +149,7 @@ extension ReplayReport.MemoryEntry {
     }
     // Every figure follows from the operations, whose own basis is stated with them.
     let isAssumed = vm.tableBasis != .derived || vm.operations.values.contains { $0.assumed > 0 }
-    basis = (isAssumed ? Basis.assumed : .derived).name
+    basis = isAssumed ? .assumed : .derived
   }
 }
 
@@ -141,5 +168,23 @@ extension ReplayReport.LastStateEntry {
     (mappings.map { "\(Quantity.count($0)) mapping\($0 == 1 ? "" : "s"), " } ?? "")
       + "\(Quantity.count(tablePages)) table\(tablePages == 1 ? "" : "s"), "
       + Quantity.bytes(UInt64(totalBytes))
+  }
+}
+
+extension ReplayReport {
+  /// What may not be known: reports have the word `unknown` for it then.
+  @propertyWrapper
+  public struct OrUnknown<Value: ReportWord>: Encodable, Sendable {
+    /// The value, nil where it is not known.
+    public var wrappedValue: Value?
+
+    /// `wrappedValue`, or unknown.
+    public init(wrappedValue: Value?) { self.wrappedValue = wrappedValue }
+
+    /// The value's word.
+    public func encode(to encoder: any Encoder) throws {
+      var container = encoder.singleValueContainer()
+      try container.encode(wrappedValue?.word ?? "unknown")
+    }
   }
 }

@@ -3,10 +3,12 @@ internal import Stage2Replay
 extension ReplayReport {
   /// Events that a trace does not record, and what that costs.
   public struct MissingEntry: Encodable, Sendable {
-    var events: [String]
+    /// The events, as `system:name`.
+    public var events: [String]
     /// Whether operations and memory are less certain, or unknown, without them.
-    var essential: Bool
-    var cost: String
+    public var essential: Bool
+    /// What is not known without them.
+    public var cost: String
 
     init(_ missing: MissingEvents) {
       events = missing.events
@@ -20,9 +22,12 @@ extension ReplayReport {
 
   /// Calls of the MMU notifier, by kind.
   public struct NotifiersEntry: Encodable, Sendable {
-    var unmap: Int
-    var age: Int
-    var testAge: Int
+    /// `kvm_unmap_hva_range`, and `kvm_set_spte_hva`.
+    public var unmap: Int
+    /// `kvm_age_hva`.
+    public var age: Int
+    /// `kvm_test_age_hva`.
+    public var testAge: Int
 
     init(_ counts: NotifierCounts) {
       unmap = counts.unmap

@@ -16,14 +16,14 @@ extension ReplayReport {
     page.line(
       "divergences: \(Quantity.count(all.unexplained)) unexplained, \(Quantity.count(all.explained)) explained, "
         + "\(Quantity.count(all.unknown)) where the state was not known")
-    let unexplained = all.items.filter { $0.verdict == DivergenceVerdict.unexplained.name }
+    let unexplained = all.items.filter { $0.verdict == .unexplained }
     for item in unexplained.prefix(Self.causesMax) { write(item, &page) }
     if unexplained.count > Self.causesMax {
       page.line("and \(unexplained.count - Self.causesMax) more causes; --json lists them")
     }
-    let others = all.items.filter { $0.verdict != DivergenceVerdict.unexplained.name }
+    let others = all.items.filter { $0.verdict != .unexplained }
     for verdict in [DivergenceVerdict.explained, .unknown] {
-      let items = others.filter { $0.verdict == verdict.name }
+      let items = others.filter { $0.verdict == verdict }
       guard !items.isEmpty else { continue }
       write(verdict.name, items, &page)
     }
@@ -43,27 +43,32 @@ extension ReplayReport {
 
   /// By rule and exception, in a few words each, the most frequent first.
   private func write(_ verdict: String, _ items: [DivergencesEntry.Item], _ page: inout TextPage) {
-    var counts: [[String?]: Int] = [:]
-    for item in items { counts[[item.rule, item.exception], default: 0] += item.count }
-    let sorted = counts.sorted {
-      ($1.value, $0.key[0] ?? "", $0.key[1] ?? "") < ($0.value, $1.key[0] ?? "", $1.key[1] ?? "")
-    }
-    for (position, entry) in sorted.prefix(Self.causesMax).enumerated() {
-      let rule = entry.key[0].map { "\($0) \(DivergenceRule(rawValue: $0)?.title ?? "")" } ?? ""
-      let reason = entry.key[1].map { " by \($0) \(DivergenceException(rawValue: $0)?.title ?? "")" } ?? ""
+    var counts: [Cause: Int] = [:]
+    for item in items { counts[Cause(rule: item.rule, exception: item.exception), default: 0] += item.count }
+    let sorted = counts.sorted { $0.value != $1.value ? $0.value > $1.value : $0.key.order < $1.key.order }
+    for (position, (cause, count)) in sorted.prefix(Self.causesMax).enumerated() {
+      let exception = cause.exception.map { ", by \($0.id) \($0.title)" } ?? ""
       page.row(
         position == 0 ? verdict : "",
-        "\(Quantity.count(entry.value)) of \(rule)\(reason.isEmpty ? "" : ",")\(reason)")
+        "\(Quantity.count(count)) of \(cause.rule.id) \(cause.rule.title)\(exception)")
     }
     if sorted.count > Self.causesMax {
       page.row("", "and \(sorted.count - Self.causesMax) more; --json lists them")
     }
   }
 
+  /// Why an event contradicts the model.
+  private struct Cause: Hashable {
+    let rule: DivergenceRule
+    let exception: DivergenceException?
+
+    /// What causes of equal frequency go by.
+    var order: (String, String) { (rule.id, exception?.id ?? "") }
+  }
+
   private func write(_ item: DivergencesEntry.Item, _ page: inout TextPage) {
     page.blank()
-    page.row(
-      item.rule, (DivergenceRule(rawValue: item.rule)?.title ?? ""))
+    page.row(item.rule.id, item.rule.title)
     page.row(
       "",
       "at \(Quantity.seconds(item.timeNs)), thread \(item.tid) on CPU \(item.cpu)"
@@ -75,10 +80,10 @@ extension ReplayReport {
       page.row(
         event.event == item.recentEvents.first?.event && event.timeNs == item.recentEvents.first?.timeNs
           ? "before" : "",
-        "\(Quantity.seconds(event.timeNs)) thread \(event.tid): \(event.event)"
-          + (event.level.map { " level \($0)" } ?? "") + (event.access.map { " \($0)" } ?? "")
+        "\(Quantity.seconds(event.timeNs)) thread \(event.tid): \(event.event.word)"
+          + (event.level.map { " level \($0)" } ?? "") + (event.access.map { " \($0.word)" } ?? "")
           + " \(Self.hex(event.ipa))" + (event.pages > 1 ? ", \(event.pages) pages" : "")
-          + ": \(event.effect)")
+          + ": \(event.effect.word)")
     }
   }
 

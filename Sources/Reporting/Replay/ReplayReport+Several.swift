@@ -1,39 +1,58 @@
-internal import KVMTypes
-internal import Stage2Replay
+public import KVMTypes
+public import Stage2Model
+public import Stage2Replay
 
 extension ReplayReport {
   /// What was replayed of one of several inputs.
   public struct ReplayEntry: Encodable, Sendable {
     /// The position in `inputs`.
-    var input: Int
-    var profile: [String: ProfileFieldValue]
-    var profileBasis: [String: String]
-    var seriesIntervalNs: UInt64?
-    var agreement: [String: AgreementEntry]?
-    var divergences: CountsEntry
-    var unattributedFaults: Int
-    var unattributedNotifiers: NotifiersEntry
-    var notRecorded: [MissingEntry]?
+    public var input: Int
+    /// The kernel and machine that were modelled.
+    public var profile: ProfileEntry
+    /// How each field of the profile is known.
+    public var profileBasis: [ProfileField.ID: Basis]
+    /// The length of the intervals in which its series count.
+    public var seriesIntervalNs: UInt64?
+    /// How the predicted operations agree with the recorded ones; nil without probes.
+    public var agreement: AgreementTable?
+    /// Events that contradict the model.
+    public var divergences: CountsEntry
+    /// Faults of threads that belong to no VM.
+    public var unattributedFaults: Int
+    /// Notifiers on memory in no slot that is known.
+    public var unattributedNotifiers: NotifiersEntry
+    /// The events that the trace does not record, and what that costs; nil where it has all.
+    public var notRecorded: [MissingEntry]?
   }
 
   /// How many events contradict the model.
   public struct CountsEntry: Encodable, Sendable {
-    var unexplained: Int
-    var explained: Int
-    var unknown: Int
+    /// Events that nothing accounts for.
+    public var unexplained: Int
+    /// Events for which an exception accounts.
+    public var explained: Int
+    /// Events of which the state before was not known.
+    public var unknown: Int
   }
 
   /// Sums over all VMs of several inputs. There is none of memory: the recordings are not of one moment of one host.
   public struct TotalsEntry: Encodable, Sendable {
-    var events: UInt64
-    var lostEvents: UInt64
-    var vms: Int
+    /// All events.
+    public var events: UInt64
+    /// Events known to be lost.
+    public var lostEvents: UInt64
+    /// How many VMs there are.
+    public var vms: Int
     /// Of the VMs whose faults were recorded; nil where those of none were.
-    var faults: FaultsEntry?
-    var operations: [String: OperationEntry]
-    var faultsWithoutOperation: [String: Int]
-    var hypercalls: [String: Int]
-    var hypercallsTotal: Int
+    public var faults: FaultsEntry?
+    /// Calls of stage-2 functions.
+    public var operations: [OperationKind: OperationEntry]
+    /// Faults that led to none.
+    public var faultsWithoutOperation: [NoOperationReason: Int]
+    /// Hypercalls that the operations took.
+    public var hypercalls: [Hypercall: Int]
+    /// All of them.
+    public var hypercallsTotal: Int
   }
 
   /// The report of several recordings, each replayed by itself. A VM is told from others by the position of its input
@@ -42,12 +61,10 @@ extension ReplayReport {
     self = reports[0]
     guard reports.count > 1 else { return }
     inputs = reports.flatMap(\.inputs)
-    profile = profile.filter { field in reports.allSatisfy { $0.profile[field.key] == field.value } }
+    profile = reports[1...].reduce(profile) { $0.common(with: $1.profile) }
     profileBasis = profileBasis.filter { profile[$0.key] != nil }
     for field in profileBasis.keys {
-      profileBasis[field] = reports.compactMap { $0.profileBasis[field] }.max {
-        Self.rank($0) < Self.rank($1)
-      }
+      profileBasis[field] = reports.compactMap { $0.profileBasis[field] }.max()
     }
     if reports.contains(where: { $0.seriesIntervalNs != seriesIntervalNs }) { seriesIntervalNs = nil }
     vms = reports.enumerated().flatMap { position, report in
@@ -85,21 +102,13 @@ extension ReplayReport {
     totals = TotalsEntry(inputs, vms)
   }
 
-  private static func rank(_ basis: String) -> UInt8 {
-    Basis.allCases.first { $0.name == basis }?.rawValue ?? .max
-  }
-
   /// The agreement over all reports that have one.
-  private static func sum(_ reports: [ReplayReport]) -> [String: AgreementEntry]? {
-    var sum: [String: AgreementEntry]?
+  private static func sum(_ reports: [ReplayReport]) -> AgreementTable? {
+    var sum: AgreementTable?
     for (position, report) in reports.enumerated() {
-      for (name, entry) in report.agreement ?? [:] {
-        var entry = entry
-        for index in entry.mismatches.indices { entry.mismatches[index].input = position }
-        if let known = sum?[name] { entry = known + entry }
-        sum = sum ?? [:]
-        sum![name] = entry
-      }
+      guard var agreement = report.agreement else { continue }
+      agreement.setInput(position)
+      sum = sum.map { $0 + agreement } ?? agreement
     }
     return sum
   }
@@ -143,9 +152,7 @@ extension ReplayReport.TotalsEntry {
     faultsWithoutOperation = [:]
     hypercalls = [:]
     for vm in all {
-      for (name, entry) in vm.operations {
-        operations[name] = operations[name].map { $0 + entry } ?? entry
-      }
+      operations.merge(vm.operations, uniquingKeysWith: +)
       faultsWithoutOperation.merge(vm.faultsWithoutOperation ?? [:], uniquingKeysWith: +)
       hypercalls.merge(vm.hypercalls ?? [:], uniquingKeysWith: +)
     }
@@ -170,23 +177,6 @@ extension ReplayReport.OperationEntry {
     Self(
       count: a.count + b.count, eagain: a.eagain + b.eagain, errors: a.errors + b.errors,
       pages: a.pages + b.pages, basis: a.basis.merging(b.basis, uniquingKeysWith: +))
-  }
-}
-
-extension ReplayReport.AgreementEntry {
-  fileprivate static func + (a: Self, b: Self) -> Self {
-    var sum = a
-    sum.recorded += b.recorded
-    sum.predicted += b.predicted
-    sum.matched += b.matched
-    sum.derivedWrong += b.derivedWrong
-    for field in [
-      \Self.answersMatched, \.protCompared, \.protMatched, \.protDerived, \.protDerivedMatched,
-    ] {
-      if let more = b[keyPath: field] { sum[keyPath: field] = (a[keyPath: field] ?? 0) + more }
-    }
-    sum.mismatches += b.mismatches
-    return sum
   }
 }
 

@@ -1,4 +1,5 @@
 internal import KVMTypes
+internal import Stage2Model
 internal import Stage2Replay
 
 extension ReplayReport {
@@ -48,12 +49,12 @@ extension ReplayReport {
     }
     page.row(
       "model",
-      "\(field("path") == "pkvm" ? "pKVM" : "traditional MMU") (\(basis("path"))) of \(field("era")) (\(basis("era"))), "
-        + "\(field("ipaBits"))-bit IPA (\(basis("ipaBits"))), "
-        + "\(field("hardwareAF") == "true" ? "" : "no ")hardware access flag (\(basis("hardwareAF")))")
+      "\(isPKVM ? "pKVM" : "traditional MMU") (\(basis(.path))) of \(field(.era)) (\(basis(.era))), "
+        + "\(field(.ipaBits))-bit IPA (\(basis(.ipaBits))), "
+        + "\(profile[.hardwareAF] == .bool(true) ? "" : "no ")hardware access flag (\(basis(.hardwareAF)))")
     if let unlistedRelease {
       page.row(
-        "", "\(unlistedRelease) is not known: modelled as \(field("era")) (\(basis("era")))")
+        "", "\(unlistedRelease) is not known: modelled as \(field(.era)) (\(basis(.era)))")
     }
     if unattributedFaults > 0 {
       page.row("", "\(Quantity.count(unattributedFaults)) faults belong to no VM and are left out")
@@ -69,9 +70,11 @@ extension ReplayReport {
     isKnown || vcpus > 0 ? "\(vcpus) vCPU\(vcpus == 1 ? "" : "s")" : "vCPUs unknown"
   }
 
-  private func field(_ name: String) -> String { profile[name]?.description ?? "unknown" }
+  private var isPKVM: Bool { profile[.path] == .word(Profile.Path.pkvm.rawValue) }
 
-  private func basis(_ field: String) -> String { profileBasis[field] ?? "assumed" }
+  private func field(_ field: ProfileField.ID) -> String { profile[field]?.description ?? "unknown" }
+
+  private func basis(_ field: ProfileField.ID) -> String { (profileBasis[field] ?? .assumed).name }
 
   private func write(_ vm: VMEntry, _ page: inout TextPage) {
     page.line(
@@ -81,7 +84,7 @@ extension ReplayReport {
     if let end = vm.endedNs {
       page.row(
         "ended",
-        "at \(Quantity.seconds(end)) (\(vm.endBasis ?? "assumed"))"
+        "at \(Quantity.seconds(end)) (\((vm.endBasis ?? .assumed).name))"
           + (vm.memory.lastState.map { ", having last \($0.words)" } ?? ""))
     }
     page.row("faults", vm.faults?.words ?? "unknown")
@@ -90,8 +93,8 @@ extension ReplayReport {
       page.row(
         "hypercalls",
         "\(Quantity.count(total)): "
-          + hypercalls.sorted { ($1.value, $0.key) < ($0.value, $1.key) }
-          .map { "\($0.key) \(Quantity.count($0.value))" }.joined(separator: ", "))
+          + hypercalls.sorted { ($1.value, $0.key.word) < ($0.value, $1.key.word) }
+          .map { "\($0.key.word) \(Quantity.count($0.value))" }.joined(separator: ", "))
     }
     if !vm.operations.isEmpty { Self.write(vm.operations, &page) }
     if let lock = vm.lock { write(lock, &page) }
@@ -120,50 +123,48 @@ extension ReplayReport {
     page.row(
       "memory",
       "\(Quantity.bytes(UInt64(total.live))) at the end, \(Quantity.bytes(UInt64(total.peak))) at most "
-        + "(\(memory.basis))")
+        + "(\(memory.basis?.name ?? "unknown"))")
   }
 
-  static func write(_ operations: [String: OperationEntry], _ page: inout TextPage) {
+  static func write(_ operations: [OperationKind: OperationEntry], _ page: inout TextPage) {
     page.blank()
     page.table(
       header: ["operation", "count", "-EAGAIN", "errors", "pages", "derived", "assumed"],
       alignRight: [false, true, true, true, true, true, true],
-      rows: operations.sorted { ($1.value.count, $0.key) < ($0.value.count, $1.key) }.map { name, entry in
+      rows: operations.sorted { ($1.value.count, $0.key.word) < ($0.value.count, $1.key.word) }.map {
+        kind, entry in
         [
-          kernelName(name), Quantity.count(entry.count), Quantity.count(entry.eagain),
+          kind.name, Quantity.count(entry.count), Quantity.count(entry.eagain),
           Quantity.count(entry.errors),
-          Quantity.count(entry.pages), Quantity.count(entry.basis[Basis.derived.name] ?? 0),
-          Quantity.count(entry.basis[Basis.assumed.name] ?? 0),
+          Quantity.count(entry.pages), Quantity.count(entry.basis[.derived] ?? 0),
+          Quantity.count(entry.basis[.assumed] ?? 0),
         ]
       })
   }
 
   private static func text(_ slots: [SlotEntry]) -> String {
     if slots.isEmpty { return "no slots known" }
-    let assumed = slots.filter { $0.basis == Basis.assumed.name }.count
+    let assumed = slots.filter { $0.basis == .assumed }.count
     let unplaced = slots.filter { $0.hva == nil }.count
     return "\(Quantity.count(slots.count)) slot\(slots.count == 1 ? "" : "s")"
       + (assumed > 0 ? " (\(assumed == slots.count ? "" : "\(assumed) of them ")assumed)" : "")
       + (unplaced > 0 ? ", \(Quantity.count(unplaced)) of unknown host address" : "")
   }
 
-  /// The kernel's name of an operation of the report.
-  static func kernelName(_ name: String) -> String {
-    OperationKind.allCases.first { $0.reportName == name }?.name ?? name
-  }
-
   static func write(
-    _ agreement: [String: AgreementEntry], of what: String = "this trace", _ page: inout TextPage
+    _ agreement: AgreementTable, of what: String = "this trace", _ page: inout TextPage
   ) {
     page.blank()
     page.line("prediction against the probes of \(what)")
     page.table(
       header: ["operation", "recorded", "predicted", "agree", "share"],
       alignRight: [false, true, true, true, true],
-      rows: agreement.sorted { ($1.value.recorded, $0.key) < ($0.value.recorded, $1.key) }.map {
-        name, entry in
+      rows: agreement.byOperation.sorted {
+        ($1.value.recorded, $0.key.name) < ($0.value.recorded, $1.key.name)
+      }.map {
+        kind, entry in
         [
-          name, Quantity.count(entry.recorded), Quantity.count(entry.predicted),
+          kind.name, Quantity.count(entry.recorded), Quantity.count(entry.predicted),
           Quantity.count(entry.matched),
           Quantity.percent(UInt64(entry.matched), of: UInt64(max(entry.recorded, entry.predicted))),
         ]

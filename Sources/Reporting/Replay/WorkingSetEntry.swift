@@ -5,23 +5,32 @@ extension ReplayReport {
   /// Pages that faults showed to be in use. A touch through a mapping that is there leaves no event: touches are lower
   /// bounds, idle times upper ones.
   public struct WorkingSetEntry: Encodable, Sendable {
-    var pages: Int
-    var blockPages: Int
-    var idle: [IdleEntry]
-    var series: [TouchEntry]?
+    /// The host's pages that faults showed to be in use.
+    public var pages: Int
+    /// Those of them that were mapped with blocks.
+    public var blockPages: Int
+    /// How long they were not shown again.
+    public var idle: [IdleEntry]
+    /// The touches over time.
+    public var series: [TouchEntry]?
   }
 
   /// Pages that were last shown so long before the end of the trace.
   public struct IdleEntry: Encodable, Sendable {
-    var idleNs: UInt64
-    var pages: Int
+    /// How long before.
+    public var idleNs: UInt64
+    /// How many pages.
+    public var pages: Int
   }
 
   /// One interval.
   public struct TouchEntry: Encodable, Sendable {
-    var timeNs: UInt64
-    var touchedPages: Int
-    var firstTouchedPages: Int
+    /// The beginning of the interval.
+    public var timeNs: UInt64
+    /// Pages that faults touched in it.
+    public var touchedPages: Int
+    /// Those of them that none had touched before.
+    public var firstTouchedPages: Int
   }
 }
 

@@ -22,8 +22,21 @@ public enum ProfileValue: Hashable, Sendable, CustomStringConvertible {
 
 /// A field of a profile that can be read and changed by name.
 public struct ProfileField: Sendable {
+  /// Which field it is. The raw value is the name that files and reports use.
+  @frozen
+  public enum ID: String, Hashable, Sendable, CaseIterable {
+    /// What the kernel is.
+    case path, era
+    /// What the machine and the guest are.
+    case protected, pageSize, ipaBits, hardwareAF, dic, fwb, tlbRange, xnx
+    /// What the kernel does, where it differs from the era.
+    case faultLock, blockMappings, bytesPerNode, hypercallBatch, splitChunk
+  }
+
+  /// Which field it is.
+  public let id: ID
   /// The name that files and reports use.
-  public let name: String
+  public var name: String { id.rawValue }
   /// What it means, in one line.
   public let summary: String
   /// What it may hold, in words.
@@ -49,23 +62,23 @@ extension Profile {
   /// Every field, in the order in which they are printed. `name` is not among them.
   public static let fields: [ProfileField] = [
     ProfileField(
-      name: "path", summary: "who changes the guest's table", values: "traditional or pkvm",
+      id: .path, summary: "who changes the guest's table", values: "traditional or pkvm",
       get: { .word($0.path.rawValue) },
       set: { profile, value in
         guard case .word(let word) = value, let path = Path(rawValue: word) else { return nil }
         profile.path = path
       }),
     ProfileField(
-      name: "era", summary: "which generation of the kernel",
+      id: .era, summary: "which generation of the kernel",
       values: PKVMEra.allCases.map(\.name).joined(separator: ", "),
       get: { .word($0.era.name) },
       set: { profile, value in
         guard case .word(let word) = value, let era = PKVMEra(name: word) else { return nil }
         profile.era = era
       }),
-    bool("protected", "a protected guest", \.isProtected).ofMachine,
+    bool(.protected, "a protected guest", \.isProtected).ofMachine,
     ProfileField(
-      name: "pageSize", summary: "the host's page size in bytes", values: "4096, 16384 or 65536",
+      id: .pageSize, summary: "the host's page size in bytes", values: "4096, 16384 or 65536",
       get: { .integer(Int($0.pageSize.bytes)) },
       set: { profile, value in
         guard case .integer(let bytes) = value, bytes > 0, let size = PageSize(bytes: UInt64(bytes)) else {
@@ -74,25 +87,25 @@ extension Profile {
         profile.pageSize = size
       }
     ).ofMachine,
-    integer("ipaBits", "bits of an IPA", "32 to 52", \.ipaBits).ofMachine,
-    bool("hardwareAF", "the CPU sets access flags itself", \.hasHardwareAF).ofMachine,
-    bool("dic", "instruction caches need no invalidation", \.hasDIC).ofMachine,
-    bool("fwb", "stage 2 forces write-back", \.hasFWB).ofMachine,
-    bool("tlbRange", "TLB invalidation by range", \.hasTLBIRange).ofMachine,
-    bool("xnx", "execution permitted to one exception level", \.hasXNX).ofMachine,
+    integer(.ipaBits, "bits of an IPA", "32 to 52", \.ipaBits).ofMachine,
+    bool(.hardwareAF, "the CPU sets access flags itself", \.hasHardwareAF).ofMachine,
+    bool(.dic, "instruction caches need no invalidation", \.hasDIC).ofMachine,
+    bool(.fwb, "stage 2 forces write-back", \.hasFWB).ofMachine,
+    bool(.tlbRange, "TLB invalidation by range", \.hasTLBIRange).ofMachine,
+    bool(.xnx, "execution permitted to one exception level", \.hasXNX).ofMachine,
     ProfileField(
-      name: "faultLock", summary: "how a fault takes mmu_lock", values: "read or write",
+      id: .faultLock, summary: "how a fault takes mmu_lock", values: "read or write",
       get: { .word($0.faultLock.rawValue) },
       set: { profile, value in
         guard case .word(let word) = value, let lock = FaultLock(rawValue: word) else { return nil }
         profile.faultLock = lock
       }),
-    bool("blockMappings", "faults may map blocks", \.mapsBlocks),
+    bool(.blockMappings, "faults may map blocks", \.mapsBlocks),
     integer(
-      "bytesPerNode", "slab bytes of a mapping object", "64, 72 or another multiple of 8", \.bytesPerNode),
-    integer("hypercallBatch", "mappings that one hypercall covers", "1 or more", \.hypercallBatch),
+      .bytesPerNode, "slab bytes of a mapping object", "64, 72 or another multiple of 8", \.bytesPerNode),
+    integer(.hypercallBatch, "mappings that one hypercall covers", "1 or more", \.hypercallBatch),
     ProfileField(
-      name: "splitChunk", summary: "bytes that eager splitting handles at once",
+      id: .splitChunk, summary: "bytes that eager splitting handles at once",
       values: "0 or the size of a block",
       get: { .integer(Int($0.splitChunkBytes)) },
       set: { profile, value in
@@ -132,16 +145,19 @@ extension Profile {
     return renamed == self
   }
 
-  /// What one field holds, nil for an unknown name.
-  public func value(of name: String) -> ProfileValue? {
-    Self.fields.first { $0.name == name }?.get(self)
+  /// What one field holds.
+  public subscript(field: ProfileField.ID) -> ProfileValue {
+    guard let known = Self.fields.first(where: { $0.id == field }) else {
+      preconditionFailure("the field \(field.rawValue) is not listed")
+    }
+    return known.get(self)
   }
 
   private static func bool(
-    _ name: String, _ summary: String, _ path: any WritableKeyPath<Profile, Bool> & Sendable
+    _ id: ProfileField.ID, _ summary: String, _ path: any WritableKeyPath<Profile, Bool> & Sendable
   ) -> ProfileField {
     ProfileField(
-      name: name, summary: summary, values: "true or false",
+      id: id, summary: summary, values: "true or false",
       get: { .bool($0[keyPath: path]) },
       set: { profile, value in
         guard case .bool(let flag) = value else { return nil }
@@ -150,10 +166,11 @@ extension Profile {
   }
 
   private static func integer(
-    _ name: String, _ summary: String, _ values: String, _ path: any WritableKeyPath<Profile, Int> & Sendable
+    _ id: ProfileField.ID, _ summary: String, _ values: String,
+    _ path: any WritableKeyPath<Profile, Int> & Sendable
   ) -> ProfileField {
     ProfileField(
-      name: name, summary: summary, values: values,
+      id: id, summary: summary, values: values,
       get: { .integer($0[keyPath: path]) },
       set: { profile, value in
         guard case .integer(let number) = value else { return nil }

@@ -4,7 +4,7 @@ public import KVMTypes
 /// What happened to a region of guest memory: one event, and what KVM made of it.
 public struct RegionEvent: Hashable, Sendable {
   /// What happened.
-  public enum Kind: UInt8, Hashable, Sendable {
+  public enum Kind: UInt8, Hashable, Sendable, CaseIterable {
     /// A guest fault by status.
     case translationFault, permissionFault, accessFault, otherFault
     /// What a notifier asks for.
@@ -16,7 +16,7 @@ public struct RegionEvent: Hashable, Sendable {
   }
 
   /// What KVM did.
-  public enum Effect: UInt8, Hashable, Sendable {
+  public enum Effect: UInt8, Hashable, Sendable, CaseIterable {
     /// Nothing.
     case nothing
     /// It tried to, and got -EAGAIN or another error.
@@ -30,7 +30,7 @@ public struct RegionEvent: Hashable, Sendable {
   }
 
   /// How a guest touched memory.
-  public enum Access: UInt8, Hashable, Sendable {
+  public enum Access: UInt8, Hashable, Sendable, CaseIterable {
     /// A fault's access.
     case read, write, exec
     /// The CPU walked the guest's own table.

@@ -60,9 +60,9 @@ extension VMExecution where Backend: ~Copyable {
   }
 
   /// A fault comes to nothing: what that means for the table.
-  private func end(_ fault: FaultWindow, _ reason: FaultOutcome.Reason) -> FaultEffect? {
+  private func end(_ fault: FaultWindow, _ reason: NoOperationReason) -> FaultEffect? {
     if reason == .noSlot, known.wasRunning, !fault.sawMMIO {
-      tally.nothing[Int(FaultOutcome.Reason.unknownSlots.rawValue)] += 1
+      tally.nothing[Int(NoOperationReason.unknownSlots.rawValue)] += 1
       tally.doubts.outcomes += 1
       return nil
     }
@@ -182,7 +182,7 @@ extension VMExecution where Backend: ~Copyable {
   private func protBasis(of fault: FaultWindow, _ slot: Memslot) -> Basis {
     let isWriteKnown = fault.isWrite || slot.flags.contains(.readOnly) || slot.isLogging
     // With DIC everything is mapped executable.
-    let isExecuteKnown = fault.isExec || context.profile.basis["dic"] == .derived
+    let isExecuteKnown = fault.isExec || context.profile.basis[.dic] == .derived
     return isWriteKnown && isExecuteKnown ? .derived : .assumed
   }
 

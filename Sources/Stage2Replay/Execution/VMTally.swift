@@ -11,7 +11,7 @@ struct VMTally {
   /// What the operations cost, by kind, if that is counted.
   var work: [Stage2Work] = Array(repeating: Stage2Work(), count: OperationKind.allCases.count)
   /// Faults that led to no operation, by reason.
-  var nothing: [Int] = Array(repeating: 0, count: FaultOutcome.Reason.allCases.count)
+  var nothing: [Int] = Array(repeating: 0, count: NoOperationReason.allCases.count)
   /// What else than operations rests on assumptions.
   var doubts = ReplayDoubts()
 }

@@ -18,7 +18,7 @@ public struct RecordedLockModes: Hashable, Sendable {
     known.path = request.path
     let traced = try ReplayProfile(known, evidence)
     host = traced.profile
-    pathBasis = traced.basis["path"] ?? .assumed
+    pathBasis = traced.basis[.path] ?? .assumed
   }
 
   /// How the lock was held while a function ran.

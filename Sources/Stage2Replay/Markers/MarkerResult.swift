@@ -46,7 +46,7 @@ public struct MarkerFigure: Hashable, Sendable {
   }
 
   /// How a figure compares.
-  public enum Verdict: UInt8, Hashable, Sendable {
+  public enum Verdict: UInt8, Hashable, Sendable, CaseIterable {
     /// The model has what the host counted, or as much as the trace leaves open.
     case agrees
     /// The host counted more than the model has of what only bounds the model's figure: a VMM's huge pages, of which its

@@ -79,19 +79,19 @@ struct ProfileEvidence {
   /// Puts down what the trace shows of the machine.
   ///
   /// - Parameter typesSizeTables: whether the type that a VM is created with sets the size of its table.
-  func readMachine(_ profile: inout Profile, _ basis: inout [String: Basis], typesSizeTables: Bool) {
+  func readMachine(_ profile: inout Profile, _ basis: inout [ProfileField.ID: Basis], typesSizeTables: Bool) {
     profile.pageSize = host.pageSize
     profile.hasHardwareAF = !survey.faults.sawAccessFlagFault
-    basis["hardwareAF"] = survey.faults.sawAccessFlagFault ? .derived : .assumed
+    basis[.hardwareAF] = survey.faults.sawAccessFlagFault ? .derived : .assumed
     // Without DIC, and only then, a mapping made for data faults again when the guest executes it.
     profile.hasDIC = false
-    basis["dic"] = survey.faults.sawExecPermissionFault ? .derived : .assumed
+    basis[.dic] = survey.faults.sawExecPermissionFault ? .derived : .assumed
     let told = ipaBitsTold(byType: typesSizeTables)
     profile.ipaBits = told ?? ipaBits(isHostsLimit: !typesSizeTables)
-    basis["ipaBits"] = told != nil ? .recorded : .assumed
+    basis[.ipaBits] = told != nil ? .recorded : .assumed
     if profile.isPKVM, profile.era.supportsProtectedGuests, let type = survey.markers.onlyType {
       profile.isProtected = type.isProtected
-      basis["protected"] = .recorded
+      basis[.protected] = .recorded
     }
   }
 

@@ -50,9 +50,9 @@ public struct ProfileRequest: Hashable, Sendable {
   }
 
   /// The stated fields but those that decide what all others are by default.
-  var otherFields: [(name: String, value: ProfileValue)] {
-    Profile.fields.filter { $0.name != "path" && $0.name != "era" }.compactMap { field in
-      fields[field.name].map { (field.name, $0) }
+  var otherFields: [(field: ProfileField.ID, value: ProfileValue)] {
+    Profile.fields.filter { $0.id != .path && $0.id != .era }.compactMap { field in
+      fields[field.name].map { (field.id, $0) }
     }
   }
 
@@ -65,7 +65,7 @@ public struct ProfileRequest: Hashable, Sendable {
     let path = path ?? named ?? machine?.path ?? .pkvm
     var made = Profile(path: path, era: era ?? machine?.era ?? .v7_3)
     if let machine { made = made.on(machine) }
-    for (name, value) in otherFields { try made.set(name, to: value) }
+    for (field, value) in otherFields { try made.set(field.rawValue, to: value) }
     if let name = name ?? kernel?.name { made.name = name }
     if let problem = made.problems().first { throw problem }
     return made

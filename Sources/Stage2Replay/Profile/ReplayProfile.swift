@@ -6,9 +6,8 @@ public import Stage2Model
 public struct ReplayProfile: Hashable, Sendable {
   /// The profile.
   public let profile: Profile
-  /// How a field is known, by the name that `Profile.fields` gives it. A field that is not here is the built-in
-  /// profile's, which is an assumption about the host.
-  public let basis: [String: Basis]
+  /// How a field is known. One that is not here is the built-in profile's, which is an assumption about the host.
+  public let basis: [ProfileField.ID: Basis]
   /// The release that is modelled as the era nearest to it, as `profiles` does not list it; nil where it does, and where the
   /// era is stated.
   public let unlistedRelease: String?
@@ -24,7 +23,7 @@ public struct ReplayProfile: Hashable, Sendable {
   /// The host's page size.
   public var pageSize: PageSize { profile.pageSize }
   /// The host's page size, and how it is known.
-  public var host: HostPageSize { HostPageSize(profile.pageSize, basis["pageSize"] ?? .assumed) }
+  public var host: HostPageSize { HostPageSize(profile.pageSize, basis[.pageSize] ?? .assumed) }
   /// The bits of guest physical addresses.
   public var ipaBits: Int { profile.ipaBits }
   /// Whether the CPU sets access flags itself.
@@ -42,7 +41,7 @@ public struct ReplayProfile: Hashable, Sendable {
   ) throws(ProfileProblem) {
     var made = try Self.make(request, trace, machine)
     if let problem = made.profile.problems().first { throw problem }
-    made.basis["pageSize"] = trace.host.basis
+    made.basis[.pageSize] = trace.host.basis
     if made.profile.pageSize != trace.host.pageSize {
       throw ProfileProblem(
         "pageSize", "the trace is of a host with pages of \(trace.host.pageSize.bytes) bytes")
@@ -52,7 +51,7 @@ public struct ReplayProfile: Hashable, Sendable {
     typesSizeTables = made.typesSizeTables
     unlistedRelease = trace.unlistedRelease(request)
     let isStated = request.profile != nil || request.fields["ipaBits"] != nil
-    isIPASizeGuessed = !isStated && made.basis["ipaBits"] == .assumed
+    isIPASizeGuessed = !isStated && made.basis[.ipaBits] == .assumed
     do {
       geometry = try made.profile.geometry()
     } catch {
@@ -60,34 +59,34 @@ public struct ReplayProfile: Hashable, Sendable {
     }
   }
 
-  private typealias Made = (profile: Profile, basis: [String: Basis], typesSizeTables: Bool)
+  private typealias Made = (profile: Profile, basis: [ProfileField.ID: Basis], typesSizeTables: Bool)
 
   private static func make(
     _ request: ProfileRequest, _ trace: ProfileEvidence, _ machine: ReplayProfile?
   ) throws(ProfileProblem) -> Made {
     if let given = request.profile {
-      var basis: [String: Basis] = [:]
-      for field in Profile.fields { basis[field.name] = .assumed }
+      var basis: [ProfileField.ID: Basis] = [:]
+      for field in Profile.fields { basis[field.id] = .assumed }
       return (given, basis, !given.isPKVM)
     }
     let kernel = trace.kernel(request)
     var made: Made = (Profile(path: kernel.path, era: kernel.era), [:], false)
     if let machine {
       made.profile = made.profile.on(machine.profile)
-      for field in Profile.fields where field.isMachine { made.basis[field.name] = machine.basis[field.name] }
+      for field in Profile.fields where field.isMachine { made.basis[field.id] = machine.basis[field.id] }
       made.typesSizeTables = machine.typesSizeTables
     } else {
       made.typesSizeTables =
         kernel.path != .pkvm && request.kernel?.isProtectedMode != true && !trace.contradictsType
       trace.readMachine(&made.profile, &made.basis, typesSizeTables: made.typesSizeTables)
     }
-    (made.basis["path"], made.basis["era"]) = (kernel.pathBasis, kernel.eraBasis)
+    (made.basis[.path], made.basis[.era]) = (kernel.pathBasis, kernel.eraBasis)
     let unchanged = made.profile
-    for (name, value) in request.otherFields {
-      let known = made.profile.value(of: name)
-      try made.profile.set(name, to: value)
+    for (field, value) in request.otherFields {
+      let known = made.profile[field]
+      try made.profile.set(field.rawValue, to: value)
       // What the trace shows, it shows, whoever says the same.
-      if made.profile.value(of: name) != known { made.basis[name] = .assumed }
+      if made.profile[field] != known { made.basis[field] = .assumed }
     }
     if let name = request.name, kernel.isChanged || made.profile != unchanged { made.profile.name = name }
     return made

@@ -107,9 +107,9 @@ public struct VMResult: Sendable {
   /// Its operations.
   public var operations: [OperationKind: OperationCounts]
   /// Faults that led to no operation, by reason.
-  public var faultsWithoutOperation: [String: Int]
+  public var faultsWithoutOperation: [NoOperationReason: Int]
   /// The hypercalls that its operations took, nil on the traditional path.
-  public var hypercalls: [String: Int]?
+  public var hypercalls: [Hypercall: Int]?
   /// Whether what its stage 2 maps is known at all.
   public var isTableKnown = true
   /// No figure of its stage 2 is more certain than this.

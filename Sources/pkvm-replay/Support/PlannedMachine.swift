@@ -70,15 +70,15 @@ struct PlannedMachine {
         throw Diagnostics.failure("the host of the plan: \(error.description)", .usage)
       }
     }
-    func basis(_ field: String) -> Basis {
-      guard let first, profile.value(of: field) == first.profile.value(of: field) else { return .assumed }
+    func basis(_ field: ProfileField.ID) -> Basis {
+      guard let first, profile[field] == first.profile[field] else { return .assumed }
       return first.basis[field] ?? .assumed
     }
     var plan = CapacityRequest(
       vms: vms, memoryBytes: memory.bytes, vcpus: vcpus, profile: profile,
       pgdPages: given == nil && profile.pageSize == first?.pageSize ? first?.pgdPages : nil)
-    plan.pageSizeBasis = basis("pageSize")
-    plan.ipaBasis = basis("ipaBits")
+    plan.pageSizeBasis = basis(.pageSize)
+    plan.ipaBasis = basis(.ipaBits)
     let statesIPA = given?.profile != nil || given?.fields["ipaBits"] != nil
     if first != nil, plan.ipaBasis == .assumed, !statesIPA { plan.growIPA() }
     return plan

@@ -47,7 +47,7 @@ struct UncertaintyTests {
     story.handle(.vcpu0, story.memory + story.page, level: 3)
     let replayed = try story.replay()
     #expect(replayed.result.divergences.unexplained == 0)
-    #expect(replayed.nothing == ["faultedAgain": 3])
+    #expect(replayed.nothing == [.faultedAgain: 3])
     for _ in 0..<2 { story.handle(.vcpu0, story.memory + story.page, level: 3) }
     #expect(try story.replay().result.divergences.unexplained == 2)
   }

@@ -39,7 +39,7 @@ struct GivenMemslotTests {
     let replayed = try story.replay()
     #expect(
       replayed.operations == ["map 40000000+1000 = 0, assumed", "unmap 40000000+1000 = 0, assumed"])
-    #expect(replayed.nothing == ["noSlot": 1])
+    #expect(replayed.nothing == [.noSlot: 1])
   }
 
   @Test("Slots come and go at their times, and their flags change")

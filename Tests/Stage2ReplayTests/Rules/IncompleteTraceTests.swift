@@ -43,7 +43,7 @@ struct IncompleteTraceTests {
     let replayed = try story.replay()
     #expect(replayed.operations == ["map 40000000+1000 = 0, assumed"])
     #expect(replayed.all[0].time.rawValue == story.now)
-    #expect(replayed.nothing == ["faultedAgain": 1])
+    #expect(replayed.nothing == [.faultedAgain: 1])
   }
 
   @Test("A loss makes a fault uncertain also where its window ended on another CPU in the meantime")

@@ -43,7 +43,7 @@ struct LongWindowTests {
     story.enter(.vcpu0)
     story.handle(.vcpu0, story.memory)
     let replayed = try story.replay()
-    #expect(replayed.nothing == ["faultedAgain": 1])
+    #expect(replayed.nothing == [.faultedAgain: 1])
     #expect(replayed.operations(.map).count == 1)
   }
 

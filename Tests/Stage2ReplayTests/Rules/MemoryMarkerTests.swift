@@ -146,7 +146,7 @@ struct MemoryMarkerTests {
     story.exitToVMM(.vcpu0, errno: -4)
     story.mark("retried", kilobytes: 4 * (2 + 2 + 2), mappings: 2)
     let replayed = try story.replay()
-    #expect(replayed.nothing == ["ownUnmap": 1])
+    #expect(replayed.nothing == [.ownUnmap: 1])
     #expect(
       replayed.figures == [
         "retried secPageTablesBytes 24576 24576 agrees", "retried mappings 2 2 agrees",
@@ -459,7 +459,7 @@ struct MemoryMarkerTests {
     story.createVM(type: type)
     story.createSlot()
     let profile = try story.replay().result.profile
-    #expect(profile.ipaBits == bits && profile.basis["ipaBits"] == .recorded)
+    #expect(profile.ipaBits == bits && profile.basis[.ipaBits] == .recorded)
   }
 
   @Test("A protected guest needs pKVM")
@@ -470,12 +470,12 @@ struct MemoryMarkerTests {
     story.createSlot()
     let profile = try story.replay().result.profile
     #expect(profile.isPKVM && profile.profile.isProtected)
-    #expect(profile.basis["path"] == .derived && profile.basis["protected"] == .recorded)
+    #expect(profile.basis[.path] == .derived && profile.basis[.protected] == .recorded)
   }
 
   @Test("Mapping objects are those of a pKVM host, where nothing else of the trace tells")
   func path() throws {
     let profile = try Recordings.replay("pkvm-nvhe-7.3.4-hugetlb-guest.dat").result.profile
-    #expect(profile.isPKVM && profile.basis["path"] == .derived)
+    #expect(profile.isPKVM && profile.basis[.path] == .derived)
   }
 }

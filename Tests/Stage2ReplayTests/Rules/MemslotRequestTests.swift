@@ -37,7 +37,7 @@ struct MemslotRequestTests {
     story.handle(.vcpu0, story.memory + 0x1000_0000)
     let replayed = try story.replay()
     #expect(replayed.operations == ["map 40000000+1000 = 0, derived"])
-    #expect(replayed.nothing == ["noSlot": 1])
+    #expect(replayed.nothing == [.noSlot: 1])
     #expect(replayed.result.vms[0].slots.map(\.id) == [0])
   }
 
@@ -53,7 +53,7 @@ struct MemslotRequestTests {
     let replayed = try story.replay()
     #expect(
       replayed.operations == ["map 40000000+1000 = 0, assumed", "unmap 40000000+400000 = 0, assumed"])
-    #expect(replayed.nothing == ["noSlot": 1])
+    #expect(replayed.nothing == [.noSlot: 1])
   }
 
   @Test("The same slot elsewhere is a move; with other flags, a change of flags; the same again, nothing")

@@ -43,7 +43,7 @@ struct MemslotRuleTests {
     story.createSlot(id: 1, ipa: other, hva: 0xfe00_0000_1000)
     let replayed = try story.replay()
     #expect(replayed.operations.isEmpty)
-    #expect(replayed.nothing == ["noSlot": 1])
+    #expect(replayed.nothing == [.noSlot: 1])
     #expect(replayed.result.vms[0].faults.mmio == 1)
   }
 
@@ -58,7 +58,7 @@ struct MemslotRuleTests {
     story.createSlot(id: 2, ipa: other, hva: 0xfe00_0000_1000)
     let replayed = try story.replay()
     #expect(replayed.operations.isEmpty)
-    #expect(replayed.nothing == ["noSlot": 1])
+    #expect(replayed.nothing == [.noSlot: 1])
   }
 
   @Test("Deleting a slot unmaps all of it, and faults on the dying slot are MMIO")
@@ -76,7 +76,7 @@ struct MemslotRuleTests {
     let replayed = try story.replay()
     #expect(
       replayed.operations == ["map 40000000+1000 = 0, derived", "unmap 40000000+400000 = 0, derived"])
-    #expect(replayed.nothing == ["noSlot": 2])
+    #expect(replayed.nothing == [.noSlot: 2])
     #expect(replayed.result.vms[0].memory.mappings.live == 0)
   }
 
@@ -107,7 +107,7 @@ struct MemslotRuleTests {
           "map 50001000+1000 = 0, derived",
         ])
     #expect(replayed.operations(.unmap) == ["unmap 40000000+400000 = 0, derived"])
-    #expect(replayed.nothing == ["noSlot": 1])
+    #expect(replayed.nothing == [.noSlot: 1])
     #expect(replayed.result.vms[0].slots.map(\.base.rawValue) == [0x40000, 0x50000])
   }
 
@@ -121,7 +121,7 @@ struct MemslotRuleTests {
     let replayed = try story.replay()
     #expect(replayed.operations == ["map 40000000+1000 = 0, derived"])
     #expect(replayed.all.map(\.prot) == [.read])
-    #expect(replayed.nothing == ["readOnlySlot": 1])
+    #expect(replayed.nothing == [.readOnlySlot: 1])
   }
 
   // MARK: Several VMs
@@ -222,7 +222,7 @@ struct MemslotRuleTests {
     #expect(replayed.result.vms.count == 1)
     #expect(
       replayed.operations == ["map 40000000+1000 = 0, assumed", "map 40001000+1000 = 0, derived"])
-    #expect(replayed.nothing == ["unknownSlots": 1, "noSlot": 1])
+    #expect(replayed.nothing == [.unknownSlots: 1, .noSlot: 1])
   }
 
   @Test("A trace begun mid-life sees a slot go that it never saw come")

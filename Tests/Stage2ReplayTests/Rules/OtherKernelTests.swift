@@ -51,7 +51,7 @@ struct OtherKernelTests {
     #expect(most.operations[.map]?.count == 514)
     #expect(most.memory.mappings.peak == 514)
     #expect(most.modelledFaults == 514 && most.accesses == 3)
-    #expect(most.hypercalls?["share_guest"] == 514)
+    #expect(most.hypercalls?[.hostShareGuest] == 514)
   }
 
   @Test("A recording of a kernel that maps pages may have had blocks, where the slot can hold them")

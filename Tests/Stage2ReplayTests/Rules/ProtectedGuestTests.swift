@@ -26,7 +26,7 @@ struct ProtectedGuestTests {
     #expect(replayed.all.map(\.protBasis) == [.derived])
     let vm = try #require(replayed.result.vms.first)
     #expect(vm.isProtected)
-    #expect(vm.hypercalls?["donate_guest"] == 1 && vm.hypercalls?["share_guest"] == nil)
+    #expect(vm.hypercalls?[.hostDonateGuest] == 1 && vm.hypercalls?[.hostShareGuest] == nil)
   }
 
   @Test("A fault donates a page, also where huge pages are aged as one")
@@ -89,7 +89,7 @@ struct ProtectedGuestTests {
       ])
     #expect(replayed.divergences == [])
     let hypercalls = try #require(replayed.result.vms.first?.hypercalls)
-    #expect(hypercalls["force_reclaim_guest_page"] == 1 && hypercalls["vcpu_in_poison_fault"] == 2)
+    #expect(hypercalls[.forceReclaimGuestPage] == 1 && hypercalls[.vcpuInPoisonFault] == 2)
   }
 
   @Test("Any other fault with which KVM_RUN fails maps nothing")
@@ -103,7 +103,7 @@ struct ProtectedGuestTests {
     story.exitToVMM(.vcpu0, errno: -12)
     let replayed = try story.replay()
     #expect(replayed.operations == ["map 40000000+1000 = 0, derived"])
-    #expect(replayed.nothing == ["failed": 2])
+    #expect(replayed.nothing == [.failed: 2])
     #expect(replayed.divergences == [])
   }
 

@@ -284,7 +284,7 @@ struct RaceTests {
     story.handle(.vcpu0, story.memory)
     story.handle(.vcpu0, story.memory + story.page, pc: 0x2000)
     story.handle(.vcpu0, story.memory)
-    #expect(try story.replay().nothing == ["faultedAgain": 1])
+    #expect(try story.replay().nothing == [.faultedAgain: 1])
   }
 
   @Test("The same instruction on the same address made no progress, though the page was unmapped meanwhile")
@@ -296,7 +296,7 @@ struct RaceTests {
     story.handle(.vcpu0, story.memory)
     story.unmap(.kswapd, story.crookedHVA)
     story.handle(.vcpu0, story.memory)
-    #expect(try story.replay().nothing == ["faultedAgain": 1])
+    #expect(try story.replay().nothing == [.faultedAgain: 1])
   }
 
   @Test("An unmap that waits for mmu_lock comes when it has it")

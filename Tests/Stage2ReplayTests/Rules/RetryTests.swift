@@ -31,7 +31,7 @@ struct RetryTests {
     let replayed = try story.replay()
     #expect(
       replayed.operations == ["unmap 40000000+1000 = 0, derived", "map 40000000+1000 = 0, derived"])
-    #expect(replayed.nothing == ["ownUnmap": 1])
+    #expect(replayed.nothing == [.ownUnmap: 1])
   }
 
   @Test("A vCPU that unmaps memory of no slot inside its fault performs its operation")
@@ -56,7 +56,7 @@ struct RetryTests {
     let replayed = try story.replay()
     #expect(replayed.operations(.map) == ["map 40000000+1000 = 0, assumed"])
     #expect(replayed.all.last?.time.rawValue == story.now)
-    #expect(replayed.nothing == ["faultedAgain": 1])
+    #expect(replayed.nothing == [.faultedAgain: 1])
   }
 
   @Test(
@@ -79,7 +79,7 @@ struct RetryTests {
     story.handle(.vcpu0, story.memory, .permission, access)
     let replayed = try story.replay()
     #expect(replayed.operations(.relaxPerms) == ["relax_perms 40000000 = 0, derived"])
-    #expect(replayed.nothing == ["ownUnmap": 1, "faultedAgain": 2])
+    #expect(replayed.nothing == [.ownUnmap: 1, .faultedAgain: 2])
     #expect(replayed.divergences == [])
   }
 
@@ -97,7 +97,7 @@ struct RetryTests {
     story.enter(.vcpu0)
     story.handle(.vcpu0, story.memory)
     let replayed = try story.replay()
-    #expect(replayed.nothing == ["faultedAgain": 2])
+    #expect(replayed.nothing == [.faultedAgain: 2])
     #expect(replayed.operations(.map).count == 1)
   }
 
@@ -137,7 +137,7 @@ struct RetryTests {
     story.createSlot()
     let replayed = try lackingRight(story, access)
     #expect(replayed.operations(.relaxPerms) == ["relax_perms 40000000 = 0, assumed"])
-    #expect(replayed.nothing == ["faultedAgain": 1])
+    #expect(replayed.nothing == [.faultedAgain: 1])
     // Neither is the second fault held against what the first one did not do.
     #expect(!replayed.divergences.contains { $0.hasPrefix("D13") })
   }
@@ -172,7 +172,7 @@ struct RetryTests {
     story.handle(.vcpu0, story.memory + story.page, .translation, .exec)
     story.handle(.vcpu0, story.memory)
     let replayed = try story.replay()
-    #expect(replayed.nothing == ["faultedAgain": 1])
+    #expect(replayed.nothing == [.faultedAgain: 1])
     #expect(!replayed.divergences.contains { $0.hasPrefix("D1 ") })
   }
 
@@ -239,7 +239,7 @@ struct RetryTests {
     // What vCPU 0 finds when it runs again is vCPU 1's mapping.
     story.handle(.vcpu0, story.memory, .permission, .write)
     let replayed = try story.replay()
-    #expect(replayed.nothing == ["ownUnmap": 1, "faultedAgain": 1])
+    #expect(replayed.nothing == [.ownUnmap: 1, .faultedAgain: 1])
     #expect(replayed.operations(.map).count == 2)
   }
 
@@ -272,7 +272,7 @@ struct RetryTests {
     story.enter(.vcpu0)
     let replayed = try story.replay()
     #expect(replayed.operations == ["map 40001000+1000 = 0, derived"])
-    #expect(replayed.nothing == ["failed": 1])
+    #expect(replayed.nothing == [.failed: 1])
   }
 
   @Test("A fault of any other status performs nothing")
@@ -283,7 +283,7 @@ struct RetryTests {
     story.handle(.vcpu0, story.memory, .exclusiveOrAtomic)
     let replayed = try story.replay()
     #expect(replayed.operations.isEmpty)
-    #expect(replayed.nothing == ["otherFault": 1])
+    #expect(replayed.nothing == [.otherFault: 1])
     #expect(replayed.result.vms[0].faults.other == 1)
   }
 
@@ -327,7 +327,7 @@ struct RetryTests {
         story.enter(.vcpu0)
       }
       story.handle(.vcpu0, story.memory, .permission, .write)
-      #expect(try story.replay().nothing == (interrupts == 0 ? ["faultedAgain": 1] : [:]))
+      #expect(try story.replay().nothing == (interrupts == 0 ? [.faultedAgain: 1] : [:]))
     }
   }
 

@@ -166,7 +166,7 @@ struct Replayed {
     }
   }
   /// How often a fault of the first VM came to nothing, by reason.
-  var nothing: [String: Int] { result.vms.first?.faultsWithoutOperation ?? [:] }
+  var nothing: [NoOperationReason: Int] { result.vms.first?.faultsWithoutOperation ?? [:] }
 }
 
 extension Stage2Operation {

@@ -1,5 +1,6 @@
 import KVMTrace
 import KVMTypes
+import Stage2Model
 import Testing
 
 @testable import Stage2Replay
@@ -33,7 +34,7 @@ struct MappedMemoryTests {
       story.handle(.vcpu0, story.memory, level: 1)
       marked(story)
     }
-    #expect(!profile.isPKVM && profile.basis["path"] == .derived)
+    #expect(!profile.isPKVM && profile.basis[.path] == .derived)
   }
 
   @Test("Pages that went, and faults on devices, leave the others what they are")
@@ -48,7 +49,7 @@ struct MappedMemoryTests {
       story.unmap(.kswapd, story.congruentHVA + story.block)
       marked(story)
     }
-    #expect(!profile.isPKVM && profile.basis["path"] == .derived)
+    #expect(!profile.isPKVM && profile.basis[.path] == .derived)
   }
 
   @Test("Other slots that move, and the neighbours of a page that no block maps, take nothing away")
@@ -61,7 +62,7 @@ struct MappedMemoryTests {
       story.deleteSlot(ipa: 0x9000_0000)
       marked(story)
     }
-    #expect(!profile.isPKVM && profile.basis["path"] == .derived)
+    #expect(!profile.isPKVM && profile.basis[.path] == .derived)
   }
 
   @Test("Whatever may have taken the page away leaves the path open")
@@ -85,7 +86,7 @@ struct MappedMemoryTests {
         take(story)
         marked(story)
       }
-      #expect(profile.isPKVM && profile.basis["path"] == .assumed, "\(index)")
+      #expect(profile.isPKVM && profile.basis[.path] == .assumed, "\(index)")
     }
   }
 
@@ -123,7 +124,7 @@ struct MappedMemoryTests {
         fault(story)
         marked(story)
       }
-      #expect(profile.isPKVM && profile.basis["path"] == .assumed, "\(index)")
+      #expect(profile.isPKVM && profile.basis[.path] == .assumed, "\(index)")
     }
   }
 
@@ -134,7 +135,7 @@ struct MappedMemoryTests {
         story.handle(.vcpu0, story.memory, level: 1)
         marked(story)
       }
-      #expect(profile.isPKVM && profile.basis["path"] == .assumed, "\(createsVM) \(flags)")
+      #expect(profile.isPKVM && profile.basis[.path] == .assumed, "\(createsVM) \(flags)")
     }
   }
 
@@ -144,12 +145,12 @@ struct MappedMemoryTests {
       story.handle(.vcpu0, story.memory, level: 1)
       marked(story)
     }
-    #expect(ended.isPKVM && ended.basis["path"] == .assumed)
+    #expect(ended.isPKVM && ended.basis[.path] == .assumed)
     let uncounted = try profile { story in
       story.handle(.vcpu0, story.memory, level: 1)
       story.print("pkvm-replay:memory point=mapped sec_page_tables_kb=16")
     }
-    #expect(uncounted.isPKVM && uncounted.basis["path"] == .assumed)
+    #expect(uncounted.isPKVM && uncounted.basis[.path] == .assumed)
   }
 
   @Test("A fault that waits for the VM's lock to write tells more than a count of nothing")
@@ -160,7 +161,7 @@ struct MappedMemoryTests {
       story.enter(.vcpu0)
       marked(story)
     }
-    #expect(profile.isPKVM && profile.basis["path"] == .derived)
+    #expect(profile.isPKVM && profile.basis[.path] == .derived)
   }
 
   @Test(

@@ -111,7 +111,7 @@ struct NamedKernelTests {
       var request = ProfileRequest()
       try request.set("hardwareAF", to: .bool(value))
       story.request = request
-      #expect(try story.replay().result.profile.basis["hardwareAF"] == basis)
+      #expect(try story.replay().result.profile.basis[.hardwareAF] == basis)
     }
   }
 }

@@ -36,7 +36,7 @@ struct ProfileTests {
         story.enter(.vcpu0)
       }
       #expect(profile.isPKVM == isPKVM)
-      #expect(profile.basis["path"] == .derived)
+      #expect(profile.basis[.path] == .derived)
     }
   }
 
@@ -62,7 +62,7 @@ struct ProfileTests {
     for story in stories {
       let profile = try Self.profile(.size4K, ProfileRequest(), story)
       #expect(profile.isPKVM)
-      #expect(profile.basis["path"] == .assumed)
+      #expect(profile.basis[.path] == .assumed)
     }
   }
 
@@ -74,7 +74,7 @@ struct ProfileTests {
       story.fault(.vcpu1, story.memory)
     }
     #expect(!profile.isPKVM)
-    #expect(profile.basis["path"] == .assumed)
+    #expect(profile.basis[.path] == .assumed)
   }
 
   @Test("A whole profile is taken as it is, and is an assumption")
@@ -86,10 +86,10 @@ struct ProfileTests {
     request.profile = given
     let profile = try Self.profile(.size4K, request) { $0.handleAccessFault(.vcpu0, $0.memory) }
     #expect(profile.profile == given)
-    for field in ["path", "era", "ipaBits", "hardwareAF"] {
+    for field in [ProfileField.ID.path, .era, .ipaBits, .hardwareAF] {
       #expect(profile.basis[field] == .assumed, "\(field)")
     }
-    #expect(profile.basis["pageSize"] == .derived)
+    #expect(profile.basis[.pageSize] == .derived)
   }
 
   @Test("Single fields are taken as the user says, and are assumptions")
@@ -101,10 +101,10 @@ struct ProfileTests {
     #expect(!profile.isPKVM)
     #expect(profile.ipaBits == 36)
     #expect(profile.hasHardwareAccessFlag)
-    for field in ["path", "ipaBits", "hardwareAF"] {
+    for field in [ProfileField.ID.path, .ipaBits, .hardwareAF] {
       #expect(profile.basis[field] == .assumed, "\(field)")
     }
-    #expect(profile.basis["pageSize"] == .derived)
+    #expect(profile.basis[.pageSize] == .derived)
   }
 
   // MARK: Access flag
@@ -113,10 +113,10 @@ struct ProfileTests {
   func accessFlag() throws {
     let with = try Self.profile { $0.handleAccessFault(.vcpu0, $0.memory) }
     #expect(!with.hasHardwareAccessFlag)
-    #expect(with.basis["hardwareAF"] == .derived)
+    #expect(with.basis[.hardwareAF] == .derived)
     let without = try Self.profile { $0.handle(.vcpu0, $0.memory) }
     #expect(without.hasHardwareAccessFlag)
-    #expect(without.basis["hardwareAF"] == .assumed)
+    #expect(without.basis[.hardwareAF] == .assumed)
   }
 
   // MARK: Bits of an address
@@ -132,7 +132,7 @@ struct ProfileTests {
       story.handle(.vcpu0, story.memory + story.page, level: 3)
     }
     #expect(profile.ipaBits == bits)
-    #expect(profile.basis["ipaBits"] == .assumed)
+    #expect(profile.basis[.ipaBits] == .assumed)
   }
 
   @Test("A stage-1 walk's level is not that of the table, but may have been the first walk of it")
@@ -180,8 +180,8 @@ struct ProfileTests {
   func dic() throws {
     let fetch = try Self.profile { $0.handle(.vcpu0, $0.memory, .permission, .exec) }
     #expect(!fetch.profile.hasDIC)
-    #expect(fetch.basis["dic"] == .derived)
-    #expect(try Self.profile { $0.handle(.vcpu0, $0.memory, .translation, .exec) }.basis["dic"] == .assumed)
+    #expect(fetch.basis[.dic] == .derived)
+    #expect(try Self.profile { $0.handle(.vcpu0, $0.memory, .translation, .exec) }.basis[.dic] == .assumed)
   }
 
   @Test(

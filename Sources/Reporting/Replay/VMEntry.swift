@@ -1,0 +1,186 @@
+internal import KVMTrace
+public import KVMTypes
+public import Stage2Model
+public import Stage2Replay
+
+extension ReplayReport {
+  /// One VM.
+  public struct VMEntry: Encodable, Sendable {
+    /// The position in `inputs`, where there are several.
+    public var input: Int?
+    /// The VM's number among those of its input.
+    public var id: Int
+    /// The process that created it, where that is known.
+    public var pids: [Int32]
+    /// True for a protected guest, nil for others.
+    public var protected: Bool?
+    /// When the VM was gone; nil for one that no event says is gone.
+    public var endedNs: UInt64?
+    /// How that is known.
+    public var endBasis: Basis?
+    /// Its vCPUs, in the order of appearance.
+    public var vcpus: [VCPUEntry]
+    /// Every memslot it ever had, in the order of appearance.
+    public var slots: [SlotEntry]
+    /// Nil, like what follows from faults, where they were not recorded.
+    public var faults: FaultsEntry?
+    /// Calls of stage-2 functions.
+    public var operations: [OperationKind: OperationEntry]
+    /// Faults that led to none.
+    public var faultsWithoutOperation: [NoOperationReason: Int]?
+    /// Hypercalls that the operations took; nil on the traditional path, and where it is not known what is mapped.
+    public var hypercalls: [Hypercall: Int]?
+    /// All of them.
+    public var hypercallsTotal: Int?
+    /// The memory of its stage 2.
+    public var memory: MemoryEntry
+    /// Its pages that faults showed in use.
+    public var workingSet: WorkingSetEntry?
+    /// The recorded time under its `mmu_lock`, nil where none was.
+    public var lock: LockEntry?
+    /// Events of the VM that contradict the model.
+    public var divergences: DivergencesEntry
+    /// The time under the lock as a cost model prices the operations, if one was asked.
+    public var modelledLock: ModelledLockEntry?
+    /// A simulation of the lock, if one was asked for.
+    public var contention: ContentionStudy?
+  }
+
+  /// A vCPU.
+  public struct VCPUEntry: Encodable, Sendable {
+    /// Its number, in the order of appearance.
+    public var index: Int
+    /// The thread that runs it.
+    public var tid: Int32
+    /// The thread's command, nil where it was not recorded.
+    public var command: String?
+  }
+
+  /// A memslot.
+  public struct SlotEntry: Encodable, Sendable {
+    /// Its number in the VM, nil where it is not known.
+    public var id: Int16?
+    /// The first frame, in the host's pages.
+    public var gfn: UInt64
+    /// How many of the host's pages it has.
+    public var pages: UInt64
+    /// The host address of the first, nil where it is not known.
+    public var hva: UInt64?
+    /// `KVM_MEM_*`.
+    public var flags: UInt32
+    /// How the slot is known.
+    public var basis: Basis
+    /// For an inferred slot: how many pairs of a fault and a host address speak for its host address.
+    public var support: Int?
+    /// How many contradict it.
+    public var contradictions: Int?
+    /// The share of those that speak for it.
+    public var confidence: Double?
+    /// How the host address is known.
+    public var offsetBasis: Basis?
+  }
+
+  /// Faults by kind and level.
+  public struct FaultsEntry: Encodable, Sendable {
+    /// All faults.
+    public var total: Int
+    /// Faults on what is not mapped.
+    public var translation: Int
+    /// Faults for want of a right.
+    public var permission: Int
+    /// Access flag faults.
+    public var accessFlag: Int
+    /// Faults that turned out to be device accesses; they are among the translation faults, too.
+    public var mmio: Int
+    /// Faults of any other status.
+    public var other: Int
+    /// Faults by the level at which the walk stopped, from -1 to 3.
+    public var byLevel: [Int: Int]
+  }
+
+  /// Calls of one stage-2 function.
+  public struct OperationEntry: Encodable, Sendable {
+    /// All calls.
+    public var count: Int
+    /// Calls that returned -EAGAIN.
+    public var eagain: Int
+    /// Calls that returned another error.
+    public var errors: Int
+    /// The host's pages that the calls covered.
+    public var pages: UInt64
+    /// Calls by how they are known.
+    public var basis: [Basis: Int]
+  }
+
+  /// A number of things now and at most.
+  public struct Level: Encodable, Sendable {
+    /// At the end of the trace.
+    public var live: Int
+    /// At most.
+    public var peak: Int
+  }
+}
+
+extension ReplayReport.VMEntry {
+  init(_ vm: VMResult, _ trace: TraceFile, _ result: ReplayResult, spanNs: UInt64) {
+    id = vm.id
+    pids = vm.creator.map { [$0.rawValue] } ?? []
+    protected = vm.isProtected ? true : nil
+    vcpus = vm.vcpus.enumerated().map {
+      ReplayReport.VCPUEntry(index: $0, tid: $1.rawValue, command: trace.command(of: $1))
+    }
+    slots = vm.slots.map { ReplayReport.SlotEntry($0, vm.slotEvidence[$0]) }
+    endedNs = vm.end?.time.rawValue
+    endBasis = vm.end?.basis
+    let tellsFaults = result.events.tellsFaults
+    faults = tellsFaults ? ReplayReport.FaultsEntry(vm.faults) : nil
+    operations = vm.operations.mapValues { ReplayReport.OperationEntry($0) }
+    faultsWithoutOperation = tellsFaults ? vm.faultsWithoutOperation : nil
+    hypercalls = vm.isTableKnown ? vm.hypercalls : nil
+    hypercallsTotal = hypercalls.map { $0.values.reduce(0, +) }
+    memory = ReplayReport.MemoryEntry(vm, result.grid, isPKVM: result.profile.isPKVM)
+    workingSet = tellsFaults ? ReplayReport.WorkingSetEntry(vm.workingSet, result.grid) : nil
+    lock = vm.lock.map { ReplayReport.LockEntry($0, result.grid, spanNs: spanNs) }
+    divergences = DivergencesEntry(result.divergences, vm: vm.id)
+  }
+}
+
+extension ReplayReport.SlotEntry {
+  init(_ slot: Stage2Replay.Memslot, _ evidence: SlotEvidence?) {
+    id = slot.id
+    gfn = slot.base.rawValue
+    pages = slot.pages
+    hva = slot.hva?.rawValue
+    flags = slot.flags.rawValue
+    basis = slot.basis
+    support = evidence?.support
+    contradictions = evidence?.contradictions
+    confidence = evidence?.roundedConfidence
+    offsetBasis = slot.hva == nil ? nil : evidence?.offsetBasis
+  }
+}
+
+extension ReplayReport.FaultsEntry {
+  init(_ faults: FaultCounts) {
+    let levels = faults.byLevel.enumerated().filter { $1 > 0 }.map { ($0 - 1, $1) }
+    self.init(
+      total: faults.total, translation: faults.translation, permission: faults.permission,
+      accessFlag: faults.accessFlag, mmio: faults.mmio, other: faults.other,
+      byLevel: Dictionary(uniqueKeysWithValues: levels))
+  }
+}
+
+extension ReplayReport.OperationEntry {
+  init(_ counts: OperationCounts) {
+    self.init(
+      count: counts.count, eagain: counts.again, errors: counts.errors, pages: counts.pages,
+      basis: [.derived: counts.derived, .assumed: counts.assumed])
+  }
+}
+
+extension ReplayReport.Level {
+  init(_ count: LiveCount) {
+    live = count.live
+    peak = count.peak
+  }
+}

@@ -1,0 +1,33 @@
+/// Why a fault led to no operation.
+public enum NoOperationReason: UInt8, Hashable, Sendable, CaseIterable, BitwiseCopyable {
+  /// No slot holds the address: MMIO, or an abort injected into the guest.
+  case noSlot
+  /// The trace tells no slot of the VM: what became of the fault is not known.
+  case unknownSlots
+  /// A write to a slot that is read-only goes to the VMM.
+  case readOnlySlot
+  /// The thread unmapped memory of the VM inside the window, so the retry check failed (`mmu_invalidate_retry`).
+  case ownUnmap
+  /// The same page faults again in a vCPU that entered the guest after this fault's window.
+  case faultedAgain
+  /// KVM_RUN failed.
+  case failed
+  /// The fault is neither of translation nor of permission: KVM injects or fails.
+  case otherFault
+
+  /// Whether the fault got as far as `user_mem_abort` before it came to nothing.
+  var isInUserMemAbort: Bool { self == .ownUnmap || self == .faultedAgain || self == .failed }
+
+  /// The name in reports.
+  public var name: String {
+    switch self {
+    case .noSlot: "noSlot"
+    case .unknownSlots: "unknownSlots"
+    case .readOnlySlot: "readOnlySlot"
+    case .ownUnmap: "ownUnmap"
+    case .faultedAgain: "faultedAgain"
+    case .failed: "failed"
+    case .otherFault: "otherFault"
+    }
+  }
+}
