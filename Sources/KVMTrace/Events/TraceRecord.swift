@@ -88,3 +88,13 @@ extension TraceRecord {
       words: Words())
   }
 }
+
+extension TraceRecord {
+  /// A record in four parts, as it lies in memory on a little-endian machine: the time; `tid` and `payloadOffset`;
+  /// `payloadLength`, `cpu`, `formatID` and `kind`; the words. It is written in fewer steps so than field by field.
+  typealias Packed = (UInt64, UInt64, UInt64, Words)
+
+  /// The record of the parts. `kind` must be the raw value of one.
+  @inline(__always)
+  init(packed: Packed) { self = unsafeBitCast(packed, to: TraceRecord.self) }
+}

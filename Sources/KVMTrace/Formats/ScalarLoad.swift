@@ -6,18 +6,18 @@
 struct ScalarLoad {
   /// The field's end, in bytes from the start of the event's data.
   let end: Int
-  /// How far to shift left, then right, so that only the field remains.
+  /// How far to shift left, in a big-endian trace.
   private let left: UInt64
-  private let right: UInt64
-  private let isSigned: Bool
+  /// How far to shift right then, so that only the field remains: the bits that are not its own.
+  let unused: UInt64
+  let isSigned: Bool
   private let bigEndian: Bool
 
   init(offset: Int, size: Int, isSigned: Bool, bigEndian: Bool) {
     precondition(offset >= 0 && [1, 2, 4, 8].contains(size))
     end = offset + size
-    let unused = UInt64(64 - 8 * size)
+    unused = UInt64(64 - 8 * size)
     left = bigEndian ? unused : 0
-    right = unused
     self.isSigned = isSigned
     self.bigEndian = bigEndian
   }
@@ -28,7 +28,7 @@ struct ScalarLoad {
     let raw = payload.loadUnaligned(fromByteOffset: end - 8, as: UInt64.self)
     let shifted = (bigEndian ? raw.byteSwapped : raw) &<< left
     return isSigned
-      ? UInt64(bitPattern: Int64(bitPattern: shifted) &>> Int64(right))
-      : shifted &>> right
+      ? UInt64(bitPattern: Int64(bitPattern: shifted) &>> Int64(unused))
+      : shifted &>> unused
   }
 }

@@ -17,55 +17,8 @@ struct PageDecoder {
   let headerBytes: Int
   let time: TimeConversion
   let cpu: CPUIndex
-
-  /// What a page turned out to be.
-  struct Outcome {
-    /// How many records were written.
-    var recordCount = 0
-    /// The stamps of the first and the last event, also of those that were not selected.
-    var first: Nanoseconds?
-    var last: Nanoseconds?
-    /// The ring buffer's own stamp that the page ends with.
-    var end: UInt64 = 0
-    /// The least and the greatest of all stamps.
-    var least: Nanoseconds?
-    var greatest: Nanoseconds?
-    /// How many events were lost before this page, 0 for an unknown number, nil for none.
-    var lost: UInt64?
-    /// Where in the page and why reading stopped early.
-    var damage: (offset: Int, what: String)?
-    /// Where the first event is that a replay reads and that is shorter than its format.
-    var short: Int?
-    /// Where an absolute stamp turned the time back the furthest, and from when to when.
-    var stepBack: (offset: Int, from: Nanoseconds, to: Nanoseconds)?
-
-    /// The events so far are over: what follows has earlier stamps.
-    mutating func turnBack(at offset: Int, to: Nanoseconds) {
-      guard let last else { return }
-      if stepBack.map({ last - to > $0.from - $0.to }) ?? true { stepBack = (offset, last, to) }
-      close()
-      (first, self.last) = (nil, nil)
-    }
-
-    /// Takes the stamps since the last step back into `least` and `greatest`.
-    mutating func close() {
-      guard let first, let last else { return }
-      least = min(least ?? first, first)
-      greatest = max(greatest ?? last, last)
-    }
-  }
-
-  /// How a page begins.
-  struct Header: Equatable {
-    var stamp: UInt64
-    /// The whole word: a length and marks.
-    var commit: UInt64
-
-    /// Bytes of data.
-    var dataBytes: Int { Int(commit & 0x07ff_ffff) }
-    /// Whether nothing but a length and the marks of lost events stands in the word.
-    var isWellFormed: Bool { commit & ~0xc7ff_ffff == 0 }
-  }
+  /// Whether bytes and stamps are as the plain loop takes them.
+  private var isPlain: Bool { !bigEndian && time.isOffsetOnly }
 
   func header(of page: UnsafeRawBufferPointer) -> Header {
     let base = page.baseAddress!
@@ -87,9 +40,7 @@ struct PageDecoder {
     counts: UnsafeMutablePointer<UInt64>
   ) -> Outcome {
     var outcome = Outcome()
-    let base = page.baseAddress!
     let header = header(of: page)
-    let commit = header.commit
     var end = headerBytes + header.dataBytes
     if end > page.count {
       outcome.damage = (
@@ -97,113 +48,150 @@ struct PageDecoder {
       )
       end = page.count
     }
-    if commit & (1 << 31) != 0 {
-      outcome.lost = 0
-      let long = headerBytes - 8
-      if commit & (1 << 30) != 0, end + long <= page.count {
-        outcome.lost = long == 8 ? word64(base + end) : UInt64(word32(base + end))
-      }
-      // Of two gaps in one place, if the size of one is unknown, so is that of both.
-      if let lost, let own = outcome.lost { outcome.lost = lost == 0 || own == 0 ? 0 : lost &+ own }
-    } else {
-      outcome.lost = lost
-    }
-    var loss = outcome.lost
-
-    var stamp = header.stamp
-    var offset = headerBytes
-    var written = 0
-    while offset + 4 <= end {
-      let header = word32(base + offset)
-      let typeLength = bigEndian ? header >> 27 : header & 0x1f
-      let delta = UInt64(bigEndian ? header & 0x07ff_ffff : header >> 5)
-      var payload = offset + 4
-      var length = Int(typeLength) * 4
-      if typeLength == 0 || typeLength > 28 {
-        // All of these carry one more word, except the padding that ends a page.
-        if typeLength == 29 && delta == 0 { break }
-        guard payload + 4 <= end else {
-          outcome.damage = (offset, "an event of a page runs past its end")
-          break
-        }
-        let extra = word32(base + payload)
-        payload += 4
-        switch typeLength {
-        case 0:
-          guard extra >= 4 else {
-            outcome.damage = (offset, "an event of a page is shorter than its own length field")
-            break
-          }
-          length = (Int(extra) - 4 + 3) & ~3
-        case 29:
-          stamp &+= delta
-          offset = payload - 4 + ((Int(extra) + 3) & ~3)
-          if extra < 4 { outcome.damage = (payload, "a discarded event of a page has no length") }
-          if outcome.damage != nil { break }
-          continue
-        case 30:
-          stamp &+= (UInt64(extra) << 27) &+ delta
-          offset = payload
-          continue
-        default:
-          let before = stamp
-          stamp = Self.absolute((UInt64(extra) << 27) &+ delta, after: before)
-          if stamp < before { outcome.turnBack(at: offset, to: time.nanoseconds(stamp)) }
-          offset = payload
-          continue
-        }
-        if outcome.damage != nil { break }
-      }
-      guard payload + length <= end, length >= plan.commonType.end else {
-        outcome.damage = (offset, "an event of a page runs past its end")
-        break
-      }
-      stamp &+= delta
-      offset = payload + length
-
-      let now = time.nanoseconds(stamp)
-      if outcome.first == nil {
-        outcome.first = now
-        if let lost = loss { written += emitLoss(lost, now, records + written) }
-        loss = nil
-      }
-      outcome.last = now
-      let data = base + payload
-      let id = UInt16(truncatingIfNeeded: plan.commonType.load(data))
-      let entry = plan.plan(of: id)
-      counts[min(Int(entry.pointee.formatIndex), plan.formatCount)] &+= 1
-      guard entry.pointee.isSelected else { continue }
-      let fits = length >= Int(entry.pointee.payloadBytesMin)
-      if !fits, entry.pointee.kind != .other, outcome.short == nil { outcome.short = offset - length }
-      var record = TraceRecord(
-        time: now,
-        tid: ThreadID(-1), payloadOffset: UInt32(truncatingIfNeeded: payload),
-        payloadLength: UInt16(clamping: length), cpu: cpu, formatID: id,
-        kind: fits ? entry.pointee.kind : .other, words: .init())
-      if let pid = plan.commonPID, length >= pid.end {
-        record.tid = ThreadID(Int32(truncatingIfNeeded: pid.load(data)))
-      }
-      if fits {
-        withUnsafeMutableBytes(of: &record.words) { words in
-          plan.fill(words.baseAddress!.assumingMemoryBound(to: UInt64.self), from: data, entry)
-        }
-      }
-      records[written] = record
-      written += 1
-    }
-    outcome.close()
-    outcome.end = stamp
-    outcome.recordCount = written
+    outcome.lost = loss(of: page, header, end: end, before: lost)
+    var cursor = PageCursor(
+      base: page.baseAddress!, end: end, records: records, counts: counts, offset: headerBytes,
+      stamp: header.stamp, loss: outcome.lost)
+    repeat {
+      if isPlain, cursor.hasEvent { takePlain(&cursor, plan: plan) }
+    } while takeItem(&cursor, &outcome, plan: plan)
+    outcome.close(cursor, time)
+    outcome.end = cursor.stamp
+    outcome.recordCount = cursor.written
     return outcome
   }
 
-  private func emitLoss(
-    _ count: UInt64, _ time: Nanoseconds, _ records: UnsafeMutablePointer<TraceRecord>
-  ) -> Int {
+  /// How many events are missing before a page whose data ends at `end`, as `Outcome.lost` counts them.
+  private func loss(
+    of page: UnsafeRawBufferPointer, _ header: Header, end: Int, before lost: UInt64?
+  ) -> UInt64? {
+    guard header.commit & (1 << 31) != 0 else { return lost }
+    var own: UInt64 = 0
+    let long = headerBytes - 8
+    if header.commit & (1 << 30) != 0, end + long <= page.count {
+      let count = page.baseAddress! + end
+      own = long == 8 ? word64(count) : UInt64(word32(count))
+    }
+    guard let lost else { return own }
+    // Of two gaps in one place, if the size of one is unknown, so is that of both.
+    return lost == 0 || own == 0 ? 0 : lost &+ own
+  }
+
+  /// Takes events for as long as they have a short header and a plain plan: nearly all there are. The rest is left to
+  /// `takeItem`, and so is every doubt.
+  ///
+  /// What is not selected is written all the same, and overwritten by what follows: that is faster than to ask. There is room,
+  /// as `recordsMax` counts no header of the page.
+  private func takePlain(_ cursor: inout PageCursor, plan: borrowing DecodePlan) {
+    let (base, end, records, counts) = (cursor.base, cursor.end, cursor.records, cursor.counts)
+    let clockOffset = UInt64(bitPattern: time.offset)
+    let place = UInt64(cpu.rawValue) << 16
+    var (offset, stamp, last, written) = (cursor.offset, cursor.stamp, cursor.last, cursor.written)
+    while offset &+ 4 &+ PlainWords.headBytes <= end {
+      let header = base.loadUnaligned(fromByteOffset: offset, as: UInt32.self)
+      let length = Int(header & 0x1f) &* 4
+      let payload = offset &+ 4
+      let head = base.loadUnaligned(fromByteOffset: payload, as: UInt64.self)
+      let entry = plan.plan(of: UInt16(truncatingIfNeeded: head))
+      guard length >= entry.pointee.plainBytesMin, length <= 4 * 28, payload &+ length <= end else { break }
+      offset = payload &+ length
+      stamp &+= UInt64(header >> 5)
+      last = stamp
+      counts[entry.pointee.formatIndex] &+= 1
+      (records + written).initialize(
+        to: TraceRecord(
+          packed: (
+            stamp &+ clockOffset, head >> 32 | UInt64(UInt(bitPattern: payload)) << 32,
+            UInt64(UInt(bitPattern: length)) | place | entry.pointee.tag,
+            entry.pointee.words.words(base + payload)
+          )))
+      written &+= entry.pointee.isSelected ? 1 : 0
+    }
+    (cursor.offset, cursor.stamp, cursor.last, cursor.written) = (offset, stamp, last, written)
+  }
+
+  /// Takes the next item of the page, whatever it is; false where the page ends.
+  private func takeItem(
+    _ cursor: inout PageCursor, _ outcome: inout Outcome, plan: borrowing DecodePlan
+  ) -> Bool {
+    guard cursor.offset + 4 <= cursor.end else { return false }
+    let header = word32(cursor.base + cursor.offset)
+    let typeLength = bigEndian ? header >> 27 : header & 0x1f
+    let delta = UInt64(bigEndian ? header & 0x07ff_ffff : header >> 5)
+    let payload = cursor.offset + 4
+    if (1...28).contains(typeLength) {
+      return takeEvent(&cursor, &outcome, at: payload, Int(typeLength) * 4, delta, plan: plan)
+    }
+    // All others carry one more word, except the padding that ends a page.
+    if typeLength == 29 && delta == 0 { return false }
+    guard payload + 4 <= cursor.end else {
+      outcome.damage = (cursor.offset, "an event of a page runs past its end")
+      return false
+    }
+    let extra = word32(cursor.base + payload)
+    switch typeLength {
+    case 0:
+      if extra < 4 {
+        outcome.damage = (cursor.offset, "an event of a page is shorter than its own length field")
+      }
+      guard outcome.damage == nil else { return false }
+      return takeEvent(&cursor, &outcome, at: payload + 4, (Int(extra) - 4 + 3) & ~3, delta, plan: plan)
+    case 29:
+      cursor.stamp &+= delta
+      cursor.offset = payload + ((Int(extra) + 3) & ~3)
+      if extra < 4 { outcome.damage = (payload + 4, "a discarded event of a page has no length") }
+      return outcome.damage == nil
+    case 30: cursor.stamp &+= (UInt64(extra) << 27) &+ delta
+    default:
+      let stamp = Self.absolute((UInt64(extra) << 27) &+ delta, after: cursor.stamp)
+      if stamp < cursor.stamp { outcome.turnBack(&cursor, to: stamp, time) }
+      cursor.stamp = stamp
+    }
+    cursor.offset = payload + 4
+    return true
+  }
+
+  /// Takes an event whose data is `length` bytes at `payload`, if it lies inside the page; false where not.
+  private func takeEvent(
+    _ cursor: inout PageCursor, _ outcome: inout Outcome, at payload: Int, _ length: Int, _ delta: UInt64,
+    plan: borrowing DecodePlan
+  ) -> Bool {
+    guard payload + length <= cursor.end, length >= plan.commonType.end else {
+      outcome.damage = (cursor.offset, "an event of a page runs past its end")
+      return false
+    }
+    cursor.stamp &+= delta
+    cursor.offset = payload + length
+    let now = time.nanoseconds(cursor.stamp)
+    if !cursor.hasEvent {
+      (cursor.hasEvent, cursor.first) = (true, cursor.stamp)
+      if let lost = cursor.loss { cursor.append(loss(of: lost, before: now)) }
+      cursor.loss = nil
+    }
+    cursor.last = cursor.stamp
+    let data = cursor.base + payload
+    let id = UInt16(truncatingIfNeeded: plan.commonType.load(data))
+    let entry = plan.plan(of: id)
+    cursor.counts[entry.pointee.formatIndex] &+= 1
+    guard entry.pointee.isSelected else { return true }
+    let fits = length >= entry.pointee.payloadBytesMin
+    if !fits, entry.pointee.kind != .other, outcome.short == nil { outcome.short = payload }
+    var record = TraceRecord(
+      time: now, tid: ThreadID(-1), payloadOffset: UInt32(truncatingIfNeeded: payload),
+      payloadLength: UInt16(clamping: length), cpu: cpu, formatID: id,
+      kind: fits ? entry.pointee.kind : .other, words: .init())
+    if let pid = plan.commonPID, length >= pid.end {
+      record.tid = ThreadID(Int32(truncatingIfNeeded: pid.load(data)))
+    }
+    if fits { plan.fill(&record.words, from: data, entry) }
+    cursor.append(record)
+    return true
+  }
+
+  private func loss(of count: UInt64, before time: Nanoseconds) -> TraceRecord {
     var record = TraceRecord(.lost, at: time, cpu: cpu, tid: ThreadID(-1))
     record[RecordLayout.Lost.count] = count
-    records.pointee = record
-    return 1
+    return record
   }
 
   /// The stamp whose low 59 bits are `low`: an absolute stamp has no room for the others. Of the two that may be meant,

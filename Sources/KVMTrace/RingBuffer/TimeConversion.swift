@@ -11,6 +11,9 @@ struct TimeConversion: Hashable {
   /// DATE and OFFSET, in nanoseconds.
   var offset: Int64 = 0
 
+  /// Whether stamps are nanoseconds already, but for where they count from.
+  var isOffsetOnly: Bool { guestClock == nil && multiplier == 0 }
+
   @inline(__always)
   func nanoseconds(_ stamp: UInt64) -> Nanoseconds {
     var value = stamp
