@@ -2,52 +2,50 @@
 ///
 /// Equal stamps aside, no event of another CPU lies between them. A `.lost` record stands before the first event behind a loss.
 ///
-/// Invariant: `records`, `page` and what `origin` points to are valid until the source goes on to the next run.
+/// Invariant: `records` and what `origin` points to are valid until the source goes on to the next run. A run is as small as that:
+/// there is one for every few events.
 public struct EventRun {
-  /// Where the markers of a run are found.
-  private enum Origin {
-    /// In the data of its events, which `page` holds.
-    case page(Unmanaged<EventFormats>)
-    /// In a list; `RecordLayout.Marker.index` says where.
-    case list(UnsafeBufferPointer<TraceMarker>)
+  /// What the events of a stream have in common, for as long as they come from one page.
+  struct Origin {
+    /// The page that holds the data of the events, empty where none does.
+    var page = UnsafeRawBufferPointer(start: nil, count: 0)
+    /// What finds markers in it.
+    var formats: Unmanaged<EventFormats>?
+    /// The markers of events that lie in no page.
+    var markers = UnsafeBufferPointer<TraceMarker>(start: nil, count: 0)
+    var bufferIndex = 0
+    var damageCount = 0
   }
 
   package let records: UnsafeBufferPointer<TraceRecord>
-  private let page: UnsafeRawBufferPointer
-  private let origin: Origin
+  private let origin: UnsafePointer<Origin>
   /// Which of the trace's buffers the events come from.
-  public let bufferIndex: Int
+  public var bufferIndex: Int { origin.pointee.bufferIndex }
   /// How many damaged places the CPU's events had so far behind which nothing is certain: what is missing there, no `.lost` record
   /// tells. Where the number is greater than in the CPU's run before, the damage lies between the two.
-  public let damageCount: Int
+  public var damageCount: Int { origin.pointee.damageCount }
 
-  /// Events that were decoded from `page` of a trace with these formats, which the caller keeps alive.
-  init(
-    records: UnsafeBufferPointer<TraceRecord>, page: UnsafeRawBufferPointer, formats: EventFormats,
-    bufferIndex: Int, damageCount: Int
-  ) {
+  init(records: UnsafeBufferPointer<TraceRecord>, origin: UnsafePointer<Origin>) {
     self.records = records
-    self.page = page
-    origin = .page(Unmanaged.passUnretained(formats))
-    self.bufferIndex = bufferIndex
-    self.damageCount = damageCount
+    self.origin = origin
   }
 
-  /// Events that lie in no page, so that none of them has data: one at least, all of one CPU, in the order of time.
+  /// Calls `body` with events that lie in no page, so that none of them has data: one at least, all of one CPU, in the order of
+  /// time.
   ///
-  /// - Parameter markers: what those of them say that are markers, each by its `RecordLayout.Marker.index`. One without a place
-  ///   in the list is somebody else's text.
-  public init(
-    records: UnsafeBufferPointer<TraceRecord>,
+  /// - Parameters:
+  ///   - markers: what those of them say that are markers, each by its `RecordLayout.Marker.index`. One without a place in the
+  ///     list is somebody else's text.
+  ///   - damageCount: how many damaged places the CPU's events had so far.
+  public static func with(
+    _ records: UnsafeBufferPointer<TraceRecord>,
     markers: UnsafeBufferPointer<TraceMarker> = UnsafeBufferPointer(start: nil, count: 0),
-    damageCount: Int = 0
-  ) {
+    damageCount: Int = 0, _ body: (EventRun) throws -> Void
+  ) rethrows {
     precondition(!records.isEmpty)
-    self.records = records
-    page = UnsafeRawBufferPointer(start: nil, count: 0)
-    origin = .list(markers)
-    bufferIndex = 0
-    self.damageCount = damageCount
+    try withUnsafePointer(to: Origin(markers: markers, damageCount: damageCount)) { origin in
+      try body(EventRun(records: records, origin: origin))
+    }
   }
 
   /// How many events the run has, at least one.
@@ -67,6 +65,7 @@ public struct EventRun {
   public func payload(_ position: Int) -> UnsafeRawBufferPointer {
     let record = records[position]
     let begin = Int(record.payloadOffset)
+    let page = origin.pointee.page
     guard page.count > 0 else { return page }
     return UnsafeRawBufferPointer(rebasing: page[begin..<(begin + Int(record.payloadLength))])
   }
@@ -75,12 +74,10 @@ public struct EventRun {
   public func marker(_ position: Int) -> TraceMarker? {
     let record = records[position]
     guard record.kind == .marker else { return nil }
-    switch origin {
-    case .page(let formats):
+    if let formats = origin.pointee.formats {
       return formats.takeUnretainedValue().marker(payload(position), id: record.formatID)
-    case .list(let markers):
-      let index = record[RecordLayout.Marker.index]
-      return index < UInt64(markers.count) ? markers[Int(index)] : nil
     }
+    let (index, markers) = (record[RecordLayout.Marker.index], origin.pointee.markers)
+    return index < UInt64(markers.count) ? markers[Int(index)] : nil
   }
 }

@@ -77,7 +77,7 @@ package struct MemoryTrace: EventSource {
           end += 1
         }
         if end > begin {
-          try body(EventRun(records: UnsafeBufferPointer(rebasing: records[begin..<end])))
+          try EventRun.with(UnsafeBufferPointer(rebasing: records[begin..<end]), body)
         }
         begin = max(end, begin + 1)
       }

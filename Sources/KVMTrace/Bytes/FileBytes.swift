@@ -29,7 +29,7 @@ final class FileBytes {
   /// That the file is shorter than it was, once a read found out.
   private(set) var shrinkage: Damage?
   /// Whether every read so far has found what the file had when it was opened.
-  var isWhole: Bool { shrinkage == nil && failure == nil }
+  private(set) var isWhole = true
   /// That a read failed, once one did.
   private(set) var failure: IngestError?
 
@@ -105,6 +105,7 @@ final class FileBytes {
 
   private func noteEnd(at offset: Int) {
     guard shrinkage == nil else { return }
+    isWhole = false
     var status = stat()
     let now = fstat(descriptor, &status) == 0 ? Int(status.st_size) : offset
     shrinkage = Damage(
@@ -114,6 +115,7 @@ final class FileBytes {
 
   private func noteFailure(_ number: Int32, at offset: Int) {
     guard failure == nil else { return }
+    isWhole = false
     failure = IngestError(
       .inputOutput, path: path, offset: offset, what: "cannot be read (\(String(cString: strerror(number))))",
       advice: "what was read before is used; copy the file and try again")

@@ -5,7 +5,6 @@ public import KVMTypes
 /// Invariant: once a page was read, `records` has room for every record that one page can hold, and `count` of them
 /// are initialised; `page` is valid until the next `refill`.
 struct CPUStream: ~Copyable {
-  let bufferIndex: Int
   let cpu: UInt16
   private let decoder: PageDecoder
   private var source: PageSource
@@ -18,6 +17,8 @@ struct CPUStream: ~Copyable {
   private(set) var count = 0
   var position = 0
   private(set) var page = UnsafeRawBufferPointer(start: nil, count: 0)
+  /// How many damaged places there are so far behind which the state is in doubt; a gap is told by a record instead.
+  private(set) var doubtCount = 0
   /// The least and the greatest stamp so far.
   private(set) var first: Nanoseconds?
   private(set) var last: Nanoseconds?
@@ -30,11 +31,9 @@ struct CPUStream: ~Copyable {
   private static let lossesMax = 1024
 
   init(
-    file: FileBytes, contents: borrowing TraceDatContents, compression: Compression, bufferIndex: Int,
-    area: TraceDatContents.CPUArea
+    file: FileBytes, contents: borrowing TraceDatContents, compression: Compression,
+    area: TraceDatContents.CPUArea, of buffer: TraceDatContents.Buffer
   ) {
-    let buffer = contents.buffers[bufferIndex]
-    self.bufferIndex = bufferIndex
     cpu = area.cpu
     let time = contents.time(ofCPU: area.cpu)
     decoder = PageDecoder(
@@ -51,9 +50,26 @@ struct CPUStream: ~Copyable {
   /// The records of the page; there are some only while `hasRecord`.
   var records: UnsafeMutablePointer<TraceRecord> { storage! }
 
+  /// How far the records from `position` on come before `bound`: the first one does.
+  ///
+  /// Runs are short and no predictor knows their lengths, so eight records are compared at once, without a branch.
+  @inline(__always)
+  func end(before bound: Nanoseconds) -> Int {
+    var end = position &+ 1
+    while end &+ 8 <= count {
+      var (steps, isBefore) = (0, 1)
+      for index in 0..<8 {
+        isBefore &= records[end &+ index].time < bound ? 1 : 0
+        steps &+= isBefore
+      }
+      end &+= steps
+      if steps < 8 { return end }
+    }
+    while end < count, records[end].time < bound { end &+= 1 }
+    return end
+  }
+
   var damage: [Damage] { source.damage.places }
-  /// How many damaged places there are behind which the state is in doubt; a gap is told by a record instead.
-  var doubtCount: Int { source.damage.places.count - source.damage.gapCount }
   var hasRecord: Bool { position < count }
 
   /// Decodes pages until one yields a record; false at the end of the stream.
@@ -75,6 +91,7 @@ struct CPUStream: ~Copyable {
       if outcome.recordCount > 0 {
         page = next
         count = outcome.recordCount
+        doubtCount = source.damage.places.count - source.damage.gapCount
         return true
       }
     }

@@ -3,23 +3,26 @@ internal import KVMTypes
 /// The selected events of a trace in time order, in one streaming pass.
 ///
 /// Each CPU's buffer is in order by itself (where it is not, that is reported, and it stays as recorded), so the
-/// streams are merged: a binary heap holds the next stamp of every stream, and whatever the first stream has before
+/// streams are merged: a tournament tells the stream with the next stamp, and whatever the first stream has before
 /// the next stamp of any other one goes out as one *run*. Equal stamps go by the order of the streams, then by position, so the
 /// result is the same every time. Only one page of every stream is decoded at any moment: memory depends on the
 /// number of CPUs and the page size, never on the trace's length.
 ///
-/// Invariant: `streams` holds `streamCount` initialised streams and `counts` one counter more than there are
+/// Invariant: `streams` and `origins` hold `streamCount` initialised elements and `counts` one counter more than there are
 /// formats, until deinit.
 public struct EventReader: ~Copyable {
   private let plan: DecodePlan
   private let streams: UnsafeMutablePointer<CPUStream>
   private let streamCount: Int
+  private let origins: UnsafeMutablePointer<EventRun.Origin>
   private let counts: UnsafeMutablePointer<UInt64>
   private let formats: EventFormats
   private let file: FileBytes
   /// Whether nothing was missing of the file when the pass began.
   private let beganWhole: Bool
-  private var heap: StreamHeap
+  /// A file that turns out in this pass to be shorter than it was, or not readable, is a damaged place of every buffer.
+  private var fileDamageCount = 0
+  private var tournament: StreamTournament
   /// The stream whose records the last run came from.
   private var current: Int?
 
@@ -32,22 +35,32 @@ public struct EventReader: ~Copyable {
     let areas = contents.buffers.enumerated().flatMap { index, buffer in buffer.areas.map { (index, $0) } }
     streamCount = areas.count
     streams = .allocate(capacity: max(areas.count, 1))
+    origins = .allocate(capacity: max(areas.count, 1))
     counts = .allocate(capacity: formats.formats.count + 1)
     counts.initialize(repeating: 0, count: formats.formats.count + 1)
-    heap = StreamHeap(capacity: areas.count)
     for (position, (index, area)) in areas.enumerated() {
       (streams + position).initialize(
         to: CPUStream(
-          file: file, contents: contents, compression: compression, bufferIndex: index, area: area))
+          file: file, contents: contents, compression: compression, area: area, of: contents.buffers[index]))
+      (origins + position).initialize(
+        to: EventRun.Origin(formats: Unmanaged.passUnretained(formats), bufferIndex: index))
     }
-    for position in 0..<streamCount where streams[position].refill(plan: plan, counts: counts) {
-      heap.insert(time: streams[position].records[0].time, stream: position)
+    tournament = StreamTournament([])
+    var first: [Nanoseconds?] = []
+    for index in 0..<streamCount {
+      let hasRecord = streams[index].refill(plan: plan, counts: counts)
+      first.append(hasRecord ? streams[index].records[0].time : nil)
+      origins[index].page = streams[index].page
     }
+    tournament = StreamTournament(first)
+    fileDamageCount = beganWhole && !file.isWhole ? 1 : 0
+    for index in 0..<streamCount { origins[index].damageCount = streams[index].doubtCount + fileDamageCount }
   }
 
   deinit {
     streams.deinitialize(count: streamCount)
     streams.deallocate()
+    origins.deallocate()
     counts.deallocate()
   }
 
@@ -56,35 +69,35 @@ public struct EventReader: ~Copyable {
     if let index = current {
       current = nil
       let stream = streams + index
-      if stream.pointee.hasRecord || stream.pointee.refill(plan: plan, counts: counts) {
-        heap.replaceTop(time: stream.pointee.records[stream.pointee.position].time)
+      if stream.pointee.hasRecord || refill(index) {
+        tournament.replaceTop(time: stream.pointee.records[stream.pointee.position].time)
       } else {
-        heap.removeTop()
+        tournament.removeTop()
       }
     }
-    guard let top = heap.top else { return nil }
+    guard let top = tournament.top else { return nil }
     let stream = streams + top.stream
+    let records = stream.pointee.records
     let begin = stream.pointee.position
-    var end = begin + 1
-    if let limit = heap.second {
-      while end < stream.pointee.count,
-        StreamHeap.Entry(time: stream.pointee.records[end].time, stream: top.stream) < limit
-      {
-        end += 1
-      }
-    } else {
-      end = stream.pointee.count
-    }
+    let end = tournament.bound.map { stream.pointee.end(before: $0) } ?? stream.pointee.count
     stream.pointee.position = end
     current = top.stream
     return EventRun(
-      records: UnsafeBufferPointer(start: stream.pointee.records + begin, count: end - begin),
-      page: stream.pointee.page, formats: formats, bufferIndex: stream.pointee.bufferIndex,
-      damageCount: stream.pointee.doubtCount + fileDamageCount)
+      records: UnsafeBufferPointer(start: records + begin, count: end - begin), origin: origins + top.stream)
   }
 
-  /// A file that turns out in this pass to be shorter than it was, or not readable, is a damaged place of every buffer.
-  private var fileDamageCount: Int { beganWhole && !file.isWhole ? 1 : 0 }
+  /// Decodes on in a stream; false at its end.
+  private mutating func refill(_ index: Int) -> Bool {
+    let stream = streams + index
+    let hasRecord = stream.pointee.refill(plan: plan, counts: counts)
+    if beganWhole, !file.isWhole, fileDamageCount == 0 {
+      fileDamageCount = 1
+      for other in 0..<streamCount { origins[other].damageCount += 1 }
+    }
+    origins[index].page = stream.pointee.page
+    origins[index].damageCount = stream.pointee.doubtCount + fileDamageCount
+    return hasRecord
+  }
 
   /// What the reader has seen so far; complete once `nextRun` returned nil.
   public var statistics: EventStatistics {

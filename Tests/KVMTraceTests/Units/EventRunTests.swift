@@ -37,9 +37,10 @@ struct EventRunTests {
     let markers = [TraceMarker.lab([]), .quiet]
     records.withUnsafeBufferPointer { records in
       markers.withUnsafeBufferPointer { markers in
-        let run = EventRun(records: records, markers: markers, damageCount: 2)
-        #expect((0..<4).map(run.marker) == [.quiet, nil, .lab([]), nil])
-        #expect(run.payload(0).isEmpty && run.count == 4 && run.damageCount == 2)
+        EventRun.with(records, markers: markers, damageCount: 2) { run in
+          #expect((0..<4).map(run.marker) == [.quiet, nil, .lab([]), nil])
+          #expect(run.payload(0).isEmpty && run.count == 4 && run.damageCount == 2)
+        }
       }
     }
   }
