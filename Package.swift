@@ -81,6 +81,8 @@ let package = Package(
     .target(name: "CTreeBench"),
     .executableTarget(
       name: "tree-bench", dependencies: ["KVMTypes", "Stage2Model", "CTreeBench"], swiftSettings: strict),
+    // How fast a trace is read, alone.
+    .executableTarget(name: "ingest-bench", dependencies: ["KVMTypes", "KVMTrace"], swiftSettings: strict),
     .executableTarget(name: "model-soak", dependencies: ["ModelOracle"], swiftSettings: strict),
     // Files that are gone with whoever made them.
     .target(name: "UnnamedFiles", swiftSettings: strict),

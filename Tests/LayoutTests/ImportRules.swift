@@ -36,6 +36,8 @@ enum ImportRules {
     "lock-simulation-check": system.union(["LockModel", "QueueingOracle"]),
     // The model's trees against their twins in C.
     "CTreeBench": [],
+    // Reading alone.
+    "ingest-bench": system.union(["KVMTypes", "KVMTrace"]),
     "tree-bench": system.union(["KVMTypes", "Stage2Model", "CTreeBench"]),
     // A plug-in of the build.
     "CommitOfBuild": ["Foundation", "PackagePlugin"],

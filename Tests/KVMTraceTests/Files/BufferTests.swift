@@ -36,6 +36,7 @@ struct BufferTests {
     #expect(reading.events.map(\.buffer) == [0, 1, 3, 0, 1, 3])
     #expect(reading.events.map(\.cpu) == [0, 0, 0, 1, 1, 1])
     #expect(reading.events.map(\.tid) == [0, 1, 3, 0, 1, 3])
+    #expect(reading.trace.readPages() == 6 * flavour.pageBytes)
   }
 
   @Test("CPUs with numbers far apart, some without an event", arguments: flavours, [false, true])
