@@ -110,7 +110,7 @@ private struct PreparedReplay {
 
   var model: ReplayProfile { context.model }
 
-  init(_ source: some EventSource, _ request: ProfileRequest, _ options: ReplayOptions) throws {
+  init(_ source: any EventSource, _ request: ProfileRequest, _ options: ReplayOptions) throws {
     // What the traced kernel was timed at says nothing about another one.
     var options = options
     if options.otherKernel != nil { options.ignoresProbes = true }
@@ -124,8 +124,10 @@ private struct PreparedReplay {
       grid: surveyed.grid(options))
   }
 
+  /// - Parameter source: existential, so that all below is specialised for the backend, whatever the source is; it is asked
+  ///   once for each run of events.
   func run<Backend: Stage2Backend & ~Copyable>(
-    _ source: some EventSource, _ onOperation: ((Stage2Operation) throws -> Void)?,
+    _ source: any EventSource, _ onOperation: ((Stage2Operation) throws -> Void)?,
     _ makeBackend: @escaping (VMToModel) -> Backend
   ) throws -> (result: ReplayResult, statistics: EventStatistics) {
     var replayer = Replayer(

@@ -89,7 +89,7 @@ struct Replayer<Backend: Stage2Backend & ~Copyable>: ~Copyable {
     attribution.settleRest()
     executeAll()
     let order = attribution.lookahead.settled.nextOrder()
-    for execution in pool.executions { execution.finish(order) }
+    for vm in attribution.vms.indices { pool[vm].finish(order) }
     agreement.finish()
   }
 
@@ -99,21 +99,23 @@ struct Replayer<Backend: Stage2Backend & ~Copyable>: ~Copyable {
   private mutating func execute() {
     pool.wait()
     takeEffects()
-    while pool.executions.count < attribution.vms.count {
-      let vm = attribution.vms[VMIndex(pool.executions.count)]
+    while pool.count < attribution.vms.count {
+      let vm = attribution.vms[VMIndex(pool.count)]
       let isProtected = context.model.modelsProtected(vm.identity.isProtected)
       let backend = makeBackend(VMToModel(profile: context.model, isProtected: isProtected))
       pool.append(VMExecution(vm, context, backend: backend))
     }
     steps.take(from: &attribution.lookahead.settled)
     if steps.markers.isEmpty { return pool.start(steps) }
-    let executions = pool.executions
+    // The observer is taken out meanwhile: it looks at the pool, which lies beside it.
+    var observer = markers
     pool.execute(steps) { marker, order in
-      markers.compare(marker, order: order) { vm in
-        executions[vm.position].kvm.stage2.passGracePeriod()
-        return MemoryBounds(executions[vm.position])
+      observer.compare(marker, order: order) { vm in
+        pool[vm].kvm.stage2.passGracePeriod()
+        return MemoryBounds(pool[vm])
       }
     }
+    markers = observer
   }
 
   /// Executes all that is settled.
@@ -126,13 +128,13 @@ struct Replayer<Backend: Stage2Backend & ~Copyable>: ~Copyable {
   /// Takes the operations of all VMs in the order of their steps.
   private mutating func takeEffects() {
     if !agreement.isActive, !collectsOperations {
-      for execution in pool.executions { execution.forgetEffects() }
+      for vm in attribution.vms.indices where vm.position < pool.count { pool[vm].forgetEffects() }
       return
     }
     var performed: [ExecutionEffects.Performed] = []
-    for execution in pool.executions where !execution.effects.operations.isEmpty {
-      performed += execution.effects.operations
-      execution.forgetEffects()
+    for vm in attribution.vms.indices where vm.position < pool.count {
+      performed += pool[vm].effects.operations
+      pool[vm].forgetEffects()
     }
     performed.sort { $0.order < $1.order }
     for step in performed {
@@ -194,7 +196,8 @@ struct Replayer<Backend: Stage2Backend & ~Copyable>: ~Copyable {
 extension Replayer where Backend: ~Copyable {
   /// What the replay found. Nothing may be consumed afterwards.
   borrowing func result(lockModes: RecordedLockModes) -> ReplayResult {
-    let logs = [attribution.divergences, markers.divergences] + pool.executions.map(\.checks.log)
+    var logs = [attribution.divergences, markers.divergences]
+    for vm in attribution.vms.indices { logs.append(pool[vm].checks.log) }
     let isOtherKernel = context.options.otherKernel != nil
     return ReplayResult(
       profile: context.model, lockModes: lockModes, grid: context.grid,
@@ -208,8 +211,7 @@ extension Replayer where Backend: ~Copyable {
   }
 
   private func result(of vm: AttributedVM) -> VMResult {
-    let execution = pool.executions[vm.id.position]
-    var result = VMResult(vm, creator: attribution.vms.creator(of: vm.id), execution, context)
+    var result = VMResult(vm, creator: attribution.vms.creator(of: vm.id), pool[vm.id], context)
     if context.options.otherKernel == nil { result.lock = locks.result(of: vm.id) }
     result.sections = locks.sections(of: vm.id)
     // Faults tell what is mapped, in slots; and what was mapped before the first of them, or in a gap, none tells.
@@ -231,7 +233,8 @@ extension Replayer where Backend: ~Copyable {
 
 extension VMResult {
   fileprivate init<Backend: Stage2Backend & ~Copyable>(
-    _ vm: AttributedVM, creator: ThreadID?, _ execution: VMExecution<Backend>, _ context: ReplayContext
+    _ vm: AttributedVM, creator: ThreadID?, _ execution: borrowing VMExecution<Backend>,
+    _ context: ReplayContext
   ) {
     let tally = execution.tally
     let kinds = OperationKind.allCases.map { ($0, tally.operations[Int($0.rawValue)]) }

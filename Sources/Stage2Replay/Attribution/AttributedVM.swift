@@ -94,6 +94,7 @@ struct VMRegister {
   var count: Int { vms.count }
   /// All VMs, in the order of appearance.
   var all: some Collection<AttributedVM> { vms }
+  var indices: some Collection<VMIndex> { vms.indices.lazy.map { VMIndex($0) } }
   /// The VMs that are not gone.
   @inline(__always)
   var live: [VMIndex] { roster.live }

@@ -7,9 +7,10 @@ internal import Stage2Model
 /// batch is taken when the next one is handed over, however many jobs there are: the result is the same for every number
 /// of them.
 ///
-/// Invariant: between `start` and the end of `wait` nobody but the pool's threads touches the executions and the queue.
-struct ExecutionPool<Backend: Stage2Backend & ~Copyable> {
-  private(set) var executions: [VMExecution<Backend>] = []
+/// Invariant: `executions` points to initialised executions of VMs 0 and up until deinit, one allocation each; between `start`
+/// and the end of `wait` nobody but the pool's threads touches them and the queue, and each thread only its own VMs.
+struct ExecutionPool<Backend: Stage2Backend & ~Copyable>: ~Copyable {
+  private var executions: [UnsafeMutablePointer<VMExecution<Backend>>] = []
   private let jobs: Int
   private let threads: DispatchQueue?
   private let running = DispatchGroup()
@@ -21,7 +22,29 @@ struct ExecutionPool<Backend: Stage2Backend & ~Copyable> {
       jobs > 1 ? DispatchQueue(label: "execution of VMs", attributes: .concurrent) : nil
   }
 
-  mutating func append(_ execution: VMExecution<Backend>) { executions.append(execution) }
+  deinit {
+    running.wait()
+    for execution in executions {
+      execution.deinitialize(count: 1)
+      execution.deallocate()
+    }
+  }
+
+  /// How many VMs there are.
+  var count: Int { executions.count }
+
+  /// A VM appears.
+  mutating func append(_ execution: consuming VMExecution<Backend>) {
+    let place = UnsafeMutablePointer<VMExecution<Backend>>.allocate(capacity: 1)
+    place.initialize(to: execution)
+    executions.append(place)
+  }
+
+  /// A VM's execution, while nothing runs.
+  subscript(vm: VMIndex) -> VMExecution<Backend> {
+    _read { yield executions[vm.position].pointee }
+    nonmutating _modify { yield &executions[vm.position].pointee }
+  }
 
   /// Begins to execute what waits for each VM.
   func start(_ queue: ExecutionQueue) {
@@ -36,11 +59,13 @@ struct ExecutionPool<Backend: Stage2Backend & ~Copyable> {
     var positions = Array(repeating: 0, count: queue.batches.count)
     for (order, marker) in queue.markers {
       for (vm, batch) in queue.batches.enumerated() {
-        positions[vm] = executions[vm].execute(batch, from: positions[vm], before: order)
+        positions[vm] = executions[vm].pointee.execute(batch, from: positions[vm], before: order)
       }
       body(marker, order)
     }
-    for (vm, batch) in queue.batches.enumerated() { executions[vm].execute(batch, from: positions[vm]) }
+    for (vm, batch) in queue.batches.enumerated() {
+      executions[vm].pointee.execute(batch, from: positions[vm])
+    }
   }
 
   /// Waits until all that was begun is executed.
@@ -48,12 +73,12 @@ struct ExecutionPool<Backend: Stage2Backend & ~Copyable> {
 
   /// What the threads of the pool share. Each VM is one thread's alone, so nothing is accessed from two.
   private struct Part: @unchecked Sendable {
-    let executions: [VMExecution<Backend>]
+    let executions: [UnsafeMutablePointer<VMExecution<Backend>>]
     let queue: ExecutionQueue
 
     func run(_ worker: Int, of workers: Int) {
       for vm in stride(from: worker, to: queue.batches.count, by: workers) {
-        executions[vm].execute(queue.batches[vm])
+        executions[vm].pointee.execute(queue.batches[vm])
       }
     }
   }

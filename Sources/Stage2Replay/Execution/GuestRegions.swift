@@ -65,7 +65,7 @@ struct GuestRegions {
   func block(_ gfn: GFN) -> UInt64 { gfn.rawValue >> shift }
 
   subscript(region: RegionIndex) -> GuestRegion {
-    @inline(__always) get { regions[region.position] }
+    @inline(__always) _read { yield regions[region.position] }
     @inline(__always) _modify { yield &regions[region.position] }
   }
 

@@ -5,7 +5,7 @@ internal import Stage2Model
 // A guest's fault: held against the model, then handled as its decision says.
 
 extension VMExecution where Backend: ~Copyable {
-  func handleGuestAbort(_ decided: DecidedFault, _ origin: StepOrigin) {
+  mutating func handleGuestAbort(_ decided: DecidedFault, _ origin: StepOrigin) {
     let fault = decided.window
     let outcome = outcome(of: decided)
     let isChecked = fault.evidence.isChecked || !context.checksRules
@@ -48,7 +48,7 @@ extension VMExecution where Backend: ~Copyable {
   ///
   /// A protected guest's fault on what it has ends with -EFAULT in one case: the host took the page by force, of which no
   /// event tells, and the map finds that out.
-  private func outcome(of decided: DecidedFault) -> FaultOutcome {
+  private mutating func outcome(of decided: DecidedFault) -> FaultOutcome {
     let fault = decided.window
     let outcome =
       fault.mayRaceCopyOnWrite && isMapped(fault.page)
@@ -60,7 +60,7 @@ extension VMExecution where Backend: ~Copyable {
   }
 
   /// A fault comes to nothing: what that means for the table.
-  private func end(_ fault: FaultWindow, _ reason: NoOperationReason) -> FaultEffect? {
+  private mutating func end(_ fault: FaultWindow, _ reason: NoOperationReason) -> FaultEffect? {
     if reason == .noSlot, known.wasRunning, !fault.sawMMIO {
       tally.nothing[Int(NoOperationReason.unknownSlots.rawValue)] += 1
       tally.doubts.outcomes += 1
@@ -80,7 +80,7 @@ extension VMExecution where Backend: ~Copyable {
   }
 
   /// The last stage of `user_mem_abort`: relaxes the rights of the mapping that is there, or maps.
-  private func perform(
+  private mutating func perform(
     _ decided: DecidedFault, _ slot: Memslot, _ outcome: Basis, isCorrected: Bool, _ origin: StepOrigin
   ) -> FaultEffect {
     let fault = decided.window
@@ -126,7 +126,7 @@ extension VMExecution where Backend: ~Copyable {
   ///   - faultIn: what the host found behind the page.
   ///   - isRetried: the VMM's memory changed since the host was asked (`mmu_invalidate_retry`).
   ///   - isOvertaken: another vCPU's fault changed the entry first.
-  private func memAbort(
+  private mutating func memAbort(
     _ fault: FaultWindow, _ slot: Memslot, _ faultIn: FaultIn, isRetried: Bool = false,
     isOvertaken: Bool = false
   ) -> Stage2Model.FaultOutcome {
@@ -141,7 +141,7 @@ extension VMExecution where Backend: ~Copyable {
   }
 
   /// Hands on what a fault asked of the backend.
-  private func emit(
+  private mutating func emit(
     _ done: Stage2Model.FaultOutcome, protBasis: Basis, basis: Basis, _ origin: StepOrigin
   ) {
     let result = done.stage2Result.rawValue
@@ -155,7 +155,7 @@ extension VMExecution where Backend: ~Copyable {
   }
 
   /// Whether the fault maps a page or a block.
-  private func mappingSize(_ decided: DecidedFault, _ slot: Memslot) -> MappingSize {
+  private mutating func mappingSize(_ decided: DecidedFault, _ slot: Memslot) -> MappingSize {
     // pkvm_mem_abort donates pages.
     guard context.profile.profile.mapsBlocks, !known.isProtected else { return .page }
     let fault = decided.window
@@ -204,7 +204,7 @@ extension VMExecution where Backend: ~Copyable {
   /// page write-protected since, which leaves no event (KVM_GET_DIRTY_LOG, KVM_CLEAR_DIRTY_LOG). Of the kernel's call,
   /// its range and its moment, only this page is known. Another vCPU's write fault proves nothing: its TLB may hold the
   /// mapping as it was before.
-  private func proveWriteProtection(_ fault: FaultWindow, _ origin: StepOrigin) {
+  private mutating func proveWriteProtection(_ fault: FaultWindow, _ origin: StepOrigin) {
     guard isWritable(fault.page), host.usedWriteGrant(fault, pageSize) else { return }
     let gfn = fault.page.gfn(pageSize)
     kvm.kvmArchMMUEnableLogDirtyPTMasked(
@@ -214,7 +214,7 @@ extension VMExecution where Backend: ~Copyable {
 
   /// A translation fault on what was mapped, in a slot whose host address is not known: an unmap that could not be
   /// joined with the slot came before. Of its range only this page is known.
-  private func proveUnmap(_ decided: DecidedFault, _ origin: StepOrigin) {
+  private mutating func proveUnmap(_ decided: DecidedFault, _ origin: StepOrigin) {
     let fault = decided.window
     guard fault.kind == .translation, !decided.decision.isRaced, isMapped(fault.page) else { return }
     let gfn = fault.page.gfn(pageSize)

@@ -8,7 +8,7 @@ extension VMExecution where Backend: ~Copyable {
   /// The last stage of `user_mem_abort` under `other`, if the access faults there at all.
   ///
   /// - Parameter isBlock: whether the traced kernel mapped a block.
-  func access(
+  mutating func access(
     _ decided: DecidedFault, _ slot: Memslot, isBlock: Bool, isCertain: Bool, under other: OtherKernel,
     _ origin: StepOrigin
   ) {
@@ -36,7 +36,7 @@ extension VMExecution where Backend: ~Copyable {
   }
 
   /// An access to one page, which `size` would map.
-  private func access(
+  private mutating func access(
     _ page: IPA, _ fault: FaultWindow, _ slot: Memslot, size: UInt64, isRaced: Bool, _ origin: StepOrigin
   ) {
     var prot: Stage2Prot = .read

@@ -10,7 +10,7 @@ internal import Stage2Model
 /// | `VMExecution.swift` | range operations, and what each step leaves behind |
 /// | `VMExecution+Faults.swift` | faults |
 /// | `VMExecution+OtherKernel.swift` | the same accesses under another kernel |
-final class VMExecution<Backend: Stage2Backend & ~Copyable> {
+struct VMExecution<Backend: Stage2Backend & ~Copyable>: ~Copyable {
   let context: ReplayContext
   private(set) var known: KnownVM
   /// The kernel's functions, as they work on this VM.
@@ -49,7 +49,7 @@ final class VMExecution<Backend: Stage2Backend & ~Copyable> {
   ///
   /// - Returns: the position of the first step that was left.
   @discardableResult
-  func execute(_ batch: ExecutionBatch, from position: Int = 0, before end: UInt64 = .max) -> Int {
+  mutating func execute(_ batch: ExecutionBatch, from position: Int = 0, before end: UInt64 = .max) -> Int {
     var position = position
     while position < batch.steps.count, batch.steps[position].order < end {
       execute(batch.steps[position], batch)
@@ -58,7 +58,7 @@ final class VMExecution<Backend: Stage2Backend & ~Copyable> {
     return position
   }
 
-  private func execute(_ step: ExecutionStep, _ batch: ExecutionBatch) {
+  private mutating func execute(_ step: ExecutionStep, _ batch: ExecutionBatch) {
     if case .learn(let fact) = step.action { return learn(fact) }
     guard let origin = step.origin else { return }
     checks.order = step.order
@@ -79,7 +79,7 @@ final class VMExecution<Backend: Stage2Backend & ~Copyable> {
     }
   }
 
-  private func learn(_ fact: VMFact) {
+  private mutating func learn(_ fact: VMFact) {
     if case .regionTouched(let block) = fact {
       checks.table.regions.append(block: block)
     } else {
@@ -88,7 +88,7 @@ final class VMExecution<Backend: Stage2Backend & ~Copyable> {
   }
 
   /// An interval may have ended since the VM's last operation: its memory was what it is now.
-  private func sampleMemory(before time: Nanoseconds) {
+  private mutating func sampleMemory(before time: Nanoseconds) {
     // What comes in late for a VM that has ended is no later than its end.
     let time = known.end.map { min($0.time, time) } ?? time
     guard memorySeries.isDue(at: time) else { return }
@@ -97,7 +97,7 @@ final class VMExecution<Backend: Stage2Backend & ~Copyable> {
 
   // MARK: Range operations
 
-  private func executeRange(_ action: ExecutionStep.Action, _ origin: StepOrigin) {
+  private mutating func executeRange(_ action: ExecutionStep.Action, _ origin: StepOrigin) {
     switch action {
     case .unmap(let frames, let isDead):
       if isDead { return }
@@ -124,7 +124,7 @@ final class VMExecution<Backend: Stage2Backend & ~Copyable> {
     }
   }
 
-  private func age(_ frames: FrameRange, markOld: Bool, duringFault: Bool, _ origin: StepOrigin) {
+  private mutating func age(_ frames: FrameRange, markOld: Bool, duringFault: Bool, _ origin: StepOrigin) {
     let address = frames.start.ipa(pageSize)
     if markOld { host.age(frames, by: origin.tid) }
     let range = frames.start..<frames.end
@@ -141,7 +141,7 @@ final class VMExecution<Backend: Stage2Backend & ~Copyable> {
   }
 
   /// Hands on what `stage2_apply_range` called.
-  func emitRangeCalls(basis: Basis, _ origin: StepOrigin) {
+  mutating func emitRangeCalls(basis: Basis, _ origin: StepOrigin) {
     for call in kvm.takeRangeCalls() {
       let kind: OperationKind =
         switch call.operation {
@@ -154,7 +154,7 @@ final class VMExecution<Backend: Stage2Backend & ~Copyable> {
   }
 
   /// Notes what a range operation did, for the regions that it touches.
-  private func remember(_ kind: RegionEvent.Kind, _ frames: FrameRange, _ origin: StepOrigin) {
+  private mutating func remember(_ kind: RegionEvent.Kind, _ frames: FrameRange, _ origin: StepOrigin) {
     let event = RegionEvent(
       time: origin.time, ipa: frames.start.ipa(pageSize), pages: UInt32(clamping: frames.count),
       tid: origin.tid, cpu: origin.cpu, kind: kind, level: nil, access: .none, effect: .asked)
@@ -169,7 +169,7 @@ final class VMExecution<Backend: Stage2Backend & ~Copyable> {
   // MARK: What a step leaves behind
 
   /// A fault shows memory in use.
-  func touch(_ fault: FaultWindow, isBlock: Bool, _ origin: StepOrigin) {
+  mutating func touch(_ fault: FaultWindow, isBlock: Bool, _ origin: StepOrigin) {
     workingSet.touch(
       fault.page.gfn(pageSize), isBlock: isBlock,
       isFixed: fault.slot.map { GuestMemory.isFixed($0, besides: known.largestSlot) } ?? false,
@@ -177,7 +177,7 @@ final class VMExecution<Backend: Stage2Backend & ~Copyable> {
   }
 
   /// An operation was performed on the VM's table.
-  func emit(
+  mutating func emit(
     _ kind: OperationKind, _ address: IPA, size: UInt64, prot: Stage2Prot? = nil, protBasis: Basis? = nil,
     markOld: Bool = false, result: Int32?, basis: Basis, _ origin: StepOrigin
   ) {
@@ -198,10 +198,10 @@ final class VMExecution<Backend: Stage2Backend & ~Copyable> {
   }
 
   /// Whoever needed the effects has them.
-  func forgetEffects() { effects.removeAll() }
+  mutating func forgetEffects() { effects.removeAll() }
 
   /// The trace has ended.
-  func finish(_ order: UInt64) {
+  mutating func finish(_ order: UInt64) {
     checks.order = order
     checks.finish(known.id)
     if let end = known.end {

@@ -8,7 +8,7 @@ struct FaultSlab {
 
   /// The fault that `id` names.
   subscript(id: FaultID) -> FaultWindow {
-    @inline(__always) get { windows[id.position] }
+    @inline(__always) _read { yield windows[id.position] }
     @inline(__always) _modify { yield &windows[id.position] }
   }
 

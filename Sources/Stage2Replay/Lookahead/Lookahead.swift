@@ -35,7 +35,7 @@ struct Lookahead {
   var pageSize: PageSize { timelines.pageSize }
 
   subscript(fault: FaultID) -> FaultWindow {
-    @inline(__always) get { faults[fault] }
+    @inline(__always) _read { yield faults[fault] }
     @inline(__always) _modify { yield &faults[fault] }
   }
 
@@ -171,9 +171,8 @@ struct Lookahead {
       let isProtected = vms[vm].identity.isProtected
       settleThoseAhead(of: id, record, vms)
       adopt(id, vm)
-      settled.append(
-        DecidedFault(window: faults[id], decision: decide(faults[id], isProtected: isProtected)), vm, origin,
-        isCheck: false)
+      let decision = Self.decide(faults[id], timelines, isProtected: isProtected)
+      settled.append(DecidedFault(window: faults[id], decision: decision), vm, origin, isCheck: false)
       if let node = faults[id].node { timelines.release(fault: node, vm: vm) }
       faults.remove(id)
     case .check(let id):
@@ -199,16 +198,18 @@ struct Lookahead {
     faults[id].evidence.isAdopted = true
   }
 
-  private func decide(_ fault: FaultWindow, isProtected: Bool) -> FaultDecision {
+  private static func decide(
+    _ fault: FaultWindow, _ timelines: RegionTimelines, isProtected: Bool
+  ) -> FaultDecision {
     let outcome = timelines.outcome(of: fault, isProtected: isProtected, isMapped: false)
     var decision = FaultDecision(
       outcome: outcome, outcomeIfMapped: outcome, sizeProof: nil, isWrittenLater: false,
-      isRaced: timelines.node(of: fault).isRaced)
+      isRaced: timelines.isRaced(fault))
     if fault.mayRaceCopyOnWrite {
       decision.outcomeIfMapped = timelines.outcome(of: fault, isProtected: isProtected, isMapped: true)
     }
     guard let slot = fault.slot else { return decision }
-    if slot.mayBeMapped(byBlockAt: fault.page, pageSize), slot.hva == nil || !fault.isOnBlock {
+    if slot.mayBeMapped(byBlockAt: fault.page, timelines.pageSize), slot.hva == nil || !fault.isOnBlock {
       decision.sizeProof = timelines.sizeProof(of: fault)
     }
     if !fault.isWrite, !slot.isLogging, !slot.flags.contains(.readOnly) {
@@ -317,7 +318,7 @@ struct Lookahead {
 
   /// Settles the faults that raced with the one of `record` and were ahead of it although their windows end later.
   private mutating func settleThoseAhead(of id: FaultID, _ record: PendingRecord, _ vms: VMRegister) {
-    guard timelines.node(of: faults[id]).isRaced else { return }
+    guard timelines.isRaced(faults[id]) else { return }
     let fault = faults[id]
     // A rival that comes after the moment has faults of its own thread before it.
     let moment = record.moment ?? record.sequence

@@ -121,6 +121,10 @@ struct RegionTimelines {
     return nodes[index.position]
   }
 
+  /// Whether the order of a fault and of another vCPU's is not known.
+  @inline(__always)
+  func isRaced(_ fault: FaultWindow) -> Bool { fault.node.map { nodes[$0.position].isRaced } ?? false }
+
   /// Adds a fault that waits for its decision.
   ///
   /// - Parameter canHoldBlock: whether the region may be mapped by a block, so that any fault in it concerns all pages.

@@ -21,7 +21,7 @@ struct MemoryBounds {
   init() {}
 
   /// The memory of one VM.
-  init<Backend: Stage2Backend & ~Copyable>(_ vm: VMExecution<Backend>) {
+  init<Backend: Stage2Backend & ~Copyable>(_ vm: borrowing VMExecution<Backend>) {
     let memory = vm.memory
     pages = memory.secPageTables.live
     mappings = memory.mappings.live + memory.spareMappings.live + memory.lostMappings.live
@@ -30,7 +30,7 @@ struct MemoryBounds {
 
   /// What is open about one region: whether its leaves are there, and whether a block is not a page.
   private mutating func add<Backend: Stage2Backend & ~Copyable>(
-    _ index: RegionIndex, _ vm: VMExecution<Backend>
+    _ index: RegionIndex, _ vm: borrowing VMExecution<Backend>
   ) {
     let pageSize = vm.pageSize
     let region = vm.checks.table.regions[index]
