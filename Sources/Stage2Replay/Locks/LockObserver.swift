@@ -16,8 +16,7 @@ struct LockObserver {
 
   private var threads: ContiguousArray<ThreadLocks> = []
   private var vms: ContiguousArray<VMLocks> = []
-  /// The VMs of the page tables that probes name (`struct kvm_pgtable`).
-  private var pageTables: [KernelAddress: VMIndex] = [:]
+  private var pageTables = PageTableOwners()
   /// Who holds and who waits for locks at the moment.
   private var waits = LockWaits()
   private let modes: RecordedLockModes
@@ -41,12 +40,7 @@ struct LockObserver {
     grow(to: thread.index)
     if let kind = record.kind.operation {
       let operation = record.probedOperation
-      var found: VMIndex?
-      // The page table of a vCPU's own operation is its VM's; who else operates on it is known by that.
-      if let vm = thread.fault?.vm, pageTables[operation.pageTable] != vm {
-        pageTables[operation.pageTable] = vm
-        found = vm
-      }
+      let found = thread.fault.flatMap { pageTables.note(operation.pageTable, of: $0.vm) ? $0.vm : nil }
       begin(
         ProbedCall(
           operation: LockedOperation(kind: kind, address: operation.address, size: operation.size),
@@ -67,7 +61,7 @@ struct LockObserver {
     // The probe on mkyoung tells no return.
     guard call.operation.kind != .mkyoung else { return waits.end(thread.index) }
     waits.begin(thread.index)
-    guard !waits.waiting.isEmpty, let vm = pageTables[call.pageTable] else { return }
+    guard !waits.waiting.isEmpty, let vm = pageTables.owner(of: call.pageTable) else { return }
     for waiter in waits.waiting where waiter != thread.index && threads[waiter.position].wait?.vm == vm {
       if threads[waiter.position].wait?.holder == nil {
         let holder = holder(of: call, thread.tid)
@@ -82,7 +76,7 @@ struct LockObserver {
     waits.end(thread.index)
     let request = threads[thread.index.position].waitedSince ?? call.time
     threads[thread.index.position].waitedSince = nil
-    guard let vm = pageTables[call.pageTable], record.time >= call.time else { return }
+    guard let vm = pageTables.owner(of: call.pageTable), record.time >= call.time else { return }
     grow(to: vm)
     if keepsSections {
       vms[vm.position].sections[record.tid, default: []].append(
@@ -120,16 +114,22 @@ struct LockObserver {
       waits.endWait(thread.index)
       return
     }
-    let running = waits.running.first { other in
-      other != thread.index && threads[other.position].call.map { pageTables[$0.pageTable] == vm } ?? false
-    }
     threads[thread.index.position].wait = ProbedWait(
       vm: vm, lock: record.contendedLock, mode: record.contentionFlags.contains(.write) ? .write : .read,
       time: record.time, cpu: record.cpu,
-      holder: running.flatMap { other in
-        threads[other.position].call.map { holder(of: $0, threads[other.position].tid) }
-      })
+      holder: holder(of: vm, besides: thread.index))
     waits.beginWait(thread.index)
+  }
+
+  /// The first thread but `waiter` that is in a stage-2 function of a VM.
+  private mutating func holder(of vm: VMIndex, besides waiter: ThreadIndex) -> LockHolder? {
+    for thread in waits.running where thread != waiter {
+      guard let call = threads[thread.position].call, pageTables.owner(of: call.pageTable) == vm else {
+        continue
+      }
+      return holder(of: call, threads[thread.position].tid)
+    }
+    return nil
   }
 
   private mutating func end(_ wait: ProbedWait, _ record: TraceRecord, _ thread: Thread) {

@@ -17,8 +17,13 @@ public struct RecordedLockModes: Hashable, Sendable {
     var known = ProfileRequest()
     known.path = request.path
     let traced = try ReplayProfile(known, evidence)
-    host = traced.profile
-    pathBasis = traced.basis[.path] ?? .assumed
+    self.init(of: traced.profile, pathBasis: traced.basis[.path] ?? .assumed)
+  }
+
+  /// Those of a host whose path is known so well.
+  init(of host: Profile, pathBasis: Basis) {
+    self.host = host
+    self.pathBasis = pathBasis
   }
 
   /// How the lock was held while a function ran.

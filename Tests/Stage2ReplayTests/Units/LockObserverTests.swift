@@ -1,0 +1,140 @@
+import KVMTrace
+import KVMTypes
+import Stage2Model
+import Testing
+
+@testable import Stage2Replay
+
+/// The observer of mmu_lock by itself, told what an attribution would tell it: threads 0 and 1 run vCPUs of VM 0, thread 2 one of
+/// VM 1, thread 3 is of the host.
+@Suite("The observer of mmu_lock")
+struct LockObserverTests {
+  private static let locks: [UInt64] = [0xf000, 0xf001]
+  private static let tables: [UInt64] = [0x1000, 0x2000]
+
+  private static func observer(sections: Bool = false) -> LockObserver {
+    var options = ReplayOptions()
+    options.keepsSections = sections
+    let host = Profile(path: .pkvm, era: .v7_3)
+    return LockObserver(
+      RecordedLockModes(of: host, pathBasis: .derived),
+      grid: TimeGrid(from: Nanoseconds(0), to: Nanoseconds(100_000)), options)
+  }
+
+  private static func thread(_ index: Int, faultIn vm: Int? = nil, place: UInt32 = 0) -> LockObserver.Thread {
+    LockObserver.Thread(
+      index: ThreadIndex(index), tid: ThreadID(100 + Int32(index)),
+      place: ThreadPlace(windows: place, notifiers: 0),
+      fault: vm.map { (VMIndex($0), IPA(0x4000_0000)) })
+  }
+
+  private static func record(
+    _ kind: EventKind, at time: UInt64, by thread: LockObserver.Thread
+  ) -> TraceRecord {
+    TraceRecord(kind, at: Nanoseconds(time), cpu: CPUIndex(1), tid: thread.tid)
+  }
+
+  @discardableResult
+  private static func call(
+    _ kind: EventKind, _ table: Int = 0, at time: UInt64, by thread: LockObserver.Thread,
+    _ observer: inout LockObserver
+  ) -> VMIndex? {
+    var record = record(kind, at: time, by: thread)
+    record[RecordLayout.Stage2Call.pageTable] = tables[table]
+    return observer.operation(record, by: thread)
+  }
+
+  private static func contend(
+    _ kind: EventKind, _ lock: UInt64, of vm: Int?, at time: UInt64, by thread: LockObserver.Thread,
+    _ observer: inout LockObserver
+  ) {
+    var record = record(kind, at: time, by: thread)
+    record[RecordLayout.ContentionBegin.lock] = lock
+    if kind == .contentionBegin { record[RecordLayout.ContentionBegin.flags] = 5 }
+    observer.contention(record, by: thread, lockOf: vm.map { VMIndex($0) })
+  }
+
+  @Test("Whose a page table is comes out in a fault; what was held before counts for nobody")
+  func pageTables() {
+    var observer = Self.observer()
+    let host = Self.thread(3)
+    #expect(Self.call(.probeUnmap, at: 10, by: host, &observer) == nil)
+    Self.call(.probeUnmapReturn, at: 20, by: host, &observer)
+    let vcpu = Self.thread(0, faultIn: 0)
+    #expect(Self.call(.probeMap, at: 30, by: vcpu, &observer) == VMIndex(0))
+    Self.call(.probeMapReturn, at: 35, by: vcpu, &observer)
+    #expect(Self.call(.probeMap, at: 40, by: vcpu, &observer) == nil)
+    Self.call(.probeMapReturn, at: 45, by: vcpu, &observer)
+    Self.call(.probeUnmap, at: 50, by: host, &observer)
+    Self.call(.probeUnmapReturn, at: 57, by: host, &observer)
+    observer.finish()
+    let lock = observer.result(of: VMIndex(0))
+    #expect(
+      lock?.byOperation[.map]?.hold.total == Nanoseconds(10) && lock?.byOperation[.map]?.hold.count == 2)
+    #expect(lock?.byOperation[.unmap]?.hold.total == Nanoseconds(7))
+    #expect(observer.result(of: VMIndex(1)) == nil)
+  }
+
+  @Test("VMs are kept apart, and all of them are their sum")
+  func severalVMs() {
+    var observer = Self.observer(sections: true)
+    let threads = [Self.thread(0, faultIn: 0), Self.thread(2, faultIn: 1)]
+    for (vm, thread) in threads.enumerated() {
+      Self.call(.probeMap, vm, at: 10, by: thread, &observer)
+    }
+    for (vm, thread) in threads.enumerated() {
+      Self.call(.probeMapReturn, vm, at: 20 + UInt64(vm), by: thread, &observer)
+    }
+    #expect(observer.result(of: VMIndex(0))?.writeHold?.total == Nanoseconds(10))
+    #expect(observer.result(of: VMIndex(1))?.writeHold?.total == Nanoseconds(11))
+    #expect(observer.resultOfAll?.writeHold?.total == Nanoseconds(21))
+    let section = RecordedSection(
+      kind: .map, request: Nanoseconds(10), start: Nanoseconds(10), end: Nanoseconds(21))
+    #expect(observer.sections(of: VMIndex(1)) == [threads[1].tid: [section]])
+  }
+
+  @Test("A wait names who had the lock at its beginning, else who had it first, and what it was for")
+  func holders() throws {
+    var observer = Self.observer(sections: true)
+    let (first, second) = (Self.thread(0, faultIn: 0), Self.thread(1, faultIn: 0))
+    Self.call(.probeMap, at: 10, by: first, &observer)
+    Self.contend(.contentionBegin, Self.locks[0], of: 0, at: 12, by: second, &observer)
+    Self.call(.probeMapReturn, at: 20, by: first, &observer)
+    Self.contend(.contentionEnd, Self.locks[0], of: 0, at: 21, by: second, &observer)
+    Self.call(.probeRelaxPerms, at: 22, by: second, &observer)
+    Self.contend(.contentionBegin, Self.locks[0], of: 0, at: 23, by: first, &observer)
+    Self.call(.probeRelaxPermsReturn, at: 30, by: second, &observer)
+    // Nobody was seen to have the lock when this wait begins.
+    let host = Self.thread(3)
+    Self.contend(.contentionBegin, Self.locks[0], of: 0, at: 31, by: host, &observer)
+    Self.contend(.contentionEnd, Self.locks[0], of: 0, at: 32, by: first, &observer)
+    Self.call(.probeMap, at: 33, by: first, &observer)
+    Self.call(.probeMapReturn, at: 40, by: first, &observer)
+    Self.contend(.contentionEnd, Self.locks[0], of: 0, at: 60, by: host, &observer)
+    // In another notifier it calls something else.
+    Self.call(.probeUnmap, at: 61, by: Self.thread(3, place: 1), &observer)
+    observer.finish()
+    let waits = try #require(observer.result(of: VMIndex(0))?.longestWaits)
+    #expect(waits.map(\.duration.rawValue) == [29, 9, 9])
+    #expect(waits.map(\.holder?.tid) == [first.tid, first.tid, second.tid])
+    #expect(waits.map(\.operation?.kind) == [nil, .relaxPerms, .map])
+    #expect(waits.map(\.faultAddress) == [nil, IPA(0x4000_0000), IPA(0x4000_0000)])
+    let requests = observer.sections(of: VMIndex(0))[second.tid]?.map(\.request.rawValue)
+    #expect(requests == [12], "a section is asked for when the wait for it begins")
+  }
+
+  @Test("Waits for other locks count for nobody, nor does what ends before it begins")
+  func others() {
+    var observer = Self.observer()
+    let thread = Self.thread(0, faultIn: 0)
+    Self.contend(.contentionBegin, 0xdead, of: nil, at: 10, by: thread, &observer)
+    Self.contend(.contentionEnd, 0xdead, of: nil, at: 20, by: thread, &observer)
+    Self.contend(.contentionBegin, Self.locks[0], of: 0, at: 30, by: thread, &observer)
+    Self.contend(.contentionEnd, Self.locks[1], of: 1, at: 35, by: thread, &observer)
+    Self.contend(.contentionEnd, Self.locks[0], of: 0, at: 29, by: thread, &observer)
+    Self.call(.probeMap, at: 40, by: thread, &observer)
+    Self.call(.probeMapReturn, at: 39, by: thread, &observer)
+    observer.finish()
+    #expect(observer.result(of: VMIndex(0)) == nil && observer.resultOfAll == nil)
+  }
+}
