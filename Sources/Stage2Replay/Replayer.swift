@@ -146,7 +146,8 @@ struct Replayer<Backend: Stage2Backend & ~Copyable>: ~Copyable {
   // MARK: Observers
 
   private mutating func marker(_ record: TraceRecord) {
-    guard let marker = markers.take(record, attribution) else { return }
+    guard let point = markers.next() else { return }
+    let marker = markers.take(point, record, attribution.markerRoster)
     attribution.takeMarker(marker, record)
   }
 

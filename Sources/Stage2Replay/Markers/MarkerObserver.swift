@@ -28,26 +28,39 @@ struct MarkerObserver {
 
   // MARK: Event time
 
-  /// An event of ftrace:print.
-  ///
-  /// - Returns: the number under which a marker waits until everything before it is executed; nil for what is none.
-  mutating func take(_ record: TraceRecord, _ state: Attribution) -> Int? {
+  /// What an event of ftrace:print says.
+  struct Point {
+    /// What the host counted, nil where it only says that everything is quiet.
+    var memory: MemoryMarker?
+    var isQuiet: Bool
+  }
+
+  /// The next event of ftrace:print; nil for one that is no marker, or does not matter.
+  mutating func next() -> Point? {
     defer { prints += 1 }
     guard context.checksRules else { return nil }
-    let marker = context.survey.markers.memory[prints]
-    let isQuiet = context.survey.markers.quiet.contains(prints)
-    guard marker != nil || isQuiet else { return nil }
-    var exits = 0
-    var mmioExits = 0
-    for thread in state.threads.indices {
-      exits += state.threads[thread].vcpu.exits
-      mmioExits += state.threads[thread].vcpu.mmioExits
-    }
+    let markers = context.survey.markers
+    let point = Point(memory: markers.memory[prints], isQuiet: markers.quiet.contains(prints))
+    return point.memory != nil || point.isQuiet ? point : nil
+  }
+
+  /// Takes in the marker that `next` returned.
+  ///
+  /// - Returns: the number under which it waits until everything before it is executed.
+  mutating func take(_ point: Point, _ record: TraceRecord, _ roster: MarkerRoster) -> Int {
     var snapshot = MarkerSnapshot(
-      marker: marker, time: record.time, cpu: record.cpu, tid: record.tid,
-      vms: state.vms.live.map { ($0, state.vms.creator(of: $0)) }, exits: exits, mmioExits: mmioExits)
-    if let marker { snapshot.note(marker, &first, wasQuiet: self.isQuiet, state, context) }
-    self.isQuiet = isQuiet
+      marker: point.memory, time: record.time, cpu: record.cpu, tid: record.tid, roster: roster)
+    if let marker = point.memory {
+      if let first {
+        snapshot.doubt = roster.doubt(since: first, marker, wasQuiet: isQuiet, context)
+      } else {
+        let now = FirstMarker(marker, epoch: roster.epoch, sawVMs: roster.hasVMs)
+        first = now
+        snapshot.isFirst = true
+        if now.sawVMs { snapshot.doubt = .begunMidLife }
+      }
+    }
+    isQuiet = point.isQuiet
     snapshots.append(snapshot)
     return snapshots.count - 1
   }
@@ -62,7 +75,7 @@ struct MarkerObserver {
   ///   - order: the marker's place among all steps.
   mutating func compare(_ number: Int, order: UInt64, _ bounds: (VMIndex) -> MemoryBounds) {
     let snapshot = snapshots[number]
-    let each = snapshot.vms.map { bounds($0.vm) }
+    let each = snapshot.roster.vms.map { bounds($0.index) }
     var all = each.reduce(MemoryBounds(), +)
     guard let marker = snapshot.marker, let first else {
       quietBounds = all
@@ -92,11 +105,11 @@ struct MarkerObserver {
       var bounds = bounds
       // The PGD of a VM without slots is there from its creation, except under pKVM.
       if !profile.isPKVM {
-        for type in snapshot.otherVMs { bounds.pages += profile.pgdPages(of: type) }
+        for type in snapshot.roster.otherVMs { bounds.pages += profile.pgdPages(of: type) }
       }
       let pgd = profile.pgdPages
-      let more = bounds.pagesMore + snapshot.vms.count * (pgd.upperBound - profile.geometry.pgdPages)
-      let less = bounds.pagesLess + snapshot.vms.count * (profile.geometry.pgdPages - pgd.lowerBound)
+      let more = bounds.pagesMore + snapshot.roster.vms.count * (pgd.upperBound - profile.geometry.pgdPages)
+      let less = bounds.pagesLess + snapshot.roster.vms.count * (profile.geometry.pgdPages - pgd.lowerBound)
       let shift = Int(profile.pageSize.shift)
       figures.append(
         MarkerFigure(
@@ -120,7 +133,7 @@ struct MarkerObserver {
     var figures: [MarkerFigure] = []
     let shift = context.pageSize.levelShift(.l2)
     for (process, bytes) in marker.anonHugeBytes.sorted(by: { $0.key < $1.key }) {
-      let own = zip(snapshot.vms, bounds).filter { $0.0.creator == process }.map(\.1)
+      let own = zip(snapshot.roster.vms, bounds).filter { $0.0.creator == process }.map(\.1)
       guard !own.isEmpty else { continue }
       let sum = own.reduce(MemoryBounds(), +)
       let others = marker.otherHugeBytes.map { $0[process] ?? 0 }
@@ -156,13 +169,13 @@ struct MarkerObserver {
     if let exits = marker.exits {
       figures.append(
         MarkerFigure(
-          .exits, recorded: Int(clamping: exits), modelled: snapshot.exits,
+          .exits, recorded: Int(clamping: exits), modelled: snapshot.roster.exits,
           doubt: doubt ?? (context.survey.sawExit ? nil : .notRecorded)))
     }
     if let user = marker.mmioExitUser, let kernel = marker.mmioExitKernel {
       figures.append(
         MarkerFigure(
-          .mmioExits, recorded: Int(clamping: user &+ kernel), modelled: snapshot.mmioExits,
+          .mmioExits, recorded: Int(clamping: user &+ kernel), modelled: snapshot.roster.mmioExits,
           doubt: doubt ?? (context.survey.sawMMIO ? nil : .notRecorded)))
     }
     return figures

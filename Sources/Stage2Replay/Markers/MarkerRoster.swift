@@ -1,0 +1,78 @@
+internal import KVMTrace
+internal import KVMTypes
+
+/// What the attribution knows of all VMs when a marker comes.
+struct MarkerRoster {
+  /// A VM that is there.
+  struct VM {
+    var index: VMIndex
+    /// The process that created it.
+    var creator: ThreadID?
+    /// What it was created as, nil where no probe told.
+    var type: VMType?
+    /// Whether it had slots before the trace began.
+    var wasRunning: Bool
+    /// Whether slots of it are assumed, or lie at unknown host addresses.
+    var hasUncertainSlots: Bool
+    /// Whether the host unmapped memory of it since it did anything itself.
+    var wasUnmappedSince: Bool
+  }
+
+  var vms: [VM]
+  /// The types of VMs without memslots, which no fault has shown.
+  var otherVMs: [VMType]
+  /// Exits and accesses to devices of all vCPUs that there are.
+  var exits = 0
+  var mmioExits = 0
+  var epoch: Epoch
+
+  /// Whether there is any VM.
+  var hasVMs: Bool { !vms.isEmpty || !otherVMs.isEmpty }
+
+  /// Why the memory of all VMs together is not known.
+  ///
+  /// - Parameters:
+  ///   - first: the marker since which memory is counted.
+  ///   - wasQuiet: whether a marker before said that everything is quiet.
+  func doubt(
+    since first: FirstMarker, _ marker: MemoryMarker, wasQuiet: Bool, _ context: ReplayContext
+  ) -> MarkerDoubt? {
+    if !context.survey.events.supportsDerivation { return .notRecorded }
+    if epoch.isInGap || epoch != first.epoch { return .lostEvents }
+    if first.sawVMs || vms.contains(where: \.wasRunning) { return .begunMidLife }
+    if vms.contains(where: { $0.type == nil }) { return .unknownVMs }
+    if vms.contains(where: \.hasUncertainSlots) { return .assumedMemslots }
+    if vms.contains(where: { vm in vm.type.map { !context.profile.fits($0) } ?? true }) {
+      return .otherVMType
+    }
+    if !marker.anonHugeBytes.isEmpty,
+      vms.contains(where: { vm in vm.creator.map { marker.anonHugeBytes[$0] == nil } ?? false })
+    {
+      return .notStopped
+    }
+    if !wasQuiet, vms.contains(where: \.wasUnmappedSince) { return .movedMeanwhile }
+    return nil
+  }
+}
+
+extension Attribution {
+  /// What is known of the VMs at the event that is being taken in.
+  var markerRoster: MarkerRoster {
+    let roster = vms.roster
+    let known = Set(roster.live.compactMap(roster.kvm))
+    var found = MarkerRoster(
+      vms: roster.live.map { index in
+        let vm = vms[index]
+        return MarkerRoster.VM(
+          index: index, creator: roster.creator(of: index),
+          type: roster.kvm(of: index).flatMap { roster.type(of: $0) }, wasRunning: vm.identity.wasRunning,
+          hasUncertainSlots: vm.slots.basis == .assumed || vm.slots.hasUnplaced,
+          wasUnmappedSince: vm.activity.lastUnmapEvent > vm.activity.last)
+      }, otherVMs: roster.types.filter { !known.contains($0.key) }.map(\.value), epoch: clock.epoch)
+    for thread in threads.indices {
+      found.exits += threads[thread].vcpu.exits
+      found.mmioExits += threads[thread].vcpu.mmioExits
+    }
+    return found
+  }
+}
