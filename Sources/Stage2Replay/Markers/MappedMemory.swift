@@ -12,6 +12,8 @@ struct MappedMemory {
   /// VMs whose creation was seen, and those of them that have memslots.
   private var created: Set<KernelAddress> = []
   private var owners: Set<KernelAddress> = []
+  /// Whether there is one owner, and its creation was seen: with two VMs it is not certain whose memory a vCPU faults in.
+  private var hasOnlyOwner = false
   private var slots: [MemslotCommit] = []
   /// A fault in a memslot of which it is open whether KVM handles it.
   private var open: Page?
@@ -50,23 +52,24 @@ struct MappedMemory {
     open = nil
   }
 
-  /// Any event, after it ended a window.
+  /// kvm_entry or kvm_exit.
   @inline(__always)
-  mutating func consume(_ record: TraceRecord) {
-    switch record.kind {
-    case .entry, .exit: if stopped == record.tid { ranOn = true }
-    case .guestFault: if mapped == nil { fault(record) }
-    case .lost, .initVM, .destroyVM, .commitMemoryRegion, .unmapHVARange: consumeOther(record)
-    default: break
-    }
+  mutating func consumeRun(of tid: ThreadID) { if let stopped, stopped == tid { ranOn = true } }
+
+  /// kvm_guest_fault of a thread, after it ended a window.
+  @inline(__always)
+  mutating func consume(_ fault: GuestFault, _ kind: FaultKind, by tid: ThreadID) {
+    if hasOnlyOwner, kind == .translation, mapped == nil { self.fault(fault, by: tid) }
   }
 
-  private mutating func consumeOther(_ record: TraceRecord) {
+  /// Any other event.
+  mutating func consume(_ record: TraceRecord) {
     switch record.kind {
     case .lost: lose()
     case .initVM:
       end(record.vmCreation.kvm)
       created.insert(record.vmCreation.kvm)
+      countOwners()
     case .destroyVM: end(record.destroyedVM)
     case .commitMemoryRegion: commit(record.memslotCommit)
     case .unmapHVARange:
@@ -84,11 +87,17 @@ struct MappedMemory {
     created.remove(kvm)
     owners.remove(kvm)
     slots.removeAll { $0.kvm == kvm }
+    countOwners()
     forget()
+  }
+
+  private mutating func countOwners() {
+    hasOnlyOwner = owners.count == 1 && owners.isSubset(of: created)
   }
 
   private mutating func commit(_ commit: MemslotCommit) {
     owners.insert(commit.kvm)
+    countOwners()
     if commit.change != .create {
       slots.removeAll { $0.kvm == commit.kvm && $0.base == commit.oldBase }
       if let page = open, takes(commit, page) { open = nil }
@@ -97,16 +106,12 @@ struct MappedMemory {
     if commit.change != .delete, slots.count < Self.slotsMax { slots.append(commit) }
   }
 
-  private mutating func fault(_ record: TraceRecord) {
-    let fault = record.guestFault
-    // With two VMs it is not certain whose memory a vCPU faults in.
-    guard owners.count == 1, let owner = owners.first, created.contains(owner),
-      fault.esr.faultKind == .translation, !fault.esr.isStage1Walk
-    else { return }
+  private mutating func fault(_ fault: GuestFault, by tid: ThreadID) {
+    guard !fault.esr.isStage1Walk else { return }
     let gfn = fault.ipa.gfn(pageSize)
     for slot in slots where slot.base <= gfn && gfn - slot.base < slot.pages {
       guard slot.flags.isDisjoint(with: [.readOnly, .guestMemfd]) else { return }
-      open = Page(tid: record.tid, kvm: slot.kvm, base: slot.base, range: range(of: gfn, in: slot))
+      open = Page(tid: tid, kvm: slot.kvm, base: slot.base, range: range(of: gfn, in: slot))
     }
   }
 

@@ -13,7 +13,9 @@ public struct MemslotSurvey: Sendable {
   private var sawCommit = false
   private var sawRequest = false
   private var sawReturn = false
-  private var collector: PairCollector?
+  private var collector: PairCollector
+  /// Until a probe tells.
+  private(set) var isCollecting = true
   /// Where nobody else keeps them.
   private var windows = FaultWindows()
   private var recorders: [MemslotProbe: MemslotRecorder] = [:]
@@ -46,21 +48,29 @@ public struct MemslotSurvey: Sendable {
   /// Any event, where nobody else keeps the windows of faults.
   private mutating func consumeAlone(_ record: TraceRecord) {
     if let end = windows.end(by: record), let thread = windows.thread {
-      collector?.close(windows[thread], thread, end)
+      close(windows[thread], thread, end)
     }
-    if record.kind.isLifeProbe { consume(probe: record) } else { collector?.consume(record, windows) }
+    if record.kind.isLifeProbe {
+      consume(probe: record)
+    } else if isCollecting {
+      collector.consume(record, windows)
+    }
     windows.take(record)
   }
 
   /// The window of a thread's fault ended.
   mutating func close(_ window: FaultWindows.Window, _ thread: ThreadIndex, _ end: FaultWindows.End) {
-    collector?.close(window, thread, end)
+    if isCollecting { collector.close(window, thread, end) }
   }
 
   /// Any event, and the windows of faults as they are before it begins one.
   @inline(__always)
   mutating func consume(_ record: TraceRecord, _ windows: FaultWindows) {
-    if record.kind.isLifeProbe { consume(probe: record) } else { collector?.consume(record, windows) }
+    if record.kind.isLifeProbe {
+      consume(probe: record)
+    } else if isCollecting {
+      collector.consume(record, windows)
+    }
   }
 
   private mutating func consume(probe record: TraceRecord) {
@@ -71,7 +81,10 @@ public struct MemslotSurvey: Sendable {
     case .setMemoryRegionReturn: sawReturn = true
     default: break
     }
-    if probe != nil { collector = nil }
+    if probe != nil, isCollecting {
+      isCollecting = false
+      collector = PairCollector(pageSize: pageSize)
+    }
     for probe in recorders.keys { recorders[probe]!.consume(record) }
   }
 
@@ -88,7 +101,7 @@ public struct MemslotSurvey: Sendable {
   }
 
   private func inferred(_ windows: FaultWindows) -> MemslotHistory {
-    guard var collector else { return MemslotHistory() }
+    var collector = collector
     collector.finish(windows)
     return SlotInference(collector, pageSize: pageSize).history()
   }

@@ -26,9 +26,10 @@ struct FaultSurvey {
   mutating func noteAccessFault() { sawAccessFlagFault = true }
 
   /// kvm_guest_fault.
-  mutating func consume(_ fault: GuestFault, _ thread: ThreadIndex?) {
-    if fault.ipa.rawValue < IPA.limit { highestIPA = max(highestIPA, fault.ipa.rawValue) }
-    switch fault.esr.faultKind {
+  @inline(__always)
+  mutating func consume(_ fault: GuestFault, _ kind: FaultKind, _ thread: ThreadIndex?) {
+    if fault.ipa.rawValue < IPA.limit, fault.ipa.rawValue > highestIPA { highestIPA = fault.ipa.rawValue }
+    switch kind {
     case .accessFlag: sawAccessFlagFault = true
     case .permission: if fault.esr.isExec { sawExecPermissionFault = true }
     case .translation:
@@ -37,19 +38,20 @@ struct FaultSurvey {
       if fault.esr.isStage1Walk {
         sawStage1WalkFault = true
       } else {
-        note(fault.ipa, level, thread)
+        regions.note(fault.ipa, level)
+        if let thread, thread.position < levels.count, let known = levels[thread.position], known <= level {
+          return
+        }
+        lower(level, thread)
       }
     default: break
     }
   }
 
-  private mutating func note(_ ipa: IPA, _ level: TranslationLevel, _ thread: ThreadIndex?) {
+  private mutating func lower(_ level: TranslationLevel, _ thread: ThreadIndex?) {
     lowestLevel = min(lowestLevel ?? level, level)
-    regions.note(ipa, level)
     guard let thread else { return }
-    if levels.count <= thread.position {
-      levels.append(contentsOf: repeatElement(nil, count: thread.position + 1 - levels.count))
-    }
+    while levels.count <= thread.position { levels.append(nil) }
     levels[thread.position] = min(levels[thread.position] ?? level, level)
   }
 

@@ -11,7 +11,7 @@ internal import KVMTypes
 /// sees the window that was open.
 struct FaultWindows {
   /// How a window ended.
-  enum End {
+  enum End: Hashable {
     /// kvm_entry: the guest runs on.
     case entry
     /// kvm_userspace_exit, with what KVM_RUN returns.
@@ -34,7 +34,7 @@ struct FaultWindows {
     fileprivate(set) var fault = GuestFault(ipa: IPA(0), esr: ESR(0), far: GuestVA(0), pc: GuestVA(0))
     /// The fault's event.
     fileprivate(set) var begin = TraceMoment.start
-    /// The thread's last kvm_entry, `start` before the first.
+    /// The thread's last kvm_entry, `start` before the first. Only who gives every event to `take` has it.
     fileprivate(set) var lastEntry = TraceMoment.start
   }
 
@@ -73,6 +73,36 @@ struct FaultWindows {
     }
   }
 
+  /// `end(by:)` for kvm_entry and kvm_exit, which are most of all events and mostly end no window.
+  @inline(__always)
+  mutating func end(byRunOf tid: ThreadID, isEntry: Bool) -> End? {
+    now.advance()
+    guard let known = table[tid].map({ ThreadIndex($0) }) else {
+      thread = place(tid)
+      return nil
+    }
+    thread = known
+    guard windows[known.position].isOpen else { return nil }
+    return isEntry ? .entry : .unseen
+  }
+
+  /// `take(_:)` for a kvm_entry or kvm_exit that ended a window.
+  mutating func close() {
+    if let thread { windows[thread.position].isOpen = false }
+  }
+
+  /// `take(_:)` for a kvm_guest_fault.
+  @inline(__always)
+  mutating func open(_ fault: GuestFault, at time: Nanoseconds) {
+    guard let thread else { return }
+    windows.withUnsafeMutableBufferPointer { windows in
+      windows[thread.position].isOpen = true
+      windows[thread.position].sawMMIO = false
+      windows[thread.position].fault = fault
+      windows[thread.position].begin = TraceMoment(now, time)
+    }
+  }
+
   /// A new thread; nil for numbers that Linux cannot hand out.
   private mutating func place(_ tid: ThreadID) -> ThreadIndex? {
     guard table.insert(tid, position: windows.count) else { return nil }
@@ -91,11 +121,7 @@ struct FaultWindows {
     case .exit, .userspaceExit:
       if let thread { windows[thread.position].isOpen = false }
     case .guestFault:
-      guard let thread else { return }
-      windows[thread.position].isOpen = true
-      windows[thread.position].sawMMIO = false
-      windows[thread.position].fault = record.guestFault
-      windows[thread.position].begin = TraceMoment(now, record.time)
+      open(record.guestFault, at: record.time)
     case .mmio, .mmioNISV:
       if let thread { windows[thread.position].sawMMIO = true }
     default: break

@@ -5,16 +5,17 @@ internal import KVMTypes
 struct FirstPass {
   private(set) var survey: TraceSurvey
   private(set) var evidence: VCPUEvidence
-  private var memslots: MemslotSurvey?
+  private var memslots: MemslotSurvey
+  /// Whether slots are known from elsewhere.
+  private let hasMemslots: Bool
   private var windows = FaultWindows()
 
   /// - Parameter command: the name of a thread, where the trace has it.
   init(pageSize: PageSize, options: ReplayOptions, command: @escaping (ThreadID) -> String?) {
     survey = TraceSurvey(kvms: options.memslots?.vms.compactMap(\.kvm) ?? [], pageSize: pageSize)
     evidence = VCPUEvidence(pageSize: pageSize, command: command)
-    if options.memslots == nil {
-      memslots = MemslotSurvey(pageSize: pageSize, infers: options.infersMemslots, recordsHistory: false)
-    }
+    memslots = MemslotSurvey(pageSize: pageSize, infers: options.infersMemslots, recordsHistory: false)
+    hasMemslots = options.memslots != nil
   }
 
   /// Takes in consecutive events of one CPU.
@@ -28,26 +29,64 @@ struct FirstPass {
     survey.noteDamage(damage, of: records[0].cpu, before: records[0].time)
     survey.beginRun(at: records[0].time)
     for index in records.indices {
-      if records[index].kind == .marker { survey.note(marker(index)) }
-      consume(records[index], previous: index > 0 ? records[index - 1].time : nil)
+      switch records[index].kind {
+      case .entry: run(records[index], isEntry: true)
+      case .exit: run(records[index], isEntry: false)
+      case .guestFault: fault(records[index])
+      case .marker:
+        survey.note(marker(index))
+        consume(records[index], previous: index > 0 ? records[index - 1].time : nil)
+      default: consume(records[index], previous: index > 0 ? records[index - 1].time : nil)
+      }
     }
     survey.endRun(of: records[0].cpu, at: records[records.count - 1].time)
   }
 
+  /// kvm_entry or kvm_exit: most of all events, which mostly end no fault's window.
   @inline(__always)
-  private mutating func consume(_ record: TraceRecord, previous: Nanoseconds?) {
-    if let end = windows.end(by: record), let thread = windows.thread { close(thread, end) }
-    survey.consume(record, windows, previous: previous)
-    evidence.consume(record, windows)
-    memslots?.consume(record, windows)
+  private mutating func run(_ record: TraceRecord, isEntry: Bool) {
+    if let end = windows.end(byRunOf: record.tid, isEntry: isEntry), let thread = windows.thread {
+      close(thread, end)
+      windows.close()
+    }
+    survey.consumeRun(record)
+    if collects { collect(record) }
+  }
+
+  private mutating func collect(_ record: TraceRecord) {
+    memslots.consume(record, windows)
     windows.take(record)
   }
+
+  @inline(__always)
+  private mutating func fault(_ record: TraceRecord) {
+    let fault = record.guestFault
+    if let end = windows.end(by: record), let thread = windows.thread { close(thread, end) }
+    survey.consume(record, fault, windows.thread)
+    evidence.consume(record, windows)
+    if collects { memslots.consume(record, windows) }
+    windows.open(fault, at: record.time)
+  }
+
+  /// Any other event.
+  private mutating func consume(_ record: TraceRecord, previous: Nanoseconds?) {
+    if record.kind.isOperationProbe { return }
+    if let end = windows.end(by: record), let thread = windows.thread { close(thread, end) }
+    survey.consume(record, windows.thread, previous: previous)
+    evidence.consume(record, windows)
+    if collects || record.kind.isLifeProbe && !hasMemslots { memslots.consume(record, windows) }
+    windows.take(record)
+  }
+
+  /// Whether events have to tell of slots.
+  @inline(__always)
+  private var collects: Bool { !hasMemslots && memslots.isCollecting }
 
   private mutating func close(_ thread: ThreadIndex, _ end: FaultWindows.End) {
     let window = windows[thread]
     survey.close(window, thread, end)
     evidence.close(window, thread)
-    memslots?.close(window, thread, end)
+    if collects { memslots.close(window, thread, end) }
   }
 
   /// All events have been seen.
@@ -61,5 +100,5 @@ struct FirstPass {
   }
 
   /// Where a replay has the memslots from, unless they are given.
-  var memslotSource: MemslotSource? { memslots?.source(windows) }
+  var memslotSource: MemslotSource? { hasMemslots ? nil : memslots.source(windows) }
 }

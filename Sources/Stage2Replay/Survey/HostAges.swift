@@ -13,12 +13,17 @@ struct HostAges {
   private static let placeShift: UInt64 = 21
 
   private(set) var count = 0
-  private var places: Set<UInt64> = []
+  private var places: Set<FrameKey> = []
+  /// The last one: neighbours are aged one after the other.
+  private var last: UInt64?
 
   /// kvm_age_hva.
   mutating func note(_ range: HVARange) {
     count += 1
-    if places.count < Self.placesMax { places.insert(range.start.rawValue >> Self.placeShift) }
+    let place = range.start.rawValue >> Self.placeShift
+    guard place != last else { return }
+    last = place
+    if places.count < Self.placesMax { places.insert(FrameKey(place)) }
   }
 
   /// Whether memory was left out where much was aged.
@@ -27,7 +32,9 @@ struct HostAges {
     let first = hva.rawValue >> Self.placeShift
     let last = (hva.rawValue &+ (bytes - 1)) >> Self.placeShift
     guard first <= last else { return false }
-    if last - first < UInt64(places.count) { return !(first...last).contains { places.contains($0) } }
-    return !places.contains { first <= $0 && $0 <= last }
+    if last - first < UInt64(places.count) {
+      return !(first...last).contains { places.contains(FrameKey($0)) }
+    }
+    return !places.contains { first <= $0.value && $0.value <= last }
   }
 }

@@ -24,14 +24,13 @@ struct LockSurvey {
   /// A fault's window begins.
   ///
   /// - Parameter sawEntry: whether the ends of windows are recorded.
-  mutating func open(_ fault: GuestFault, _ thread: ThreadIndex?, sawEntry: Bool) {
+  @inline(__always)
+  mutating func open(_ kind: FaultKind, _ thread: ThreadIndex?, sawEntry: Bool) {
     guard let thread else { return }
-    if isInFault.count <= thread.position {
-      isInFault.append(contentsOf: repeatElement(false, count: thread.position + 1 - isInFault.count))
-    }
+    while isInFault.count <= thread.position { isInFault.append(false) }
     if sawEntry, inFault > 0 { overlappingFaults += 1 }
     // An access flag fault takes the lock to read on either path.
-    guard fault.esr.faultKind != .accessFlag else { return }
+    guard kind != .accessFlag else { return }
     isInFault[thread.position] = true
     inFault += 1
   }

@@ -127,14 +127,36 @@ struct RecordingSurvey {
     var kind: EventKind
   }
 
+  /// kvm_entry or kvm_exit.
   @inline(__always)
-  mutating func consume(_ record: TraceRecord) {
+  mutating func consumeRun(_ record: TraceRecord) {
+    seenMask |= Self.bit(record.kind)
+    if !sawLoop { consumeRunOfPart(record) }
+    guard record.kind == .exit else { return }
+    let exit = record.vcpuExit
+    if exit.isTrap, exit.exceptionClass == 0x20 || exit.exceptionClass == 0x24 { aborts += 1 }
+  }
+
+  /// Whether both halves of the loop are recorded.
+  private var sawLoop: Bool {
+    let loop = Self.bit(.entry) | Self.bit(.exit)
+    return seenMask & loop == loop
+  }
+
+  private mutating func consumeRunOfPart(_ record: TraceRecord) {
+    if record.kind == .entry {
+      if !lacksExit, repeats(.entry, of: record.tid) { lacksExit = true }
+    } else {
+      if !lacksEntry, repeats(.exit, of: record.tid) { lacksEntry = true }
+    }
+  }
+
+  /// Any other event, of a thread that may have a place.
+  mutating func consume(_ record: TraceRecord, _ thread: ThreadIndex?) {
     seenMask |= Self.bit(record.kind)
     switch record.kind {
-    case .entry where seenMask & Self.bit(.exit) == 0: if repeats(record) { lacksExit = true }
-    case .exit, .guestFault: consumeFault(record)
     case .userspaceExit: if record.userspaceExit.reason == Self.mmioReason { sawMMIOExit = true }
-    case .mmio, .mmioNISV: refaults.forget(record.tid.rawValue)
+    case .mmio, .mmioNISV: if let thread { refaults.forget(thread) }
     case .ageHVA, .testAgeHVA: if !saw(.exit) { ages += 1 }
     default: break
     }
@@ -145,27 +167,28 @@ struct RecordingSurvey {
   /// KVM_EXIT_MMIO.
   private static let mmioReason: UInt32 = 6
 
+  @inline(__always)
   private static func bit(_ kind: EventKind) -> UInt64 { 1 << UInt64(kind.rawValue) }
 
   /// Whether events of a kind were seen.
   @inline(__always)
   func saw(_ kind: EventKind) -> Bool { seenMask & Self.bit(kind) != 0 }
 
-  private mutating func repeats(_ record: TraceRecord) -> Bool {
-    !outside.insert(ThreadEvent(tid: record.tid.rawValue, kind: record.kind)).inserted
+  private mutating func repeats(_ kind: EventKind, of tid: ThreadID) -> Bool {
+    !outside.insert(ThreadEvent(tid: tid.rawValue, kind: kind)).inserted
   }
 
-  private mutating func consumeFault(_ record: TraceRecord) {
-    if !saw(.entry), repeats(record) { lacksEntry = true }
-    if record.kind == .exit {
-      let exit = record.vcpuExit
-      if exit.isTrap, exit.exceptionClass == 0x20 || exit.exceptionClass == 0x24 { aborts += 1 }
-    } else {
-      let fault = record.guestFault
-      if fault.esr.faultKind == .accessFlag { accessFlagFaults += 1 }
-      if !saw(.unmapHVARange), fault.esr.faultKind == .translation {
-        refaults.note(record.tid.rawValue, fault)
-      }
+  /// kvm_guest_fault, which says `fault`.
+  @inline(__always)
+  mutating func consume(
+    _ fault: GuestFault, _ kind: FaultKind, _ thread: ThreadIndex?, _ tid: ThreadID
+  ) {
+    seenMask |= Self.bit(.guestFault)
+    if !saw(.entry), !lacksEntry, repeats(.guestFault, of: tid) { lacksEntry = true }
+    switch kind {
+    case .accessFlag: accessFlagFaults += 1
+    case .translation: if !saw(.unmapHVARange), let thread { refaults.note(thread, fault) }
+    default: break
     }
   }
 
@@ -204,14 +227,14 @@ struct RecordingSurvey {
 /// which forgets pages that others take the place of.
 private struct Refaults {
   private struct Page: Hashable {
-    var tid: Int32
+    var thread: ThreadIndex
     var page: UInt64
   }
 
   private static let bits = 12
   private var pages: [Page?] = []
-  /// The last fault of a thread, which is not given its page yet.
-  private var last: [Int32: GuestFault] = [:]
+  /// By `ThreadIndex`, the last fault of a thread, which is not given its page yet.
+  private var last: ContiguousArray<GuestFault?> = []
   private var count = 0
   /// So many are more than chance: a fault that the CPU reports once more, or a vCPU that another thread runs.
   private static let enough = 3
@@ -219,28 +242,30 @@ private struct Refaults {
 
   var isTelling: Bool { count >= Self.enough }
 
-  mutating func note(_ tid: Int32, _ fault: GuestFault) {
+  mutating func note(_ thread: ThreadIndex, _ fault: GuestFault) {
+    guard thread.position < Self.threadsMax else { return }
     if pages.isEmpty { pages = Array(repeating: nil, count: 1 << Self.bits) }
-    let previous = last[tid]
+    while last.count <= thread.position { last.append(nil) }
+    let previous = last[thread.position]
     if let previous, previous.ipa != fault.ipa || previous.pc != fault.pc {
-      let page = Page(tid: tid, page: previous.ipa.rawValue >> 12)
+      let page = Page(thread: thread, page: previous.ipa.rawValue >> 12)
       pages[Self.place(page)] = page
     }
-    let page = Page(tid: tid, page: fault.ipa.rawValue >> 12)
+    let page = Page(thread: thread, page: fault.ipa.rawValue >> 12)
     if pages[Self.place(page)] == page, previous?.ipa != fault.ipa {
       count += 1
       pages[Self.place(page)] = nil
     }
-    if last.count < Self.threadsMax || previous != nil { last[tid] = fault }
+    last[thread.position] = fault
   }
 
   /// The thread's fault was an access to a device, which maps nothing.
-  mutating func forget(_ tid: Int32) {
-    if !last.isEmpty { last[tid] = nil }
+  mutating func forget(_ thread: ThreadIndex) {
+    if thread.position < last.count { last[thread.position] = nil }
   }
 
   private static func place(_ page: Page) -> Int {
-    let mixed = (page.page ^ UInt64(UInt32(bitPattern: page.tid)) << 40) &* 0x9e37_79b9_7f4a_7c15
+    let mixed = (page.page ^ UInt64(page.thread.position) << 40) &* 0x9e37_79b9_7f4a_7c15
     return Int(mixed >> UInt64(64 - bits))
   }
 }

@@ -34,6 +34,7 @@ struct TraceSurvey {
   /// Whether any event of KVM's own was seen.
   var sawKVM: Bool { recording.sawKVM }
   /// Whether events of a kind were seen.
+  @inline(__always)
   func saw(_ kind: EventKind) -> Bool { recording.saw(kind) }
   var sawExit: Bool { saw(.exit) }
   var sawMMIO: Bool { saw(.mmio) }
@@ -87,26 +88,32 @@ struct TraceSurvey {
     markers.mapped.close(window, end)
   }
 
-  /// Any event, and the windows of faults as they are before it begins one.
-  ///
-  /// - Parameter previous: when the last event before it was that the run has, nil for the first one.
+  /// kvm_entry or kvm_exit.
   @inline(__always)
-  mutating func consume(_ record: TraceRecord, _ windows: FaultWindows, previous: Nanoseconds?) {
+  mutating func consumeRun(_ record: TraceRecord) {
     last = max(last, record.time)
-    markers.mapped.consume(record)
-    recording.consume(record)
-    switch record.kind {
-    case .entry, .exit: break
-    case .guestFault:
-      faults.consume(record.guestFault, windows.thread)
-      locks.open(record.guestFault, windows.thread, sawEntry: saw(.entry))
-    default: consumeOther(record, windows, previous)
-    }
+    markers.mapped.consumeRun(of: record.tid)
+    recording.consumeRun(record)
   }
 
-  private mutating func consumeOther(
-    _ record: TraceRecord, _ windows: FaultWindows, _ previous: Nanoseconds?
-  ) {
+  /// kvm_guest_fault of a thread, and the windows of faults as they are before it begins one.
+  @inline(__always)
+  mutating func consume(_ record: TraceRecord, _ fault: GuestFault, _ thread: ThreadIndex?) {
+    let kind = fault.esr.faultKind
+    last = max(last, record.time)
+    markers.mapped.consume(fault, kind, by: record.tid)
+    recording.consume(fault, kind, thread, record.tid)
+    faults.consume(fault, kind, thread)
+    locks.open(kind, thread, sawEntry: saw(.entry))
+  }
+
+  /// Any other event.
+  ///
+  /// - Parameter previous: when the last event before it was that the run has, nil for the first one.
+  mutating func consume(_ record: TraceRecord, _ thread: ThreadIndex?, previous: Nanoseconds?) {
+    last = max(last, record.time)
+    markers.mapped.consume(record)
+    recording.consume(record, thread)
     switch record.kind {
     case .lost:
       if let previous { gaps.note(record.cpu, at: previous) }
@@ -118,9 +125,9 @@ struct TraceSurvey {
       markers.note(record.vmCreation)
     case .accessFault: faults.noteAccessFault()
     case .unmapHVARange, .ageHVA, .testAgeHVA:
-      locks.notify(windows.thread)
+      locks.notify(thread)
       if record.kind == .ageHVA { ages.note(record.hvaRange) }
-    case .contentionBegin: locks.wait(windows.thread, record.contendedLock, record.contentionFlags)
+    case .contentionBegin: locks.wait(thread, record.contendedLock, record.contentionFlags)
     default: break
     }
   }

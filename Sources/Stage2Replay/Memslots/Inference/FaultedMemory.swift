@@ -4,12 +4,6 @@ internal import KVMTypes
 ///
 /// At most 65,536 blocks are told apart, which takes 5 MiB; of blocks that come later nothing is known.
 struct FaultedMemory {
-  struct Key: Hashable {
-    var tid: ThreadID
-    /// The number of the block of `pmdBytes`.
-    var block: UInt64
-  }
-
   struct Block {
     /// From the lowest to the highest frame that is memory.
     var memory: FrameRange?
@@ -18,10 +12,22 @@ struct FaultedMemory {
   }
 
   private static let blocksMax = 1 << 16
-  private(set) var blocks: [Key: Block] = [:]
+  /// By thread and number of the block of `pmdBytes`.
+  private var blocks: [FrameKey: Block] = [:]
+
+  private static let blockBits: UInt64 = 40
+  private static func key(_ tid: ThreadID, _ block: UInt64) -> FrameKey {
+    FrameKey(UInt64(UInt32(bitPattern: tid.rawValue)) << blockBits | block)
+  }
+  private static func tid(_ key: FrameKey) -> ThreadID {
+    ThreadID(Int32(truncatingIfNeeded: key.value >> blockBits))
+  }
+
+  /// The threads that faulted.
+  var tids: Set<ThreadID> { Set(blocks.keys.lazy.map { Self.tid($0) }) }
 
   mutating func add(_ tid: ThreadID, _ frames: FrameRange, isMemory: Bool, pagesPerBlock: UInt64) {
-    let key = Key(tid: tid, block: frames.start.rawValue / pagesPerBlock)
+    let key = Self.key(tid, frames.start.rawValue / pagesPerBlock)
     guard blocks.count < Self.blocksMax || blocks[key] != nil else { return }
     if isMemory {
       blocks[key, default: Block()].memory.include(frames)
@@ -35,9 +41,10 @@ struct FaultedMemory {
   /// - Parameter counts: which threads count.
   func ranges(where counts: (ThreadID) -> Bool) -> [FrameRange] {
     var merged: [UInt64: Block] = [:]
-    for (key, block) in blocks where counts(key.tid) {
-      if let memory = block.memory { merged[key.block, default: Block()].memory.include(memory) }
-      if let devices = block.devices { merged[key.block, default: Block()].devices.include(devices) }
+    for (key, block) in blocks where counts(Self.tid(key)) {
+      let number = key.value & (1 << Self.blockBits - 1)
+      if let memory = block.memory { merged[number, default: Block()].memory.include(memory) }
+      if let devices = block.devices { merged[number, default: Block()].devices.include(devices) }
     }
     var ranges: [FrameRange] = []
     var last: UInt64?

@@ -14,14 +14,17 @@ struct FrameStates {
   }
 
   private static let bits: UInt64 = 14
-  private var states = [State](repeating: State(), count: 1 << bits)
+  /// Empty before the first frame.
+  private var states: [State] = []
 
   subscript(tid: ThreadID, frame: GFN) -> State {
     get {
+      if states.isEmpty { return State() }
       let state = states[Self.position(tid, frame)]
       return state.tid == tid && state.frame == frame ? state : State()
     }
     set {
+      if states.isEmpty { states = [State](repeating: State(), count: 1 << Self.bits) }
       var state = newValue
       state.tid = tid
       state.frame = frame

@@ -55,7 +55,7 @@ struct SlotInference {
     func life(_ slots: [PlacedSlot], _ tids: Set<ThreadID>?) -> MemslotHistory.VM {
       self.life(slots, tids: tids, memory.ranges { tids?.contains($0) ?? true }, ambiguous)
     }
-    let all = Set(memory.blocks.keys.map(\.tid))
+    let all = memory.tids
     var history = MemslotHistory()
     if vms.count <= 1 {
       // Nothing tells threads apart.
