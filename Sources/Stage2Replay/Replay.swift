@@ -2,7 +2,8 @@ public import KVMTrace
 internal import KVMTypes
 public import Stage2Model
 
-/// Replays a trace: reads its events once to learn about the host, and once more to drive the models.
+/// Replays a trace: reads its events once to learn about the host, and once more to drive the models; in one go where they
+/// can be read only once.
 public enum Replay {
   /// Replays what `source` delivers on the built-in model of the kernel's path.
   ///
@@ -38,8 +39,7 @@ public enum Replay {
     backend makeBackend: @escaping (VMToModel) -> Backend
   ) throws -> (result: ReplayResult, statistics: EventStatistics) {
     try checked(source) {
-      let prepared = try PreparedReplay(source, request, options)
-      return try prepared.run(source, onOperation, makeBackend)
+      try drive(source, request, options) { RunningReplay($0, onOperation, makeBackend) }
     }
   }
 
@@ -48,12 +48,46 @@ public enum Replay {
     over source: some EventSource, profile request: ProfileRequest, options: ReplayOptions,
     onOperation: ((Stage2Operation) throws -> Void)? = nil
   ) throws -> (result: ReplayResult, statistics: EventStatistics) {
-    let prepared = try PreparedReplay(source, request, options)
     // What operations cost includes the nodes that they visit.
     let keepsTree = options.measuresWork
-    return prepared.model.isPKVM
-      ? try prepared.run(source, onOperation) { $0.makePKVM(keepsMappingTree: keepsTree) }
-      : try prepared.run(source, onOperation) { $0.makeTraditional() }
+    return try drive(source, request, options) { prepared in
+      prepared.model.isPKVM
+        ? RunningReplay(prepared, onOperation) { $0.makePKVM(keepsMappingTree: keepsTree) }
+        : RunningReplay(prepared, onOperation) { $0.makeTraditional() }
+    }
+  }
+
+  /// Drives a replay that `begin` makes when all is settled that has to be settled before the first event.
+  ///
+  /// The source is existential, so that a replay is specialised for the backend whatever the source is; it is asked once for
+  /// each run of events.
+  private static func drive(
+    _ source: any EventSource, _ request: ProfileRequest, _ options: ReplayOptions,
+    _ begin: (PreparedReplay) -> RunningReplay
+  ) throws -> (result: ReplayResult, statistics: EventStatistics) {
+    // What the traced kernel was timed at says nothing about another one.
+    var options = options
+    if options.otherKernel != nil { options.ignoresProbes = true }
+    return source.canBeReadTwice
+      ? try runTwice(over: source, request, options, begin)
+      : try runOnce(over: source, request, options, begin)
+  }
+
+  /// Replays what `source` delivers in a second pass, by what the first one found.
+  static func runTwice(
+    over source: any EventSource, _ request: ProfileRequest, _ options: ReplayOptions,
+    _ begin: (PreparedReplay) -> RunningReplay
+  ) throws -> (result: ReplayResult, statistics: EventStatistics) {
+    let found = SurveyedTrace(source, stated: request.pageSize, options: options)
+    let prepared = try PreparedReplay(found, ProbeRecording(source), request, options)
+    let replay = begin(prepared)
+    let statistics = try source.forEachRun(.replay(probes: !options.ignoresProbes)) { run in
+      if !found.survey.knows(damage: run.damageCount, of: run.records[0].cpu) { replay.loseRest() }
+      try replay.consume(run.records)
+    }
+    var result = try replay.finish()
+    result.missingEvents = found.survey.events.costs(memslots: found.memslots)
+    return (result, statistics)
   }
 
   private static func checked(
@@ -100,48 +134,4 @@ public struct VMToModel: Sendable {
 
   /// A VM on a host without pKVM.
   public func makeTraditional() -> TraditionalStage2 { profile.makeTraditional() }
-}
-
-/// A replay of which all is settled that has to be settled before the first event.
-private struct PreparedReplay {
-  let context: ReplayContext
-  let surveyed: SurveyedTrace
-  let lockModes: RecordedLockModes
-
-  var model: ReplayProfile { context.model }
-
-  init(_ source: any EventSource, _ request: ProfileRequest, _ options: ReplayOptions) throws {
-    // What the traced kernel was timed at says nothing about another one.
-    var options = options
-    if options.otherKernel != nil { options.ignoresProbes = true }
-    let surveyed = SurveyedTrace(source, stated: request.pageSize, options: options)
-    self.surveyed = surveyed
-    let profile = try ReplayProfile(request, surveyed.profile)
-    lockModes = try RecordedLockModes(request, surveyed.profile)
-    let other = try options.otherKernel.map { try ReplayProfile($0.request, surveyed.profile, on: profile) }
-    context = ReplayContext(
-      profile: profile, model: other ?? profile, options: options, survey: surveyed.survey,
-      grid: surveyed.grid(options))
-  }
-
-  /// - Parameter source: existential, so that all below is specialised for the backend, whatever the source is; it is asked
-  ///   once for each run of events.
-  func run<Backend: Stage2Backend & ~Copyable>(
-    _ source: any EventSource, _ onOperation: ((Stage2Operation) throws -> Void)?,
-    _ makeBackend: @escaping (VMToModel) -> Backend
-  ) throws -> (result: ReplayResult, statistics: EventStatistics) {
-    var replayer = Replayer(
-      context, vcpuEvidence: surveyed.evidence, memslots: surveyed.memslots, lockModes: lockModes,
-      probes: ProbeRecording(source), collectsOperations: onOperation != nil, makeBackend: makeBackend)
-    let statistics = try source.forEachRun(.replay(probes: !context.options.ignoresProbes)) { run in
-      if !surveyed.survey.knows(damage: run.damageCount, of: run.records[0].cpu) { replayer.loseRest() }
-      replayer.consume(run.records)
-      if let onOperation { for operation in replayer.takeOperations() { try onOperation(operation) } }
-    }
-    replayer.finish()
-    if let onOperation { for operation in replayer.takeOperations() { try onOperation(operation) } }
-    var result = replayer.result(lockModes: lockModes)
-    result.missingEvents = surveyed.survey.events.costs(memslots: surveyed.memslots)
-    return (result, statistics)
-  }
 }

@@ -2,6 +2,9 @@ internal import KVMTypes
 internal import Stage2Model
 
 /// What is settled before the first event is taken in: what the user asks for, and what the survey found.
+///
+/// Of a source that can be read only once the survey goes on, ahead of the replay. Invariant: `learn` is called between two runs
+/// of events, when no VM is being executed, so that nobody reads `survey` meanwhile.
 final class ReplayContext: Sendable {
   /// The kernel and machine that were traced.
   let profile: ReplayProfile
@@ -9,7 +12,7 @@ final class ReplayContext: Sendable {
   let model: ReplayProfile
   let options: ReplayOptions
   /// What the survey of the trace found.
-  let survey: TraceSurvey
+  private(set) nonisolated(unsafe) var survey: TraceSurvey
   /// The intervals of all series.
   let grid: TimeGrid
   /// Which events of a vCPU's loop the trace has.
@@ -34,6 +37,9 @@ final class ReplayContext: Sendable {
     hypothesisBasis = survey.events.supportsDerivation ? .derived : .assumed
     areRegionsOfPages = survey.regions.areOfPages
   }
+
+  /// The survey found out more. What follows from its beginning stays as it is.
+  func learn(_ found: TraceSurvey) { survey = found }
 
   /// The host's page size.
   var pageSize: PageSize { profile.pageSize }

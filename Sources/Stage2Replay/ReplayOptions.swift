@@ -27,6 +27,10 @@ public struct ReplayOptions: Sendable {
 
   /// How many threads may work at once, 1 at least. The result is the same for every number.
   public var jobs = 1
+  /// How many events are read before a replay of a source begins that can be read only once, and how far ahead they are read
+  /// from then on. The first of them decide what the host is, and a loss is known so many events before its place. They
+  /// take 88 bytes each.
+  public var recordsAhead = 1 << 18
 
   /// The defaults.
   public init() {}

@@ -47,6 +47,17 @@ struct Replayer<Backend: Stage2Backend & ~Copyable>: ~Copyable {
   /// Events are missing that the survey of the trace still found: from here on nothing is known.
   mutating func loseRest() { attribution.clock.loseRest() }
 
+  /// The survey, which is ahead, found out more.
+  mutating func learn(_ found: SurveyedTrace) {
+    // Executions look at the survey.
+    pool.wait()
+    context.learn(found.survey)
+    attribution.vcpuEvidence = found.evidence
+  }
+
+  /// The survey, which is ahead, found that events are missing between two moments, of which the first may be past.
+  mutating func lose(_ gap: Range<UInt64>) { attribution.clock.lose(gap) }
+
   /// The operations performed since the last call.
   mutating func takeOperations() -> [Stage2Operation] {
     defer { operations.removeAll(keepingCapacity: true) }

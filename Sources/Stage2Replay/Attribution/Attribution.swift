@@ -20,7 +20,7 @@ struct Attribution {
   private var slots: SlotEvents
   var notifiers = NotifierState()
   /// What the survey found out about the threads of vCPUs.
-  let vcpuEvidence: VCPUEvidence
+  var vcpuEvidence: VCPUEvidence
   var found = AttributionResult()
   /// Rules about the order of events and about single ones that were broken.
   var divergences: DivergenceLog

@@ -48,6 +48,9 @@ struct EventClock {
   /// Events are missing that the first pass over the trace still found: from here on nothing is known.
   mutating func loseRest() { losses.loseRest() }
 
+  /// Events are missing, as the survey found while it went on ahead.
+  mutating func lose(_ gap: Range<UInt64>) { losses.insert(gap) }
+
   /// The place of the CPU's last event before this one, `start` where there is none.
   func lastSequence(of cpu: CPUIndex) -> Sequence {
     if now.rawValue - 1 > runStart.rawValue { return Sequence(now.rawValue - 1) }

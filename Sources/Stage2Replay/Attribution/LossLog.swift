@@ -8,8 +8,10 @@ internal import KVMTypes
 /// ends; what was learnt holds for the rest of its epoch.
 struct LossLog {
   /// Where gaps begin and end, by turns, in the order of time.
-  private let boundaries: [UInt64]
-  /// How many boundaries have been passed.
+  private var boundaries: [UInt64]
+  /// How many of them have been passed.
+  private var passed = 0
+  /// How many have been passed in all.
   private(set) var epoch = Epoch(0)
   private var next: UInt64
 
@@ -27,13 +29,28 @@ struct LossLog {
   /// Events are missing that the first pass over the trace still found: from here on nothing is known.
   mutating func loseRest() {
     if !epoch.isInGap { epoch = Epoch(epoch.rawValue + 1) }
+    boundaries = []
+    passed = 0
     next = .max
   }
 
+  /// A gap became known while time went on. It begins now, where it should have begun before.
+  mutating func insert(_ gap: Range<UInt64>) {
+    if epoch.isInGap, next == .max { return }
+    var rest = boundaries[passed...]
+    var gaps = [gap]
+    if epoch.isInGap, let end = rest.popFirst() { gaps.append(0..<end) }
+    while let start = rest.popFirst(), let end = rest.popFirst() { gaps.append(start..<end) }
+    boundaries = LossGaps.disjoint(gaps, atMost: LossGaps.gapsMax).flatMap { [$0.lowerBound, $0.upperBound] }
+    // Of the gap that lasts only the end is ahead.
+    passed = epoch.isInGap ? 1 : 0
+    next = boundaries[passed]
+  }
+
   private mutating func pass(_ time: UInt64) {
-    var passed = Int(epoch.rawValue)
+    let before = passed
     while passed < boundaries.count, boundaries[passed] <= time { passed += 1 }
-    epoch = Epoch(Int32(clamping: passed))
+    epoch = Epoch(Int32(clamping: Int(epoch.rawValue) + passed - before))
     next = passed < boundaries.count ? boundaries[passed] : .max
   }
 }
@@ -71,12 +88,18 @@ struct LossGaps {
     if last.count(where: { $0 > 0 }) < cpus { gaps.append(0..<UInt64.max) }
   }
 
+  /// Takes out the gaps that were found since the last time.
+  mutating func take() -> [Range<UInt64>] {
+    defer { gaps = [] }
+    return Self.disjoint(gaps, atMost: Self.gapsMax)
+  }
+
   /// Where the gaps begin and end, by turns.
   var boundaries: [UInt64] {
     Self.disjoint(gaps, atMost: Self.gapsMax).flatMap { [$0.lowerBound, $0.upperBound] }
   }
 
-  private static func disjoint(_ gaps: [Range<UInt64>], atMost limit: Int) -> [Range<UInt64>] {
+  fileprivate static func disjoint(_ gaps: [Range<UInt64>], atMost limit: Int) -> [Range<UInt64>] {
     var result: [Range<UInt64>] = []
     for gap in gaps.sorted(by: { $0.lowerBound < $1.lowerBound }) {
       if let before = result.last, gap.lowerBound <= before.upperBound {

@@ -21,6 +21,9 @@ struct MarkerSurvey {
   /// Nothing was found yet.
   init(pageSize: PageSize) { mapped = MappedMemory(pageSize: pageSize) }
 
+  /// How many events of `ftrace:print` there were.
+  var count: Int { prints }
+
   /// The bits of an IPA that the host resolves, nil where no marker tells.
   var ipaLimit: Int? { memory.values.lazy.compactMap(\.ipaLimit).first }
 

@@ -40,6 +40,10 @@ public struct ReplayResult: Sendable {
   /// The events that it does not record, and what that costs.
   public var missingEvents: [MissingEvents] = []
 
+  /// Where all events say otherwise than those did by which the replay of a source went that can be read only once. What
+  /// they contradict is `assumed`.
+  public var contradictions: [String] = []
+
   /// In one line, for want of which events the replay says less than it could of operations and memory; nil where it
   /// has all that matter.
   public var lack: String? {

@@ -20,6 +20,9 @@ struct FaultSurvey {
   /// The same by `ThreadIndex`, until all events have been seen.
   private var levels: ContiguousArray<TranslationLevel?> = []
 
+  /// Of how many threads translation faults were seen, or of some that appeared before them.
+  var threadCount: Int { levels.count }
+
   init(pageSize: PageSize) { regions = FaultedRegions(pageSize: pageSize) }
 
   /// kvm_access_fault.

@@ -18,23 +18,23 @@ struct FirstPass {
     hasMemslots = options.memslots != nil
   }
 
+  /// Takes in all events of a source that every replay reads.
+  mutating func consume(_ source: some EventSource) -> EventStatistics {
+    source.forEachRun(.replay(probes: false)) { consume($0) }
+  }
+
   /// Takes in consecutive events of one CPU.
-  ///
-  /// - Parameters:
-  ///   - damage: how many damaged places that CPU's buffer has had so far.
-  ///   - marker: the marker that the event at a position is.
-  mutating func consume(
-    _ records: UnsafeBufferPointer<TraceRecord>, damage: Int, marker: (Int) -> TraceMarker?
-  ) {
-    survey.noteDamage(damage, of: records[0].cpu, before: records[0].time)
+  mutating func consume(_ run: EventRun) {
+    let records = run.records
+    survey.noteDamage(run.damageCount, of: records[0].cpu, before: records[0].time)
     survey.beginRun(at: records[0].time)
     for index in records.indices {
       switch records[index].kind {
-      case .entry: run(records[index], isEntry: true)
-      case .exit: run(records[index], isEntry: false)
+      case .entry: enterOrExit(records[index], isEntry: true)
+      case .exit: enterOrExit(records[index], isEntry: false)
       case .guestFault: fault(records[index])
       case .marker:
-        survey.note(marker(index))
+        survey.note(run.marker(index))
         consume(records[index], previous: index > 0 ? records[index - 1].time : nil)
       default: consume(records[index], previous: index > 0 ? records[index - 1].time : nil)
       }
@@ -44,7 +44,7 @@ struct FirstPass {
 
   /// kvm_entry or kvm_exit: most of all events, which mostly end no fault's window.
   @inline(__always)
-  private mutating func run(_ record: TraceRecord, isEntry: Bool) {
+  private mutating func enterOrExit(_ record: TraceRecord, isEntry: Bool) {
     if let end = windows.end(byRunOf: record.tid, isEntry: isEntry), let thread = windows.thread {
       close(thread, end)
       windows.close()
@@ -98,6 +98,24 @@ struct FirstPass {
     survey.finish(damage: damage, cpus: cpus, known: known, windows)
     evidence.finish()
   }
+
+  // MARK: Where the survey goes on while events are replayed
+
+  /// What was not seen by now may be recorded nevertheless, or not: nothing follows from its absence.
+  mutating func decide() { survey.decide() }
+
+  /// The pass as if all events of `source` had been seen.
+  func finished(_ source: some EventSource) -> FirstPass {
+    var copy = self
+    copy.finish(damage: source.damage, cpus: source.cpuCount, known: source.recordableKinds)
+    return copy
+  }
+
+  /// Grows with what is found that a replay has to know in the course of the trace.
+  var revision: Int { survey.revision + evidence.revision }
+
+  /// Takes out the gaps that were found since the last time.
+  mutating func takeGaps() -> [Range<UInt64>] { survey.takeGaps() }
 
   /// Where a replay has the memslots from, unless they are given.
   var memslotSource: MemslotSource? { hasMemslots ? nil : memslots.source(windows) }

@@ -8,8 +8,14 @@ internal import KVMTypes
 public struct RecordedEvents: Hashable, Sendable {
   /// The kinds that were not recorded.
   public private(set) var missing: Set<EventKind>
+  /// Those, and the kinds of which it was not known whether they are recorded when the replay began.
+  private let doubtful: Set<EventKind>
 
-  init(missing: Set<EventKind>) { self.missing = missing }
+  /// - Parameter unseen: the kinds that had not come when the replay began, if that was before the last event.
+  init(missing: Set<EventKind>, unseen: Set<EventKind> = []) {
+    self.missing = missing
+    doubtful = missing.union(unseen)
+  }
 
   /// Whether what happened to tables can be told at all: each change by a guest begins with a fault.
   public var tellsFaults: Bool { !missing.contains(.guestFault) }
@@ -17,7 +23,7 @@ public struct RecordedEvents: Hashable, Sendable {
   /// Whether no fact follows from what the trace does not have: the end of a fault's window, an unmap that made a fault
   /// retry, a KVM_RUN that failed.
   var supportsDerivation: Bool {
-    missing.isDisjoint(with: [.guestFault, .entry, .userspaceExit, .unmapHVARange])
+    doubtful.isDisjoint(with: [.guestFault, .entry, .userspaceExit, .unmapHVARange])
   }
 
   /// Whether an event that breaks a rule contradicts the model, and not only what is missing.
@@ -25,10 +31,10 @@ public struct RecordedEvents: Hashable, Sendable {
     switch rule {
     // These speak of one event alone.
     case .notifierCoversPages, .syndromeIsConsistent, .addressHasPageGranularity: true
-    case .mmioLiesOutsideSlots: supportsDerivation && !missing.contains(.mmio)
+    case .mmioLiesOutsideSlots: supportsDerivation && !doubtful.contains(.mmio)
     case .permissionImpliesAccessFlag, .accessFlagNeedsLeaf, .accessFaultNeedsNewAge, .ageNeedsLeaf,
       .faultsMakeProgress:
-      supportsDerivation && missing.isDisjoint(with: [.ageHVA, .testAgeHVA])
+      supportsDerivation && doubtful.isDisjoint(with: [.ageHVA, .testAgeHVA])
     default: supportsDerivation
     }
   }
@@ -197,14 +203,18 @@ struct RecordingSurvey {
     (EventKind.entry.rawValue...EventKind.hypercall.rawValue).contains { seenMask & 1 << UInt64($0) != 0 }
   }
 
+  private static let observable: [EventKind] = [
+    .entry, .exit, .guestFault, .accessFault, .userspaceExit, .mmio, .unmapHVARange, .ageHVA, .testAgeHVA,
+    .contentionBegin, .contentionEnd,
+  ]
+
+  /// The kinds that a replay lives on of which no event was seen.
+  var unseen: Set<EventKind> { Set(Self.observable.filter { !saw($0) }) }
+
   /// What was recorded, given which kinds have a format; nil where that is not known.
-  func recorded(_ known: Set<EventKind>?) -> RecordedEvents {
-    let observable: [EventKind] = [
-      .entry, .exit, .guestFault, .accessFault, .userspaceExit, .mmio, .unmapHVARange, .ageHVA, .testAgeHVA,
-      .contentionBegin, .contentionEnd,
-    ]
+  func recorded(_ known: Set<EventKind>?, unseen: Set<EventKind>) -> RecordedEvents {
     var missing: Set<EventKind> = []
-    if let known { missing.formUnion(observable.filter { !saw($0) && !known.contains($0) }) }
+    if let known { missing.formUnion(Self.observable.filter { !saw($0) && !known.contains($0) }) }
     func lack(_ kind: EventKind, if isMissing: Bool) {
       if isMissing, !saw(kind) { missing.insert(kind) }
     }
@@ -219,7 +229,7 @@ struct RecordingSurvey {
     lack(.unmapHVARange, if: refaults.isTelling)
     // An access flag is set where it was cleared, and only an age clears it. One or two such faults may be wrong.
     lack(.ageHVA, if: accessFlagFaults >= Self.enough)
-    return RecordedEvents(missing: missing)
+    return RecordedEvents(missing: missing, unseen: unseen)
   }
 }
 

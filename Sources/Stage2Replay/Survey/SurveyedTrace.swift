@@ -16,18 +16,22 @@ struct SurveyedTrace {
   init(_ source: some EventSource, stated: PageSize?, options: ReplayOptions) {
     let host = HostPageSize(of: source, stated: stated)
     var pass = FirstPass(pageSize: host.pageSize, options: options) { source.command(of: $0) }
-    let statistics = source.forEachRun(.replay(probes: false)) { run in
-      pass.consume(run.records, damage: run.damageCount) { run.marker($0) }
-    }
+    let statistics = pass.consume(source)
     pass.finish(
       damage: source.damage + statistics.damage, cpus: source.cpuCount, known: source.recordableKinds)
+    self.init(pass, host, source, options)
+  }
+
+  /// What a pass found that has been finished.
+  init(_ pass: FirstPass, _ host: HostPageSize, _ source: some EventSource, _ options: ReplayOptions) {
     survey = pass.survey
     evidence = pass.evidence
     memslots = pass.memslotSource ?? .history(options.memslots ?? MemslotHistory())
     profile = ProfileEvidence(survey: survey, kernel: KernelRelease(uname: source.uname), host: host)
   }
 
-  /// The intervals of all series.
+  /// The intervals of all series. Where the replay begins before the trace was read, they end with what has been read, and
+  /// the last one stands for all that follows.
   func grid(_ options: ReplayOptions) -> TimeGrid {
     let first = survey.first ?? Nanoseconds(0)
     return TimeGrid(

@@ -10,6 +10,8 @@ struct TraceSurvey {
   /// Which events the trace has, and which it lacks.
   private var recording = RecordingSurvey()
   private(set) var events = RecordedEvents(missing: [])
+  /// The kinds that had not been seen when a replay began, if that was before the last event.
+  private var unseen: Set<EventKind> = []
   /// What notifiers aged.
   private(set) var ages = HostAges()
   /// When events are missing.
@@ -67,11 +69,20 @@ struct TraceSurvey {
   /// - Parameter known: the kinds of event that there can be, nil where that is not known.
   mutating func finish(damage places: [Damage], cpus: Int, known: Set<EventKind>?, _ windows: FaultWindows) {
     faults.finish(windows)
-    events = recording.recorded(known)
+    events = recording.recorded(known, unseen: unseen)
     if !places.isEmpty { markers.mapped.lose() }
     for cpu in Set(places.compactMap(\.cpu)) { gaps.lose(CPUIndex(cpu)) }
     if places.contains(where: { $0.cpu == nil }) { gaps.loseAll(cpus) }
   }
+
+  /// A replay begins before all events have been seen.
+  mutating func decide() { unseen = recording.unseen }
+
+  /// Grows with what a replay has to know in the course of the trace: markers, and threads.
+  var revision: Int { markers.count + creators.count + faults.threadCount }
+
+  /// Takes out the gaps that were found since the last time.
+  mutating func takeGaps() -> [Range<UInt64>] { gaps.take() }
 
   /// A run of a CPU's events begins with one of `time`.
   mutating func beginRun(at time: Nanoseconds) { if first == nil { first = time } }

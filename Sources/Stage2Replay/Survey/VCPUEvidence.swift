@@ -67,6 +67,9 @@ struct VCPUEvidence {
   /// The VMs whose vCPUs the thread ran, in the order of time, as far as the question came up.
   func vms(of tid: ThreadID) -> [VM] { (settled[tid] ?? []).map { vms[$0.position] } }
 
+  /// Grows with what is found.
+  private(set) var revision = 0
+
   /// An event, and the windows of faults as they are before it begins one.
   @inline(__always)
   mutating func consume(_ record: TraceRecord, _ windows: FaultWindows) {
@@ -138,6 +141,7 @@ struct VCPUEvidence {
     let tid = threads[thread.position].tid
     // What there is beyond all addresses, no VM has.
     let counts = fault.ipa.rawValue < IPA.limit
+    if !threads[thread.position].isOfVCPU { revision += 1 }
     threads[thread.position].isOfVCPU = true
     if let vm = threads[thread.position].vm {
       if !roster.isGone(vm) {
@@ -199,6 +203,7 @@ struct VCPUEvidence {
 
   private mutating func settle(_ thread: ThreadIndex, on vm: VMIndex) {
     let tid = threads[thread.position].tid
+    revision += 1
     threads[thread.position] = Thread(tid: tid, isOfVCPU: true, vm: vm)
     settled[tid, default: []].append(vm)
   }
@@ -224,6 +229,7 @@ struct VCPUEvidence {
           kvm: commit.kvm, since: record.time, creator: record.tid,
           slots: MemslotTable(pageSize: pageSize)))
     }
+    revision += 1
     rivalry.takeAll()
     if let base = update.oldBase { _ = vms[answer.vm.position].slots.remove(base: base) }
     if let slot = update.slot { vms[answer.vm.position].slots.insert(slot) }

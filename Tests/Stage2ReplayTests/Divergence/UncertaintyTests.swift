@@ -165,6 +165,29 @@ struct UncertaintyTests {
     #expect(log.epoch == Epoch(3))
   }
 
+  @Test("A gap that becomes known late begins where it is, or at once, and joins others that it touches")
+  func lateGaps() {
+    var log = LossLog(LossGaps())
+    func epochs(_ times: [UInt64]) -> [Int32] {
+      times.map { time in
+        log.advance(to: Nanoseconds(time))
+        return log.epoch.rawValue
+      }
+    }
+    #expect(epochs([5, 10]) == [0, 0])
+    log.insert(20..<30)
+    log.insert(40..<50)
+    #expect(epochs([19, 20]) == [0, 1])
+    // It lasts longer than was known, and reaches the next one.
+    log.insert(25..<40)
+    #expect(epochs([30, 49, 50]) == [1, 1, 2])
+    log.insert(45..<60)
+    #expect(epochs([55, 60]) == [3, 4])
+    log.loseRest()
+    log.insert(70..<80)
+    #expect(epochs([75, 90]) == [5, 5])
+  }
+
   @Test("However many gaps there are, few are kept, and they cover all")
   func manyGaps() {
     var gaps = LossGaps()

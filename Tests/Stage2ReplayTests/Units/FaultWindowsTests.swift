@@ -8,8 +8,14 @@ import Testing
 struct FaultWindowsTests {
   private static let page = GuestFault(ipa: IPA(0x8000_0000), esr: ESR(0), far: GuestVA(0), pc: GuestVA(0))
 
-  private func record(_ kind: EventKind, _ tid: Int32, words: [UInt64] = []) -> TraceRecord {
-    TraceRecord(kind, at: Nanoseconds(7), cpu: CPUIndex(0), tid: ThreadID(tid), words: words)
+  private func record(_ kind: EventKind, _ tid: Int32) -> TraceRecord {
+    TraceRecord(kind, at: Nanoseconds(7), cpu: CPUIndex(0), tid: ThreadID(tid))
+  }
+
+  private func userspaceExit(_ tid: Int32, errno: Int64) -> TraceRecord {
+    var event = record(.userspaceExit, tid)
+    event[RecordLayout.UserspaceExit.errno] = UInt64(bitPattern: errno)
+    return event
   }
 
   private func fault(_ tid: Int32) -> TraceRecord {
@@ -33,11 +39,9 @@ struct FaultWindowsTests {
     #expect(end(record(.entry, 1), in: &windows) == nil)
     #expect(end(fault(1), record(.exit, 1), in: &windows) == .unseen)
     #expect(end(fault(1), fault(1), in: &windows) == .unseen)
-    let fails = record(.userspaceExit, 1, words: [0, UInt64(bitPattern: -14)])
-    let failure = try #require(end(fails, in: &windows))
+    let failure = try #require(end(userspaceExit(1, errno: -14), in: &windows))
     #expect(failure == .userspaceExit(errno: -14) && failure.isFailure)
-    let signal = record(.userspaceExit, 1, words: [0, UInt64(bitPattern: -4)])
-    let interrupted = try #require(end(fault(1), signal, in: &windows))
+    let interrupted = try #require(end(fault(1), userspaceExit(1, errno: -4), in: &windows))
     #expect(!interrupted.isFailure)
   }
 
@@ -48,7 +52,7 @@ struct FaultWindowsTests {
     let thread = try #require(windows.thread)
     #expect(windows[thread].isOpen && windows[thread].sawMMIO)
     #expect(windows[thread].fault == Self.page && windows[thread].begin.sequence == Sequence(1))
-    #expect(end(record(.unmapHVARange, 1, words: [0, 1]), in: &windows) == nil)
+    #expect(end(record(.unmapHVARange, 1), in: &windows) == nil)
     #expect(end(record(.entry, 1), in: &windows) == .entry)
     // What ended stays to be looked at, until the thread faults again.
     #expect(windows[thread].sawMMIO && !windows[thread].isOpen)

@@ -1,0 +1,65 @@
+internal import KVMTrace
+internal import KVMTypes
+
+/// The survey of a source that can be read only once: it decides after the first events, and goes on ahead of the replay that
+/// has begun then.
+struct SurveyAhead {
+  private let source: any EventSource
+  private let options: ReplayOptions
+  private let host: HostPageSize
+  private var pass: FirstPass
+  private var buffer: RecordBuffer
+  private let replay: RunningReplay
+  /// How much the survey had found when the replay was told last.
+  private var told: Int
+
+  /// Decides by what `prefix` has, and begins a replay.
+  init(
+    after prefix: inout TracePrefix, of source: any EventSource, stated: PageSize?, _ options: ReplayOptions,
+    begin: (SurveyedTrace) throws -> RunningReplay
+  ) rethrows {
+    self.source = source
+    self.options = options
+    host = HostPageSize(of: prefix, stated: stated)
+    var pass = FirstPass(pageSize: host.pageSize, options: options) { source.command(of: $0) }
+    _ = pass.consume(prefix)
+    pass.decide()
+    replay = try begin(SurveyedTrace(pass.finished(source), host, source, options))
+    _ = pass.takeGaps()
+    told = pass.revision
+    self.pass = pass
+    buffer = prefix.takeBuffer()
+  }
+
+  /// Takes in events, and replays as many as are too many to wait.
+  mutating func consume(_ run: EventRun) throws {
+    pass.consume(run)
+    buffer.append(run.records)
+    while buffer.count >= options.recordsAhead { try replayBlock() }
+  }
+
+  /// The source has ended: the rest is replayed.
+  ///
+  /// - Parameter damage: where events of the source are damaged.
+  mutating func finish(damage: [Damage]) throws -> (result: ReplayResult, survey: SurveyedTrace) {
+    pass.finish(damage: source.damage + damage, cpus: source.cpuCount, known: source.recordableKinds)
+    let found = SurveyedTrace(pass, host, source, options)
+    tellGaps()
+    replay.learn(found)
+    let replay = replay
+    while buffer.count > 0 { try buffer.popFirst { try replay.consume($0) } }
+    return (try replay.finish(), found)
+  }
+
+  private mutating func replayBlock() throws {
+    tellGaps()
+    if pass.revision != told {
+      told = pass.revision
+      replay.learn(SurveyedTrace(pass.finished(source), host, source, options))
+    }
+    let replay = replay
+    try buffer.popFirst { try replay.consume($0) }
+  }
+
+  private mutating func tellGaps() { for gap in pass.takeGaps() { replay.lose(gap) } }
+}

@@ -1,0 +1,79 @@
+internal import KVMTrace
+internal import KVMTypes
+
+/// The beginning of a source that can be read only once, as a source that can be read as often as one likes.
+struct TracePrefix: EventSource {
+  private let source: any EventSource
+  private(set) var buffer = RecordBuffer()
+  private var markers: [TraceMarker] = []
+  /// How many damaged places each CPU's buffer had, from which number of events on.
+  private var damaged: [(from: Int, cpu: CPUIndex, count: Int)] = []
+  /// What the pass over the source counted, if this is all of it.
+  var statistics = EventStatistics()
+
+  init(of source: any EventSource) { self.source = source }
+
+  /// Adds a run of the source.
+  mutating func append(_ run: EventRun) {
+    let first = run.records[0]
+    let damage = run.damageCount
+    if damage > 0, damaged.last(where: { $0.cpu == first.cpu }).map({ $0.count < damage }) ?? true {
+      damaged.append((buffer.count, first.cpu, damage))
+    }
+    guard run.records.contains(where: { $0.kind == .marker }) else { return buffer.append(run.records) }
+    for position in run.records.indices {
+      var record = run.records[position]
+      if record.kind == .marker {
+        // What it says does not outlive the run: the record tells its place in the list.
+        let marker = run.marker(position)
+        record[RecordLayout.Marker.index] = marker == nil ? .max : UInt64(markers.count)
+        if let marker { markers.append(marker) }
+      }
+      withUnsafePointer(to: record) { buffer.append(UnsafeBufferPointer(start: $0, count: 1)) }
+    }
+  }
+
+  /// Takes the events out, for which nobody will ask any more.
+  mutating func takeBuffer() -> RecordBuffer {
+    defer { buffer = RecordBuffer() }
+    return buffer
+  }
+
+  var path: String { source.path }
+  var format: String { source.format }
+  var uname: String { source.uname }
+  var cpuCount: Int { source.cpuCount }
+  var pageSize: PageSize? { source.pageSize }
+  var pageBytesMax: Int? { source.pageBytesMax }
+  var recordableKinds: Set<EventKind>? { source.recordableKinds }
+  var hasOperationProbes: Bool { source.hasOperationProbes }
+  var hasForeignKVMEvents: Bool { source.hasForeignKVMEvents }
+  var damage: [Damage] { source.damage }
+  var canBeReadTwice: Bool { true }
+
+  func command(of tid: ThreadID) -> String? { source.command(of: tid) }
+
+  func forEachRun(
+    _ selection: EventSelection, _ body: (EventRun) throws -> Void
+  ) rethrows -> EventStatistics {
+    var begin = 0
+    try markers.withUnsafeBufferPointer { markers in
+      try buffer.forEachRun { records in
+        let cpu = records[0].cpu
+        let damage = damaged.last { $0.cpu == cpu && $0.from <= begin }?.count ?? 0
+        let isWanted = { selection.includesOperationProbes || !records[$0].kind.isOperationProbe }
+        var first = 0
+        while first < records.count {
+          let last = (first..<records.count).first { !isWanted($0) } ?? records.count
+          if last > first {
+            let wanted = UnsafeBufferPointer(rebasing: records[first..<last])
+            try EventRun.with(wanted, markers: markers, damageCount: damage, body)
+          }
+          first = max(last, first + 1)
+        }
+        begin += records.count
+      }
+    }
+    return statistics
+  }
+}

@@ -1,0 +1,36 @@
+import KVMTrace
+import KVMTypes
+import Testing
+
+@testable import Stage2Replay
+
+@Suite("Events that wait to be replayed")
+struct RecordBufferTests {
+  private func append(_ count: Int, cpu: UInt16, from time: Int, to buffer: inout RecordBuffer) {
+    let records = (0..<count).map {
+      TraceRecord(.entry, at: Nanoseconds(UInt64(time + $0)), cpu: CPUIndex(cpu), tid: ThreadID(1))
+    }
+    records.withUnsafeBufferPointer { buffer.append($0) }
+  }
+
+  @Test("They come out block by block in the order in which they went in, those of one CPU together")
+  func order() {
+    var buffer = RecordBuffer()
+    append(3, cpu: 0, from: 0, to: &buffer)
+    append(RecordBuffer.blockRecords, cpu: 1, from: 3, to: &buffer)
+    append(2, cpu: 0, from: 3 + RecordBuffer.blockRecords, to: &buffer)
+    #expect(buffer.count == RecordBuffer.blockRecords + 5)
+    var runs: [Int] = []
+    var times: [UInt64] = []
+    while buffer.count > 0 {
+      buffer.popFirst { records in
+        runs.append(records.count)
+        times += records.map(\.time.rawValue)
+      }
+    }
+    #expect(runs == [3, RecordBuffer.blockRecords - 3, 3, 2])
+    #expect(times == (0..<UInt64(RecordBuffer.blockRecords + 5)).map { $0 })
+    buffer.popFirst { _ in runs.append(0) }
+    #expect(runs.count == 4)
+  }
+}
