@@ -1,7 +1,7 @@
 import Foundation
 import Testing
 
-/// The matrix of the recordings in `traces/README.md`, which `tools/matrix` writes from the golden reports.
+/// The matrix of the recordings in `traces/README.md`, which `tools/matrix` writes from the digests of their reports.
 @Suite("Matrix of the recordings")
 struct MatrixTests {
   /// The rows of a generated table: their cells, by the name in the first one.
@@ -71,10 +71,8 @@ struct MatrixTests {
   }
 
   private static func agreeing(_ golden: [String: Any]) -> String {
-    let markers = golden["memoryMarkers"] as? [[String: Any]] ?? []
-    let figures = markers.flatMap { $0["figures"] as? [[String: Any]] ?? [] }
-    let verdicts = figures.map { $0["verdict"] as? String }
-    return verdicts.isEmpty
-      ? "none" : "\(verdicts.count { $0 == "agrees" || $0 == "covers" }) of \(verdicts.count)"
+    let verdicts = golden["markerVerdicts"] as? [String: Int] ?? [:]
+    let agreeing = verdicts["agrees", default: 0] + verdicts["covers", default: 0]
+    return verdicts.isEmpty ? "none" : "\(agreeing) of \(verdicts.values.reduce(0, +))"
   }
 }

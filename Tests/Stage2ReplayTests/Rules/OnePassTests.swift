@@ -226,7 +226,7 @@ private final class EndlessTrace: EventSource {
   }
 
   private func deliver(_ body: (EventRun) throws -> Void) rethrows {
-    try records.withUnsafeBufferPointer { try body(EventRun(records: $0)) }
+    try records.withUnsafeBufferPointer { try EventRun.with($0, body) }
     records.removeAll(keepingCapacity: true)
   }
 }
