@@ -24,7 +24,8 @@ struct AgreementTests {
     ["plain-guest", "protected-guest", "mixed-guests", "short-lived-guests"].contains { name.contains($0) }
   }
 
-  /// Two VMMs whose memory has the same host addresses: no age or unmap by a thread of the host says whose it was.
+  /// Two VMMs whose memory has the same host addresses: no age or unmap by a thread of the host says whose it was, so it is
+  /// predicted of both. What one of them has too many is wrong, a fifth of all; none is missing.
   static let sharesAddresses: Set = ["kvm-vhe-7.3.4-two-guests.dat"]
 
   /// How many operations of a kind may be wrong.
@@ -34,7 +35,8 @@ struct AgreementTests {
     case .map: return undecided[name] ?? 0
     case .relaxPerms: return racingRelaxations[name] ?? 0
     // While a VM is torn down ages go on, without effect from a moment that no event marks.
-    case .testClearYoung, .unmap: return sharesAddresses.contains(name) ? .max : recorded / 1000
+    case .testClearYoung, .unmap:
+      return sharesAddresses.contains(name) ? max(1, recorded / 4) : recorded / 1000
     default: return 0
     }
   }
@@ -49,6 +51,9 @@ struct AgreementTests {
     for (kind, score) in agreement.scores where kind != .wrprotect {
       let wrong = max(score.recorded, score.predicted) - score.matched
       #expect(wrong <= Self.slack(name, kind, recorded: score.recorded), "\(kind.name): \(score)")
+      if Self.sharesAddresses.contains(name) {
+        #expect(score.recorded - score.matched <= score.recorded / 1000, "\(kind.name): \(score)")
+      }
     }
     // -EAGAIN pairs are wrong in the result only: address and size of every map are right.
     for mismatch in agreement.mismatches where mismatch.predicted?.kind == .map {

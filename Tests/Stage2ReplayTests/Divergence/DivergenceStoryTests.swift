@@ -103,7 +103,7 @@ struct DivergenceStoryTests {
     story.handle(.vcpu0, story.memory + story.page, level: 2)
     story.handle(.vcpu0, story.memory + story.page, .permission, level: 2, .exec)
     let divergences = try story.replay().divergences
-    #expect(divergences.allSatisfy { $0.contains("explained") }, "\(divergences)")
+    #expect(divergences.allSatisfy { $0.contains(" explained ") }, "\(divergences)")
     #expect(divergences.contains { $0.hasPrefix("D1 explained E3") }, "\(divergences)")
   }
 
