@@ -101,8 +101,11 @@ extension VMExecution where Backend: ~Copyable {
     let isWritable = mapsWritable(decided, slot, relaxes: relaxes)
     let isHugetlb = size.isBlock && !isInPages && host.isHugetlb(slot, context.survey.ages, pageSize)
     let page = HostPage(pageSize, isBlock: size.isBlock, isHugetlb: isHugetlb, isWritable: isWritable)
+    var asked = slot
+    // The slot of an inferred history may log though nobody told so: else a fault on a block would keep it.
+    if slot.hva == nil, fault.isOnBlock, !size.isBlock { asked.flags.insert(.logDirtyPages) }
     let done = memAbort(
-      fault, slot, .page(page), isOvertaken: lostEntry(fault, isBlock: size.isBlock))
+      fault, asked, .page(page), isOvertaken: lostEntry(fault, isBlock: size.isBlock))
     touch(fault, isBlock: size.isBlock, origin)
     let result = done.stage2Result
     let isCertain =

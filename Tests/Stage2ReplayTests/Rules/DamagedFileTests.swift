@@ -73,8 +73,8 @@ struct DamagedFileTests {
     "A file that is cut during either pass over it",
     arguments: [TraceFlavour.Compression.none, .zstd], [0, 1, 300])
   func shrinking(compression: TraceFlavour.Compression, operations: Int) throws {
-    // Each CPU's events are more than is read at once.
-    let events = compression == .none ? 20_000 : 60_000
+    // Each CPU's events are more than is read at once, and more than are executed at once.
+    let events = compression == .none ? 100_000 : 160_000
     let bytes = try Self.build(compression, events: events)
     let file = try UnnamedFile(bytes)
     let trace = try TraceFile(path: file.path)
