@@ -26,6 +26,9 @@ public struct SynthesizerConfiguration: Sendable {
   public var notifierPermille = 80
   /// Whether the CPUs set the access flag themselves, so that aging leads to no faults.
   public var hardwareAccessFlag = false
+  /// Whether the trace has faults and notifiers alone, without the entries and exits of the loop around them, and the
+  /// vCPUs fault at random pages: most work for each event.
+  public var faultsOnly = false
   /// The time stamp near which the trace begins.
   public var startNanoseconds: UInt64 = 100_000_000_000
 

@@ -20,6 +20,7 @@ extension Synthesizer {
   mutating func vcpuStep(_ index: Int) throws(TraceWriteError) {
     if !vcpus[index].isInGuest { try enter(index) }
     stream.wait(200 + random.below(2000))
+    if configuration.faultsOnly { return try memoryStep(index) }
     switch random.below(100) {
     case 0..<60: try memoryStep(index)
     case 60..<78: try trapStep(index, ExceptionClass.systemRegister)
@@ -37,6 +38,7 @@ extension Synthesizer {
     try interrupt(cpu)
     running[cpu] = index
     vcpus[index].isInGuest = true
+    if configuration.faultsOnly { return }
     try stream.emit(.entry, cpu: cpu, pid: vcpus[index].pid, vcpus[index].pc)
   }
 
@@ -45,6 +47,7 @@ extension Synthesizer {
     let cpu = vcpus[index].cpu
     running[cpu] = nil
     vcpus[index].isInGuest = false
+    if configuration.faultsOnly { return }
     try stream.emit(.exit, cpu: cpu, pid: vcpus[index].pid, code, exceptionClass, vcpus[index].pc)
   }
 
@@ -82,6 +85,8 @@ extension Synthesizer {
       if outcome == .hit { continue }
       return try fault(index, page, access, outcome)
     }
+    // Without exits only the host gives a guest that has all its memory something to fault on.
+    if configuration.faultsOnly { return try hostStep() }
     try interruptStep(index)
   }
 
@@ -91,6 +96,7 @@ extension Synthesizer {
     let pages = guests[guest].pages
     let kind = random.below(100)
     let access: GuestStage2.Access = kind < 55 ? .write : kind < 95 ? .read : .execute
+    if configuration.faultsOnly { return (random.below(pages), access) }
     var page: Int?
     switch random.below(100) {
     case 0..<45:

@@ -69,6 +69,9 @@ struct SynthCommand: ParsableCommand {
   @Flag(help: "The CPUs set the access flag themselves: no access faults.")
   var hardwareAccessFlag = false
 
+  @Flag(help: "Only faults, at random pages, and notifiers: no entries, exits and devices.")
+  var faultsOnly = false
+
   @Flag(help: "Replace the file even if it is a recording.")
   var overwrite = false
 
@@ -107,6 +110,7 @@ struct SynthCommand: ParsableCommand {
     workload.hugePagePercent = hugePages
     workload.notifierPermille = notifiers
     workload.hardwareAccessFlag = hardwareAccessFlag
+    workload.faultsOnly = faultsOnly
     return workload
   }
 

@@ -34,6 +34,22 @@ struct SynthesizerTests {
   }
 
   @Test(
+    "With faults only there is nothing but faults, and what the host does to memory", arguments: [0, 300])
+  func faultsOnly(notifiers: Int) throws {
+    let summary = try make(
+      small {
+        $0.faultsOnly = true
+        $0.notifierPermille = notifiers
+      }
+    ).summary
+    #expect(summary.events == 20_000)
+    #expect(summary.eventCounts["kvm_guest_fault", default: 0] > summary.events / 3)
+    for name in ["kvm_entry", "kvm_exit", "kvm_mmio", "kvm_userspace_exit"] {
+      #expect(summary.eventCounts[name] == nil, "\(name)")
+    }
+  }
+
+  @Test(
     "trace-cmd finds the events that were made", .enabled(if: TraceCmd.path != nil, TraceCmd.missing),
     arguments: [
       (TraceFlavour(), PageSize.size4K, 0), (TraceFlavour(version: .v6), .size4K, 5),
