@@ -48,9 +48,4 @@ public struct SplitMix64: RandomNumberGenerator, Sendable {
   @inlinable
   @inline(__always)
   public mutating func chance(_ times: UInt64) -> Bool { below(100 as UInt64) < times }
-
-  /// True `times` out of a thousand times.
-  @inlinable
-  @inline(__always)
-  public mutating func permille(_ times: Int) -> Bool { below(1000) < times }
 }

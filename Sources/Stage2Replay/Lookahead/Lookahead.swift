@@ -227,11 +227,6 @@ struct Lookahead {
 
   // MARK: What still waits
 
-  /// Changes the fault whose window ended at `sequence`, if it still waits.
-  mutating func updateWaitingFault(endedAt sequence: Sequence, _ body: (inout FaultWindow) -> Void) {
-    if let fault = waitingFault(endedAt: sequence) { body(&faults[fault]) }
-  }
-
   /// The fault whose window ended at `sequence`, if it still waits.
   func waitingFault(endedAt sequence: Sequence) -> FaultID? {
     let position = queue.position { $0.sequence < sequence }
