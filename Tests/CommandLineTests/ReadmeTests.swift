@@ -1,20 +1,31 @@
 import Foundation
 import Testing
 
-/// The examples of the README print what it shows.
+/// The examples of the README and of the pages beside the code print what these show.
 @Suite("README")
 struct ReadmeTests {
-  private static let file = Tool.root.appending(path: "README.md")
+  /// The README and every page of a catalogue.
+  private static let files: [URL] = {
+    let sources = Tool.root.appending(path: "Sources")
+    let paths = FileManager.default.enumerator(atPath: sources.path())?.compactMap { $0 as? String } ?? []
+    return [Tool.root.appending(path: "README.md")]
+      + paths.filter { $0.hasSuffix(".md") }.sorted().map { sources.appending(path: $0) }
+  }()
 
   /// With this variable in the environment the examples are written anew: `tools/bless` sets it.
   private static let isBlessing = ProcessInfo.processInfo.environment["BLESS_README"] != nil
 
   @Test("The examples are what the program prints")
   func examples() throws {
-    var lines = try String(contentsOf: Self.file, encoding: .utf8)
+    let counts = try Self.files.map(Self.check)
+    #expect(counts.reduce(0, +) >= 7)
+  }
+
+  /// Runs the examples of a page, and says how many there are.
+  private static func check(_ file: URL) throws -> Int {
+    var lines = try String(contentsOf: file, encoding: .utf8)
       .split(separator: "\n", omittingEmptySubsequences: false).map(String.init)
     let examples = ReadmeExample.examples(in: lines)
-    #expect(examples.count >= 5)
     for example in examples.reversed() {
       let outcome = try Tool.shell(
         "cd $1; pkvm-replay() { $tool \"$@\"; }; \(example.shellLine)", [Tool.root.path()])
@@ -22,16 +33,17 @@ struct ReadmeTests {
       let printed = outcome.output.split(separator: "\n", omittingEmptySubsequences: false).dropLast().map {
         String($0)
       }
-      if Self.isBlessing {
+      if isBlessing {
         lines.replaceSubrange(example.range, with: example.renewed(from: printed))
       } else if let missing = example.firstMissing(in: printed) {
         Issue.record(
           "\(example.command): does not print \"\(missing)\"; tools/bless writes the examples anew")
       }
     }
-    if Self.isBlessing {
-      try lines.joined(separator: "\n").write(to: Self.file, atomically: true, encoding: .utf8)
+    if isBlessing && !examples.isEmpty {
+      try lines.joined(separator: "\n").write(to: file, atomically: true, encoding: .utf8)
     }
+    return examples.count
   }
 }
 
