@@ -18,7 +18,7 @@ extension Replay {
     let statistics = try source.forEachRun(.replay(probes: !options.ignoresProbes)) { run in
       if ahead != nil { return try ahead!.consume(run) }
       prefix.append(run)
-      if prefix.buffer.count < options.recordsAhead { return }
+      if prefix.buffer.count < max(options.recordsAhead, 1) { return }
       ahead = try SurveyAhead(after: &prefix, of: source, stated: request.pageSize, options) { found in
         let prepared = try PreparedReplay(found, ProbeRecording(source), request, options)
         decided = (prepared.context.profile, found.memslots)

@@ -24,7 +24,8 @@ public enum Replay {
   }
 
   /// Replays what `source` delivers on a backend of one's own, under the same callers as the built-in ones. Which kernel
-  /// calls it is the profile's affair.
+  /// calls it is the profile's affair. VMs are executed one after the other, whatever `options.jobs` says: their tables may
+  /// share what they like.
   ///
   /// - Parameters:
   ///   - request: what is known about the host besides the trace.
@@ -39,7 +40,9 @@ public enum Replay {
     backend makeBackend: @escaping (VMToModel) -> Backend
   ) throws -> (result: ReplayResult, statistics: EventStatistics) {
     try checked(source) {
-      try drive(source, request, options) { RunningReplay($0, onOperation, makeBackend) }
+      var options = options
+      options.jobs = 1
+      return try drive(source, request, options) { RunningReplay($0, onOperation, makeBackend) }
     }
   }
 

@@ -11,6 +11,9 @@ final class ReplayContext: Sendable {
   /// Those that are modelled: the traced ones, unless another kernel is asked for.
   let model: ReplayProfile
   let options: ReplayOptions
+  /// Which events the trace records, as far as was known before the first of them: what follows from that is judged alike from
+  /// the first event to the last.
+  let events: RecordedEvents
   /// What the survey of the trace found.
   private(set) nonisolated(unsafe) var survey: TraceSurvey
   /// The intervals of all series.
@@ -31,6 +34,7 @@ final class ReplayContext: Sendable {
     self.model = model
     self.options = options
     self.survey = survey
+    events = survey.events
     self.grid = grid
     recorded = survey.recorded
     checksRules = options.otherKernel == nil
@@ -38,7 +42,7 @@ final class ReplayContext: Sendable {
     areRegionsOfPages = survey.regions.areOfPages
   }
 
-  /// The survey found out more. What follows from its beginning stays as it is.
+  /// The survey found out more of threads, markers and the ages of memory. What was settled before the first event stays as it is.
   func learn(_ found: TraceSurvey) { survey = found }
 
   /// The host's page size.

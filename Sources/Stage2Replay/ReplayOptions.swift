@@ -22,14 +22,15 @@ public struct ReplayOptions: Sendable {
   public var otherKernel: OtherKernel?
   /// How many of the longest holds and waits of each VM's lock are kept.
   public var longest = 5
-  /// How many records wait for later evidence before they are applied, 1 to 2^20. It bounds the memory of the replay.
+  /// How many records wait for later evidence before they are settled, 1 to 2^20. With what is settled and waits for its execution,
+  /// some thousand steps, it bounds the memory of the replay beside that of the model.
   public var lag = 1 << 12
 
   /// How many threads may work at once, 1 at least. The result is the same for every number.
   public var jobs = 1
   /// How many events are read before a replay of a source begins that can be read only once, and how far ahead they are read
   /// from then on. The first of them decide what the host is, and a loss is known so many events before its place. They
-  /// take 88 bytes each.
+  /// take 88 bytes each; 1 at least.
   public var recordsAhead = 1 << 18
 
   /// The defaults.

@@ -60,7 +60,8 @@ struct Replayer<Backend: Stage2Backend & ~Copyable>: ~Copyable {
 
   /// The operations performed since the last call.
   mutating func takeOperations() -> [Stage2Operation] {
-    defer { operations.removeAll(keepingCapacity: true) }
+    if operations.isEmpty { return [] }
+    defer { operations = [] }
     return operations
   }
 
@@ -119,14 +120,15 @@ struct Replayer<Backend: Stage2Backend & ~Copyable>: ~Copyable {
     steps.take(from: &attribution.lookahead.settled)
     if steps.markers.isEmpty { return pool.start(steps) }
     // The observer is taken out meanwhile: it looks at the pool, which lies beside it.
-    var observer = markers
+    var observer = MarkerObserver(context)
+    swap(&observer, &markers)
     pool.execute(steps) { marker, order in
       observer.compare(marker, order: order) { vm in
         pool[vm].kvm.stage2.passGracePeriod()
         return MemoryBounds(pool[vm])
       }
     }
-    markers = observer
+    swap(&observer, &markers)
   }
 
   /// Executes all that is settled.
@@ -179,7 +181,8 @@ struct Replayer<Backend: Stage2Backend & ~Copyable>: ~Copyable {
   private mutating func contention(_ record: TraceRecord) {
     guard let thread = attribution.threads.known(record.tid) else { return }
     locks.contention(
-      record, by: lockThread(thread), lockOf: attribution.vms.roster.vm(at: record.contendedLock))
+      record, by: lockThread(thread),
+      lockOf: record.kind == .contentionBegin ? attribution.vms.roster.vm(at: record.contendedLock) : nil)
   }
 
   private func lockThread(_ thread: ThreadIndex) -> LockObserver.Thread {
@@ -228,15 +231,14 @@ extension Replayer where Backend: ~Copyable {
     result.sections = locks.sections(of: vm.id)
     // Faults tell what is mapped, in slots; and what was mapped before the first of them, or in a gap, none tells.
     result.isTableKnown =
-      context.survey.events.tellsFaults && (!vm.slots.history.isEmpty || vm.faults.total == vm.faults.mmio)
+      context.events.tellsFaults && (!vm.slots.history.isEmpty || vm.faults.total == vm.faults.mmio)
     // Which tables there are follows from the path, which another kernel may state, and from the page size.
     let statesPath =
       context.options.otherKernel.map { $0.request.kernel != nil || $0.request.path != nil } ?? false
     let isOfKnownHost = [ProfileField.ID.path, .pageSize].allSatisfy {
       context.profile.basis[$0] != .assumed || $0 == .path && statesPath
     }
-    if !context.survey.events.supportsDerivation || vm.knownFrom != attribution.clock.epoch || !isOfKnownHost
-    {
+    if !context.events.supportsDerivation || vm.knownFrom != attribution.clock.epoch || !isOfKnownHost {
       result.tableBasis = .assumed
     }
     return result

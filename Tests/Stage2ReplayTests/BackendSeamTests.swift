@@ -102,16 +102,15 @@ struct BackendSeamTests {
     #expect(agreement.scores[.map].map { $0.recorded > 0 && 10 * $0.matched > 9 * $0.recorded } == true)
   }
 
-  @Test(
-    "However many threads there are, the replay says the same", arguments: ["pkvm-nvhe-7.3.4-two-guests.dat"])
-  func jobs(name: String) throws {
+  @Test("However many threads there are, the replay says the same", arguments: [1, 7, 1 << 12])
+  func jobs(lag: Int) throws {
     var found: [(operations: [Stage2Operation], result: ReplayResult)] = []
     for jobs in [1, 2, 5] {
       var options = ReplayOptions()
-      options.jobs = jobs
+      (options.jobs, options.lag) = (jobs, lag)
       var operations: [Stage2Operation] = []
       let result = try Replay.run(
-        Recordings.trace(name), profile: ProfileRequest(), options: options
+        Recordings.trace(Self.twoGuests), profile: ProfileRequest(), options: options
       ) { operations.append($0) }.result
       found.append((operations, result))
     }
@@ -125,4 +124,22 @@ struct BackendSeamTests {
         other.result.vms.map(\.memory.totalBytes.peak) == found[0].result.vms.map(\.memory.totalBytes.peak))
     }
   }
+
+  private struct Enough: Error {}
+
+  @Test("Who has enough ends a replay while VMs are executed", arguments: [1, 3])
+  func stopped(jobs: Int) throws {
+    var options = ReplayOptions()
+    options.jobs = jobs
+    var count = 0
+    #expect(throws: Enough.self) {
+      _ = try Replay.run(Recordings.trace(Self.twoGuests), profile: ProfileRequest(), options: options) { _ in
+        count += 1
+        if count == 5000 { throw Enough() }
+      }
+    }
+    #expect(count == 5000)
+  }
+
+  private static let twoGuests = "pkvm-nvhe-7.3.4-two-guests.dat"
 }

@@ -7,7 +7,8 @@ public import KVMTypes
 /// is concurrent: what another CPU does in between is expressed by the order of calls and by
 /// `invalidateSeq` and `invalidateInProgress`.
 ///
-/// Each function that takes `mmu_lock` leaves the section in `lastSection` and adds it to `locks`.
+/// Each function that takes `mmu_lock` leaves the section in `lastSection` and adds it to `locks`, if `KVMRecords.sections` are
+/// kept.
 @frozen
 public struct KVM<Backend: Stage2Backend & ~Copyable>: ~Copyable {
   /// The kernel and the host.
@@ -99,7 +100,8 @@ public struct KVM<Backend: Stage2Backend & ~Copyable>: ~Copyable {
   /// The calls of range operations since the last time.
   @inlinable
   public mutating func takeRangeCalls() -> [RangeCall] {
-    defer { rangeCalls.removeAll(keepingCapacity: true) }
+    if rangeCalls.isEmpty { return [] }
+    defer { rangeCalls = [] }
     return rangeCalls
   }
 }
@@ -117,7 +119,7 @@ public struct KVMRecords: OptionSet, Hashable, Sendable {
   /// The sections under `mmu_lock`.
   @inlinable
   public static var sections: KVMRecords { KVMRecords(rawValue: 1) }
-  /// The calls of range operations.
+  /// The calls of range operations, until somebody takes them.
   @inlinable
   public static var rangeCalls: KVMRecords { KVMRecords(rawValue: 2) }
 }

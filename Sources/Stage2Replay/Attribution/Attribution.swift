@@ -32,7 +32,7 @@ struct Attribution {
     lookahead = Lookahead(
       pageSize: context.pageSize, faultLock: context.profile.profile.faultLock, lag: context.options.lag)
     slots = SlotEvents(memslots, pageSize: context.pageSize)
-    divergences = DivergenceLog(context.survey.events)
+    divergences = DivergenceLog(context.events)
     found.timeline = context.options.recordsTimeline ? VMTimeline() : nil
   }
 
@@ -70,9 +70,15 @@ struct Attribution {
 
   /// The trace has ended: windows that it cuts, and all that waits.
   mutating func finish() {
+    let stopped = vms.live.filter { vm in
+      let vcpus = vms[vm].vcpus
+      return !vcpus.isEmpty
+        && vcpus.allSatisfy { tid in threads.known(tid).map { threads[$0].vcpu.isInUserspace } ?? false }
+    }
+    lookahead.stop(Set(stopped))
     // A window that the trace cuts: what KVM did is not known, so nothing is said about it.
     for thread in threads.open {
-      if context.survey.events.missing.contains(.entry), let fault = threads[thread].vcpu.openFault {
+      if context.events.missing.contains(.entry), let fault = threads[thread].vcpu.openFault {
         // Nothing else marks the end of a thread's last fault.
         clock.advancePastEnd()
         closeFaultUnseen(of: thread, time: context.survey.last, cpu: lookahead[fault].cpu)
@@ -83,14 +89,7 @@ struct Attribution {
   }
 
   /// Settles all that waits: nothing more comes.
-  mutating func settleRest() {
-    let stopped = vms.live.filter { vm in
-      let vcpus = vms[vm].vcpus
-      return !vcpus.isEmpty
-        && vcpus.allSatisfy { tid in threads.known(tid).map { threads[$0].vcpu.isInUserspace } ?? false }
-    }
-    lookahead.finish(vms, stopped: Set(stopped))
-  }
+  mutating func settleRest() { lookahead.finish(vms) }
 
   /// Puts something behind all else that happened to a VM.
   mutating func enqueue(
@@ -204,7 +203,8 @@ extension Attribution {
       notifiers.copies.forget()
       guard let vm = vms.roster.destroyVM(record.destroyedVM) else { return }
       end(vm, at: record.time, basis: .recorded)
-      for thread in threads.indices where threads[thread].vcpu.vm == vm {
+      for tid in vms[vm].vcpus {
+        guard let thread = threads.known(tid), threads[thread].vcpu.vm == vm else { continue }
         threads[thread].vcpu.exits = 0
         threads[thread].vcpu.mmioExits = 0
       }

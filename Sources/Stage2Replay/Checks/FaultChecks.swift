@@ -29,7 +29,7 @@ struct FaultChecks {
   init(_ context: ReplayContext) {
     self.context = context
     table = TableKnowledge(pageSize: context.pageSize)
-    log = DivergenceLog(context.survey.events)
+    log = DivergenceLog(context.events)
   }
 
   var pageSize: PageSize { context.pageSize }

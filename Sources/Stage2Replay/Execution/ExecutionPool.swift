@@ -14,6 +14,8 @@ struct ExecutionPool<Backend: Stage2Backend & ~Copyable>: ~Copyable {
   private let jobs: Int
   private let threads: DispatchQueue?
   private let running = DispatchGroup()
+  /// Whether threads may be at work: from `start` to `wait`.
+  private var isRunning = false
 
   /// - Parameter jobs: how many threads may work at once, the caller's among them.
   init(jobs: Int) {
@@ -35,6 +37,7 @@ struct ExecutionPool<Backend: Stage2Backend & ~Copyable>: ~Copyable {
 
   /// A VM appears.
   mutating func append(_ execution: consuming VMExecution<Backend>) {
+    precondition(!isRunning, "a VM is added while others are executed")
     let place = UnsafeMutablePointer<VMExecution<Backend>>.allocate(capacity: 1)
     place.initialize(to: execution)
     executions.append(place)
@@ -42,15 +45,23 @@ struct ExecutionPool<Backend: Stage2Backend & ~Copyable>: ~Copyable {
 
   /// A VM's execution, while nothing runs.
   subscript(vm: VMIndex) -> VMExecution<Backend> {
-    _read { yield executions[vm.position].pointee }
-    nonmutating _modify { yield &executions[vm.position].pointee }
+    _read {
+      precondition(!isRunning, "an execution is looked at while it may go on")
+      yield executions[vm.position].pointee
+    }
+    nonmutating _modify {
+      precondition(!isRunning, "an execution is changed while it may go on")
+      yield &executions[vm.position].pointee
+    }
   }
 
   /// Begins to execute what waits for each VM.
-  func start(_ queue: ExecutionQueue) {
+  mutating func start(_ queue: ExecutionQueue) {
+    precondition(!isRunning, "steps are handed over while others are executed")
     let part = Part(executions: executions, queue: queue)
     guard let threads else { return part.run(0, of: 1) }
-    let workers = min(max(jobs - 1, 1), queue.batches.count)
+    let workers = min(max(jobs - 1, 1), queue.batches.count { !$0.steps.isEmpty })
+    isRunning = true
     for worker in 0..<workers { threads.async(group: running) { part.run(worker, of: workers) } }
   }
 
@@ -69,7 +80,10 @@ struct ExecutionPool<Backend: Stage2Backend & ~Copyable>: ~Copyable {
   }
 
   /// Waits until all that was begun is executed.
-  func wait() { if threads != nil { running.wait() } }
+  mutating func wait() {
+    if isRunning { running.wait() }
+    isRunning = false
+  }
 
   /// What the threads of the pool share. Each VM is one thread's alone, so nothing is accessed from two.
   private struct Part: @unchecked Sendable {

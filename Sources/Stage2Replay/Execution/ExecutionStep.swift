@@ -76,7 +76,7 @@ enum VMFact {
   /// A commit tells of a slot that goes.
   case removal(SlotRemoval)
   /// A fault touches a region for the first time.
-  case regionTouched(block: UInt64)
+  case regionTouched(RegionIndex, block: UInt64)
   /// A walk of its table stops at this level.
   case startLevel(TranslationLevel)
   /// The VM is gone, or another one has taken its place.
@@ -98,9 +98,11 @@ struct ExecutionBatch {
     return faults.count - 1
   }
 
+  /// Takes all out. Whose turn came, keeps the storage; of a VM to which nothing happens any more nothing is kept.
   mutating func removeAll() {
-    steps.removeAll(keepingCapacity: true)
-    faults.removeAll(keepingCapacity: true)
+    let isInUse = !steps.isEmpty
+    steps.removeAll(keepingCapacity: isInUse)
+    faults.removeAll(keepingCapacity: isInUse)
   }
 }
 

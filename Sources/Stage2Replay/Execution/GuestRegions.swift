@@ -70,8 +70,9 @@ struct GuestRegions {
   }
 
   /// A fault touches a region for the first time. What was unmapped in it before is of no concern, for nothing was mapped.
-  mutating func append(block: UInt64) {
-    positions[FrameKey(block)] = RegionIndex(regions.count)
+  mutating func append(_ region: RegionIndex, block: UInt64) {
+    precondition(region.position == regions.count, "regions come in the order in which they were numbered")
+    positions[FrameKey(block)] = region
     regions.append(GuestRegion(block: block))
     knowledge.append(contentsOf: repeatElement([], count: pagesPerRegion))
     events.append(contentsOf: repeatElement(.none, count: Self.eventsMax))

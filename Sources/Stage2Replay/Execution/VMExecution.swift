@@ -80,8 +80,8 @@ struct VMExecution<Backend: Stage2Backend & ~Copyable>: ~Copyable {
   }
 
   private mutating func learn(_ fact: VMFact) {
-    if case .regionTouched(let block) = fact {
-      checks.table.regions.append(block: block)
+    if case .regionTouched(let region, let block) = fact {
+      checks.table.regions.append(region, block: block)
     } else {
       known.learn(fact)
     }
@@ -136,7 +136,7 @@ struct VMExecution<Backend: Stage2Backend & ~Copyable>: ~Copyable {
       !young && !duringFault && (!context.profile.hasHardwareAccessFlag || isUnmapped)
     emit(
       .testClearYoung, address, size: frames.count << pageSize.shift, markOld: markOld,
-      result: context.survey.events.tellsFaults ? young ? 1 : 0 : nil,
+      result: context.events.tellsFaults ? young ? 1 : 0 : nil,
       basis: isCertain ? .derived : .assumed, origin)
   }
 

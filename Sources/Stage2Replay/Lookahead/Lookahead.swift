@@ -120,7 +120,7 @@ struct Lookahead {
   mutating func touch(_ gfn: GFN, vm: VMIndex) -> RegionIndex {
     while regions.count <= vm.position { regions.append(RegionRegister(pageSize: pageSize)) }
     let (region, isNew) = regions[vm.position].insert(gfn)
-    if isNew { settled.append(.regionTouched(block: timelines.block(gfn)), vm) }
+    if isNew { settled.append(.regionTouched(region, block: timelines.block(gfn)), vm) }
     return region
   }
 
@@ -152,11 +152,11 @@ struct Lookahead {
     queue.append(record)
   }
 
-  /// Settles what still waits: the trace has ended.
-  ///
-  /// - Parameter stopped: the VMs whose vCPUs have all left the guest for good.
-  mutating func finish(_ vms: VMRegister, stopped: Set<VMIndex>) {
-    self.stopped = stopped
+  /// The trace has ended, and with it these VMs: their vCPUs have all left the guest for good.
+  mutating func stop(_ vms: Set<VMIndex>) { stopped = vms }
+
+  /// Settles what still waits.
+  mutating func finish(_ vms: VMRegister) {
     while let record = queue.popFirst() { settle(record, vms) }
   }
 

@@ -99,12 +99,6 @@ struct RegionTimelines {
 
   func block(_ gfn: GFN) -> UInt64 { gfn.rawValue >> blockShift }
 
-  /// The frames of the region around `gfn`.
-  func region(_ gfn: GFN) -> FrameRange {
-    let first = GFN((gfn.rawValue >> blockShift) << blockShift)
-    return FrameRange(start: first, end: first + pageSize.pagesPerPMD)
-  }
-
   /// The blocks that frames touch.
   func blocks(_ frames: FrameRange) -> ClosedRange<UInt64> {
     block(frames.start)...block(GFN(frames.end.rawValue - 1))

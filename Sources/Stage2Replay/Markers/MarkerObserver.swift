@@ -11,7 +11,9 @@ struct MarkerObserver {
   /// Events of ftrace:print so far, and the first memory marker among them.
   private var prints = 0
   private var first: FirstMarker?
-  private var snapshots: [MarkerSnapshot] = []
+  /// The markers that wait, by their numbers.
+  private var snapshots: [Int: MarkerSnapshot] = [:]
+  private var count = 0
   /// Whether everything has been quiet since a marker that said so, and what the VMs had then.
   private var isQuiet = false
   private var quietBounds: MemoryBounds?
@@ -20,7 +22,7 @@ struct MarkerObserver {
 
   init(_ context: ReplayContext) {
     self.context = context
-    divergences = DivergenceLog(context.survey.events)
+    divergences = DivergenceLog(context.events)
   }
 
   /// An event of ftrace:print outside the part that is replayed.
@@ -61,8 +63,9 @@ struct MarkerObserver {
       }
     }
     isQuiet = point.isQuiet
-    snapshots.append(snapshot)
-    return snapshots.count - 1
+    defer { count += 1 }
+    snapshots[count] = snapshot
+    return count
   }
 
   // MARK: Execution time
@@ -74,7 +77,7 @@ struct MarkerObserver {
   ///   - bounds: what each VM's stage 2 occupies.
   ///   - order: the marker's place among all steps.
   mutating func compare(_ number: Int, order: UInt64, _ bounds: (VMIndex) -> MemoryBounds) {
-    let snapshot = snapshots[number]
+    guard let snapshot = snapshots.removeValue(forKey: number) else { return }
     let each = snapshot.roster.vms.map { bounds($0.index) }
     var all = each.reduce(MemoryBounds(), +)
     guard let marker = snapshot.marker, let first else {

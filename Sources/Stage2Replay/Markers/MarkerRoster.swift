@@ -37,7 +37,7 @@ struct MarkerRoster {
   func doubt(
     since first: FirstMarker, _ marker: MemoryMarker, wasQuiet: Bool, _ context: ReplayContext
   ) -> MarkerDoubt? {
-    if !context.survey.events.supportsDerivation { return .notRecorded }
+    if !context.events.supportsDerivation { return .notRecorded }
     if epoch.isInGap || epoch != first.epoch { return .lostEvents }
     if first.sawVMs || vms.contains(where: \.wasRunning) { return .begunMidLife }
     if vms.contains(where: { $0.type == nil }) { return .unknownVMs }

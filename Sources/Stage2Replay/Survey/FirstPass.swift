@@ -104,10 +104,11 @@ struct FirstPass {
   /// What was not seen by now may be recorded nevertheless, or not: nothing follows from its absence.
   mutating func decide() { survey.decide() }
 
-  /// The pass as if all events of `source` had been seen.
+  /// The pass as if all events of `source` had been seen. Damage of its metadata counts at its real end: events may be missing
+  /// anywhere for it, which says nothing of those to come.
   func finished(_ source: some EventSource) -> FirstPass {
     var copy = self
-    copy.finish(damage: source.damage, cpus: source.cpuCount, known: source.recordableKinds)
+    copy.finish(damage: [], cpus: source.cpuCount, known: source.recordableKinds)
     return copy
   }
 

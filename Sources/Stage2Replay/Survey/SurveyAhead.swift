@@ -35,7 +35,7 @@ struct SurveyAhead {
   mutating func consume(_ run: EventRun) throws {
     pass.consume(run)
     buffer.append(run.records)
-    while buffer.count >= options.recordsAhead { try replayBlock() }
+    while buffer.count >= max(options.recordsAhead, 1) { try replayBlock() }
   }
 
   /// The source has ended: the rest is replayed.

@@ -58,22 +58,39 @@ struct TracePrefix: EventSource {
   ) rethrows -> EventStatistics {
     var begin = 0
     try markers.withUnsafeBufferPointer { markers in
-      try buffer.forEachRun { records in
-        let cpu = records[0].cpu
-        let damage = damaged.last { $0.cpu == cpu && $0.from <= begin }?.count ?? 0
-        let isWanted = { selection.includesOperationProbes || !records[$0].kind.isOperationProbe }
-        var first = 0
-        while first < records.count {
-          let last = (first..<records.count).first { !isWanted($0) } ?? records.count
-          if last > first {
-            let wanted = UnsafeBufferPointer(rebasing: records[first..<last])
-            try EventRun.with(wanted, markers: markers, damageCount: damage, body)
+      try buffer.forEachRun { glued in
+        for records in pieces(of: glued, from: begin) {
+          let cpu = records[0].cpu
+          let damage = damaged.last { $0.cpu == cpu && $0.from <= begin }?.count ?? 0
+          let isWanted = { selection.includesOperationProbes || !records[$0].kind.isOperationProbe }
+          var first = 0
+          while first < records.count {
+            let last = (first..<records.count).first { !isWanted($0) } ?? records.count
+            if last > first {
+              let wanted = UnsafeBufferPointer(rebasing: records[first..<last])
+              try EventRun.with(wanted, markers: markers, damageCount: damage, body)
+            }
+            first = max(last, first + 1)
           }
-          first = max(last, first + 1)
+          begin += records.count
         }
-        begin += records.count
       }
     }
     return statistics
+  }
+
+  /// Consecutive events of one CPU, which may have come in several runs, cut where damage lies between them.
+  private func pieces(
+    of records: UnsafeBufferPointer<TraceRecord>, from begin: Int
+  ) -> [UnsafeBufferPointer<TraceRecord>] {
+    let cuts = damaged.lazy.filter { $0.cpu == records[0].cpu }.map { $0.from - begin }
+      .filter { $0 > 0 && $0 < records.count }
+    var pieces: [UnsafeBufferPointer<TraceRecord>] = []
+    var first = 0
+    for cut in cuts + [records.count] {
+      pieces.append(UnsafeBufferPointer(rebasing: records[first..<cut]))
+      first = cut
+    }
+    return pieces
   }
 }

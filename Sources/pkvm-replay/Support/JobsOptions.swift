@@ -2,7 +2,7 @@ import ArgumentParser
 import Foundation
 import Stage2Replay
 
-/// How many threads a replay may use, of every command that replays.
+/// How many threads `replay` may use.
 struct JobsOptions: ParsableArguments {
   @Option(
     help: ArgumentHelp(

@@ -226,7 +226,7 @@ struct UncertaintyTests {
   func epochs() {
     var regions = GuestRegions(pageSize: .size4K)
     let position = RegionIndex(0)
-    regions.append(block: 0x200)
+    regions.append(RegionIndex(0), block: 0x200)
     regions.enter(epoch: Epoch(0), position)
     regions.setPage(GFN(0x40007), position, [.isEstablished, .wasMadeYoung])
     regions[position].blockKnowledge = [.isEstablished, .isAssumed]
@@ -241,8 +241,8 @@ struct UncertaintyTests {
   func ring() {
     var regions = GuestRegions(pageSize: .size4K)
     let position = RegionIndex(0)
-    regions.append(block: 0x200)
-    regions.append(block: 0x201)
+    regions.append(RegionIndex(0), block: 0x200)
+    regions.append(RegionIndex(1), block: 0x201)
     #expect(regions.recentEvents(position).isEmpty)
     for time in UInt64(1)...11 {
       regions.append(

@@ -34,3 +34,22 @@ struct RecordBufferTests {
     #expect(runs.count == 4)
   }
 }
+
+@Suite("The beginning of a source that is read once")
+struct TracePrefixTests {
+  @Test("Damage between two runs of one CPU stays between them")
+  func damage() throws {
+    var prefix = TracePrefix(of: try Recordings.trace("kvm-vhe-7.3.4-two-guests.dat"))
+    let records = (0..<6).map { TraceRecord(.entry, at: Nanoseconds($0), cpu: CPUIndex(2), tid: ThreadID(1)) }
+    records.withUnsafeBufferPointer { records in
+      for (begin, damage) in [(0, 0), (2, 1), (4, 1)] {
+        EventRun.with(UnsafeBufferPointer(rebasing: records[begin..<begin + 2]), damageCount: damage) {
+          prefix.append($0)
+        }
+      }
+    }
+    var runs: [[Int]] = []
+    _ = prefix.forEachRun(.all) { runs.append([$0.records.count, $0.damageCount]) }
+    #expect(runs == [[2, 0], [4, 1]])
+  }
+}
