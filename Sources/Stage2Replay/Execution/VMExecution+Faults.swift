@@ -5,9 +5,9 @@ internal import Stage2Model
 // A guest's fault: held against the model, then handled as its decision says.
 
 extension VMExecution where Backend: ~Copyable {
-  mutating func handleGuestAbort(_ decided: DecidedFault, _ origin: StepOrigin) {
-    let fault = decided.window
-    let outcome = outcome(of: decided)
+  // Window and decision go down one by one: a part of a value that is kept as a whole would be copied by each function.
+  mutating func handleGuestAbort(_ fault: FaultWindow, _ decision: FaultDecision, _ origin: StepOrigin) {
+    let outcome = outcome(of: fault, decision)
     let isChecked = fault.evidence.isChecked || !context.checksRules
     let checked =
       isChecked ? CheckResult() : checks.check(fault, at: origin.time, known, &kvm.stage2)
@@ -22,7 +22,8 @@ extension VMExecution where Backend: ~Copyable {
       effect = nothing
     case .mkyoung:
       kvm.handleAccessFault(fault.address)
-      if case .leaf(let level, _, _) = kvm.stage2.walk(fault.page) {
+      // The leaf stays what it was, but young.
+      if case .leaf(let level, _, _) = before {
         touch(fault, isBlock: level < .l3, origin)
       }
       // handle_access_fault hands on what the hardware gave it.
@@ -30,9 +31,9 @@ extension VMExecution where Backend: ~Copyable {
       effect = .madeYoung
     case .performed(let basis):
       guard let slot = fault.slot else { return }
-      effect = perform(decided, slot, basis, isCorrected: checked.isCorrected, origin)
+      effect = perform(fault, decision, slot, basis, isCorrected: checked.isCorrected, origin)
       // Nobody else maps the page, and yet the kernel says so.
-      if case .again = effect, case .invalid = before, !decided.decision.isRaced, !fault.failed,
+      if case .again = effect, case .invalid = before, !decision.isRaced, !fault.failed,
         !fault.sharesEntry
       {
         isStuck = true
@@ -48,11 +49,9 @@ extension VMExecution where Backend: ~Copyable {
   ///
   /// A protected guest's fault on what it has ends with -EFAULT in one case: the host took the page by force, of which no
   /// event tells, and the map finds that out.
-  private mutating func outcome(of decided: DecidedFault) -> FaultOutcome {
-    let fault = decided.window
+  private mutating func outcome(of fault: FaultWindow, _ decision: FaultDecision) -> FaultOutcome {
     let outcome =
-      fault.mayRaceCopyOnWrite && isMapped(fault.page)
-      ? decided.decision.outcomeIfMapped : decided.decision.outcome
+      fault.mayRaceCopyOnWrite && isMapped(fault.page) ? decision.outcomeIfMapped : decision.outcome
     guard known.isProtected, outcome == .nothing(.failed), fault.isBadAddress,
       kvm.stage2.takeByForce(fault.page)
     else { return outcome }
@@ -81,24 +80,25 @@ extension VMExecution where Backend: ~Copyable {
 
   /// The last stage of `user_mem_abort`: relaxes the rights of the mapping that is there, or maps.
   private mutating func perform(
-    _ decided: DecidedFault, _ slot: Memslot, _ outcome: Basis, isCorrected: Bool, _ origin: StepOrigin
+    _ fault: FaultWindow, _ decision: FaultDecision, _ slot: Memslot, _ outcome: Basis, isCorrected: Bool,
+    _ origin: StepOrigin
   ) -> FaultEffect {
-    let fault = decided.window
     let gfn = fault.page.gfn(pageSize)
-    let size = mappingSize(decided, slot)
-    if slot.hva == nil { proveUnmap(decided, origin) }
+    let size = mappingSize(fault, decision, slot)
+    if slot.hva == nil { proveUnmap(fault, decision, origin) }
     if let other = context.options.otherKernel {
       let isCertain =
-        max(outcome, size.basis, known.slotBasis) <= .derived && !decided.decision.isRaced
+        max(outcome, size.basis, known.slotBasis) <= .derived && !decision.isRaced
         && (!fault.sharesEntry || fault.nextAccess == .progressed)
-      access(decided, slot, isBlock: size.isBlock, isCertain: isCertain, under: other, origin)
+      access(
+        fault, slot, isBlock: size.isBlock, isCertain: isCertain, isRaced: decision.isRaced, under: other, origin)
       return .again
     }
     if fault.kind == .permission, fault.isWrite, slot.isLogging { proveWriteProtection(fault, origin) }
 
     let relaxes = fault.kind == .permission && !known.isProtected && (fault.level == .l2) == size.isBlock
     let isInPages = host.mappings.isInPages(gfn)
-    let isWritable = mapsWritable(decided, slot, relaxes: relaxes)
+    let isWritable = mapsWritable(fault, decision, slot, relaxes: relaxes)
     let isHugetlb = size.isBlock && !isInPages && host.isHugetlb(slot, context.survey.ages, pageSize)
     let page = HostPage(pageSize, isBlock: size.isBlock, isHugetlb: isHugetlb, isWritable: isWritable)
     var asked = slot
@@ -109,7 +109,7 @@ extension VMExecution where Backend: ~Copyable {
     touch(fault, isBlock: size.isBlock, origin)
     let result = done.stage2Result
     let isCertain =
-      (result == .success || result == .badAddress) && !decided.decision.isRaced && !isCorrected
+      (result == .success || result == .badAddress) && !decision.isRaced && !isCorrected
       && (!relaxes || !size.isBlock || isInPages)
       && (!fault.sharesEntry || fault.nextAccess == .progressed) && !fault.isEndUnseen
     emit(
@@ -158,13 +158,14 @@ extension VMExecution where Backend: ~Copyable {
   }
 
   /// Whether the fault maps a page or a block.
-  private mutating func mappingSize(_ decided: DecidedFault, _ slot: Memslot) -> MappingSize {
+  private mutating func mappingSize(_ fault: FaultWindow, _ decision: FaultDecision, _ slot: Memslot)
+    -> MappingSize
+  {
     // pkvm_mem_abort donates pages.
     guard context.profile.profile.mapsBlocks, !known.isProtected else { return .page }
-    let fault = decided.window
     let gfn = fault.page.gfn(pageSize)
     let size = MappingSize(
-      of: fault, in: slot, proof: decided.decision.sizeProof, known: host.mappings[gfn],
+      of: fault, in: slot, proof: decision.sizeProof, known: host.mappings[gfn],
       tally: host.tally(slot, areRegionsOfPages: context.areRegionsOfPages), pageSize)
     if slot.mayBeMapped(byBlockAt: fault.page, pageSize) { host.learn(size, gfn, slot) }
     return size
@@ -172,12 +173,13 @@ extension VMExecution where Backend: ~Copyable {
 
   /// Whether the fault maps writable: a write does. Else it does if the host maps what it may write already, unless dirty
   /// pages are logged; a later write fault on the page shows that it did not.
-  private func mapsWritable(_ decided: DecidedFault, _ slot: Memslot, relaxes: Bool) -> Bool {
-    let fault = decided.window
+  private func mapsWritable(
+    _ fault: FaultWindow, _ decision: FaultDecision, _ slot: Memslot, relaxes: Bool
+  ) -> Bool {
     if fault.isWrite { return true }
     if slot.isLogging { return false }
     if relaxes { return isWritable(fault.page) }
-    return !slot.flags.contains(.readOnly) && !decided.decision.isWrittenLater
+    return !slot.flags.contains(.readOnly) && !decision.isWrittenLater
   }
 
   /// How the rights that a fault asks for are known. A fault that is no write maps writable if the host can write there,
@@ -217,9 +219,8 @@ extension VMExecution where Backend: ~Copyable {
 
   /// A translation fault on what was mapped, in a slot whose host address is not known: an unmap that could not be
   /// joined with the slot came before. Of its range only this page is known.
-  private mutating func proveUnmap(_ decided: DecidedFault, _ origin: StepOrigin) {
-    let fault = decided.window
-    guard fault.kind == .translation, !decided.decision.isRaced, isMapped(fault.page) else { return }
+  private mutating func proveUnmap(_ fault: FaultWindow, _ decision: FaultDecision, _ origin: StepOrigin) {
+    guard fault.kind == .translation, !decision.isRaced, isMapped(fault.page) else { return }
     let gfn = fault.page.gfn(pageSize)
     kvm.kvmUnmapGFNRange(gfn..<gfn + 1, mayBlock: true)
     emitRangeCalls(basis: .assumed, origin)

@@ -7,12 +7,13 @@ internal import Stage2Model
 extension VMExecution where Backend: ~Copyable {
   /// The last stage of `user_mem_abort` under `other`, if the access faults there at all.
   ///
-  /// - Parameter isBlock: whether the traced kernel mapped a block.
+  /// - Parameters:
+  ///   - isBlock: whether the traced kernel mapped a block.
+  ///   - isRaced: the order of the fault and of another vCPU's in the region is not known.
   mutating func access(
-    _ decided: DecidedFault, _ slot: Memslot, isBlock: Bool, isCertain: Bool, under other: OtherKernel,
-    _ origin: StepOrigin
+    _ fault: FaultWindow, _ slot: Memslot, isBlock: Bool, isCertain: Bool, isRaced: Bool,
+    under other: OtherKernel, _ origin: StepOrigin
   ) {
-    let fault = decided.window
     let gfn = fault.page.gfn(pageSize)
     let canHoldBlock =
       !modelsProtected && context.model.profile.mapsBlocks
@@ -31,7 +32,7 @@ extension VMExecution where Backend: ~Copyable {
     } else {
       access(
         fault.page, fault, slot, size: mapsBlock ? pageSize.pmdBytes : pageSize.bytes,
-        isRaced: decided.decision.isRaced, origin)
+        isRaced: isRaced, origin)
     }
   }
 

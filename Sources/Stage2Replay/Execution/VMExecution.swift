@@ -67,7 +67,7 @@ struct VMExecution<Backend: Stage2Backend & ~Copyable>: ~Copyable {
     if context.options.measuresWork { workBefore = kvm.stage2.work }
     switch step.action {
     case .fault(let position):
-      handleGuestAbort(batch.faults[position], origin)
+      handleGuestAbort(batch.faults[position].window, batch.faults[position].decision, origin)
     case .check(let position):
       let fault = batch.faults[position].window
       if context.checksRules { _ = checks.check(fault, at: origin.time, known, &kvm.stage2) }
@@ -89,6 +89,7 @@ struct VMExecution<Backend: Stage2Backend & ~Copyable>: ~Copyable {
 
   /// An interval may have ended since the VM's last operation: its memory was what it is now.
   private mutating func sampleMemory(before time: Nanoseconds) {
+    guard memorySeries.isDue(at: time) else { return }
     // What comes in late for a VM that has ended is no later than its end.
     let time = known.end.map { min($0.time, time) } ?? time
     guard memorySeries.isDue(at: time) else { return }
