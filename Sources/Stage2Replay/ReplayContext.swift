@@ -26,6 +26,8 @@ final class ReplayContext: Sendable {
   let hypothesisBasis: Basis
   /// Whether the host seems to map pages only.
   let areRegionsOfPages: Bool
+  /// Whether it is known if CTR_EL0.DIC is set: with it everything is mapped executable.
+  let isDICKnown: Bool
 
   init(
     profile: ReplayProfile, model: ReplayProfile, options: ReplayOptions, survey: TraceSurvey, grid: TimeGrid
@@ -40,6 +42,7 @@ final class ReplayContext: Sendable {
     checksRules = options.otherKernel == nil
     hypothesisBasis = survey.events.supportsDerivation ? .derived : .assumed
     areRegionsOfPages = survey.regions.areOfPages
+    isDICKnown = profile.basis[.dic] == .derived
   }
 
   /// The survey found out more of threads, markers and the ages of memory. What was settled before the first event stays as it is.

@@ -6,19 +6,26 @@ internal import KVMTypes
 /// cannot change the size without a notifier's unmap. So the size that one fault proves holds until the next unmap,
 /// across dirty logging, too. There is one entry for each region that the VM has touched, as in the kernel's tables.
 struct HostMappings {
-  private var sizes: [FrameKey: MappingSize] = [:]
-  /// Regions in which the host did something to a page: no hugetlb page and no huge device mapping holds them, for those
-  /// are mapped, unmapped and aged as a whole (`kvm_s2_resolve_vma_size` gives a block its size by the VMA).
-  private var pageRegions: Set<FrameKey> = []
+  /// What is known of one region.
+  private struct Region {
+    let block: UInt64
+    var size: MappingSize?
+    /// The host did something to a page: no hugetlb page and no huge device mapping holds the region, for those are mapped,
+    /// unmapped and aged as a whole (`kvm_s2_resolve_vma_size` gives a block its size by the VMA).
+    var isInPages = false
+  }
+
+  private var regions: ContiguousArray<Region> = []
+  private var positions = BlockPositions()
   private let shift: UInt64
 
   init(pageSize: PageSize) { shift = pageSize.bitsPerLevel }
 
   /// How the host maps the region of `gfn`, nil where that is not known.
-  subscript(gfn: GFN) -> MappingSize? { sizes[FrameKey(gfn.rawValue >> shift)] }
+  subscript(gfn: GFN) -> MappingSize? { positions[gfn.rawValue >> shift].flatMap { regions[$0].size } }
 
   /// Whether it is certain that no hugetlb page holds `gfn`.
-  func isInPages(_ gfn: GFN) -> Bool { pageRegions.contains(FrameKey(gfn.rawValue >> shift)) }
+  func isInPages(_ gfn: GFN) -> Bool { positions[gfn.rawValue >> shift].map { regions[$0].isInPages } ?? false }
 
   /// The host ages the frames.
   mutating func age(_ frames: FrameRange) {
@@ -29,30 +36,37 @@ struct HostMappings {
   mutating func forget(_ frames: FrameRange) {
     let first = frames.start.rawValue >> shift
     let last = (frames.end.rawValue - 1) >> shift
-    if last - first < UInt64(sizes.count + pageRegions.count) {
-      for region in first...last {
-        sizes[FrameKey(region)] = nil
-        pageRegions.remove(FrameKey(region))
-      }
+    if last - first < UInt64(regions.count) {
+      for block in first...last { if let position = positions[block] { regions[position] = Region(block: block) } }
     } else {
-      sizes = sizes.filter { $0.key.value < first || $0.key.value > last }
-      pageRegions = pageRegions.filter { $0.value < first || $0.value > last }
+      for position in regions.indices {
+        let block = regions[position].block
+        if block >= first && block <= last { regions[position] = Region(block: block) }
+      }
     }
+  }
+
+  /// The position of a region, which is taken in if it is new.
+  @inline(__always)
+  private mutating func insert(_ block: UInt64) -> Int {
+    let (position, isNew) = positions.insert(block)
+    if isNew { regions.append(Region(block: block)) }
+    return position
   }
 
   /// The host does something to frames that are not whole regions.
   private mutating func notePages(_ frames: FrameRange) {
     let mask = UInt64(1) << shift - 1
-    if frames.start.rawValue & mask != 0 { pageRegions.insert(FrameKey(frames.start.rawValue >> shift)) }
-    if frames.end.rawValue & mask != 0 { pageRegions.insert(FrameKey(frames.end.rawValue >> shift)) }
+    if frames.start.rawValue & mask != 0 { regions[insert(frames.start.rawValue >> shift)].isInPages = true }
+    if frames.end.rawValue & mask != 0 { regions[insert(frames.end.rawValue >> shift)].isInPages = true }
   }
 
   /// A fault showed how the host maps the region of `gfn`.
   mutating func learn(_ gfn: GFN, _ size: MappingSize) {
-    let region = FrameKey(gfn.rawValue >> shift)
-    if !size.isBlock, size.basis == .derived { pageRegions.insert(region) }
-    if let known = sizes[region], known.basis < size.basis { return }
-    sizes[region] = size
+    let position = insert(gfn.rawValue >> shift)
+    if !size.isBlock, size.basis == .derived { regions[position].isInPages = true }
+    if let known = regions[position].size, known.basis < size.basis { return }
+    regions[position].size = size
   }
 
   /// The host unmaps the frames.
@@ -65,10 +79,10 @@ struct HostMappings {
     if first == last {
       if frames.count == 1 << shift, !isReclaimed {
         // khugepaged, and the copy of the huge zero page: a block takes the place of what is unmapped.
-        sizes[FrameKey(first)] = MappingSize(isBlock: true, basis: .assumed)
-      } else if sizes[FrameKey(first)] != nil || isReclaimed {
+        regions[insert(first)].size = MappingSize(isBlock: true, basis: .assumed)
+      } else if isReclaimed || positions[first].map({ regions[$0].size != nil }) ?? false {
         // A part of a block cannot go without the block being split.
-        sizes[FrameKey(first)] = MappingSize(isBlock: false, basis: .assumed)
+        regions[insert(first)].size = MappingSize(isBlock: false, basis: .assumed)
       }
     } else {
       // Perhaps the VMM maps other memory there.

@@ -8,26 +8,26 @@ struct HostMemory {
   /// What a notifier aged last, and whose it was.
   private var lastAge: (frames: FrameRange, tid: ThreadID)?
   /// How many regions of a slot are proven to have held a block, or pages, by the first frame of the slot.
-  private var sizes: [GFN: SizeTally] = [:]
-  /// Whether slots are taken to be of hugetlb pages, for those of which that was asked.
-  private var hugetlb: [Memslot: Bool] = [:]
+  private var sizes: [FrameKey: SizeTally] = [:]
+  /// Whether slots are taken to be of hugetlb pages, for those of which that was asked, by the first frame.
+  private var hugetlb: [FrameKey: (slot: Memslot, isHugetlb: Bool)] = [:]
   /// The pages of slots that log on which a write was granted last, and to whom.
-  private var writeGrants: [GFN: WriteGrant] = [:]
+  private var writeGrants: [FrameKey: WriteGrant] = [:]
 
   init(pageSize: PageSize) { mappings = HostMappings(pageSize: pageSize) }
 
   /// How often the regions of a slot are proven to hold blocks, or pages.
   func tally(_ slot: Memslot, areRegionsOfPages: Bool) -> SizeTally {
-    sizes[slot.base] ?? SizeTally(pages: areRegionsOfPages ? 1 : 0)
+    sizes[FrameKey(slot.base.rawValue)] ?? SizeTally(pages: areRegionsOfPages ? 1 : 0)
   }
 
   /// A fault showed the size with which the host maps a frame of a slot.
   mutating func learn(_ size: MappingSize, _ gfn: GFN, _ slot: Memslot) {
     if mappings[gfn]?.basis != .derived, size.basis == .derived {
       if size.isBlock {
-        sizes[slot.base, default: SizeTally()].blocks += 1
+        sizes[FrameKey(slot.base.rawValue), default: SizeTally()].blocks += 1
       } else {
-        sizes[slot.base, default: SizeTally()].pages += 1
+        sizes[FrameKey(slot.base.rawValue), default: SizeTally()].pages += 1
       }
     }
     mappings.learn(gfn, size)
@@ -47,21 +47,22 @@ struct HostMemory {
 
   /// Whether a slot's memory is taken to be hugetlb pages.
   mutating func isHugetlb(_ slot: Memslot, _ ages: HostAges, _ pageSize: PageSize) -> Bool {
-    if let tally = sizes[slot.base], tally.pages > 0 { return false }
-    if let known = hugetlb[slot] { return known }
+    let key = FrameKey(slot.base.rawValue)
+    if let tally = sizes[key], tally.pages > 0 { return false }
+    if let known = hugetlb[key], known.slot == slot { return known.isHugetlb }
     let isHugetlb = slot.hva.map { ages.skip($0, bytes: slot.pages << pageSize.shift) } ?? false
-    hugetlb[slot] = isHugetlb
+    hugetlb[key] = (slot, isHugetlb)
     return isHugetlb
   }
 
   /// A fault was granted the right to write to a page of a slot that logs.
   mutating func grantWrite(to gfn: GFN, _ fault: FaultWindow) {
-    writeGrants[gfn] = WriteGrant(tid: fault.tid, sequence: fault.end)
+    writeGrants[FrameKey(gfn.rawValue)] = WriteGrant(tid: fault.tid, sequence: fault.end)
   }
 
   /// Whether the vCPU of a fault was granted the right to write to its page, and had used it before it entered the guest.
   func usedWriteGrant(_ fault: FaultWindow, _ pageSize: PageSize) -> Bool {
-    guard let grant = writeGrants[fault.page.gfn(pageSize)] else { return false }
+    guard let grant = writeGrants[FrameKey(fault.page.gfn(pageSize).rawValue)] else { return false }
     return grant.tid == fault.tid && fault.evidence.entry >= grant.sequence
   }
 }

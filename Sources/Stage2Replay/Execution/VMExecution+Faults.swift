@@ -186,8 +186,7 @@ extension VMExecution where Backend: ~Copyable {
   /// which no event tells; a slot that is read-only or logs does not.
   private func protBasis(of fault: FaultWindow, _ slot: Memslot) -> Basis {
     let isWriteKnown = fault.isWrite || slot.flags.contains(.readOnly) || slot.isLogging
-    // With DIC everything is mapped executable.
-    let isExecuteKnown = fault.isExec || context.profile.basis[.dic] == .derived
+    let isExecuteKnown = fault.isExec || context.isDICKnown
     return isWriteKnown && isExecuteKnown ? .derived : .assumed
   }
 
