@@ -6,9 +6,20 @@ public import KVMTypes
 /// touches through a mapping that is there leaves no event, so everything here is what is *shown*: touches are a lower
 /// bound, ages an upper one. Without a hardware access flag, a host that ages pages makes them show up again.
 struct WorkingSet {
-  /// For each region of the size of a level-2 block that was touched, the interval of the last touch of each page, plus
-  /// one; 0 for none.
-  private var regions: [FrameKey: [UInt8]] = [:]
+  /// One region of the size of a level-2 block that was touched. A guest whose memory is scattered touches but one page of
+  /// most: only the second page is worth a byte for each.
+  private struct Region {
+    /// The only page that was touched, and its stamp, as long as there is but one.
+    var page: UInt16 = 0
+    var stamp: UInt8 = 0
+    /// The place of its pages' stamps, nil before the second one.
+    var stamps: Int?
+  }
+
+  private var positions = BlockPositions()
+  private var regions: ContiguousArray<Region> = []
+  /// For each page of a region, the interval of its last touch, plus one; 0 for none.
+  private var stamps: ContiguousArray<UInt8> = []
   private var order: [FirstTouch] = []
   private var samples: [TouchSample] = []
   /// Pages that were first shown by a fault on a block.
@@ -29,44 +40,63 @@ struct WorkingSet {
   mutating func touch(
     _ gfn: GFN, isBlock: Bool, isFixed: Bool = false, at time: Nanoseconds, interval: Int
   ) {
-    let region = FrameKey(gfn.rawValue >> shift)
+    let block = gfn.rawValue >> shift
     let stamp = UInt8(interval + 1)
-    let first = isBlock ? 0 : Int(gfn.rawValue & (UInt64(pages) - 1))
-    let count = isBlock ? pages : 1
+    let page = Int(gfn.rawValue & (UInt64(pages) - 1))
     while samples.count <= interval { samples.append(TouchSample()) }
     var sample = samples[interval]
-    if regions[region] == nil {
-      regions[region] = Array(repeating: 0, count: pages)
-      order.append(FirstTouch(gfn: GFN(region.value << shift), time: time))
+    let (region, isNew) = positions.insert(block)
+    if isNew {
+      regions.append(Region())
+      order.append(FirstTouch(gfn: GFN(block << shift), time: time))
       if isFixed { fixed.regions += 1 }
     }
     let known = sample.first
-    regions[region]!.withUnsafeMutableBufferPointer { stamps in
-      for page in first..<first + count where stamps[page] != stamp {
-        if stamps[page] == 0 {
-          sample.first += 1
-          if isBlock { blockPages += 1 }
-        }
-        sample.touched += 1
-        stamps[page] = stamp
-      }
+    if !isBlock, regions[region].stamps == nil,
+      regions[region].stamp == 0 || Int(regions[region].page) == page
+    {
+      regions[region].page = UInt16(page)
+      Self.touch(&regions[region].stamp, stamp, &sample)
+    } else {
+      let first = place(ofStamps: region) + (isBlock ? 0 : page)
+      for place in first..<first + (isBlock ? pages : 1) { Self.touch(&stamps[place], stamp, &sample) }
+      if isBlock { blockPages += sample.first - known }
     }
     if isFixed { fixed.note(sample.first - known, isBlock: isBlock, &sample) }
     samples[interval] = sample
+  }
+
+  /// Stamps a page.
+  @inline(__always)
+  private static func touch(_ page: inout UInt8, _ stamp: UInt8, _ sample: inout TouchSample) {
+    if page == stamp { return }
+    if page == 0 { sample.first += 1 }
+    sample.touched += 1
+    page = stamp
+  }
+
+  /// Where the stamps of a region's pages are, from now on for each page.
+  @inline(__always)
+  private mutating func place(ofStamps region: Int) -> Int {
+    if let place = regions[region].stamps { return place }
+    let place = stamps.count
+    stamps.append(contentsOf: repeatElement(0, count: pages))
+    stamps[place + Int(regions[region].page)] = regions[region].stamp
+    regions[region].stamps = place
+    return place
   }
 
   /// The set as it is when the trace ends.
   ///
   /// - Parameter last: the last interval.
   func result(last: Int) -> WorkingSetResult {
+    var counts = [Int](repeating: 0, count: 256)
+    for stamp in stamps { counts[Int(stamp)] += 1 }
+    for region in regions where region.stamps == nil { counts[Int(region.stamp)] += 1 }
+    counts[0] = 0
     var idle: [Int: Int] = [:]
-    var total = 0
-    for stamps in regions.values {
-      for stamp in stamps where stamp != 0 {
-        idle[last - (Int(stamp) - 1), default: 0] += 1
-        total += 1
-      }
-    }
+    for (stamp, count) in counts.enumerated() where count > 0 { idle[last - (stamp - 1)] = count }
+    let total = counts.reduce(0, +)
     let touched = samples.enumerated().filter { $1.touched > 0 }.map { ($0, $1) }
     return WorkingSetResult(
       pages: total, blockPages: blockPages, fixed: fixed, samples: Dictionary(uniqueKeysWithValues: touched),
