@@ -39,8 +39,22 @@ struct GuestRegion {
   var emptyIn = Epoch.never
   /// The epoch of which its pages' knowledge is.
   var epoch = Epoch.never
-  /// How many events it has seen.
-  var eventCount: UInt32 = 0
+  /// What is kept of its pages and events.
+  fileprivate var kept = Kept()
+
+  /// What is kept of a region's pages and events. A guest whose memory is scattered has but one page and one event in most
+  /// regions: room for all of a region's pages and for more events is taken when the second comes.
+  fileprivate struct Kept {
+    /// Where its pages' knowledge is, nil as long as there is but one page of which anything is known.
+    var pages: Int?
+    /// That page, and what is known of it.
+    var page: UInt16 = 0
+    var knowledge: LeafKnowledge = []
+    /// How many events it has seen.
+    var eventCount: UInt32 = 0
+    /// Where its events are, nil before the second one.
+    var events: Int?
+  }
 }
 
 /// The regions that a VM's faults have touched: as many as the kernel had tables of level 3 or blocks.
@@ -49,7 +63,10 @@ struct GuestRegions {
   static let eventsMax = 8
 
   private(set) var regions: ContiguousArray<GuestRegion> = []
+  /// What is known of the pages of regions that have more than one.
   private var knowledge: ContiguousArray<LeafKnowledge> = []
+  /// The first event of each region, and the last ones of those that have more than one.
+  private var firstEvents: ContiguousArray<RegionEvent> = []
   private var events: ContiguousArray<RegionEvent> = []
   private var positions: [FrameKey: RegionIndex] = [:]
   private let pagesPerRegion: Int
@@ -74,8 +91,7 @@ struct GuestRegions {
     precondition(region.position == regions.count, "regions come in the order in which they were numbered")
     positions[FrameKey(block)] = region
     regions.append(GuestRegion(block: block))
-    knowledge.append(contentsOf: repeatElement([], count: pagesPerRegion))
-    events.append(contentsOf: repeatElement(.none, count: Self.eventsMax))
+    firstEvents.append(.none)
   }
 
   /// Calls `body` with each known region that the frames touch.
@@ -111,22 +127,50 @@ struct GuestRegions {
   // MARK: What is known of leaves
 
   /// What is known of the page `gfn` of the region at `position`.
+  @inline(__always)
   func page(_ gfn: GFN, _ position: RegionIndex) -> LeafKnowledge {
-    knowledge[pageIndex(gfn, position)]
+    let kept = regions[position.position].kept
+    let page = pageNumber(gfn)
+    if let pages = kept.pages { return knowledge[pages + page] }
+    return Int(kept.page) == page ? kept.knowledge : []
   }
 
+  @inline(__always)
   mutating func setPage(_ gfn: GFN, _ position: RegionIndex, _ value: LeafKnowledge) {
-    knowledge[pageIndex(gfn, position)] = value
+    let kept = regions[position.position].kept
+    let page = pageNumber(gfn)
+    if let pages = kept.pages {
+      knowledge[pages + page] = value
+    } else if Int(kept.page) == page || kept.knowledge.isEmpty {
+      regions[position.position].kept.page = UInt16(page)
+      regions[position.position].kept.knowledge = value
+    } else if !value.isEmpty {
+      knowledge[place(ofPages: position) + page] = value
+    }
   }
 
   /// All pages of a region, by their number in it.
   func pages(_ position: RegionIndex) -> ArraySlice<LeafKnowledge> {
-    let first = position.position * pagesPerRegion
-    return ArraySlice(knowledge[first..<first + pagesPerRegion])
+    let kept = regions[position.position].kept
+    if let first = kept.pages { return ArraySlice(knowledge[first..<first + pagesPerRegion]) }
+    var pages = Array(repeating: LeafKnowledge(), count: pagesPerRegion)
+    pages[Int(kept.page)] = kept.knowledge
+    return pages[...]
   }
 
-  private func pageIndex(_ gfn: GFN, _ position: RegionIndex) -> Int {
-    position.position * pagesPerRegion + Int(gfn.rawValue) & (pagesPerRegion - 1)
+  /// The page's number in its region.
+  @inline(__always)
+  private func pageNumber(_ gfn: GFN) -> Int { Int(gfn.rawValue) & (pagesPerRegion - 1) }
+
+  /// Where the knowledge of a region's pages is, from now on of each page.
+  private mutating func place(ofPages position: RegionIndex) -> Int {
+    let kept = regions[position.position].kept
+    if let place = kept.pages { return place }
+    let place = knowledge.count
+    knowledge.append(contentsOf: repeatElement([], count: pagesPerRegion))
+    knowledge[place + Int(kept.page)] = kept.knowledge
+    regions[position.position].kept.pages = place
+    return place
   }
 
   /// Brings what is known of single pages to an epoch: what an earlier one established may not hold any more.
@@ -134,7 +178,8 @@ struct GuestRegions {
     guard regions[position.position].epoch != epoch else { return }
     regions[position.position].epoch = epoch
     regions[position.position].blockKnowledge.remove(.isEstablished)
-    let first = position.position * pagesPerRegion
+    regions[position.position].kept.knowledge.remove(.isEstablished)
+    guard let first = regions[position.position].kept.pages else { return }
     for page in first..<first + pagesPerRegion { knowledge[page].remove(.isEstablished) }
   }
 
@@ -143,7 +188,7 @@ struct GuestRegions {
     let pages = pagesPerRegion
     forEach(in: frames) { position, regions in
       regions[position].blockKnowledge.insert(.mayBeProtected)
-      let first = position.position * pages
+      let first = regions.place(ofPages: position)
       for page in first..<first + pages { regions.knowledge[page].insert(.mayBeProtected) }
     }
   }
@@ -151,17 +196,26 @@ struct GuestRegions {
   // MARK: Events
 
   mutating func append(_ event: RegionEvent, to position: RegionIndex) {
-    let count = regions[position.position].eventCount
-    events[position.position * Self.eventsMax + Int(count) % Self.eventsMax] = event
-    regions[position.position].eventCount = count &+ 1
+    let kept = regions[position.position].kept
+    regions[position.position].kept.eventCount = kept.eventCount &+ 1
+    if let place = kept.events {
+      events[place + Int(kept.eventCount) % Self.eventsMax] = event
+    } else if kept.eventCount == 0 {
+      firstEvents[position.position] = event
+    } else {
+      regions[position.position].kept.events = events.count
+      events.append(firstEvents[position.position])
+      events.append(event)
+      events.append(contentsOf: repeatElement(.none, count: Self.eventsMax - 2))
+    }
   }
 
   /// The last events of a region, the oldest first.
   func recentEvents(_ position: RegionIndex) -> [RegionEvent] {
-    let count = Int(regions[position.position].eventCount)
-    return (max(0, count - Self.eventsMax)..<count).map { number in
-      events[position.position * Self.eventsMax + number % Self.eventsMax]
-    }
+    let kept = regions[position.position].kept
+    let count = Int(kept.eventCount)
+    guard let place = kept.events else { return count == 0 ? [] : [firstEvents[position.position]] }
+    return (max(0, count - Self.eventsMax)..<count).map { events[place + $0 % Self.eventsMax] }
   }
 }
 

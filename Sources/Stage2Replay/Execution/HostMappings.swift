@@ -25,7 +25,9 @@ struct HostMappings {
   subscript(gfn: GFN) -> MappingSize? { positions[gfn.rawValue >> shift].flatMap { regions[$0].size } }
 
   /// Whether it is certain that no hugetlb page holds `gfn`.
-  func isInPages(_ gfn: GFN) -> Bool { positions[gfn.rawValue >> shift].map { regions[$0].isInPages } ?? false }
+  func isInPages(_ gfn: GFN) -> Bool {
+    positions[gfn.rawValue >> shift].map { regions[$0].isInPages } ?? false
+  }
 
   /// The host ages the frames.
   mutating func age(_ frames: FrameRange) {
@@ -37,7 +39,9 @@ struct HostMappings {
     let first = frames.start.rawValue >> shift
     let last = (frames.end.rawValue - 1) >> shift
     if last - first < UInt64(regions.count) {
-      for block in first...last { if let position = positions[block] { regions[position] = Region(block: block) } }
+      for block in first...last {
+        if let position = positions[block] { regions[position] = Region(block: block) }
+      }
     } else {
       for position in regions.indices {
         let block = regions[position].block

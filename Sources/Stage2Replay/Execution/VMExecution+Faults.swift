@@ -91,7 +91,8 @@ extension VMExecution where Backend: ~Copyable {
         max(outcome, size.basis, known.slotBasis) <= .derived && !decision.isRaced
         && (!fault.sharesEntry || fault.nextAccess == .progressed)
       access(
-        fault, slot, isBlock: size.isBlock, isCertain: isCertain, isRaced: decision.isRaced, under: other, origin)
+        fault, slot, isBlock: size.isBlock, isCertain: isCertain, isRaced: decision.isRaced, under: other,
+        origin)
       return .again
     }
     if fault.kind == .permission, fault.isWrite, slot.isLogging { proveWriteProtection(fault, origin) }
@@ -158,7 +159,9 @@ extension VMExecution where Backend: ~Copyable {
   }
 
   /// Whether the fault maps a page or a block.
-  private mutating func mappingSize(_ fault: FaultWindow, _ decision: FaultDecision, _ slot: Memslot)
+  private mutating func mappingSize(
+    _ fault: FaultWindow, _ decision: FaultDecision, _ slot: Memslot
+  )
     -> MappingSize
   {
     // pkvm_mem_abort donates pages.

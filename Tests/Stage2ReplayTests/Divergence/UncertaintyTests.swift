@@ -237,6 +237,23 @@ struct UncertaintyTests {
     #expect(regions[position].blockKnowledge == .isAssumed)
   }
 
+  @Test("Of the pages of a region each is known for itself, whether it is the only one or not")
+  func pages() {
+    var regions = GuestRegions(pageSize: .size4K)
+    let position = RegionIndex(0)
+    regions.append(block: 0x200)
+    regions.setPage(GFN(0x40007), position, .isAssumed)
+    #expect(regions.page(GFN(0x40007), position) == .isAssumed && regions.page(GFN(0x40000), position) == [])
+    #expect(regions.pages(position).enumerated().filter { $1 != [] }.map(\.offset) == [7])
+    regions.setPage(GFN(0x40009), position, .isReadMapped)
+    regions.setPage(GFN(0x40007), position, .mayBeOld)
+    #expect(regions.page(GFN(0x40007), position) == .mayBeOld)
+    #expect(regions.page(GFN(0x40009), position) == .isReadMapped)
+    regions.endLogging(FrameRange(start: GFN(0x40000), end: GFN(0x40200)))
+    #expect(regions.page(GFN(0x40009), position) == [.isReadMapped, .mayBeProtected])
+    #expect(regions.pages(position).count { $0 == .mayBeProtected } == 510)
+  }
+
   @Test("A region keeps its last events, the oldest first")
   func ring() {
     var regions = GuestRegions(pageSize: .size4K)
@@ -250,6 +267,7 @@ struct UncertaintyTests {
           time: Nanoseconds(time), ipa: IPA(0x4000_0000), pages: 1, tid: ThreadID(1), cpu: CPUIndex(0),
           kind: .unmap,
           level: nil, access: .none, effect: .asked), to: position)
+      #expect(regions.recentEvents(position).first?.time == Nanoseconds(time > 8 ? time - 7 : 1))
     }
     #expect(regions.recentEvents(position).map(\.time.rawValue) == [4, 5, 6, 7, 8, 9, 10, 11])
     #expect(regions.positions(in: 0x200...0x200) == [position])
