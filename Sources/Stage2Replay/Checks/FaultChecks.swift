@@ -156,7 +156,9 @@ struct FaultChecks {
     _ fault: FaultWindow, at time: Nanoseconds, _ vm: VMIndex, contradicts: Bool, isRetried: Bool,
     isFruitless: Bool
   ) {
-    if fault.vcpu < progress.count { progress[fault.vcpu].fruitless = nil }
+    if fault.vcpu < progress.count, progress[fault.vcpu].fruitless != nil {
+      progress[fault.vcpu].fruitless = nil
+    }
     if !contradicts, !isRetried, !isFruitless,
       fault.vcpu >= progress.count || progress[fault.vcpu].last == nil
     {

@@ -6,6 +6,16 @@ struct RecentPositions {
     var position = Sequence.start
     /// The highest position of any other key that was here.
     var displaced = Sequence.start
+
+    /// `key` happened at `position`, and takes the place of another one.
+    @inline(__always)
+    mutating func note(_ key: UInt64, at position: Sequence) {
+      if self.key != key {
+        if self.key != .max { displaced = self.position }
+        self.key = key
+      }
+      self.position = position
+    }
   }
 
   private var entries: [Entry] = []
@@ -33,14 +43,9 @@ struct RecentPositions {
         grow()
         index = self.index(key)
       }
-      if entries[index].key == .max {
-        used += 1
-      } else {
-        entries[index].displaced = entries[index].position
-      }
-      entries[index].key = key
+      if entries[index].key == .max { used += 1 }
     }
-    entries[index].position = position
+    entries[index].note(key, at: position)
   }
 
   /// Four entries take the place of each.

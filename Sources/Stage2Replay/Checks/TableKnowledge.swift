@@ -165,28 +165,40 @@ struct TableKnowledge {
     _ fault: FaultWindow, _ region: RegionIndex, isBlock: Bool, _ knowledge: LeafKnowledge,
     _ before: Stage2Walk
   ) {
+    regions[region].noteMapped(at: fault.end, isBlock: isBlock, knowledge, before)
+    if case .invalid(let level) = before {
+      if level < .l2 { tablesInstalledAt[tableKey(.l2, fault.page)] = fault.end }
+      if level < .l1 { tablesInstalledAt[tableKey(.l1, fault.page)] = fault.end }
+    }
+    if isBlock { return }
+    let gfn = fault.page.gfn(pageSize)
+    recentPages.note(gfn.rawValue, at: fault.end)
+    regions.setPage(gfn, region, knowledge)
+  }
+}
+
+extension GuestRegion {
+  /// A fault whose window ended at `end` mapped a page or a block.
+  fileprivate mutating func noteMapped(
+    at end: Sequence, isBlock: Bool, _ knowledge: LeafKnowledge, _ before: Stage2Walk
+  ) {
     let hadTable: Bool
     switch before {
     case .leaf(let level, _, _):
       hadTable = level == .l3
-      if isBlock == hadTable { regions[region].resizedAt = fault.end }
+      if isBlock == hadTable { resizedAt = end }
     case .invalid(let level):
       hadTable = level == .l3
-      if isBlock, hadTable { regions[region].resizedAt = fault.end }
-      if level < .l3 { regions[region].mayBeBlock = false }
-      if level < .l2 { tablesInstalledAt[tableKey(.l2, fault.page)] = fault.end }
-      if level < .l1 { tablesInstalledAt[tableKey(.l1, fault.page)] = fault.end }
+      if isBlock, hadTable { resizedAt = end }
+      if level < .l3 { mayBeBlock = false }
     }
-    if knowledge.contains(.isAssumed), hadTable { regions[region].mayBeBlock = true }
+    if knowledge.contains(.isAssumed), hadTable { mayBeBlock = true }
     if isBlock {
-      regions[region].blockInstalledAt = fault.end
-      regions[region].blockKnowledge = knowledge
+      blockInstalledAt = end
+      blockKnowledge = knowledge
     } else {
-      if !hadTable { regions[region].tableInstalledAt = fault.end }
-      if !regions[region].blockKnowledge.isEmpty { regions[region].blockKnowledge = [] }
-      let gfn = fault.page.gfn(pageSize)
-      recentPages.note(gfn.rawValue, at: fault.end)
-      regions.setPage(gfn, region, knowledge)
+      if !hadTable { tableInstalledAt = end }
+      blockKnowledge = []
     }
   }
 }
