@@ -93,10 +93,43 @@ struct Agreement {
     }
   }
 
+  /// The streams of all threads.
+  private struct StreamTable {
+    private var streams: ContiguousArray<Stream> = []
+    private var threads: [ThreadID] = []
+    private var positions = ThreadTable()
+    /// The streams of numbers that Linux does not hand out: a damaged trace has them.
+    private var others: [ThreadID: Int] = [:]
+
+    /// The position of a thread's stream, nil where nothing was recorded of it.
+    @inline(__always)
+    subscript(tid: ThreadID) -> Int? { positions[tid] ?? (others.isEmpty ? nil : others[tid]) }
+
+    subscript(position: Int) -> Stream {
+      @inline(__always) _read { yield streams[position] }
+      @inline(__always) _modify { yield &streams[position] }
+    }
+
+    /// The position of a thread's stream, which may be new.
+    mutating func insert(_ tid: ThreadID) -> Int {
+      if let known = self[tid] { return known }
+      let position = streams.count
+      if !positions.insert(tid, position: position) { others[tid] = position }
+      streams.append(Stream())
+      threads.append(tid)
+      return position
+    }
+
+    /// The threads and the positions of their streams, in the order of their numbers.
+    var inThreadOrder: [(ThreadID, Int)] {
+      threads.enumerated().map { ($1, $0) }.sorted { $0.0 < $1.0 }
+    }
+  }
+
   let isActive: Bool
   /// Whether the recorded `prot` has the bits of a kernel before 6.19.
   private let hasEarlyProtBits: Bool
-  private var pending: [ThreadID: Stream] = [:]
+  private var streams = StreamTable()
   private(set) var scores: [AgreementScore] = Array(
     repeating: AgreementScore(), count: OperationKind.allCases.count)
   private(set) var mismatches: [AgreementMismatch] = []
@@ -124,7 +157,8 @@ struct Agreement {
   mutating func record(_ record: TraceRecord, place: ThreadPlace) {
     guard isActive else { return }
     if let kind = record.kind.returnedOperation {
-      pending[record.tid]?.complete(kind, Int32(truncatingIfNeeded: record.probedReturn), at: record.time)
+      guard let stream = streams[record.tid] else { return }
+      streams[stream].complete(kind, Int32(truncatingIfNeeded: record.probedReturn), at: record.time)
       return
     }
     guard let kind = record.kind.operation else { return }
@@ -136,7 +170,7 @@ struct Agreement {
     operation.markOld = probed.markOld
     scores[Int(kind.rawValue)].recorded += 1
     pendingCount += 1
-    pending[record.tid, default: Stream()].entries.append(
+    streams[streams.insert(record.tid)].entries.append(
       Recorded(operation: operation, place: place, isComplete: kind == .mkyoung))
   }
 
@@ -147,15 +181,15 @@ struct Agreement {
   ///
   /// - Parameter openPlaces: where the threads are whose windows are open.
   mutating func sweep(now: Sequence, oldestWaiting: Sequence, openPlaces: [ThreadID: ThreadPlace]) {
-    for tid in pending.keys.sorted() {
-      while let entry = pending[tid]?.popFirst(settledBefore: oldestWaiting) {
+    for (tid, stream) in streams.inThreadOrder {
+      while let entry = streams[stream].popFirst(settledBefore: oldestWaiting) {
         pendingCount -= 1
         if !entry.isMatched { mismatch(nil, entry.operation) }
       }
-      if pending[tid]?.count == 0 {
-        pending[tid] = nil
+      if streams[stream].count == 0 {
+        streams[stream] = Stream()
       } else {
-        pending[tid]?.settle(now, before: openPlaces[tid])
+        streams[stream].settle(now, before: openPlaces[tid])
       }
     }
     pendingMax = max(2 * pendingCount, Self.pendingMin)
@@ -166,11 +200,12 @@ struct Agreement {
     guard isActive else { return }
     scores[Int(operation.kind.rawValue)].predicted += 1
     // What was recorded at an earlier place had no prediction.
-    while let entry = pending[operation.tid]?.popFirst(before: place) {
+    guard let stream = streams[operation.tid] else { return mismatch(operation, nil) }
+    while let entry = streams[stream].popFirst(before: place) {
       pendingCount -= 1
       if !entry.isMatched { mismatch(nil, entry.operation) }
     }
-    if let entry = pending[operation.tid]?.take(operation, at: place) {
+    if let entry = streams[stream].take(operation, at: place) {
       compare(operation, entry.operation)
       if keepsTimings, let work, let duration = entry.duration, timings.count < Self.timingsMax {
         timings.append(
@@ -184,10 +219,11 @@ struct Agreement {
 
   /// Everything was predicted: what is left was not.
   mutating func finish() {
-    for (_, stream) in pending.sorted(by: { $0.key < $1.key }) {
+    for (_, position) in streams.inThreadOrder {
+      let stream = streams[position]
       for entry in stream.entries[stream.head...] where !entry.isMatched { mismatch(nil, entry.operation) }
     }
-    pending = [:]
+    streams = StreamTable()
     mismatches.sort {
       ($0.predicted ?? $0.recorded)!.time < ($1.predicted ?? $1.recorded)!.time
     }
