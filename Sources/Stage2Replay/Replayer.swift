@@ -115,7 +115,7 @@ struct Replayer<Backend: Stage2Backend & ~Copyable>: ~Copyable {
       let vm = attribution.vms[VMIndex(pool.count)]
       let isProtected = context.model.modelsProtected(vm.identity.isProtected)
       let backend = makeBackend(VMToModel(profile: context.model, isProtected: isProtected))
-      pool.append(VMExecution(vm, context, backend: backend))
+      pool.append(VMExecution(vm, context, backend: backend, keepsOperations: keepsOperations))
     }
     steps.take(from: &attribution.lookahead.settled)
     if steps.markers.isEmpty { return pool.start(steps) }
@@ -140,21 +140,31 @@ struct Replayer<Backend: Stage2Backend & ~Copyable>: ~Copyable {
 
   /// Takes the operations of all VMs in the order of their steps.
   private mutating func takeEffects() {
-    if !agreement.isActive, !collectsOperations {
-      for vm in attribution.vms.indices where vm.position < pool.count { pool[vm].forgetEffects() }
-      return
+    guard keepsOperations else { return }
+    let active = (0..<pool.count).map { VMIndex($0) }.filter { !pool[$0].effects.operations.isEmpty }
+    if active.count == 1 {
+      for performed in pool[active[0]].effects.operations { take(performed) }
+    } else {
+      // Those of each VM are in order: sorting merges them.
+      var places: [(order: UInt64, vm: VMIndex, position: Int)] = []
+      for vm in active {
+        for (position, performed) in pool[vm].effects.operations.enumerated() {
+          places.append((performed.order, vm, position))
+        }
+      }
+      places.sort { ($0.order, $0.position) < ($1.order, $1.position) }
+      for place in places { take(pool[place.vm].effects.operations[place.position]) }
     }
-    var performed: [ExecutionEffects.Performed] = []
-    for vm in attribution.vms.indices where vm.position < pool.count {
-      performed += pool[vm].effects.operations
-      pool[vm].forgetEffects()
-    }
-    performed.sort { $0.order < $1.order }
-    for step in performed {
-      agreement.predict(step.operation, place: step.place, work: step.work)
-      if collectsOperations { operations.append(step.operation) }
-    }
+    for vm in active { pool[vm].forgetEffects() }
   }
+
+  private mutating func take(_ performed: ExecutionEffects.Performed) {
+    agreement.predict(performed.operation, place: performed.place, work: performed.work)
+    if collectsOperations { operations.append(performed.operation) }
+  }
+
+  /// Whether anybody looks at the operations one by one.
+  private var keepsOperations: Bool { agreement.isActive || collectsOperations }
 
   // MARK: Observers
 

@@ -21,11 +21,14 @@ struct VMExecution<Backend: Stage2Backend & ~Copyable>: ~Copyable {
   private var memorySeries = MemorySeries()
   private(set) var workingSet: WorkingSet
   /// What the steps did, in their order.
-  private(set) var effects = ExecutionEffects()
+  private(set) var effects: ExecutionEffects
   /// The work of the model up to the step's last operation.
   private var workBefore = Stage2Work()
 
-  init(_ vm: AttributedVM, _ context: ReplayContext, backend: consuming Backend) {
+  /// - Parameter keepsOperations: whether anybody looks at the operations one by one.
+  init(
+    _ vm: AttributedVM, _ context: ReplayContext, backend: consuming Backend, keepsOperations: Bool
+  ) {
     self.context = context
     known = KnownVM(vm, pageSize: context.pageSize)
     var profile = context.model.profile
@@ -35,6 +38,7 @@ struct VMExecution<Backend: Stage2Backend & ~Copyable>: ~Copyable {
       keeps: context.options.measuresWork ? [.rangeCalls, .sections] : .rangeCalls)
     host = HostMemory(pageSize: context.pageSize)
     checks = FaultChecks(context)
+    effects = ExecutionEffects(areKept: keepsOperations)
     workingSet = WorkingSet(pageSize: context.pageSize)
   }
 
@@ -229,13 +233,18 @@ struct ExecutionEffects {
     var order: UInt64
   }
 
+  /// Whether anybody looks at them.
+  let areKept: Bool
   private(set) var operations: ContiguousArray<Performed> = []
   /// The place of the step that is being executed.
   var order: UInt64 = 0
 
   mutating func append(_ operation: Stage2Operation, _ place: ThreadPlace, work: Stage2Work?) {
+    guard areKept else { return }
     operations.append(Performed(operation: operation, place: place, work: work, order: order))
   }
+
+  init(areKept: Bool) { self.areKept = areKept }
 
   mutating func removeAll() { operations.removeAll(keepingCapacity: true) }
 }
