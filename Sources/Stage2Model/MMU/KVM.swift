@@ -32,7 +32,7 @@ public struct KVM<Backend: Stage2Backend & ~Copyable>: ~Copyable {
   public var hasRun = false
   /// What functions of these files would have warned of; the backend has its own.
   public var warnings = KernelWarnings()
-  /// The calls of range operations since `takeRangeCalls`, for who wants to see them.
+  /// The calls of range operations since `takeRangeCalls(into:)`, for who wants to see them.
   @usableFromInline var rangeCalls: [RangeCall] = []
   /// Whether the sections under `mmu_lock` and the calls are kept count of.
   @usableFromInline let keeps: KVMRecords
@@ -97,12 +97,11 @@ public struct KVM<Backend: Stage2Backend & ~Copyable>: ~Copyable {
 
   // MARK: Range calls
 
-  /// The calls of range operations since the last time.
+  /// The calls of range operations since the last time, in place of what `calls` has; its storage is used for the next ones.
   @inlinable
-  public mutating func takeRangeCalls() -> [RangeCall] {
-    if rangeCalls.isEmpty { return [] }
-    defer { rangeCalls = [] }
-    return rangeCalls
+  public mutating func takeRangeCalls(into calls: inout [RangeCall]) {
+    calls.removeAll(keepingCapacity: true)
+    swap(&calls, &rangeCalls)
   }
 }
 

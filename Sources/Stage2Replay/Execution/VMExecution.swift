@@ -22,6 +22,8 @@ struct VMExecution<Backend: Stage2Backend & ~Copyable>: ~Copyable {
   private(set) var workingSet: WorkingSet
   /// What the steps did, in their order.
   private(set) var effects: ExecutionEffects
+  /// What the last range operation called.
+  private var rangeCalls: [RangeCall] = []
   /// The work of the model up to the step's last operation.
   private var workBefore = Stage2Work()
 
@@ -147,7 +149,8 @@ struct VMExecution<Backend: Stage2Backend & ~Copyable>: ~Copyable {
 
   /// Hands on what `stage2_apply_range` called.
   mutating func emitRangeCalls(basis: Basis, _ origin: StepOrigin) {
-    for call in kvm.takeRangeCalls() {
+    kvm.takeRangeCalls(into: &rangeCalls)
+    for call in rangeCalls {
       let kind: OperationKind =
         switch call.operation {
         case .unmap: .unmap
