@@ -66,6 +66,7 @@ extension TraceFile: EventSource {
     _ selection: EventSelection, _ body: (EventRun) throws -> Void
   ) rethrows -> EventStatistics {
     var events = events(selection)
+    if selection.readsAhead { return try ReadAhead(events).forEachRun(body) }
     while let run = events.nextRun() { try body(run) }
     return events.statistics
   }

@@ -84,7 +84,8 @@ public enum Replay {
     let found = SurveyedTrace(source, stated: request.pageSize, options: options)
     let prepared = try PreparedReplay(found, ProbeRecording(source), request, options)
     let replay = begin(prepared)
-    let statistics = try source.forEachRun(.replay(probes: !options.ignoresProbes)) { run in
+    let selection = EventSelection.replay(probes: !options.ignoresProbes, readsAhead: options.readsAhead)
+    let statistics = try source.forEachRun(selection) { run in
       if !found.survey.knows(damage: run.damageCount, of: run.records[0].cpu) { replay.loseRest() }
       try replay.consume(run.records)
     }

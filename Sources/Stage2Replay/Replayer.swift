@@ -36,7 +36,7 @@ struct Replayer<Backend: Stage2Backend & ~Copyable>: ~Copyable {
     self.makeBackend = makeBackend
     self.collectsOperations = collectsOperations
     attribution = Attribution(context, vcpuEvidence: vcpuEvidence, memslots: memslots)
-    pool = ExecutionPool(jobs: context.options.jobs)
+    pool = ExecutionPool(jobs: context.options.replayJobs)
     locks = LockObserver(lockModes, grid: context.grid, context.options)
     markers = MarkerObserver(context)
     agreement = Agreement(
