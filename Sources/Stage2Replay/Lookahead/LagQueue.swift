@@ -4,36 +4,43 @@ internal import KVMTypes
 ///
 /// The length is what bounds the replay's memory and how far it looks ahead: a decision about a fault sees the
 /// events that came while `lag` further records entered the queue, never more.
-struct LagQueue<Element> {
-  private var elements: [Element?]
+struct LagQueue<Element: BitwiseCopyable> {
+  /// A ring. It grows with the queue: places are taken in their order, so the first one that was never taken is the
+  /// next.
+  private var elements: ContiguousArray<Element> = []
   private var head = 0
   private(set) var count = 0
+  /// For how many elements there is room.
+  let lag: Int
 
   /// A queue for `lag` elements, one at least and a million at most.
-  init(lag: Int) {
-    elements = Array(repeating: nil, count: min(max(lag, 1), 1 << 20))
-  }
+  init(lag: Int) { self.lag = min(max(lag, 1), 1 << 20) }
 
-  var lag: Int { elements.count }
-
-  var isFull: Bool { count == elements.count }
+  var isFull: Bool { count == lag }
 
   /// The element that has waited longest.
-  var first: Element? { elements[head] }
+  var first: Element? { count == 0 ? nil : elements[head] }
 
   mutating func append(_ element: Element) {
     precondition(!isFull)
-    elements[(head + count) % elements.count] = element
+    let index = index(count)
+    if index == elements.count { elements.append(element) } else { elements[index] = element }
     count += 1
   }
 
   mutating func popFirst() -> Element? {
     guard count > 0 else { return nil }
-    let element = elements[head]
-    elements[head] = nil
-    head = (head + 1) % elements.count
+    let first = head
+    head = index(1)
     count -= 1
-    return element
+    return elements[first]
+  }
+
+  /// Where the element at a position from the head lies.
+  @inline(__always)
+  private func index(_ position: Int) -> Int {
+    let index = head + position
+    return index < lag ? index : index - lag
   }
 
   /// The position, from the head, of the first element that `isBefore` is false for; the elements must be ordered so.
@@ -43,19 +50,13 @@ struct LagQueue<Element> {
 
   /// The element at a position from the head.
   subscript(position: Int) -> Element {
-    get { elements[(head + position) % elements.count]! }
-    set { elements[(head + position) % elements.count] = newValue }
+    @inline(__always) _read { yield elements[index(position)] }
+    @inline(__always) _modify { yield &elements[index(position)] }
   }
 
   /// Changes the waiting elements in place, the oldest first.
   mutating func update(_ body: (inout Element) -> Void) {
-    for offset in 0..<count {
-      let index = (head + offset) % elements.count
-      if var element = elements[index] {
-        body(&element)
-        elements[index] = element
-      }
-    }
+    for position in 0..<count { body(&self[position]) }
   }
 
   /// Calls `body` with each waiting element, the oldest first.

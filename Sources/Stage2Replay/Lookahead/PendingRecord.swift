@@ -3,8 +3,8 @@ internal import KVMTypes
 
 /// Something that happened to a VM's stage 2, waiting in the order in which the kernel acted until it is applied to
 /// the model.
-struct PendingRecord {
-  enum Action {
+struct PendingRecord: BitwiseCopyable {
+  enum Action: BitwiseCopyable {
     /// A fault whose window has ended.
     case fault(FaultID)
     /// A fault that unmaps memory itself, before it does: the divergence rules look at it here.

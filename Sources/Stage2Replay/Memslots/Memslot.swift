@@ -76,7 +76,7 @@ extension IPA {
 }
 
 /// Consecutive guest frames.
-public struct FrameRange: Hashable, Sendable {
+public struct FrameRange: Hashable, Sendable, BitwiseCopyable {
   /// The first frame.
   public var start: GFN
   /// The frame behind the last one.
