@@ -88,13 +88,13 @@ struct VMUnmaps {
 /// The VMs that the trace shows, by `VMIndex`: who they are, as the roster says, and what happens in them.
 struct VMRegister {
   var roster = VMRoster()
-  private var vms: ContiguousArray<AttributedVM> = []
+  private var vms = RecordStore<AttributedVM>()
 
   /// How many are taken in.
   var count: Int { vms.count }
   /// All VMs, in the order of appearance.
-  var all: some Collection<AttributedVM> { vms }
-  var indices: some Collection<VMIndex> { vms.indices.lazy.map { VMIndex($0) } }
+  var all: some Collection<AttributedVM> { (0..<vms.count).lazy.map { self.vms[$0] } }
+  var indices: some Collection<VMIndex> { (0..<vms.count).lazy.map { VMIndex($0) } }
   /// The VMs that are not gone.
   @inline(__always)
   var live: [VMIndex] { roster.live }

@@ -140,17 +140,17 @@ extension Attribution {
     guard let vm = threads[thread].vcpu.vm else { preconditionFailure("a fault is of a vCPU") }
     lookahead.close(id, vm: vm, at: clock.now)
     completeEvidence(of: id, vm: vm, on: cpu)
-    let fault = lookahead[id]
-    if fault.sawMMIO { vms[vm].faults.mmio += 1 }
-    if fault.mayBeInvalidated || fault.sharesEntry {
-      threads[thread].vcpu.lastFault = LastFault(end: clock.now, event: fault.event)
-      threads[thread].vcpu.lastFaultEpoch = fault.evidence.entryEpoch
+    if lookahead[id].sawMMIO { vms[vm].faults.mmio += 1 }
+    if lookahead[id].mayBeInvalidated || lookahead[id].sharesEntry {
+      threads[thread].vcpu.lastFault = LastFault(end: clock.now, event: lookahead[id].event)
+      threads[thread].vcpu.lastFaultEpoch = lookahead[id].evidence.entryEpoch
     }
-    let place = ThreadPlace(windows: fault.place.windows, notifiers: threads[thread].place.notifiers)
+    let place = ThreadPlace(
+      windows: lookahead[id].place.windows, notifiers: threads[thread].place.notifiers)
     lookahead.enqueue(
       PendingRecord(
-        action: .fault(id), vm: vm, sequence: clock.now, time: time, cpu: fault.cpu, tid: fault.tid,
-        place: place), vms)
+        action: .fault(id), vm: vm, sequence: clock.now, time: time, cpu: lookahead[id].cpu,
+        tid: lookahead[id].tid, place: place), vms)
   }
 
   /// The window of a thread's open fault, if it has one, ends unseen: its kvm_entry was not recorded, or lost, and the
@@ -265,15 +265,16 @@ extension Attribution {
   /// before, and gives up where that has changed (`stage2_try_break_pte`, `stage2_try_set_pte`).
   private mutating func noteRivals(of id: FaultID, canHoldBlock: Bool, _ vm: VMIndex) {
     let pageSize = context.pageSize
-    let fault = lookahead[id]
-    let block = lookahead.timelines.block(fault.page.gfn(pageSize))
+    let own = lookahead[id].page
+    let block = lookahead.timelines.block(own.gfn(pageSize))
     for thread in threads.open where threads[thread].vcpu.vm == vm {
       guard let other = threads[thread].vcpu.openFault else { continue }
       let page = lookahead[other].page
       let isShared =
-        page == fault.page || canHoldBlock && lookahead.timelines.block(page.gfn(pageSize)) == block
+        page == own || canHoldBlock && lookahead.timelines.block(page.gfn(pageSize)) == block
       if isShared { lookahead.markRace(other, id) }
-      if context.profile.profile.faultLock == .read, fault.needsEntry(of: lookahead[other], pageSize) {
+      if context.profile.profile.faultLock == .read, lookahead[id].needsEntry(of: lookahead[other], pageSize)
+      {
         lookahead[id].sharesEntry = true
         lookahead[other].sharesEntry = true
       }
@@ -291,23 +292,23 @@ extension Attribution {
   private mutating func takeIn(_ next: NextAccess, _ last: LastFault, _ thread: ThreadIndex) {
     let (windows, ranOn) = (threads[thread].place.windows, threads[thread].vcpu.ranOn)
     guard let id = lookahead.waitingFault(endedAt: last.end) else { return }
-    let fault = lookahead[id]
     let isAtOnce =
-      fault.place.windows &+ 1 == windows && ranOn == fault.cpu && ranOn == fault.evidence.endedOn
+      lookahead[id].place.windows &+ 1 == windows && ranOn == lookahead[id].cpu
+      && ranOn == lookahead[id].evidence.endedOn
     lookahead[id].nextAccess = next == .again && isAtOnce ? .againAtOnce : next
     guard next == .progressed else { return }
     noteProgress(of: id)
     // It got the page mapped, so it had the lock that the unmap waited for.
-    if let unmap = fault.waitingUnmap {
+    if let unmap = lookahead[id].waitingUnmap {
       lookahead.noteAhead(ofUnmap: unmap, faultEndedAt: last.end, clock.now)
     }
   }
 
   /// A fault's thread got on. If nobody else can have mapped the page, the fault did: no unmap made it retry.
   private mutating func noteProgress(of id: FaultID) {
-    let fault = lookahead[id]
-    guard fault.kind == .translation, fault.slot != nil, !fault.sawOwnUnmap, !fault.sawMMIO, !fault.failed,
-      lookahead.isAlone(id), fault.evidence.entryEpoch == clock.epoch, !clock.isInGap
+    guard lookahead[id].kind == .translation, lookahead[id].slot != nil, !lookahead[id].sawOwnUnmap,
+      !lookahead[id].sawMMIO, !lookahead[id].failed, lookahead.isAlone(id),
+      lookahead[id].evidence.entryEpoch == clock.epoch, !clock.isInGap
     else { return }
     lookahead[id].mayBeInvalidated = false
   }
@@ -429,23 +430,22 @@ extension Attribution {
   mutating func completeEvidence(of id: FaultID, vm: VMIndex, on cpu: CPUIndex) {
     lookahead[id].evidence.endEpoch = clock.epoch
     lookahead[id].evidence.endedOn = cpu
-    let fault = lookahead[id]
-    let entry = fault.evidence.entry
+    let entry = lookahead[id].evidence.entry
     if vms[vm].unmaps.unfinished > 0 {
       lookahead[id].evidence.unmapOfVM = .underway
-      let block = lookahead.timelines.block(fault.page.gfn(context.pageSize))
+      let block = lookahead.timelines.block(lookahead[id].page.gfn(context.pageSize))
       if notifiers.unmapsUnderway.contains(where: { $0.unmap.vm == vm && $0.blocks.contains(block) }) {
         lookahead[id].evidence.unmapOfRegion = .underway
       }
     } else if vms[vm].unmaps.last > entry {
       lookahead[id].evidence.unmapOfVM = .ended
     }
-    guard let index = fault.evidence.region else { return }
+    guard let index = lookahead[id].evidence.region else { return }
     let region = lookahead.activity(in: index, of: vm)
     if lookahead[id].evidence.unmapOfRegion == .none, region.lastUnmap > entry {
       lookahead[id].evidence.unmapOfRegion = .ended
     }
-    if region.lastAge > fault.begin { lookahead[id].evidence.mayBeAged = true }
+    if region.lastAge > lookahead[id].begin { lookahead[id].evidence.mayBeAged = true }
   }
 }
 

@@ -13,7 +13,7 @@ struct RegionActivity {
 
 /// The regions that a VM's faults have touched, by `RegionIndex`: as many as the kernel had tables of level 3 or blocks.
 struct RegionRegister {
-  private var regions: ContiguousArray<RegionActivity> = []
+  private var regions = RecordStore<RegionActivity>()
   private var indices: [FrameKey: RegionIndex] = [:]
   /// The region asked for last: faults come in streams.
   private var lastBlock = UInt64.max
@@ -51,7 +51,7 @@ struct RegionRegister {
     if blocks.upperBound - blocks.lowerBound < UInt64(regions.count) {
       for block in blocks { if let index = indices[FrameKey(block)] { body(&regions[index.position]) } }
     } else {
-      for position in regions.indices where blocks.contains(regions[position].block) {
+      for position in 0..<regions.count where blocks.contains(regions[position].block) {
         body(&regions[position])
       }
     }

@@ -2,13 +2,13 @@ internal import KVMTypes
 
 /// The threads that the trace shows, by `ThreadIndex`.
 struct ThreadRegister {
-  private var threads: ContiguousArray<TracedThread> = []
+  private var threads = RecordStore<TracedThread>()
   private var table = ThreadTable()
   /// The threads whose fault is open: few, where there may be many threads.
   private(set) var open: ContiguousArray<ThreadIndex> = []
 
   /// All threads, in the order of appearance.
-  var indices: some Collection<ThreadIndex> { threads.indices.lazy.map { ThreadIndex($0) } }
+  var indices: some Collection<ThreadIndex> { (0..<threads.count).lazy.map { ThreadIndex($0) } }
 
   subscript(thread: ThreadIndex) -> TracedThread {
     @inline(__always) _read { yield threads[thread.position] }

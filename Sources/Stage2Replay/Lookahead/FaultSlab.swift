@@ -1,6 +1,6 @@
 /// The faults that are not decided yet.
 struct FaultSlab {
-  private var windows: ContiguousArray<FaultWindow> = []
+  private var windows = RecordStore<FaultWindow>()
   private var free: ContiguousArray<FaultID> = []
 
   /// How many faults there are.

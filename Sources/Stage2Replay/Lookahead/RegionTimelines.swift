@@ -77,7 +77,7 @@ struct RegionTimelines {
   /// Regions in which a fault waits, and pages with a fault in such a region.
   var chainCount: Int { chains.count }
   var pageCount: Int { lastOnPage.count }
-  private var nodes: [TimelineNode] = []
+  private var nodes = RecordStore<TimelineNode>()
   private var free: TimelineNode.Index = TimelineNode.none
   private var chains: [FrameKey: Chain] = [:]
   private var lastOnPage: [FrameKey: TimelineNode.Index] = [:]
