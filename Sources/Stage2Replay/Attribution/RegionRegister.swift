@@ -14,7 +14,7 @@ struct RegionActivity {
 /// The regions that a VM's faults have touched, by `RegionIndex`: as many as the kernel had tables of level 3 or blocks.
 struct RegionRegister {
   private var regions = RecordStore<RegionActivity>()
-  private var indices: [FrameKey: RegionIndex] = [:]
+  private var indices = FrameMap(filler: RegionIndex(0))
   /// The region asked for last: faults come in streams.
   private var lastBlock = UInt64.max
   private var lastIndex = RegionIndex(0)
@@ -36,12 +36,12 @@ struct RegionRegister {
     let block = block(gfn)
     if block == lastBlock { return (lastIndex, false) }
     lastBlock = block
-    if let known = indices[FrameKey(block)] {
+    if let known = indices[block] {
       lastIndex = known
       return (known, false)
     }
     lastIndex = RegionIndex(regions.count)
-    indices[FrameKey(block)] = lastIndex
+    _ = indices.updateValue(lastIndex, forKey: block)
     regions.append(RegionActivity(block: block))
     return (lastIndex, true)
   }
@@ -49,7 +49,7 @@ struct RegionRegister {
   /// Changes each known region from one to another.
   mutating func update(in blocks: ClosedRange<UInt64>, _ body: (inout RegionActivity) -> Void) {
     if blocks.upperBound - blocks.lowerBound < UInt64(regions.count) {
-      for block in blocks { if let index = indices[FrameKey(block)] { body(&regions[index.position]) } }
+      for block in blocks { if let index = indices[block] { body(&regions[index.position]) } }
     } else {
       for position in 0..<regions.count where blocks.contains(regions[position].block) {
         body(&regions[position])

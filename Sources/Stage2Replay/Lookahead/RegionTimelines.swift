@@ -7,7 +7,7 @@ internal import KVMTypes
 /// or a block was mapped, a repetition shows that nothing was. So every event that concerns a region in which a
 /// fault waits for its decision is kept as a node of that region's chain, and given up once no fault waits there.
 /// The nodes of all regions lie in one array with a free list; chains link their positions.
-struct TimelineNode {
+struct TimelineNode: BitwiseCopyable {
   /// The place of a node among all of them.
   struct Index: Hashable, BitwiseCopyable {
     let rawValue: Int32
@@ -67,7 +67,7 @@ struct TimelineNode {
 
 /// The chains of all regions in which a fault waits.
 struct RegionTimelines {
-  private struct Chain {
+  private struct Chain: BitwiseCopyable {
     var first: TimelineNode.Index
     var last: TimelineNode.Index
   }
@@ -79,8 +79,8 @@ struct RegionTimelines {
   var pageCount: Int { lastOnPage.count }
   private var nodes = RecordStore<TimelineNode>()
   private var free: TimelineNode.Index = TimelineNode.none
-  private var chains: [FrameKey: Chain] = [:]
-  private var lastOnPage: [FrameKey: TimelineNode.Index] = [:]
+  private var chains = FrameMap(filler: Chain(first: TimelineNode.none, last: TimelineNode.none))
+  private var lastOnPage = FrameMap(filler: TimelineNode.none)
   private let blockShift: UInt64
   let pageSize: PageSize
 
@@ -90,11 +90,11 @@ struct RegionTimelines {
   }
 
   /// Addresses have 52 bits and frames 40 at most, blocks fewer; the VM's number goes above them.
-  private func pageKey(_ vm: VMIndex, _ gfn: GFN) -> FrameKey {
-    FrameKey(UInt64(vm.position) << 40 | gfn.rawValue)
+  private func pageKey(_ vm: VMIndex, _ gfn: GFN) -> UInt64 {
+    UInt64(vm.position) << 40 | gfn.rawValue
   }
-  private func regionKey(_ vm: VMIndex, _ block: UInt64) -> FrameKey {
-    FrameKey(UInt64(vm.position) << 40 | block)
+  private func regionKey(_ vm: VMIndex, _ block: UInt64) -> UInt64 {
+    UInt64(vm.position) << 40 | block
   }
 
   func block(_ gfn: GFN) -> UInt64 { gfn.rawValue >> blockShift }
@@ -129,14 +129,11 @@ struct RegionTimelines {
     if let earlier = lastOnPage.updateValue(index, forKey: pageKey(vm, node.frames.start)) {
       nodes[earlier.position].nextOnPage = index
     }
-    if var chain = chains[key] {
-      nodes[chain.last.position].next = index
-      nodes[index.position].previous = chain.last
-      defer { markRaces(index, canHoldBlock: canHoldBlock) }
-      chain.last = index
-      chains[key] = chain
+    if let slot = chains.slot(of: key) {
+      link(index, inSlot: slot)
+      markRaces(index, canHoldBlock: canHoldBlock)
     } else {
-      chains[key] = Chain(first: index, last: index)
+      _ = chains.updateValue(Chain(first: index, last: index), forKey: key)
     }
     return index
   }
@@ -178,44 +175,48 @@ struct RegionTimelines {
     if last - first < UInt64(chains.count) {
       for block in first...last { append(node, regionKey(vm, block)) }
     } else {
-      for key in chains.keys
-      where key.value >= regionKey(vm, first).value && key.value <= regionKey(vm, last).value {
-        append(node, key)
-      }
+      let keys = regionKey(vm, first)...regionKey(vm, last)
+      var concerned: [UInt64] = []
+      chains.forEachKey { if keys.contains($0) { concerned.append($0) } }
+      for key in concerned { append(node, key) }
     }
   }
 
-  private mutating func append(_ node: TimelineNode, _ key: FrameKey) {
-    guard var chain = chains[key] else { return }
-    let index = allocate(node)
-    nodes[chain.last.position].next = index
-    nodes[index.position].previous = chain.last
-    chain.last = index
-    chains[key] = chain
+  private mutating func append(_ node: TimelineNode, _ key: UInt64) {
+    if let slot = chains.slot(of: key) { link(allocate(node), inSlot: slot) }
+  }
+
+  /// Puts a node at the end of a chain.
+  private mutating func link(_ index: TimelineNode.Index, inSlot slot: Int) {
+    let last = chains[slot: slot].last
+    nodes[last.position].next = index
+    nodes[index.position].previous = last
+    chains[slot: slot].last = index
   }
 
   /// Gives up the fault at `index`, and with it what only it waited for.
   mutating func release(fault index: TimelineNode.Index, vm: VMIndex) {
     let key = regionKey(vm, block(nodes[index.position].frames.start))
-    guard var chain = chains[key] else { return }
+    guard let slot = chains.slot(of: key) else { return }
     nodes[index.position].isWaiting = false
+    var first = chains[slot: slot].first
     // What precedes the first waiting fault can decide nothing any more.
-    while chain.first != TimelineNode.none, !nodes[chain.first.position].isWaiting {
-      let following = nodes[chain.first.position].next
-      if nodes[chain.first.position].isFault {
-        let page = pageKey(vm, nodes[chain.first.position].frames.start)
-        if lastOnPage[page] == chain.first { lastOnPage[page] = nil }
+    while first != TimelineNode.none, !nodes[first.position].isWaiting {
+      let following = nodes[first.position].next
+      if nodes[first.position].isFault {
+        let page = lastOnPage.slot(of: pageKey(vm, nodes[first.position].frames.start))
+        if let page, lastOnPage[slot: page] == first { lastOnPage.remove(at: page) }
       }
-      nodes[chain.first.position].next = free
-      free = chain.first
+      nodes[first.position].next = free
+      free = first
       count -= 1
-      chain.first = following
+      first = following
     }
-    if chain.first == TimelineNode.none {
-      chains[key] = nil
+    if first == TimelineNode.none {
+      chains.remove(at: slot)
     } else {
-      nodes[chain.first.position].previous = TimelineNode.none
-      chains[key] = chain
+      nodes[first.position].previous = TimelineNode.none
+      chains[slot: slot].first = first
     }
   }
 

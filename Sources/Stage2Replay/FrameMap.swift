@@ -1,0 +1,126 @@
+/// A small hash table from frames, blocks or other numbers that the host chose to a value: for what every fault puts in and
+/// takes out again.
+///
+/// Open addressing with linear probing. The invariant: from the home of a key, which its hash names, to the slot where it
+/// lies, every slot is taken. So a search ends at the first vacant slot, and a removal moves what follows back into the
+/// hole where the hole lies between its home and its slot. No more than half of the slots are taken.
+struct FrameMap<Value: BitwiseCopyable> {
+  private struct Entry: BitwiseCopyable {
+    var key: UInt64
+    var value: Value
+  }
+
+  /// A key that no entry can have.
+  private static var vacant: UInt64 { .max }
+
+  private var entries: ContiguousArray<Entry>
+  /// What to shift a product of 64 bits by for a slot's number.
+  private var shift: UInt64
+  private(set) var count = 0
+  /// What vacant slots hold.
+  private let filler: Value
+
+  /// An empty map.
+  ///
+  /// - Parameter filler: any value, for vacant slots to hold.
+  init(filler: Value) {
+    self.filler = filler
+    shift = 60
+    entries = ContiguousArray(repeating: Entry(key: Self.vacant, value: filler), count: 16)
+  }
+
+  /// The value at `key`.
+  subscript(key: UInt64) -> Value? {
+    @inline(__always) get { slot(of: key).map { entries[$0].value } }
+  }
+
+  /// Puts a value in, in place of that which was there.
+  ///
+  /// - Returns: the value that was there.
+  @inline(__always)
+  mutating func updateValue(_ value: Value, forKey key: UInt64) -> Value? {
+    precondition(key != Self.vacant)
+    var slot = home(key)
+    while entries[slot].key != Self.vacant {
+      if entries[slot].key == key {
+        let earlier = entries[slot].value
+        entries[slot].value = value
+        return earlier
+      }
+      slot = following(slot)
+    }
+    entries[slot] = Entry(key: key, value: value)
+    count += 1
+    if count > entries.count / 2 { grow() }
+    return nil
+  }
+
+  /// Takes out what `key` has, if it has anything.
+  @inline(__always)
+  mutating func remove(_ key: UInt64) {
+    if let slot = slot(of: key) { remove(at: slot) }
+  }
+
+  /// Calls `body` with each key, in no order.
+  func forEachKey(_ body: (UInt64) -> Void) {
+    for entry in entries where entry.key != Self.vacant { body(entry.key) }
+  }
+
+  // MARK: Slots
+
+  /// The slot of a key, until anything is put in or removed.
+  @inline(__always)
+  func slot(of key: UInt64) -> Int? {
+    var slot = home(key)
+    while entries[slot].key != key {
+      if entries[slot].key == Self.vacant { return nil }
+      slot = following(slot)
+    }
+    return slot
+  }
+
+  /// The value in a slot that is taken.
+  subscript(slot slot: Int) -> Value {
+    @inline(__always) get { entries[slot].value }
+    @inline(__always) set { entries[slot].value = newValue }
+  }
+
+  /// Takes out what a slot holds.
+  mutating func remove(at slot: Int) {
+    var hole = slot
+    var next = following(hole)
+    while entries[next].key != Self.vacant {
+      // How far its own home is behind it, and how far the hole.
+      let fromHome = (next &- home(entries[next].key)) & (entries.count - 1)
+      let fromHole = (next &- hole) & (entries.count - 1)
+      if fromHome >= fromHole {
+        entries[hole] = entries[next]
+        hole = next
+      }
+      next = following(next)
+    }
+    entries[hole] = Entry(key: Self.vacant, value: filler)
+    count -= 1
+  }
+
+  /// Neighbours lie apart: 2^64 divided by the golden ratio (Knuth, The Art of Computer Programming 6.4).
+  @inline(__always)
+  private func home(_ key: UInt64) -> Int {
+    Int(truncatingIfNeeded: (key &* 0x9e37_79b9_7f4a_7c15) &>> shift)
+  }
+
+  @inline(__always)
+  private func following(_ slot: Int) -> Int { (slot &+ 1) & (entries.count - 1) }
+
+  private mutating func grow() {
+    let old = entries
+    shift -= 1
+    entries = ContiguousArray(
+      repeating: Entry(key: Self.vacant, value: filler), count: 2 * old.count)
+    for entry in old where entry.key != Self.vacant {
+      var slot = home(entry.key)
+      while entries[slot].key != Self.vacant { slot = following(slot) }
+      entries[slot] = entry
+    }
+  }
+}
