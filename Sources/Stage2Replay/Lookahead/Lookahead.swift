@@ -208,8 +208,11 @@ struct Lookahead {
     if fault.mayRaceCopyOnWrite {
       decision.outcomeIfMapped = timelines.outcome(of: fault, isProtected: isProtected, isMapped: true)
     }
-    guard let slot = fault.slot else { return decision }
-    if slot.mayBeMapped(byBlockAt: fault.page, timelines.pageSize), slot.hva == nil || !fault.isOnBlock {
+    // Only a map or a relaxation asks for more, and of a protected guest only its right to write.
+    guard let slot = fault.slot, isProtected || decision.mayPerform else { return decision }
+    if !isProtected, slot.mayBeMapped(byBlockAt: fault.page, timelines.pageSize),
+      slot.hva == nil || !fault.isOnBlock
+    {
       decision.sizeProof = timelines.sizeProof(of: fault)
     }
     if !fault.isWrite, !slot.isLogging, !slot.flags.contains(.readOnly) {
@@ -313,7 +316,7 @@ struct Lookahead {
 
   /// Settles the faults that raced with the one of `record` and were ahead of it although their windows end later.
   private mutating func settleThoseAhead(of id: FaultID, _ record: PendingRecord, _ vms: VMRegister) {
-    guard timelines.isRaced(faults[id]) else { return }
+    guard canFollowRival(id) else { return }
     let fault = faults[id]
     // A rival that comes after the moment has faults of its own thread before it.
     let moment = record.moment ?? record.sequence
@@ -323,6 +326,14 @@ struct Lookahead {
     {
       settle(rival, aheadOf: record, vms)
     }
+  }
+
+  /// Whether anything can show that a rival was ahead of a fault: what `isAhead` asks for, as far as it is the fault's own.
+  private func canFollowRival(_ id: FaultID) -> Bool {
+    guard let node = faults[id].node, timelines[node].isRaced else { return false }
+    if faults[id].otherWait != nil { return true }
+    return faultLock == .write
+      ? faults[id].mmuLockWait != nil : timelines[node].nextOnPage != TimelineNode.none
   }
 
   /// Settles a fault before its turn. It operated inside its own window, which the moment of the other record is part
@@ -375,6 +386,13 @@ struct Lookahead {
 }
 
 extension FaultDecision {
+  /// Whether the fault may have led to a map or a relaxation of rights.
+  fileprivate var mayPerform: Bool {
+    if case .performed = outcome { return true }
+    if case .performed = outcomeIfMapped { return true }
+    return false
+  }
+
   /// For a fault that only is held against the model.
   fileprivate static let none = FaultDecision(
     outcome: .nothing(.otherFault), outcomeIfMapped: .nothing(.otherFault), sizeProof: nil,

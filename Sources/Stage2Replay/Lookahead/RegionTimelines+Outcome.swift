@@ -66,14 +66,21 @@ extension RegionTimelines {
     case .again, .unknown: break
     }
 
-    var index = node(of: fault).nextOnPage
-    // Once the page was unmapped, a fault on it says nothing.
-    let unmapped =
-      index == TimelineNode.none ? .pending : firstLoss(of: fault.page.gfn(pageSize), after: fault)
-    while index != TimelineNode.none, self[index].sequence <= unmapped {
+    return outcomeByLaterFaults(fault, slot, isMapped: isMapped)
+  }
+
+  /// Decides what became of a fault that an unmap may have made retry, from later faults on its page.
+  private func outcomeByLaterFaults(_ fault: FaultWindow, _ slot: Memslot, isMapped: Bool) -> FaultOutcome {
+    let first = node(of: fault)
+    var index = first.nextOnPage
+    // Timelines are in the order of the trace, so how far the loss of the page was looked for is kept.
+    var loss = first.next
+    while index != TimelineNode.none {
       let node = self[index]
       index = node.nextOnPage
       guard node.entry >= fault.end else { continue }
+      // Once the page was unmapped, a fault on it says nothing.
+      if isLost(after: fault, before: node.sequence, from: &loss) { break }
       if node.kind == .translationFault {
         // While a region changes between pages and a block, another vCPU can find it empty.
         if node.isRaced, node.tid != fault.tid { continue }
@@ -98,44 +105,47 @@ extension RegionTimelines {
     while index != TimelineNode.none {
       let node = self[index]
       if node.kind == .permissionFault, node.isWrite, node.entry >= fault.end {
-        return node.sequence < firstUnmap(of: fault.page.gfn(pageSize), after: fault)
+        return !isUnmapped(after: fault, upTo: node.sequence)
       }
       index = node.nextOnPage
     }
     return false
   }
 
-  /// The place in the merged trace from where the page of `fault` may be gone though it was mapped: its first unmap, or
-  /// a permission fault on a block around it, for a map that breaks the block leaves nothing of it but its own page.
-  private func firstLoss(of gfn: GFN, after fault: FaultWindow) -> Sequence {
-    var index = node(of: fault).next
-    while index != TimelineNode.none {
-      let node = self[index]
-      index = node.next
-      switch node.kind {
+  /// Whether the page of `fault` may be gone before a place in the merged trace though it was mapped: it was unmapped, or
+  /// there was a permission fault on a block around it, for a map that breaks the block leaves nothing of it but its own
+  /// page.
+  ///
+  /// - Parameter index: where to begin to look; where to go on for a later place.
+  private func isLost(
+    after fault: FaultWindow, before sequence: Sequence, from index: inout TimelineNode.Index
+  ) -> Bool {
+    let gfn = fault.page.gfn(pageSize)
+    while index != TimelineNode.none, self[index].sequence < sequence {
+      switch self[index].kind {
       case .unmap, .slotChange:
-        if node.sequence > fault.end, node.frames.contains(gfn) { return node.sequence }
+        if self[index].sequence > fault.end, self[index].frames.contains(gfn) { return true }
       case .permissionFault where fault.kind == .translation:
-        if node.level == .l2, !node.isStage1Walk, node.entry >= fault.end { return node.sequence }
+        if self[index].level == .l2, !self[index].isStage1Walk, self[index].entry >= fault.end { return true }
       default: break
       }
+      index = self[index].next
     }
-    return .pending
+    return false
   }
 
-  /// The place in the merged trace of the first unmap of `gfn` after the end of `fault`, the highest where none is.
-  private func firstUnmap(of gfn: GFN, after fault: FaultWindow) -> Sequence {
+  /// Whether the page of `fault` was unmapped between its end and a place in the merged trace.
+  private func isUnmapped(after fault: FaultWindow, upTo sequence: Sequence) -> Bool {
+    let gfn = fault.page.gfn(pageSize)
     var index = node(of: fault).next
-    while index != TimelineNode.none {
-      let node = self[index]
-      index = node.next
-      guard node.sequence > fault.end else { continue }
-      switch node.kind {
-      case .unmap where node.frames.contains(gfn), .slotChange where node.frames.contains(gfn):
-        return node.sequence
-      default: continue
+    while index != TimelineNode.none, self[index].sequence <= sequence {
+      switch self[index].kind {
+      case .unmap, .slotChange:
+        if self[index].sequence > fault.end, self[index].frames.contains(gfn) { return true }
+      default: break
       }
+      index = self[index].next
     }
-    return .pending
+    return false
   }
 }

@@ -9,6 +9,7 @@ extension RegionTimelines {
   /// - Returns: the end of its window.
   func rival(of fault: FaultWindow, where condition: (TimelineNode, TimelineNode.Index) -> Bool) -> Sequence?
   {
+    let entry = node(of: fault).entry
     func isRival(_ index: TimelineNode.Index) -> Bool {
       let node = self[index]
       return node.isFault && node.tid != fault.tid && node.isWaiting && node.end > fault.end
@@ -19,7 +20,7 @@ extension RegionTimelines {
     while index != TimelineNode.none {
       if isRival(index) { return self[index].end }
       // Windows end in about the order in which they begin: what ended before this vCPU entered is far enough back.
-      if self[index].isFault, self[index].end <= node(of: fault).entry { break }
+      if self[index].isFault, self[index].end <= entry { break }
       index = self[index].previous
     }
     index = node(of: fault).next
