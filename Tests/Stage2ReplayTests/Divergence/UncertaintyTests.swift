@@ -241,7 +241,7 @@ struct UncertaintyTests {
   func pages() {
     var regions = GuestRegions(pageSize: .size4K)
     let position = RegionIndex(0)
-    regions.append(block: 0x200)
+    regions.append(RegionIndex(0), block: 0x200)
     regions.setPage(GFN(0x40007), position, .isAssumed)
     #expect(regions.page(GFN(0x40007), position) == .isAssumed && regions.page(GFN(0x40000), position) == [])
     #expect(regions.pages(position).enumerated().filter { $1 != [] }.map(\.offset) == [7])
