@@ -83,10 +83,11 @@ struct ReadAheadTests {
   @Test("A run longer than a batch stays whole, and a trace without events has none", arguments: [0, 3])
   func lengths(pages count: Int) throws {
     let flavour = TraceFlavour(pageBytes: 1 << 17)
-    let page = TraceBuilding.page(flavour, at: 1) { page in
-      for _ in 0..<5000 { page.event(TraceBuilding.entry(flavour), delta: 1) }
+    let pages = (0..<count).map { index in
+      TraceBuilding.page(flavour, at: UInt64(10_000 * index)) { page in
+        for _ in 0..<5000 { page.event(TraceBuilding.entry(flavour), delta: 1) }
+      }
     }
-    let pages = Array(repeating: page, count: count)
     let file = try UnnamedFile(try TraceBuilding.file(flavour, pages: [pages]))
     let trace = try TraceFile(path: file.path)
     let (plain, ahead) = (try runs(trace, readsAhead: false), try runs(trace, readsAhead: true))
