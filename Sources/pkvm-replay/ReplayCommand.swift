@@ -212,11 +212,17 @@ struct ReplayCommand: ParsableCommand {
     options.jobs = jobs.count
     let asked = vms.filter { $0.input ?? 0 == position }.map(\.vm)
 
-    var (result, statistics) = try Replays.run(trace, profile: request, options: options) { operation in
-      if vms.isEmpty || asked.contains(operation.vm) { try operations?.write(operation, input: position) }
+    let isWhole = vms.isEmpty
+    // Without --ops nobody looks at operations, and none is kept.
+    let write = operations.map { operations in
+      { (operation: Stage2Operation) in
+        if isWhole || asked.contains(operation.vm) { try operations.write(operation, input: position) }
+      }
     }
+    var (result, statistics) = try Replays.run(
+      trace, profile: request, options: options, onOperation: write)
     try result.requireVMs(asked, of: input)
-    if !vms.isEmpty {
+    if !isWhole {
       result.vms.removeAll { !asked.contains($0.id) }
       result.divergences = result.divergences.limited(to: asked)
     }
