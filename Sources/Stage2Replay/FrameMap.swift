@@ -4,6 +4,10 @@
 /// Open addressing with linear probing. The invariant: from the home of a key, which its hash names, to the slot where it
 /// lies, every slot is taken. So a search ends at the first vacant slot, and a removal moves what follows back into the
 /// hole where the hole lies between its home and its slot. No more than half of the slots are taken.
+///
+/// The slots are raw memory, for an array would ask at every change whether it is the only one that knows them. All of them
+/// are initialised, as many as `mask` and one more, and every slot's number is masked. A copy of a map shares them, so nobody
+/// changes a map of which there is a copy in use.
 struct FrameMap<Value: BitwiseCopyable> {
   private struct Entry: BitwiseCopyable {
     var key: UInt64
@@ -13,7 +17,21 @@ struct FrameMap<Value: BitwiseCopyable> {
   /// A key that no entry can have.
   private static var vacant: UInt64 { .max }
 
-  private var entries: ContiguousArray<Entry>
+  private final class Memory {
+    let entries: UnsafeMutablePointer<Entry>
+
+    init(count: Int, filler: Value) {
+      entries = .allocate(capacity: count)
+      entries.initialize(repeating: Entry(key: FrameMap.vacant, value: filler), count: count)
+    }
+
+    deinit { entries.deallocate() }
+  }
+
+  private var memory: Memory
+  private var entries: UnsafeMutablePointer<Entry>
+  /// As many slots as there are, a power of two, less one.
+  private var mask: Int
   /// What to shift a product of 64 bits by for a slot's number.
   private var shift: UInt64
   private(set) var count = 0
@@ -26,7 +44,9 @@ struct FrameMap<Value: BitwiseCopyable> {
   init(filler: Value) {
     self.filler = filler
     shift = 60
-    entries = ContiguousArray(repeating: Entry(key: Self.vacant, value: filler), count: 16)
+    mask = 15
+    memory = Memory(count: mask + 1, filler: filler)
+    entries = memory.entries
   }
 
   /// The value at `key`.
@@ -51,7 +71,7 @@ struct FrameMap<Value: BitwiseCopyable> {
     }
     entries[slot] = Entry(key: key, value: value)
     count += 1
-    if count > entries.count / 2 { grow() }
+    if count > mask / 2 { grow() }
     return nil
   }
 
@@ -63,7 +83,7 @@ struct FrameMap<Value: BitwiseCopyable> {
 
   /// Calls `body` with each key, in no order.
   func forEachKey(_ body: (UInt64) -> Void) {
-    for entry in entries where entry.key != Self.vacant { body(entry.key) }
+    for slot in 0...mask where entries[slot].key != Self.vacant { body(entries[slot].key) }
   }
 
   // MARK: Slots
@@ -81,8 +101,8 @@ struct FrameMap<Value: BitwiseCopyable> {
 
   /// The value in a slot that is taken.
   subscript(slot slot: Int) -> Value {
-    @inline(__always) get { entries[slot].value }
-    @inline(__always) set { entries[slot].value = newValue }
+    @inline(__always) get { entries[slot & mask].value }
+    @inline(__always) set { entries[slot & mask].value = newValue }
   }
 
   /// Takes out what a slot holds.
@@ -91,8 +111,8 @@ struct FrameMap<Value: BitwiseCopyable> {
     var next = following(hole)
     while entries[next].key != Self.vacant {
       // How far its own home is behind it, and how far the hole.
-      let fromHome = (next &- home(entries[next].key)) & (entries.count - 1)
-      let fromHole = (next &- hole) & (entries.count - 1)
+      let fromHome = (next &- home(entries[next].key)) & mask
+      let fromHole = (next &- hole) & mask
       if fromHome >= fromHole {
         entries[hole] = entries[next]
         hole = next
@@ -110,14 +130,17 @@ struct FrameMap<Value: BitwiseCopyable> {
   }
 
   @inline(__always)
-  private func following(_ slot: Int) -> Int { (slot &+ 1) & (entries.count - 1) }
+  private func following(_ slot: Int) -> Int { (slot &+ 1) & mask }
 
   private mutating func grow() {
-    let old = entries
+    let old = (memory: memory, mask: mask)
     shift -= 1
-    entries = ContiguousArray(
-      repeating: Entry(key: Self.vacant, value: filler), count: 2 * old.count)
-    for entry in old where entry.key != Self.vacant {
+    mask = 2 * mask + 1
+    memory = Memory(count: mask + 1, filler: filler)
+    entries = memory.entries
+    for position in 0...old.mask {
+      let entry = old.memory.entries[position]
+      guard entry.key != Self.vacant else { continue }
       var slot = home(entry.key)
       while entries[slot].key != Self.vacant { slot = following(slot) }
       entries[slot] = entry

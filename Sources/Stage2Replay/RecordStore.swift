@@ -35,14 +35,16 @@ struct RecordStore<Record> {
 
   /// The record at a position.
   subscript(position: Int) -> Record {
-    @inline(__always) unsafeAddress {
-      precondition(UInt(bitPattern: position) < UInt(bitPattern: count))
-      return UnsafePointer(records + position)
-    }
-    @inline(__always) unsafeMutableAddress {
-      precondition(UInt(bitPattern: position) < UInt(bitPattern: count))
-      return records + position
-    }
+    @inline(__always) unsafeAddress { UnsafePointer(place(of: position)) }
+    @inline(__always) unsafeMutableAddress { place(of: position) }
+  }
+
+  /// Where the record at a position lies until the next one is added, for a subscript of whoever has this store: an accessor
+  /// that hands a record on as a coroutine is called for each field.
+  @inline(__always)
+  func place(of position: Int) -> UnsafeMutablePointer<Record> {
+    precondition(UInt(bitPattern: position) < UInt(bitPattern: count))
+    return records + position
   }
 
   /// Adds a record behind the others.

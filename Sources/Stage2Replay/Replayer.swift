@@ -178,9 +178,9 @@ struct Replayer<Backend: Stage2Backend & ~Copyable>: ~Copyable {
   private mutating func probe(_ record: TraceRecord) {
     if let thread = attribution.threads.thread(record.tid) {
       if let vm = locks.operation(record, by: lockThread(thread)) {
+        let since = attribution.vms[vm].identity.since
         attribution.found.timeline?.note(
-          pageTable: record.probedOperation.pageTable, ofVM: vm.position,
-          since: attribution.vms[vm].identity.since)
+          pageTable: record.probedOperation.pageTable, ofVM: vm.position, since: since)
       }
     }
     agreement.record(record, place: attribution.threads.place(of: record.tid))
@@ -208,7 +208,10 @@ struct Replayer<Backend: Stage2Backend & ~Copyable>: ~Copyable {
   private mutating func forgetUnpredicted() {
     executeAll()
     let threads = attribution.threads
-    let open = threads.open.map { (threads[$0].tid, threads[$0].place) }
+    let open = threads.open.indices.map { position in
+      let thread = threads.open[position].thread
+      return (threads[thread].tid, threads[thread].place)
+    }
     let now = attribution.clock.now
     agreement.sweep(
       now: now, oldestWaiting: attribution.lookahead.oldestWaiting(now),

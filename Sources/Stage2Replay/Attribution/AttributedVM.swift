@@ -100,8 +100,8 @@ struct VMRegister {
   var live: [VMIndex] { roster.live }
 
   subscript(vm: VMIndex) -> AttributedVM {
-    @inline(__always) _read { yield vms[vm.position] }
-    @inline(__always) _modify { yield &vms[vm.position] }
+    @inline(__always) unsafeAddress { UnsafePointer(vms.place(of: vm.position)) }
+    @inline(__always) unsafeMutableAddress { vms.place(of: vm.position) }
   }
 
   /// The thread that made the first commit of a VM's slots, which belongs to the VMM; nil where none told.

@@ -91,9 +91,7 @@ extension Attribution {
 
   /// An unmap hits no slot whose host address is known, but perhaps one where it is not: any fault may be retried.
   private mutating func noteUnmapOfUnknownFrames(vm: VMIndex) {
-    for thread in threads.open where threads[thread].vcpu.vm == vm {
-      if let fault = threads[thread].vcpu.openFault { lookahead[fault].mayBeInvalidated = true }
-    }
+    threads.open.forEach(of: vm) { lookahead[$0.fault].mayBeInvalidated = true }
   }
 
   /// Counts identical events of a thread in a row, and says whether this one is another VM's copy of the one before.
@@ -132,9 +130,8 @@ extension Attribution {
   /// Whether a fault is open in one of the regions that the frames touch.
   private func hasOpenFault(around frames: FrameRange, vm: VMIndex) -> Bool {
     let blocks = lookahead.timelines.blocks(frames)
-    return threads.open.contains { thread in
-      guard threads[thread].vcpu.vm == vm, let fault = threads[thread].vcpu.openFault else { return false }
-      return blocks.contains(lookahead.timelines.block(lookahead[fault].page.gfn(context.pageSize)))
+    return threads.open.indices.contains {
+      threads.open[$0].vm == vm && blocks.contains(lookahead.timelines.block(threads.open[$0].gfn))
     }
   }
 
@@ -147,12 +144,11 @@ extension Attribution {
     let moved = lookahead.delayNotification(of: notification, vm: vm, until: record, clock.now, vms)
     for frames in moved {
       note(.unmap, frames, vm: vm, by: record.tid)
-      for other in threads.open where other != thread && threads[other].vcpu.vm == vm {
-        guard let id = threads[other].vcpu.openFault, lookahead[id].mmuLockWait == nil,
-          lookahead[id].begin < threads[thread].notifier.waitsSince,
-          frames.contains(lookahead[id].page.gfn(context.pageSize))
-        else { continue }
-        lookahead[id].waitingUnmap = clock.now
+      threads.open.forEach(of: vm) { other in
+        guard other.thread != thread, frames.contains(other.gfn), lookahead.waits(of: other.fault).mmuLock == nil,
+          lookahead[other.fault].begin < threads[thread].notifier.waitsSince
+        else { return }
+        lookahead.noteWait(ofUnmap: clock.now, for: other.fault)
       }
     }
   }
@@ -207,13 +203,12 @@ extension Attribution {
       }
     }
     let isCopyOnWrite = threads[thread].vcpu.openFault != nil
-    for other in threads.open where threads[other].vcpu.vm == vm {
-      guard let fault = threads[other].vcpu.openFault else { continue }
-      if other == thread {
-        lookahead[fault].sawOwnUnmap = true
+    threads.open.forEach(of: vm) { other in
+      if other.thread == thread {
+        lookahead[other.fault].sawOwnUnmap = true
       } else {
-        lookahead[fault].mayBeInvalidated = true
-        if isCopyOnWrite { lookahead[fault].mayRaceCopyOnWrite = true }
+        lookahead[other.fault].mayBeInvalidated = true
+        if isCopyOnWrite { lookahead[other.fault].mayRaceCopyOnWrite = true }
       }
     }
   }
@@ -242,11 +237,8 @@ extension Attribution {
     lookahead.noteUnmapped(lookahead.timelines.blocks(frames), vm: vm, at: clock.now)
     lookahead.settled.append(
       .removal(SlotRemoval(sequence: clock.now, since: since, frames: frames)), vm)
-    for thread in threads.open where threads[thread].vcpu.vm == vm {
-      guard let fault = threads[thread].vcpu.openFault,
-        frames.contains(lookahead[fault].page.gfn(context.pageSize))
-      else { continue }
-      lookahead[fault].evidence.isSlotRemoved = true
+    threads.open.forEach(of: vm) { open in
+      if frames.contains(open.gfn) { lookahead[open.fault].evidence.isSlotRemoved = true }
     }
   }
 

@@ -115,23 +115,26 @@ extension Attribution {
     if slot == nil { vms[vm].slots.hasFaultsOutside = true }
     let canHoldBlock = slot?.supportsBlock(of: pageSize.pmdBytes, at: gfn, pageSize) ?? false
     var fault = FaultWindow(
-      event, page: page, slot: slot, vcpu: threads[thread].vcpu.index, place: threads[thread].place, record,
-      begin: clock.now)
+      event: event, page: page, access: FaultAccess(event.esr),
+      origin: FaultOrigin(
+        cpu: record.cpu, tid: record.tid, vcpu: Int32(threads[thread].vcpu.index),
+        place: threads[thread].place), slot: slot, begin: clock.now)
     fault.isMemShare = vms[vm].identity.isProtected && event.isMemShare
     if vms[vm].unmaps.unfinished > 0 {
       fault.mayBeInvalidated = true
-      fault.mayRaceCopyOnWrite = threads.open.contains {
-        threads[$0].notifier.unfinishedUnmaps.contains { $0.vm == vm }
+      fault.mayRaceCopyOnWrite = threads.open.indices.contains {
+        threads[threads.open[$0].thread].notifier.unfinishedUnmaps.contains { $0.vm == vm }
       }
     }
-    if !isSettled(vms[vm]), !vms[vm].identity.isProtected { fault.mayBeInvalidated = true }
+    if !isSettled(vm), !vms[vm].identity.isProtected { fault.mayBeInvalidated = true }
     fault.evidence = evidence(
       gfn, isInSlot: slot != nil, canHoldBlock: canHoldBlock && slot?.isLogging == false, vm: vm, thread)
     let node = TimelineNode(
-      fault, gfn, entry: threads[thread].vcpu.lastEntry, ranOn: threads[thread].vcpu.ranOn)
+      fault.access, gfn, by: record.tid, ranOn: threads[thread].vcpu.ranOn, at: clock.now,
+      entry: threads[thread].vcpu.lastEntry)
     let id = lookahead.open(fault, node, vm: vm, canHoldBlock: canHoldBlock)
-    noteRivals(of: id, canHoldBlock: canHoldBlock, vm)
-    threads.open(id, of: thread)
+    noteRivals(of: id, gfn, canHoldBlock: canHoldBlock, vm)
+    threads.open(id, at: gfn, of: thread, vm: vm)
   }
 
   /// The window of a thread's fault ends: the fault joins the queue.
@@ -247,7 +250,7 @@ extension Attribution {
         notificationHasLock(thread, record)
       }
     } else if let fault = threads[thread].vcpu.openFault, let vm = threads[thread].vcpu.vm {
-      lookahead[fault].noteWait(record, at: clock.now, isMMULock: isMMULock(record, of: vm))
+      lookahead.noteWait(record, of: fault, at: clock.now, isMMULock: isMMULock(record, of: vm))
     }
   }
 
@@ -263,20 +266,19 @@ extension Attribution {
   ///
   /// Under the write lock the second of them finds what the first one did. Under the read lock it may have read the entry
   /// before, and gives up where that has changed (`stage2_try_break_pte`, `stage2_try_set_pte`).
-  private mutating func noteRivals(of id: FaultID, canHoldBlock: Bool, _ vm: VMIndex) {
-    let pageSize = context.pageSize
-    let own = lookahead[id].page
-    let block = lookahead.timelines.block(own.gfn(pageSize))
-    for thread in threads.open where threads[thread].vcpu.vm == vm {
-      guard let other = threads[thread].vcpu.openFault else { continue }
-      let page = lookahead[other].page
-      let isShared =
-        page == own || canHoldBlock && lookahead.timelines.block(page.gfn(pageSize)) == block
-      if isShared { lookahead.markRace(other, id) }
-      if context.profile.profile.faultLock == .read, lookahead[id].needsEntry(of: lookahead[other], pageSize)
-      {
+  private mutating func noteRivals(of id: FaultID, _ gfn: GFN, canHoldBlock: Bool, _ vm: VMIndex) {
+    let block = lookahead.timelines.block(gfn)
+    let mayShareEntry =
+      context.profile.profile.faultLock == .read && lookahead[id].mayShareEntry
+    for position in threads.open.indices {
+      let other = threads.open[position]
+      guard other.vm == vm else { continue }
+      if other.gfn == gfn || canHoldBlock && lookahead.timelines.block(other.gfn) == block {
+        lookahead.markRace(other.fault, id)
+      }
+      if mayShareEntry, lookahead[id].needsEntry(of: lookahead[other.fault], context.pageSize) {
         lookahead[id].sharesEntry = true
-        lookahead[other].sharesEntry = true
+        lookahead[other.fault].sharesEntry = true
       }
     }
   }
@@ -299,7 +301,7 @@ extension Attribution {
     guard next == .progressed else { return }
     noteProgress(of: id)
     // It got the page mapped, so it had the lock that the unmap waited for.
-    if let unmap = lookahead[id].waitingUnmap {
+    if let unmap = lookahead.waits(of: id).unmap {
       lookahead.noteAhead(ofUnmap: unmap, faultEndedAt: last.end, clock.now)
     }
   }
@@ -373,14 +375,14 @@ extension Attribution {
 
   /// Whether every unmap that may be under way has been seen to begin.
   @inline(__always)
-  private func isSettled(_ vm: AttributedVM) -> Bool {
-    vm.knownFrom == clock.epoch || vm.unmaps.settledEpoch == clock.epoch
+  private func isSettled(_ vm: VMIndex) -> Bool {
+    vms[vm].knownFrom == clock.epoch || vms[vm].unmaps.settledEpoch == clock.epoch
   }
 
   /// A thread faults again. If it got through its fault before, that was not made to retry, so no unmap was under way
   /// in its window (`mmu_invalidate_retry`).
   private mutating func settleUnmaps(_ thread: ThreadIndex, _ event: GuestFault) {
-    guard let last = threads[thread].vcpu.lastFault, let vm = threads[thread].vcpu.vm, !isSettled(vms[vm]),
+    guard let last = threads[thread].vcpu.lastFault, let vm = threads[thread].vcpu.vm, !isSettled(vm),
       !clock.isInGap, threads[thread].vcpu.entryEpoch == clock.epoch,
       threads[thread].vcpu.lastFaultEpoch == clock.epoch, event.next(after: last.event) == .progressed
     else { return }
@@ -395,7 +397,7 @@ extension Attribution {
     evidence.entry = threads[thread].vcpu.lastEntry
     evidence.entryEpoch = threads[thread].vcpu.entryEpoch
     evidence.ranOn = threads[thread].vcpu.ranOn
-    evidence.peers = peers(gfn, canHoldBlock: canHoldBlock, vm, besides: thread)
+    evidence.peers = peers(gfn, canHoldBlock: canHoldBlock, vm)
     guard isInSlot else { return evidence }
     let region = lookahead.touch(gfn, vm: vm)
     evidence.region = region
@@ -407,20 +409,21 @@ extension Attribution {
     return evidence
   }
 
-  /// Other vCPUs' faults that are open when a fault on `gfn` comes.
-  private func peers(
-    _ gfn: GFN, canHoldBlock: Bool, _ vm: VMIndex, besides thread: ThreadIndex
-  ) -> FaultPeers {
+  /// Other vCPUs' faults that are open when a fault on `gfn` comes, those in slots.
+  private func peers(_ gfn: GFN, canHoldBlock: Bool, _ vm: VMIndex) -> FaultPeers {
     var peers: FaultPeers = []
     let block = lookahead.timelines.block(gfn)
-    for other in threads.open where other != thread && threads[other].vcpu.vm == vm {
-      guard let id = threads[other].vcpu.openFault, lookahead[id].slot != nil else { continue }
+    for position in threads.open.indices {
+      let other = threads.open[position]
+      guard other.vm == vm else { continue }
+      let isInRegion = lookahead.timelines.block(other.gfn) == block
+      // Outside the region all that counts is whether there is one.
+      guard isInRegion || !peers.contains(.inVM), lookahead[other.fault].slot != nil else { continue }
       peers.insert(.inVM)
-      let page = lookahead[id].page.gfn(context.pageSize)
-      guard lookahead.timelines.block(page) == block else { continue }
+      guard isInRegion else { continue }
       peers.insert(.inRegion)
-      if page == gfn { peers.insert(.onPage) }
-      let breaksBlock = lookahead[id].kind == .permission && lookahead[id].level == .l2
+      if other.gfn == gfn { peers.insert(.onPage) }
+      let breaksBlock = lookahead[other.fault].kind == .permission && lookahead[other.fault].level == .l2
       if canHoldBlock || breaksBlock { peers.insert(.mayResize) }
     }
     return peers
@@ -446,40 +449,5 @@ extension Attribution {
       lookahead[id].evidence.unmapOfRegion = .ended
     }
     if region.lastAge > lookahead[id].begin { lookahead[id].evidence.mayBeAged = true }
-  }
-}
-
-extension FaultWindow {
-  fileprivate init(
-    _ event: GuestFault, page: IPA, slot: Memslot?, vcpu: Int, place: ThreadPlace, _ record: TraceRecord,
-    begin: Sequence
-  ) {
-    let esr = event.esr
-    self.init(
-      cpu: record.cpu, tid: record.tid, page: page, address: event.ipa, kind: esr.faultKind,
-      level: esr.level ?? .l3, isWrite: esr.isWrite, isExec: esr.isExec, isStage1Walk: esr.isStage1Walk,
-      vcpu: vcpu, event: event, slot: slot, place: place, begin: begin)
-  }
-}
-
-extension TimelineNode {
-  /// A fault on `gfn` of a vCPU that entered at `entry`.
-  fileprivate init(_ fault: FaultWindow, _ gfn: GFN, entry: Sequence, ranOn: CPUIndex?) {
-    self.init(
-      kind: Kind(fault.kind), level: fault.level, isWrite: fault.isWrite, isExec: fault.isExec,
-      sequence: fault.begin, entry: entry, frames: FrameRange(start: gfn, end: gfn + 1))
-    tid = fault.tid
-    isStage1Walk = fault.isStage1Walk
-    self.ranOn = ranOn
-  }
-}
-
-extension TimelineNode.Kind {
-  fileprivate init(_ kind: FaultKind) {
-    switch kind {
-    case .permission: self = .permissionFault
-    case .accessFlag: self = .accessFault
-    default: self = .translationFault
-    }
   }
 }

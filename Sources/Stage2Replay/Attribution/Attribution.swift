@@ -77,13 +77,15 @@ struct Attribution {
     }
     lookahead.stop(Set(stopped))
     // A window that the trace cuts: what KVM did is not known, so nothing is said about it.
-    for thread in threads.open {
-      if context.events.missing.contains(.entry), let fault = threads[thread].vcpu.openFault {
+    let cut = threads.open
+    for position in cut.indices {
+      if context.events.missing.contains(.entry) {
         // Nothing else marks the end of a thread's last fault.
         clock.advancePastEnd()
-        closeFaultUnseen(of: thread, time: context.survey.last, cpu: lookahead[fault].cpu)
+        closeFaultUnseen(
+          of: cut[position].thread, time: context.survey.last, cpu: lookahead[cut[position].fault].cpu)
       } else {
-        abandonOpenFault(of: thread)
+        abandonOpenFault(of: cut[position].thread)
       }
     }
   }

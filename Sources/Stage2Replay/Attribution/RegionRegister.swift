@@ -27,8 +27,8 @@ struct RegionRegister {
   func block(_ gfn: GFN) -> UInt64 { gfn.rawValue >> shift }
 
   subscript(region: RegionIndex) -> RegionActivity {
-    @inline(__always) _read { yield regions[region.position] }
-    @inline(__always) _modify { yield &regions[region.position] }
+    @inline(__always) unsafeAddress { UnsafePointer(regions.place(of: region.position)) }
+    @inline(__always) unsafeMutableAddress { regions.place(of: region.position) }
   }
 
   /// The region of `gfn`, taken in if it is new. What was unmapped in it before is of no concern, for nothing was mapped.

@@ -4,15 +4,14 @@ internal import KVMTypes
 struct ThreadRegister {
   private var threads = RecordStore<TracedThread>()
   private var table = ThreadTable()
-  /// The threads whose fault is open: few, where there may be many threads.
-  private(set) var open: ContiguousArray<ThreadIndex> = []
+  private(set) var open = OpenFaults()
 
   /// All threads, in the order of appearance.
   var indices: some Collection<ThreadIndex> { (0..<threads.count).lazy.map { ThreadIndex($0) } }
 
   subscript(thread: ThreadIndex) -> TracedThread {
-    @inline(__always) _read { yield threads[thread.position] }
-    @inline(__always) _modify { yield &threads[thread.position] }
+    @inline(__always) unsafeAddress { UnsafePointer(threads.place(of: thread.position)) }
+    @inline(__always) unsafeMutableAddress { threads.place(of: thread.position) }
   }
 
   /// A thread that has been seen before.
@@ -38,24 +37,16 @@ struct ThreadRegister {
   }
 
   /// A fault's window begins.
-  mutating func open(_ fault: FaultID, of thread: ThreadIndex) {
+  mutating func open(_ fault: FaultID, at gfn: GFN, of thread: ThreadIndex, vm: VMIndex) {
     threads[thread.position].vcpu.openFault = fault
-    open.append(thread)
+    open.append(OpenFault(fault: fault, thread: thread, vm: vm, gfn: gfn))
   }
 
   /// The window of a thread's fault ends, if one is open.
   mutating func closeFault(of thread: ThreadIndex) -> FaultID? {
     guard let fault = threads[thread.position].vcpu.openFault else { return nil }
     threads[thread.position].vcpu.openFault = nil
-    if let index = open.firstIndex(of: thread) { open.remove(at: index) }
+    open.remove(ofThread: thread)
     return fault
-  }
-
-  /// Calls `body` with each thread of a vCPU of `vm` whose fault is open, and with that fault.
-  @inline(__always)
-  func forEachOpenFault(of vm: VMIndex, _ body: (ThreadIndex, FaultID) -> Void) {
-    for thread in open where threads[thread.position].vcpu.vm == vm {
-      if let fault = threads[thread.position].vcpu.openFault { body(thread, fault) }
-    }
   }
 }

@@ -21,14 +21,39 @@ struct FaultEvidence: BitwiseCopyable {
   var unmapOfRegion = UnmapOverlap.none
   /// Unmaps of any memory of the VM in that time.
   var unmapOfVM = UnmapOverlap.none
+  private var signs: Signs = []
+
+  private struct Signs: OptionSet, BitwiseCopyable {
+    var rawValue: UInt8
+    static let aged = Signs(rawValue: 1)
+    static let checked = Signs(rawValue: 2)
+    static let slotRemoved = Signs(rawValue: 4)
+    static let adopted = Signs(rawValue: 8)
+
+    @inline(__always)
+    mutating func set(_ sign: Signs, _ isThere: Bool) { if isThere { insert(sign) } else { remove(sign) } }
+  }
+
   /// An age of the region was under way at some moment of the window.
-  var mayBeAged = false
+  var mayBeAged: Bool {
+    get { signs.contains(.aged) }
+    set { signs.set(.aged, newValue) }
+  }
   /// The fault was held against the model before an unmap in its own window changed that.
-  var isChecked = false
+  var isChecked: Bool {
+    get { signs.contains(.checked) }
+    set { signs.set(.checked, newValue) }
+  }
   /// The slot was deleted or moved away before the window ended.
-  var isSlotRemoved = false
+  var isSlotRemoved: Bool {
+    get { signs.contains(.slotRemoved) }
+    set { signs.set(.slotRemoved, newValue) }
+  }
   /// The slot came into force after the fault: until then nothing was known of it.
-  var isAdopted = false
+  var isAdopted: Bool {
+    get { signs.contains(.adopted) }
+    set { signs.set(.adopted, newValue) }
+  }
 }
 
 /// Faults of other vCPUs that are open at a fault.

@@ -1,30 +1,74 @@
 /// The faults that are not decided yet.
 struct FaultSlab {
   private var windows = RecordStore<FaultWindow>()
+  /// By `FaultID`, what was waited for; read only where the fault's `signs` say that there is something.
+  private var waits = RecordStore<FaultWaits>()
   private var free: ContiguousArray<FaultID> = []
+  #if DEBUG
+    private var isTaken: [Bool] = []
+  #endif
 
   /// How many faults there are.
   var count: Int { windows.count - free.count }
 
   /// The fault that `id` names.
   subscript(id: FaultID) -> FaultWindow {
-    @inline(__always) _read { yield windows[id.position] }
-    @inline(__always) _modify { yield &windows[id.position] }
+    @inline(__always) unsafeAddress { UnsafePointer(place(of: id)) }
+    @inline(__always) unsafeMutableAddress { place(of: id) }
   }
+
+  /// Where the fault lies until another one is taken in.
+  @inline(__always)
+  func place(of id: FaultID) -> UnsafeMutablePointer<FaultWindow> { windows.place(of: id.position) }
 
   /// Takes a fault in.
   mutating func insert(_ window: FaultWindow) -> FaultID {
-    guard let id = free.popLast() else {
+    let id: FaultID
+    if let known = free.popLast() {
+      id = known
+      windows[id.position] = window
+    } else {
       windows.append(window)
-      return FaultID(windows.count - 1)
+      waits.append(FaultWaits())
+      id = FaultID(windows.count - 1)
     }
-    windows[id.position] = window
+    windows[id.position].signs.remove(.waits)
+    noteTaken(id)
     return id
   }
 
   /// The fault is decided, or given up: `id` may name another one from now on.
   mutating func remove(_ id: FaultID) {
-    assert(id.position < windows.count && !free.suffix(8).contains(id), "a fault is given up twice")
+    noteFree(id)
     free.append(id)
+  }
+
+  /// What was waited for in the window of a fault.
+  @inline(__always)
+  func waits(of id: FaultID) -> FaultWaits {
+    self[id].signs.contains(.waits) ? waits[id.position] : FaultWaits()
+  }
+
+  mutating func updateWaits(of id: FaultID, _ body: (inout FaultWaits) -> Void) {
+    if !self[id].signs.contains(.waits) { waits[id.position] = FaultWaits() }
+    self[id].signs.insert(.waits)
+    body(&waits[id.position])
+  }
+
+  // MARK: Who names what, watched in tests
+
+  private mutating func noteTaken(_ id: FaultID) {
+    #if DEBUG
+      while isTaken.count <= id.position { isTaken.append(false) }
+      assert(!isTaken[id.position], "a fault's place is given to another one before it is decided")
+      isTaken[id.position] = true
+    #endif
+  }
+
+  private mutating func noteFree(_ id: FaultID) {
+    #if DEBUG
+      assert(isTaken[id.position], "a fault is given up twice")
+      isTaken[id.position] = false
+    #endif
   }
 }

@@ -2,67 +2,183 @@ internal import KVMTrace
 internal import KVMTypes
 
 /// A guest fault, from its event to the end of its window and until it is decided: the one record of it. It lies in the
-/// `FaultSlab`; thread, queue and timeline name it by its `FaultID`, and what is learnt later is written to it.
+/// `FaultSlab`; thread, queue and timeline name it by its `FaultID`, and what is learnt later is written to it. Thousands
+/// wait at a time, so it is kept small: what few faults have, such as waits for locks, lies beside it.
 struct FaultWindow: BitwiseCopyable {
-  let cpu: CPUIndex
-  let tid: ThreadID
+  /// The event itself: where the guest's instruction was, and what it accessed (`hxfar`).
+  let event: GuestFault
   /// The address, with the granularity of the host's page.
   let page: IPA
-  /// The address as the hardware gave it, with a granularity of 4 KiB whatever the host's page is (HPFAR_EL2).
-  let address: IPA
-  let kind: FaultKind
-  let level: TranslationLevel
-  let isWrite: Bool
-  let isExec: Bool
-  let isStage1Walk: Bool
-  /// EL2 made the fault up, for the host to map a page that a protected guest asks to share.
-  var isMemShare = false
-  /// The vCPU's number in its VM.
-  let vcpu: Int
-  /// Where the guest's instruction was, and what it accessed (`hxfar`).
-  let event: GuestFault
+  let access: FaultAccess
+  let origin: FaultOrigin
   /// The slot that holds the address; nil where none did, which a later commit may correct.
   var slot: Memslot?
-  /// Whether that is settled: the next slot that came does not hold the address either.
-  var isOutsideSlots = false
-  /// Where in its thread's stream the fault belongs, to match operations that probes recorded.
-  let place: ThreadPlace
   /// The fault's place in its region's timeline; nil while it is in none, for its window lasts longer than the timelines
   /// reach back.
   var node: TimelineNode.Index?
-  // What followed inside the window.
-  var sawMMIO = false
-  /// KVM_RUN failed, and with -EFAULT.
-  var failed = false
-  var isBadAddress = false
-  /// The thread itself unmapped memory of the VM, as a copy-on-write does.
-  var sawOwnUnmap = false
-  /// Memory of the VM may have been in the middle of an unmap by another thread at some moment of the window.
-  var mayBeInvalidated = false
-  /// That other thread is a vCPU in a fault of its own.
-  var mayRaceCopyOnWrite = false
-  /// The thread's last wait for the VM's lock, and its last for any other.
-  var mmuLockWait: LockWait?
-  var otherWait: LockWait?
-  /// Another vCPU's fault had to change the same entry of a table while both were handled under the read lock: one of them
-  /// may have found that the other had just done so, and got -EAGAIN.
-  var sharesEntry = false
-  /// The end of its window was not seen: its kvm_entry is missing.
-  var isEndUnseen = false
-  /// An unmap of the page that waited for the lock, which the fault may have had: its place in the queue.
-  var waitingUnmap: Sequence?
+  /// What followed inside the window.
+  var signs: WindowSigns = []
   /// What the thread's next fault says.
   var nextAccess = NextAccess.unknown
   /// The place of the fault's event in the merged trace.
   let begin: Sequence
-  /// What the divergence rules need to know of the window.
-  var evidence = FaultEvidence()
   /// The window's end: the place in the merged trace of the thread's next kvm_entry, or of its return to the VMM.
   var end = Sequence.pending
+  /// What the divergence rules need to know of the window.
+  var evidence = FaultEvidence()
+}
+
+/// What a fault's syndrome says (`ESR_EL2`).
+struct FaultAccess: BitwiseCopyable {
+  var kind: FaultKind
+  /// The level at which the walk stopped, 3 where the syndrome tells none.
+  var level: TranslationLevel
+  private var signs: Signs
+
+  private struct Signs: OptionSet, BitwiseCopyable {
+    var rawValue: UInt8
+    static let write = Signs(rawValue: 1)
+    static let exec = Signs(rawValue: 2)
+    static let stage1Walk = Signs(rawValue: 4)
+  }
+
+  @inline(__always)
+  init(kind: FaultKind, level: TranslationLevel, isWrite: Bool, isExec: Bool, isStage1Walk: Bool) {
+    self.kind = kind
+    self.level = level
+    signs = []
+    if isWrite { signs.insert(.write) }
+    if isExec { signs.insert(.exec) }
+    if isStage1Walk { signs.insert(.stage1Walk) }
+  }
+
+  init(_ esr: ESR) {
+    self.init(
+      kind: esr.faultKind, level: esr.level ?? .l3, isWrite: esr.isWrite, isExec: esr.isExec,
+      isStage1Walk: esr.isStage1Walk)
+  }
+
+  @inline(__always)
+  var isWrite: Bool { signs.contains(.write) }
+  @inline(__always)
+  var isExec: Bool { signs.contains(.exec) }
+  /// The guest's own table was being walked (S1PTW).
+  @inline(__always)
+  var isStage1Walk: Bool { signs.contains(.stage1Walk) }
+}
+
+/// Whose fault it is.
+struct FaultOrigin: BitwiseCopyable {
+  let cpu: CPUIndex
+  let tid: ThreadID
+  /// The vCPU's number in its VM.
+  let vcpu: Int32
+  /// Where in its thread's stream the fault belongs, to match operations that probes recorded.
+  let place: ThreadPlace
+}
+
+/// What is known of a window, each of it by a bit.
+struct WindowSigns: OptionSet, BitwiseCopyable {
+  var rawValue: UInt16
+
+  /// No slot holds the address, and that is settled: the next slot that came does not hold it either.
+  static let outsideSlots = WindowSigns(rawValue: 1 << 0)
+  /// EL2 made the fault up, for the host to map a page that a protected guest asks to share.
+  static let memShare = WindowSigns(rawValue: 1 << 1)
+  /// kvm_mmio came.
+  static let mmio = WindowSigns(rawValue: 1 << 2)
+  /// KVM_RUN failed.
+  static let failed = WindowSigns(rawValue: 1 << 3)
+  /// It failed with -EFAULT.
+  static let badAddress = WindowSigns(rawValue: 1 << 4)
+  /// The thread itself unmapped memory of the VM, as a copy-on-write does.
+  static let ownUnmap = WindowSigns(rawValue: 1 << 5)
+  /// Memory of the VM may have been in the middle of an unmap by another thread at some moment of the window.
+  static let invalidated = WindowSigns(rawValue: 1 << 6)
+  /// That other thread is a vCPU in a fault of its own.
+  static let copyOnWrite = WindowSigns(rawValue: 1 << 7)
+  /// Another vCPU's fault had to change the same entry of a table while both were handled under the read lock: one of them
+  /// may have found that the other had just done so, and got -EAGAIN.
+  static let sharedEntry = WindowSigns(rawValue: 1 << 8)
+  /// The end of its window was not seen: its kvm_entry is missing.
+  static let endUnseen = WindowSigns(rawValue: 1 << 9)
+  /// Its thread waited for a lock, or an unmap for the one that it may have had: `FaultSlab.waits(of:)`.
+  static let waits = WindowSigns(rawValue: 1 << 10)
+
+  /// Whether a sign is there.
+  @inline(__always)
+  subscript(sign: WindowSigns) -> Bool {
+    get { contains(sign) }
+    set { if newValue { insert(sign) } else { remove(sign) } }
+  }
+}
+
+extension FaultWindow {
+  var cpu: CPUIndex { origin.cpu }
+  var tid: ThreadID { origin.tid }
+  var place: ThreadPlace { origin.place }
+  var vcpu: Int { Int(origin.vcpu) }
+  /// The address as the hardware gave it, with a granularity of 4 KiB whatever the host's page is (HPFAR_EL2).
+  var address: IPA { event.ipa }
+  var kind: FaultKind { access.kind }
+  var level: TranslationLevel { access.level }
+  var isWrite: Bool { access.isWrite }
+  var isExec: Bool { access.isExec }
+  var isStage1Walk: Bool { access.isStage1Walk }
+
+  var isOutsideSlots: Bool {
+    get { signs[.outsideSlots] }
+    set { signs[.outsideSlots] = newValue }
+  }
+  var isMemShare: Bool {
+    get { signs[.memShare] }
+    set { signs[.memShare] = newValue }
+  }
+  var sawMMIO: Bool {
+    get { signs[.mmio] }
+    set { signs[.mmio] = newValue }
+  }
+  var failed: Bool {
+    get { signs[.failed] }
+    set { signs[.failed] = newValue }
+  }
+  var isBadAddress: Bool {
+    get { signs[.badAddress] }
+    set { signs[.badAddress] = newValue }
+  }
+  var sawOwnUnmap: Bool {
+    get { signs[.ownUnmap] }
+    set { signs[.ownUnmap] = newValue }
+  }
+  var mayBeInvalidated: Bool {
+    get { signs[.invalidated] }
+    set { signs[.invalidated] = newValue }
+  }
+  var mayRaceCopyOnWrite: Bool {
+    get { signs[.copyOnWrite] }
+    set { signs[.copyOnWrite] = newValue }
+  }
+  var sharesEntry: Bool {
+    get { signs[.sharedEntry] }
+    set { signs[.sharedEntry] = newValue }
+  }
+  var isEndUnseen: Bool {
+    get { signs[.endUnseen] }
+    set { signs[.endUnseen] = newValue }
+  }
 
   /// The level at which the walk of its address stopped; nil where the syndrome does not tell: emulators report that of
   /// the guest's own table for a fault of its walk, and EL2 makes one up.
   var walkLevel: TranslationLevel? { isStage1Walk || isMemShare ? nil : level }
+
+  /// Whether a fault of another vCPU may have to change the same entry: not where each page has one of its own.
+  var mayShareEntry: Bool {
+    switch kind {
+    case .translation: (walkLevel ?? .l2) < .l3
+    case .permission: true
+    default: false
+    }
+  }
 
   /// Whether this fault and another one have to change the same entry: that of a table which both their pages need and
   /// neither found, or of a leaf whose rights both need more of.

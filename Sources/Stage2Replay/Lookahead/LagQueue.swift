@@ -7,7 +7,7 @@ internal import KVMTypes
 struct LagQueue<Element: BitwiseCopyable> {
   /// A ring. It grows with the queue: places are taken in their order, so the first one that was never taken is the
   /// next.
-  private var elements: ContiguousArray<Element> = []
+  private var elements = RecordStore<Element>()
   private var head = 0
   private(set) var count = 0
   /// For how many elements there is room.
@@ -50,8 +50,8 @@ struct LagQueue<Element: BitwiseCopyable> {
 
   /// The element at a position from the head.
   subscript(position: Int) -> Element {
-    @inline(__always) _read { yield elements[index(position)] }
-    @inline(__always) _modify { yield &elements[index(position)] }
+    @inline(__always) unsafeAddress { UnsafePointer(elements.place(of: index(position))) }
+    @inline(__always) unsafeMutableAddress { elements.place(of: index(position)) }
   }
 
   /// Changes the waiting elements in place, the oldest first.

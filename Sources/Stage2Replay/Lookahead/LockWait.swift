@@ -10,35 +10,39 @@ struct LockWait: Hashable, BitwiseCopyable {
   var end = Sequence.pending
 }
 
-extension FaultWindow {
+/// What was waited for while a fault's window was open.
+struct FaultWaits: BitwiseCopyable {
+  /// The thread's last wait for the VM's lock, and its last for any other.
+  private(set) var mmuLock: LockWait?
+  private(set) var other: LockWait?
+  /// An unmap of the page that waited for the lock, which the fault may have had: its place in the queue.
+  var unmap: Sequence?
+
   /// contention_begin or contention_end of the fault's thread, at `sequence`.
-  mutating func noteWait(_ record: TraceRecord, at sequence: Sequence, isMMULock: Bool) {
+  mutating func note(_ record: TraceRecord, at sequence: Sequence, isMMULock: Bool) {
     let lock = record.contendedLock
     if record.kind == .contentionBegin {
       let wait = LockWait(lock: lock, begin: sequence)
-      if isMMULock { mmuLockWait = wait } else { otherWait = wait }
-    } else if mmuLockWait?.lock == lock {
-      mmuLockWait?.end = sequence
-    } else if otherWait?.lock == lock {
-      otherWait?.end = sequence
+      if isMMULock { mmuLock = wait } else { other = wait }
+    } else if mmuLock?.lock == lock {
+      mmuLock?.end = sequence
+    } else if other?.lock == lock {
+      other?.end = sequence
     }
   }
 
-  /// Whether `other`, whose window overlaps this one's, had `mmu_lock` first, as far as waits tell. Both took it to
-  /// write. It is a fair queue: who waits gets it after all who had it or queued before, and who does not wait finds it
-  /// free.
-  func waitedForMMULock(of other: FaultWindow) -> Bool {
-    guard let wait = mmuLockWait else { return false }
-    return other.mmuLockWait.map { $0.end < wait.end } ?? (other.begin < wait.begin)
+  /// Whether another fault, whose event came at `begin` and whose window overlaps this one's, had `mmu_lock` first, as far as
+  /// waits tell. Both took it to write. It is a fair queue: who waits gets it after all who had it or queued before, and who
+  /// does not wait finds it free.
+  func showMMULockFirst(with other: FaultWaits, begin: Sequence) -> Bool {
+    guard let wait = mmuLock else { return false }
+    return other.mmuLock.map { $0.end < wait.end } ?? (begin < wait.begin)
   }
 
-  /// Whether `other` was first to get a lock that both waited for on their way to `mmu_lock`, such as that of a page
+  /// Whether the other fault was first to get a lock that both waited for on their way to `mmu_lock`, such as that of a page
   /// table of the host.
-  func waitedForOtherLock(of other: FaultWindow) -> Bool {
-    guard mmuLockWait == nil, other.mmuLockWait == nil, let wait = otherWait, let first = other.otherWait
-    else {
-      return false
-    }
+  func showOtherLockFirst(with rival: FaultWaits) -> Bool {
+    guard mmuLock == nil, rival.mmuLock == nil, let wait = other, let first = rival.other else { return false }
     return wait.lock == first.lock && first.end < wait.end
   }
 }

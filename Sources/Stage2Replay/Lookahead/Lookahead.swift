@@ -35,8 +35,8 @@ struct Lookahead {
   var pageSize: PageSize { timelines.pageSize }
 
   subscript(fault: FaultID) -> FaultWindow {
-    @inline(__always) _read { yield faults[fault] }
-    @inline(__always) _modify { yield &faults[fault] }
+    @inline(__always) unsafeAddress { UnsafePointer(faults.place(of: fault)) }
+    @inline(__always) unsafeMutableAddress { faults.place(of: fault) }
   }
 
   /// The place in the merged trace of the record that has waited longest; `now` where none waits.
@@ -53,7 +53,7 @@ struct Lookahead {
 
   /// A fault's window ends.
   mutating func close(_ fault: FaultID, vm: VMIndex, at sequence: Sequence) {
-    if var node = parked.removeValue(forKey: fault) {
+    if !parked.isEmpty, var node = parked.removeValue(forKey: fault) {
       node.sequence = sequence
       faults[fault].node = timelines.append(fault: node, vm: vm, canHoldBlock: false)
     }
@@ -66,6 +66,19 @@ struct Lookahead {
     parked[fault] = nil
     if let node = faults[fault].node { timelines.release(fault: node, vm: vm) }
     faults.remove(fault)
+  }
+
+  /// What was waited for in the window of a fault.
+  func waits(of fault: FaultID) -> FaultWaits { faults.waits(of: fault) }
+
+  /// contention_begin or contention_end of a fault's thread.
+  mutating func noteWait(_ record: TraceRecord, of fault: FaultID, at now: Sequence, isMMULock: Bool) {
+    faults.updateWaits(of: fault) { $0.note(record, at: now, isMMULock: isMMULock) }
+  }
+
+  /// An unmap of its page waited for the lock, which the fault may have had.
+  mutating func noteWait(ofUnmap unmap: Sequence, for fault: FaultID) {
+    faults.updateWaits(of: fault) { $0.unmap = unmap }
   }
 
   /// A fault as it is now, to be held against the model on its own.
@@ -81,10 +94,7 @@ struct Lookahead {
   mutating func note(
     _ kind: TimelineNode.Kind, _ frames: FrameRange, vm: VMIndex, by tid: ThreadID, at now: Sequence
   ) {
-    var node = TimelineNode(
-      kind: kind, level: .l3, isWrite: false, isExec: false, sequence: now, entry: .start, frames: frames)
-    node.tid = tid
-    timelines.append(range: node, vm: vm)
+    timelines.append(range: TimelineNode(kind, frames, by: tid, at: now), vm: vm)
   }
 
   /// Keeps the timelines from growing without end, where more happens to regions in which faults wait than the queue
@@ -101,16 +111,14 @@ struct Lookahead {
   /// Takes open faults that came before `sequence` out of their timelines until their windows end. What happened in the
   /// region meanwhile is forgotten, so nothing about it is certain.
   private mutating func park(_ threads: ThreadRegister, before sequence: Sequence) {
-    for thread in threads.open {
-      guard let fault = threads[thread].vcpu.openFault, let index = faults[fault].node,
-        let vm = threads[thread].vcpu.vm
-      else { continue }
+    for position in threads.open.indices {
+      let open = threads.open[position]
+      guard let index = faults[open.fault].node, timelines[index].sequence < sequence else { continue }
       var node = timelines[index]
-      guard node.sequence < sequence else { continue }
-      timelines.release(fault: index, vm: vm)
+      timelines.release(fault: index, vm: open.vm)
       node.detach()
-      parked[fault] = node
-      faults[fault].node = nil
+      parked[open.fault] = node
+      faults[open.fault].node = nil
     }
   }
 
@@ -255,7 +263,7 @@ struct Lookahead {
       guard record.vm == vm, !record.isSettled, case .fault(let fault) = record.action else { return }
       body(&faults[fault])
     }
-    threads.forEachOpenFault(of: vm) { _, fault in body(&faults[fault]) }
+    threads.open.forEach(of: vm) { body(&faults[$0.fault]) }
   }
 
   /// A slot with these frames goes. From some moment after `since` notifications of its memory met it where it is next.
@@ -317,11 +325,10 @@ struct Lookahead {
   /// Settles the faults that raced with the one of `record` and were ahead of it although their windows end later.
   private mutating func settleThoseAhead(of id: FaultID, _ record: PendingRecord, _ vms: VMRegister) {
     guard canFollowRival(id) else { return }
-    let fault = faults[id]
     // A rival that comes after the moment has faults of its own thread before it.
     let moment = record.moment ?? record.sequence
     while let end = timelines.rival(
-      of: fault, where: { $0.sequence < moment && isAhead($0, $1, of: fault) }),
+      of: faults[id], where: { $0.sequence < moment && isAhead($0, $1, of: id) }),
       let rival = takeWaitingFault(endedAt: end)
     {
       settle(rival, aheadOf: record, vms)
@@ -331,9 +338,9 @@ struct Lookahead {
   /// Whether anything can show that a rival was ahead of a fault: what `isAhead` asks for, as far as it is the fault's own.
   private func canFollowRival(_ id: FaultID) -> Bool {
     guard let node = faults[id].node, timelines[node].isRaced else { return false }
-    if faults[id].otherWait != nil { return true }
-    return faultLock == .write
-      ? faults[id].mmuLockWait != nil : timelines[node].nextOnPage != TimelineNode.none
+    let waits = faults.waits(of: id)
+    if waits.other != nil { return true }
+    return faultLock == .write ? waits.mmuLock != nil : timelines[node].nextOnPage != TimelineNode.none
   }
 
   /// Settles a fault before its turn. It operated inside its own window, which the moment of the other record is part
@@ -367,19 +374,21 @@ struct Lookahead {
   }
 
   /// Whether the fault at a node of the timeline operated before `fault`, whose window ends earlier.
-  private func isAhead(_ node: TimelineNode, _ index: TimelineNode.Index, of fault: FaultWindow) -> Bool {
+  private func isAhead(_ node: TimelineNode, _ index: TimelineNode.Index, of fault: FaultID) -> Bool {
     guard let id = waitingFault(endedAt: node.end), faults[id].node == index else { return false }
+    let (own, others) = (faults.waits(of: fault), faults.waits(of: id))
     let isFirst =
-      if fault.waitedForOtherLock(of: faults[id]) {
+      if own.showOtherLockFirst(with: others) {
         true
       } else if faultLock == .write {
         // What the rival had mapped by then, this vCPU would not have found unmapped when it entered again: its wait
         // was for somebody else, such as a notifier.
-        fault.waitedForMMULock(of: faults[id]) && !timelines.faultsAgain(fault, before: node.end)
+        own.showMMULockFirst(with: others, begin: faults[id].begin)
+          && !timelines.faultsAgain(faults[fault], before: node.end)
       } else {
         // Faults that share the lock collide where one replaces an entry: for the time of its break-before-make the
         // other finds the page unmapped and gets -EAGAIN, again and again.
-        timelines.faultsAgain(fault, before: node.end)
+        timelines.faultsAgain(faults[fault], before: node.end)
       }
     return isFirst && isNext(windowEndingAt: node.end)
   }

@@ -1,70 +1,6 @@
 internal import KVMTrace
 internal import KVMTypes
 
-/// What a trace tells about one stretch of guest memory of the size of a level-2 block, in the order of events.
-///
-/// A decision about a fault needs what came after it in its region: the level of a later fault shows whether a page
-/// or a block was mapped, a repetition shows that nothing was. So every event that concerns a region in which a
-/// fault waits for its decision is kept as a node of that region's chain, and given up once no fault waits there.
-/// The nodes of all regions lie in one array with a free list; chains link their positions.
-struct TimelineNode: BitwiseCopyable {
-  /// The place of a node among all of them.
-  struct Index: Hashable, BitwiseCopyable {
-    let rawValue: Int32
-
-    @inline(__always)
-    init(_ position: Int) { rawValue = Int32(truncatingIfNeeded: position) }
-
-    @inline(__always)
-    var position: Int { Int(rawValue) }
-  }
-
-  /// The end of a chain.
-  static let none = Index(-1)
-
-  enum Kind: UInt8 {
-    case translationFault, permissionFault, accessFault, unmap, age, testAge, slotChange
-  }
-
-  var kind: Kind
-  var level: TranslationLevel
-  var isWrite: Bool
-  var isExec: Bool
-  /// The event's place in the merged trace, and for a fault the thread's last kvm_entry before it.
-  var sequence: Sequence
-  var entry: Sequence
-  /// The frames concerned: one for a fault, those of the range for everything else.
-  var frames: FrameRange
-  var next: Index = Self.none
-  /// Whether the node is a fault that waits for its decision.
-  var isWaiting = false
-  /// For a fault: its thread, the end of its window, and whether the walk was that of a stage-1 table.
-  var tid = ThreadID(-1)
-  var end = Sequence.pending
-  var isStage1Walk = false
-  /// For a fault: the processor on which the guest ran, nil where the trace does not tell.
-  var ranOn: CPUIndex?
-  /// Whether another vCPU faulted on the page, or in a region that can hold a block, while the operation of either
-  /// may have been under way: the order of the two is not known.
-  var isRaced = false
-  /// Whether another vCPU's fault there ended after this one's vCPU had entered: that operation came first, but the
-  /// walk may have come before it.
-  var followsRival = false
-  /// The next fault on the same page.
-  var nextOnPage: Index = Self.none
-  /// The event before, none where it can decide nothing any more.
-  var previous: Index = Self.none
-
-  var isFault: Bool { kind.rawValue <= Kind.accessFault.rawValue }
-
-  /// Out of its chain nothing is known of other faults, so the order of the operations is not.
-  mutating func detach() {
-    (next, previous, nextOnPage) = (Self.none, Self.none, Self.none)
-    isWaiting = false
-    isRaced = true
-  }
-}
-
 /// The chains of all regions in which a fault waits.
 struct RegionTimelines {
   private struct Chain: BitwiseCopyable {
@@ -105,7 +41,7 @@ struct RegionTimelines {
   }
 
   subscript(index: TimelineNode.Index) -> TimelineNode {
-    @inline(__always) _read { yield nodes[index.position] }
+    @inline(__always) unsafeAddress { UnsafePointer(nodes.place(of: index.position)) }
   }
 
   /// The node of a fault that is in a timeline.

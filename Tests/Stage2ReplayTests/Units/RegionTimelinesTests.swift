@@ -10,10 +10,9 @@ struct RegionTimelinesTests {
     _ kind: TimelineNode.Kind, _ frames: Range<UInt64>, at sequence: UInt64, entry: UInt64 = 0, tid: Int32 = 1
   ) -> TimelineNode {
     var node = TimelineNode(
-      kind: kind, level: .l3, isWrite: false, isExec: false, sequence: Sequence(sequence),
-      entry: Sequence(entry),
-      frames: FrameRange(start: GFN(frames.lowerBound), end: GFN(frames.upperBound)))
-    node.tid = ThreadID(tid)
+      kind, FrameRange(start: GFN(frames.lowerBound), end: GFN(frames.upperBound)), by: ThreadID(tid),
+      at: Sequence(sequence))
+    node.entry = Sequence(entry)
     return node
   }
 
@@ -171,10 +170,11 @@ struct RegionRegisterTests {
 struct FaultSlabTests {
   static func fault(_ page: IPA) -> FaultWindow {
     FaultWindow(
-      cpu: CPUIndex(0), tid: ThreadID(1), page: page, address: page, kind: .translation, level: .l3,
-      isWrite: false, isExec: false, isStage1Walk: false, vcpu: 0,
-      event: GuestFault(ipa: page, esr: ESR(0), far: GuestVA(0), pc: GuestVA(0)), slot: nil,
-      place: ThreadPlace(windows: 0, notifiers: 0), begin: Sequence(1))
+      event: GuestFault(ipa: page, esr: ESR(0), far: GuestVA(0), pc: GuestVA(0)), page: page,
+      access: FaultAccess(kind: .translation, level: .l3, isWrite: false, isExec: false, isStage1Walk: false),
+      origin: FaultOrigin(
+        cpu: CPUIndex(0), tid: ThreadID(1), vcpu: 0, place: ThreadPlace(windows: 0, notifiers: 0)), slot: nil,
+      begin: Sequence(1))
   }
 
   @Test("The place of a fault that is decided is given to another one")
