@@ -6,9 +6,8 @@
 /// hole where the hole lies between its home and its slot. No more than half of the slots are taken.
 ///
 /// The slots are raw memory, for an array would ask at every change whether it is the only one that knows them. All of them
-/// are initialised, as many as `mask` and one more, and every slot's number is masked. A copy of a map shares them, so nobody
-/// changes a map of which there is a copy in use.
-struct FrameMap<Value: BitwiseCopyable> {
+/// are initialised, as many as `mask` and one more, and every slot's number is masked.
+struct FrameMap<Value: BitwiseCopyable>: ~Copyable {
   private struct Entry: BitwiseCopyable {
     var key: UInt64
     var value: Value
@@ -17,18 +16,6 @@ struct FrameMap<Value: BitwiseCopyable> {
   /// A key that no entry can have.
   private static var vacant: UInt64 { .max }
 
-  private final class Memory {
-    let entries: UnsafeMutablePointer<Entry>
-
-    init(count: Int, filler: Value) {
-      entries = .allocate(capacity: count)
-      entries.initialize(repeating: Entry(key: FrameMap.vacant, value: filler), count: count)
-    }
-
-    deinit { entries.deallocate() }
-  }
-
-  private var memory: Memory
   private var entries: UnsafeMutablePointer<Entry>
   /// As many slots as there are, a power of two, less one.
   private var mask: Int
@@ -45,8 +32,16 @@ struct FrameMap<Value: BitwiseCopyable> {
     self.filler = filler
     shift = 60
     mask = 15
-    memory = Memory(count: mask + 1, filler: filler)
-    entries = memory.entries
+    entries = Self.slots(mask + 1, filler)
+  }
+
+  deinit { entries.deallocate() }
+
+  /// As many vacant slots.
+  private static func slots(_ count: Int, _ filler: Value) -> UnsafeMutablePointer<Entry> {
+    let entries = UnsafeMutablePointer<Entry>.allocate(capacity: count)
+    entries.initialize(repeating: Entry(key: vacant, value: filler), count: count)
+    return entries
   }
 
   /// The value at `key`.
@@ -133,13 +128,13 @@ struct FrameMap<Value: BitwiseCopyable> {
   private func following(_ slot: Int) -> Int { (slot &+ 1) & mask }
 
   private mutating func grow() {
-    let old = (memory: memory, mask: mask)
+    let old = (entries: entries, mask: mask)
     shift -= 1
     mask = 2 * mask + 1
-    memory = Memory(count: mask + 1, filler: filler)
-    entries = memory.entries
+    entries = Self.slots(mask + 1, filler)
+    defer { old.entries.deallocate() }
     for position in 0...old.mask {
-      let entry = old.memory.entries[position]
+      let entry = old.entries[position]
       guard entry.key != Self.vacant else { continue }
       var slot = home(entry.key)
       while entries[slot].key != Self.vacant { slot = following(slot) }

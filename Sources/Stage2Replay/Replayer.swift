@@ -196,22 +196,19 @@ struct Replayer<Backend: Stage2Backend & ~Copyable>: ~Copyable {
   }
 
   private func lockThread(_ thread: ThreadIndex) -> LockObserver.Thread {
-    let state = attribution.threads[thread]
     var fault: (vm: VMIndex, ipa: IPA)?
-    if let id = state.vcpu.openFault, let vm = state.vcpu.vm {
+    if let id = attribution.threads[thread].vcpu.openFault, let vm = attribution.threads[thread].vcpu.vm {
       fault = (vm, attribution.lookahead[id].address)
     }
-    return LockObserver.Thread(index: thread, tid: state.tid, place: state.place, fault: fault)
+    return LockObserver.Thread(
+      index: thread, tid: attribution.threads[thread].tid, place: attribution.threads[thread].place,
+      fault: fault)
   }
 
   /// Gives up recorded operations that no prediction can meet any more.
   private mutating func forgetUnpredicted() {
     executeAll()
-    let threads = attribution.threads
-    let open = threads.open.indices.map { position in
-      let thread = threads.open[position].thread
-      return (threads[thread].tid, threads[thread].place)
-    }
+    let open = attribution.threads.openPlaces
     let now = attribution.clock.now
     agreement.sweep(
       now: now, oldestWaiting: attribution.lookahead.oldestWaiting(now),
@@ -229,7 +226,7 @@ extension Replayer where Backend: ~Copyable {
     let isOtherKernel = context.options.otherKernel != nil
     return ReplayResult(
       profile: context.model, lockModes: lockModes, grid: context.grid,
-      vms: attribution.vms.all.map { result(of: $0) }, agreement: agreement.result,
+      vms: attribution.vms.indices.map { result(of: attribution.vms[$0]) }, agreement: agreement.result,
       unattributedFaults: attribution.found.unattributedFaults,
       unattributedNotifiers: attribution.found.unattributedNotifiers, vcpuSpans: attribution.found.vcpuSpans,
       timeline: attribution.found.timeline, divergences: DivergenceReport(logs), markers: markers.results,

@@ -86,14 +86,13 @@ struct VMUnmaps {
 }
 
 /// The VMs that the trace shows, by `VMIndex`: who they are, as the roster says, and what happens in them.
-struct VMRegister {
+struct VMRegister: ~Copyable {
   var roster = VMRoster()
   private var vms = RecordStore<AttributedVM>()
 
   /// How many are taken in.
   var count: Int { vms.count }
   /// All VMs, in the order of appearance.
-  var all: some Collection<AttributedVM> { (0..<vms.count).lazy.map { self.vms[$0] } }
   var indices: some Collection<VMIndex> { (0..<vms.count).lazy.map { VMIndex($0) } }
   /// The VMs that are not gone.
   @inline(__always)
@@ -129,7 +128,8 @@ public struct FaultCounts: Hashable, Sendable {
   /// Faults of any other status.
   public var other = 0
   /// Faults by the level at which the walk stopped, -1 to 3.
-  public var byLevel: [Int] = Array(repeating: 0, count: 5)
+  public var byLevel: [Int] { (0..<5).map { levels[$0] } }
+  private var levels = SIMD8<Int>()
 
   /// No faults.
   public init() {}
@@ -142,6 +142,6 @@ public struct FaultCounts: Hashable, Sendable {
     case .accessFlag: accessFlag += 1
     default: other += 1
     }
-    if let level = esr.level { byLevel[Int(level.rawValue) + 1] += 1 }
+    if let level = esr.level { levels[Int(level.rawValue) + 1] += 1 }
   }
 }

@@ -145,7 +145,8 @@ extension Attribution {
     for frames in moved {
       note(.unmap, frames, vm: vm, by: record.tid)
       threads.open.forEach(of: vm) { other in
-        guard other.thread != thread, frames.contains(other.gfn), lookahead.waits(of: other.fault).mmuLock == nil,
+        guard other.thread != thread, frames.contains(other.gfn),
+          lookahead.waits(of: other.fault).mmuLock == nil,
           lookahead[other.fault].begin < threads[thread].notifier.waitsSince
         else { return }
         lookahead.noteWait(ofUnmap: clock.now, for: other.fault)

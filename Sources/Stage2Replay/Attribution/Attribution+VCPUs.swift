@@ -114,27 +114,40 @@ extension Attribution {
     let slot = vms[vm].slots.table.slot(gfn)
     if slot == nil { vms[vm].slots.hasFaultsOutside = true }
     let canHoldBlock = slot?.supportsBlock(of: pageSize.pmdBytes, at: gfn, pageSize) ?? false
-    var fault = FaultWindow(
-      event: event, page: page, access: FaultAccess(event.esr),
-      origin: FaultOrigin(
-        cpu: record.cpu, tid: record.tid, vcpu: Int32(threads[thread].vcpu.index),
-        place: threads[thread].place), slot: slot, begin: clock.now)
-    fault.isMemShare = vms[vm].identity.isProtected && event.isMemShare
-    if vms[vm].unmaps.unfinished > 0 {
-      fault.mayBeInvalidated = true
-      fault.mayRaceCopyOnWrite = threads.open.indices.contains {
-        threads[threads.open[$0].thread].notifier.unfinishedUnmaps.contains { $0.vm == vm }
-      }
-    }
-    if !isSettled(vm), !vms[vm].identity.isProtected { fault.mayBeInvalidated = true }
-    fault.evidence = evidence(
+    let evidence = evidence(
       gfn, isInSlot: slot != nil, canHoldBlock: canHoldBlock && slot?.isLogging == false, vm: vm, thread)
+    let access = FaultAccess(event.esr)
     let node = TimelineNode(
-      fault.access, gfn, by: record.tid, ranOn: threads[thread].vcpu.ranOn, at: clock.now,
+      access, gfn, by: record.tid, ranOn: threads[thread].vcpu.ranOn, at: clock.now,
       entry: threads[thread].vcpu.lastEntry)
-    let id = lookahead.open(fault, node, vm: vm, canHoldBlock: canHoldBlock)
+    let id = lookahead.open(
+      FaultWindow(
+        event: event, page: page, access: access,
+        origin: FaultOrigin(
+          cpu: record.cpu, tid: record.tid, vcpu: Int32(truncatingIfNeeded: threads[thread].vcpu.index),
+          place: threads[thread].place),
+        slot: slot, signs: signs(event, vm), begin: clock.now, evidence: evidence), node, vm: vm,
+      canHoldBlock: canHoldBlock)
     noteRivals(of: id, gfn, canHoldBlock: canHoldBlock, vm)
     threads.open(id, at: gfn, of: thread, vm: vm)
+  }
+
+  /// What is known of a window when it begins.
+  @inline(__always)
+  private func signs(_ event: GuestFault, _ vm: VMIndex) -> WindowSigns {
+    var signs: WindowSigns = []
+    if vms[vm].identity.isProtected {
+      if event.isMemShare { signs.insert(.memShare) }
+    } else if !isSettled(vm) {
+      signs.insert(.invalidated)
+    }
+    guard vms[vm].unmaps.unfinished > 0 else { return signs }
+    signs.insert(.invalidated)
+    let isCopyOnWrite = threads.open.indices.contains {
+      threads[threads.open[$0].thread].notifier.unfinishedUnmaps.contains { $0.vm == vm }
+    }
+    if isCopyOnWrite { signs.insert(.copyOnWrite) }
+    return signs
   }
 
   /// The window of a thread's fault ends: the fault joins the queue.

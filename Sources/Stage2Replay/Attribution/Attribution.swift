@@ -10,7 +10,7 @@ internal import Stage2Model
 /// | `Attribution.swift` | VMs and their memslots, losses |
 /// | `Attribution+VCPUs.swift` | kvm_entry, kvm_exit, kvm_guest_fault and what else happens in a fault's window |
 /// | `Attribution+Notifiers.swift` | the MMU notifier's events, and which unmaps are under way |
-struct Attribution {
+struct Attribution: ~Copyable {
   let context: ReplayContext
   var clock: EventClock
   var threads = ThreadRegister()
@@ -77,15 +77,13 @@ struct Attribution {
     }
     lookahead.stop(Set(stopped))
     // A window that the trace cuts: what KVM did is not known, so nothing is said about it.
-    let cut = threads.open
-    for position in cut.indices {
+    for cut in threads.open.all.sorted(by: { lookahead[$0.fault].begin < lookahead[$1.fault].begin }) {
       if context.events.missing.contains(.entry) {
         // Nothing else marks the end of a thread's last fault.
         clock.advancePastEnd()
-        closeFaultUnseen(
-          of: cut[position].thread, time: context.survey.last, cpu: lookahead[cut[position].fault].cpu)
+        closeFaultUnseen(of: cut.thread, time: context.survey.last, cpu: lookahead[cut.fault].cpu)
       } else {
-        abandonOpenFault(of: cut[position].thread)
+        abandonOpenFault(of: cut.thread)
       }
     }
   }

@@ -8,19 +8,23 @@ struct OpenFault: BitwiseCopyable {
   let gfn: GFN
 }
 
-/// The faults whose windows are open, in the order in which they came: one for each thread at most, so few.
+/// The faults whose windows are open, in no order: one for each thread at most, so few.
 struct OpenFaults {
   private var faults: ContiguousArray<OpenFault> = []
 
   var indices: Range<Int> { faults.indices }
+  var all: [OpenFault] { Array(faults) }
 
+  @inline(__always)
   subscript(position: Int) -> OpenFault { faults[position] }
 
   mutating func append(_ fault: OpenFault) { faults.append(fault) }
 
   mutating func remove(ofThread thread: ThreadIndex) {
-    guard let position = faults.firstIndex(where: { $0.thread == thread }) else { return }
-    faults.remove(at: position)
+    guard let position = faults.firstIndex(where: { $0.thread == thread }), let last = faults.popLast() else {
+      return
+    }
+    if position < faults.count { faults[position] = last }
   }
 
   /// Calls `body` with each fault of a VM.

@@ -12,7 +12,7 @@ struct RegionActivity {
 }
 
 /// The regions that a VM's faults have touched, by `RegionIndex`: as many as the kernel had tables of level 3 or blocks.
-struct RegionRegister {
+struct RegionRegister: ~Copyable {
   private var regions = RecordStore<RegionActivity>()
   private var indices = FrameMap(filler: RegionIndex(0))
   /// The region asked for last: faults come in streams.

@@ -1,7 +1,7 @@
 internal import KVMTypes
 
 /// The threads that the trace shows, by `ThreadIndex`.
-struct ThreadRegister {
+struct ThreadRegister: ~Copyable {
   private var threads = RecordStore<TracedThread>()
   private var table = ThreadTable()
   private(set) var open = OpenFaults()
@@ -34,6 +34,11 @@ struct ThreadRegister {
   /// Where a thread is in its own stream of events.
   func place(of tid: ThreadID) -> ThreadPlace {
     known(tid).map { threads[$0.position].place } ?? ThreadPlace(windows: 0, notifiers: 0)
+  }
+
+  /// The threads whose fault is open, and where they are.
+  var openPlaces: [(tid: ThreadID, place: ThreadPlace)] {
+    open.all.map { (threads[$0.thread.position].tid, threads[$0.thread.position].place) }
   }
 
   /// A fault's window begins.

@@ -1,5 +1,5 @@
 /// The faults that are not decided yet.
-struct FaultSlab {
+struct FaultSlab: ~Copyable {
   private var windows = RecordStore<FaultWindow>()
   /// By `FaultID`, what was waited for; read only where the fault's `signs` say that there is something.
   private var waits = RecordStore<FaultWaits>()
@@ -22,17 +22,23 @@ struct FaultSlab {
   func place(of id: FaultID) -> UnsafeMutablePointer<FaultWindow> { windows.place(of: id.position) }
 
   /// Takes a fault in.
+  @inline(__always)
   mutating func insert(_ window: FaultWindow) -> FaultID {
-    let id: FaultID
-    if let known = free.popLast() {
-      id = known
-      windows[id.position] = window
-    } else {
-      windows.append(window)
-      waits.append(FaultWaits())
-      id = FaultID(windows.count - 1)
+    let id = reserve()
+    place(of: id).initialize(to: window)
+    place(of: id).pointee.signs.remove(.waits)
+    return id
+  }
+
+  /// A place for a fault.
+  private mutating func reserve() -> FaultID {
+    if let id = free.popLast() {
+      noteTaken(id)
+      return id
     }
-    windows[id.position].signs.remove(.waits)
+    windows.append(.placeholder)
+    waits.append(FaultWaits())
+    let id = FaultID(windows.count - 1)
     noteTaken(id)
     return id
   }

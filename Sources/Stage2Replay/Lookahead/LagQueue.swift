@@ -4,7 +4,7 @@ internal import KVMTypes
 ///
 /// The length is what bounds the replay's memory and how far it looks ahead: a decision about a fault sees the
 /// events that came while `lag` further records entered the queue, never more.
-struct LagQueue<Element: BitwiseCopyable> {
+struct LagQueue<Element: BitwiseCopyable>: ~Copyable {
   /// A ring. It grows with the queue: places are taken in their order, so the first one that was never taken is the
   /// next.
   private var elements = RecordStore<Element>()

@@ -42,7 +42,9 @@ struct FaultWaits: BitwiseCopyable {
   /// Whether the other fault was first to get a lock that both waited for on their way to `mmu_lock`, such as that of a page
   /// table of the host.
   func showOtherLockFirst(with rival: FaultWaits) -> Bool {
-    guard mmuLock == nil, rival.mmuLock == nil, let wait = other, let first = rival.other else { return false }
+    guard mmuLock == nil, rival.mmuLock == nil, let wait = other, let first = rival.other else {
+      return false
+    }
     return wait.lock == first.lock && first.end < wait.end
   }
 }

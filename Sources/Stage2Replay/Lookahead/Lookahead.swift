@@ -8,7 +8,7 @@ internal import Stage2Model
 /// kvm_entry), a notification when its notifier is called. The record that has waited longest leaves a full queue. Then the fault's window, the
 /// timeline of its region and the waits of its rivals say what became of it and who was first; nothing of the model does,
 /// so what is handed down is settled in one order for all VMs, and each VM's execution takes its own.
-struct Lookahead {
+struct Lookahead: ~Copyable {
   private(set) var faults = FaultSlab()
   private(set) var timelines: RegionTimelines
   private var queue: LagQueue<PendingRecord>
@@ -19,7 +19,7 @@ struct Lookahead {
   /// The nodes of open faults whose windows last longer than the timelines reach back.
   private var parked: [FaultID: TimelineNode] = [:]
   /// By VM, what events say of the regions that faults have touched.
-  private var regions: ContiguousArray<RegionRegister> = []
+  private var regions = RecordStore<RegionRegister>()
   private let faultLock: Profile.FaultLock
   /// VMs whose vCPUs have all left the guest for good; known at the end of the trace only.
   private var stopped: Set<VMIndex> = []
@@ -45,10 +45,11 @@ struct Lookahead {
   // MARK: Faults come and go
 
   /// A fault's window begins.
+  @inline(__always)
   mutating func open(_ fault: FaultWindow, _ node: TimelineNode, vm: VMIndex, canHoldBlock: Bool) -> FaultID {
-    var fault = fault
-    fault.node = timelines.append(fault: node, vm: vm, canHoldBlock: canHoldBlock)
-    return faults.insert(fault)
+    let id = faults.insert(fault)
+    faults[id].node = timelines.append(fault: node, vm: vm, canHoldBlock: canHoldBlock)
+    return id
   }
 
   /// A fault's window ends.
@@ -99,7 +100,7 @@ struct Lookahead {
 
   /// Keeps the timelines from growing without end, where more happens to regions in which faults wait than the queue
   /// holds: a window that does not end, because its thread is gone, or notifiers that concern every region.
-  mutating func boundTimelines(_ threads: ThreadRegister, _ vms: VMRegister) {
+  mutating func boundTimelines(_ threads: borrowing ThreadRegister, _ vms: borrowing VMRegister) {
     let limit = 16 * queue.lag + 4096
     guard timelines.count > limit else { return }
     let oldest = queue.first?.sequence ?? .pending
@@ -110,7 +111,7 @@ struct Lookahead {
 
   /// Takes open faults that came before `sequence` out of their timelines until their windows end. What happened in the
   /// region meanwhile is forgotten, so nothing about it is certain.
-  private mutating func park(_ threads: ThreadRegister, before sequence: Sequence) {
+  private mutating func park(_ threads: borrowing ThreadRegister, before sequence: Sequence) {
     for position in threads.open.indices {
       let open = threads.open[position]
       guard let index = faults[open.fault].node, timelines[index].sequence < sequence else { continue }
@@ -154,7 +155,7 @@ struct Lookahead {
   // MARK: The queue
 
   /// Puts a record behind all others; the one that has waited longest leaves a full queue.
-  mutating func enqueue(_ record: PendingRecord, _ vms: VMRegister) {
+  mutating func enqueue(_ record: PendingRecord, _ vms: borrowing VMRegister) {
     assert(queue.isSorted(before: record), "records wait in the order of the trace")
     if queue.isFull, let oldest = queue.popFirst() { settle(oldest, vms) }
     queue.append(record)
@@ -164,12 +165,12 @@ struct Lookahead {
   mutating func stop(_ vms: Set<VMIndex>) { stopped = vms }
 
   /// Settles what still waits.
-  mutating func finish(_ vms: VMRegister) {
+  mutating func finish(_ vms: borrowing VMRegister) {
     while let record = queue.popFirst() { settle(record, vms) }
   }
 
   /// Hands a record down, behind those that were ahead of it though their turn comes later.
-  private mutating func settle(_ record: PendingRecord, _ vms: VMRegister) {
+  private mutating func settle(_ record: PendingRecord, _ vms: borrowing VMRegister) {
     guard !record.isSettled else { return }
     if case .marker(let marker) = record.action { return settled.append(marker: marker) }
     guard let vm = record.vm else { return }
@@ -207,7 +208,7 @@ struct Lookahead {
   }
 
   private static func decide(
-    _ fault: FaultWindow, _ timelines: RegionTimelines, isProtected: Bool
+    _ fault: FaultWindow, _ timelines: borrowing RegionTimelines, isProtected: Bool
   ) -> FaultDecision {
     let outcome = timelines.outcome(of: fault, isProtected: isProtected, isMapped: false)
     var decision = FaultDecision(
@@ -257,7 +258,7 @@ struct Lookahead {
 
   /// Changes the faults of a VM that still wait, the oldest first, and those whose window is open.
   mutating func updateFaults(
-    ofVM vm: VMIndex, _ threads: ThreadRegister, _ body: (inout FaultWindow) -> Void
+    ofVM vm: VMIndex, _ threads: borrowing ThreadRegister, _ body: (inout FaultWindow) -> Void
   ) {
     queue.forEach { record in
       guard record.vm == vm, !record.isSettled, case .fault(let fault) = record.action else { return }
@@ -282,7 +283,8 @@ struct Lookahead {
   ///
   /// - Returns: the frames of its unmaps.
   mutating func delayNotification(
-    of sequence: Sequence, vm: VMIndex, until record: TraceRecord, _ now: Sequence, _ vms: VMRegister
+    of sequence: Sequence, vm: VMIndex, until record: TraceRecord, _ now: Sequence,
+    _ vms: borrowing VMRegister
   ) -> [FrameRange] {
     var moved: [PendingRecord] = []
     var position = queue.position { $0.sequence < sequence }
@@ -313,7 +315,7 @@ struct Lookahead {
   }
 
   /// Settles the faults that had the lock while an unmap waited for it, although their windows end later.
-  private mutating func settleThoseAhead(ofUnmap record: PendingRecord, _ vms: VMRegister) {
+  private mutating func settleThoseAhead(ofUnmap record: PendingRecord, _ vms: borrowing VMRegister) {
     guard !faultsAheadOfUnmap.isEmpty, let ends = faultsAheadOfUnmap.removeValue(forKey: record.sequence)
     else { return }
     for end in ends where isNext(windowEndingAt: end) {
@@ -323,7 +325,8 @@ struct Lookahead {
   }
 
   /// Settles the faults that raced with the one of `record` and were ahead of it although their windows end later.
-  private mutating func settleThoseAhead(of id: FaultID, _ record: PendingRecord, _ vms: VMRegister) {
+  private mutating func settleThoseAhead(of id: FaultID, _ record: PendingRecord, _ vms: borrowing VMRegister)
+  {
     guard canFollowRival(id) else { return }
     // A rival that comes after the moment has faults of its own thread before it.
     let moment = record.moment ?? record.sequence
@@ -345,7 +348,9 @@ struct Lookahead {
 
   /// Settles a fault before its turn. It operated inside its own window, which the moment of the other record is part
   /// of.
-  private mutating func settle(_ fault: PendingRecord, aheadOf other: PendingRecord, _ vms: VMRegister) {
+  private mutating func settle(
+    _ fault: PendingRecord, aheadOf other: PendingRecord, _ vms: borrowing VMRegister
+  ) {
     var fault = fault
     fault.isSettled = false
     fault.time = other.time

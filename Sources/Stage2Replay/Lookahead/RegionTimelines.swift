@@ -2,7 +2,7 @@ internal import KVMTrace
 internal import KVMTypes
 
 /// The chains of all regions in which a fault waits.
-struct RegionTimelines {
+struct RegionTimelines: ~Copyable {
   private struct Chain: BitwiseCopyable {
     var first: TimelineNode.Index
     var last: TimelineNode.Index

@@ -68,7 +68,8 @@ struct TimelineNode: BitwiseCopyable {
   /// A fault on `gfn` of a vCPU that entered at `entry`.
   @inline(__always)
   init(
-    _ access: FaultAccess, _ gfn: GFN, by tid: ThreadID, ranOn: CPUIndex?, at sequence: Sequence, entry: Sequence
+    _ access: FaultAccess, _ gfn: GFN, by tid: ThreadID, ranOn: CPUIndex?, at sequence: Sequence,
+    entry: Sequence
   ) {
     self.init(Kind(access.kind), FrameRange(start: gfn, end: gfn + 1), by: tid, at: sequence)
     self.entry = entry

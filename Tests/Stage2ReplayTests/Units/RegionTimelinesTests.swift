@@ -21,7 +21,7 @@ struct RegionTimelinesTests {
   }
 
   /// Nothing is held any more.
-  static func expectEmpty(_ timelines: RegionTimelines) {
+  static func expectEmpty(_ timelines: borrowing RegionTimelines) {
     #expect(timelines.count == 0)
     #expect(timelines.chainCount == 0)
     #expect(timelines.pageCount == 0)
