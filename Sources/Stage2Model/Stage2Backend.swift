@@ -86,8 +86,8 @@ public protocol Stage2Backend: SendableMetatype, ~Copyable {
   var work: Stage2Work { mutating get }
 
   /// What a hardware walk of `ipa` finds in the table that the CPU uses: the host's under the traditional
-  /// MMU, EL2's under pKVM.
-  borrowing func walk(_ ipa: IPA) -> Stage2Walk
+  /// MMU, EL2's under pKVM. Mutating, because a function that borrows copies the backend to the stack.
+  mutating func walk(_ ipa: IPA) -> Stage2Walk
 
   /// The memory that the VM's stage 2 occupies at this moment, nil where the backend accounts for none.
   var accountedMemory: MemoryAccounting? { get }

@@ -20,6 +20,8 @@ final class ReplayContext: Sendable {
   let grid: TimeGrid
   /// Which events of a vCPU's loop the trace has.
   let recorded: ThreadOrder.Recorded
+  /// Whether the trace has guests' faults, so that it is known what ages found.
+  let tellsFaults: Bool
   /// Whether the model is held against the trace: another kernel is not the one that the trace shows.
   let checksRules: Bool
   /// No operation is more certain than this: what a trace does not record forces nothing.
@@ -39,6 +41,7 @@ final class ReplayContext: Sendable {
     events = survey.events
     self.grid = grid
     recorded = survey.recorded
+    tellsFaults = survey.events.tellsFaults
     checksRules = options.otherKernel == nil
     hypothesisBasis = survey.events.supportsDerivation ? .derived : .assumed
     areRegionsOfPages = survey.regions.areOfPages

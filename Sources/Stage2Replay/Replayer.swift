@@ -125,7 +125,7 @@ struct Replayer<Backend: Stage2Backend & ~Copyable>: ~Copyable {
     pool.execute(steps) { marker, order in
       observer.compare(marker, order: order) { vm in
         pool[vm].kvm.stage2.passGracePeriod()
-        return MemoryBounds(pool[vm])
+        return MemoryBounds(&pool[vm])
       }
     }
     swap(&observer, &markers)

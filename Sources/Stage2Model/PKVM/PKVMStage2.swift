@@ -84,7 +84,7 @@ public struct PKVMStage2: ~Copyable {
   public borrowing func treeDepth() -> MappingTreeDepth { mappings.depth() }
 
   /// What a hardware walk of `ipa` finds in EL2's table, without the bits that hold the page's state.
-  public borrowing func walk(_ ipa: IPA) -> Stage2Walk {
+  public mutating func walk(_ ipa: IPA) -> Stage2Walk {
     let (leaf, level) = hyp.table.leaf(ipa)
     guard leaf.isValid else { return .invalid(level: level) }
     return .leaf(level: level, prot: leaf.prot.intersection(.rwx), young: leaf.isYoung)

@@ -120,7 +120,7 @@ public struct TraditionalStage2: ~Copyable, Stage2Backend {
   public mutating func flushRemoteTLBs(_ ipa: IPA, size: UInt64) { table.flushTLBRange(size) }
 
   /// What a hardware walk of `ipa` finds.
-  public borrowing func walk(_ ipa: IPA) -> Stage2Walk { table.walk(ipa) }
+  public mutating func walk(_ ipa: IPA) -> Stage2Walk { table.walk(ipa) }
 
   /// The CPU sets AF of the leaf at `ipa`, as hardware with FEAT_HAFDBS does without telling KVM.
   public mutating func setAccessFlagInHardware(_ ipa: IPA) { table.setAccessFlag(ipa) }

@@ -5,7 +5,7 @@ internal import Stage2Model
 // What the checks of a fault know of its window and of the table.
 
 extension FaultChecks {
-  func windowEvidence(_ fault: FaultWindow, _ walk: Stage2Walk) -> WindowEvidence {
+  func windowEvidence(_ fault: SettledFault, _ walk: Stage2Walk) -> WindowEvidence {
     let evidence = fault.evidence
     var window = WindowEvidence()
     window.unmapOfRegion = evidence.unmapOfRegion
@@ -22,17 +22,17 @@ extension FaultChecks {
   }
 
   /// Whether all of a region is known at a fault: the VM began in that epoch, or a fault showed that there was nothing.
-  private func isWholeKnown(_ fault: FaultWindow, _ vm: KnownVM) -> Bool {
+  private func isWholeKnown(_ fault: SettledFault, _ vm: KnownVM) -> Bool {
     vm.knownFrom == fault.evidence.endEpoch || table.isRegionKnown(fault) || table.isSpanKnown(fault)
   }
 
-  private func isSpanKnown(_ fault: FaultWindow, _ vm: KnownVM) -> Bool {
+  private func isSpanKnown(_ fault: SettledFault, _ vm: KnownVM) -> Bool {
     vm.knownFrom == fault.evidence.endEpoch || table.isSpanKnown(fault)
   }
 
   /// How the leaf of a fault is known, or that there is none.
   func knowledge<Backend: Stage2Backend & ~Copyable>(
-    ofLeaf fault: FaultWindow, _ walk: Stage2Walk, _ vm: KnownVM, _ backend: borrowing Backend
+    ofLeaf fault: SettledFault, _ walk: Stage2Walk, _ vm: KnownVM, _ backend: inout Backend
   ) -> StateKnowledge {
     if let reason = fault.reasonUnknown { return .unknown(reason) }
     if vm.slotBasis == .assumed { return .assumed }
@@ -46,7 +46,7 @@ extension FaultChecks {
     if region?.mayHaveUnseenMappings == true { return .assumed }
     // A block in place of pages, none of which is certain to be one.
     if !fault.isStage1Walk, fault.level == .l2, stop == .l3,
-      knowledge(ofLeavesBelow: .l2, fault, vm, backend) == .assumed
+      knowledge(ofLeavesBelow: .l2, fault, vm, &backend) == .assumed
     {
       return .assumed
     }
@@ -54,7 +54,7 @@ extension FaultChecks {
   }
 
   /// How it is known that there is no table of `level` on the way to a fault.
-  func knowledge(ofTable level: TranslationLevel, _ fault: FaultWindow, _ vm: KnownVM) -> StateKnowledge {
+  func knowledge(ofTable level: TranslationLevel, _ fault: SettledFault, _ vm: KnownVM) -> StateKnowledge {
     if let reason = fault.reasonUnknown { return .unknown(reason) }
     if vm.slotBasis == .assumed { return .assumed }
     let isKnown = level == .l3 ? isWholeKnown(fault, vm) : isSpanKnown(fault, vm)
@@ -68,7 +68,7 @@ extension FaultChecks {
 
   /// How the leaves are known below the entry of `level` at which a fault stopped.
   func knowledge<Backend: Stage2Backend & ~Copyable>(
-    ofLeavesBelow level: TranslationLevel, _ fault: FaultWindow, _ vm: KnownVM, _ backend: borrowing Backend
+    ofLeavesBelow level: TranslationLevel, _ fault: SettledFault, _ vm: KnownVM, _ backend: inout Backend
   ) -> StateKnowledge {
     if let reason = fault.reasonUnknown { return .unknown(reason) }
     if vm.slotBasis == .assumed { return .assumed }
@@ -81,8 +81,11 @@ extension FaultChecks {
       let isWhole = isKnown || region.emptyIn == epoch
       let first = region.block * pageSize.pagesPerPMD
       for (offset, page) in table.regions.pages(index).enumerated() {
-        guard case .leaf(let leafLevel, _, _) = backend.walk(GFN(first + UInt64(offset)).ipa(pageSize))
-        else { continue }
+        let walk = backend.walk(GFN(first + UInt64(offset)).ipa(pageSize))
+        guard case .leaf(let leafLevel, _, _) = walk else {
+          // Without a table there is no other page either.
+          if case .invalid(.l3) = walk { continue } else { break }
+        }
         let leaf = leafLevel < .l3 ? region.blockKnowledge : page
         guard isWhole || (region.epoch == epoch && leaf.contains(.isEstablished)) else { continue }
         if !leaf.contains(.isAssumed), !region.mayBeBlock { return .known }

@@ -8,7 +8,7 @@ extension FaultChecks {
   // MARK: Translation faults
 
   mutating func checkTranslation<Backend: Stage2Backend & ~Copyable>(
-    _ fault: FaultWindow, at time: Nanoseconds, _ vm: KnownVM, _ backend: inout Backend
+    _ fault: SettledFault, at time: Nanoseconds, _ vm: KnownVM, _ backend: inout Backend
   ) -> CheckResult {
     let walk = backend.walk(fault.page)
     let level = fault.walkLevel
@@ -17,7 +17,7 @@ extension FaultChecks {
     if case .invalid(let modelled) = walk, level == nil || level == modelled {
       // The common case.
     } else {
-      judgement = translationCheck(fault, walk, level, vm, backend).judgement
+      judgement = translationCheck(fault, walk, level, vm, &backend).judgement
       if judgement?.rule == .tableNeedsMapping, let level {
         if table.hasUntracedTable(level, fault.page) {
           judgement = nil
@@ -27,7 +27,7 @@ extension FaultChecks {
       }
     }
     if let judgement {
-      put(judgement, fault, at: time, walk, vm.id)
+      put(judgement, fault.window, at: time, walk, vm.id)
       if judgement.verdict != .explained || judgement.exception == .untracedChange {
         resyncModel(toTranslation: fault, walk, vm, &backend)
         if case .leaf = walk { isCorrected = true }
@@ -43,8 +43,8 @@ extension FaultChecks {
   }
 
   private func translationCheck<Backend: Stage2Backend & ~Copyable>(
-    _ fault: FaultWindow, _ walk: Stage2Walk, _ level: TranslationLevel?, _ vm: KnownVM,
-    _ backend: borrowing Backend
+    _ fault: SettledFault, _ walk: Stage2Walk, _ level: TranslationLevel?, _ vm: KnownVM,
+    _ backend: inout Backend
   ) -> TranslationCheck {
     var window = windowEvidence(fault, walk)
     let profile = context.profile
@@ -58,8 +58,8 @@ extension FaultChecks {
     window.knowledge =
       switch (walk, level) {
       case (.invalid, let level?) where isUnexpected: knowledge(ofTable: level, fault, vm)
-      case (.invalid, let level?): knowledge(ofLeavesBelow: level, fault, vm, backend)
-      default: knowledge(ofLeaf: fault, walk, vm, backend)
+      case (.invalid, let level?): knowledge(ofLeavesBelow: level, fault, vm, &backend)
+      default: knowledge(ofLeaf: fault, walk, vm, &backend)
       }
     window.isUntraced =
       fault.evidence.isAdopted || fault.slot?.flags.contains(.guestMemfd) == true
@@ -75,9 +75,9 @@ extension FaultChecks {
   /// Whether a slot's removal accounts for a translation fault: it takes away the leaf, or for a fault that stops above a
   /// table, memory below that table.
   private func isRemoving(
-    _ removal: SlotRemoval, _ fault: FaultWindow, _ walk: Stage2Walk, _ level: TranslationLevel?
+    _ removal: SlotRemoval, _ fault: SettledFault, _ walk: Stage2Walk, _ level: TranslationLevel?
   ) -> Bool {
-    if removal.covers(fault, pageSize) { return true }
+    if removal.covers(fault.window, pageSize) { return true }
     guard case .invalid = walk, let level, level < .l3, removal.since < fault.end else { return false }
     let blocks = table.span(TranslationLevel(level.rawValue + 1), fault.page)
     return table.regions.block(removal.frames.start) <= blocks.upperBound
@@ -98,7 +98,7 @@ extension FaultChecks {
   }
 
   private mutating func resyncModel<Backend: Stage2Backend & ~Copyable>(
-    toTranslation fault: FaultWindow, _ walk: Stage2Walk, _ vm: KnownVM, _ backend: inout Backend
+    toTranslation fault: SettledFault, _ walk: Stage2Walk, _ vm: KnownVM, _ backend: inout Backend
   ) {
     var level = fault.walkLevel ?? .l3
     let startLevel = context.profile.geometry.startLevel
@@ -124,7 +124,7 @@ extension FaultChecks {
   // MARK: Permission and access flag faults
 
   mutating func checkLeaf<Backend: Stage2Backend & ~Copyable>(
-    _ fault: FaultWindow, at time: Nanoseconds, _ vm: KnownVM, _ backend: inout Backend
+    _ fault: SettledFault, at time: Nanoseconds, _ vm: KnownVM, _ backend: inout Backend
   ) -> CheckResult {
     let walk = backend.walk(fault.page)
     let level = fault.isStage1Walk ? nil : fault.level
@@ -134,25 +134,25 @@ extension FaultChecks {
     {
       // The common case: a page is where the fault says.
     } else {
-      judgement = leafCheck(fault, walk, level, vm, backend).judgement
+      judgement = leafCheck(fault, walk, level, vm, &backend).judgement
     }
     if let judgement {
-      put(judgement, fault, at: time, walk, vm.id)
+      put(judgement, fault.window, at: time, walk, vm.id)
       let isCorrected = judgement.verdict != .explained && fault.slot != nil
       if isCorrected { resyncModel(toLeaf: fault, vm, &backend) }
       table.setLeaf(fault, backend.walk(fault.page)) { $0 = .isEstablished }
       return CheckResult(verdict: judgement.verdict, isCorrected: isCorrected)
     }
     guard case .leaf(_, let prot, let isYoung) = walk else { return CheckResult() }
-    return checkRights(fault, at: time, walk, prot, isYoung, vm, backend)
+    return checkRights(fault, at: time, walk, prot, isYoung, vm, &backend)
   }
 
   private func leafCheck<Backend: Stage2Backend & ~Copyable>(
-    _ fault: FaultWindow, _ walk: Stage2Walk, _ level: TranslationLevel?, _ vm: KnownVM,
-    _ backend: borrowing Backend
+    _ fault: SettledFault, _ walk: Stage2Walk, _ level: TranslationLevel?, _ vm: KnownVM,
+    _ backend: inout Backend
   ) -> LeafCheck {
     var window = windowEvidence(fault, walk)
-    window.knowledge = knowledge(ofLeaf: fault, walk, vm, backend)
+    window.knowledge = knowledge(ofLeaf: fault, walk, vm, &backend)
     let gfn = fault.page.gfn(pageSize)
     let granule = level.map { pageSize.granule($0) } ?? pageSize.bytes
     return LeafCheck(
@@ -172,8 +172,8 @@ extension FaultChecks {
   }
 
   private mutating func checkRights<Backend: Stage2Backend & ~Copyable>(
-    _ fault: FaultWindow, at time: Nanoseconds, _ walk: Stage2Walk, _ prot: Stage2Prot, _ isYoung: Bool,
-    _ vm: KnownVM, _ backend: borrowing Backend
+    _ fault: SettledFault, at time: Nanoseconds, _ walk: Stage2Walk, _ prot: Stage2Prot, _ isYoung: Bool,
+    _ vm: KnownVM, _ backend: inout Backend
   ) -> CheckResult {
     // What it lacks is what the fault is about.
     let lacksRight =
@@ -186,7 +186,7 @@ extension FaultChecks {
     }
     if lacksRight || isOld { return CheckResult(walk: walk) }
     var window = windowEvidence(fault, walk)
-    window.knowledge = knowledge(ofLeaf: fault, walk, vm, backend)
+    window.knowledge = knowledge(ofLeaf: fault, walk, vm, &backend)
     // Other vCPUs' faults on other pages make those young, not this one.
     if case .leaf(.l3, _, _) = walk, !window.peers.contains(.onPage) { window.peers.remove(.inRegion) }
     let check = RightsCheck(
@@ -195,18 +195,18 @@ extension FaultChecks {
       grant: grant(fault, walk), isLogging: fault.slot?.isLogging ?? false,
       isMadeYoung: table.isMadeYoung(fault, walk), window: window)
     if let accessFlag = check.accessFlag {
-      put(accessFlag, fault, at: time, walk, vm.id)
+      put(accessFlag, fault.window, at: time, walk, vm.id)
       if accessFlag.verdict == .unexplained { return CheckResult(verdict: .unexplained) }
     }
     guard let rights = check.rights else { return CheckResult() }
-    put(rights, fault, at: time, walk, vm.id)
+    put(rights, fault.window, at: time, walk, vm.id)
     return CheckResult(verdict: rights.verdict)
   }
 
   /// Maps what a permission or access flag fault shows to be mapped, with no right that is not known: what a leaf
   /// lacks in the model contradicts no event.
   private mutating func resyncModel<Backend: Stage2Backend & ~Copyable>(
-    toLeaf fault: FaultWindow, _ vm: KnownVM, _ backend: inout Backend
+    toLeaf fault: SettledFault, _ vm: KnownVM, _ backend: inout Backend
   ) {
     guard let level = fault.isStage1Walk ? .l3 : Optional(fault.level), level >= .l2 else { return }
     let bytes = level == .l2 && context.profile.profile.mapsBlocks ? pageSize.pmdBytes : pageSize.bytes

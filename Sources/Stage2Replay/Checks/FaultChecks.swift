@@ -38,7 +38,7 @@ struct FaultChecks {
   ///
   /// - Returns: how a broken rule was judged, and whether the leaf of the fault was changed for it.
   mutating func check<Backend: Stage2Backend & ~Copyable>(
-    _ fault: FaultWindow, at time: Nanoseconds, _ vm: KnownVM, _ backend: inout Backend
+    _ fault: SettledFault, at time: Nanoseconds, _ vm: KnownVM, _ backend: inout Backend
   ) -> CheckResult {
     // What the trace does not tell the slots of is not replayed, so there is nothing to compare with.
     if fault.slot == nil, vm.wasRunning { return CheckResult() }
@@ -50,7 +50,7 @@ struct FaultChecks {
     }
     if fault.page.rawValue >> UInt64(context.profile.ipaBits) != 0 {
       // Such a fault ends before its tracepoint.
-      put(.unexplained(.leafLiesInSlot), fault, at: time, nil, vm.id)
+      put(.unexplained(.leafLiesInSlot), fault.window, at: time, nil, vm.id)
       return CheckResult(verdict: .unexplained)
     }
     if !heldBack.isEmpty, let slot = fault.slot { confirmHeldBack(before: fault, slot, vm) }
@@ -68,21 +68,23 @@ struct FaultChecks {
 
   /// A slot that is being deleted or moved is out of force a while before its commit, and the trace tells the commit
   /// alone: whether it comes is waited for.
-  private mutating func holdBack(_ fault: FaultWindow, at time: Nanoseconds, _ vm: KnownVM) {
+  private mutating func holdBack(_ fault: SettledFault, at time: Nanoseconds, _ vm: KnownVM) {
     if let reason = fault.reasonUnknown {
       // The fault's own end may be missing, and the beginning of what kvm_mmio speaks of.
-      put(.unknown(.mmioLiesOutsideSlots, reason), fault, at: time, nil, vm.id)
-    } else if fault.evidence.isSlotRemoved || vm.removals.contains(where: { $0.covers(fault, pageSize) }) {
-      put(.explained(.mmioLiesOutsideSlots, .untracedChange), fault, at: time, nil, vm.id)
+      put(.unknown(.mmioLiesOutsideSlots, reason), fault.window, at: time, nil, vm.id)
+    } else if fault.evidence.isSlotRemoved
+      || vm.removals.contains(where: { $0.covers(fault.window, pageSize) })
+    {
+      put(.explained(.mmioLiesOutsideSlots, .untracedChange), fault.window, at: time, nil, vm.id)
     } else if heldBack.count < Self.heldBackMax {
-      heldBack.append(HeldBackFault(fault: fault, time: time))
+      heldBack.append(HeldBackFault(fault: fault.window, time: time))
     } else {
-      put(.unknown(.mmioLiesOutsideSlots), fault, at: time, nil, vm.id)
+      put(.unknown(.mmioLiesOutsideSlots), fault.window, at: time, nil, vm.id)
     }
   }
 
   /// The slot is still in force, as another fault shows: nothing was deleting it.
-  private mutating func confirmHeldBack(before fault: FaultWindow, _ slot: Memslot, _ vm: KnownVM) {
+  private mutating func confirmHeldBack(before fault: SettledFault, _ slot: Memslot, _ vm: KnownVM) {
     guard !fault.sawMMIO else { return }
     let held = heldBack
     heldBack.removeAll { $0.fault.slot?.base == slot.base && fault.evidence.entry >= $0.fault.end }
@@ -120,7 +122,7 @@ struct FaultChecks {
   ///   - before: what a walk of its address found before.
   ///   - contradicts: it broke a rule without anything to account for it, or led nowhere though nobody was faster.
   mutating func note(
-    _ effect: FaultEffect, of fault: FaultWindow, _ before: Stage2Walk, at time: Nanoseconds, _ vm: KnownVM,
+    _ effect: FaultEffect, of fault: SettledFault, _ before: Stage2Walk, at time: Nanoseconds, _ vm: KnownVM,
     contradicts: Bool, isRetried: Bool
   ) {
     var isFruitless = isRetried
@@ -153,7 +155,7 @@ struct FaultChecks {
 
   /// Notes how a fault ended, for rule L1.
   private mutating func noteProgress(
-    _ fault: FaultWindow, at time: Nanoseconds, _ vm: VMIndex, contradicts: Bool, isRetried: Bool,
+    _ fault: SettledFault, at time: Nanoseconds, _ vm: VMIndex, contradicts: Bool, isRetried: Bool,
     isFruitless: Bool
   ) {
     if fault.vcpu < progress.count, progress[fault.vcpu].fruitless != nil {
@@ -176,18 +178,18 @@ struct FaultChecks {
   }
 
   /// Whether a fault is the same as its vCPU's fault before, which came to nothing for a known reason.
-  func isRetry(_ fault: FaultWindow) -> Bool {
+  func isRetry(_ fault: SettledFault) -> Bool {
     fault.vcpu < progress.count && progress[fault.vcpu].fruitless == FruitlessFault(fault)
   }
 
   /// What the last fault on the page came to, if that was nothing, for a reason that this one would contradict.
-  func lastRefusal(of fault: FaultWindow) -> LeafCheck.Refusal? {
+  func lastRefusal(of fault: SettledFault) -> LeafCheck.Refusal? {
     guard let refused = lastRefused, refused.page == fault.page else { return nil }
     return refused.refusal
   }
 
   /// Who was granted the right that a fault asks for, nil where the leaf is younger than that.
-  func grant(_ fault: FaultWindow, _ walk: Stage2Walk) -> RightsCheck.Grant? {
+  func grant(_ fault: SettledFault, _ walk: Stage2Walk) -> RightsCheck.Grant? {
     guard let grant = grants[grantKey(fault, walk)] else { return nil }
     if table.isLeafRecent(fault, walk, since: grant.sequence) { return nil }
     return RightsCheck.Grant(
@@ -195,7 +197,7 @@ struct FaultChecks {
       mayBeStale: grant.cpu == nil || grant.cpu != fault.evidence.ranOn)
   }
 
-  private func grantKey(_ fault: FaultWindow, _ walk: Stage2Walk) -> FrameKey {
+  private func grantKey(_ fault: SettledFault, _ walk: Stage2Walk) -> FrameKey {
     var gfn = fault.page.gfn(pageSize).rawValue
     if case .leaf(let level, _, _) = walk, level < .l3 { gfn &= ~(pageSize.pagesPerPMD - 1) }
     return FrameKey(gfn << 1 | (fault.isWrite ? 1 : 0))
@@ -233,12 +235,16 @@ struct FaultChecks {
 extension FaultWindow {
   /// kvm_mmio where a slot is: none is known to be there, or the slot is on its way out.
   fileprivate var isAccessToSlot: Bool {
-    guard sawMMIO, let slot else { return false }
-    return !(isWrite && slot.flags.contains(.readOnly))
+    @inline(__always) get {
+      guard sawMMIO, let slot else { return false }
+      return !(isWrite && slot.flags.contains(.readOnly))
+    }
   }
 
   /// Why the window says nothing of the table, nil where it does.
   var reasonUnknown: DivergenceException? {
-    evidence.entryEpoch != evidence.endEpoch || evidence.endEpoch.isInGap ? .lostEvents : nil
+    @inline(__always) get {
+      evidence.entryEpoch != evidence.endEpoch || evidence.endEpoch.isInGap ? .lostEvents : nil
+    }
   }
 }

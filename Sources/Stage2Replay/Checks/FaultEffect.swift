@@ -83,7 +83,7 @@ struct FruitlessFault: Hashable {
   let isWrite: Bool
   let isExec: Bool
 
-  init(_ fault: FaultWindow) {
+  init(_ fault: SettledFault) {
     page = fault.page
     kind = fault.kind
     isWrite = fault.isWrite

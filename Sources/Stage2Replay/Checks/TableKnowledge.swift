@@ -42,14 +42,14 @@ struct TableKnowledge {
 
   // MARK: What changed when
 
-  func isLeafRecent(_ fault: FaultWindow, _ walk: Stage2Walk, since position: Sequence) -> Bool {
+  func isLeafRecent(_ fault: SettledFault, _ walk: Stage2Walk, since position: Sequence) -> Bool {
     guard case .leaf(let level, _, _) = walk, let region = fault.evidence.region else { return false }
     if level < .l3 { return regions[region].blockInstalledAt > position }
     return recentPages.mayBe(fault.page.gfn(pageSize).rawValue, after: position)
   }
 
   /// Whether an access flag fault made the leaf of a fault young since the vCPU's entry.
-  func isMadeYoung(_ fault: FaultWindow, _ walk: Stage2Walk) -> Bool {
+  func isMadeYoung(_ fault: SettledFault, _ walk: Stage2Walk) -> Bool {
     let entry = fault.evidence.entry
     guard case .leaf(.l3, _, _) = walk else {
       return fault.evidence.region.map { regions[$0].madeYoungAt > entry } ?? false
@@ -58,7 +58,7 @@ struct TableKnowledge {
   }
 
   /// Whether the table below the entry of `level` appeared in the fault's window.
-  func isTableRecent(above level: TranslationLevel, _ fault: FaultWindow) -> Bool {
+  func isTableRecent(above level: TranslationLevel, _ fault: SettledFault) -> Bool {
     let entry = fault.evidence.entry
     if level == .l2 { return fault.evidence.region.map { regions[$0].tableInstalledAt > entry } ?? false }
     let below = TranslationLevel(level.rawValue + 1)
@@ -66,20 +66,20 @@ struct TableKnowledge {
   }
 
   /// Whether pages and a block took each other's place in a region since `entry`.
-  func isResized(_ fault: FaultWindow) -> Bool {
+  func isResized(_ fault: SettledFault) -> Bool {
     fault.evidence.region.map { regions[$0].resizedAt > fault.evidence.entry } ?? false
   }
 
   // MARK: What is known of a leaf
 
-  func leaf(_ fault: FaultWindow, _ walk: Stage2Walk) -> LeafKnowledge {
+  func leaf(_ fault: SettledFault, _ walk: Stage2Walk) -> LeafKnowledge {
     guard let region = fault.evidence.region else { return [] }
     if case .leaf(let level, _, _) = walk, level < .l3 { return regions[region].blockKnowledge }
     return regions.page(fault.page.gfn(pageSize), region)
   }
 
   /// Changes what is known of the page of a fault, or of the block that maps it.
-  mutating func setLeaf(_ fault: FaultWindow, _ walk: Stage2Walk, _ body: (inout LeafKnowledge) -> Void) {
+  mutating func setLeaf(_ fault: SettledFault, _ walk: Stage2Walk, _ body: (inout LeafKnowledge) -> Void) {
     guard let region = fault.evidence.region else { return }
     if case .leaf(let level, _, _) = walk, level < .l3 { body(&regions[region].blockKnowledge) }
     let gfn = fault.page.gfn(pageSize)
@@ -91,19 +91,19 @@ struct TableKnowledge {
   // MARK: What is known to be empty
 
   /// Whether all of a fault's region is known in the epoch of its end: a fault showed that there was nothing.
-  func isRegionKnown(_ fault: FaultWindow) -> Bool {
+  func isRegionKnown(_ fault: SettledFault) -> Bool {
     let epoch = fault.evidence.endEpoch
     return fault.evidence.region.map { regions[$0].emptyIn == epoch } ?? false
   }
 
   /// Whether all below a table of levels 1 or 2 on the way to a fault is known.
-  func isSpanKnown(_ fault: FaultWindow) -> Bool {
+  func isSpanKnown(_ fault: SettledFault) -> Bool {
     let epoch = fault.evidence.endEpoch
     return emptySpans[tableKey(.l2, fault.page)] == epoch || emptySpans[tableKey(.l1, fault.page)] == epoch
   }
 
   /// A translation fault shows that everything below the entry at which it stopped was unmapped.
-  mutating func learnEmpty(_ fault: FaultWindow, _ level: TranslationLevel?) {
+  mutating func learnEmpty(_ fault: SettledFault, _ level: TranslationLevel?) {
     let epoch = fault.evidence.endEpoch
     setLeaf(fault, .invalid(level: .l3)) { $0 = .isEstablished }
     guard let level, level < .l3 else { return }
@@ -140,7 +140,7 @@ struct TableKnowledge {
   }
 
   /// An operation returned an error.
-  mutating func noteAgain(_ fault: FaultWindow, _ region: RegionIndex, _ before: Stage2Walk) {
+  mutating func noteAgain(_ fault: SettledFault, _ region: RegionIndex, _ before: Stage2Walk) {
     guard case .leaf(let level, _, _) = before, level < .l3 else { return }
     // The fault found pages where there is a block by now: it or another vCPU replaced them in its window.
     if fault.walkLevel == .l3 { regions[region].resizedAt = fault.end }
@@ -149,7 +149,7 @@ struct TableKnowledge {
   }
 
   /// A fault set the access flag of its leaf.
-  mutating func noteYoung(_ fault: FaultWindow, _ region: RegionIndex, _ before: Stage2Walk) {
+  mutating func noteYoung(_ fault: SettledFault, _ region: RegionIndex, _ before: Stage2Walk) {
     regions[region].madeYoungAt = fault.end
     recentPages.note(youngKey(fault.page.gfn(pageSize)), at: fault.end)
     let mayBeOld: LeafKnowledge = fault.evidence.mayBeAged ? .mayBeOld : []
@@ -162,7 +162,7 @@ struct TableKnowledge {
   ///   - knowledge: how the leaf is known.
   ///   - before: what a walk found before.
   mutating func noteMapped(
-    _ fault: FaultWindow, _ region: RegionIndex, isBlock: Bool, _ knowledge: LeafKnowledge,
+    _ fault: SettledFault, _ region: RegionIndex, isBlock: Bool, _ knowledge: LeafKnowledge,
     _ before: Stage2Walk
   ) {
     regions[region].noteMapped(at: fault.end, isBlock: isBlock, knowledge, before)

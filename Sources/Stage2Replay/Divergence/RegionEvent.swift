@@ -61,7 +61,7 @@ public struct RegionEvent: Hashable, Sendable {
 
 extension RegionEvent {
   /// A fault, and what it did.
-  init(_ fault: FaultWindow, at time: Nanoseconds, _ effect: FaultEffect) {
+  init(_ fault: SettledFault, at time: Nanoseconds, _ effect: FaultEffect) {
     self.time = time
     ipa = fault.page
     pages = 1

@@ -57,8 +57,8 @@ struct ExecutionStep {
     case endLogging(FrameRange)
     /// `kvm_arch_flush_shadow_memslot`.
     case deleteSlot(FrameRange)
-    /// What was taken in of the VM, ahead of its execution.
-    case learn(VMFact)
+    /// What was taken in of the VM, ahead of its execution: the fact at a position of the batch.
+    case learn(Int)
   }
 
   var action: Action
@@ -87,6 +87,7 @@ enum VMFact {
 struct ExecutionBatch {
   private(set) var steps: ContiguousArray<ExecutionStep> = []
   private(set) var faults: ContiguousArray<DecidedFault> = []
+  private(set) var facts: ContiguousArray<VMFact> = []
 
   mutating func append(_ action: ExecutionStep.Action, order: UInt64, _ origin: StepOrigin?) {
     steps.append(ExecutionStep(action: action, order: order, origin: origin))
@@ -98,11 +99,43 @@ struct ExecutionBatch {
     return faults.count - 1
   }
 
+  /// Puts a fact in and returns its position.
+  mutating func append(_ fact: VMFact) -> Int {
+    facts.append(fact)
+    return facts.count - 1
+  }
+
+  /// The steps and what they are about, read where they lie.
+  struct Contents {
+    let steps: UnsafeBufferPointer<ExecutionStep>
+    fileprivate let faults: UnsafeBufferPointer<DecidedFault>
+    fileprivate let facts: UnsafeBufferPointer<VMFact>
+
+    @inline(__always)
+    func fault(_ position: Int) -> SettledFault {
+      precondition(position < faults.count)
+      return SettledFault(at: faults.baseAddress! + position)
+    }
+
+    func fact(_ position: Int) -> VMFact { facts[position] }
+  }
+
+  /// Calls `body` with what is in the batch, which it must not keep.
+  @inline(__always)
+  func withContents<Result>(_ body: (Contents) -> Result) -> Result {
+    steps.withUnsafeBufferPointer { steps in
+      faults.withUnsafeBufferPointer { faults in
+        facts.withUnsafeBufferPointer { body(Contents(steps: steps, faults: faults, facts: $0)) }
+      }
+    }
+  }
+
   /// Takes all out. Whose turn came, keeps the storage; of a VM to which nothing happens any more nothing is kept.
   mutating func removeAll() {
     let isInUse = !steps.isEmpty
     steps.removeAll(keepingCapacity: isInUse)
     faults.removeAll(keepingCapacity: isInUse)
+    facts.removeAll(keepingCapacity: isInUse)
   }
 }
 
@@ -136,7 +169,11 @@ struct ExecutionQueue {
     append(isCheck ? .check(position) : .fault(position), vm, origin)
   }
 
-  mutating func append(_ fact: VMFact, _ vm: VMIndex) { append(.learn(fact), vm, nil) }
+  mutating func append(_ fact: VMFact, _ vm: VMIndex) {
+    grow(to: vm)
+    let position = batches[vm.position].append(fact)
+    append(.learn(position), vm, nil)
+  }
 
   mutating func append(marker: Int) {
     count += 1

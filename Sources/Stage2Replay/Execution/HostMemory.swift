@@ -56,12 +56,12 @@ struct HostMemory {
   }
 
   /// A fault was granted the right to write to a page of a slot that logs.
-  mutating func grantWrite(to gfn: GFN, _ fault: FaultWindow) {
+  mutating func grantWrite(to gfn: GFN, _ fault: SettledFault) {
     writeGrants[FrameKey(gfn.rawValue)] = WriteGrant(tid: fault.tid, sequence: fault.end)
   }
 
   /// Whether the vCPU of a fault was granted the right to write to its page, and had used it before it entered the guest.
-  func usedWriteGrant(_ fault: FaultWindow, _ pageSize: PageSize) -> Bool {
+  func usedWriteGrant(_ fault: SettledFault, _ pageSize: PageSize) -> Bool {
     guard let grant = writeGrants[FrameKey(fault.page.gfn(pageSize).rawValue)] else { return false }
     return grant.tid == fault.tid && fault.evidence.entry >= grant.sequence
   }

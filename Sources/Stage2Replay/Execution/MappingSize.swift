@@ -24,7 +24,7 @@ extension MappingSize {
   ///   - proof: what followed in the region, nil where nothing tells.
   ///   - known: how the host maps the region, as far as that is known.
   init(
-    of fault: FaultWindow, in slot: Memslot, proof: MappingSize?, known: MappingSize?, tally: SizeTally,
+    of fault: SettledFault, in slot: Memslot, proof: MappingSize?, known: MappingSize?, tally: SizeTally,
     _ pageSize: PageSize
   ) {
     guard slot.mayBeMapped(byBlockAt: fault.page, pageSize) else {
@@ -46,7 +46,7 @@ extension MappingSize {
 
   /// Where nothing tells: a region of pages shows every further page that is touched by a fault, a block never shows
   /// anything. A table of level 3 that exists already speaks for pages, as do other regions of the slot.
-  private static func byDefault(_ fault: FaultWindow, _ tally: SizeTally) -> MappingSize {
+  private static func byDefault(_ fault: SettledFault, _ tally: SizeTally) -> MappingSize {
     let isPages = fault.kind == .permission || fault.level == .l3 || (tally.pages > 0 && tally.blocks == 0)
     return MappingSize(isBlock: !isPages, basis: .assumed)
   }

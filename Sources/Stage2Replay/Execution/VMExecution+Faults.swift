@@ -5,9 +5,8 @@ internal import Stage2Model
 // A guest's fault: held against the model, then handled as its decision says.
 
 extension VMExecution where Backend: ~Copyable {
-  // Window and decision go down one by one: a part of a value that is kept as a whole would be copied by each function.
-  mutating func handleGuestAbort(_ fault: FaultWindow, _ decision: FaultDecision, _ origin: StepOrigin) {
-    let outcome = outcome(of: fault, decision)
+  mutating func handleGuestAbort(_ fault: SettledFault, _ origin: StepOrigin) {
+    let outcome = outcome(of: fault)
     let isChecked = fault.evidence.isChecked || !context.checksRules
     let checked =
       isChecked ? CheckResult() : checks.check(fault, at: origin.time, known, &kvm.stage2)
@@ -31,9 +30,9 @@ extension VMExecution where Backend: ~Copyable {
       effect = .madeYoung
     case .performed(let basis):
       guard let slot = fault.slot else { return }
-      effect = perform(fault, decision, slot, basis, isCorrected: checked.isCorrected, origin)
+      effect = perform(fault, slot, basis, isCorrected: checked.isCorrected, origin)
       // Nobody else maps the page, and yet the kernel says so.
-      if case .again = effect, case .invalid = before, !decision.isRaced, !fault.failed,
+      if case .again = effect, case .invalid = before, !fault.decision.isRaced, !fault.failed,
         !fault.sharesEntry
       {
         isStuck = true
@@ -49,9 +48,10 @@ extension VMExecution where Backend: ~Copyable {
   ///
   /// A protected guest's fault on what it has ends with -EFAULT in one case: the host took the page by force, of which no
   /// event tells, and the map finds that out.
-  private mutating func outcome(of fault: FaultWindow, _ decision: FaultDecision) -> FaultOutcome {
+  private mutating func outcome(of fault: SettledFault) -> FaultOutcome {
     let outcome =
-      fault.mayRaceCopyOnWrite && isMapped(fault.page) ? decision.outcomeIfMapped : decision.outcome
+      fault.mayRaceCopyOnWrite && isMapped(fault.page)
+      ? fault.decision.outcomeIfMapped : fault.decision.outcome
     guard known.isProtected, outcome == .nothing(.failed), fault.isBadAddress,
       kvm.stage2.takeByForce(fault.page)
     else { return outcome }
@@ -59,14 +59,14 @@ extension VMExecution where Backend: ~Copyable {
   }
 
   /// A fault comes to nothing: what that means for the table.
-  private mutating func end(_ fault: FaultWindow, _ reason: NoOperationReason) -> FaultEffect? {
+  private mutating func end(_ fault: SettledFault, _ reason: NoOperationReason) -> FaultEffect? {
     if reason == .noSlot, known.wasRunning, !fault.sawMMIO {
       tally.nothing[Int(NoOperationReason.unknownSlots.rawValue)] += 1
       tally.doubts.outcomes += 1
       return nil
     }
     tally.nothing[Int(reason.rawValue)] += 1
-    if reason.isInUserMemAbort, context.options.otherKernel == nil, let slot = fault.slot {
+    if reason.isInUserMemAbort, context.checksRules, let slot = fault.slot {
       _ = memAbort(fault, slot, reason == .failed ? .failed : .page(.page(pageSize)), isRetried: true)
     }
     // A retry because of another vCPU's copy-on-write is told by what the model has, not by an event.
@@ -80,18 +80,19 @@ extension VMExecution where Backend: ~Copyable {
 
   /// The last stage of `user_mem_abort`: relaxes the rights of the mapping that is there, or maps.
   private mutating func perform(
-    _ fault: FaultWindow, _ decision: FaultDecision, _ slot: Memslot, _ outcome: Basis, isCorrected: Bool,
+    _ fault: SettledFault, _ slot: Memslot, _ outcome: Basis, isCorrected: Bool,
     _ origin: StepOrigin
   ) -> FaultEffect {
     let gfn = fault.page.gfn(pageSize)
-    let size = mappingSize(fault, decision, slot)
-    if slot.hva == nil { proveUnmap(fault, decision, origin) }
+    let size = mappingSize(fault, slot)
+    if slot.hva == nil { proveUnmap(fault, origin) }
     if let other = context.options.otherKernel {
       let isCertain =
-        max(outcome, size.basis, known.slotBasis) <= .derived && !decision.isRaced
+        max(outcome, size.basis, known.slotBasis) <= .derived && !fault.decision.isRaced
         && (!fault.sharesEntry || fault.nextAccess == .progressed)
       access(
-        fault, slot, isBlock: size.isBlock, isCertain: isCertain, isRaced: decision.isRaced, under: other,
+        fault, slot, isBlock: size.isBlock, isCertain: isCertain, isRaced: fault.decision.isRaced,
+        under: other,
         origin)
       return .again
     }
@@ -99,7 +100,7 @@ extension VMExecution where Backend: ~Copyable {
 
     let relaxes = fault.kind == .permission && !known.isProtected && (fault.level == .l2) == size.isBlock
     let isInPages = host.mappings.isInPages(gfn)
-    let isWritable = mapsWritable(fault, decision, slot, relaxes: relaxes)
+    let isWritable = mapsWritable(fault, slot, relaxes: relaxes)
     let isHugetlb = size.isBlock && !isInPages && host.isHugetlb(slot, context.survey.ages, pageSize)
     let page = HostPage(pageSize, isBlock: size.isBlock, isHugetlb: isHugetlb, isWritable: isWritable)
     var asked = slot
@@ -110,7 +111,7 @@ extension VMExecution where Backend: ~Copyable {
     touch(fault, isBlock: size.isBlock, origin)
     let result = done.stage2Result
     let isCertain =
-      (result == .success || result == .badAddress) && !decision.isRaced && !isCorrected
+      (result == .success || result == .badAddress) && !fault.decision.isRaced && !isCorrected
       && (!relaxes || !size.isBlock || isInPages)
       && (!fault.sharesEntry || fault.nextAccess == .progressed) && !fault.isEndUnseen
     emit(
@@ -131,7 +132,7 @@ extension VMExecution where Backend: ~Copyable {
   ///   - isRetried: the VMM's memory changed since the host was asked (`mmu_invalidate_retry`).
   ///   - isOvertaken: another vCPU's fault changed the entry first.
   private mutating func memAbort(
-    _ fault: FaultWindow, _ slot: Memslot, _ faultIn: FaultIn, isRetried: Bool = false,
+    _ fault: SettledFault, _ slot: Memslot, _ faultIn: FaultIn, isRetried: Bool = false,
     isOvertaken: Bool = false
   ) -> Stage2Model.FaultOutcome {
     let abort = Stage2Fault(
@@ -160,7 +161,7 @@ extension VMExecution where Backend: ~Copyable {
 
   /// Whether the fault maps a page or a block.
   private mutating func mappingSize(
-    _ fault: FaultWindow, _ decision: FaultDecision, _ slot: Memslot
+    _ fault: SettledFault, _ slot: Memslot
   )
     -> MappingSize
   {
@@ -168,7 +169,7 @@ extension VMExecution where Backend: ~Copyable {
     guard context.profile.profile.mapsBlocks, !known.isProtected else { return .page }
     let gfn = fault.page.gfn(pageSize)
     let size = MappingSize(
-      of: fault, in: slot, proof: decision.sizeProof, known: host.mappings[gfn],
+      of: fault, in: slot, proof: fault.decision.sizeProof, known: host.mappings[gfn],
       tally: host.tally(slot, areRegionsOfPages: context.areRegionsOfPages), pageSize)
     if slot.mayBeMapped(byBlockAt: fault.page, pageSize) { host.learn(size, gfn, slot) }
     return size
@@ -176,18 +177,18 @@ extension VMExecution where Backend: ~Copyable {
 
   /// Whether the fault maps writable: a write does. Else it does if the host maps what it may write already, unless dirty
   /// pages are logged; a later write fault on the page shows that it did not.
-  private func mapsWritable(
-    _ fault: FaultWindow, _ decision: FaultDecision, _ slot: Memslot, relaxes: Bool
+  private mutating func mapsWritable(
+    _ fault: SettledFault, _ slot: Memslot, relaxes: Bool
   ) -> Bool {
     if fault.isWrite { return true }
     if slot.isLogging { return false }
     if relaxes { return isWritable(fault.page) }
-    return !slot.flags.contains(.readOnly) && !decision.isWrittenLater
+    return !slot.flags.contains(.readOnly) && !fault.decision.isWrittenLater
   }
 
   /// How the rights that a fault asks for are known. A fault that is no write maps writable if the host can write there,
   /// which no event tells; a slot that is read-only or logs does not.
-  private func protBasis(of fault: FaultWindow, _ slot: Memslot) -> Basis {
+  private func protBasis(of fault: SettledFault, _ slot: Memslot) -> Basis {
     let isWriteKnown = fault.isWrite || slot.flags.contains(.readOnly) || slot.isLogging
     let isExecuteKnown = fault.isExec || context.isDICKnown
     return isWriteKnown && isExecuteKnown ? .derived : .assumed
@@ -195,7 +196,7 @@ extension VMExecution where Backend: ~Copyable {
 
   /// Whether a fault lost the race for an entry that another vCPU's fault had to change, too: its vCPU faults in the same way
   /// again, on a page that nobody mapped or a right that nobody granted, and that nobody took meanwhile.
-  private func lostEntry(_ fault: FaultWindow, isBlock: Bool) -> Bool {
+  private mutating func lostEntry(_ fault: SettledFault, isBlock: Bool) -> Bool {
     guard fault.sharesEntry else { return false }
     switch (fault.kind, fault.nextAccess) {
     case (.translation, .again), (.translation, .againAtOnce): return !isBlock && !isMapped(fault.page)
@@ -211,7 +212,7 @@ extension VMExecution where Backend: ~Copyable {
   /// page write-protected since, which leaves no event (KVM_GET_DIRTY_LOG, KVM_CLEAR_DIRTY_LOG). Of the kernel's call,
   /// its range and its moment, only this page is known. Another vCPU's write fault proves nothing: its TLB may hold the
   /// mapping as it was before.
-  private mutating func proveWriteProtection(_ fault: FaultWindow, _ origin: StepOrigin) {
+  private mutating func proveWriteProtection(_ fault: SettledFault, _ origin: StepOrigin) {
     guard isWritable(fault.page), host.usedWriteGrant(fault, pageSize) else { return }
     let gfn = fault.page.gfn(pageSize)
     kvm.kvmArchMMUEnableLogDirtyPTMasked(
@@ -221,15 +222,15 @@ extension VMExecution where Backend: ~Copyable {
 
   /// A translation fault on what was mapped, in a slot whose host address is not known: an unmap that could not be
   /// joined with the slot came before. Of its range only this page is known.
-  private mutating func proveUnmap(_ fault: FaultWindow, _ decision: FaultDecision, _ origin: StepOrigin) {
-    guard fault.kind == .translation, !decision.isRaced, isMapped(fault.page) else { return }
+  private mutating func proveUnmap(_ fault: SettledFault, _ origin: StepOrigin) {
+    guard fault.kind == .translation, !fault.decision.isRaced, isMapped(fault.page) else { return }
     let gfn = fault.page.gfn(pageSize)
     kvm.kvmUnmapGFNRange(gfn..<gfn + 1, mayBlock: true)
     emitRangeCalls(basis: .assumed, origin)
   }
 
   /// Whether the mapping of `ipa` permits writing, as far as the model knows.
-  private func isWritable(_ ipa: IPA) -> Bool {
+  private mutating func isWritable(_ ipa: IPA) -> Bool {
     if case .leaf(_, let prot, _) = kvm.stage2.walk(ipa) { return prot.contains(.write) }
     return false
   }

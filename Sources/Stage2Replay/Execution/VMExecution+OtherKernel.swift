@@ -11,7 +11,7 @@ extension VMExecution where Backend: ~Copyable {
   ///   - isBlock: whether the traced kernel mapped a block.
   ///   - isRaced: the order of the fault and of another vCPU's in the region is not known.
   mutating func access(
-    _ fault: FaultWindow, _ slot: Memslot, isBlock: Bool, isCertain: Bool, isRaced: Bool,
+    _ fault: SettledFault, _ slot: Memslot, isBlock: Bool, isCertain: Bool, isRaced: Bool,
     under other: OtherKernel, _ origin: StepOrigin
   ) {
     let gfn = fault.page.gfn(pageSize)
@@ -38,7 +38,7 @@ extension VMExecution where Backend: ~Copyable {
 
   /// An access to one page, which `size` would map.
   private mutating func access(
-    _ page: IPA, _ fault: FaultWindow, _ slot: Memslot, size: UInt64, isRaced: Bool, _ origin: StepOrigin
+    _ page: IPA, _ fault: SettledFault, _ slot: Memslot, size: UInt64, isRaced: Bool, _ origin: StepOrigin
   ) {
     var prot: Stage2Prot = .read
     if fault.isExec { prot.insert(.execute) }

@@ -56,31 +56,32 @@ struct VMExecution<Backend: Stage2Backend & ~Copyable>: ~Copyable {
   /// - Returns: the position of the first step that was left.
   @discardableResult
   mutating func execute(_ batch: ExecutionBatch, from position: Int = 0, before end: UInt64 = .max) -> Int {
-    var position = position
-    while position < batch.steps.count, batch.steps[position].order < end {
-      execute(batch.steps[position], batch)
-      position += 1
+    batch.withContents { contents in
+      var position = position
+      while position < contents.steps.count, contents.steps[position].order < end {
+        execute(contents.steps.baseAddress! + position, of: contents)
+        position += 1
+      }
+      return position
     }
-    return position
   }
 
-  private mutating func execute(_ step: ExecutionStep, _ batch: ExecutionBatch) {
-    if case .learn(let fact) = step.action { return learn(fact) }
-    guard let origin = step.origin else { return }
-    checks.order = step.order
-    effects.order = step.order
+  private mutating func execute(_ step: UnsafePointer<ExecutionStep>, of batch: ExecutionBatch.Contents) {
+    if case .learn(let position) = step.pointee.action { return learn(batch.fact(position)) }
+    guard let origin = step.pointee.origin else { return }
+    checks.order = step.pointee.order
+    effects.order = step.pointee.order
     sampleMemory(before: origin.time)
     if context.options.measuresWork { workBefore = kvm.stage2.work }
-    switch step.action {
-    case .fault(let position):
-      handleGuestAbort(batch.faults[position].window, batch.faults[position].decision, origin)
+    switch step.pointee.action {
+    case .fault(let position): handleGuestAbort(batch.fault(position), origin)
     case .check(let position):
-      let fault = batch.faults[position].window
-      if context.checksRules { _ = checks.check(fault, at: origin.time, known, &kvm.stage2) }
+      if context.checksRules { _ = checks.check(batch.fault(position), at: origin.time, known, &kvm.stage2) }
     case .endLogging(let frames): checks.table.regions.endLogging(frames)
     // The memory of a protected guest stays as it is until the VM ends (`kvm_unmap_gfn_range`, `kvm_age_gfn`,
     // `kvm_stage2_unmap_range`): nothing is known of it that could change.
-    case .unmap, .deleteSlot, .wrprotect, .age: if !modelsProtected { executeRange(step.action, origin) }
+    case .unmap, .deleteSlot, .wrprotect, .age:
+      if !modelsProtected { executeRange(step.pointee.action, origin) }
     case .learn: break
     }
   }
@@ -143,7 +144,7 @@ struct VMExecution<Backend: Stage2Backend & ~Copyable>: ~Copyable {
       !young && !duringFault && (!context.profile.hasHardwareAccessFlag || isUnmapped)
     emit(
       .testClearYoung, address, size: frames.count << pageSize.shift, markOld: markOld,
-      result: context.events.tellsFaults ? young ? 1 : 0 : nil,
+      result: context.tellsFaults ? young ? 1 : 0 : nil,
       basis: isCertain ? .derived : .assumed, origin)
   }
 
@@ -169,7 +170,7 @@ struct VMExecution<Backend: Stage2Backend & ~Copyable>: ~Copyable {
     checks.table.regions.forEach(in: frames) { region, regions in regions.append(event, to: region) }
   }
 
-  func isMapped(_ ipa: IPA) -> Bool {
+  mutating func isMapped(_ ipa: IPA) -> Bool {
     if case .leaf = kvm.stage2.walk(ipa) { return true }
     return false
   }
@@ -177,7 +178,7 @@ struct VMExecution<Backend: Stage2Backend & ~Copyable>: ~Copyable {
   // MARK: What a step leaves behind
 
   /// A fault shows memory in use.
-  mutating func touch(_ fault: FaultWindow, isBlock: Bool, _ origin: StepOrigin) {
+  mutating func touch(_ fault: SettledFault, isBlock: Bool, _ origin: StepOrigin) {
     workingSet.touch(
       fault.page.gfn(pageSize), isBlock: isBlock,
       isFixed: fault.slot.map { GuestMemory.isFixed($0, besides: known.largestSlot) } ?? false,
@@ -190,18 +191,21 @@ struct VMExecution<Backend: Stage2Backend & ~Copyable>: ~Copyable {
     markOld: Bool = false, result: Int32?, basis: Basis, _ origin: StepOrigin
   ) {
     let weakest = max(known.slotBasis, context.hypothesisBasis)
+    let basis = max(basis, origin.isElsewherePossible ? .assumed : weakest)
+    tally.operations[Int(kind.rawValue)].add(kind, pages: size >> pageSize.shift, result, basis)
+    var work: Stage2Work?
+    if context.options.measuresWork {
+      let now = kvm.stage2.work
+      tally.work[Int(kind.rawValue)] += now - workBefore
+      work = now - workBefore
+      workBefore = now
+    }
+    guard effects.areKept else { return }
     var operation = Stage2Operation(
       time: origin.time, cpu: origin.cpu, tid: origin.tid, vm: known.id.position, kind: kind,
-      address: address, size: size, prot: prot, result: result,
-      basis: max(basis, origin.isElsewherePossible ? .assumed : weakest))
+      address: address, size: size, prot: prot, result: result, basis: basis)
     operation.markOld = markOld
     operation.protBasis = protBasis.map { max($0, weakest) }
-    tally.operations[Int(kind.rawValue)].add(operation, pageSize: pageSize)
-    guard context.options.measuresWork else { return effects.append(operation, origin.place, work: nil) }
-    let now = kvm.stage2.work
-    let work = now - workBefore
-    workBefore = now
-    tally.work[Int(kind.rawValue)] += work
     effects.append(operation, origin.place, work: work)
   }
 
@@ -243,7 +247,6 @@ struct ExecutionEffects {
   var order: UInt64 = 0
 
   mutating func append(_ operation: Stage2Operation, _ place: ThreadPlace, work: Stage2Work?) {
-    guard areKept else { return }
     operations.append(Performed(operation: operation, place: place, work: work, order: order))
   }
 

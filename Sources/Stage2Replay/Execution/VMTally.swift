@@ -31,12 +31,14 @@ public struct OperationCounts: Hashable, Sendable {
   /// Calls that the trace allows but does not force.
   public var assumed = 0
 
-  mutating func add(_ operation: Stage2Operation, pageSize: PageSize) {
+  /// A call that covers `pages`, one at least.
+  @inline(__always)
+  mutating func add(_ kind: OperationKind, pages covered: UInt64, _ result: Int32?, _ basis: Basis) {
     count += 1
-    pages += max(operation.size >> pageSize.shift, 1)
-    if operation.kind != .testClearYoung, let result = operation.result {
+    pages += max(covered, 1)
+    if kind != .testClearYoung, let result {
       if result == KernelResult.again.rawValue { again += 1 } else if result < 0 { errors += 1 }
     }
-    if operation.basis == .derived { derived += 1 } else { assumed += 1 }
+    if basis == .derived { derived += 1 } else { assumed += 1 }
   }
 }

@@ -21,16 +21,16 @@ struct MemoryBounds {
   init() {}
 
   /// The memory of one VM.
-  init<Backend: Stage2Backend & ~Copyable>(_ vm: borrowing VMExecution<Backend>) {
+  init<Backend: Stage2Backend & ~Copyable>(_ vm: inout VMExecution<Backend>) {
     let memory = vm.memory
     pages = memory.secPageTables.live
     mappings = memory.mappings.live + memory.spareMappings.live + memory.lostMappings.live
-    for position in vm.checks.table.regions.regions.indices { add(RegionIndex(position), vm) }
+    for position in vm.checks.table.regions.regions.indices { add(RegionIndex(position), &vm) }
   }
 
   /// What is open about one region: whether its leaves are there, and whether a block is not a page.
   private mutating func add<Backend: Stage2Backend & ~Copyable>(
-    _ index: RegionIndex, _ vm: borrowing VMExecution<Backend>
+    _ index: RegionIndex, _ vm: inout VMExecution<Backend>
   ) {
     let pageSize = vm.pageSize
     let region = vm.checks.table.regions[index]

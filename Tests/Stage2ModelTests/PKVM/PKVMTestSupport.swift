@@ -34,7 +34,7 @@ extension PKVMStage2 {
 
   mutating func unmap(_ ipa: UInt64, _ size: UInt64) -> KernelResult { unmap(IPA(ipa), size: size) }
 
-  borrowing func walk(_ ipa: UInt64) -> Stage2Walk { walk(IPA(ipa)) }
+  mutating func walk(_ ipa: UInt64) -> Stage2Walk { walk(IPA(ipa)) }
 
   /// What the tree holds.
   func allMappings() -> [Mapping] {
