@@ -92,11 +92,7 @@ public final class TraceFile {
 
   /// Whether the trace can hold probes on the kernel's stage-2 operations.
   public var hasOperationProbes: Bool {
-    formats.formats.contains { format in
-      let names = Set(format.fields.map(\.name))
-      let schema = EventSchema.schema(system: format.system, name: format.name, fieldNames: names)
-      return schema?.kind.isOperationProbe ?? false
-    }
+    formats.formats.contains { $0.isOperationProbe }
   }
 
   /// The kinds of event that the trace can hold. trace-cmd stores the formats of the events that it recorded, so a kind

@@ -82,7 +82,8 @@ public enum Replay {
     _ begin: (PreparedReplay) -> RunningReplay
   ) throws -> (result: ReplayResult, statistics: EventStatistics) {
     let found = SurveyedTrace(source, stated: request.pageSize, options: options)
-    let prepared = try PreparedReplay(found, ProbeRecording(source), request, options)
+    let probes = found.hasOperationProbes == false ? .none : ProbeRecording(source)
+    let prepared = try PreparedReplay(found, probes, request, options)
     let replay = begin(prepared)
     let selection = EventSelection.replay(probes: !options.ignoresProbes, readsAhead: options.readsAhead)
     let statistics = try source.forEachRun(selection) { run in

@@ -29,3 +29,11 @@ public struct EventFormat: Hashable, Sendable {
     public var isRelative: Bool
   }
 }
+
+extension EventFormat {
+  /// Whether it is that of a probe on one of the kernel's own stage-2 operations.
+  var isOperationProbe: Bool {
+    let schema = EventSchema.schema(system: system, name: name, fieldNames: Set(fields.map(\.name)))
+    return schema?.kind.isOperationProbe ?? false
+  }
+}

@@ -102,12 +102,14 @@ public struct EventReader: ~Copyable {
   /// What the reader has seen so far; complete once `nextRun` returned nil.
   public var statistics: EventStatistics {
     var result = EventStatistics()
+    result.operationProbes = 0
     for index in 0...formats.formats.count where counts[index] > 0 {
       if index == formats.formats.count {
         result.withoutFormat = counts[index]
       } else {
         let format = formats.formats[index]
         result.counts.append(.init(system: format.system, name: format.name, count: counts[index]))
+        if format.isOperationProbe { result.operationProbes! += counts[index] }
       }
     }
     for index in 0..<streamCount {

@@ -23,6 +23,8 @@ public struct EventStatistics: Sendable {
 
   /// All kinds of event that occurred, by their numbers.
   public var counts: [Count] = []
+  /// Probes on the kernel's own stage-2 operations that occurred, whether they were delivered or not; nil where nobody counted.
+  public var operationProbes: UInt64?
   /// Events whose number no format has.
   public var withoutFormat: UInt64 = 0
   /// The least stamp of all events.

@@ -7,6 +7,8 @@ struct SurveyedTrace {
   let survey: TraceSurvey
   let evidence: VCPUEvidence
   let memslots: MemslotSource
+  /// Whether probes on the kernel's own stage-2 operations occur, nil where that is not known.
+  private(set) var hasOperationProbes: Bool?
   /// What the trace says of the kernel and the machine.
   let profile: ProfileEvidence
 
@@ -20,6 +22,7 @@ struct SurveyedTrace {
     pass.finish(
       damage: source.damage + statistics.damage, cpus: source.cpuCount, known: source.recordableKinds)
     self.init(pass, host, source, options)
+    hasOperationProbes = statistics.operationProbes.map { $0 > 0 }
   }
 
   /// What a pass found that has been finished.
