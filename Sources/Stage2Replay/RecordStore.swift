@@ -11,11 +11,18 @@ struct RecordStore<Record: ~Copyable>: ~Copyable {
   private var capacity = 16
   private(set) var count = 0
 
-  init() { records = .allocate(capacity: 16) }
+  init() { records = Self.memory(16) }
 
   deinit {
     records.deinitialize(count: count)
     records.deallocate()
+  }
+
+  /// Memory for as many records. One that fills a line of the cache has a line of its own.
+  private static func memory(_ capacity: Int) -> UnsafeMutablePointer<Record> {
+    UnsafeMutableRawPointer.allocate(
+      byteCount: capacity * MemoryLayout<Record>.stride, alignment: max(64, MemoryLayout<Record>.alignment)
+    ).bindMemory(to: Record.self, capacity: capacity)
   }
 
   /// The record at a position.
@@ -35,16 +42,25 @@ struct RecordStore<Record: ~Copyable>: ~Copyable {
   /// Adds a record behind the others.
   @inline(__always)
   mutating func append(_ record: consuming Record) {
-    if count == capacity { grow() }
+    if count == capacity { grow(to: count + 1) }
     (records + count).initialize(to: record)
     count += 1
   }
 
-  private mutating func grow() {
-    let larger = UnsafeMutablePointer<Record>.allocate(capacity: 2 * capacity)
+  private mutating func grow(to least: Int) {
+    let larger = Self.memory(max(2 * capacity, least))
     larger.moveInitialize(from: records, count: count)
     records.deallocate()
     records = larger
-    capacity *= 2
+    capacity = max(2 * capacity, least)
+  }
+}
+
+extension RecordStore {
+  /// Adds so many equal records behind the others.
+  mutating func append(repeating record: Record, count more: Int) {
+    if count + more > capacity { grow(to: count + more) }
+    (records + count).initialize(repeating: record, count: more)
+    count += more
   }
 }

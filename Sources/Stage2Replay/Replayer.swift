@@ -280,7 +280,7 @@ extension VMResult {
       },
       memory: end == nil ? memory : memory.released(), end: end, lastMemory: end == nil ? nil : memory,
       treeDepth: execution.kvm.stage2.mappingTreeDepth(), memorySeries: execution.series,
-      workingSet: execution.workingSet.result(
+      workingSet: execution.workingSet(
         last: end.map { context.grid.index(of: $0.time) } ?? context.grid.count - 1),
       lock: nil,
       work: Dictionary(

@@ -79,14 +79,14 @@ extension FaultChecks {
     for index in table.regions.positions(in: table.span(below, fault.page)) {
       let region = table.regions[index]
       let isWhole = isKnown || region.emptyIn == epoch
-      let first = region.block * pageSize.pagesPerPMD
-      for (offset, page) in table.regions.pages(index).enumerated() {
-        let walk = backend.walk(GFN(first + UInt64(offset)).ipa(pageSize))
+      let first = table.regions.block(of: index) * pageSize.pagesPerPMD
+      for number in 0..<table.regions.pagesPerRegion {
+        let walk = backend.walk(GFN(first + UInt64(number)).ipa(pageSize))
         guard case .leaf(let leafLevel, _, _) = walk else {
           // Without a table there is no other page either.
           if case .invalid(.l3) = walk { continue } else { break }
         }
-        let leaf = leafLevel < .l3 ? region.blockKnowledge : page
+        let leaf = leafLevel < .l3 ? region.blockKnowledge : table.regions.page(number, of: index).knowledge
         guard isWhole || (region.epoch == epoch && leaf.contains(.isEstablished)) else { continue }
         if !leaf.contains(.isAssumed), !region.mayBeBlock { return .known }
         isAssumed = true

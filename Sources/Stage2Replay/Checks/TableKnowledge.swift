@@ -75,17 +75,14 @@ struct TableKnowledge {
   func leaf(_ fault: SettledFault, _ walk: Stage2Walk) -> LeafKnowledge {
     guard let region = fault.evidence.region else { return [] }
     if case .leaf(let level, _, _) = walk, level < .l3 { return regions[region].blockKnowledge }
-    return regions.page(fault.page.gfn(pageSize), region)
+    return regions.page(regions.number(fault.page.gfn(pageSize)), of: region).knowledge
   }
 
   /// Changes what is known of the page of a fault, or of the block that maps it.
   mutating func setLeaf(_ fault: SettledFault, _ walk: Stage2Walk, _ body: (inout LeafKnowledge) -> Void) {
     guard let region = fault.evidence.region else { return }
     if case .leaf(let level, _, _) = walk, level < .l3 { body(&regions[region].blockKnowledge) }
-    let gfn = fault.page.gfn(pageSize)
-    var knowledge = regions.page(gfn, region)
-    body(&knowledge)
-    regions.setPage(gfn, region, knowledge)
+    regions.updatePage(regions.number(fault.page.gfn(pageSize)), of: region) { body(&$0.knowledge) }
   }
 
   // MARK: What is known to be empty
@@ -128,7 +125,7 @@ struct TableKnowledge {
   mutating func noteUnmapped(_ frames: FrameRange) {
     let pages = pageSize.pagesPerPMD
     regions.forEach(in: frames) { region, regions in
-      let first = GFN(regions[region].block * pages)
+      let first = GFN(regions.block(of: region) * pages)
       if frames.start <= first, first + pages <= frames.end {
         regions[region].mayHaveUnseenMappings = false
         regions[region].mayBeBlock = false
@@ -173,7 +170,7 @@ struct TableKnowledge {
     if isBlock { return }
     let gfn = fault.page.gfn(pageSize)
     recentPages.note(gfn.rawValue, at: fault.end)
-    regions.setPage(gfn, region, knowledge)
+    regions.updatePage(regions.number(gfn), of: region) { $0.knowledge = knowledge }
   }
 }
 

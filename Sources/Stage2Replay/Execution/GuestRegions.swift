@@ -1,75 +1,21 @@
-internal import KVMTrace
 internal import KVMTypes
-
-/// How a leaf of the model is known, beyond what the model itself says.
-struct LeafKnowledge: OptionSet, Hashable {
-  var rawValue: UInt8
-
-  /// That it is mapped, or its size, is an assumption.
-  static let isAssumed = LeafKnowledge(rawValue: 1)
-  /// A read mapped it, and that the host let it be written is an assumption.
-  static let isReadMapped = LeafKnowledge(rawValue: 2)
-  /// An age was under way when its access flag was set: either may have come last.
-  static let mayBeOld = LeafKnowledge(rawValue: 4)
-  /// An access flag fault made it young since it was mapped.
-  static let wasMadeYoung = LeafKnowledge(rawValue: 8)
-  /// Dirty logging may have taken its right to write, which leaves no event.
-  static let mayBeProtected = LeafKnowledge(rawValue: 16)
-  /// An event showed whether it is mapped, in a region of which that is not known as a whole.
-  static let isEstablished = LeafKnowledge(rawValue: 32)
-}
-
-/// One stretch of guest memory of the size of a level-2 block.
-struct GuestRegion {
-  let block: UInt64
-  /// Where its table of level 3 appeared, or its block.
-  var tableInstalledAt = Sequence.start
-  var blockInstalledAt = Sequence.start
-  /// Where pages last took the place of a block, or the other way round.
-  var resizedAt = Sequence.start
-  /// Where an access flag fault last made one of its leaves young.
-  var madeYoungAt = Sequence.start
-  /// Of its block, where it is mapped by one.
-  var blockKnowledge: LeafKnowledge = []
-  /// A map whose size is an assumption was made where pages were mapped: it may have replaced them all by a block.
-  var mayBeBlock = false
-  /// A fault is assumed to have mapped nothing here.
-  var mayHaveUnseenMappings = false
-  /// The epoch in which a fault showed that nothing was mapped here.
-  var emptyIn = Epoch.never
-  /// The epoch of which its pages' knowledge is.
-  var epoch = Epoch.never
-  /// What is kept of its pages and events.
-  fileprivate var kept = Kept()
-
-  /// What is kept of a region's pages and events. A guest whose memory is scattered has but one page and one event in most
-  /// regions: room for all of a region's pages and for more events is taken when the second comes.
-  fileprivate struct Kept {
-    /// Where its pages' knowledge is, nil as long as there is but one page of which anything is known.
-    var pages: Int?
-    /// That page, and what is known of it.
-    var page: UInt16 = 0
-    var knowledge: LeafKnowledge = []
-    /// How many events it has seen.
-    var eventCount: UInt32 = 0
-    /// Where its events are, nil before the second one.
-    var events: Int?
-  }
-}
 
 /// The regions that a VM's faults have touched: as many as the kernel had tables of level 3 or blocks.
 struct GuestRegions {
   /// How many of the last events of a region are kept.
   static let eventsMax = 8
 
-  private(set) var regions: ContiguousArray<GuestRegion> = []
-  /// What is known of the pages of regions that have more than one.
-  private var knowledge: ContiguousArray<LeafKnowledge> = []
+  private var regions = RecordStore<GuestRegion>()
+  /// Which stretches of memory they are, counted in blocks.
+  private var blocks: ContiguousArray<UInt64> = []
+  private var indices = FrameMap(filler: RegionIndex(0))
+  /// The pages of regions that have more than one of which anything is known.
+  private var pages = RecordStore<GuestPage>()
   /// The first event of each region, and the last ones of those that have more than one.
-  private var firstEvents: ContiguousArray<RegionEvent> = []
-  private var events: ContiguousArray<RegionEvent> = []
-  private var positions: [FrameKey: RegionIndex] = [:]
-  private let pagesPerRegion: Int
+  private var firstEvents = RecordStore<RegionEvent>()
+  private var events = RecordStore<RegionEvent>()
+  /// How many pages a region has.
+  let pagesPerRegion: Int
   private let shift: UInt64
 
   init(pageSize: PageSize) {
@@ -79,7 +25,18 @@ struct GuestRegions {
 
   var count: Int { regions.count }
 
-  func block(_ gfn: GFN) -> UInt64 { gfn.rawValue >> shift }
+  /// All of them, in the order in which they were touched.
+  var all: some Collection<RegionIndex> { (0..<regions.count).lazy.map { RegionIndex($0) } }
+
+  @inline(__always)
+  func block(_ gfn: GFN) -> UInt64 { gfn.rawValue &>> shift }
+
+  /// Which stretch of memory a region is.
+  func block(of region: RegionIndex) -> UInt64 { blocks[region.position] }
+
+  /// The region that is a stretch of memory, nil where no fault has touched that.
+  @inline(__always)
+  func index(of block: UInt64) -> RegionIndex? { indices[block] }
 
   subscript(region: RegionIndex) -> GuestRegion {
     @inline(__always) _read { yield regions[region.position] }
@@ -89,34 +46,32 @@ struct GuestRegions {
   /// A fault touches a region for the first time. What was unmapped in it before is of no concern, for nothing was mapped.
   mutating func append(_ region: RegionIndex, block: UInt64) {
     precondition(region.position == regions.count, "regions come in the order in which they were numbered")
-    positions[FrameKey(block)] = region
-    regions.append(GuestRegion(block: block))
+    _ = indices.updateValue(region, forKey: block)
+    regions.append(GuestRegion())
+    blocks.append(block)
     firstEvents.append(.none)
   }
 
-  /// Calls `body` with each known region that the frames touch.
-  mutating func forEach(in frames: FrameRange, _ body: (RegionIndex, inout GuestRegions) -> Void) {
-    forEach(in: block(frames.start), block(GFN(frames.end.rawValue - 1)), body)
-  }
+  // MARK: Some of them
 
-  /// Calls `body` with each known region from one to another.
-  mutating func forEach(in first: UInt64, _ last: UInt64, _ body: (RegionIndex, inout GuestRegions) -> Void) {
-    if last - first < UInt64(regions.count) {
-      for block in first...last { if let position = positions[FrameKey(block)] { body(position, &self) } }
+  /// Calls `body` with each known region that the frames touch.
+  @inline(__always)
+  mutating func forEach(in frames: FrameRange, _ body: (RegionIndex, inout GuestRegions) -> Void) {
+    let first = block(frames.start)
+    let last = block(GFN(frames.end.rawValue - 1))
+    if first == last {
+      if let region = indices[first] { body(region, &self) }
     } else {
-      for position in regions.indices
-      where regions[position].block >= first && regions[position].block <= last {
-        body(RegionIndex(position), &self)
-      }
+      for region in positions(in: first...last) { body(region, &self) }
     }
   }
 
   /// The known regions among some.
   func positions(in blocks: ClosedRange<UInt64>) -> [RegionIndex] {
     if blocks.upperBound - blocks.lowerBound < UInt64(regions.count) {
-      return blocks.compactMap { positions[FrameKey($0)] }
+      return blocks.compactMap { indices[$0] }
     }
-    return regions.indices.filter { blocks.contains(regions[$0].block) }.map { RegionIndex($0) }
+    return all.filter { blocks.contains(block(of: $0)) }
   }
 
   /// Whether a known region among some satisfies a condition.
@@ -124,97 +79,124 @@ struct GuestRegions {
     positions(in: blocks).contains { condition(regions[$0.position]) }
   }
 
-  // MARK: What is known of leaves
-
-  /// What is known of the page `gfn` of the region at `position`.
-  @inline(__always)
-  func page(_ gfn: GFN, _ position: RegionIndex) -> LeafKnowledge {
-    let kept = regions[position.position].kept
-    let page = pageNumber(gfn)
-    if let pages = kept.pages { return knowledge[pages + page] }
-    return Int(kept.page) == page ? kept.knowledge : []
-  }
-
-  @inline(__always)
-  mutating func setPage(_ gfn: GFN, _ position: RegionIndex, _ value: LeafKnowledge) {
-    let kept = regions[position.position].kept
-    let page = pageNumber(gfn)
-    if let pages = kept.pages {
-      knowledge[pages + page] = value
-    } else if Int(kept.page) == page || kept.knowledge.isEmpty {
-      regions[position.position].kept.page = UInt16(page)
-      regions[position.position].kept.knowledge = value
-    } else if !value.isEmpty {
-      knowledge[place(ofPages: position) + page] = value
-    }
-  }
-
-  /// All pages of a region, by their number in it.
-  func pages(_ position: RegionIndex) -> ArraySlice<LeafKnowledge> {
-    let kept = regions[position.position].kept
-    if let first = kept.pages { return ArraySlice(knowledge[first..<first + pagesPerRegion]) }
-    var pages = Array(repeating: LeafKnowledge(), count: pagesPerRegion)
-    pages[Int(kept.page)] = kept.knowledge
-    return pages[...]
-  }
+  // MARK: Pages
 
   /// The page's number in its region.
   @inline(__always)
-  private func pageNumber(_ gfn: GFN) -> Int { Int(gfn.rawValue) & (pagesPerRegion - 1) }
+  func number(_ gfn: GFN) -> Int { Int(truncatingIfNeeded: gfn.rawValue) & (pagesPerRegion &- 1) }
 
-  /// Where the knowledge of a region's pages is, from now on of each page.
-  private mutating func place(ofPages position: RegionIndex) -> Int {
-    let kept = regions[position.position].kept
-    if let place = kept.pages { return place }
-    let place = knowledge.count
-    knowledge.append(contentsOf: repeatElement([], count: pagesPerRegion))
-    knowledge[place + Int(kept.page)] = kept.knowledge
-    regions[position.position].kept.pages = place
-    return place
+  /// What is kept of a page, by its number in its region.
+  @inline(__always)
+  func page(_ number: Int, of region: RegionIndex) -> GuestPage {
+    let kept = regions[region.position].kept
+    if let place = kept.pages { return pages[place.first(pagesPerRegion) &+ number] }
+    return Int(kept.number) == number ? kept.page : GuestPage()
+  }
+
+  /// Changes what is kept of a page.
+  @inline(__always)
+  mutating func updatePage(_ number: Int, of region: RegionIndex, _ body: (inout GuestPage) -> Void) {
+    if let place = regions[region.position].kept.pages {
+      return body(&pages[place.first(pagesPerRegion) &+ number])
+    }
+    if Int(regions[region.position].kept.number) == number {
+      return body(&regions[region.position].kept.page)
+    }
+    updateSecondPage(number, of: region, body)
+  }
+
+  /// Changes what is kept of another page than that of which something may be known.
+  private mutating func updateSecondPage(
+    _ number: Int, of region: RegionIndex, _ body: (inout GuestPage) -> Void
+  ) {
+    var page = GuestPage()
+    body(&page)
+    if page == GuestPage() { return }
+    if regions[region.position].kept.page == GuestPage() {
+      regions[region.position].kept.number = UInt16(number)
+      regions[region.position].kept.page = page
+    } else {
+      pages[place(ofPages: region).lowerBound + number] = page
+    }
+  }
+
+  /// Changes what is kept of all pages of a region.
+  mutating func updatePages(of region: RegionIndex, _ body: (inout GuestPage) -> Void) {
+    for position in place(ofPages: region) { body(&pages[position]) }
+  }
+
+  /// Calls `body` with all pages of which anything is kept, and with others, in no order.
+  func forEachPage(_ body: (GuestPage) -> Void) {
+    for position in 0..<pages.count { body(pages[position]) }
+    for region in all where regions[region.position].kept.pages == nil {
+      body(regions[region.position].kept.page)
+    }
+  }
+
+  /// Where the pages of a region are, from now on each by itself.
+  private mutating func place(ofPages region: RegionIndex) -> Range<Int> {
+    if let place = regions[region.position].kept.pages?.first(pagesPerRegion) {
+      return place..<place + pagesPerRegion
+    }
+    let kept = regions[region.position].kept
+    let place = pages.count
+    regions[region.position].kept.pages = RegionPlace(after: place / pagesPerRegion)
+    pages.append(repeating: GuestPage(), count: pagesPerRegion)
+    pages[place + Int(kept.number)] = kept.page
+    return place..<place + pagesPerRegion
   }
 
   /// Brings what is known of single pages to an epoch: what an earlier one established may not hold any more.
-  mutating func enter(epoch: Epoch, _ position: RegionIndex) {
-    guard regions[position.position].epoch != epoch else { return }
-    regions[position.position].epoch = epoch
-    regions[position.position].blockKnowledge.remove(.isEstablished)
-    regions[position.position].kept.knowledge.remove(.isEstablished)
-    guard let first = regions[position.position].kept.pages else { return }
-    for page in first..<first + pagesPerRegion { knowledge[page].remove(.isEstablished) }
+  mutating func enter(epoch: Epoch, _ region: RegionIndex) {
+    guard regions[region.position].epoch != epoch else { return }
+    regions[region.position].epoch = epoch
+    regions[region.position].blockKnowledge.remove(.isEstablished)
+    if regions[region.position].kept.pages == nil {
+      regions[region.position].kept.page.knowledge.remove(.isEstablished)
+    } else {
+      updatePages(of: region) { $0.knowledge.remove(.isEstablished) }
+    }
   }
 
   /// Dirty logging of the frames is over: what it had taken rights from was not told.
   mutating func endLogging(_ frames: FrameRange) {
-    let pages = pagesPerRegion
-    forEach(in: frames) { position, regions in
-      regions[position].blockKnowledge.insert(.mayBeProtected)
-      let first = regions.place(ofPages: position)
-      for page in first..<first + pages { regions.knowledge[page].insert(.mayBeProtected) }
+    forEach(in: frames) { region, regions in
+      regions[region].blockKnowledge.insert(.mayBeProtected)
+      regions.updatePages(of: region) { $0.knowledge.insert(.mayBeProtected) }
     }
   }
 
   // MARK: Events
 
-  mutating func append(_ event: RegionEvent, to position: RegionIndex) {
-    let kept = regions[position.position].kept
-    regions[position.position].kept.eventCount = kept.eventCount &+ 1
-    if let place = kept.events {
-      events[place + Int(kept.eventCount) % Self.eventsMax] = event
-    } else if kept.eventCount == 0 {
-      firstEvents[position.position] = event
+  @inline(__always)
+  mutating func append(_ event: RegionEvent, to region: RegionIndex) {
+    let count = Int(regions[region.position].kept.eventCount)
+    regions[region.position].kept.eventCount =
+      count &+ 1 == 2 &* Self.eventsMax ? UInt8(Self.eventsMax) : UInt8(count &+ 1)
+    if let place = regions[region.position].kept.events {
+      events[place.first(Self.eventsMax) &+ count % Self.eventsMax] = event
+    } else if count == 0 {
+      firstEvents[region.position] = event
     } else {
-      regions[position.position].kept.events = events.count
-      events.append(firstEvents[position.position])
-      events.append(event)
-      events.append(contentsOf: repeatElement(.none, count: Self.eventsMax - 2))
+      appendSecond(event, to: region)
     }
   }
 
+  private mutating func appendSecond(_ event: RegionEvent, to region: RegionIndex) {
+    let place = events.count
+    regions[region.position].kept.events = RegionPlace(after: place / Self.eventsMax)
+    events.append(repeating: .none, count: Self.eventsMax)
+    events[place] = firstEvents[region.position]
+    events[place + 1] = event
+  }
+
   /// The last events of a region, the oldest first.
-  func recentEvents(_ position: RegionIndex) -> [RegionEvent] {
-    let kept = regions[position.position].kept
+  func recentEvents(_ region: RegionIndex) -> [RegionEvent] {
+    let kept = regions[region.position].kept
     let count = Int(kept.eventCount)
-    guard let place = kept.events else { return count == 0 ? [] : [firstEvents[position.position]] }
+    guard let place = kept.events?.first(Self.eventsMax) else {
+      return count == 0 ? [] : [firstEvents[region.position]]
+    }
     return (max(0, count - Self.eventsMax)..<count).map { events[place + $0 % Self.eventsMax] }
   }
 }

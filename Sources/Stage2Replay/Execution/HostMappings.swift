@@ -1,96 +1,114 @@
 internal import KVMTypes
 
+/// What is known of the size with which the host's own page table maps the memory of one region.
+struct HostRegion: Hashable, BitwiseCopyable {
+  private(set) var size: MappingSize?
+  /// The host did something to a page: no hugetlb page and no huge device mapping holds the region, for those are mapped,
+  /// unmapped and aged as a whole (`kvm_s2_resolve_vma_size` gives a block its size by the VMA).
+  private(set) var isInPages = false
+
+  /// A fault showed how the host maps the region.
+  @inline(__always)
+  mutating func learn(_ size: MappingSize) {
+    if !size.isBlock, size.basis == .derived { isInPages = true }
+    if let known = self.size, known.basis < size.basis { return }
+    self.size = size
+  }
+
+  /// The host does something to a part of it.
+  fileprivate mutating func notePages() { isInPages = true }
+
+  /// The host unmaps memory in it.
+  ///
+  /// - Parameters:
+  ///   - isWhole: all of it.
+  ///   - isReclaimed: its reclaim does, of which what was a block comes back page by page.
+  fileprivate mutating func unmap(isWhole: Bool, isReclaimed: Bool) {
+    if isWhole, !isReclaimed {
+      // khugepaged, and the copy of the huge zero page: a block takes the place of what is unmapped.
+      size = MappingSize(isBlock: true, basis: .assumed)
+    } else if isReclaimed || size != nil {
+      // A part of a block cannot go without the block being split.
+      size = MappingSize(isBlock: false, basis: .assumed)
+    }
+  }
+}
+
 /// What is known of the sizes with which the host's own page table maps a VM's memory, region by region.
 ///
 /// KVM maps a block exactly where the host does (`transparent_hugepage_adjust`, `get_user_mapping_size`), and the host
 /// cannot change the size without a notifier's unmap. So the size that one fault proves holds until the next unmap,
-/// across dirty logging, too. There is one entry for each region that the VM has touched, as in the kernel's tables.
+/// across dirty logging, too. What is known of a region that a fault has touched is kept with the region.
 struct HostMappings {
-  /// What is known of one region.
-  private struct Region {
-    let block: UInt64
-    var size: MappingSize?
-    /// The host did something to a page: no hugetlb page and no huge device mapping holds the region, for those are mapped,
-    /// unmapped and aged as a whole (`kvm_s2_resolve_vma_size` gives a block its size by the VMA).
-    var isInPages = false
-  }
-
-  private var regions: ContiguousArray<Region> = []
-  private var positions = BlockPositions()
+  /// The regions that the host has done something to and no fault has touched yet, by their block.
+  private var untouched = FrameMap(filler: HostRegion())
   private let shift: UInt64
 
   init(pageSize: PageSize) { shift = pageSize.bitsPerLevel }
 
-  /// How the host maps the region of `gfn`, nil where that is not known.
-  subscript(gfn: GFN) -> MappingSize? { positions[gfn.rawValue >> shift].flatMap { regions[$0].size } }
-
-  /// Whether it is certain that no hugetlb page holds `gfn`.
-  func isInPages(_ gfn: GFN) -> Bool {
-    positions[gfn.rawValue >> shift].map { regions[$0].isInPages } ?? false
+  /// A fault touches a region for the first time.
+  ///
+  /// - Returns: what is known of it.
+  mutating func touch(_ block: UInt64) -> HostRegion {
+    guard untouched.count > 0, let known = untouched[block] else { return HostRegion() }
+    untouched.remove(block)
+    return known
   }
 
   /// The host ages the frames.
-  mutating func age(_ frames: FrameRange) {
-    if frames.count < 1 << shift { notePages(frames) }
+  mutating func age(_ frames: FrameRange, _ regions: inout GuestRegions) {
+    if frames.count < 1 << shift { notePages(frames, &regions) }
   }
 
   /// Other memory may take the place of the frames.
-  mutating func forget(_ frames: FrameRange) {
-    let first = frames.start.rawValue >> shift
-    let last = (frames.end.rawValue - 1) >> shift
-    if last - first < UInt64(regions.count) {
-      for block in first...last {
-        if let position = positions[block] { regions[position] = Region(block: block) }
-      }
+  mutating func forget(_ frames: FrameRange, _ regions: inout GuestRegions) {
+    regions.forEach(in: frames) { region, regions in regions[region].host = HostRegion() }
+    if untouched.count == 0 { return }
+    let blocks = frames.start.rawValue >> shift...(frames.end.rawValue - 1) >> shift
+    if blocks.upperBound - blocks.lowerBound < UInt64(untouched.count) {
+      for block in blocks { untouched.remove(block) }
     } else {
-      for position in regions.indices {
-        let block = regions[position].block
-        if block >= first && block <= last { regions[position] = Region(block: block) }
-      }
+      var forgotten: [UInt64] = []
+      untouched.forEachKey { if blocks.contains($0) { forgotten.append($0) } }
+      for block in forgotten { untouched.remove(block) }
     }
-  }
-
-  /// The position of a region, which is taken in if it is new.
-  @inline(__always)
-  private mutating func insert(_ block: UInt64) -> Int {
-    let (position, isNew) = positions.insert(block)
-    if isNew { regions.append(Region(block: block)) }
-    return position
-  }
-
-  /// The host does something to frames that are not whole regions.
-  private mutating func notePages(_ frames: FrameRange) {
-    let mask = UInt64(1) << shift - 1
-    if frames.start.rawValue & mask != 0 { regions[insert(frames.start.rawValue >> shift)].isInPages = true }
-    if frames.end.rawValue & mask != 0 { regions[insert(frames.end.rawValue >> shift)].isInPages = true }
-  }
-
-  /// A fault showed how the host maps the region of `gfn`.
-  mutating func learn(_ gfn: GFN, _ size: MappingSize) {
-    let position = insert(gfn.rawValue >> shift)
-    if !size.isBlock, size.basis == .derived { regions[position].isInPages = true }
-    if let known = regions[position].size, known.basis < size.basis { return }
-    regions[position].size = size
   }
 
   /// The host unmaps the frames.
   ///
-  /// - Parameter isReclaimed: its reclaim does, of which what was a block comes back page by page.
-  mutating func unmap(_ frames: FrameRange, isReclaimed: Bool = false) {
-    defer { notePages(frames) }
-    let first = frames.start.rawValue >> shift
-    let last = (frames.end.rawValue - 1) >> shift
-    if first == last {
-      if frames.count == 1 << shift, !isReclaimed {
-        // khugepaged, and the copy of the huge zero page: a block takes the place of what is unmapped.
-        regions[insert(first)].size = MappingSize(isBlock: true, basis: .assumed)
-      } else if isReclaimed || positions[first].map({ regions[$0].size != nil }) ?? false {
-        // A part of a block cannot go without the block being split.
-        regions[insert(first)].size = MappingSize(isBlock: false, basis: .assumed)
+  /// - Parameter isReclaimed: its reclaim does.
+  mutating func unmap(_ frames: FrameRange, isReclaimed: Bool = false, _ regions: inout GuestRegions) {
+    let block = frames.start.rawValue >> shift
+    if block == (frames.end.rawValue - 1) >> shift {
+      let isWhole = frames.count == 1 << shift
+      update(block, &regions) {
+        $0.unmap(isWhole: isWhole, isReclaimed: isReclaimed)
+        if !isWhole { $0.notePages() }
       }
     } else {
       // Perhaps the VMM maps other memory there.
-      forget(frames)
+      forget(frames, &regions)
+      notePages(frames, &regions)
     }
+  }
+
+  /// The host does something to frames that are not whole regions.
+  private mutating func notePages(_ frames: FrameRange, _ regions: inout GuestRegions) {
+    let mask = UInt64(1) << shift - 1
+    if frames.start.rawValue & mask != 0 {
+      update(frames.start.rawValue >> shift, &regions) { $0.notePages() }
+    }
+    if frames.end.rawValue & mask != 0 { update(frames.end.rawValue >> shift, &regions) { $0.notePages() } }
+  }
+
+  /// Changes what is known of a region, whether a fault has touched it or not.
+  @inline(__always)
+  private mutating func update(
+    _ block: UInt64, _ regions: inout GuestRegions, _ body: (inout HostRegion) -> Void
+  ) {
+    if let region = regions.index(of: block) { return body(&regions[region].host) }
+    var region = untouched[block] ?? HostRegion()
+    body(&region)
+    _ = untouched.updateValue(region, forKey: block)
   }
 }

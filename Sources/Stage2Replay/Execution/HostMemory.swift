@@ -21,28 +21,31 @@ struct HostMemory {
     sizes[FrameKey(slot.base.rawValue)] ?? SizeTally(pages: areRegionsOfPages ? 1 : 0)
   }
 
-  /// A fault showed the size with which the host maps a frame of a slot.
-  mutating func learn(_ size: MappingSize, _ gfn: GFN, _ slot: Memslot) {
-    if mappings[gfn]?.basis != .derived, size.basis == .derived {
-      if size.isBlock {
-        sizes[FrameKey(slot.base.rawValue), default: SizeTally()].blocks += 1
-      } else {
-        sizes[FrameKey(slot.base.rawValue), default: SizeTally()].pages += 1
-      }
+  /// A fault showed the size with which the host maps a region in a slot.
+  @inline(__always)
+  mutating func learn(_ size: MappingSize, _ region: inout HostRegion, _ slot: Memslot) {
+    if size.basis == .derived, region.size?.basis != .derived { count(size, slot) }
+    region.learn(size)
+  }
+
+  private mutating func count(_ size: MappingSize, _ slot: Memslot) {
+    if size.isBlock {
+      sizes[FrameKey(slot.base.rawValue), default: SizeTally()].blocks += 1
+    } else {
+      sizes[FrameKey(slot.base.rawValue), default: SizeTally()].pages += 1
     }
-    mappings.learn(gfn, size)
   }
 
   /// A thread of the host ages frames.
-  mutating func age(_ frames: FrameRange, by tid: ThreadID) {
-    mappings.age(frames)
+  mutating func age(_ frames: FrameRange, by tid: ThreadID, _ regions: inout GuestRegions) {
+    mappings.age(frames, &regions)
     lastAge = (frames, tid)
   }
 
   /// A thread of the host unmaps frames.
-  mutating func unmap(_ frames: FrameRange, by tid: ThreadID) {
+  mutating func unmap(_ frames: FrameRange, by tid: ThreadID, _ regions: inout GuestRegions) {
     // shrink_folio_list asks whether a folio was used before it unmaps it; khugepaged and faults do not.
-    mappings.unmap(frames, isReclaimed: lastAge.map { $0 == (frames, tid) } ?? false)
+    mappings.unmap(frames, isReclaimed: lastAge.map { $0 == (frames, tid) } ?? false, &regions)
   }
 
   /// Whether a slot's memory is taken to be hugetlb pages.

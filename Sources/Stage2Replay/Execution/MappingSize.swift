@@ -17,30 +17,28 @@ struct SizeTally: Hashable {
 }
 
 extension MappingSize {
-  /// Decides the size of the mapping that a fault made: from the slot's geometry, from what the host's table is known
-  /// to hold, else from what followed in the region.
+  /// Decides the size of the mapping that a fault made where the slot allows a block: from what the host's table is known to
+  /// hold, else from what followed in the region.
   ///
   /// - Parameters:
-  ///   - proof: what followed in the region, nil where nothing tells.
+  ///   - isHostAddressKnown: whether it is known where the slot's memory lies in the VMM.
   ///   - known: how the host maps the region, as far as that is known.
+  ///   - tally: the sizes of the slot's regions, asked for where nothing else tells.
+  @inline(__always)
   init(
-    of fault: SettledFault, in slot: Memslot, proof: MappingSize?, known: MappingSize?, tally: SizeTally,
-    _ pageSize: PageSize
+    of fault: SettledFault, isHostAddressKnown: Bool, known: MappingSize?, tally: () -> SizeTally
   ) {
-    guard slot.mayBeMapped(byBlockAt: fault.page, pageSize) else {
-      self = .page
-      return
-    }
-    if slot.hva == nil {
+    let proof = fault.decision.sizeProof
+    if !isHostAddressKnown {
       // Neither the host's changes of its table nor logging can be seen: what follows in the region decides.
-      let size = proof ?? (fault.isOnBlock ? .block : Self.byDefault(fault, tally))
+      let size = proof ?? (fault.isOnBlock ? .block : Self.byDefault(fault, tally()))
       self.init(isBlock: size.isBlock, basis: .assumed)
     } else if fault.isOnBlock {
       self = .block
     } else if let known, known.basis == .derived {
       self = known
     } else {
-      self = proof ?? known ?? Self.byDefault(fault, tally)
+      self = proof ?? known ?? Self.byDefault(fault, tally())
     }
   }
 
@@ -62,5 +60,7 @@ extension Memslot {
 
 extension FaultWindow {
   /// Whether the fault met a block that denied the access.
-  var isOnBlock: Bool { kind == .permission && level == .l2 && !isStage1Walk }
+  var isOnBlock: Bool {
+    @inline(__always) get { kind == .permission && level == .l2 && !isStage1Walk }
+  }
 }

@@ -29,8 +29,8 @@ extension VMExecution where Backend: ~Copyable {
       emit(.mkyoung, fault.address, size: 0, result: nil, basis: .derived, origin)
       effect = .madeYoung
     case .performed(let basis):
-      guard let slot = fault.slot else { return }
-      effect = perform(fault, slot, basis, isCorrected: checked.isCorrected, origin)
+      guard let slot = fault.slot, let region = fault.evidence.region else { return }
+      effect = perform(fault, slot, region, basis, isCorrected: checked.isCorrected, origin)
       // Nobody else maps the page, and yet the kernel says so.
       if case .again = effect, case .invalid = before, !fault.decision.isRaced, !fault.failed,
         !fault.sharesEntry
@@ -80,11 +80,10 @@ extension VMExecution where Backend: ~Copyable {
 
   /// The last stage of `user_mem_abort`: relaxes the rights of the mapping that is there, or maps.
   private mutating func perform(
-    _ fault: SettledFault, _ slot: Memslot, _ outcome: Basis, isCorrected: Bool,
+    _ fault: SettledFault, _ slot: Memslot, _ region: RegionIndex, _ outcome: Basis, isCorrected: Bool,
     _ origin: StepOrigin
   ) -> FaultEffect {
-    let gfn = fault.page.gfn(pageSize)
-    let size = mappingSize(fault, slot)
+    let size = mappingSize(fault, slot, region)
     if slot.hva == nil { proveUnmap(fault, origin) }
     if let other = context.options.otherKernel {
       let isCertain =
@@ -99,7 +98,7 @@ extension VMExecution where Backend: ~Copyable {
     if fault.kind == .permission, fault.isWrite, slot.isLogging { proveWriteProtection(fault, origin) }
 
     let relaxes = fault.kind == .permission && !known.isProtected && (fault.level == .l2) == size.isBlock
-    let isInPages = host.mappings.isInPages(gfn)
+    let isInPages = checks.table.regions[region].host.isInPages
     let isWritable = mapsWritable(fault, slot, relaxes: relaxes)
     let isHugetlb = size.isBlock && !isInPages && host.isHugetlb(slot, context.survey.ages, pageSize)
     let page = HostPage(pageSize, isBlock: size.isBlock, isHugetlb: isHugetlb, isWritable: isWritable)
@@ -117,7 +116,7 @@ extension VMExecution where Backend: ~Copyable {
     emit(
       done, protBasis: known.isProtected ? .derived : protBasis(of: fault, slot),
       basis: isCertain ? max(outcome, size.basis) : .assumed, origin)
-    if fault.isWrite, slot.isLogging { host.grantWrite(to: gfn, fault) }
+    if fault.isWrite, slot.isLogging { host.grantWrite(to: fault.page.gfn(pageSize), fault) }
     if !result.isSuccess { return .again }
     if case .relaxPerms = done.operation { return .relaxed }
     return .mapped(
@@ -160,18 +159,18 @@ extension VMExecution where Backend: ~Copyable {
   }
 
   /// Whether the fault maps a page or a block.
+  @inline(__always)
   private mutating func mappingSize(
-    _ fault: SettledFault, _ slot: Memslot
-  )
-    -> MappingSize
-  {
+    _ fault: SettledFault, _ slot: Memslot, _ region: RegionIndex
+  ) -> MappingSize {
     // pkvm_mem_abort donates pages.
-    guard context.profile.profile.mapsBlocks, !known.isProtected else { return .page }
-    let gfn = fault.page.gfn(pageSize)
+    guard context.profile.profile.mapsBlocks, !known.isProtected,
+      slot.mayBeMapped(byBlockAt: fault.page, pageSize)
+    else { return .page }
     let size = MappingSize(
-      of: fault, in: slot, proof: fault.decision.sizeProof, known: host.mappings[gfn],
-      tally: host.tally(slot, areRegionsOfPages: context.areRegionsOfPages), pageSize)
-    if slot.mayBeMapped(byBlockAt: fault.page, pageSize) { host.learn(size, gfn, slot) }
+      of: fault, isHostAddressKnown: slot.hva != nil, known: checks.table.regions[region].host.size
+    ) { host.tally(slot, areRegionsOfPages: context.areRegionsOfPages) }
+    host.learn(size, &checks.table.regions[region].host, slot)
     return size
   }
 

@@ -19,7 +19,7 @@ struct VMExecution<Backend: Stage2Backend & ~Copyable>: ~Copyable {
   var checks: FaultChecks
   var tally = VMTally()
   private var memorySeries = MemorySeries()
-  private(set) var workingSet: WorkingSet
+  private var workingSet = WorkingSet()
   /// What the steps did, in their order.
   private(set) var effects: ExecutionEffects
   /// What the last range operation called.
@@ -41,7 +41,6 @@ struct VMExecution<Backend: Stage2Backend & ~Copyable>: ~Copyable {
     host = HostMemory(pageSize: context.pageSize)
     checks = FaultChecks(context)
     effects = ExecutionEffects(areKept: keepsOperations)
-    workingSet = WorkingSet(pageSize: context.pageSize)
   }
 
   var pageSize: PageSize { context.pageSize }
@@ -89,6 +88,7 @@ struct VMExecution<Backend: Stage2Backend & ~Copyable>: ~Copyable {
   private mutating func learn(_ fact: VMFact) {
     if case .regionTouched(let region, let block) = fact {
       checks.table.regions.append(region, block: block)
+      checks.table.regions[region].host = host.mappings.touch(block)
     } else {
       known.learn(fact)
     }
@@ -109,16 +109,16 @@ struct VMExecution<Backend: Stage2Backend & ~Copyable>: ~Copyable {
     switch action {
     case .unmap(let frames, let isDead):
       if isDead { return }
-      host.unmap(frames, by: origin.tid)
+      host.unmap(frames, by: origin.tid, &checks.table.regions)
       kvm.kvmUnmapGFNRange(frames.start..<frames.end, mayBlock: true)
       emitRangeCalls(basis: .derived, origin)
       checks.table.noteUnmapped(frames)
       remember(.unmap, frames, origin)
     case .deleteSlot(let frames):
-      host.unmap(frames, by: origin.tid)
+      host.unmap(frames, by: origin.tid, &checks.table.regions)
       kvm.kvmArchFlushShadowMemslot(Stage2Model.Memslot(frames))
       emitRangeCalls(basis: .derived, origin)
-      host.mappings.forget(frames)
+      host.mappings.forget(frames, &checks.table.regions)
       checks.table.noteUnmapped(frames)
       remember(.slotRemoval, frames, origin)
       if let removal = known.takeRemoval(at: origin.sequence) { checks.settleHeldBack(removal, known.id) }
@@ -134,7 +134,7 @@ struct VMExecution<Backend: Stage2Backend & ~Copyable>: ~Copyable {
 
   private mutating func age(_ frames: FrameRange, markOld: Bool, duringFault: Bool, _ origin: StepOrigin) {
     let address = frames.start.ipa(pageSize)
-    if markOld { host.age(frames, by: origin.tid) }
+    if markOld { host.age(frames, by: origin.tid, &checks.table.regions) }
     let range = frames.start..<frames.end
     let young = markOld ? kvm.kvmAgeGFN(range) : kvm.kvmTestAgeGFN(range)
     remember(markOld ? .age : .testAge, frames, origin)
@@ -179,8 +179,13 @@ struct VMExecution<Backend: Stage2Backend & ~Copyable>: ~Copyable {
 
   /// A fault shows memory in use.
   mutating func touch(_ fault: SettledFault, isBlock: Bool, _ origin: StepOrigin) {
+    let gfn = fault.page.gfn(pageSize)
+    // No slot holds the page any more; what maps it was mapped by a fault in one.
+    guard
+      let region = fault.evidence.region ?? checks.table.regions.index(of: checks.table.regions.block(gfn))
+    else { return }
     workingSet.touch(
-      fault.page.gfn(pageSize), isBlock: isBlock,
+      gfn, in: region, of: &checks.table.regions, isBlock: isBlock,
       isFixed: fault.slot.map { GuestMemory.isFixed($0, besides: known.largestSlot) } ?? false,
       at: origin.time, interval: context.grid.index(of: origin.time))
   }
@@ -223,6 +228,11 @@ struct VMExecution<Backend: Stage2Backend & ~Copyable>: ~Copyable {
       memorySeries.finish(context.grid, MemorySample(memory))
     }
   }
+
+  /// What faults showed in use.
+  ///
+  /// - Parameter last: the last interval.
+  func workingSet(last: Int) -> WorkingSetResult { workingSet.result(last: last, checks.table.regions) }
 
   /// The memory of the stage 2 over time.
   var series: MemorySeries { memorySeries }

@@ -25,7 +25,7 @@ struct MemoryBounds {
     let memory = vm.memory
     pages = memory.secPageTables.live
     mappings = memory.mappings.live + memory.spareMappings.live + memory.lostMappings.live
-    for position in vm.checks.table.regions.regions.indices { add(RegionIndex(position), &vm) }
+    for region in vm.checks.table.regions.all { add(region, &vm) }
   }
 
   /// What is open about one region: whether its leaves are there, and whether a block is not a page.
@@ -34,7 +34,7 @@ struct MemoryBounds {
   ) {
     let pageSize = vm.pageSize
     let region = vm.checks.table.regions[index]
-    let base = GFN(region.block * pageSize.pagesPerPMD)
+    let base = GFN(vm.checks.table.regions.block(of: index) * pageSize.pagesPerPMD)
     switch vm.kvm.stage2.walk(base.ipa(pageSize)) {
     case .leaf(let level, _, _) where level < .l3:
       let isAssumed = region.blockKnowledge.contains(.isAssumed)
@@ -48,8 +48,9 @@ struct MemoryBounds {
     case .leaf, .invalid(.l3):
       var assumed = 0
       var certain = 0
-      for (index, knowledge) in vm.checks.table.regions.pages(index).enumerated() {
-        guard case .leaf = vm.kvm.stage2.walk((base + UInt64(index)).ipa(pageSize)) else { continue }
+      for number in 0..<vm.checks.table.regions.pagesPerRegion {
+        guard case .leaf = vm.kvm.stage2.walk((base + UInt64(number)).ipa(pageSize)) else { continue }
+        let knowledge = vm.checks.table.regions.page(number, of: index).knowledge
         if knowledge.contains(.isAssumed) { assumed += 1 } else { certain += 1 }
       }
       mappingsLess += region.mayBeBlock ? assumed + max(0, certain - 1) : assumed

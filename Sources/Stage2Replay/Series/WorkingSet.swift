@@ -5,94 +5,73 @@ public import KVMTypes
 /// A page counts as touched when a fault on it, or on the block that maps it, leads to an operation. What the guest
 /// touches through a mapping that is there leaves no event, so everything here is what is *shown*: touches are a lower
 /// bound, ages an upper one. Without a hardware access flag, a host that ages pages makes them show up again.
+/// When a page was touched last is kept with the page's region.
 struct WorkingSet {
-  /// One region of the size of a level-2 block that was touched. A guest whose memory is scattered touches but one page of
-  /// most: only the second page is worth a byte for each.
-  private struct Region {
-    /// The only page that was touched, and its stamp, as long as there is but one.
-    var page: UInt16 = 0
-    var stamp: UInt8 = 0
-    /// The place of its pages' stamps, nil before the second one.
-    var stamps: Int?
-  }
-
-  private var positions = BlockPositions()
-  private var regions: ContiguousArray<Region> = []
-  /// For each page of a region, the interval of its last touch, plus one; 0 for none.
-  private var stamps: ContiguousArray<UInt8> = []
   private var order: [FirstTouch] = []
   private var samples: [TouchSample] = []
   /// Pages that were first shown by a fault on a block.
   private var blockPages = 0
   /// What of all that lies in slots that are no RAM.
   private var fixed = FixedTouches()
-  private let shift: UInt64
-  private let pages: Int
-
-  init(pageSize: PageSize) {
-    shift = pageSize.bitsPerLevel
-    pages = Int(pageSize.pagesPerPMD)
-  }
 
   /// A fault shows a page, or the block around it, in use.
   ///
-  /// - Parameter isFixed: whether it lies in a slot that is no RAM.
+  /// - Parameters:
+  ///   - region: the page's region.
+  ///   - isFixed: whether it lies in a slot that is no RAM.
+  @inline(__always)
   mutating func touch(
-    _ gfn: GFN, isBlock: Bool, isFixed: Bool = false, at time: Nanoseconds, interval: Int
+    _ gfn: GFN, in region: RegionIndex, of regions: inout GuestRegions, isBlock: Bool, isFixed: Bool = false,
+    at time: Nanoseconds, interval: Int
   ) {
-    let block = gfn.rawValue >> shift
-    let stamp = UInt8(interval + 1)
-    let page = Int(gfn.rawValue & (UInt64(pages) - 1))
-    while samples.count <= interval { samples.append(TouchSample()) }
-    var sample = samples[interval]
-    let (region, isNew) = positions.insert(block)
-    if isNew {
-      regions.append(Region())
-      order.append(FirstTouch(gfn: GFN(block << shift), time: time))
+    let stamp = UInt8(truncatingIfNeeded: interval &+ 1)
+    if !regions[region].isInUse {
+      regions[region].isInUse = true
+      let start = GFN(gfn.rawValue & ~(UInt64(regions.pagesPerRegion) - 1))
+      order.append(FirstTouch(gfn: start, time: time))
       if isFixed { fixed.regions += 1 }
     }
-    let known = sample.first
-    if !isBlock, regions[region].stamps == nil,
-      regions[region].stamp == 0 || Int(regions[region].page) == page
-    {
-      regions[region].page = UInt16(page)
-      Self.touch(&regions[region].stamp, stamp, &sample)
-    } else {
-      let first = place(ofStamps: region) + (isBlock ? 0 : page)
-      for place in first..<first + (isBlock ? pages : 1) { Self.touch(&stamps[place], stamp, &sample) }
-      if isBlock { blockPages += sample.first - known }
+    while samples.count <= interval { samples.append(TouchSample()) }
+    if isBlock { return touchBlock(region, of: &regions, stamp, isFixed: isFixed, interval) }
+    var isFirst = false
+    var isNew = false
+    regions.updatePage(regions.number(gfn), of: region) { page in
+      isFirst = page.stamp == 0
+      isNew = page.stamp != stamp
+      page.stamp = stamp
     }
-    if isFixed { fixed.note(sample.first - known, isBlock: isBlock, &sample) }
-    samples[interval] = sample
+    if !isNew { return }
+    samples[interval].touched += 1
+    if isFirst { samples[interval].first += 1 }
+    if isFixed, isFirst { fixed.note(1, isBlock: false, &samples[interval]) }
   }
 
-  /// Stamps a page.
-  @inline(__always)
-  private static func touch(_ page: inout UInt8, _ stamp: UInt8, _ sample: inout TouchSample) {
-    if page == stamp { return }
-    if page == 0 { sample.first += 1 }
-    sample.touched += 1
-    page = stamp
-  }
-
-  /// Where the stamps of a region's pages are, from now on for each page.
-  @inline(__always)
-  private mutating func place(ofStamps region: Int) -> Int {
-    if let place = regions[region].stamps { return place }
-    let place = stamps.count
-    stamps.append(contentsOf: repeatElement(0, count: pages))
-    stamps[place + Int(regions[region].page)] = regions[region].stamp
-    regions[region].stamps = place
-    return place
+  /// A fault shows all pages of a block in use.
+  private mutating func touchBlock(
+    _ region: RegionIndex, of regions: inout GuestRegions, _ stamp: UInt8, isFixed: Bool, _ interval: Int
+  ) {
+    var touched = 0
+    var first = 0
+    regions.updatePages(of: region) { page in
+      if page.stamp == stamp { return }
+      if page.stamp == 0 { first += 1 }
+      touched += 1
+      page.stamp = stamp
+    }
+    samples[interval].touched += touched
+    samples[interval].first += first
+    blockPages += first
+    if isFixed { fixed.note(first, isBlock: true, &samples[interval]) }
   }
 
   /// The set as it is when the trace ends.
   ///
-  /// - Parameter last: the last interval.
-  func result(last: Int) -> WorkingSetResult {
+  /// - Parameters:
+  ///   - last: the last interval.
+  ///   - regions: the VM's.
+  func result(last: Int, _ regions: GuestRegions) -> WorkingSetResult {
     var counts = [Int](repeating: 0, count: 256)
-    for stamp in stamps { counts[Int(stamp)] += 1 }
-    for region in regions where region.stamps == nil { counts[Int(region.stamp)] += 1 }
+    regions.forEachPage { counts[Int($0.stamp)] += 1 }
     counts[0] = 0
     var idle: [Int: Int] = [:]
     for (stamp, count) in counts.enumerated() where count > 0 { idle[last - (stamp - 1)] = count }

@@ -36,7 +36,7 @@ struct GuestMemoryTests {
 
   @Test("Pages that faults showed in a slot that is no RAM are told apart")
   func touches() {
-    var set = WorkingSet(pageSize: .size4K)
+    var set = TouchedMemory(pageSize: .size4K)
     set.touch(GFN(7), isBlock: false, isFixed: true, at: Nanoseconds(0), interval: 0)
     set.touch(GFN(7), isBlock: false, isFixed: true, at: Nanoseconds(1), interval: 0)
     set.touch(GFN(1024), isBlock: true, isFixed: true, at: Nanoseconds(1), interval: 1)

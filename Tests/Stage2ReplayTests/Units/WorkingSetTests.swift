@@ -4,11 +4,31 @@ import Testing
 
 @testable import Stage2Replay
 
+/// A working set with the regions whose pages it stamps.
+struct TouchedMemory {
+  private var set = WorkingSet()
+  private var regions: GuestRegions
+
+  init(pageSize: PageSize) { regions = GuestRegions(pageSize: pageSize) }
+
+  mutating func touch(
+    _ gfn: GFN, isBlock: Bool, isFixed: Bool = false, at time: Nanoseconds, interval: Int
+  ) {
+    let block = regions.block(gfn)
+    if regions.index(of: block) == nil { regions.append(RegionIndex(regions.count), block: block) }
+    set.touch(
+      gfn, in: regions.index(of: block)!, of: &regions, isBlock: isBlock, isFixed: isFixed, at: time,
+      interval: interval)
+  }
+
+  func result(last: Int) -> WorkingSetResult { set.result(last: last, regions) }
+}
+
 @Suite("Pages in use")
 struct WorkingSetTests {
   @Test("A page counts once an interval, and once as new")
   func pages() {
-    var set = WorkingSet(pageSize: .size4K)
+    var set = TouchedMemory(pageSize: .size4K)
     for (gfn, interval) in [(5, 0), (5, 0), (6, 0), (5, 3), (600, 3)] {
       set.touch(GFN(UInt64(gfn)), isBlock: false, at: Nanoseconds(UInt64(interval * 10)), interval: interval)
     }
@@ -24,7 +44,7 @@ struct WorkingSetTests {
 
   @Test("A block brings all its pages, a page of it later only itself")
   func blocks() {
-    var set = WorkingSet(pageSize: .size16K)
+    var set = TouchedMemory(pageSize: .size16K)
     set.touch(GFN(2048 * 3 + 7), isBlock: true, at: Nanoseconds(0), interval: 0)
     set.touch(GFN(2048 * 3 + 9), isBlock: false, at: Nanoseconds(0), interval: 2)
     let result = set.result(last: 2)

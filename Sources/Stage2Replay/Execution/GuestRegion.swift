@@ -1,0 +1,81 @@
+internal import KVMTypes
+
+/// How a leaf of the model is known, beyond what the model itself says.
+struct LeafKnowledge: OptionSet, Hashable {
+  var rawValue: UInt8
+
+  /// That it is mapped, or its size, is an assumption.
+  static let isAssumed = LeafKnowledge(rawValue: 1)
+  /// A read mapped it, and that the host let it be written is an assumption.
+  static let isReadMapped = LeafKnowledge(rawValue: 2)
+  /// An age was under way when its access flag was set: either may have come last.
+  static let mayBeOld = LeafKnowledge(rawValue: 4)
+  /// An access flag fault made it young since it was mapped.
+  static let wasMadeYoung = LeafKnowledge(rawValue: 8)
+  /// Dirty logging may have taken its right to write, which leaves no event.
+  static let mayBeProtected = LeafKnowledge(rawValue: 16)
+  /// An event showed whether it is mapped, in a region of which that is not known as a whole.
+  static let isEstablished = LeafKnowledge(rawValue: 32)
+}
+
+/// What is kept of one page of a region.
+struct GuestPage: Hashable {
+  /// How its leaf is known.
+  var knowledge: LeafKnowledge = []
+  /// The interval in which a fault last showed the page in use, plus one; 0 for none.
+  var stamp: UInt8 = 0
+}
+
+/// One stretch of guest memory of the size of a level-2 block: all that a fault and its operation look up of it, side by side,
+/// for it fills one line of the cache.
+struct GuestRegion {
+  /// Where its table of level 3 appeared, or its block.
+  var tableInstalledAt = Sequence.start
+  var blockInstalledAt = Sequence.start
+  /// Where pages last took the place of a block, or the other way round.
+  var resizedAt = Sequence.start
+  /// Where an access flag fault last made one of its leaves young.
+  var madeYoungAt = Sequence.start
+  /// The epoch in which a fault showed that nothing was mapped here.
+  var emptyIn = Epoch.never
+  /// The epoch of which its pages' knowledge is.
+  var epoch = Epoch.never
+  /// Of its block, where it is mapped by one.
+  var blockKnowledge: LeafKnowledge = []
+  /// A map whose size is an assumption was made where pages were mapped: it may have replaced them all by a block.
+  var mayBeBlock = false
+  /// A fault is assumed to have mapped nothing here.
+  var mayHaveUnseenMappings = false
+  /// What is known of the host's memory behind it.
+  var host = HostRegion()
+  /// Whether a fault showed any of its memory in use.
+  var isInUse = false
+  /// What is kept of its pages and events.
+  var kept = Kept()
+
+  /// What is kept of a region's pages and events. A guest whose memory is scattered has but one page and one event in most
+  /// regions: room for all of a region's pages and for more events is taken when the second comes.
+  struct Kept {
+    /// Where its pages are, nil as long as there is but one of which anything is known.
+    var pages: RegionPlace?
+    /// Where its events are, nil before the second one.
+    var events: RegionPlace?
+    /// That page, and what is known of it.
+    var number: UInt16 = 0
+    var page = GuestPage()
+    /// How many events it has seen, as far as that tells where the next one lies: at most twice as many as are kept.
+    var eventCount: UInt8 = 0
+  }
+}
+
+/// Where in a table of pages, or of events, those of a region begin: counted in regions, so that four bytes are enough.
+struct RegionPlace {
+  private let number: UInt32
+
+  /// - Parameter count: how many regions have their place before this one.
+  init(after count: Int) { number = UInt32(count) }
+
+  /// The position of the first.
+  @inline(__always)
+  func first(_ countOfEach: Int) -> Int { Int(number) &* countOfEach }
+}
