@@ -155,8 +155,7 @@ public final class EventFormats {
   private static func parse(_ source: FormatSource, _ tep: OpaquePointer) -> UnsafeMutablePointer<tep_event>?
   {
     var event: UnsafeMutablePointer<tep_event>?
-    var text = source.textWithoutPrintFormat
-    let status = text.withUTF8 { utf8 in
+    let status = source.textWithoutPrintFormat.withUnsafeBufferPointer { utf8 in
       utf8.withMemoryRebound(to: CChar.self) {
         tep_parse_format(tep, &event, $0.baseAddress, UInt($0.count), source.system)
       }

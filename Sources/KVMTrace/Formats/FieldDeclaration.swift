@@ -23,13 +23,24 @@ enum FieldDeclaration {
   private static let depthMax = 32
   private static let bytesMax = 4096
 
+  /// Appends the declaration `text` of a field of `bytes` bytes in plain words; false where it has no name.
+  static func append(_ text: UnsafeRawBufferPointer, bytes: Int, to fields: inout [UInt8]) -> Bool {
+    if text.count <= bytesMax, isPlain(text) {
+      fields.append(contentsOf: text)
+      return true
+    }
+    guard let plain = plain(Substring(decoding: text, as: UTF8.self), bytes: bytes) else { return false }
+    fields.append(contentsOf: plain.utf8)
+    return true
+  }
+
   /// The declaration of a field of `bytes` bytes in plain words, nil where it has no name.
   static func plain(_ text: Substring, bytes: Int) -> String? {
     guard text.utf8.count <= bytesMax, text.utf8.allSatisfy({ $0 == 0x09 || (0x20..<0x7f).contains($0) })
     else {
       return nil
     }
-    if isPlain(text) { return String(text) }
+    if isPlain(text.utf8) { return String(text) }
     var rest = Array(text.utf8)[...]
     guard var items = parse(&rest, of: text, until: nil, depth: 0) else { return nil }
     items = withoutAttributes(items)
@@ -128,14 +139,14 @@ enum FieldDeclaration {
   }
 
   /// A type and a name: words, stars, and brackets that close, behind the name or the type.
-  private static func isPlain(_ text: Substring) -> Bool {
-    var open: [UInt8] = []
+  private static func isPlain(_ text: some Sequence<UInt8>) -> Bool {
+    var depth = 0
     var words = 0
     var inWord = false
     var isName = false
-    for byte in text.utf8 {
+    for byte in text {
       if FormatSource.isWord(byte) {
-        if !inWord, open.isEmpty {
+        if !inWord, depth == 0 {
           words += 1
           isName = byte > UInt8(ascii: "9")
         }
@@ -144,14 +155,16 @@ enum FieldDeclaration {
       }
       inWord = false
       switch byte {
-      case UInt8(ascii: "["): open.append(byte)
-      case UInt8(ascii: "]"): if open.popLast() == nil { return false }
+      case UInt8(ascii: "["): depth += 1
+      case UInt8(ascii: "]"):
+        depth -= 1
+        if depth < 0 { return false }
       case UInt8(ascii: " "), UInt8(ascii: "*"): break
       // A length such as 30 + 1.
-      case UInt8(ascii: "+"), UInt8(ascii: "-"), UInt8(ascii: "/"): if open.isEmpty { return false }
+      case UInt8(ascii: "+"), UInt8(ascii: "-"), UInt8(ascii: "/"): if depth == 0 { return false }
       default: return false
       }
     }
-    return open.isEmpty && words >= 2 && isName
+    return depth == 0 && words >= 2 && isName
   }
 }

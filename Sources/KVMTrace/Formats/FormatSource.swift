@@ -1,3 +1,5 @@
+internal import Glibc
+
 /// The text of one event's format file, taken apart and checked before libtraceevent sees it.
 ///
 ///     name: kvm_entry
@@ -20,74 +22,110 @@ struct FormatSource {
   /// The event's number.
   let id: UInt16
   /// Everything above `print fmt`, as libtraceevent understands it.
-  let fields: String
+  let fields: [UInt8]
   /// Whether every field could be read.
   let areFieldsReadable: Bool
   /// What stands behind `print fmt:`.
-  let printFormat: String
+  private let printBytes: [UInt8]
 
   /// The most bytes that an event can have: the length of a record and the offset of a dynamic field have 16 bits.
   static let payloadBytesMax = 1 << 16
 
+  private static let printLabel: StaticString = "print fmt:"
+  private static let lineEnd = UInt8(ascii: "\n")
+
   /// Takes `text` apart; nil where it does not even say which event it is of.
   init?(system: String, text: UnsafeRawBufferPointer) {
-    let whole = String(decoding: text, as: UTF8.self)
-    self.system = system
-    let lines = whole.split(separator: "\n", omittingEmptySubsequences: false)
-    let split = lines.firstIndex { $0.hasPrefix("print fmt:") } ?? lines.count
-    guard lines.count >= 2, Self.isName(lines[0], behind: "name: "), Self.isNumber(lines[1], behind: "ID: ")
+    var lines = FormatLines(text)
+    guard let nameLine = lines.next(), let name = nameLine.behind("name: "), !name.isEmpty,
+      name.allSatisfy(Self.isWord), let idLine = lines.next(),
+      let id = idLine.behind("ID: ")?.decimal.flatMap({ UInt16(exactly: $0) })
     else { return nil }
-    name = String(lines[0].dropFirst("name: ".utf8.count))
-    id = UInt16(lines[1].dropFirst("ID: ".utf8.count))!
-    let declarations = lines.dropFirst(2).prefix(max(split - 2, 0))
-    let fields = declarations.first == "format:" ? declarations.dropFirst().map(Self.field) : [nil]
-    areFieldsReadable = !fields.contains(nil)
-    self.fields = (lines[..<2] + ["format:"] + fields.compactMap { $0 }).joined(separator: "\n") + "\n"
-    let print = lines[min(split, lines.count)...].joined(separator: "\n").dropFirst("print fmt:".utf8.count)
-    printFormat = String(print.drop { $0 == " " }.reversed().drop { $0 == "\n" }.reversed())
+    self.system = system
+    self.name = String(decoding: name, as: UTF8.self)
+    self.id = id
+    var fields: [UInt8] = []
+    fields.reserveCapacity(text.count + 64)
+    for line in [nameLine, idLine] {
+      fields.append(contentsOf: line)
+      fields.append(Self.lineEnd)
+    }
+    fields.append(contentsOf: "format:\n".utf8)
+    var line = lines.next()
+    let areDeclared = line.map { $0.elementsEqual("format:".utf8) } ?? false
+    if areDeclared { line = lines.next() }
+    var areReadable = areDeclared
+    while let declaration = line, !declaration.hasPrefix(Self.printLabel) {
+      if areDeclared, !Self.append(declaration, to: &fields) { areReadable = false }
+      line = lines.next()
+    }
+    self.fields = fields
+    areFieldsReadable = areReadable
+    printBytes = line.map { Self.printFormat(in: text, from: $0) } ?? []
   }
 
+  /// What stands behind `print fmt:`.
+  var printFormat: String { String(decoding: printBytes, as: UTF8.self) }
+
   /// The text that libtraceevent parses to learn the fields.
-  var textWithoutPrintFormat: String { fields + "print fmt: \"\"\n" }
+  var textWithoutPrintFormat: [UInt8] { fields + "print fmt: \"\"\n".utf8 }
 
   /// The text with the print format, nil where that is not well-formed.
   func textWithPrintFormat(fieldNames: Set<String>) -> String? {
-    guard PrintFormatSyntax.isWellFormed(printFormat, fields: fieldNames) else { return nil }
-    return fields + "print fmt: \(printFormat)\n"
+    let print = printFormat
+    guard PrintFormatSyntax.isWellFormed(print, fields: fieldNames) else { return nil }
+    return String(decoding: fields, as: UTF8.self) + "print fmt: \(print)\n"
   }
 
-  private static func isName(_ line: Substring, behind label: String) -> Bool {
-    line.hasPrefix(label) && line.utf8.count > label.utf8.count
-      && line.utf8.dropFirst(label.utf8.count).allSatisfy(isWord)
+  /// The print format whose first line is `line`: everything up to the end of `text`, but for blanks before and empty lines behind.
+  private static func printFormat(
+    in text: UnsafeRawBufferPointer, from line: UnsafeRawBufferPointer
+  ) -> [UInt8] {
+    var begin = line.baseAddress! - text.baseAddress! + printLabel.utf8CodeUnitCount
+    var end = text.count
+    while begin < end, text[begin] == UInt8(ascii: " ") { begin += 1 }
+    while begin < end, text[end - 1] == lineEnd { end -= 1 }
+    return Array(text[begin..<end])
   }
 
-  private static func isNumber(_ line: Substring, behind label: String) -> Bool {
-    line.hasPrefix(label) && UInt16(line.dropFirst(label.utf8.count)) != nil
+  /// Appends a line such as `\tfield:TYPE NAME;\toffset:N;\tsize:N;\tsigned:N;` with a declaration that libtraceevent
+  /// understands; false where the field cannot be read. Old kernels have no `signed`; a declaration can hold semicolons.
+  private static func append(_ line: UnsafeRawBufferPointer, to fields: inout [UInt8]) -> Bool {
+    guard !line.isEmpty else {
+      fields.append(lineEnd)
+      return true
+    }
+    // From the end: nothing but blanks, perhaps `signed`, `size`, `offset`.
+    var numbers = line.lastPart(before: line.count)
+    guard line[numbers...].allSatisfy({ $0 == UInt8(ascii: " ") || $0 == 0x09 }) else { return false }
+    func value(_ label: StaticString) -> UnsafeRawBufferPointer? {
+      guard numbers > 0 else { return nil }
+      let begin = line.lastPart(before: numbers - 1)
+      let part = UnsafeRawBufferPointer(rebasing: line[begin..<(numbers - 1)])
+      guard let value = part.withoutBlanks.behind(label) else { return nil }
+      numbers = begin
+      return value
+    }
+    if let sign = value("signed:"), !sign.elementsEqual("0".utf8), !sign.elementsEqual("1".utf8) {
+      return false
+    }
+    guard let size = value("size:")?.decimal, let offset = value("offset:")?.decimal, numbers > 0,
+      offset + size <= payloadBytesMax,
+      let declaration = UnsafeRawBufferPointer(rebasing: line[..<(numbers - 1)]).withoutBlanks.behind(
+        "field:")
+    else { return false }
+    let begin = fields.count
+    fields.append(contentsOf: "\tfield:".utf8)
+    guard FieldDeclaration.append(declaration, bytes: size, to: &fields) else {
+      fields.removeLast(fields.count - begin)
+      return false
+    }
+    fields.append(contentsOf: line[(numbers - 1)...])
+    fields.append(lineEnd)
+    return true
   }
 
-  /// A line such as `\tfield:TYPE NAME;\toffset:N;\tsize:N;\tsigned:N;` with a declaration that libtraceevent
-  /// understands; nil where the field cannot be read. Old kernels have no `signed`; a declaration can hold semicolons.
-  private static func field(_ line: Substring) -> Substring? {
-    if line.isEmpty { return line }
-    let parts = line.split(separator: ";", omittingEmptySubsequences: false)
-    guard let place = parts.lastIndex(where: { value($0, "offset:") != nil }), place > 0 else { return nil }
-    let numbers = parts[place...]
-    guard numbers.count == 3 || numbers.count == 4, numbers.last!.allSatisfy({ $0 == " " || $0 == "\t" }),
-      let declaration = value(parts[..<place].joined(separator: ";")[...], "field:"),
-      let offset = value(numbers[place], "offset:").flatMap({ UInt32($0) }),
-      let size = value(numbers[place + 1], "size:").flatMap({ UInt32($0) }),
-      Int(offset) + Int(size) <= payloadBytesMax,
-      numbers.count == 3 || ["0", "1"].contains(value(numbers[place + 2], "signed:")),
-      let plain = FieldDeclaration.plain(declaration, bytes: Int(size))
-    else { return nil }
-    return "\tfield:\(plain);\(numbers.joined(separator: ";"))"
-  }
-
-  private static func value(_ part: Substring, _ label: String) -> Substring? {
-    let part = part.drop { $0 == " " || $0 == "\t" }
-    return part.hasPrefix(label) ? part.dropFirst(label.utf8.count) : nil
-  }
-
+  @inline(__always)
   static func isWord(_ byte: UInt8) -> Bool {
     switch byte {
     case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"),
@@ -95,5 +133,61 @@ struct FormatSource {
       true
     default: false
     }
+  }
+}
+
+/// The lines of a text, one after another; behind the last line feed stands one more, which may be empty.
+private struct FormatLines {
+  private let text: UnsafeRawBufferPointer
+  private var position = 0
+
+  init(_ text: UnsafeRawBufferPointer) { self.text = text }
+
+  /// The next line without its line feed, nil behind the last one.
+  mutating func next() -> UnsafeRawBufferPointer? {
+    guard position <= text.count, let start = text.baseAddress else { return nil }
+    let left = text.count - position
+    let end = left > 0 ? memchr(start + position, 0x0a, left).map { UnsafeRawPointer($0) - start } : nil
+    let line = UnsafeRawBufferPointer(rebasing: text[position..<(end ?? text.count)])
+    position = (end ?? text.count) + 1
+    return line
+  }
+}
+
+extension UnsafeRawBufferPointer {
+  fileprivate func hasPrefix(_ prefix: StaticString) -> Bool {
+    let length = prefix.utf8CodeUnitCount
+    return count >= length && memcmp(baseAddress!, prefix.utf8Start, length) == 0
+  }
+
+  /// What stands behind `label`, nil where that is not what the bytes begin with.
+  fileprivate func behind(_ label: StaticString) -> UnsafeRawBufferPointer? {
+    hasPrefix(label) ? UnsafeRawBufferPointer(rebasing: self[label.utf8CodeUnitCount...]) : nil
+  }
+
+  /// The bytes without the blanks and tabs that they begin with.
+  fileprivate var withoutBlanks: UnsafeRawBufferPointer {
+    var begin = 0
+    while begin < count, self[begin] == UInt8(ascii: " ") || self[begin] == 0x09 { begin += 1 }
+    return UnsafeRawBufferPointer(rebasing: self[begin...])
+  }
+
+  /// Where the part begins that ends at `end`: behind the last semicolon before it.
+  fileprivate func lastPart(before end: Int) -> Int {
+    var begin = end
+    while begin > 0, self[begin - 1] != UInt8(ascii: ";") { begin -= 1 }
+    return begin
+  }
+
+  /// The number whose digits the bytes are, nil where they are something else, or more than 32 bits.
+  fileprivate var decimal: Int? {
+    guard !isEmpty else { return nil }
+    var number = 0
+    for byte in self {
+      guard (UInt8(ascii: "0")...UInt8(ascii: "9")).contains(byte) else { return nil }
+      number = 10 * number + Int(byte - UInt8(ascii: "0"))
+      guard number <= UInt32.max else { return nil }
+    }
+    return number
   }
 }
