@@ -8,9 +8,11 @@ internal import Glibc
 /// finds it well-formed; events whose print format is not are printed as their fields. Its plugins are never loaded:
 /// the one for kvm knows x86 alone and garbles arm64 events.
 ///
-/// Invariants: `tep` is a live handle until deinit. `scratch` holds `scratchBytes` bytes, of which all behind
-/// `scratchUsed` are zero: libtraceevent follows offsets of 16 bits that an event itself states, for 16 bits of
-/// length, and must find memory there.
+/// Most passes over a trace print nothing, so that commands and format strings wait until something is printed.
+///
+/// Invariants: `tep` is a live handle until deinit, nil until it is needed. `scratch` holds `scratchBytes` bytes, or none before
+/// the first event is printed, of which all behind `scratchUsed` are zero: libtraceevent follows offsets of 16 bits that an event
+/// itself states, for 16 bits of length, and must find memory there.
 final class PrintFormats {
   private enum State {
     case parsed(PrintLengths)
@@ -23,10 +25,14 @@ final class PrintFormats {
   /// What is farther away from a symbol is not part of it.
   private static let symbolBytesMax: UInt64 = 1 << 20
 
-  private let tep: OpaquePointer
   private let sources: [UInt16: FormatSource]
+  private let bigEndian: Bool
+  private let kernelLongSize: Int
+  private var tep: OpaquePointer?
+  private var commands: [(tid: Int32, command: String)] = []
+  private var printFormats: [(address: UInt64, text: String)] = []
   private var states: [UInt16: State] = [:]
-  private let scratch: UnsafeMutableRawBufferPointer
+  private var scratch = UnsafeMutableRawBufferPointer(start: nil, count: 0)
   private var scratchUsed = 0
   /// The symbols of the traced kernel, until the first event is printed: there are a hundred thousand of them.
   private var symbols: KernelSymbols?
@@ -34,18 +40,19 @@ final class PrintFormats {
   /// Print formats by the numbers of their events, for the byte order and long size of one trace.
   init(_ sources: [UInt16: FormatSource], bigEndian: Bool, kernelLongSize: Int) {
     self.sources = sources
-    tep = EventFormats.handle(bigEndian: bigEndian, kernelLongSize: kernelLongSize)
-    scratch = .allocate(byteCount: Self.scratchBytes, alignment: 16)
-    scratch.initializeMemory(as: UInt8.self, repeating: 0)
+    self.bigEndian = bigEndian
+    self.kernelLongSize = kernelLongSize
   }
 
   deinit {
     states = [:]
-    tep_free(tep)
+    if let tep { tep_free(tep) }
     scratch.deallocate()
   }
 
-  func register(command: String, tid: Int32) { tep_register_comm(tep, command, tid) }
+  func register(command: String, tid: Int32) {
+    if let tep { tep_register_comm(tep, command, tid) } else { commands.append((tid, command)) }
+  }
 
   func register(symbols: KernelSymbols) { self.symbols = symbols }
 
@@ -53,11 +60,27 @@ final class PrintFormats {
   func register(printFormat: String, address: UInt64) {
     guard printFormat.utf8.count <= Self.printkBytesMax, PrintFormatSyntax.areConversionsHarmless(printFormat)
     else { return }
-    tep_register_print_string(tep, printFormat, address)
+    if let tep {
+      tep_register_print_string(tep, printFormat, address)
+    } else {
+      printFormats.append((address, printFormat))
+    }
+  }
+
+  /// The handle of libtraceevent, which knows what was registered.
+  private var handle: OpaquePointer {
+    if let tep { return tep }
+    let made = EventFormats.handle(bigEndian: bigEndian, kernelLongSize: kernelLongSize)
+    tep = made
+    for (tid, command) in commands { tep_register_comm(made, command, tid) }
+    for (address, text) in printFormats { tep_register_print_string(made, text, address) }
+    (commands, printFormats) = ([], [])
+    return made
   }
 
   /// The function at `address`, with the distance from its beginning; nil where no symbol is near.
   func symbol(at address: UInt64) -> String? {
+    let tep = handle
     loadSymbols()
     guard address != 0, let name = tep_find_function(tep, address) else { return nil }
     let start = tep_find_function_address(tep, address)
@@ -70,6 +93,7 @@ final class PrintFormats {
   private func loadSymbols() {
     guard let symbols else { return }
     self.symbols = nil
+    let tep = handle
     symbols.forEach { address, name in
       name.withCString { _ = tep_register_function(tep, UnsafeMutablePointer(mutating: $0), address, nil) }
     }
@@ -84,6 +108,10 @@ final class PrintFormats {
       payload.count <= FormatSource.payloadBytesMax, let cuts = lengths.bound(to: payload)
     else { return nil }
     loadSymbols()
+    if scratch.isEmpty {
+      scratch = .allocate(byteCount: Self.scratchBytes, alignment: 16)
+      scratch.initializeMemory(as: UInt8.self, repeating: 0)
+    }
     if scratchUsed > payload.count {
       UnsafeMutableRawBufferPointer(rebasing: scratch[payload.count..<scratchUsed])
         .initializeMemory(as: UInt8.self, repeating: 0)
@@ -99,7 +127,7 @@ final class PrintFormats {
     record.cpu = Int32(cpu)
     record.size = Int32(payload.count)
     record.data = scratch.baseAddress
-    ptes_print_info(tep, &sequence, &record)
+    ptes_print_info(handle, &sequence, &record)
     trace_seq_terminate(&sequence)
     guard let buffer = sequence.buffer else { return nil }
     return cuts.reduce(String(cString: buffer)) { text, cut in
@@ -110,6 +138,7 @@ final class PrintFormats {
   private func state(_ format: EventFormat, commonFields: Set<String>) -> State {
     if let known = states[format.id] { return known }
     var state = State.refused
+    let tep = handle
     let names = commonFields.union(format.fields.map(\.name))
     if var text = sources[format.id]?.textWithPrintFormat(fieldNames: names) {
       let status = text.withUTF8 { utf8 in
