@@ -122,10 +122,22 @@ struct EventSchema {
       [Layout.GFNRange.kvm, Layout.GFNRange.start, Layout.GFNRange.end]),
   ]
 
+  /// The schemas that have a name, in order: a trace has hundreds of kinds of event, of which few have a meaning here.
+  private static let byName: [String: [EventSchema]] = {
+    var schemas: [String: [EventSchema]] = [:]
+    for schema in all {
+      for name in schema.names { schemas[name, default: []].append(schema) }
+    }
+    return schemas
+  }()
+
   /// The schema of the event `system:name` with the fields `fieldNames`, nil where it has no meaning here.
-  static func schema(system: String, name: String, fieldNames: Set<String>) -> EventSchema? {
-    all.first { schema in
-      (schema.system == nil || schema.system == system) && schema.names.contains(name)
+  static func schema(system: String, name: String, fieldNames: @autoclosure () -> Set<String>) -> EventSchema?
+  {
+    guard let named = byName[name] else { return nil }
+    let fieldNames = fieldNames()
+    return named.first { schema in
+      (schema.system == nil || schema.system == system)
         && schema.fields.allSatisfy { $0.isOptional || fieldNames.contains($0.name.description) }
     }
   }

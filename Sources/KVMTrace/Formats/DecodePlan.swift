@@ -87,14 +87,14 @@ struct DecodePlan: ~Copyable {
   private static func loads(
     of format: EventFormat, bigEndian: Bool
   ) -> (kind: EventKind, loads: [FieldLoad]) {
-    let scalars = Dictionary(
-      format.fields.filter(\.isScalar).map { ($0.name, $0) }, uniquingKeysWith: { first, _ in first })
+    let scalars = format.fields.filter(\.isScalar)
     guard
       let schema = EventSchema.schema(
-        system: format.system, name: format.name, fieldNames: Set(scalars.keys))
+        system: format.system, name: format.name, fieldNames: Set(scalars.map(\.name)))
     else { return (.other, []) }
     let loads = schema.fields.compactMap { field -> FieldLoad? in
-      guard let source = scalars[field.name.description] else { return nil }
+      let name = field.name.description
+      guard let source = scalars.first(where: { $0.name == name }) else { return nil }
       return FieldLoad(
         load: ScalarLoad(
           offset: source.offset, size: source.size, isSigned: source.isSigned && field.bits == 64,
