@@ -25,20 +25,11 @@ public struct HostPageSize: Hashable, Sendable {
     var found = source.pageSize.map { HostPageSize($0, .derived) }
     if found == nil {
       var evidence = PageSizeEvidence(pageBytesMax: source.pageBytesMax, uname: source.uname)
-      _ = try? source.forEachRun(.replay(probes: false)) { run in
-        if evidence.isSettled { throw Settled() }
-        for index in run.records.indices {
-          if run.records[index].kind == .marker { evidence.note(run.marker(index)) }
-          evidence.consume(run.records[index])
-        }
-      }
+      if !evidence.isSettled { evidence.read(source) }
       found = evidence.result
     }
     self = found ?? HostPageSize(.size4K, .assumed)
     // What the trace decides, it decides, whoever says the same.
     if let stated, stated != pageSize { self.init(stated, .assumed) }
   }
-
-  /// Enough was read.
-  private struct Settled: Error {}
 }

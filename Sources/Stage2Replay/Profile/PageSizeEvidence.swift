@@ -23,9 +23,16 @@ struct PageSizeEvidence {
   private var faults = 0
   private var sawMMIO = false
   private var slots: [(base: UInt64, pages: UInt64)] = []
-  /// By page size: what speaks against it. Of faults that may be accesses to devices as far as their syndrome says, apart.
-  private var against: [PageSize: (crowding: Int, doubtful: Int, outside: Int)] = [:]
+  /// By `PageSize.position`.
+  private var against = PageSize.allCases.map { _ in Contradictions() }
   private var history = FaultHistory()
+
+  /// What speaks against a page size. Of faults that may be accesses to devices as far as their syndrome says, apart.
+  private struct Contradictions {
+    var crowding = 0
+    var doubtful = 0
+    var outside = 0
+  }
 
   /// How many faults, notifiers and slots are looked at.
   private static let relevantMax = 1 << 16
@@ -54,6 +61,20 @@ struct PageSizeEvidence {
     if let flavour, candidates.contains(flavour) { return HostPageSize(flavour, .assumed) }
     return candidates.max { $0.bytes < $1.bytes }.map { HostPageSize($0, .assumed) }
   }
+
+  /// Takes in events of a source until enough have been seen.
+  mutating func read(_ source: some EventSource) {
+    _ = try? source.forEachRun(.replay(probes: false)) { run in
+      for index in run.records.indices {
+        if run.records[index].kind == .marker { note(run.marker(index)) }
+        consume(run.records[index])
+      }
+      if isSettled { throw Settled() }
+    }
+  }
+
+  /// Enough was read.
+  private struct Settled: Error {}
 
   mutating func note(_ marker: TraceMarker?) {
     guard case .memory(let marker) = marker, let bytes = marker.secPageTablesBytes else { return }
@@ -94,31 +115,36 @@ struct PageSizeEvidence {
     guard let fault = history.close(thread) else { return }
     faults += 1
     let address = fault.ipa.rawValue
+    let kind = fault.esr.faultKind
     for size in possible {
-      var found = against[size] ?? (0, 0, 0)
+      var found = against[size.position]
       if !slots.isEmpty, !slots.contains(where: { (address >> size.shift) &- $0.base < $0.pages }) {
         found.outside += 1
       }
-      if fault.esr.faultKind == .translation, history.isCrowded(fault, thread, size) {
+      if kind == .translation, history.isCrowded(fault, thread, size) {
         if fault.esr.isDataAbort, fault.esr.syndromeValid { found.doubtful += 1 } else { found.crowding += 1 }
       }
-      against[size] = found
+      against[size.position] = found
     }
-    if fault.esr.faultKind == .translation, let level = fault.esr.level, !fault.esr.isStage1Walk {
+    if kind == .translation, let level = fault.esr.level, !fault.esr.isStage1Walk {
       ruleOut { Self.startsBelow($0, level) }
     }
-    history.insert(fault, thread)
+    history.insert(fault, thread, possible)
   }
 
   /// Whether no table with granules of `size` begins at `level` or above.
   private static func startsBelow(_ size: PageSize, _ level: TranslationLevel) -> Bool {
-    let geometry = try? Stage2Geometry(pageSize: size, ipaBits: Stage2Geometry.maximumIPABits)
-    return geometry.map { level < $0.startLevel } ?? false
+    highestStarts[size.position].map { level < $0 } ?? false
+  }
+
+  /// By `PageSize.position`, the level at which the tables of the largest guests begin.
+  private static let highestStarts = PageSize.allCases.map { size in
+    (try? Stage2Geometry(pageSize: size, ipaBits: Stage2Geometry.maximumIPABits))?.startLevel
   }
 
   /// Contradictory facts, of a damaged trace, leave what they found.
   private mutating func ruleOut(_ isImpossible: (PageSize) -> Bool) {
-    guard possible.count > 1 else { return }
+    guard possible.count > 1, possible.contains(where: isImpossible) else { return }
     let left = possible.filter { !isImpossible($0) }
     if !left.isEmpty { possible = left }
   }
@@ -126,16 +152,16 @@ struct PageSizeEvidence {
   /// Whether so much speaks against a size that no accident explains it: no memory lies in slots, or a thread faults in pages
   /// that it has mapped, all the time.
   private func isRefuted(_ size: PageSize) -> Bool {
-    guard let found = against[size] else { return false }
-    let least = possible.map { against[$0]?.outside ?? 0 }.min() ?? 0
+    let found = against[size.position]
+    let least = possible.map { against[$0.position].outside }.min() ?? 0
     let crowding = found.crowding + (sawMMIO ? found.doubtful : 0)
     return found.outside - least >= 64 && (found.outside - least) * 2 >= faults
       || crowding >= 64 && crowding * 4 >= faults
   }
 
   private func isContradicted(_ size: PageSize) -> Bool {
-    guard let found = against[size] else { return false }
-    let least = possible.map { against[$0]?.outside ?? 0 }.min() ?? 0
+    let found = against[size.position]
+    let least = possible.map { against[$0.position].outside }.min() ?? 0
     func isMuch(_ count: Int) -> Bool { count >= 4 && count * 20 >= faults }
     // Without kvm_mmio, what may be a device's must be a good part of all.
     let doubtful = found.crowding + found.doubtful
