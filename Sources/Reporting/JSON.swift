@@ -1,4 +1,4 @@
-internal import Foundation
+internal import FoundationEssentials
 
 /// The JSON form of a report: keys in alphabetical order, so that two reports can be compared as text.
 public enum JSON {

@@ -1,5 +1,3 @@
-internal import Foundation
-
 /// Where the values of a JSON text stand, for messages about a file that a person wrote.
 public enum JSONLines {
   /// The line, from 1, on which the value at `path` begins, such as `vms[0].slots[2].pages`; that of the innermost part of
@@ -12,14 +10,11 @@ public enum JSONLines {
 
   /// What is wrong with a text that is no JSON, with the line where the parser says so; nil where it is JSON.
   public static func syntaxProblem(of text: String) -> String? {
-    do {
-      _ = try JSONSerialization.jsonObject(with: Data(text.utf8), options: .fragmentsAllowed)
+    do throws(JSONValue.SyntaxError) {
+      _ = try JSONValue(text)
       return nil
     } catch {
-      let details = (error as NSError).userInfo["NSDebugDescription"] as? String ?? ""
-      guard let offset = (details.firstMatch(of: /character (\d+)/)?.1).flatMap({ Int($0) }) else {
-        return "is not JSON"
-      }
+      guard let offset = error.offset else { return "is not JSON" }
       let lines = text.utf8.prefix(offset).count { $0 == UInt8(ascii: "\n") } + 1
       return "line \(lines): is not JSON"
     }

@@ -1,5 +1,3 @@
-internal import Foundation
-
 /// What the first bytes of a file say that it is: a recording of one of the formats that kernel traces are kept in.
 ///
 /// It serves to keep recordings from being overwritten, so in doubt a file is taken for one.

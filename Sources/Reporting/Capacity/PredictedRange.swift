@@ -1,4 +1,4 @@
-internal import Foundation
+internal import Glibc
 
 /// Where a figure of one more VM of the recorded kind is to be expected, 19 times of 20.
 ///

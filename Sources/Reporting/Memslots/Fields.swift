@@ -1,12 +1,10 @@
-internal import Foundation
-
 /// The fields of one object of a JSON file, each taken out with a check; a failure names the field.
 struct Fields {
   typealias Failure = MemslotFile.Failure
 
   /// Where the object stands, such as `vms[0].slots[2]`; empty for the outermost one.
   let path: String
-  let object: [String: Any]
+  let object: [String: JSONValue]
 
   func failure(_ name: String, _ problem: String) -> Failure {
     let field = (path.isEmpty ? "" : path + ".") + name
@@ -22,7 +20,7 @@ struct Fields {
 
   /// A whole number: as such, or as text, for addresses in hexadecimal.
   func number(_ name: String, upTo limit: UInt64) throws(Failure) -> UInt64? {
-    guard let value = object[name], !(value is NSNull) else { return nil }
+    guard let value = object[name], value != .null else { return nil }
     return try number(value, name, upTo: limit)
   }
 
@@ -32,8 +30,8 @@ struct Fields {
   }
 
   func numbers(_ name: String, upTo limit: UInt64) throws(Failure) -> [UInt64]? {
-    guard let value = object[name], !(value is NSNull) else { return nil }
-    guard let list = value as? [Any] else { throw failure(name, "must be a list of numbers") }
+    guard let value = object[name], value != .null else { return nil }
+    guard case .array(let list) = value else { throw failure(name, "must be a list of numbers") }
     var numbers: [UInt64] = []
     for (index, value) in list.enumerated() {
       numbers.append(try number(value, "\(name)[\(index)]", upTo: limit))
@@ -42,21 +40,21 @@ struct Fields {
   }
 
   func bool(_ name: String) throws(Failure) -> Bool? {
-    guard let value = object[name], !(value is NSNull) else { return nil }
-    guard let number = value as? NSNumber, number.isBool else { throw failure(name, "must be true or false") }
-    return number.boolValue
+    guard let value = object[name], value != .null else { return nil }
+    guard case .bool(let isTrue) = value else { throw failure(name, "must be true or false") }
+    return isTrue
   }
 
   func objects(_ name: String, required: Bool) throws(Failure) -> [Fields] {
-    guard let value = object[name], !(value is NSNull) else {
+    guard let value = object[name], value != .null else {
       if required { throw failure(name, "is missing") }
       return []
     }
-    guard let list = value as? [Any] else { throw failure(name, "must be a list") }
+    guard case .array(let list) = value else { throw failure(name, "must be a list") }
     var objects: [Fields] = []
     for (index, element) in list.enumerated() {
       let path = path.isEmpty ? "\(name)[\(index)]" : "\(self.path).\(name)[\(index)]"
-      guard let object = element as? [String: Any] else {
+      guard case .object(let object) = element else {
         throw Failure(description: "\(path): must be an object", field: path)
       }
       objects.append(Fields(path: path, object: object))
@@ -64,14 +62,12 @@ struct Fields {
     return objects
   }
 
-  private func number(_ value: Any, _ name: String, upTo limit: UInt64) throws(Failure) -> UInt64 {
+  private func number(_ value: JSONValue, _ name: String, upTo limit: UInt64) throws(Failure) -> UInt64 {
     let number: UInt64? =
-      if let text = value as? String {
-        text.hasPrefix("0x") ? UInt64(text.dropFirst(2), radix: 16) : UInt64(text)
-      } else if let number = value as? NSNumber, !number.isBool {
-        UInt64(number.stringValue)
-      } else {
-        nil
+      switch value {
+      case .string(let text): text.hasPrefix("0x") ? UInt64(text.dropFirst(2), radix: 16) : UInt64(text)
+      case .number(let text): UInt64(text) ?? Double(text).flatMap { UInt64(exactly: $0) }
+      default: nil
       }
     guard let number else {
       throw failure(name, "must be a whole number, or one in hexadecimal as \"0x...\"")
@@ -79,9 +75,4 @@ struct Fields {
     guard number <= limit else { throw failure(name, "is \(number), at most \(limit) is possible") }
     return number
   }
-}
-
-extension NSNumber {
-  /// Foundation parses true and 1 to the same class; only their encoding differs.
-  fileprivate var isBool: Bool { String(cString: objCType) == "c" }
 }

@@ -1,4 +1,3 @@
-internal import Foundation
 internal import KVMTrace
 internal import KVMTypes
 public import Stage2Replay

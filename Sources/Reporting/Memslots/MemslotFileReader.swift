@@ -1,4 +1,3 @@
-internal import Foundation
 internal import KVMTrace
 internal import KVMTypes
 internal import Stage2Replay
@@ -25,13 +24,13 @@ struct MemslotFileReader {
   private var framesMax: UInt64 { (1 << 52) / pageBytes }
 
   func history(_ text: String) throws(Failure) -> MemslotHistory {
-    let parsed: Any
-    do {
-      parsed = try JSONSerialization.jsonObject(with: Data(text.utf8))
+    let parsed: JSONValue
+    do throws(JSONValue.SyntaxError) {
+      parsed = try JSONValue(text)
     } catch {
       throw Failure(description: JSONLines.syntaxProblem(of: text) ?? "is not JSON")
     }
-    guard let root = parsed as? [String: Any] else {
+    guard case .object(let root) = parsed else {
       throw Failure(description: "is not a JSON object with \"version\" and \"vms\"")
     }
     let fields = Fields(path: "", object: root)

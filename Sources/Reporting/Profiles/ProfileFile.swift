@@ -1,4 +1,3 @@
-internal import Foundation
 internal import Stage2Model
 public import Stage2Replay
 
@@ -23,18 +22,18 @@ public enum ProfileFile {
 
   /// What the file `text` asks for.
   public static func request(json text: String) throws(Failure) -> ProfileRequest {
-    let parsed: Any
-    do {
-      parsed = try JSONSerialization.jsonObject(with: Data(text.utf8))
+    let parsed: JSONValue
+    do throws(JSONValue.SyntaxError) {
+      parsed = try JSONValue(text)
     } catch {
       throw Failure(description: JSONLines.syntaxProblem(of: text) ?? "is not JSON")
     }
-    guard let object = parsed as? [String: Any] else {
+    guard case .object(let object) = parsed else {
       throw Failure(description: "is not a JSON object with the fields of a profile")
     }
     var request = try base(object)
     if let name = object["name"] {
-      guard let name = name as? String else {
+      guard case .string(let name) = name else {
         throw Failure(description: "name: must be a word", field: "name")
       }
       request.name = name
@@ -58,10 +57,10 @@ public enum ProfileFile {
     return request
   }
 
-  private static func base(_ object: [String: Any]) throws(Failure) -> ProfileRequest {
+  private static func base(_ object: [String: JSONValue]) throws(Failure) -> ProfileRequest {
     let names =
       "auto, a kernel's release such as 7.3 or \(KernelRelease.known[0].name), or one with -pkvm or -traditional"
-    guard let base = object["base"] as? String else {
+    guard case .string(let base) = object["base"] else {
       throw Failure(description: "has no \"base\", the kernel to start from: \(names)")
     }
     var request = ProfileRequest()
@@ -133,20 +132,15 @@ public enum ProfileFile {
 }
 
 extension ProfileValue {
-  /// A value of a parsed JSON object. Foundation parses true and 1 to the same class; only their encoding differs.
-  fileprivate init?(json value: Any) {
-    if let word = value as? String {
-      self = .word(word)
-    } else if let number = value as? NSNumber {
-      if String(cString: number.objCType) == "c" {
-        self = .bool(number.boolValue)
-      } else if let integer = Int(exactly: number.doubleValue) {
-        self = .integer(integer)
-      } else {
-        return nil
-      }
-    } else {
-      return nil
+  /// A value of a JSON object.
+  fileprivate init?(json value: JSONValue) {
+    switch value {
+    case .string(let word): self = .word(word)
+    case .bool(let isTrue): self = .bool(isTrue)
+    case .number(let text):
+      guard let integer = Double(text).flatMap({ Int(exactly: $0) }) else { return nil }
+      self = .integer(integer)
+    case .null, .array, .object: return nil
     }
   }
 }

@@ -1,6 +1,6 @@
 import ArgumentParser
 import CostFit
-import Foundation
+import FoundationEssentials
 import Reporting
 
 /// A cost model on the command line: a built-in set, or a file that `calibrate` wrote.

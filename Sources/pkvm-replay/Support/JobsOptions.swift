@@ -1,5 +1,5 @@
 import ArgumentParser
-import Foundation
+import FoundationEssentials
 import Stage2Replay
 
 /// How many threads `replay` may use.

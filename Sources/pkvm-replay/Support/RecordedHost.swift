@@ -1,4 +1,4 @@
-import Foundation
+import FoundationEssentials
 import KVMTrace
 import KVMTypes
 import Stage2Model

@@ -1,4 +1,3 @@
-import Foundation
 import Glibc
 
 /// Finds inputs that are the same recording: a recording that counts twice makes a spread look smaller than it is.
@@ -28,14 +27,16 @@ struct RepeatedInputs {
 
   /// Whether two files have the same bytes; false where one of them cannot be read, which the replay will say.
   private static func isEqual(_ one: String, _ other: String) -> Bool {
-    guard let a = FileHandle(forReadingAtPath: one), let b = FileHandle(forReadingAtPath: other) else {
-      return false
-    }
+    guard let a = fopen(one, "r") else { return false }
+    defer { fclose(a) }
+    guard let b = fopen(other, "r") else { return false }
+    defer { fclose(b) }
+    var (x, y) = ([UInt8](repeating: 0, count: chunkBytes), [UInt8](repeating: 0, count: chunkBytes))
     while true {
-      guard let (x, y) = try? (a.read(upToCount: chunkBytes), b.read(upToCount: chunkBytes)), x == y else {
-        return false
-      }
-      if (x ?? Data()).isEmpty { return true }
+      let count = fread(&x, 1, chunkBytes, a)
+      guard fread(&y, 1, chunkBytes, b) == count, x[..<count] == y[..<count], ferror(a) == 0, ferror(b) == 0
+      else { return false }
+      if count == 0 { return true }
     }
   }
 }
