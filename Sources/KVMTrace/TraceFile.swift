@@ -43,11 +43,11 @@ public final class TraceFile {
   /// take less time than.
   package func readPages() -> Int {
     var bytes = 0
-    let compression = Compression(name: contents.compression) ?? .none
+    let decompressor = Decompressor(Compression(name: contents.compression) ?? .none)
     for buffer in contents.buffers {
       for area in buffer.areas {
         var source = PageSource(
-          file: file, area: area, buffer: buffer, compression: compression, bigEndian: contents.bigEndian)
+          file: file, area: area, buffer: buffer, decompressor: decompressor, bigEndian: contents.bigEndian)
         while let page = source.next() { bytes += page.count }
       }
     }

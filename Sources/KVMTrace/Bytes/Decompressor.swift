@@ -18,10 +18,11 @@ enum Compression: Hashable {
   }
 }
 
-/// Decompresses chunks and sections of a trace.dat v7, one after another, with one context.
+/// Decompresses chunks and sections of a trace.dat v7, one after another, with one context, whatever stream they are of: its tables
+/// stay in the cache.
 ///
-/// Invariant: `context` is a live zstd context until deinit.
-struct Decompressor: ~Copyable {
+/// Invariant: `context` is a live zstd context until deinit. Not for use by several threads at once.
+final class Decompressor {
   /// The largest chunk that is believed, in bytes. trace-cmd writes 10 pages a chunk. The cap keeps a forged size
   /// from taking all memory: one chunk of every CPU is held at a time.
   static let chunkBytesMax = 16 << 20

@@ -4,11 +4,11 @@ public import KVMTypes
 
 extension TraceRecord {
   /// `kvm_entry`, `vcpu_pc`.
-  @inlinable
+  @inlinable @inline(__always)
   public var entryPC: GuestVA { GuestVA(self[RecordLayout.Entry.pc]) }
 
   /// `kvm_exit`.
-  @inlinable
+  @inlinable @inline(__always)
   public var vcpuExit: VCPUExit {
     typealias Field = RecordLayout.Exit
     return VCPUExit(
@@ -18,7 +18,7 @@ extension TraceRecord {
   }
 
   /// `kvm_guest_fault`.
-  @inlinable
+  @inlinable @inline(__always)
   public var guestFault: GuestFault {
     typealias Field = RecordLayout.GuestFault
     return GuestFault(
@@ -27,11 +27,11 @@ extension TraceRecord {
   }
 
   /// `kvm_access_fault`, `ipa`.
-  @inlinable
+  @inlinable @inline(__always)
   public var accessFaultIPA: IPA { IPA(self[RecordLayout.AccessFault.ipa]) }
 
   /// `kvm_mmio_nisv`.
-  @inlinable
+  @inlinable @inline(__always)
   public var mmioNISV: GuestFault {
     typealias Field = RecordLayout.MMIONISV
     return GuestFault(
@@ -40,7 +40,7 @@ extension TraceRecord {
   }
 
   /// `kvm_userspace_exit`.
-  @inlinable
+  @inlinable @inline(__always)
   public var userspaceExit: UserspaceExit {
     typealias Field = RecordLayout.UserspaceExit
     return UserspaceExit(
@@ -49,7 +49,7 @@ extension TraceRecord {
   }
 
   /// `kvm_mmio`.
-  @inlinable
+  @inlinable @inline(__always)
   public var mmio: MMIO {
     typealias Field = RecordLayout.MMIO
     return MMIO(
@@ -60,7 +60,7 @@ extension TraceRecord {
 
   /// The range of `kvm_unmap_hva_range` or `kvm_age_hva`; for `kvm_test_age_hva` and `kvm_set_spte_hva`,
   /// which name an address, `[hva, hva + 1)`, as their handlers ask for.
-  @inlinable
+  @inlinable @inline(__always)
   public var hvaRange: HVARange {
     switch kind {
     case .testAgeHVA, .setSPTEHVA:
@@ -73,11 +73,11 @@ extension TraceRecord {
   }
 
   /// The lock of `contention_begin` and `contention_end`, which have it in the same place.
-  @inlinable
+  @inlinable @inline(__always)
   public var contendedLock: KernelAddress { KernelAddress(self[RecordLayout.ContentionBegin.lock]) }
 
   /// The flags of `contention_begin`.
-  @inlinable
+  @inlinable @inline(__always)
   public var contentionFlags: ContentionFlags {
     ContentionFlags(rawValue: UInt32(truncatingIfNeeded: self[RecordLayout.ContentionBegin.flags]))
   }

@@ -12,7 +12,7 @@ public struct RecordField: Sendable {
   /// Whether the event may come without it.
   public let isOptional: Bool
 
-  @inlinable
+  @inlinable @inline(__always)
   init(_ name: StaticString, _ word: Int, bit: UInt64 = 0, bits: UInt64 = 64, isOptional: Bool = false) {
     self.name = name
     self.word = word
@@ -22,7 +22,7 @@ public struct RecordField: Sendable {
   }
 
   /// The bits of the field, at the word's low end.
-  @inlinable
+  @inlinable @inline(__always)
   public var mask: UInt64 { bits == 64 ? .max : (1 << bits) - 1 }
 }
 

@@ -40,7 +40,7 @@ public struct TraceRecord: BitwiseCopyable, Sendable {
     /// The word at `index`, which is a constant wherever this is used.
     @inlinable
     subscript(index: Int) -> UInt64 {
-      get {
+      @inline(__always) get {
         switch index {
         case 0: w0
         case 1: w1
@@ -51,7 +51,7 @@ public struct TraceRecord: BitwiseCopyable, Sendable {
         default: w6
         }
       }
-      set {
+      @inline(__always) set {
         switch index {
         case 0: w0 = newValue
         case 1: w1 = newValue
@@ -69,8 +69,8 @@ public struct TraceRecord: BitwiseCopyable, Sendable {
   /// sign-extended; of the others what fits.
   @inlinable
   public subscript(field: RecordField) -> UInt64 {
-    get { words[field.word] &>> field.bit & field.mask }
-    set {
+    @inline(__always) get { words[field.word] &>> field.bit & field.mask }
+    @inline(__always) set {
       words[field.word] =
         words[field.word] & ~(field.mask &<< field.bit) | (newValue & field.mask) &<< field.bit
     }

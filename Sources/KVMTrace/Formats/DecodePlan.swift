@@ -1,3 +1,5 @@
+internal import Glibc
+
 /// What to do with each kind of event of one trace, compiled from its formats before the first event is read.
 ///
 /// The plans lie in one table, with another one that leads from an event's number to its plan; the fields of all plans in a
@@ -47,8 +49,8 @@ struct DecodePlan: ~Copyable {
         isSelected: selection.includesOther, formatIndex: formats.formats.count,
         words: PlainWords([])!)
     ]
-    planIndex = .allocate(capacity: 1 << 16)
-    planIndex.initialize(repeating: 0, count: 1 << 16)
+    // Few of the numbers are there, and memory that is not touched costs nothing.
+    planIndex = calloc(1 << 16, MemoryLayout<UInt32>.stride)!.bindMemory(to: UInt32.self, capacity: 1 << 16)
     let hasPlainHead = !bigEndian && PlainWords.standsBehindPlainHead(formats)
     // Their records carry a number that the plan does not know.
     if hasPlainHead, !selection.includesOther { entries[0].plainBytesMin = PlainWords.headBytes }
@@ -78,7 +80,7 @@ struct DecodePlan: ~Copyable {
   }
 
   deinit {
-    planIndex.deallocate()
+    free(planIndex)
     plans.deallocate()
     fields.deallocate()
   }

@@ -31,7 +31,7 @@ public struct EventReader: ~Copyable {
     self.formats = formats
     self.file = file
     beganWhole = file.isWhole
-    let compression = Compression(name: contents.compression) ?? .none
+    let decompressor = Decompressor(Compression(name: contents.compression) ?? .none)
     let areas = contents.buffers.enumerated().flatMap { index, buffer in buffer.areas.map { (index, $0) } }
     streamCount = areas.count
     streams = .allocate(capacity: max(areas.count, 1))
@@ -41,7 +41,7 @@ public struct EventReader: ~Copyable {
     for (position, (index, area)) in areas.enumerated() {
       (streams + position).initialize(
         to: CPUStream(
-          file: file, contents: contents, compression: compression, area: area, of: contents.buffers[index]))
+          file: file, contents: contents, decompressor: decompressor, area: area, of: contents.buffers[index]))
       (origins + position).initialize(
         to: EventRun.Origin(formats: Unmanaged.passUnretained(formats), bufferIndex: index))
     }

@@ -73,9 +73,11 @@ struct StreamTournament: ~Copyable {
   deinit { losers.deallocate() }
 
   /// The stream with the earliest stamp, nil where all have ended.
+  @inline(__always)
   var top: Entry? { winner.isEnd ? nil : winner }
 
   /// The stamp before which everything of the top stream comes before all other streams; nil where nothing else is left.
+  @inline(__always)
   var bound: Nanoseconds? {
     if second.isEnd { return nil }
     // Of equal stamps the top one goes first if its stream does.
@@ -84,6 +86,7 @@ struct StreamTournament: ~Copyable {
   }
 
   /// The top stream goes on with `time`.
+  @inline(__always)
   mutating func replaceTop(time: Nanoseconds) { replay(Entry(time: time, stream: winner.stream)) }
 
   /// The top stream has ended.

@@ -31,15 +31,14 @@ struct PageSource: ~Copyable {
 
   init(
     file: FileBytes, area: TraceDatContents.CPUArea, buffer: TraceDatContents.Buffer,
-    compression: Compression,
-    bigEndian: Bool
+    decompressor: Decompressor, bigEndian: Bool
   ) {
     self.file = file
     self.area = area
     self.bigEndian = bigEndian
     pageBytes = buffer.pageBytes
     isCompressed = buffer.isCompressed
-    decompressor = Decompressor(isCompressed ? compression : .none)
+    self.decompressor = decompressor
     chunk = UnsafeMutableRawBufferPointer(start: nil, count: 0)
     position = area.offset
     damage = DamageLog(cpu: area.cpu)

@@ -31,26 +31,25 @@ public struct GuestCensus: Sendable {
 
   /// Takes in consecutive events of one CPU.
   public mutating func consume(_ run: EventRun) {
-    run.withRecords { records in
-      for index in records.indices { consume(records[index]) }
+    let records = run.records
+    for index in records.indices {
+      switch records[index].kind {
+      case .entry: if let position = position(of: records[index].tid) { vcpus[position].entries += 1 }
+      case .guestFault: if let position = position(of: records[index].tid) { vcpus[position].faults += 1 }
+      case .commitMemoryRegion: commit(records[index])
+      case .initVM: _ = roster.initVM(records[index].vmCreation.kvm, records[index].vmCreation.type)
+      case .destroyVM: _ = roster.destroyVM(records[index].destroyedVM)
+      default: break
+      }
     }
   }
 
-  private mutating func consume(_ record: TraceRecord) {
-    switch record.kind {
-    case .entry:
-      if let position = position(of: record.tid) { vcpus[position].entries += 1 }
-    case .guestFault:
-      if let position = position(of: record.tid) { vcpus[position].faults += 1 }
-    case .commitMemoryRegion: commit(record)
-    case .initVM: _ = roster.initVM(record.vmCreation.kvm, record.vmCreation.type)
-    case .destroyVM: _ = roster.destroyVM(record.destroyedVM)
-    default: break
-    }
-  }
-
+  @inline(__always)
   private mutating func position(of tid: ThreadID) -> Int? {
-    if let known = positions[tid] { return known }
+    positions[tid] ?? place(tid)
+  }
+
+  private mutating func place(_ tid: ThreadID) -> Int? {
     guard positions.insert(tid, position: vcpus.count) else { return nil }
     vcpus.append(VCPU(tid: tid, entries: 0, faults: 0))
     return vcpus.count - 1
