@@ -6,6 +6,7 @@
 /// there is one for every few events.
 public struct EventRun {
   /// What the events of a stream have in common, for as long as they come from one page.
+  @usableFromInline
   struct Origin {
     /// The page that holds the data of the events, empty where none does.
     var page = UnsafeRawBufferPointer(start: nil, count: 0)
@@ -14,15 +15,16 @@ public struct EventRun {
     /// The markers of events that lie in no page.
     var markers = UnsafeBufferPointer<TraceMarker>(start: nil, count: 0)
     var bufferIndex = 0
-    var damageCount = 0
+    @usableFromInline var damageCount = 0
   }
 
   package let records: UnsafeBufferPointer<TraceRecord>
-  private let origin: UnsafePointer<Origin>
+  @usableFromInline let origin: UnsafePointer<Origin>
   /// Which of the trace's buffers the events come from.
   public var bufferIndex: Int { origin.pointee.bufferIndex }
   /// How many damaged places the CPU's events had so far behind which nothing is certain: what is missing there, no `.lost` record
   /// tells. Where the number is greater than in the CPU's run before, the damage lies between the two.
+  @inlinable
   public var damageCount: Int { origin.pointee.damageCount }
 
   init(records: UnsafeBufferPointer<TraceRecord>, origin: UnsafePointer<Origin>) {

@@ -41,7 +41,8 @@ public struct EventReader: ~Copyable {
     for (position, (index, area)) in areas.enumerated() {
       (streams + position).initialize(
         to: CPUStream(
-          file: file, contents: contents, decompressor: decompressor, area: area, of: contents.buffers[index]))
+          file: file, contents: contents, decompressor: decompressor, area: area, of: contents.buffers[index])
+      )
       (origins + position).initialize(
         to: EventRun.Origin(formats: Unmanaged.passUnretained(formats), bufferIndex: index))
     }

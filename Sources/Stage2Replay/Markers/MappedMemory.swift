@@ -45,6 +45,10 @@ struct MappedMemory {
   /// Events are missing: nothing is certain.
   mutating func lose() { isIncomplete = true }
 
+  /// Whether the end of some fault's window matters.
+  @inline(__always)
+  var hasOpenFault: Bool { open != nil }
+
   /// The window of a fault ended: KVM has handled it if the guest runs on and it was no access to a device.
   mutating func close(_ window: FaultWindows.Window, _ end: FaultWindows.End) {
     guard let page = open, page.tid == window.tid else { return }

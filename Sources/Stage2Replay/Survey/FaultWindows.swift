@@ -76,14 +76,23 @@ struct FaultWindows {
   /// `end(by:)` for kvm_entry and kvm_exit, which are most of all events and mostly end no window.
   @inline(__always)
   mutating func end(byRunOf tid: ThreadID, isEntry: Bool) -> End? {
+    isOpen(by: tid) ? isEntry ? .entry : .unseen : nil
+  }
+
+  /// `end(by:)` for a kvm_guest_fault.
+  @inline(__always)
+  mutating func end(byFaultOf tid: ThreadID) -> End? { isOpen(by: tid) ? .unseen : nil }
+
+  /// Goes on to an event of a thread that has a place then; whether its window is open.
+  @inline(__always)
+  private mutating func isOpen(by tid: ThreadID) -> Bool {
     now.advance()
     guard let known = table[tid].map({ ThreadIndex($0) }) else {
       thread = place(tid)
-      return nil
+      return false
     }
     thread = known
-    guard windows[known.position].isOpen else { return nil }
-    return isEntry ? .entry : .unseen
+    return windows[known.position].isOpen
   }
 
   /// `take(_:)` for a kvm_entry or kvm_exit that ended a window.

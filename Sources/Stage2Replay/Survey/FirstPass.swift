@@ -30,9 +30,14 @@ struct FirstPass {
     survey.beginRun(at: records[0].time)
     for index in records.indices {
       switch records[index].kind {
-      case .entry: enterOrExit(records[index], isEntry: true)
-      case .exit: enterOrExit(records[index], isEntry: false)
-      case .guestFault: fault(records[index])
+      case .entry:
+        enterOrExit(records[index].tid, at: records[index].time, isEntry: true)
+        if collects { collect(records[index]) }
+      case .exit:
+        enterOrExit(records[index].tid, at: records[index].time, isEntry: false)
+        survey.note(records[index].vcpuExit)
+        if collects { collect(records[index]) }
+      case .guestFault: fault(records.baseAddress! + index)
       case .marker:
         survey.note(run.marker(index))
         consume(records[index], previous: index > 0 ? records[index - 1].time : nil)
@@ -44,13 +49,12 @@ struct FirstPass {
 
   /// kvm_entry or kvm_exit: most of all events, which mostly end no fault's window.
   @inline(__always)
-  private mutating func enterOrExit(_ record: TraceRecord, isEntry: Bool) {
-    if let end = windows.end(byRunOf: record.tid, isEntry: isEntry), let thread = windows.thread {
+  private mutating func enterOrExit(_ tid: ThreadID, at time: Nanoseconds, isEntry: Bool) {
+    if let end = windows.end(byRunOf: tid, isEntry: isEntry), let thread = windows.thread {
       close(thread, end)
       windows.close()
     }
-    survey.consumeRun(record)
-    if collects { collect(record) }
+    survey.consumeRun(of: tid, at: time, isEntry: isEntry)
   }
 
   private mutating func collect(_ record: TraceRecord) {
@@ -58,14 +62,18 @@ struct FirstPass {
     windows.take(record)
   }
 
+  /// kvm_guest_fault. Of the record, which is big, most are asked for a few fields alone.
   @inline(__always)
-  private mutating func fault(_ record: TraceRecord) {
-    let fault = record.guestFault
-    if let end = windows.end(by: record), let thread = windows.thread { close(thread, end) }
-    survey.consume(record, fault, windows.thread)
-    evidence.consume(record, windows)
-    if collects { memslots.consume(record, windows) }
-    windows.open(fault, at: record.time)
+  private mutating func fault(_ record: UnsafePointer<TraceRecord>) {
+    let fault = record.pointee.guestFault
+    let time = record.pointee.time
+    if let end = windows.end(byFaultOf: record.pointee.tid), let thread = windows.thread {
+      close(thread, end)
+    }
+    survey.consume(fault, of: record.pointee.tid, windows.thread, at: time)
+    if evidence.isAsked { evidence.consume(record.pointee, windows) }
+    if collects { memslots.consume(record.pointee, windows) }
+    windows.open(fault, at: time)
   }
 
   /// Any other event.
@@ -82,11 +90,11 @@ struct FirstPass {
   @inline(__always)
   private var collects: Bool { !hasMemslots && memslots.isCollecting }
 
+  @inline(__always)
   private mutating func close(_ thread: ThreadIndex, _ end: FaultWindows.End) {
-    let window = windows[thread]
-    survey.close(window, thread, end)
-    evidence.close(window, thread)
-    if collects { memslots.close(window, thread, end) }
+    survey.close(windows, thread, end)
+    if evidence.isInFault(thread) { evidence.close(windows[thread], thread) }
+    if collects { memslots.close(windows[thread], thread, end) }
   }
 
   /// All events have been seen.

@@ -36,6 +36,7 @@ struct LockSurvey {
   }
 
   /// The window of a thread's fault ended.
+  @inline(__always)
   mutating func close(_ thread: ThreadIndex) {
     guard thread.position < isInFault.count, isInFault[thread.position] else { return }
     isInFault[thread.position] = false

@@ -135,11 +135,14 @@ struct RecordingSurvey {
 
   /// kvm_entry or kvm_exit.
   @inline(__always)
-  mutating func consumeRun(_ record: TraceRecord) {
-    seenMask |= Self.bit(record.kind)
-    if !sawLoop { consumeRunOfPart(record) }
-    guard record.kind == .exit else { return }
-    let exit = record.vcpuExit
+  mutating func consumeRun(of tid: ThreadID, isEntry: Bool) {
+    seenMask |= isEntry ? Self.bit(.entry) : Self.bit(.exit)
+    if !sawLoop { consumeRunOfPart(tid, isEntry: isEntry) }
+  }
+
+  /// What a kvm_exit says.
+  @inline(__always)
+  mutating func note(_ exit: VCPUExit) {
     if exit.isTrap, exit.exceptionClass == 0x20 || exit.exceptionClass == 0x24 { aborts += 1 }
   }
 
@@ -149,11 +152,11 @@ struct RecordingSurvey {
     return seenMask & loop == loop
   }
 
-  private mutating func consumeRunOfPart(_ record: TraceRecord) {
-    if record.kind == .entry {
-      if !lacksExit, repeats(.entry, of: record.tid) { lacksExit = true }
+  private mutating func consumeRunOfPart(_ tid: ThreadID, isEntry: Bool) {
+    if isEntry {
+      if !lacksExit, repeats(.entry, of: tid) { lacksExit = true }
     } else {
-      if !lacksEntry, repeats(.exit, of: record.tid) { lacksEntry = true }
+      if !lacksEntry, repeats(.exit, of: tid) { lacksEntry = true }
     }
   }
 
@@ -174,7 +177,7 @@ struct RecordingSurvey {
   private static let mmioReason: UInt32 = 6
 
   @inline(__always)
-  private static func bit(_ kind: EventKind) -> UInt64 { 1 << UInt64(kind.rawValue) }
+  private static func bit(_ kind: EventKind) -> UInt64 { 1 &<< UInt64(kind.rawValue) }
 
   /// Whether events of a kind were seen.
   @inline(__always)

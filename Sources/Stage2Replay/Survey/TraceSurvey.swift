@@ -51,8 +51,13 @@ struct TraceSurvey {
 
   /// The buffer of a CPU has had so many damaged places when it comes to its next event, at `time`: what is missing is not
   /// known, nor where it ends. Where the time went back, what came before that event in the file is as doubtful.
+  @inline(__always)
   mutating func noteDamage(_ count: Int, of cpu: CPUIndex, before time: Nanoseconds) {
-    guard count > 0, damage[Int(cpu.rawValue), default: 0] < count else { return }
+    if count > 0 { lose(cpu, damaged: count, before: time) }
+  }
+
+  private mutating func lose(_ cpu: CPUIndex, damaged count: Int, before time: Nanoseconds) {
+    guard damage[Int(cpu.rawValue), default: 0] < count else { return }
     damage[Int(cpu.rawValue)] = count
     gaps.lose(cpu, from: time)
     markers.mapped.lose()
@@ -85,35 +90,44 @@ struct TraceSurvey {
   mutating func takeGaps() -> [Range<UInt64>] { gaps.take() }
 
   /// A run of a CPU's events begins with one of `time`.
+  @inline(__always)
   mutating func beginRun(at time: Nanoseconds) { if first == nil { first = time } }
 
   /// A run of a CPU's events ended with one of `time`.
+  @inline(__always)
   mutating func endRun(of cpu: CPUIndex, at time: Nanoseconds) { gaps.note(cpu, at: time) }
 
   /// An event of `ftrace:print`; nil for one that is no marker.
   mutating func note(_ marker: TraceMarker?) { markers.note(marker) }
 
   /// The window of a thread's fault ended.
-  mutating func close(_ window: FaultWindows.Window, _ thread: ThreadIndex, _ end: FaultWindows.End) {
+  @inline(__always)
+  mutating func close(_ windows: FaultWindows, _ thread: ThreadIndex, _ end: FaultWindows.End) {
     locks.close(thread)
-    markers.mapped.close(window, end)
+    if markers.mapped.hasOpenFault { markers.mapped.close(windows[thread], end) }
   }
 
   /// kvm_entry or kvm_exit.
   @inline(__always)
-  mutating func consumeRun(_ record: TraceRecord) {
-    last = max(last, record.time)
-    markers.mapped.consumeRun(of: record.tid)
-    recording.consumeRun(record)
+  mutating func consumeRun(of tid: ThreadID, at time: Nanoseconds, isEntry: Bool) {
+    last = max(last, time)
+    markers.mapped.consumeRun(of: tid)
+    recording.consumeRun(of: tid, isEntry: isEntry)
   }
+
+  /// What a kvm_exit says.
+  @inline(__always)
+  mutating func note(_ exit: VCPUExit) { recording.note(exit) }
 
   /// kvm_guest_fault of a thread, and the windows of faults as they are before it begins one.
   @inline(__always)
-  mutating func consume(_ record: TraceRecord, _ fault: GuestFault, _ thread: ThreadIndex?) {
+  mutating func consume(
+    _ fault: GuestFault, of tid: ThreadID, _ thread: ThreadIndex?, at time: Nanoseconds
+  ) {
     let kind = fault.esr.faultKind
-    last = max(last, record.time)
-    markers.mapped.consume(fault, kind, by: record.tid)
-    recording.consume(fault, kind, thread, record.tid)
+    last = max(last, time)
+    markers.mapped.consume(fault, kind, by: tid)
+    recording.consume(fault, kind, thread, tid)
     faults.consume(fault, kind, thread)
     locks.open(kind, thread, sawEntry: saw(.entry))
   }

@@ -70,11 +70,14 @@ struct VCPUEvidence {
   /// Grows with what is found.
   private(set) var revision = 0
 
+  /// Whether events other than those of VMs' lives tell anything: with one VM at a time there is nothing to find out.
+  @inline(__always)
+  var isAsked: Bool { roster.live.count >= 2 }
+
   /// An event, and the windows of faults as they are before it begins one.
   @inline(__always)
   mutating func consume(_ record: TraceRecord, _ windows: FaultWindows) {
-    // With one VM at a time there is nothing to find out.
-    if roster.live.count < 2, !record.kind.isLifeProbe { return }
+    if !isAsked, !record.kind.isLifeProbe { return }
     consumeAmongSeveral(record, windows)
   }
 
@@ -131,10 +134,15 @@ struct VCPUEvidence {
 
   // MARK: Faults
 
+  /// Whether a thread's open fault counts.
+  @inline(__always)
+  func isInFault(_ thread: ThreadIndex) -> Bool {
+    thread.position < threads.count && threads[thread.position].isInFault
+  }
+
   /// The thread, if its open fault counts.
   private func inFault(_ thread: ThreadIndex?) -> ThreadIndex? {
-    guard let thread, thread.position < threads.count, threads[thread.position].isInFault else { return nil }
-    return thread
+    thread.flatMap { isInFault($0) ? $0 : nil }
   }
 
   private mutating func begin(_ fault: GuestFault, _ thread: ThreadIndex) {
@@ -164,9 +172,9 @@ struct VCPUEvidence {
     threads[thread.position].isInFault = counts
   }
 
-  /// The window of a thread's fault ended.
+  /// The window of a thread's fault, which counts, ended.
   mutating func close(_ window: FaultWindows.Window, _ thread: ThreadIndex) {
-    guard inFault(thread) != nil else { return }
+    assert(isInFault(thread))
     threads[thread.position].isInFault = false
     let esr = window.fault.esr
     let gfn = window.fault.ipa.gfn(pageSize)
