@@ -122,12 +122,14 @@ extension Attribution {
   }
 
   /// Whether all VMs are of one process.
+  @inline(__always)
   private var isOneProcess: Bool {
     guard let first = vms.live.first else { return false }
     return vms.live.allSatisfy { vms.creator(of: $0) == vms.creator(of: first) }
   }
 
   /// Whether a fault is open in one of the regions that the frames touch.
+  @inline(__always)
   private func hasOpenFault(around frames: FrameRange, vm: VMIndex) -> Bool {
     let blocks = lookahead.timelines.blocks(frames)
     return threads.open.indices.contains {

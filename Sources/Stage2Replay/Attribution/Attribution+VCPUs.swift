@@ -423,6 +423,7 @@ extension Attribution {
   }
 
   /// Other vCPUs' faults that are open when a fault on `gfn` comes, those in slots.
+  @inline(__always)
   private func peers(_ gfn: GFN, canHoldBlock: Bool, _ vm: VMIndex) -> FaultPeers {
     var peers: FaultPeers = []
     let block = lookahead.timelines.block(gfn)

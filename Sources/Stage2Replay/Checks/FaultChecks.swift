@@ -10,7 +10,7 @@ internal import Stage2Model
 /// | `FaultChecks.swift` | which check a fault gets, what is waited for, what is put down |
 /// | `FaultChecks+Walks.swift` | translation faults, permission and access flag faults |
 /// | `FaultChecks+Knowledge.swift` | how the state is known that a rule looks at |
-struct FaultChecks {
+struct FaultChecks: ~Copyable {
   let context: ReplayContext
   var table: TableKnowledge
   /// Rights that relax_perms added, by leaf.
@@ -206,29 +206,32 @@ struct FaultChecks {
   // MARK: What is put down
 
   private mutating func put(_ run: FaultProgress.Run, _ last: FaultPlace, _ vm: VMIndex) {
-    let regions = table.regions
-    log.note(run.judgement, vm: vm, block: run.page.rawValue / pageSize.pmdBytes, order: order) { judgement in
+    let block = run.page.rawValue / pageSize.pmdBytes
+    guard let first = log.count(run.judgement, vm: vm, block: block) else { return }
+    let judgement = first.judgement
+    log.append(
+      first, order: order,
       Divergence(
         rule: judgement.rule, verdict: judgement.verdict, exception: judgement.exception, time: last.time,
         cpu: last.cpu, tid: last.tid, vm: vm.position, ipa: run.page, expected: judgement.rule.statement,
         observed: "\(run.faults) faults in a row on one page, for one reason", basis: .derived, count: 1,
-        state: nil, recentEvents: last.region.map(regions.recentEvents) ?? [])
-    }
+        state: nil, recentEvents: table.recentEvents(last.region)))
   }
 
   mutating func put(
     _ judgement: Judgement, _ fault: FaultWindow, at time: Nanoseconds, _ walk: Stage2Walk?, _ vm: VMIndex
   ) {
-    let regions = table.regions
-    log.note(judgement, vm: vm, block: fault.page.rawValue / pageSize.pmdBytes, order: order) { judgement in
+    let block = fault.page.rawValue / pageSize.pmdBytes
+    guard let first = log.count(judgement, vm: vm, block: block) else { return }
+    let judgement = first.judgement
+    log.append(
+      first, order: order,
       Divergence(
         rule: judgement.rule, verdict: judgement.verdict, exception: judgement.exception, time: time,
         cpu: fault.cpu, tid: fault.tid, vm: vm.position, ipa: fault.page,
         expected: DivergenceWords.expectation(judgement.rule, walk), observed: DivergenceWords.fault(fault),
         basis: judgement.verdict == .unknown ? .assumed : .derived, count: 1, state: walk,
-        recentEvents: judgement.verdict == .explained
-          ? [] : fault.evidence.region.map(regions.recentEvents) ?? [])
-    }
+        recentEvents: judgement.verdict == .explained ? [] : table.recentEvents(fault.evidence.region)))
   }
 }
 

@@ -3,7 +3,7 @@ internal import KVMTypes
 internal import Stage2Model
 
 /// What is known of a VM's table beyond what the model says of it: what is certain, what is an assumption, what changed when.
-struct TableKnowledge {
+struct TableKnowledge: ~Copyable {
   /// The regions that faults have touched.
   var regions: GuestRegions
   /// Where pages were mapped or made young last.
@@ -76,6 +76,12 @@ struct TableKnowledge {
     guard let region = fault.evidence.region else { return [] }
     if case .leaf(let level, _, _) = walk, level < .l3 { return regions[region].blockKnowledge }
     return regions.page(regions.number(fault.page.gfn(pageSize)), of: region).knowledge
+  }
+
+  /// What happened to a region last, nothing where there is none.
+  func recentEvents(_ region: RegionIndex?) -> [RegionEvent] {
+    guard let region else { return [] }
+    return regions.recentEvents(region)
   }
 
   /// Changes what is known of the page of a fault, or of the block that maps it.

@@ -40,6 +40,18 @@ struct DivergenceLog: Sendable {
   mutating func note(
     _ judgement: Judgement, vm: VMIndex?, block: UInt64?, order: UInt64, _ describe: (Judgement) -> Divergence
   ) {
+    guard let first = count(judgement, vm: vm, block: block) else { return }
+    append(first, order: order, describe(first.judgement))
+  }
+
+  /// The first divergence of a cause, as the log takes it: what the trace does not record contradicts nothing.
+  struct First {
+    let judgement: Judgement
+    fileprivate let cause: Cause
+  }
+
+  /// Counts a broken rule. What it returns wants a description: `append`.
+  mutating func count(_ judgement: Judgement, vm: VMIndex?, block: UInt64?) -> First? {
     let judgement =
       judgement.verdict == .unexplained && !events.allows(judgement.rule)
       ? .unknown(judgement.rule, .notRecorded) : judgement
@@ -49,13 +61,18 @@ struct DivergenceLog: Sendable {
       block: judgement.verdict == .unexplained ? block : nil)
     if let position = positions[cause] {
       items[position].divergence.count += 1
-      return
+      return nil
     }
     let verdict = Int(judgement.verdict.rawValue)
-    guard kept[verdict] < Self.causesMax else { return }
-    kept[verdict] += 1
-    positions[cause] = items.count
-    items.append(Item(cause: cause, order: order, divergence: describe(judgement)))
+    guard kept[verdict] < Self.causesMax else { return nil }
+    return First(judgement: judgement, cause: cause)
+  }
+
+  /// Describes what was counted last.
+  mutating func append(_ first: First, order: UInt64, _ divergence: Divergence) {
+    kept[Int(first.judgement.verdict.rawValue)] += 1
+    positions[first.cause] = items.count
+    items.append(Item(cause: first.cause, order: order, divergence: divergence))
   }
 }
 

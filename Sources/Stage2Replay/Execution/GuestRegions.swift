@@ -1,7 +1,7 @@
 internal import KVMTypes
 
 /// The regions that a VM's faults have touched: as many as the kernel had tables of level 3 or blocks.
-struct GuestRegions {
+struct GuestRegions: ~Copyable {
   /// How many of the last events of a region are kept.
   static let eventsMax = 8
 

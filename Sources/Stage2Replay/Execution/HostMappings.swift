@@ -39,7 +39,7 @@ struct HostRegion: Hashable, BitwiseCopyable {
 /// KVM maps a block exactly where the host does (`transparent_hugepage_adjust`, `get_user_mapping_size`), and the host
 /// cannot change the size without a notifier's unmap. So the size that one fault proves holds until the next unmap,
 /// across dirty logging, too. What is known of a region that a fault has touched is kept with the region.
-struct HostMappings {
+struct HostMappings: ~Copyable {
   /// The regions that the host has done something to and no fault has touched yet, by their block.
   private var untouched = FrameMap(filler: HostRegion())
   private let shift: UInt64

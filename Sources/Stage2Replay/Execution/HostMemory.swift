@@ -3,7 +3,7 @@ internal import KVMTypes
 
 /// What is known of the host's memory behind a VM's slots: what a fault finds there is the host's affair, and no event of
 /// KVM's tells it.
-struct HostMemory {
+struct HostMemory: ~Copyable {
   var mappings: HostMappings
   /// What a notifier aged last, and whose it was.
   private var lastAge: (frames: FrameRange, tid: ThreadID)?

@@ -339,6 +339,7 @@ struct Lookahead: ~Copyable {
   }
 
   /// Whether anything can show that a rival was ahead of a fault: what `isAhead` asks for, as far as it is the fault's own.
+  @inline(__always)
   private func canFollowRival(_ id: FaultID) -> Bool {
     guard let node = faults[id].node, timelines[node].isRaced else { return false }
     let waits = faults.waits(of: id)

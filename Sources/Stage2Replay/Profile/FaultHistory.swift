@@ -3,7 +3,7 @@ internal import KVMTypes
 
 /// What the faults of each thread have mapped since anything may have been unmapped: what shows that pages are smaller than
 /// assumed.
-struct FaultHistory {
+struct FaultHistory: ~Copyable {
   /// A moment before which nothing counts: that of the last unmap, and the last beginning of the thread's table.
   private struct Moment: Hashable, BitwiseCopyable {
     var unmap: UInt32
@@ -17,7 +17,7 @@ struct FaultHistory {
   }
 
   /// What is known of a thread.
-  private struct Thread {
+  private struct Thread: ~Copyable {
     var open: GuestFault?
     var openedAt: UInt32 = 0
     var beginning: UInt32 = 0
@@ -26,12 +26,16 @@ struct FaultHistory {
     /// By frame of 64 KiB.
     var granules = FrameMap(filler: Granules(moment: Moment(unmap: 0, beginning: 0), mask: 0))
     /// By page size and level-2 entry, when a fault filled it.
-    var filled = PageSize.allCases.map { _ in FrameMap(filler: Moment(unmap: 0, beginning: 0)) }
+    var filled = RecordStore<FrameMap<Moment>>()
+
+    init() {
+      for _ in PageSize.allCases { filled.append(FrameMap(filler: Moment(unmap: 0, beginning: 0))) }
+    }
   }
 
   private var unmaps: UInt32 = 0
   private var table = ThreadTable()
-  private var threads: ContiguousArray<Thread> = []
+  private var threads = RecordStore<Thread>()
 
   private static let granuleShift: UInt64 = 12
   private static let frameShift: UInt64 = 16

@@ -6,7 +6,7 @@ public import KVMTypes
 /// touches through a mapping that is there leaves no event, so everything here is what is *shown*: touches are a lower
 /// bound, ages an upper one. Without a hardware access flag, a host that ages pages makes them show up again.
 /// When a page was touched last is kept with the page's region.
-struct WorkingSet {
+struct WorkingSet: ~Copyable {
   private var order: [FirstTouch] = []
   private var samples: [TouchSample] = []
   /// Pages that were first shown by a fault on a block.
@@ -69,7 +69,7 @@ struct WorkingSet {
   /// - Parameters:
   ///   - last: the last interval.
   ///   - regions: the VM's.
-  func result(last: Int, _ regions: GuestRegions) -> WorkingSetResult {
+  func result(last: Int, _ regions: borrowing GuestRegions) -> WorkingSetResult {
     var counts = [Int](repeating: 0, count: 256)
     regions.forEachPage { counts[Int($0.stamp)] += 1 }
     counts[0] = 0
