@@ -10,10 +10,11 @@ struct SparseTable<Word: TableWord> {
   /// An offset above those of any table.
   private static var none: Int16 { .max }
 
-  /// The offsets that are compared at once.
-  private typealias Group = SIMD4<Int16>
+  /// Offsets that are compared at once, and as many as there is always room for.
+  private typealias Group = SIMD8<Int16>
+  private typealias HalfGroup = SIMD4<Int16>
 
-  /// Room for the offsets of `capacity` descriptors: whole groups.
+  /// Room for the offsets of `capacity` descriptors: whole half groups.
   @inline(__always)
   private static func room(_ capacity: Int) -> Int { (capacity &+ 3) & ~3 }
 
@@ -54,14 +55,20 @@ struct SparseTable<Word: TableWord> {
       if Int(offsets[first &+ half]) < offset { first &+= half }
       length &-= half
     }
-    // How many lie below, four at a time: a search by halves waits for each load, and for guesses that are wrong.
+    // How many lie below, eight at a time: a search by halves waits for each load, and for guesses that are wrong.
     let wanted = Group(repeating: Int16(truncatingIfNeeded: offset))
     var below = Group.zero
-    var position = first
-    while position < first &+ length {
-      let group = UnsafeRawPointer(offsets + position).loadUnaligned(as: Group.self)
+    var position = UnsafeRawPointer(offsets + first)
+    let end = UnsafeRawPointer(offsets + (first &+ Self.room(length)))
+    while position + MemoryLayout<Group>.size <= end {
+      let group = position.loadUnaligned(as: Group.self)
       below = below.replacing(with: below &+ 1, where: group .< wanted)
-      position &+= Group.scalarCount
+      position += MemoryLayout<Group>.size
+    }
+    if position < end {
+      let rest = position.loadUnaligned(as: HalfGroup.self)
+      let group = Group(lowHalf: rest, highHalf: HalfGroup(repeating: Self.none))
+      below = below.replacing(with: below &+ 1, where: group .< wanted)
     }
     return first &+ Int(below.wrappedSum())
   }

@@ -193,6 +193,7 @@ public struct Stage2Features: Hashable, Sendable {
 
   /// `stage2_set_xn_attr`: the XN field for the execute bits of `prot`, nil for -EINVAL.
   @inlinable
+  @inline(__always)
   func xnAttribute(_ prot: Stage2Prot) -> UInt64? {
     let px = prot.contains(.privilegedExecute)
     let ux = prot.contains(.userExecute)
@@ -207,13 +208,15 @@ public struct Stage2Features: Hashable, Sendable {
 
   /// `stage2_set_prot_attr`: the attributes of a new leaf, AF included, nil for -EINVAL.
   @inlinable
+  @inline(__always)
   func leafAttributes(_ prot: Stage2Prot) -> UInt64? {
-    let isDevice = prot.contains(.device)
-    let isNonCacheable = prot.contains(.normalNonCacheable)
-    if isDevice && isNonCacheable { return nil }
-    if (isDevice || isNonCacheable) && !prot.isDisjoint(with: .execute) { return nil }
+    var attributes = normalMemory
+    if !prot.isDisjoint(with: [.device, .normalNonCacheable]) {
+      if prot.isSuperset(of: [.device, .normalNonCacheable]) { return nil }
+      if !prot.isDisjoint(with: .execute) { return nil }
+      attributes = prot.contains(.device) ? 1 << 2 : 5 << 2
+    }
     guard let xn = xnAttribute(prot) else { return nil }
-    var attributes = isDevice ? 1 << 2 : isNonCacheable ? 5 << 2 : normalMemory
     if prot.contains(.read) { attributes |= Stage2Descriptor.s2apRead }
     if prot.contains(.write) { attributes |= Stage2Descriptor.s2apWrite }
     attributes |= Stage2Descriptor.innerShareable | Stage2Descriptor.accessFlag | xn

@@ -30,6 +30,9 @@ struct MapWalker: Stage2Visitor {
     case .annotation(let descriptor):
       return descriptor
     case .frames(let first, let attributes):
+      if level == 3, first == Stage2Descriptor.unknownFrame {
+        return .leaf(frame: first, attributes: attributes, level: 3)
+      }
       if level < table.minBlockLevel { return nil }
       let granule = table.granule(level)
       if granule > context.end &- context.address { return nil }

@@ -66,7 +66,7 @@ public struct Stage2PageTable<Pages: TablePages & ~Copyable>: ~Copyable {
   /// log2 of the bytes that an entry of `level` covers: below 64 for every level from -1 on.
   @inline(__always)
   func shift(_ level: Int) -> UInt64 {
-    bitsPerLevel &* UInt64(truncatingIfNeeded: 4 &- level) &+ 3
+    bitsPerLevel &* UInt64(truncatingIfNeeded: 3 &- level) &+ pageShift
   }
 
   /// `kvm_granule_size`.
@@ -90,24 +90,14 @@ public struct Stage2PageTable<Pages: TablePages & ~Copyable>: ~Copyable {
   @inline(__always)
   public borrowing func leaf(_ ipa: IPA) -> (descriptor: Stage2Descriptor, level: TranslationLevel) {
     guard let pgd, ipa.rawValue < ipaLimit else { return (.zero, geometry.startLevel) }
-    let end = descend(pgdTable(pgd, ipa.rawValue), ipa.rawValue)
-    let entry = Stage2Descriptor(rawValue: arena.load(end.table, end.offset))
-    return (entry, TranslationLevel(Int8(truncatingIfNeeded: end.level)))
+    let end = descend(pgd, ipa.rawValue)
+    return (end.entry, TranslationLevel(Int8(truncatingIfNeeded: end.level)))
   }
 
-  /// Goes down from `table`, of the first level, to the entry for `address` that is not a table.
+  /// Goes down from the PGD to the entry for `address`, below `ipaLimit`, that is not a table.
   @inline(__always)
-  borrowing func descend(_ table: UInt32, _ address: UInt64) -> (table: UInt32, offset: Int, level: Int) {
-    var level = startLevel
-    var table = table
-    var entryShift = shift(level)
-    // The arena masks offsets.
-    while level < 3, let child = arena.child(table, Int(truncatingIfNeeded: address &>> entryShift)) {
-      table = child
-      level &+= 1
-      entryShift &-= bitsPerLevel
-    }
-    return (table, index(address, level), level)
+  borrowing func descend(_ pgd: UInt32, _ address: UInt64) -> WalkEnd {
+    arena.walk(address &>> pageShift, from: pgd, startLevel)
   }
 
   /// What a hardware walk of `ipa` finds.
@@ -133,12 +123,11 @@ public struct Stage2PageTable<Pages: TablePages & ~Copyable>: ~Copyable {
 
   private mutating func exchangeEntry(_ ipa: IPA, _ new: Stage2Descriptor) -> Stage2Descriptor {
     guard let pgd, ipa.rawValue < ipaLimit else { return .zero }
-    let (table, offset, _) = descend(pgdTable(pgd, ipa.rawValue), ipa.rawValue)
-    let entry = Stage2Descriptor(rawValue: arena.load(table, offset))
-    if entry.isCounted { arena.put(table) }
-    arena.store(new.rawValue, table, offset)
-    if new.isCounted { arena.get(table) }
-    return entry
+    let end = descend(pgd, ipa.rawValue)
+    if end.entry.isCounted { arena.put(end.table) }
+    arena.store(new.rawValue, end.table, end.offset)
+    if new.isCounted { arena.get(end.table) }
+    return end.entry
   }
 
   // MARK: What the walkers share
@@ -158,7 +147,8 @@ public struct Stage2PageTable<Pages: TablePages & ~Copyable>: ~Copyable {
   }
 
   /// The pages under one entry of `level`.
-  func pagesPerEntry(_ level: Int) -> Int { 1 &<< Int(truncatingIfNeeded: shift(level) &- pageShift) }
+  @inline(__always)
+  func pagesPerEntry(_ level: Int) -> Int { 1 &<< (Int(truncatingIfNeeded: bitsPerLevel) &* (3 &- level)) }
 
   /// `kvm_tlb_flush_vmid_range`. With ranges, a part of a page at the end is left out.
   mutating func flushTLBRange(_ size: UInt64) {

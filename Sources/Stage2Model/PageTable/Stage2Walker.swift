@@ -39,6 +39,18 @@ struct VisitContext {
   /// The walk's flags.
   let flags: WalkFlags
 
+  @inline(__always)
+  init(_ table: UInt32, _ offset: Int, _ old: Stage2Descriptor, level: Int, _ data: WalkData) {
+    self.table = table
+    self.offset = offset
+    self.old = old
+    start = data.start
+    address = data.address
+    end = data.end
+    self.level = level
+    flags = data.flags
+  }
+
   var isShared: Bool { flags.contains(.shared) }
 }
 
@@ -79,6 +91,7 @@ extension Stage2PageTable where Pages: ~Copyable {
   ///
   /// The end is computed from the rounded start, so a size of 1 is exactly one page. -ERANGE beyond the
   /// table, -EINVAL without a PGD, else what the visitor returned last.
+  @inline(__always)
   mutating func walk<V: Stage2Visitor>(
     _ ipa: UInt64, size: UInt64, flags: WalkFlags = [], _ visitor: inout V
   ) -> KernelResult {
@@ -87,10 +100,16 @@ extension Stage2PageTable where Pages: ~Copyable {
     let end = (start &+ size &+ (page - 1)) & ~(page - 1)
     if start > ipaLimit || end > ipaLimit { return .range }
     guard let pgd else { return .invalid }
-    if end &- start == page {
-      return walkPage(pgdTable(pgd, start), start, flags: flags, &visitor)
-    }
-    var data = WalkData(start: start, address: start, end: end, flags: flags)
+    let data = WalkData(start: start, address: start, end: end, flags: flags)
+    return end &- start == page ? walkPage(pgd, data, &visitor) : walkTables(pgd, data, &visitor)
+  }
+
+  /// `_kvm_pgtable_walk`: the tables of the PGD, one after the other.
+  @inline(never)
+  private mutating func walkTables<V: Stage2Visitor>(
+    _ pgd: UInt32, _ range: WalkData, _ visitor: inout V
+  ) -> KernelResult {
+    var data = range
     while data.address < data.end {
       let table = pgdTable(pgd, data.address)
       let result = walkTable(table, level: startLevel, &data, &visitor)
@@ -99,57 +118,65 @@ extension Stage2PageTable where Pages: ~Copyable {
     return .success
   }
 
-  /// `kvm_pgtable_walk` of one page, which meets one entry of each level: the same visits in the same order as by
-  /// `walkTable`, in a loop. Faults and most notifiers are of one page.
+  /// A walk of one page, which meets one entry of each level: the same visits in the same order as by `walkTable`, without
+  /// looking at each level on the way. Faults and most notifiers are of one page.
   ///
   /// At a table a visitor is asked after its entries only. Before them it has nothing to do: no block fits into a page.
   @inline(__always)
   private mutating func walkPage<V: Stage2Visitor>(
-    _ pgd: UInt32, _ address: UInt64, flags: WalkFlags, _ visitor: inout V
+    _ pgd: UInt32, _ data: WalkData, _ visitor: inout V
   ) -> KernelResult {
-    var tables: [4 of UInt32] = .init(repeating: pgd)
-    var level = startLevel
-    // Not taken from `shift(level)` and `index` at each level, which multiply. The arena masks offsets.
-    var entryShift = shift(level)
-    var offset = Int(truncatingIfNeeded: address &>> entryShift)
-    var isDown = false
-    while !isDown {
-      while level < 3, let child = arena.child(tables[level], offset) {
-        level &+= 1
-        tables[level] = child
-        entryShift &-= bitsPerLevel
-        offset = Int(truncatingIfNeeded: address &>> entryShift)
-        counters.descriptorsVisited &+= 1
-      }
-      counters.descriptorsVisited &+= 1
-      let entry = Stage2Descriptor(rawValue: arena.find(tables[level], offset))
-      let place = context(tables[level], offset, entry, address, level, flags)
-      let result = visitor.visit(place, .leaf, &self)
-      if !result.isSuccess && !(result == .again && flags.contains(.ignoreEAGAIN)) { return result }
-      // The callback may have installed a table, which is then descended into.
-      isDown = !V.installsTables || level == 3 || arena.child(tables[level], offset) == nil
-      if !isDown { counters.descriptorsVisited &-= 1 }
+    let end = descend(pgd, data.address)
+    counters.descriptorsVisited &+= Int(end.level) &- startLevel &+ 1
+    if V.installsTables, end.level < 3 { return installTables(pgd, end, data, &visitor) }
+    let level = V.installsTables ? 3 : Int(end.level)
+    let place = VisitContext(end.table, end.offset, end.entry, level: level, data)
+    let result = visitor.visit(place, .leaf, &self)
+    if !data.continues(after: result) { return result }
+    guard V.visits.contains(.tablePost), level > startLevel, arena.count(end.table) == 1 else {
+      return .success
     }
-    guard V.visits.contains(.tablePost) else { return .success }
-    while level > startLevel, arena.count(tables[level]) == 1 {
-      let entry = Stage2Descriptor.table(tables[level])
-      level &-= 1
-      let place = context(tables[level], index(address, level), entry, address, level, flags)
-      let result = visitor.visit(place, .tablePost, &self)
-      if !result.isSuccess && !(result == .again && flags.contains(.ignoreEAGAIN)) { return result }
-    }
-    return .success
+    return visitEmptyTables(pgd, level: level, data, &visitor)
   }
 
-  /// Where the walk of one page stands.
-  @inline(__always)
-  private func context(
-    _ table: UInt32, _ offset: Int, _ entry: Stage2Descriptor, _ address: UInt64, _ level: Int,
-    _ flags: WalkFlags
-  ) -> VisitContext {
-    VisitContext(
-      table: table, offset: offset, old: entry, start: address, address: address,
-      end: address &+ 1 &<< pageShift, level: level, flags: flags)
+  /// The walk of one page that ends above the last level, at `end`. The callback may install a table, which is then
+  /// descended into.
+  @inline(never)
+  private mutating func installTables<V: Stage2Visitor>(
+    _ pgd: UInt32, _ end: WalkEnd, _ data: WalkData, _ visitor: inout V
+  ) -> KernelResult {
+    var end = end
+    while true {
+      let place = VisitContext(end.table, end.offset, end.entry, level: Int(end.level), data)
+      let result = visitor.visit(place, .leaf, &self)
+      if !data.continues(after: result) { return result }
+      if end.level == 3 { return .success }
+      let deeper = descend(pgd, data.address)
+      if deeper.level == end.level { return .success }
+      counters.descriptorsVisited &+= Int(deeper.level &- end.level)
+      end = deeper
+    }
+  }
+
+  /// The end of the walk of one page under a table of `level` that is empty: that table is visited from the entry that
+  /// points to it, and those above it as far as they are empty then.
+  private mutating func visitEmptyTables<V: Stage2Visitor>(
+    _ pgd: UInt32, level: Int, _ data: WalkData, _ visitor: inout V
+  ) -> KernelResult {
+    var tables: [4 of UInt32] = .init(repeating: pgdTable(pgd, data.address))
+    for above in startLevel..<level {
+      guard let child = arena.child(tables[above], index(data.address, above)) else { return .success }
+      tables[above + 1] = child
+    }
+    var level = level
+    while level > startLevel, arena.count(tables[level]) == 1 {
+      let entry = Stage2Descriptor.table(tables[level])
+      level -= 1
+      let place = VisitContext(tables[level], index(data.address, level), entry, level: level, data)
+      let result = visitor.visit(place, .tablePost, &self)
+      if !data.continues(after: result) { return result }
+    }
+    return .success
   }
 
   /// `__kvm_pgtable_walk`: the entries of one table from the walk's address on.
@@ -192,8 +219,7 @@ extension Stage2PageTable where Pages: ~Copyable {
   ) -> KernelResult {
     counters.descriptorsVisited &+= 1
     var context = VisitContext(
-      table: table, offset: offset, old: Stage2Descriptor(rawValue: arena.load(table, offset)),
-      start: data.start, address: data.address, end: data.end, level: level, flags: data.flags)
+      table, offset, Stage2Descriptor(rawValue: arena.load(table, offset)), level: level, data)
     var result = KernelResult.success
     var isTable = context.old.isTable(level: level)
     let event: WalkFlags = isTable ? .tablePre : .leaf

@@ -62,8 +62,8 @@ struct TableArena: ~Copyable {
   private var memory = TableMemory()
   private var records: UnsafeMutablePointer<Record>
   private var capacity = 4
-  /// The position in a sparse table that `find` found last: a guess for any that is looked for next.
-  private var found = 0
+  /// Where the last walk of one page ended.
+  private let cache = WalkCache()
   /// Tables handed out at least once.
   private var used: UInt32 = 0
   /// The first free table.
@@ -105,7 +105,7 @@ struct TableArena: ~Copyable {
   /// The descriptor at `offset` of `table`.
   @inline(__always)
   func load(_ table: UInt32, _ offset: Int) -> UInt64 {
-    assert(table < used, "no such table")
+    assert(isLive(table), "no such table")
     let record = records[Int(table)]
     let offset = offset & (descriptors &- 1)
     if record.form == .array { return Self.array(record, of: NarrowWord.self)[offset].descriptor }
@@ -113,46 +113,45 @@ struct TableArena: ~Copyable {
       ? Self.load(record, offset, of: WideWord.self) : Self.load(record, offset, of: NarrowWord.self)
   }
 
+  @inline(__always)
   private static func load<Word: TableWord>(_ record: Record, _ offset: Int, of word: Word.Type) -> UInt64 {
-    guard record.form.isSparse else { return array(record, of: word)[offset].descriptor }
-    let table = sparse(record, of: word)
-    let position = table.position(of: offset, count: Int(record.entries))
-    guard position < Int(record.entries), table.offset(position) == offset else { return 0 }
-    return table[position].descriptor
+    record.form.isSparse
+      ? find(record, offset, of: word).value : array(record, of: word)[offset].descriptor
+  }
+
+  /// The descriptor at `offset` of a sparse table, and the position at which it is, or would be.
+  @inline(__always)
+  private static func find<Word: TableWord>(
+    _ record: Record, _ offset: Int, of word: Word.Type
+  ) -> (value: UInt64, position: Int) {
+    let entries = sparse(record, of: word)
+    let count = Int(record.entries)
+    let position = entries.position(of: offset, count: count)
+    guard position < count, entries.offset(position) == offset else { return (0, position) }
+    return (entries[position].descriptor, position)
   }
 
   /// The table that the entry at `offset` of `table`, one above the last level, points to; nil for any other entry.
   @inline(__always)
   func child(_ table: UInt32, _ offset: Int) -> UInt32? {
-    assert(table < used, "no such table")
-    let record = records[Int(table)]
-    let offset = offset & (descriptors &- 1)
-    if record.form == .array { return Self.array(record, of: NarrowWord.self)[offset].table }
-    return WideWord(Self.load(record, offset, of: WideWord.self))!.table
+    assert(isLive(table), "no such table")
+    return Self.child(records[Int(table)], offset & (descriptors &- 1))
   }
 
-  /// The descriptor at `offset` of `table`, which may be stored next and is then found at once.
   @inline(__always)
-  mutating func find(_ table: UInt32, _ offset: Int) -> UInt64 {
-    assert(table < used, "no such table")
-    let record = records[Int(table)]
-    let offset = offset & (descriptors &- 1)
-    if record.form == .array { return Self.array(record, of: NarrowWord.self)[offset].descriptor }
-    if record.form.isWide { return Self.load(record, offset, of: WideWord.self) }
-    let entries = Self.sparse(record, of: NarrowWord.self)
-    let count = Int(record.entries)
-    let position = entries.position(of: offset, count: count)
-    found = position
-    guard position < count, entries.offset(position) == offset else { return 0 }
-    return entries[position].descriptor
+  private static func child(_ record: Record, _ offset: Int) -> UInt32? {
+    assert(record.count != 0, "no such table")
+    if record.form == .array { return array(record, of: NarrowWord.self)[offset].table }
+    return array(record, of: WideWord.self)[offset].table
   }
 
   /// Stores a descriptor without touching the table's count.
   @inline(__always)
   mutating func store(_ value: UInt64, _ table: UInt32, _ offset: Int) {
-    assert(table < used, "no such table")
+    assert(isLive(table), "no such table")
     let record = records[Int(table)]
     let offset = offset & (descriptors &- 1)
+    cache.noteStore(value, table, offset)
     if record.form == .array, let word = NarrowWord(value) {
       Self.array(record, of: NarrowWord.self)[offset] = word
     } else if !record.form.isWide, let word = NarrowWord(value) {
@@ -176,28 +175,36 @@ struct TableArena: ~Copyable {
     }
     let entries = Self.sparse(record, of: Word.self)
     let count = Int(record.entries)
+    let guess = cache.last.position
     let position =
-      entries.isPosition(found, of: offset, count: count) ? found : entries.position(of: offset, count: count)
+      entries.isPosition(guess, of: offset, count: count)
+      ? guess : entries.position(of: offset, count: count)
     if position < count, entries.offset(position) == offset {
       if !word.isEmpty {
         entries[position] = word
       } else {
         entries.remove(at: position, count: count)
-        records[Int(table)].entries &-= 1
+        records[Int(table)].entries = UInt16(truncatingIfNeeded: count &- 1)
       }
     } else if !word.isEmpty {
+      var room = entries
       if count == Int(record.capacity) {
         grow(table, of: Word.self)
-        store(word, table, offset)
-      } else {
-        entries.insert(word, offset: offset, at: position, count: count)
-        records[Int(table)].entries &+= 1
+        let larger = records[Int(table)]
+        guard larger.form.isSparse else {
+          Self.array(larger, of: Word.self)[offset] = word
+          return
+        }
+        room = Self.sparse(larger, of: Word.self)
       }
+      room.insert(word, offset: offset, at: position, count: count)
+      records[Int(table)].entries = UInt16(truncatingIfNeeded: count &+ 1)
     }
   }
 
   /// The first offset from `offset` on, and below `limit`, whose descriptor is not empty; `limit` where none is.
   func nextNonzero(_ table: UInt32, from offset: Int, below limit: Int) -> Int {
+    assert(isLive(table), "no such table")
     let record = records[Int(table)]
     let limit = min(limit, descriptors)
     return record.form.isWide
@@ -230,26 +237,104 @@ struct TableArena: ~Copyable {
     return found
   }
 
+  // MARK: Walks
+
+  /// The end of the walk of `page` from `pgd` on, the first of the tables of `startLevel`.
+  @inline(__always)
+  func walk(_ page: UInt64, from pgd: UInt32, _ startLevel: Int) -> WalkEnd {
+    if cache.last.page != page {
+      Self.descend(to: page, from: pgd, startLevel, cache, records, UInt64(truncatingIfNeeded: tableShift))
+    }
+    assert(isCurrent(cache.last, from: pgd, startLevel), "the end of the last walk is another now")
+    return cache.last
+  }
+
+  /// Whether a walk that begins at the PGD ends where `end` says.
+  private func isCurrent(_ end: WalkEnd, from pgd: UInt32, _ startLevel: Int) -> Bool {
+    let empty = WalkCache()
+    Self.descend(to: end.page, from: pgd, startLevel, empty, records, UInt64(tableShift))
+    let fresh = empty.last
+    return fresh.table == end.table && fresh.level == end.level && fresh.offset == end.offset
+      && fresh.entry == end.entry
+  }
+
+  /// Goes down to the first entry for `page` that is not a table, and leaves the end in `cache`. A walk that ends under the
+  /// table of the last level where the last one ended, or at the same entry above, begins there.
+  ///
+  /// Static, because a call that borrows the arena copies it to the stack.
+  ///
+  /// - Parameter bits: log2 of the descriptors of a table.
+  @inline(never)
+  private static func descend(
+    to page: UInt64, from pgd: UInt32, _ startLevel: Int, _ cache: borrowing WalkCache,
+    _ records: UnsafeMutablePointer<Record>, _ bits: UInt64
+  ) {
+    let mask = 1 &<< Int(truncatingIfNeeded: bits) &- 1
+    var table = cache.last.table
+    var level = Int(cache.last.level)
+    // log2 of the pages that an entry of the level covers.
+    var shift = bits &* UInt64(truncatingIfNeeded: 3 &- level)
+    if (cache.last.page ^ page) &>> (level == 3 ? bits : shift) != 0 {
+      level = startLevel
+      shift = bits &* UInt64(truncatingIfNeeded: 3 &- startLevel)
+      table = pgd &+ UInt32(truncatingIfNeeded: page &>> (shift &+ bits))
+      while level < 3 {
+        let offset = Int(truncatingIfNeeded: page &>> shift) & mask
+        guard let child = child(records[Int(table)], offset) else { break }
+        table = child
+        level &+= 1
+        shift &-= bits
+      }
+    }
+    let offset = Int(truncatingIfNeeded: page &>> shift) & mask
+    let (value, position) = find(records[Int(table)], offset)
+    cache.last = WalkEnd(
+      page: page, table: table, level: Int32(truncatingIfNeeded: level), offset: offset, position: position,
+      entry: Stage2Descriptor(rawValue: value))
+  }
+
+  /// The descriptor at `offset` of a table, and its position if the table is sparse.
+  @inline(__always)
+  private static func find(_ record: Record, _ offset: Int) -> (value: UInt64, position: Int) {
+    assert(record.count != 0, "no such table")
+    if record.form == .array { return (array(record, of: NarrowWord.self)[offset].descriptor, 0) }
+    if record.form.isWide { return findWide(record.address, record.form, record.entries, offset) }
+    return find(record, offset, of: NarrowWord.self)
+  }
+
+  @inline(never)
+  private static func findWide(
+    _ address: UInt, _ form: Form, _ entries: UInt16, _ offset: Int
+  ) -> (value: UInt64, position: Int) {
+    let record = Record(address: address, count: 1, entries: entries, form: form)
+    return form.isSparse
+      ? find(record, offset, of: WideWord.self) : (array(record, of: WideWord.self)[offset].descriptor, 0)
+  }
+
   // MARK: Counts
+
+  /// Whether `table` is in use. What is free must not be read or written any more.
+  @inline(__always)
+  private func isLive(_ table: UInt32) -> Bool { table < used && records[Int(table)].count != 0 }
 
   /// `page_count` of `table`.
   @inline(__always)
   func count(_ table: UInt32) -> UInt32 {
-    assert(table < used, "no such table")
+    assert(isLive(table), "no such table")
     return UInt32(records[Int(table)].count)
   }
 
   /// `get_page` on `table`.
   @inline(__always)
   mutating func get(_ table: UInt32) {
-    assert(table < used, "no such table")
+    assert(isLive(table), "no such table")
     records[Int(table)].count += 1
   }
 
   /// `put_page` on `table` for one of its descriptors; the table's own reference stays.
   @inline(__always)
   mutating func put(_ table: UInt32) {
-    assert(table < used, "no such table")
+    assert(isLive(table), "no such table")
     precondition(records[Int(table)].count > 1, "a table has no reference left for a descriptor")
     records[Int(table)].count -= 1
   }
@@ -294,6 +379,7 @@ struct TableArena: ~Copyable {
   mutating func free(_ table: UInt32) {
     let record = records[Int(table)]
     precondition(record.count != 0, "a table is freed twice")
+    cache.forget()
     giveBack(record)
     records[Int(table)] = Record(address: UInt(freeHead), count: 0, entries: 0, form: .array)
     freeHead = table
@@ -312,18 +398,22 @@ struct TableArena: ~Copyable {
   // MARK: Forms
 
   /// Memory for a table of `form`.
+  @inline(__always)
   private mutating func take(_ form: Form) -> UInt {
     memory.allocate(byteCount(form), kind: Int(form.rawValue))
   }
 
+  @inline(__always)
   private mutating func giveBack(_ record: Record) {
     memory.free(record.address, byteCount(record.form), kind: Int(record.form.rawValue))
   }
 
+  @inline(__always)
   private func byteCount(_ form: Form) -> Int {
     form.isWide ? byteCount(form, of: WideWord.self) : byteCount(form, of: NarrowWord.self)
   }
 
+  @inline(__always)
   private func byteCount<Word: TableWord>(_ form: Form, of _: Word.Type) -> Int {
     form.isSparse
       ? SparseTable<Word>.byteCount(form.capacity) : descriptors * MemoryLayout<Word>.stride
@@ -333,11 +423,11 @@ struct TableArena: ~Copyable {
   @inline(never)
   private mutating func grow<Word: TableWord>(_ table: UInt32, of word: Word.Type) {
     let old = records[Int(table)]
-    let form = old.form.larger.capacity > descriptors / 8 ? old.form.asArray : old.form.larger
+    let form = old.form.larger.capacity > descriptors &>> 3 ? old.form.asArray : old.form.larger
     let new = Record(address: take(form), count: old.count, entries: old.entries, form: form)
     let entries = Self.sparse(old, of: word)
     if form.isSparse {
-      Self.sparse(new, of: word).clear(capacity: form.capacity)
+      Self.sparse(new, of: word).clear(capacity: Int(new.capacity))
       entries.copy(to: Self.sparse(new, of: word), count: Int(old.entries))
     } else {
       let words = Self.array(new, of: word)
@@ -356,7 +446,7 @@ struct TableArena: ~Copyable {
     if form.isSparse {
       let entries = Self.sparse(old, of: NarrowWord.self)
       let wide = Self.sparse(new, of: WideWord.self)
-      wide.clear(capacity: form.capacity)
+      wide.clear(capacity: Int(new.capacity))
       for position in 0..<Int(old.entries) {
         let word = WideWord(entries[position].descriptor)!
         wide.insert(word, offset: entries.offset(position), at: position, count: position)

@@ -33,7 +33,6 @@ struct TableArenaTests {
         let offset = random.chance(30) ? random.below(20) : random.below(size)
         #expect(arena.load(table, offset) == model[offset] ?? 0, "seed \(seed), step \(step)")
         let value = random.chance(25) ? 0 : Self.descriptor(&random, allowsWide: allowsWide && step > 3000)
-        if random.chance(50) { #expect(arena.find(table, offset) == model[offset] ?? 0) }
         arena.store(value, table, offset)
         tables[number].1[offset] = value == 0 ? nil : value
         if random.chance(1), number > 0 {
@@ -68,13 +67,68 @@ struct TableArenaTests {
     }
   }
 
+  /// Two levels of tables that are linked, unlinked and freed, with walks to few pages in between, so that most walks
+  /// begin where the last one ended.
+  @Test(arguments: [false, true])
+  func walksEndWhereTheyShould(allowsWide: Bool) {
+    for seed in RandomSeed.all {
+      var random = SplitMix64(seed: seed)
+      var arena = TableArena(bitsPerLevel: 9)
+      let root = arena.allocateFirst(1)
+      var children: [UInt32?] = [nil, nil, nil]
+      var blocks: [UInt64] = [0, 0, 0]
+      var pages: [UInt64: UInt64] = [:]
+      for step in 0..<6000 {
+        let page = random.below(3 as UInt64) << 9 | (random.chance(70) ? random.below(8) : random.below(512))
+        let block = Int(page >> 9)
+        let end = arena.walk(page, from: root, 2)
+        let place = "seed \(seed), step \(step)"
+        let isAbove = children[block] == nil
+        #expect(end.table == children[block] ?? root && end.level == (isAbove ? 2 : 3), "\(place)")
+        #expect(end.entry.rawValue == (isAbove ? blocks[block] : pages[page] ?? 0), "\(place)")
+        let value = random.chance(30) ? 0 : Self.descriptor(&random, allowsWide: allowsWide)
+        guard let child = children[block] else {
+          if random.chance(60) {
+            let table = arena.allocate(isLastLevel: true)
+            arena.store(Stage2Descriptor.table(table).rawValue, root, block)
+            children[block] = table
+          } else {
+            blocks[block] = value & ~3
+            arena.store(blocks[block], root, block)
+          }
+          continue
+        }
+        if random.chance(1) {
+          blocks[block] = 0
+          arena.store(0, root, block)
+          arena.free(child)
+          children[block] = nil
+          pages = pages.filter { $0.key >> 9 != page >> 9 }
+        } else {
+          let other = random.chance(60) ? page : page & ~511 | random.below(512)
+          arena.store(value, child, Int(other & 511))
+          pages[other] = value
+        }
+      }
+    }
+  }
+
+  @Test func whatIsFreeIsNotRead() async {
+    await #expect(processExitsWith: .failure) {
+      var arena = TableArena(bitsPerLevel: 9)
+      let table = arena.allocate(isLastLevel: true)
+      arena.free(table)
+      _ = arena.load(table, 0)
+    }
+  }
+
   /// An operation on a descriptor that may be stored next, though another table is changed in between.
   @Test func whatWasFoundBeforeIsNoMoreThanAGuess() {
     var arena = TableArena(bitsPerLevel: 9)
     let tables = [arena.allocate(isLastLevel: true), arena.allocate(isLastLevel: true)]
     let leaf = Stage2Descriptor.outputMask | 0x403
     for offset in [40, 10, 30, 20] { arena.store(leaf, tables[0], offset) }
-    #expect(arena.find(tables[0], 40) == leaf)
+    #expect(arena.walk(40, from: tables[0], 3).entry.rawValue == leaf)
     for offset in [5, 50, 45] { arena.store(leaf, tables[1], offset) }
     arena.store(0, tables[0], 10)
     #expect(arena.nonzeroDescriptors(tables[0]).map(\.offset) == [20, 30, 40])
