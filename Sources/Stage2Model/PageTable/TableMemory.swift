@@ -10,8 +10,8 @@ struct TableMemory: ~Copyable {
   private var end: UInt = 0
   /// What was left of others when a piece was wanted that they were too small for.
   private var remnants: [(next: UInt, end: UInt)] = []
-  /// The pieces of each kind that were given back.
-  private var freePieces: [FreePieces] = []
+  /// The pieces of each kind that were given back: `kinds` of them.
+  private let freePieces: UnsafeMutablePointer<FreePieces>
   /// Bytes of all chunks.
   private(set) var byteCount = 0
 
@@ -22,22 +22,35 @@ struct TableMemory: ~Copyable {
     var head: UInt = 0
   }
 
+  /// More than there are forms of a table.
+  static var kinds: Int { 48 }
   private static let smallestPiece = 16
   private static let smallestChunk = 4 << 10
   /// Chunks of this size are aligned to it, so that the system can back each by a huge page.
   private static let largestChunk = 2 << 20
 
-  deinit { for chunk in chunks { chunk.deallocate() } }
+  init() {
+    freePieces = .allocate(capacity: Self.kinds)
+    freePieces.initialize(repeating: FreePieces(), count: Self.kinds)
+  }
 
-  /// `bytes` of memory, which hold anything. All pieces of one `kind`, a small number, have the same size.
+  deinit {
+    freePieces.deallocate()
+    for chunk in chunks { chunk.deallocate() }
+  }
+
+  /// `bytes` of memory, which hold anything. All pieces of one `kind`, below `kinds`, have the same size.
   mutating func allocate(_ bytes: Int, kind: Int) -> UInt {
     assert(bytes % 8 == 0, "not a multiple of 8")
-    if kind < freePieces.count, freePieces[kind].head != 0 { return takeFree(kind) }
+    assert(kind < Self.kinds, "no such kind")
+    if freePieces[kind].head != 0 { return takeFree(kind) }
     if Int(end &- next) < bytes {
       if Int(end &- next) >= Self.smallestPiece { remnants.append((next, end)) }
       if let last = remnants.last, Int(last.end &- last.next) >= bytes {
         (next, end) = remnants.removeLast()
-      } else if let larger = freePieces.lastIndex(where: { $0.head != 0 && $0.bytes >= bytes }) {
+      } else if let larger = (0..<Self.kinds).last(where: {
+        freePieces[$0].head != 0 && freePieces[$0].bytes >= bytes
+      }) {
         next = takeFree(larger)
         end = next + UInt(freePieces[larger].bytes)
       } else {
@@ -51,7 +64,7 @@ struct TableMemory: ~Copyable {
 
   /// Gives a piece of `bytes` back.
   mutating func free(_ address: UInt, _ bytes: Int, kind: Int) {
-    while freePieces.count <= kind { freePieces.append(FreePieces()) }
+    assert(kind < Self.kinds, "no such kind")
     Self.link(address).pointee = freePieces[kind].head
     freePieces[kind] = FreePieces(bytes: bytes, head: address)
   }
