@@ -33,7 +33,7 @@ public struct IPA: Hashable, Comparable, Sendable {
 
   /// The frame that holds this address.
   @inlinable
-  public func gfn(_ pageSize: PageSize) -> GFN { GFN(rawValue >> pageSize.shift) }
+  public func gfn(_ pageSize: PageSize) -> GFN { GFN(rawValue &>> pageSize.shift) }
 }
 
 /// A guest frame number: an `IPA` in units of the *host's* page size (`gfn_t`).
@@ -60,5 +60,5 @@ public struct GFN: Hashable, Comparable, Sendable {
 
   /// The address of the frame's first byte.
   @inlinable
-  public func ipa(_ pageSize: PageSize) -> IPA { IPA(rawValue << pageSize.shift) }
+  public func ipa(_ pageSize: PageSize) -> IPA { IPA(rawValue &<< pageSize.shift) }
 }

@@ -25,7 +25,7 @@ public enum PageSize: UInt8, Hashable, Sendable, CaseIterable {
 
   /// The size in bytes (`PAGE_SIZE`).
   @inlinable
-  public var bytes: UInt64 { 1 << shift }
+  public var bytes: UInt64 { 1 &<< shift }
 
   /// Address bits that one level of table resolves (`PAGE_SHIFT - 3`).
   @inlinable

@@ -15,7 +15,6 @@ public struct KVM<Backend: Stage2Backend & ~Copyable>: ~Copyable {
   public let profile: Profile
   /// The shape of the stage-2 table.
   public let geometry: Stage2Geometry
-  @usableFromInline let pageShift: UInt64
   /// What `user_mem_abort` decides without looking at the table.
   public let rules: FaultRules
   /// The stage-2 table.
@@ -53,7 +52,6 @@ public struct KVM<Backend: Stage2Backend & ~Copyable>: ~Copyable {
     self.geometry = geometry
     self.stage2 = stage2
     rules = FaultRules(profile)
-    pageShift = geometry.pageSize.shift
     lockModes = MMUEntryPoint.allCases.map { $0.lock(profile) }
   }
 
@@ -73,6 +71,10 @@ public struct KVM<Backend: Stage2Backend & ~Copyable>: ~Copyable {
     invalidateInProgress != 0 || invalidateSeq != seq
   }
 
+  /// `PAGE_SHIFT`.
+  @inlinable
+  var pageShift: UInt64 { rules.pageShift }
+
   /// `PAGE_SIZE`.
   @inlinable
   var pageBytes: UInt64 { 1 &<< pageShift }
@@ -81,16 +83,26 @@ public struct KVM<Backend: Stage2Backend & ~Copyable>: ~Copyable {
 
   /// Takes `mmu_lock` for `entryPoint`.
   @inlinable
+  @inline(__always)
   mutating func lock(_ entryPoint: MMUEntryPoint) {
-    guard keeps.contains(.sections) else { return }
+    if keeps.contains(.sections) { beginSection(entryPoint) }
+  }
+
+  @inlinable
+  mutating func beginSection(_ entryPoint: MMUEntryPoint) {
     lastSection = LockSection(entryPoint, mode: lockModes[Int(entryPoint.rawValue)])
     lastSection.work = stage2.work
   }
 
   /// Releases it.
   @inlinable
+  @inline(__always)
   mutating func unlock() {
-    guard keeps.contains(.sections) else { return }
+    if keeps.contains(.sections) { endSection() }
+  }
+
+  @inlinable
+  mutating func endSection() {
     lastSection.work = stage2.work - lastSection.work
     locks[Int(lastSection.entryPoint.rawValue)].add(lastSection)
   }

@@ -36,6 +36,7 @@ public struct Stage2Fault: Hashable, Sendable {
 
   /// `perm_fault_granule`: the bytes of the leaf that denied the access, nil unless it is a permission fault.
   @inlinable
+  @inline(__always)
   func permissionGranule(_ pageShift: UInt64) -> UInt64? {
     if kind != .permission { return nil }
     return 1 << ((pageShift - 3) * UInt64(4 - Int(level.rawValue)) + 3)

@@ -31,7 +31,7 @@ extension KVM where Backend: ~Copyable {
     case .hwPoison: return .ended(.success)
     case .failed: return .ended(.badAddress)
     }
-    let page = (fault.ipa.rawValue >> pageShift - slot.baseGFN.rawValue) << pageShift
+    let page = (fault.ipa.rawValue &>> pageShift - slot.baseGFN.rawValue) &<< pageShift
     let hva = slot.hva + page
     let size = rules.resolveVMASize(slot, hva, vmaShift: host.vmaShift)
     guard let prot = rules.prot(fault, slot, host) else { return .ended(.noExec) }
@@ -45,6 +45,7 @@ extension KVM where Backend: ~Copyable {
 
   /// The stage under the lock (`kvm_s2_fault_map`).
   @inlinable
+  @inline(__always)
   mutating func faultMap(
     _ fault: Stage2Fault, slot: Memslot, vcpu: VCPUIndex, hva: HVA, _ host: HostPage,
     _ vmaSize: FaultMappingSize, _ prot: Stage2Prot, seq: UInt64, isOvertaken: Bool
@@ -71,7 +72,7 @@ extension KVM where Backend: ~Copyable {
     }
     let ipa = rules.address(fault.ipa, size: size)
     // The page that GUP found lies somewhere in the block; the block begins below it.
-    let pfn = host.pfn.map { PFN($0.rawValue & ~(size >> pageShift - 1)) }
+    let pfn = host.pfn.map { PFN($0.rawValue & ~(size &>> pageShift - 1)) }
     let result = isOvertaken ? .again : stage2.map(ipa, size: size, pfn: pfn, prot: prot, vcpu: vcpu)
     return FaultOutcome(
       .map(ipa, size: size, prot: prot), result, dirty: Self.dirtied(ipa, size, prot, result, pageShift))
@@ -79,10 +80,11 @@ extension KVM where Backend: ~Copyable {
 
   /// The frame that is marked dirty: the first of a mapping that became writable.
   @inlinable
+  @inline(__always)
   static func dirtied(
     _ ipa: IPA, _ size: UInt64, _ prot: Stage2Prot, _ result: KernelResult, _ pageShift: UInt64
   ) -> GFN? {
     guard prot.contains(.write), result.isSuccess else { return nil }
-    return GFN(ipa.alignedDown(to: size).rawValue >> pageShift)
+    return GFN(ipa.alignedDown(to: size).rawValue &>> pageShift)
   }
 }
