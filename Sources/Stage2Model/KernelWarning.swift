@@ -42,6 +42,7 @@ public struct KernelWarnings: Sendable {
   }
 
   /// `warning` occurs.
+  @inline(never)
   public mutating func record(_ warning: KernelWarning) {
     if let index = items.firstIndex(where: { $0.warning == warning }) {
       items[index].count += 1

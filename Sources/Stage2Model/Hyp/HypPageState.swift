@@ -22,6 +22,7 @@ public enum HypPageState: UInt8, Hashable, Sendable {
 extension Stage2Descriptor {
   /// `guest_get_page_state`.
   @inlinable
+  @inline(__always)
   var guestPageState: HypPageState {
     if isValid {
       return HypPageState(rawValue: UInt8(truncatingIfNeeded: rawValue >> 55) & 3).unsafelyUnwrapped

@@ -40,7 +40,7 @@ extension HypVM {
   /// Mutating, because a call that borrows copies the table's fields to the stack.
   @inline(__always)
   private mutating func isUnmapped(_ ipa: IPA, size: UInt64) -> Bool {
-    if size == 1 << pageShift {
+    if size == 1 &<< pageShift {
       let leaf = table.leaf(ipa).descriptor
       return !leaf.isValid && leaf.guestPageState == .noPage
     }
@@ -59,7 +59,7 @@ extension HypVM {
     if ipa.rawValue >= table.ipaLimit { return .range }
     let (leaf, level) = table.leaf(ipa)
     guard leaf.isValid else { return .noEntry }
-    guard table.geometry.pageSize.granule(level) == size else { return .tooBig }
+    guard table.granule(Int(level.rawValue)) == size else { return .tooBig }
     guard leaf.guestPageState == .sharedBorrowed else { return .notPermitted }
     if let pfn = leaf.pfn {
       let result = vmemmap.checkUnshareable(pfn, pages: pages)

@@ -102,14 +102,14 @@ public struct HypVM: ~Copyable {
   /// level-2 block's, and for a block that is not aligned. An unknown frame is taken for aligned.
   @inline(__always)
   func transitionSize(_ pfn: PFN?, _ gfn: GFN, pages: UInt64) -> UInt64? {
-    if pages == 1 { return 1 << pageShift }
+    if pages == 1 { return 1 &<< pageShift }
     guard pages == table.geometry.pageSize.pagesPerPMD else { return nil }
     guard (gfn.rawValue | (pfn?.rawValue ?? 0)) & (pages - 1) == 0 else { return nil }
-    return pages << pageShift
+    return pages &<< pageShift
   }
 
   @inline(__always)
-  func ipa(_ gfn: GFN) -> IPA { IPA(gfn.rawValue << pageShift) }
+  func ipa(_ gfn: GFN) -> IPA { IPA(gfn.rawValue &<< pageShift) }
 
   /// `pkvm_refill_memcache`: moves pages from the host's memory cache of the vCPU to EL2's, until EL2's has
   /// as many as the host's had. Every page is donated from host to hypervisor on the way.
@@ -147,7 +147,7 @@ public struct HypVM: ~Copyable {
     table.pages.memcache = memcache
     let result = table.map(ipa, size: size, pfn: pfn, prot: prot.union(state.prot), sharing: .exclusive)
     if table.pages.memcache != memcache { vcpus[vcpu.rawValue].memcache = table.pages.memcache }
-    if result.isSuccess { pageStateChanges += Int(size >> pageShift) }
+    if result.isSuccess { pageStateChanges += Int(size &>> pageShift) }
     // WARN_ON(kvm_pgtable_stage2_map(...)), and a warning at EL2 is a panic.
     if !result.isSuccess { warnings.record(.hypMapFailed) }
     return result

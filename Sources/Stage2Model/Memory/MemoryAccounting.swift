@@ -151,12 +151,14 @@ public struct MemoryAccounting: Sendable {
   }
 
   /// A mapping object is allocated and held ready.
+  @inline(__always)
   public mutating func addSpareMapping() {
     spareMappings.add()
     totalBytes.add(bytesPerMapping)
   }
 
   /// The object held ready is filled in.
+  @inline(__always)
   public mutating func useSpareMapping(isBlock: Bool) {
     spareMappings.remove()
     if isBlock { blockMappings.add() } else { pageMappings.add() }

@@ -17,15 +17,12 @@ extension PKVMStage2 {
   public mutating func topUpMemcache(vcpu: VCPUIndex, pages: Int) {
     prepare(vcpu)
     let index = vcpu.rawValue
-    if !memcaches[index].hasMapping {
-      memcaches[index].hasMapping = true
-      hyp.memory.addSpareMapping()
-    }
-    let missing = pages - memcaches[index].pages
-    if missing > 0 {
-      memcaches[index].pages += missing
-      hyp.memory.allocate(.hostMemcache, pages: missing)
-    }
+    let cache = memcaches[index]
+    let missing = pages - cache.pages
+    if cache.hasMapping && missing <= 0 { return }
+    memcaches[index] = HypMemcache(pages: max(pages, cache.pages), hasMapping: true)
+    if !cache.hasMapping { hyp.memory.addSpareMapping() }
+    if missing > 0 { hyp.memory.allocate(.hostMemcache, pages: missing) }
   }
 
   /// The pages that a fault of this VM tops up to (`kvm_mmu_cache_min_pages`).

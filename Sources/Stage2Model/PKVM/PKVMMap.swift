@@ -19,18 +19,20 @@ extension PKVMStage2 {
     if configuration.era.sharesBeforeLookup {
       return mapBeforeLookup(ipa, size: size, pfn: pfn, prot: prot, vcpu: vcpu)
     }
-    guard size == 1 << pageShift || size == pmdBytes else {
+    guard size == 1 &<< pageShift || size == pmdBytes else {
       warnings.record(.mapSize)
       return .invalid
     }
-    let pages = size >> pageShift
+    let pages = size &>> pageShift
     let (first, last) = frames(ipa, size)
     if let overlap = firstMapping(first, last) {
       if overlap.pages == pages { return .again }
       let result = unshareMappings(first, last)
       if !result.isSuccess { return result }
     }
-    let result = hostShareGuest(pfn, first, pages: pages, prot: prot, vcpu: vcpu)
+    hypercalls.count(.hostShareGuest)
+    let result = hyp.hostShareGuest(
+      pfn, first, pages: pages, prot: prot, vcpu: vcpu, hostPages: &memcaches[vcpu.rawValue].pages)
     if !result.isSuccess { return refused(result) }
     insertMapping(Mapping(gfn: first, pfn: pfn, pages: pages), vcpu: vcpu)
     return .success
@@ -39,12 +41,15 @@ extension PKVMStage2 {
   /// The form of 6.14 and 6.15: pages only, EL2 is asked first. Its -EPERM means that another vCPU was faster.
   /// Any other error is returned as well, but only after the mapping was inserted all the same: a mapping
   /// without a leaf, on which every later unshare fails with -ENOENT.
+  @inline(never)
   private mutating func mapBeforeLookup(
     _ ipa: IPA, size: UInt64, pfn: PFN?, prot: Stage2Prot, vcpu: VCPUIndex
   ) -> KernelResult {
-    if size != 1 << pageShift { return .invalid }
+    if size != 1 &<< pageShift { return .invalid }
     let gfn = gfn(ipa)
-    let result = hostShareGuest(pfn, gfn, pages: 1, prot: prot, vcpu: vcpu)
+    hypercalls.count(.hostShareGuest)
+    let result = hyp.hostShareGuest(
+      pfn, gfn, pages: 1, prot: prot, vcpu: vcpu, hostPages: &memcaches[vcpu.rawValue].pages)
     if result == .notPermitted { return .again }
     let isNew = insertMapping(Mapping(gfn: gfn, pfn: pfn, pages: 1), vcpu: vcpu)
     if result.isSuccess {
@@ -59,11 +64,12 @@ extension PKVMStage2 {
   ///
   /// A frame that has a mapping already is one of two things: taken by force (-EFAULT, the guest cannot go
   /// on) or mapped by a faster vCPU (-EAGAIN).
+  @inline(never)
   private mutating func mapProtected(
     _ ipa: IPA, size: UInt64, pfn: PFN?, prot: Stage2Prot, vcpu: VCPUIndex
   ) -> KernelResult {
-    guard size == 1 << pageShift, prot == .rwx else {
-      warnings.record(size == 1 << pageShift ? .mapProtectedProt : .mapProtectedSize)
+    guard size == 1 &<< pageShift, prot == .rwx else {
+      warnings.record(size == 1 &<< pageShift ? .mapProtectedProt : .mapProtectedSize)
       return .invalid
     }
     let (first, last) = frames(ipa, size)
@@ -80,18 +86,10 @@ extension PKVMStage2 {
   }
 
   /// EL2 refused to share or donate.
+  @inline(never)
   private mutating func refused(_ result: KernelResult) -> KernelResult {
     if configuration.era.warnsOfFailedShare { warnings.record(.shareFailed) }
     return result
-  }
-
-  @inline(__always)
-  private mutating func hostShareGuest(
-    _ pfn: PFN?, _ gfn: GFN, pages: UInt64, prot: Stage2Prot, vcpu: VCPUIndex
-  ) -> KernelResult {
-    hypercalls.count(.hostShareGuest)
-    return hyp.hostShareGuest(
-      pfn, gfn, pages: pages, prot: prot, vcpu: vcpu, hostPages: &memcaches[vcpu.rawValue].pages)
   }
 }
 

@@ -72,12 +72,15 @@ extension PKVMStage2 {
   /// The first mapping that overlaps the frames `first...last`.
   @inline(__always)
   mutating func firstMapping(_ first: GFN, _ last: GFN) -> FoundMapping? {
-    if usesTree {
-      guard let id = mappings.iterFirst(first, last) else { return nil }
-      return found(id)
-    }
+    if usesTree { return firstInTree(first, last) }
     guard let leaf = hyp.table.firstLeaf(from: first, through: last) else { return nil }
     return FoundMapping(gfn: leaf.gfn, pages: leaf.pages, id: nil)
+  }
+
+  @inline(never)
+  private mutating func firstInTree(_ first: GFN, _ last: GFN) -> FoundMapping? {
+    guard let id = mappings.iterFirst(first, last) else { return nil }
+    return found(id)
   }
 
   @inline(__always)
@@ -118,16 +121,26 @@ extension PKVMStage2 {
     if memcaches[vcpu.rawValue].hasMapping {
       memcaches[vcpu.rawValue].hasMapping = false
     } else {
-      warnings.record(.noPreallocatedMapping)
-      hyp.memory.addSpareMapping()
+      dereferenceNull()
     }
-    if usesTree, !mappings.insert(mapping) {
-      warnings.record(.duplicateMapping)
-      hyp.memory.loseSpareMapping()
-      return false
-    }
+    if usesTree, !insertInTree(mapping) { return false }
     hyp.memory.useSpareMapping(isBlock: mapping.pages != 1)
     return true
+  }
+
+  /// There is no mapping object. The model goes on with one.
+  @inline(never)
+  private mutating func dereferenceNull() {
+    warnings.record(.noPreallocatedMapping)
+    hyp.memory.addSpareMapping()
+  }
+
+  @inline(never)
+  private mutating func insertInTree(_ mapping: Mapping) -> Bool {
+    if mappings.insert(mapping) { return true }
+    warnings.record(.duplicateMapping)
+    hyp.memory.loseSpareMapping()
+    return false
   }
 
   /// Counts the hypercall for the mapping that `cursor` handed out last: one for each

@@ -92,12 +92,12 @@ public struct PKVMStage2: ~Copyable {
 
   /// The guest frame of an address.
   @inline(__always)
-  func gfn(_ ipa: IPA) -> GFN { GFN(ipa.rawValue >> pageShift) }
+  func gfn(_ ipa: IPA) -> GFN { GFN(ipa.rawValue &>> pageShift) }
 
   /// The first and last frame that a range of bytes touches.
   @inline(__always)
   func frames(_ ipa: IPA, _ size: UInt64) -> (first: GFN, last: GFN) {
-    (GFN(ipa.rawValue >> pageShift), GFN((ipa.rawValue &+ size &- 1) >> pageShift))
+    (GFN(ipa.rawValue &>> pageShift), GFN((ipa.rawValue &+ size &- 1) &>> pageShift))
   }
 }
 
