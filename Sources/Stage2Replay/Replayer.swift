@@ -141,21 +141,37 @@ struct Replayer<Backend: Stage2Backend & ~Copyable>: ~Copyable {
   /// Takes the operations of all VMs in the order of their steps.
   private mutating func takeEffects() {
     guard keepsOperations else { return }
-    let active = (0..<pool.count).map { VMIndex($0) }.filter { !pool[$0].effects.operations.isEmpty }
+    let active = steps.vms.filter { !pool[$0].effects.operations.isEmpty }
     if active.count == 1 {
       for performed in pool[active[0]].effects.operations { take(performed) }
-    } else {
-      // Those of each VM are in order: sorting merges them.
-      var places: [(order: UInt64, vm: VMIndex, position: Int)] = []
-      for vm in active {
-        for (position, performed) in pool[vm].effects.operations.enumerated() {
-          places.append((performed.order, vm, position))
+    } else if active.count > 1 {
+      // Those of each VM are in order, and a step is of one VM.
+      let orders = steps.orders
+      var owners = ContiguousArray<Int?>(repeating: nil, count: orders.count)
+      for (place, vm) in active.enumerated() {
+        for performed in pool[vm].effects.operations {
+          owners[Int(performed.order - orders.lowerBound)] = place
         }
       }
-      places.sort { ($0.order, $0.position) < ($1.order, $1.position) }
-      for place in places { take(pool[place.vm].effects.operations[place.position]) }
+      var taken = Array(repeating: 0, count: active.count)
+      for (order, owner) in zip(orders, owners) {
+        guard let owner else { continue }
+        taken[owner] = take(effectsOf: active[owner], from: taken[owner], at: order)
+      }
     }
     for vm in active { pool[vm].forgetEffects() }
+  }
+
+  /// Takes the operations of the VM's step `order`, which begin at a position.
+  ///
+  /// - Returns: the position behind them.
+  private mutating func take(effectsOf vm: VMIndex, from position: Int, at order: UInt64) -> Int {
+    var position = position
+    while position < pool[vm].effects.operations.count, pool[vm].effects.operations[position].order == order {
+      take(pool[vm].effects.operations[position])
+      position += 1
+    }
+    return position
   }
 
   private mutating func take(_ performed: ExecutionEffects.Performed) {
@@ -280,7 +296,7 @@ extension VMResult {
       },
       memory: end == nil ? memory : memory.released(), end: end, lastMemory: end == nil ? nil : memory,
       treeDepth: execution.kvm.stage2.mappingTreeDepth(), memorySeries: execution.series,
-      workingSet: execution.workingSet(
+      workingSet: execution.workingSet.result(
         last: end.map { context.grid.index(of: $0.time) } ?? context.grid.count - 1),
       lock: nil,
       work: Dictionary(

@@ -60,22 +60,23 @@ struct ExecutionPool<Backend: Stage2Backend & ~Copyable>: ~Copyable {
     precondition(!isRunning, "steps are handed over while others are executed")
     let part = Part(executions: executions, queue: queue)
     guard let threads else { return part.run(0, of: 1) }
-    let workers = min(max(jobs - 1, 1), queue.batches.count { !$0.steps.isEmpty })
+    let workers = min(max(jobs - 1, 1), queue.vms.count)
     isRunning = true
     for worker in 0..<workers { threads.async(group: running) { part.run(worker, of: workers) } }
   }
 
   /// Executes what waits up to each marker, and calls `body` there.
   func execute(_ queue: ExecutionQueue, atMarkers body: (_ marker: Int, _ order: UInt64) -> Void) {
-    var positions = Array(repeating: 0, count: queue.batches.count)
+    var positions = Array(repeating: 0, count: queue.vms.count)
     for (order, marker) in queue.markers {
-      for (vm, batch) in queue.batches.enumerated() {
-        positions[vm] = executions[vm].pointee.execute(batch, from: positions[vm], before: order)
+      for (place, vm) in queue.vms.enumerated() {
+        positions[place] = executions[vm.position].pointee.execute(
+          queue[vm], from: positions[place], before: order)
       }
       body(marker, order)
     }
-    for (vm, batch) in queue.batches.enumerated() {
-      executions[vm].pointee.execute(batch, from: positions[vm])
+    for (place, vm) in queue.vms.enumerated() {
+      executions[vm.position].pointee.execute(queue[vm], from: positions[place])
     }
   }
 
@@ -91,8 +92,9 @@ struct ExecutionPool<Backend: Stage2Backend & ~Copyable>: ~Copyable {
     let queue: ExecutionQueue
 
     func run(_ worker: Int, of workers: Int) {
-      for vm in stride(from: worker, to: queue.batches.count, by: workers) {
-        executions[vm].pointee.execute(queue.batches[vm])
+      for place in stride(from: worker, to: queue.vms.count, by: workers) {
+        let vm = queue.vms[place]
+        executions[vm.position].pointee.execute(queue[vm])
       }
     }
   }

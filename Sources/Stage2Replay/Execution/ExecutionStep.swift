@@ -130,12 +130,11 @@ struct ExecutionBatch {
     }
   }
 
-  /// Takes all out. Whose turn came, keeps the storage; of a VM to which nothing happens any more nothing is kept.
-  mutating func removeAll() {
-    let isInUse = !steps.isEmpty
-    steps.removeAll(keepingCapacity: isInUse)
-    faults.removeAll(keepingCapacity: isInUse)
-    facts.removeAll(keepingCapacity: isInUse)
+  /// Takes all out.
+  mutating func removeAll(keepingCapacity: Bool) {
+    steps.removeAll(keepingCapacity: keepingCapacity)
+    faults.removeAll(keepingCapacity: keepingCapacity)
+    facts.removeAll(keepingCapacity: keepingCapacity)
   }
 }
 
@@ -144,10 +143,16 @@ struct ExecutionBatch {
 /// What is of one VM concerns no other: the batches can be executed one after the other or side by side. `order` numbers
 /// all steps, so that what comes of them can be told in one order whoever was first.
 struct ExecutionQueue {
-  private(set) var batches: ContiguousArray<ExecutionBatch> = []
+  private var batches = RecordStore<ExecutionBatch>()
+  /// The VMs for which something waits. Others cost nothing, however many there were.
+  private(set) var vms: ContiguousArray<VMIndex> = []
+  /// VMs whose batches have the storage of the last time.
+  private var idle: ContiguousArray<VMIndex> = []
   /// The memory markers among the steps: what comes before one is executed first.
   private(set) var markers: [(order: UInt64, marker: Int)] = []
   private var order: UInt64 = 0
+  /// The last number that was given before.
+  private var begin: UInt64 = 0
   /// Steps that wait.
   private(set) var count = 0
 
@@ -158,21 +163,31 @@ struct ExecutionQueue {
   }
 
   mutating func append(_ action: ExecutionStep.Action, _ vm: VMIndex, _ origin: StepOrigin?) {
-    count += 1
-    grow(to: vm)
-    batches[vm.position].append(action, order: nextOrder(), origin)
+    let order = beginStep(of: vm)
+    batches[vm.position].append(action, order: order, origin)
   }
 
   mutating func append(_ fault: DecidedFault, _ vm: VMIndex, _ origin: StepOrigin, isCheck: Bool) {
-    grow(to: vm)
+    let order = beginStep(of: vm)
     let position = batches[vm.position].append(fault)
-    append(isCheck ? .check(position) : .fault(position), vm, origin)
+    batches[vm.position].append(isCheck ? .check(position) : .fault(position), order: order, origin)
   }
 
   mutating func append(_ fact: VMFact, _ vm: VMIndex) {
-    grow(to: vm)
+    let order = beginStep(of: vm)
     let position = batches[vm.position].append(fact)
-    append(.learn(position), vm, nil)
+    batches[vm.position].append(.learn(position), order: order, nil)
+  }
+
+  /// A step of a VM follows.
+  ///
+  /// - Returns: its number.
+  @inline(__always)
+  private mutating func beginStep(of vm: VMIndex) -> UInt64 {
+    while batches.count <= vm.position { batches.append(ExecutionBatch()) }
+    if batches[vm.position].steps.isEmpty { vms.append(vm) }
+    count += 1
+    return nextOrder()
   }
 
   mutating func append(marker: Int) {
@@ -180,20 +195,28 @@ struct ExecutionQueue {
     markers.append((nextOrder(), marker))
   }
 
+  /// What waits for a VM.
+  subscript(vm: VMIndex) -> ExecutionBatch { batches[vm.position] }
+
+  /// The numbers since the steps before: each is that of one step, or was given to something else.
+  var orders: Range<UInt64> { begin + 1..<order + 1 }
+
   /// Takes the steps that wait in `other`, which gets this queue's storage for the next ones.
   mutating func take(from other: inout ExecutionQueue) {
     removeAll()
-    order = other.order
+    (order, begin) = (other.order, other.order)
     swap(&self, &other)
   }
 
   private mutating func removeAll() {
     count = 0
     markers.removeAll()
-    for index in batches.indices { batches[index].removeAll() }
-  }
-
-  private mutating func grow(to vm: VMIndex) {
-    while batches.count <= vm.position { batches.append(ExecutionBatch()) }
+    // Whose turn came, keeps the storage; of a VM to which nothing happens any more nothing is kept.
+    for vm in idle where batches[vm.position].steps.isEmpty {
+      batches[vm.position].removeAll(keepingCapacity: false)
+    }
+    for vm in vms { batches[vm.position].removeAll(keepingCapacity: true) }
+    swap(&idle, &vms)
+    vms.removeAll(keepingCapacity: true)
   }
 }
