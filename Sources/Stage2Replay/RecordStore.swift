@@ -57,6 +57,12 @@ struct RecordStore<Record: ~Copyable>: ~Copyable {
 }
 
 extension RecordStore {
+  /// So many equal records.
+  init(repeating record: Record, count: Int) {
+    self.init()
+    append(repeating: record, count: count)
+  }
+
   /// Adds so many equal records behind the others.
   mutating func append(repeating record: Record, count more: Int) {
     if count + more > capacity { grow(to: count + more) }

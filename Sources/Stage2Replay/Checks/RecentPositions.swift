@@ -18,7 +18,7 @@ struct RecentPositions {
     }
   }
 
-  private var entries: [Entry] = []
+  private var entries = RecordStore<Entry>()
   private var bits: UInt64 = 0
   /// Entries that are in use.
   private var used = 0
@@ -35,7 +35,7 @@ struct RecentPositions {
   /// `key` happened at `position`, which never goes back.
   @inline(__always)
   mutating func note(_ key: UInt64, at position: Sequence) {
-    if entries.isEmpty { grow() }
+    if entries.count == 0 { grow() }
     var index = index(key)
     if entries[index].key != key {
       // While there is little in the table, two keys in one place are bad luck; then it is too small.
@@ -51,12 +51,13 @@ struct RecentPositions {
   /// Four entries take the place of each.
   private mutating func grow() {
     let old = entries
-    let step: UInt64 = old.isEmpty ? 6 : 2
+    let step: UInt64 = old.count == 0 ? 6 : 2
     bits = min(bits + step, bitsMax)
-    entries = Array(repeating: Entry(), count: 1 << bits)
-    guard !old.isEmpty else { return }
+    entries = RecordStore(repeating: Entry(), count: 1 << bits)
+    guard old.count > 0 else { return }
     let children = entries.count / old.count
-    for (position, entry) in old.enumerated() {
+    for position in 0..<old.count {
+      let entry = old[position]
       for child in 0..<children { entries[position * children + child].displaced = entry.displaced }
       guard entry.key != .max else { continue }
       entries[index(entry.key)].key = entry.key
@@ -66,7 +67,7 @@ struct RecentPositions {
 
   /// Whether `key` happened after `position`, or may have.
   func mayBe(_ key: UInt64, after position: Sequence) -> Bool {
-    if entries.isEmpty { return false }
+    if entries.count == 0 { return false }
     let entry = entries[index(key)]
     return (entry.key == key ? entry.position : max(entry.position, entry.displaced)) > position
   }

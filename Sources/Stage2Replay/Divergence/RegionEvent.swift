@@ -61,6 +61,7 @@ public struct RegionEvent: Hashable, Sendable {
 
 extension RegionEvent {
   /// A fault, and what it did.
+  @inline(__always)
   init(_ fault: SettledFault, at time: Nanoseconds, _ effect: FaultEffect) {
     self.time = time
     ipa = fault.page

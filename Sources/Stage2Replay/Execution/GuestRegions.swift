@@ -125,14 +125,6 @@ struct GuestRegions: ~Copyable {
     for position in place(ofPages: region) { body(&pages[position]) }
   }
 
-  /// Calls `body` with all pages of which anything is kept, and with others, in no order.
-  func forEachPage(_ body: (GuestPage) -> Void) {
-    for position in 0..<pages.count { body(pages[position]) }
-    for region in all where regions[region.position].kept.pages == nil {
-      body(regions[region.position].kept.page)
-    }
-  }
-
   /// Where the pages of a region are, from now on each by itself.
   private mutating func place(ofPages region: RegionIndex) -> Range<Int> {
     if let place = regions[region.position].kept.pages?.first(pagesPerRegion) {

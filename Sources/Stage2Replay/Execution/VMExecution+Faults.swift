@@ -85,14 +85,8 @@ extension VMExecution where Backend: ~Copyable {
   ) -> FaultEffect {
     let size = mappingSize(fault, slot, region)
     if slot.hva == nil { proveUnmap(fault, origin) }
-    if let other = context.options.otherKernel {
-      let isCertain =
-        max(outcome, size.basis, known.slotBasis) <= .derived && !fault.decision.isRaced
-        && (!fault.sharesEntry || fault.nextAccess == .progressed)
-      access(
-        fault, slot, isBlock: size.isBlock, isCertain: isCertain, isRaced: fault.decision.isRaced,
-        under: other,
-        origin)
+    if !context.checksRules {
+      access(fault, slot, size, outcome, origin)
       return .again
     }
     if fault.kind == .permission, fault.isWrite, slot.isLogging { proveWriteProtection(fault, origin) }

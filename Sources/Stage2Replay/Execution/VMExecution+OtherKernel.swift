@@ -5,15 +5,20 @@ internal import Stage2Model
 // A recorded fault as an access under another kernel than the one that was traced.
 
 extension VMExecution where Backend: ~Copyable {
-  /// The last stage of `user_mem_abort` under `other`, if the access faults there at all.
+  /// The last stage of `user_mem_abort` under the other kernel, if the access faults there at all.
   ///
   /// - Parameters:
-  ///   - isBlock: whether the traced kernel mapped a block.
-  ///   - isRaced: the order of the fault and of another vCPU's in the region is not known.
+  ///   - recorded: the size of the traced kernel's mapping.
+  ///   - outcome: how it is known that the traced kernel made it.
   mutating func access(
-    _ fault: SettledFault, _ slot: Memslot, isBlock: Bool, isCertain: Bool, isRaced: Bool,
-    under other: OtherKernel, _ origin: StepOrigin
+    _ fault: SettledFault, _ slot: Memslot, _ recorded: MappingSize, _ outcome: Basis, _ origin: StepOrigin
   ) {
+    guard let other = context.options.otherKernel else { return }
+    let isBlock = recorded.isBlock
+    let isRaced = fault.decision.isRaced
+    let isCertain =
+      max(outcome, recorded.basis) <= .derived && known.slotBasis <= .derived && !isRaced
+      && (!fault.sharesEntry || fault.nextAccess == .progressed)
     let gfn = fault.page.gfn(pageSize)
     let canHoldBlock =
       !modelsProtected && context.model.profile.mapsBlocks

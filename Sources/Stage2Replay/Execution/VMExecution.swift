@@ -19,7 +19,7 @@ struct VMExecution<Backend: Stage2Backend & ~Copyable>: ~Copyable {
   var checks: FaultChecks
   var tally = VMTally()
   private var memorySeries = MemorySeries()
-  private var workingSet = WorkingSet()
+  private(set) var workingSet = WorkingSet()
   /// What the steps did, in their order.
   private(set) var effects: ExecutionEffects
   /// What the last range operation called.
@@ -80,7 +80,8 @@ struct VMExecution<Backend: Stage2Backend & ~Copyable>: ~Copyable {
     // The memory of a protected guest stays as it is until the VM ends (`kvm_unmap_gfn_range`, `kvm_age_gfn`,
     // `kvm_stage2_unmap_range`): nothing is known of it that could change.
     case .unmap, .deleteSlot, .wrprotect, .age:
-      if !modelsProtected { executeRange(step.pointee.action, origin) }
+      // What only looks at the VM would be handed a copy of it.
+      if !kvm.profile.isProtected { executeRange(step.pointee.action, origin) }
     case .learn: break
     }
   }
@@ -228,11 +229,6 @@ struct VMExecution<Backend: Stage2Backend & ~Copyable>: ~Copyable {
       memorySeries.finish(context.grid, MemorySample(memory))
     }
   }
-
-  /// What faults showed in use.
-  ///
-  /// - Parameter last: the last interval.
-  func workingSet(last: Int) -> WorkingSetResult { workingSet.result(last: last, checks.table.regions) }
 
   /// The memory of the stage 2 over time.
   var series: MemorySeries { memorySeries }

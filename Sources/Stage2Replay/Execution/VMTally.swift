@@ -7,7 +7,7 @@ struct VMTally {
   /// that these accesses take there.
   var accesses = 0
   var modelledFaults = 0
-  var operations: [OperationCounts] = Array(repeating: OperationCounts(), count: OperationKind.allCases.count)
+  var operations = RecordStore(repeating: OperationCounts(), count: OperationKind.allCases.count)
   /// What the operations cost, by kind, if that is counted.
   var work: [Stage2Work] = Array(repeating: Stage2Work(), count: OperationKind.allCases.count)
   /// Faults that led to no operation, by reason.

@@ -7,6 +7,8 @@ public import KVMTypes
 /// bound, ages an upper one. Without a hardware access flag, a host that ages pages makes them show up again.
 /// When a page was touched last is kept with the page's region.
 struct WorkingSet: ~Copyable {
+  /// How many pages were last touched in each interval, plus one; what was never touched is counted off the first.
+  private var pages = [Int](repeating: 0, count: TimeGrid.intervalsMax + 1)
   private var order: [FirstTouch] = []
   private var samples: [TouchSample] = []
   /// Pages that were first shown by a fault on a block.
@@ -33,17 +35,18 @@ struct WorkingSet: ~Copyable {
     }
     while samples.count <= interval { samples.append(TouchSample()) }
     if isBlock { return touchBlock(region, of: &regions, stamp, isFixed: isFixed, interval) }
-    var isFirst = false
-    var isNew = false
+    var earlier: UInt8 = 0
     regions.updatePage(regions.number(gfn), of: region) { page in
-      isFirst = page.stamp == 0
-      isNew = page.stamp != stamp
+      earlier = page.stamp
       page.stamp = stamp
     }
-    if !isNew { return }
+    if earlier == stamp { return }
+    pages[Int(earlier)] -= 1
+    pages[Int(stamp)] += 1
     samples[interval].touched += 1
-    if isFirst { samples[interval].first += 1 }
-    if isFixed, isFirst { fixed.note(1, isBlock: false, &samples[interval]) }
+    if earlier != 0 { return }
+    samples[interval].first += 1
+    if isFixed { fixed.note(1, isBlock: false, &samples[interval]) }
   }
 
   /// A fault shows all pages of a block in use.
@@ -56,8 +59,10 @@ struct WorkingSet: ~Copyable {
       if page.stamp == stamp { return }
       if page.stamp == 0 { first += 1 }
       touched += 1
+      pages[Int(page.stamp)] -= 1
       page.stamp = stamp
     }
+    pages[Int(stamp)] += touched
     samples[interval].touched += touched
     samples[interval].first += first
     blockPages += first
@@ -66,15 +71,11 @@ struct WorkingSet: ~Copyable {
 
   /// The set as it is when the trace ends.
   ///
-  /// - Parameters:
-  ///   - last: the last interval.
-  ///   - regions: the VM's.
-  func result(last: Int, _ regions: borrowing GuestRegions) -> WorkingSetResult {
-    var counts = [Int](repeating: 0, count: 256)
-    regions.forEachPage { counts[Int($0.stamp)] += 1 }
-    counts[0] = 0
+  /// - Parameter last: the last interval.
+  func result(last: Int) -> WorkingSetResult {
+    let counts = pages.dropFirst()
     var idle: [Int: Int] = [:]
-    for (stamp, count) in counts.enumerated() where count > 0 { idle[last - (stamp - 1)] = count }
+    for (interval, count) in counts.enumerated() where count > 0 { idle[last - interval] = count }
     let total = counts.reduce(0, +)
     let touched = samples.enumerated().filter { $1.touched > 0 }.map { ($0, $1) }
     return WorkingSetResult(

@@ -21,7 +21,7 @@ struct TouchedMemory {
       interval: interval)
   }
 
-  func result(last: Int) -> WorkingSetResult { set.result(last: last, regions) }
+  func result(last: Int) -> WorkingSetResult { set.result(last: last) }
 }
 
 @Suite("Pages in use")
