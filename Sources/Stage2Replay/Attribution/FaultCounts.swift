@@ -1,0 +1,34 @@
+internal import KVMTypes
+
+/// The faults of a VM, by kind and level.
+public struct FaultCounts: Hashable, Sendable {
+  /// All faults.
+  public var total = 0
+  /// Faults on what is not mapped.
+  public var translation = 0
+  /// Faults for want of a right.
+  public var permission = 0
+  /// Access flag faults.
+  public var accessFlag = 0
+  /// Faults that turned out to be device accesses of the guest; they are among the translation faults, too.
+  public var mmio = 0
+  /// Faults of any other status.
+  public var other = 0
+  /// Faults by the level at which the walk stopped, -1 to 3.
+  public var byLevel: [Int] { (0..<5).map { levels[$0] } }
+  private var levels = SIMD8<Int>()
+
+  /// No faults.
+  public init() {}
+
+  mutating func add(_ esr: ESR) {
+    total += 1
+    switch esr.faultKind {
+    case .translation: translation += 1
+    case .permission: permission += 1
+    case .accessFlag: accessFlag += 1
+    default: other += 1
+    }
+    if let level = esr.level { levels[Int(level.rawValue) + 1] += 1 }
+  }
+}

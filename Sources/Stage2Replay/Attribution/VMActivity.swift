@@ -1,0 +1,22 @@
+internal import KVMTypes
+
+/// When a VM was last seen to do something.
+struct VMActivity {
+  /// The last event of one of its threads.
+  var last = Sequence.start
+  /// When one of its vCPUs ran last.
+  var lastSeen = Nanoseconds(0)
+  /// The last event that told of an unmap of its memory.
+  var lastUnmapEvent = Sequence.start
+}
+
+/// Unmaps of a VM's memory that may be under way.
+struct VMUnmaps {
+  /// How many.
+  var unfinished = 0
+  /// Where in the merged trace the last unmap of any of its memory was over.
+  var last = Sequence.start
+  /// The epoch in which a fault is known to have operated: unmaps that began before the epoch, of which no event tells,
+  /// were over by then.
+  var settledEpoch = Epoch.never
+}

@@ -1,0 +1,16 @@
+internal import KVMTypes
+
+/// When a VM was there, and what is known of it from the beginning.
+struct VMIdentity {
+  /// The threads that run its vCPUs, where a history of slots names them.
+  let tids: Set<ThreadID>?
+  let since: Nanoseconds
+  /// Whether it had slots before the trace began: not all of them are known.
+  let wasRunning: Bool
+  /// Whether it is a protected guest: its pages are pinned and donated to it, and stay whatever the host unmaps.
+  let isProtected: Bool
+  /// The epoch in which it appeared.
+  let firstEpoch: Epoch
+  /// When it was gone, and how that is known.
+  var end: VMEnd?
+}
