@@ -78,9 +78,8 @@ extension Attribution {
     let tid = threads[thread].tid
     if creator == tid || threads[thread].vcpu.vm == vm { return .own }
     let isCreator = context.survey.creators.contains(tid)
-    guard isCreator || vms.live.contains(where: { vms.creator(of: $0) != creator }) else { return .own }
-    let own =
-      threads[thread].vcpu.vm ?? settledVM(of: tid) ?? vms.live.first { vms.creator(of: $0) == tid }
+    guard isCreator || !vms.roster.isOfOneCreator else { return .own }
+    let own = threads[thread].vcpu.vm ?? settledVM(of: tid) ?? vms.roster.vm(createdBy: tid)
     if let own, own == vm || vms.creator(of: own) == creator { return .own }
     // The VM of a thread that creates one may have no slots yet, or none any more.
     if own == nil, !isCreator { return .unknown }
@@ -122,11 +121,7 @@ extension Attribution {
   }
 
   /// Whether all VMs are of one process.
-  @inline(__always)
-  private var isOneProcess: Bool {
-    guard let first = vms.live.first else { return false }
-    return vms.live.allSatisfy { vms.creator(of: $0) == vms.creator(of: first) }
-  }
+  private var isOneProcess: Bool { vms.roster.isOfOneCreator }
 
   /// Whether a fault is open in one of the regions that the frames touch.
   @inline(__always)
@@ -141,7 +136,7 @@ extension Attribution {
   /// memory as it was.
   mutating func notificationHasLock(_ thread: ThreadIndex, _ record: TraceRecord) {
     guard let notification = threads[thread].notifier.last,
-      let vm = vms.roster.live.first(where: { vms.roster.kvm(of: $0) == record.contendedLock })
+      let vm = vms.roster.vm(at: record.contendedLock)
     else { return }
     let moved = lookahead.delayNotification(of: notification, vm: vm, until: record, clock.now, vms)
     for frames in moved {

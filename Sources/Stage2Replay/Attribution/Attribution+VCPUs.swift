@@ -223,10 +223,7 @@ extension Attribution {
 
   func settledVM(of tid: ThreadID) -> VMIndex? {
     for settled in vcpuEvidence.vms(of: tid) {
-      let vm = vms.live.first {
-        vms.roster.kvm(of: $0) == settled.kvm && vms[$0].identity.since == settled.since
-      }
-      if let vm { return vm }
+      if let vm = vms.roster.vm(at: settled.kvm), vms[vm].identity.since == settled.since { return vm }
     }
     return nil
   }

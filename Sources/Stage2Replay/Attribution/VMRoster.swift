@@ -39,14 +39,20 @@ package struct VMRoster: Sendable {
     var creator: ThreadID?
     /// Whether it had slots, or ran, before the trace began.
     var wasRunning: Bool
-    /// Whether its slots come from a history.
-    var isScheduled = false
     var isGone = false
   }
 
   private var vms: [VM] = []
-  /// The VMs that are not gone, in the order of appearance.
-  package private(set) var live: [VMIndex] = []
+  private var liveVMs = VMList()
+  /// Of the live VMs, that at an address: a VM that comes to an address ends the one that had it.
+  private var byKVM: [KernelAddress: VMIndex] = [:]
+  /// Of the live VMs, those whose slots a thread made, and those of which no event named address and thread.
+  private var byCreator: [ThreadID: VMList] = [:]
+  private var nameless = VMList()
+  /// How many live VMs have no creator that is known.
+  private var creatorless = 0
+  /// Of the live VMs, those that no history tells of.
+  private var unscheduled = VMList()
   /// The VMs that a probe on `kvm_arch_init_vm` told of, and none on `kvm_arch_destroy_vm`, with what they were created
   /// as.
   private var created: [KernelAddress: VMType] = [:]
@@ -61,8 +67,18 @@ package struct VMRoster: Sendable {
   /// How many VMs have appeared.
   package var count: Int { vms.count }
 
+  /// The VMs that are not gone, in the order of appearance.
+  @inline(__always)
+  package var live: [VMIndex] { liveVMs.vms }
+
   /// The live VM whose `struct kvm` lies at an address.
-  package func vm(at kvm: KernelAddress) -> VMIndex? { live.last { self.vms[$0.position].kvm == kvm } }
+  package func vm(at kvm: KernelAddress) -> VMIndex? { byKVM[kvm] }
+
+  /// The first of the live VMs whose slots a thread made.
+  func vm(createdBy thread: ThreadID) -> VMIndex? { byCreator[thread]?.vms.first }
+
+  /// Whether one thread made all live VMs, or of none of them it is known which thread did; there must be one.
+  var isOfOneCreator: Bool { byCreator.count + (creatorless > 0 ? 1 : 0) == 1 }
 
   /// The address of a VM's `struct kvm`.
   package func kvm(of vm: VMIndex) -> KernelAddress? { vms[vm.position].kvm }
@@ -123,8 +139,8 @@ package struct VMRoster: Sendable {
       retire(known)
       retired.append(known)
     }
-    if let nameless = live.last(where: { self.vms[$0.position].kvm == nil }) {
-      (vms[nameless.position].kvm, vms[nameless.position].creator) = (kvm, thread)
+    if let nameless = nameless.last {
+      name(nameless, kvm, thread)
       return Answer(vm: nameless, news: .named, retired: retired)
     }
     retired += retire(vmsOf: thread)
@@ -140,14 +156,14 @@ package struct VMRoster: Sendable {
       retire(known)
       answer.retired.append(known)
     }
-    if life.tids == nil, let other = live.last(where: { !self.vms[$0.position].isScheduled }) {
-      (vms[other.position].kvm, vms[other.position].creator) = (life.kvm, life.creator)
-      vms[other.position].isScheduled = true
+    if life.tids == nil, let other = unscheduled.last {
+      name(other, life.kvm, life.creator)
+      unscheduled.remove(other)
       (answer.vm, answer.news) = (other, .named)
     } else {
       if let creator = life.creator { answer.retired += retire(vmsOf: creator) }
       answer.vm = append(
-        VM(kvm: life.kvm, creator: life.creator, wasRunning: life.isPartial, isScheduled: true))
+        VM(kvm: life.kvm, creator: life.creator, wasRunning: life.isPartial), isScheduled: true)
       answer.news = .appeared
     }
     scheduled[position] = answer.vm
@@ -168,22 +184,59 @@ package struct VMRoster: Sendable {
 
   // MARK: Changes
 
-  private mutating func append(_ vm: VM) -> VMIndex {
+  private mutating func append(_ vm: VM, isScheduled: Bool = false) -> VMIndex {
     let index = VMIndex(vms.count)
     vms.append(vm)
-    live.append(index)
+    liveVMs.insert(index)
+    if !isScheduled { unscheduled.insert(index) }
+    enlist(index)
     return index
   }
 
+  /// An event tells a live VM's address and creator, or a history does as far as it knows them.
+  private mutating func name(_ vm: VMIndex, _ kvm: KernelAddress?, _ creator: ThreadID?) {
+    delist(vm)
+    (vms[vm.position].kvm, vms[vm.position].creator) = (kvm, creator)
+    enlist(vm)
+  }
+
   private mutating func retire(_ vm: VMIndex) {
+    assert(!isGone(vm), "a VM goes once")
     vms[vm.position].isGone = true
-    live.removeAll { $0 == vm }
+    liveVMs.remove(vm)
+    unscheduled.remove(vm)
+    delist(vm)
   }
 
   /// Where probes tell of the ends of VMs, nothing is taken for one.
   private mutating func retire(vmsOf creator: ThreadID) -> [VMIndex] {
-    let gone = live.filter { vms[$0.position].creator == creator && !isKnownToLive($0) }
+    let gone = (byCreator[creator]?.vms ?? []).filter { !isKnownToLive($0) }
     for vm in gone { retire(vm) }
     return gone
+  }
+
+  /// Makes a live VM to be found by what is known of it.
+  private mutating func enlist(_ vm: VMIndex) {
+    if let kvm = vms[vm.position].kvm {
+      assert(byKVM[kvm] == nil, "one live VM has an address")
+      byKVM[kvm] = vm
+    } else {
+      nameless.insert(vm)
+    }
+    if let creator = vms[vm.position].creator {
+      byCreator[creator, default: VMList()].insert(vm)
+    } else {
+      creatorless += 1
+    }
+  }
+
+  private mutating func delist(_ vm: VMIndex) {
+    if let kvm = vms[vm.position].kvm { byKVM[kvm] = nil } else { nameless.remove(vm) }
+    if let creator = vms[vm.position].creator {
+      byCreator[creator]?.remove(vm)
+      if byCreator[creator]?.isEmpty == true { byCreator[creator] = nil }
+    } else {
+      creatorless -= 1
+    }
   }
 }

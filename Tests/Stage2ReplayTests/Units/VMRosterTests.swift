@@ -1,5 +1,6 @@
 import KVMTrace
 import KVMTypes
+import SeededRandom
 import Testing
 
 @testable import Stage2Replay
@@ -87,5 +88,42 @@ struct VMRosterTests {
     #expect(second == .init(vm: VMIndex(1), news: .appeared, retired: [running]))
     #expect(roster.end(scheduled: 1) == second.vm)
     #expect(roster.end(scheduled: 1) == nil && roster.end(scheduled: 2) == nil)
+  }
+
+  @Test("VMs that come and go by the hundred are found by their addresses and creators, the live ones alone")
+  func many() {
+    var random = SplitMix64(seed: 7)
+    var roster = VMRoster()
+    for _ in 0..<3000 {
+      let kvm = KernelAddress(UInt64(random.below(200)) << 12)
+      let thread = ThreadID(Int32(random.below(150)))
+      let before = roster.live
+      switch random.below(10) {
+      case 0: _ = roster.runWithoutSlots()
+      case 1: _ = roster.initVM(kvm, VMType(rawValue: 0))
+      case 2...3:
+        let known = before.last { roster.kvm(of: $0) == kvm }
+        #expect(roster.destroyVM(kvm) == known)
+      default:
+        let known = roster.vm(at: kvm)
+        let isContradicted = random.chance(20)
+        let nameless = before.last { roster.kvm(of: $0) == nil }
+        let older = before.filter { roster.creator(of: $0) == thread && !roster.isKnownToLive($0) }
+        let answer = create(kvm, by: thread, &roster, isContradicted: isContradicted)
+        guard known == nil || isContradicted else {
+          #expect(answer == .init(vm: known!))
+          continue
+        }
+        if let nameless {
+          #expect(answer == .init(vm: nameless, news: .named, retired: known.map { [$0] } ?? []))
+        } else {
+          let retired = (known.map { [$0] } ?? []) + older.filter { $0 != known }
+          #expect(answer.news == .appeared && answer.retired == retired)
+        }
+      }
+      #expect(roster.live == (0..<roster.count).map { VMIndex($0) }.filter { !roster.isGone($0) })
+      #expect(roster.vm(at: kvm) == roster.live.last { roster.kvm(of: $0) == kvm })
+    }
+    #expect(roster.live.count > 20 && roster.count > 500)
   }
 }
