@@ -7,15 +7,25 @@ internal import KVMTypes
 /// does whether the kernel can agree: it refuses to change a slot's size or host address, or to put it over another one.
 /// Where the call's return was recorded, too, the change counts from then on and is as certain as a commit.
 struct MemslotRequests {
-  private struct Slot {
-    var slot: Memslot
-    var number: UInt32
+  /// The slots of a VM, by frame and by number: a VMM may ask for 32,767 of them one by one.
+  private struct Slots {
+    var table: MemslotTable
+    var byNumber: [UInt32: Memslot] = [:]
+
+    mutating func insert(_ slot: Memslot, number: UInt32) {
+      table.insert(slot)
+      byNumber[number] = slot
+    }
+
+    mutating func remove(number: UInt32) {
+      if let slot = byNumber.removeValue(forKey: number) { _ = table.remove(base: slot.base) }
+    }
   }
 
   private let pageSize: PageSize
   /// Whether the trace records what the calls return.
   private let hasReturns: Bool
-  private var slots: [KernelAddress: [Slot]] = [:]
+  private var slots: [KernelAddress: Slots] = [:]
   private var open: [ThreadID: MemslotRequest] = [:]
 
   init(pageSize: PageSize, hasReturns: Bool) {
@@ -38,12 +48,10 @@ struct MemslotRequests {
 
   private mutating func change(_ request: MemslotRequest, basis: Basis) -> MemslotUpdate? {
     let pages = request.bytes >> pageSize.shift
-    let known = slots[request.kvm, default: []]
-    let position = known.firstIndex { $0.number == request.slot }
-    let old = position.map { known[$0].slot }
+    let old = slots[request.kvm]?.byNumber[request.slot]
     if request.bytes == 0 {
-      guard let position, let old else { return nil }
-      slots[request.kvm]!.remove(at: position)
+      guard let old else { return nil }
+      slots[request.kvm]?.remove(number: request.slot)
       return MemslotUpdate(change: .delete, slot: nil, oldBase: old.base, oldPages: old.pages)
     }
     let slot = Memslot(
@@ -55,14 +63,21 @@ struct MemslotRequests {
     // A VM of the same address that was there before: the slots that this one creates are not those.
     let isNewVM =
       old.map { $0.pages != pages || $0.hva != request.hva }
-      ?? known.contains { $0.slot.overlaps(slot.base, pages) }
-    guard let old, let position, !isNewVM else {
-      slots[request.kvm] = (isNewVM ? [] : known) + [Slot(slot: slot, number: request.slot)]
+      ?? slots[request.kvm]?.table.overlaps(slot.base, pages) ?? false
+    if isNewVM { slots[request.kvm] = nil }
+    guard let old, !isNewVM else {
+      insert(slot, request)
       return MemslotUpdate(change: .create, slot: slot, oldBase: nil, oldPages: nil)
     }
     if old.base == slot.base, old.flags == slot.flags { return nil }
-    slots[request.kvm]![position].slot = slot
+    slots[request.kvm]?.remove(number: request.slot)
+    insert(slot, request)
     return MemslotUpdate(
       change: old.base == slot.base ? .flagsOnly : .move, slot: slot, oldBase: old.base, oldPages: old.pages)
+  }
+
+  private mutating func insert(_ slot: Memslot, _ request: MemslotRequest) {
+    slots[request.kvm, default: Slots(table: MemslotTable(pageSize: pageSize))]
+      .insert(slot, number: request.slot)
   }
 }

@@ -111,4 +111,30 @@ struct MemslotRequestTests {
     #expect(replayed.operations == ["map 40000000+1000 = 0, derived"])
     #expect(replayed.result.vms[0].slots.map(\.hva) == [HVA(story.crookedHVA)])
   }
+
+  @Test("Slots asked for one by one are each found again, by number and by frame")
+  func many() throws {
+    let story = story()
+    func ask(_ id: UInt64, at page: UInt64, pages: UInt64 = 4) {
+      story.requestSlot(
+        id: id, ipa: story.memory + page * story.page, pages: pages, hva: story.congruentHVA + id << 20)
+    }
+    let numbers = Array((0..<300 as Range<UInt64>).reversed())
+    for number in numbers { ask(number, at: 8 * number) }
+    // A third moves up by its length, a third goes.
+    for number in numbers where number % 3 == 1 { ask(number, at: 8 * number + 4) }
+    for number in numbers where number % 3 == 2 { ask(number, at: 0, pages: 0) }
+    story.enter(.vcpu0)
+    for page in 0..<300 * 8 as Range<UInt64> where page % 4 == 0 {
+      story.handle(.vcpu0, story.memory + page * story.page)
+    }
+    let replayed = try story.replay()
+    #expect(replayed.result.vms.count == 1)
+    let mapped = replayed.all.filter { $0.kind == .map }
+      .map { ($0.address.rawValue - story.memory) / story.page }
+    #expect(mapped == numbers.reversed().filter { $0 % 3 != 2 }.map { $0 % 3 == 1 ? 8 * $0 + 4 : 8 * $0 })
+    // Where a slot lies, no other one of the same VM is created: the address is another VM's by now.
+    ask(1000, at: 0)
+    #expect(try story.replay().result.vms.count == 2)
+  }
 }
