@@ -36,6 +36,19 @@ struct LossLog {
   /// A gap became known while time went on. It begins now, where it should have begun before.
   mutating func insert(_ gap: Range<UInt64>) {
     if epoch.isInGap, next == .max { return }
+    if passed > LossGaps.gapsMax { forgetPassed() }
+    // Gaps come to be known in about the order of time, so most lie behind all others.
+    let isLast = passed == boundaries.count || gap.lowerBound > boundaries[boundaries.count - 1]
+    if isLast, boundaries.count - passed < 2 * LossGaps.gapsMax {
+      boundaries.append(gap.lowerBound)
+      boundaries.append(gap.upperBound)
+    } else {
+      insertAmongOthers(gap)
+    }
+    next = boundaries[passed]
+  }
+
+  private mutating func insertAmongOthers(_ gap: Range<UInt64>) {
     var rest = boundaries[passed...]
     var gaps = [gap]
     if epoch.isInGap, let end = rest.popFirst() { gaps.append(0..<end) }
@@ -43,7 +56,11 @@ struct LossLog {
     boundaries = LossGaps.disjoint(gaps, atMost: LossGaps.gapsMax).flatMap { [$0.lowerBound, $0.upperBound] }
     // Of the gap that lasts only the end is ahead.
     passed = epoch.isInGap ? 1 : 0
-    next = boundaries[passed]
+  }
+
+  private mutating func forgetPassed() {
+    boundaries.removeFirst(passed)
+    passed = 0
   }
 
   private mutating func pass(_ time: UInt64) {

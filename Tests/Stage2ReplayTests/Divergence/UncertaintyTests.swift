@@ -1,6 +1,7 @@
 import Foundation
 import KVMTrace
 import KVMTypes
+import SeededRandom
 import Stage2Model
 import Testing
 
@@ -186,6 +187,29 @@ struct UncertaintyTests {
     log.loseRest()
     log.insert(70..<80)
     #expect(epochs([75, 90]) == [5, 5])
+  }
+
+  @Test("Gaps that become known one by one, before their time, part the trace as others do")
+  func gapsOneByOne() {
+    var random = SplitMix64(seed: 5)
+    var log = LossLog(LossGaps())
+    var known: [Range<UInt64>] = []
+    var start: UInt64 = 0
+    while known.count < 20_000 {
+      start += random.below(20)
+      known.append(start..<start + 1 + random.below(8))
+    }
+    var ahead = known[...]
+    var isLost = Set<UInt64>()
+    for time in 0..<known.last!.upperBound {
+      while let gap = ahead.first, gap.lowerBound <= time + random.below(40) {
+        log.insert(gap)
+        isLost.formUnion(gap)
+        ahead.removeFirst()
+      }
+      log.advance(to: Nanoseconds(time))
+      #expect(log.epoch.isInGap == isLost.contains(time))
+    }
   }
 
   @Test("However many gaps there are, few are kept, and they cover all")

@@ -8,6 +8,8 @@ internal import KVMTypes
 struct FrameStates {
   struct State {
     fileprivate var tid = ThreadID(-1)
+    /// How often everything had been forgotten when it was put down.
+    fileprivate var losses: UInt32 = 0
     fileprivate var frame = GFN(.max)
     var mappedSince: TraceMoment?
     var youngSince: TraceMoment?
@@ -16,24 +18,29 @@ struct FrameStates {
   private static let bits: UInt64 = 14
   /// Empty before the first frame.
   private var states: [State] = []
+  private var losses: UInt32 = 0
 
   subscript(tid: ThreadID, frame: GFN) -> State {
     get {
       if states.isEmpty { return State() }
       let state = states[Self.position(tid, frame)]
-      return state.tid == tid && state.frame == frame ? state : State()
+      return state.tid == tid && state.frame == frame && state.losses == losses ? state : State()
     }
     set {
       if states.isEmpty { states = [State](repeating: State(), count: 1 << Self.bits) }
       var state = newValue
       state.tid = tid
       state.frame = frame
+      state.losses = losses
       states[Self.position(tid, frame)] = state
     }
   }
 
+  /// Forgets everything, which a trace may ask for as often as events are lost in it.
   mutating func removeAll() {
-    for index in states.indices { states[index] = State() }
+    losses &+= 1
+    // States of the same count may be left from long ago.
+    if losses == 0 { states = [] }
   }
 
   /// Neighbouring frames go to neighbouring places, so that a stretch of them does not drive itself out.
