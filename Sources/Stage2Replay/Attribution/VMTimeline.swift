@@ -57,13 +57,12 @@ public struct VMTimeline: Sendable {
   func vm(ofThread tid: ThreadID, at time: Nanoseconds) -> Int? { Self.owner(threads[tid], at: time) }
 
   private static func insert(_ owner: Owner, into owners: inout [Owner]) {
-    let next = owners.firstIndex { $0.since > owner.since } ?? owners.count
-    owners.insert(owner, at: next)
+    owners.insert(owner, at: owners.partitioningIndex { $0.since > owner.since })
   }
 
   /// What is known first of something holds for the time before, too.
   private static func owner(_ owners: [Owner]?, at time: Nanoseconds) -> Int? {
-    guard let owners, let first = owners.first else { return nil }
-    return (owners.last { $0.since <= time } ?? first).vm
+    guard let owners, !owners.isEmpty else { return nil }
+    return owners[max(owners.partitioningIndex { $0.since > time } - 1, 0)].vm
   }
 }
