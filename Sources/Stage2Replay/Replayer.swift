@@ -276,9 +276,9 @@ extension VMResult {
     _ vm: AttributedVM, creator: ThreadID?, _ execution: borrowing VMExecution<Backend>,
     _ context: ReplayContext
   ) {
-    let tally = execution.tally
-    let kinds = OperationKind.allCases.map { ($0, tally.operations[Int($0.rawValue)]) }
-    var nothing = tally.nothing
+    let kinds = OperationKind.allCases.map { ($0, execution.tally.operations[Int($0.rawValue)]) }
+    let work = execution.tally.work
+    var nothing = execution.tally.nothing
     nothing[Int(NoOperationReason.noSlot.rawValue)] += vm.unaddressableFaults
     let reasons = NoOperationReason.allCases.map { ($0, nothing[Int($0.rawValue)]) }
     let end = vm.identity.end
@@ -287,8 +287,8 @@ extension VMResult {
       id: vm.id.position, creator: creator, since: vm.identity.since,
       lastSeen: max(vm.identity.since, vm.activity.lastSeen), wasRunning: vm.identity.wasRunning,
       isProtected: execution.modelsProtected, vcpus: vm.vcpus, slots: vm.slots.history,
-      slotEvidence: vm.slots.evidence, faults: vm.faults, accesses: tally.accesses,
-      modelledFaults: tally.modelledFaults,
+      slotEvidence: vm.slots.evidence, faults: vm.faults, accesses: execution.tally.accesses,
+      modelledFaults: execution.tally.modelledFaults,
       operations: Dictionary(uniqueKeysWithValues: kinds.filter { $0.1.count > 0 }),
       faultsWithoutOperation: Dictionary(uniqueKeysWithValues: reasons.filter { $0.1 > 0 }),
       hypercalls: execution.kvm.stage2.hypercallCounts.map { counts in
@@ -301,8 +301,8 @@ extension VMResult {
       lock: nil,
       work: Dictionary(
         uniqueKeysWithValues: kinds.filter { $0.1.count > 0 }.map {
-          ($0.0, tally.work[Int($0.0.rawValue)])
-        }), doubts: tally.doubts, sections: [:])
+          ($0.0, work[Int($0.0.rawValue)])
+        }), doubts: execution.tally.doubts, sections: [:])
   }
 }
 

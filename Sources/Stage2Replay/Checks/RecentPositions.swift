@@ -1,6 +1,6 @@
 /// Where in the merged trace things last happened, by key: a table of limited size in which a later key takes the place
 /// of an earlier one. What was displaced is remembered as the latest of all, so that an answer errs to one side only.
-struct RecentPositions {
+struct RecentPositions: ~Copyable {
   private struct Entry {
     var key = UInt64.max
     var position = Sequence.start
@@ -50,10 +50,10 @@ struct RecentPositions {
 
   /// Four entries take the place of each.
   private mutating func grow() {
-    let old = entries
-    let step: UInt64 = old.count == 0 ? 6 : 2
+    let step: UInt64 = entries.count == 0 ? 6 : 2
     bits = min(bits + step, bitsMax)
-    entries = RecordStore(repeating: Entry(), count: 1 << bits)
+    var old = RecordStore(repeating: Entry(), count: 1 << bits)
+    swap(&old, &entries)
     guard old.count > 0 else { return }
     let children = entries.count / old.count
     for position in 0..<old.count {

@@ -56,17 +56,18 @@ struct ExecutionPool<Backend: Stage2Backend & ~Copyable>: ~Copyable {
   }
 
   /// Begins to execute what waits for each VM.
-  mutating func start(_ queue: ExecutionQueue) {
+  mutating func start(_ queue: borrowing ExecutionQueue) {
     precondition(!isRunning, "steps are handed over while others are executed")
-    let part = Part(executions: executions, queue: queue)
-    guard let threads else { return part.run(0, of: 1) }
-    let workers = min(max(jobs - 1, 1), queue.vms.count)
+    let work = queue.vms.map { Work(execution: executions[$0.position], batch: queue[$0]) }
+    guard let threads else { return work.forEach { $0.run() } }
+    let part = Part(work: work)
+    let workers = min(max(jobs - 1, 1), work.count)
     isRunning = true
     for worker in 0..<workers { threads.async(group: running) { part.run(worker, of: workers) } }
   }
 
   /// Executes what waits up to each marker, and calls `body` there.
-  func execute(_ queue: ExecutionQueue, atMarkers body: (_ marker: Int, _ order: UInt64) -> Void) {
+  func execute(_ queue: borrowing ExecutionQueue, atMarkers body: (_ marker: Int, _ order: UInt64) -> Void) {
     var positions = Array(repeating: 0, count: queue.vms.count)
     for (order, marker) in queue.markers {
       for (place, vm) in queue.vms.enumerated() {
@@ -86,16 +87,20 @@ struct ExecutionPool<Backend: Stage2Backend & ~Copyable>: ~Copyable {
     isRunning = false
   }
 
+  /// What waits for one VM.
+  private struct Work {
+    let execution: UnsafeMutablePointer<VMExecution<Backend>>
+    let batch: ExecutionBatch
+
+    func run() { execution.pointee.execute(batch) }
+  }
+
   /// What the threads of the pool share. Each VM is one thread's alone, so nothing is accessed from two.
   private struct Part: @unchecked Sendable {
-    let executions: [UnsafeMutablePointer<VMExecution<Backend>>]
-    let queue: ExecutionQueue
+    let work: [Work]
 
     func run(_ worker: Int, of workers: Int) {
-      for place in stride(from: worker, to: queue.vms.count, by: workers) {
-        let vm = queue.vms[place]
-        executions[vm.position].pointee.execute(queue[vm])
-      }
+      for position in stride(from: worker, to: work.count, by: workers) { work[position].run() }
     }
   }
 }

@@ -142,7 +142,7 @@ struct ExecutionBatch {
 ///
 /// What is of one VM concerns no other: the batches can be executed one after the other or side by side. `order` numbers
 /// all steps, so that what comes of them can be told in one order whoever was first.
-struct ExecutionQueue {
+struct ExecutionQueue: ~Copyable {
   private var batches = RecordStore<ExecutionBatch>()
   /// The VMs for which something waits. Others cost nothing, however many there were.
   private(set) var vms: ContiguousArray<VMIndex> = []

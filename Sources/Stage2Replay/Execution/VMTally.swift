@@ -2,7 +2,7 @@ internal import KVMTypes
 internal import Stage2Model
 
 /// What is counted of one VM when its steps are executed.
-struct VMTally {
+struct VMTally: ~Copyable {
   /// Under another kernel than the one that was traced: the recorded faults that are accesses to memory, and the faults
   /// that these accesses take there.
   var accesses = 0
