@@ -105,9 +105,9 @@ extension PKVMCase {
       let wanted = operation.apply(&oracle)
       var problems: [String] = []
       if got != wanted { problems.append("returned \(got), not \(wanted)") }
-      compareCounts(model, oracle, &problems)
+      compareCounts(&model, oracle, &problems)
       if problems.isEmpty, step % checkEvery == checkEvery - 1 || step == steps - 1 {
-        compareAll(model, oracle, &problems)
+        compareAll(&model, oracle, &problems)
       }
       if !problems.isEmpty {
         throw OracleMismatch(
@@ -148,7 +148,7 @@ extension PKVMCase {
   }
 
   private func compareCounts(
-    _ model: borrowing PKVMStage2, _ oracle: PKVMOracle, _ problems: inout [String]
+    _ model: inout PKVMStage2, _ oracle: PKVMOracle, _ problems: inout [String]
   ) {
     func compare<Value: Equatable>(_ what: String, _ got: Value, _ wanted: Value) {
       if got != wanted { problems.append("\(what): \(got), not \(wanted)") }
@@ -169,7 +169,7 @@ extension PKVMCase {
   }
 
   private func compareAll(
-    _ model: borrowing PKVMStage2, _ oracle: PKVMOracle, _ problems: inout [String]
+    _ model: inout PKVMStage2, _ oracle: PKVMOracle, _ problems: inout [String]
   ) {
     problems += model.checkInvariants()
     var leaves: [UInt64: PKVMOracle.Leaf] = [:]

@@ -73,9 +73,9 @@ extension TraditionalCase {
       let wanted = operation.apply(&oracle)
       var problems: [String] = []
       if got != wanted { problems.append("returned \(got), not \(wanted)") }
-      compareCounts(model, oracle, &problems)
+      compareCounts(&model, oracle, &problems)
       if problems.isEmpty, step % checkEvery == checkEvery - 1 || step == steps - 1 {
-        compareAll(model, oracle, random.below(oracle.limit), &problems)
+        compareAll(&model, oracle, random.below(oracle.limit), &problems)
       }
       if !problems.isEmpty {
         throw OracleMismatch(
@@ -102,7 +102,7 @@ extension TraditionalCase {
 
   /// What is cheap to compare.
   private func compareCounts(
-    _ model: borrowing TraditionalStage2, _ oracle: TraditionalOracle, _ problems: inout [String]
+    _ model: inout TraditionalStage2, _ oracle: TraditionalOracle, _ problems: inout [String]
   ) {
     let counters = model.counters
     for (what, got, wanted) in [
@@ -118,7 +118,7 @@ extension TraditionalCase {
 
   /// Every leaf, table and page, and the model's own invariants.
   private func compareAll(
-    _ model: borrowing TraditionalStage2, _ oracle: TraditionalOracle, _ probe: UInt64,
+    _ model: inout TraditionalStage2, _ oracle: TraditionalOracle, _ probe: UInt64,
     _ problems: inout [String]
   ) {
     problems += model.checkInvariants()

@@ -1,7 +1,7 @@
 /// Where in the merged trace things last happened, by key: a table of limited size in which a later key takes the place
 /// of an earlier one. What was displaced is remembered as the latest of all, so that an answer errs to one side only.
 struct RecentPositions: ~Copyable {
-  private struct Entry {
+  struct Entry {
     var key = UInt64.max
     var position = Sequence.start
     /// The highest position of any other key that was here.

@@ -3,7 +3,7 @@ internal import KVMTypes
 
 /// The chains of all regions in which a fault waits.
 struct RegionTimelines: ~Copyable {
-  private struct Chain: BitwiseCopyable {
+  struct Chain: BitwiseCopyable {
     var first: TimelineNode.Index
     var last: TimelineNode.Index
   }

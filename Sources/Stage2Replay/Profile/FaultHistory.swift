@@ -5,19 +5,19 @@ internal import KVMTypes
 /// assumed.
 struct FaultHistory: ~Copyable {
   /// A moment before which nothing counts: that of the last unmap, and the last beginning of the thread's table.
-  private struct Moment: Hashable, BitwiseCopyable {
+  struct Moment: Hashable, BitwiseCopyable {
     var unmap: UInt32
     var beginning: UInt32
   }
 
   /// The granules of 4 KiB, of 64 KiB, that faulted.
-  private struct Granules: BitwiseCopyable {
+  struct Granules: BitwiseCopyable {
     var moment: Moment
     var mask: UInt16
   }
 
   /// What is known of a thread.
-  private struct Thread: ~Copyable {
+  struct Thread: ~Copyable {
     var open: GuestFault?
     var openedAt: UInt32 = 0
     var beginning: UInt32 = 0
