@@ -252,12 +252,12 @@ struct UncertaintyTests {
     let position = RegionIndex(0)
     regions.append(RegionIndex(0), block: 0x200)
     regions.enter(epoch: Epoch(0), position)
-    regions.setPage(GFN(0x40007), position, [.isEstablished, .wasMadeYoung])
+    regions.updatePage(7, of: position) { $0.knowledge = [.isEstablished, .wasMadeYoung] }
     regions[position].blockKnowledge = [.isEstablished, .isAssumed]
     regions.enter(epoch: Epoch(0), position)
-    #expect(regions.page(GFN(0x40007), position) == [.isEstablished, .wasMadeYoung])
+    #expect(regions.page(7, of: position).knowledge == [.isEstablished, .wasMadeYoung])
     regions.enter(epoch: Epoch(2), position)
-    #expect(regions.page(GFN(0x40007), position) == .wasMadeYoung)
+    #expect(regions.page(7, of: position).knowledge == .wasMadeYoung)
     #expect(regions[position].blockKnowledge == .isAssumed)
   }
 
@@ -266,16 +266,16 @@ struct UncertaintyTests {
     var regions = GuestRegions(pageSize: .size4K)
     let position = RegionIndex(0)
     regions.append(RegionIndex(0), block: 0x200)
-    regions.setPage(GFN(0x40007), position, .isAssumed)
-    #expect(regions.page(GFN(0x40007), position) == .isAssumed && regions.page(GFN(0x40000), position) == [])
-    #expect(regions.pages(position).enumerated().filter { $1 != [] }.map(\.offset) == [7])
-    regions.setPage(GFN(0x40009), position, .isReadMapped)
-    regions.setPage(GFN(0x40007), position, .mayBeOld)
-    #expect(regions.page(GFN(0x40007), position) == .mayBeOld)
-    #expect(regions.page(GFN(0x40009), position) == .isReadMapped)
+    func knowledge(_ page: Int) -> LeafKnowledge { regions.page(page, of: position).knowledge }
+    regions.updatePage(7, of: position) { $0.knowledge = .isAssumed }
+    #expect(knowledge(7) == .isAssumed)
+    #expect((0..<512).filter { knowledge($0) != [] } == [7])
+    regions.updatePage(9, of: position) { $0.knowledge = .isReadMapped }
+    regions.updatePage(7, of: position) { $0.knowledge = .mayBeOld }
+    #expect(knowledge(7) == .mayBeOld && knowledge(9) == .isReadMapped)
     regions.endLogging(FrameRange(start: GFN(0x40000), end: GFN(0x40200)))
-    #expect(regions.page(GFN(0x40009), position) == [.isReadMapped, .mayBeProtected])
-    #expect(regions.pages(position).count { $0 == .mayBeProtected } == 510)
+    #expect(knowledge(9) == [.isReadMapped, .mayBeProtected])
+    #expect((0..<512).count { knowledge($0) == .mayBeProtected } == 510)
   }
 
   @Test("A region keeps its last events, the oldest first")
