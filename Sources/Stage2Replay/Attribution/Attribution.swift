@@ -123,10 +123,10 @@ struct Attribution: ~Copyable {
   /// whose windows reach into that time may have been made to retry.
   private mutating func lose(_ record: TraceRecord) {
     let since = clock.lastSequence(of: record.cpu)
-    for vm in vms.live where !vms[vm].identity.isProtected {
-      lookahead.updateFaults(ofVM: vm, threads) { fault in
-        if fault.end >= since { fault.mayBeInvalidated = true }
-      }
+    var mayRetry = [Bool](repeating: false, count: vms.count)
+    for vm in vms.live where !vms[vm].identity.isProtected { mayRetry[vm.position] = true }
+    lookahead.updateFaults(threads, where: { mayRetry[$0.position] }) { fault in
+      if fault.end >= since { fault.mayBeInvalidated = true }
     }
   }
 }
@@ -315,7 +315,7 @@ extension Attribution {
     guard vms[vm].slots.hasFaultsOutside else { return }
     vms[vm].slots.hasFaultsOutside = false
     let pageSize = context.pageSize
-    lookahead.updateFaults(ofVM: vm, threads) { fault in
+    lookahead.updateFaults(threads, where: { $0 == vm }) { fault in
       guard fault.slot == nil, !fault.isOutsideSlots else { return }
       if !fault.sawMMIO, slot.contains(fault.page.gfn(pageSize)) {
         fault.slot = slot

@@ -256,15 +256,20 @@ struct Lookahead: ~Copyable {
     return queue[position]
   }
 
-  /// Changes the faults of a VM that still wait, the oldest first, and those whose window is open.
+  /// Changes the faults that still wait, the oldest first, and those whose window is open: those of VMs that are
+  /// concerned.
   mutating func updateFaults(
-    ofVM vm: VMIndex, _ threads: borrowing ThreadRegister, _ body: (inout FaultWindow) -> Void
+    _ threads: borrowing ThreadRegister, where isConcerned: (VMIndex) -> Bool,
+    _ body: (inout FaultWindow) -> Void
   ) {
     queue.forEach { record in
-      guard record.vm == vm, !record.isSettled, case .fault(let fault) = record.action else { return }
+      guard let vm = record.vm, !record.isSettled, case .fault(let fault) = record.action, isConcerned(vm)
+      else { return }
       body(&faults[fault])
     }
-    threads.open.forEach(of: vm) { body(&faults[$0.fault]) }
+    for position in threads.open.indices where isConcerned(threads.open[position].vm) {
+      body(&faults[threads.open[position].fault])
+    }
   }
 
   /// A slot with these frames goes. From some moment after `since` notifications of its memory met it where it is next.
