@@ -45,7 +45,7 @@ package struct VMRoster: Sendable {
   private var vms: [VM] = []
   private var liveVMs = VMList()
   /// Of the live VMs, that at an address: a VM that comes to an address ends the one that had it.
-  private var byKVM: [KernelAddress: VMIndex] = [:]
+  private var byKVM: [FrameKey: VMIndex] = [:]
   /// Of the live VMs, those whose slots a thread made, and those of which no event named address and thread.
   private var byCreator: [ThreadID: VMList] = [:]
   private var nameless = VMList()
@@ -72,7 +72,7 @@ package struct VMRoster: Sendable {
   package var live: [VMIndex] { liveVMs.vms }
 
   /// The live VM whose `struct kvm` lies at an address.
-  package func vm(at kvm: KernelAddress) -> VMIndex? { byKVM[kvm] }
+  package func vm(at kvm: KernelAddress) -> VMIndex? { byKVM[FrameKey(kvm.rawValue)] }
 
   /// The first of the live VMs whose slots a thread made.
   func vm(createdBy thread: ThreadID) -> VMIndex? { byCreator[thread]?.vms.first }
@@ -218,8 +218,8 @@ package struct VMRoster: Sendable {
   /// Makes a live VM to be found by what is known of it.
   private mutating func enlist(_ vm: VMIndex) {
     if let kvm = vms[vm.position].kvm {
-      assert(byKVM[kvm] == nil, "one live VM has an address")
-      byKVM[kvm] = vm
+      assert(self.vm(at: kvm) == nil, "one live VM has an address")
+      byKVM[FrameKey(kvm.rawValue)] = vm
     } else {
       nameless.insert(vm)
     }
@@ -231,7 +231,7 @@ package struct VMRoster: Sendable {
   }
 
   private mutating func delist(_ vm: VMIndex) {
-    if let kvm = vms[vm.position].kvm { byKVM[kvm] = nil } else { nameless.remove(vm) }
+    if let kvm = vms[vm.position].kvm { byKVM[FrameKey(kvm.rawValue)] = nil } else { nameless.remove(vm) }
     if let creator = vms[vm.position].creator {
       byCreator[creator]?.remove(vm)
       if byCreator[creator]?.isEmpty == true { byCreator[creator] = nil }
