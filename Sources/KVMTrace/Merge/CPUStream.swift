@@ -52,18 +52,18 @@ struct CPUStream: ~Copyable {
 
   /// How far the records from `position` on come before `bound`: the first one does.
   ///
-  /// Runs are short and no predictor knows their lengths, so eight records are compared at once, without a branch.
+  /// Runs are short and no predictor knows their lengths, so four records are compared at once, without a branch.
   @inline(__always)
   func end(before bound: Nanoseconds) -> Int {
     var end = position &+ 1
-    while end &+ 8 <= count {
+    while end &+ 4 <= count {
       var (steps, isBefore) = (0, 1)
-      for index in 0..<8 {
+      for index in 0..<4 {
         isBefore &= records[end &+ index].time < bound ? 1 : 0
         steps &+= isBefore
       }
       end &+= steps
-      if steps < 8 { return end }
+      if steps < 4 { return end }
     }
     while end < count, records[end].time < bound { end &+= 1 }
     return end

@@ -77,14 +77,14 @@ public struct EventReader: ~Copyable {
       }
     }
     guard let top = tournament.top else { return nil }
-    let stream = streams + top.stream
+    let stream = streams + top
     let records = stream.pointee.records
     let begin = stream.pointee.position
     let end = tournament.bound.map { stream.pointee.end(before: $0) } ?? stream.pointee.count
     stream.pointee.position = end
-    current = top.stream
+    current = top
     return EventRun(
-      records: UnsafeBufferPointer(start: records + begin, count: end - begin), origin: origins + top.stream)
+      records: UnsafeBufferPointer(start: records + begin, count: end - begin), origin: origins + top)
   }
 
   /// Decodes on in a stream; false at its end.

@@ -22,6 +22,17 @@ struct PairCollector {
     var wasQuiet = false
   }
 
+  /// The unmaps that may be under way.
+  private struct Unmapping {
+    /// How many threads are at it.
+    var threads = 0
+    /// The place of the last one that began.
+    var last = Sequence.start
+
+    /// Whether none was under way at any moment since `sequence`.
+    func isNone(since sequence: Sequence) -> Bool { threads == 0 && last < sequence }
+  }
+
   private(set) var pairs: FaultPairs
   private(set) var memory = FaultedMemory()
   private let pageSize: PageSize
@@ -31,8 +42,7 @@ struct PairCollector {
   private var blocks = FrameStates()
   /// By `ThreadIndex`.
   private var threads: ContiguousArray<Thread> = []
-  private var unmappingThreads = 0
-  private var lastUnmap = Sequence.start
+  private var unmapping = Unmapping()
   /// Whether the trace has kvm_entry.
   private var sawEntry = false
   /// The place of the last loss: of what threads did before, nothing is known any more.
@@ -59,10 +69,10 @@ struct PairCollector {
       if let thread = windows.thread { leaveMemoryManagement(thread) }
     case .unmapHVARange, .setSPTEHVA:
       unmaps.append(wholePages(record.hvaRange), at: windows.now)
-      lastUnmap = windows.now
+      unmapping.last = windows.now
       guard let thread = windows.thread, !threads[thread.position].isUnmapping else { break }
       threads[thread.position].isUnmapping = true
-      unmappingThreads += 1
+      unmapping.threads += 1
     case .ageHVA:
       ages.append(wholePages(record.hvaRange), at: windows.now)
       if let thread = windows.thread { leaveMemoryManagement(thread) }
@@ -110,7 +120,7 @@ struct PairCollector {
     default: return
     }
     pages[record.tid, gfn] = state
-    threads[thread.position].wasQuiet = unmappingThreads == 0 && lastUnmap < entry.sequence
+    threads[thread.position].wasQuiet = unmapping.isNone(since: entry.sequence)
   }
 
   private mutating func pair(
@@ -141,8 +151,9 @@ struct PairCollector {
     guard !window.sawMMIO else { return }
     switch kind {
     case .translation:
-      let isQuiet = unmappingThreads == 0 && lastUnmap < window.begin.sequence
-      if isQuiet, threads[thread.position].wasQuiet { pages[tid, gfn].mappedSince = window.begin }
+      if unmapping.isNone(since: window.begin.sequence), threads[thread.position].wasQuiet {
+        pages[tid, gfn].mappedSince = window.begin
+      }
       pages[tid, gfn].youngSince = window.begin
       blocks[tid, block(gfn)].youngSince = window.begin
     case .accessFlag:
@@ -163,7 +174,7 @@ struct PairCollector {
   private mutating func leaveMemoryManagement(_ thread: ThreadIndex) {
     guard threads[thread.position].isUnmapping else { return }
     threads[thread.position].isUnmapping = false
-    unmappingThreads -= 1
+    unmapping.threads -= 1
   }
 
   private func block(_ gfn: GFN) -> GFN { GFN(gfn.rawValue / pageSize.pagesPerPMD) }
