@@ -37,7 +37,7 @@ struct RunningReplay {
   /// Events are missing that the survey still found: from here on nothing is known.
   let loseRest: () -> Void
   /// The survey, which is ahead, found out more.
-  let learn: (_ found: SurveyedTrace) -> Void
+  let learn: (_ survey: TraceSurvey, _ evidence: VCPUEvidence) -> Void
   /// The survey found that events are missing between two moments, of which the first may be past.
   let lose: (_ gap: Range<UInt64>) -> Void
   /// All events have been taken in.
@@ -60,7 +60,7 @@ struct RunningReplay {
       try emit?()
     }
     loseRest = { kept.replayer.pointee.loseRest() }
-    learn = { kept.replayer.pointee.learn($0) }
+    learn = { kept.replayer.pointee.learn($0, $1) }
     lose = { kept.replayer.pointee.lose($0) }
     finish = {
       kept.replayer.pointee.finish()

@@ -48,11 +48,11 @@ struct Replayer<Backend: Stage2Backend & ~Copyable>: ~Copyable {
   mutating func loseRest() { attribution.clock.loseRest() }
 
   /// The survey, which is ahead, found out more.
-  mutating func learn(_ found: SurveyedTrace) {
+  mutating func learn(_ survey: TraceSurvey, _ evidence: VCPUEvidence) {
     // Executions look at the survey.
     pool.wait()
-    context.learn(found.survey)
-    attribution.vcpuEvidence = found.evidence
+    context.learn(survey)
+    attribution.vcpuEvidence = evidence
   }
 
   /// The survey, which is ahead, found that events are missing between two moments, of which the first may be past.

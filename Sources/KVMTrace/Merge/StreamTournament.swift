@@ -56,7 +56,7 @@ struct StreamTournament: ~Copyable {
   private static func key(
     _ time: Nanoseconds?, _ stream: Int, since base: UInt64, _ streamBits: UInt64
   ) -> Key {
-    let end = UInt64.max >> streamBits
+    let end = UInt64.max &>> streamBits
     guard let time else { return end &<< streamBits | UInt64(UInt(bitPattern: stream)) }
     let distance = time.rawValue < base ? 0 : min(time.rawValue &- base, end &- 1)
     return distance &<< streamBits | UInt64(UInt(bitPattern: stream))
@@ -69,7 +69,7 @@ struct StreamTournament: ~Copyable {
   private static func stream(_ key: Key, _ size: Int) -> Int { Int(truncatingIfNeeded: key) & (size &- 1) }
 
   @inline(__always)
-  private func isEnd(_ key: Key) -> Bool { key >> streamBits == UInt64.max >> streamBits }
+  private func isEnd(_ key: Key) -> Bool { key &>> streamBits == UInt64.max &>> streamBits }
 
   /// The stream with the earliest stamp, nil where all have ended.
   @inline(__always)
@@ -80,7 +80,7 @@ struct StreamTournament: ~Copyable {
   var bound: Nanoseconds? {
     if isEnd(second) { return nil }
     // Of equal stamps the top one goes first if its stream does.
-    let distance = second >> streamBits &+ (stream(winner) < stream(second) ? 1 : 0)
+    let distance = second &>> streamBits &+ (stream(winner) < stream(second) ? 1 : 0)
     let (bound, isBeyond) = base.addingReportingOverflow(distance)
     return isBeyond ? nil : Nanoseconds(bound)
   }

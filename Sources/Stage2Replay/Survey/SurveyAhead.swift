@@ -45,7 +45,7 @@ struct SurveyAhead {
     pass.finish(damage: source.damage + damage, cpus: source.cpuCount, known: source.recordableKinds)
     let found = SurveyedTrace(pass, host, source, options)
     tellGaps()
-    replay.learn(found)
+    replay.learn(found.survey, found.evidence)
     let replay = replay
     while buffer.count > 0 { try buffer.popFirst { try replay.consume($0) } }
     return (try replay.finish(), found)
@@ -55,7 +55,9 @@ struct SurveyAhead {
     tellGaps()
     if pass.revision != told {
       told = pass.revision
-      replay.learn(SurveyedTrace(pass.finished(source), host, source, options))
+      // Where it has the memslots from, a replay settled before its first event: they are not inferred once more.
+      let found = pass.finished(source)
+      replay.learn(found.survey, found.evidence)
     }
     let replay = replay
     try buffer.popFirst { try replay.consume($0) }
