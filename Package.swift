@@ -42,7 +42,9 @@ let package = Package(
       name: "KVMTrace",
       dependencies: ["KVMTypes", "CZstd", "CZlib", "CTraceEvent", "CTraceEventShims"],
       swiftSettings: strict),
-    .target(name: "Stage2Model", dependencies: ["KVMTypes"], swiftSettings: strict),
+    // What Swift cannot say to CPU and system about memory.
+    .target(name: "CMemoryHints"),
+    .target(name: "Stage2Model", dependencies: ["KVMTypes", "CMemoryHints"], swiftSettings: strict),
     // What operations take: values in nanoseconds, and their fit to recorded times.
     .target(name: "CostFit", dependencies: ["KVMTypes", "Stage2Model"], swiftSettings: strict),
     // Time under mmu_lock: who waits for whom.

@@ -89,6 +89,9 @@ public protocol Stage2Backend: SendableMetatype, ~Copyable {
   /// MMU, EL2's under pKVM. Mutating, because a function that borrows copies the backend to the stack.
   mutating func walk(_ ipa: IPA) -> Stage2Walk
 
+  /// A fault of `ipa` comes soon: whatever the backend reads of its own memory for it may be brought nearer. Changes nothing.
+  borrowing func prefetch(_ ipa: IPA)
+
   /// The memory that the VM's stage 2 occupies at this moment, nil where the backend accounts for none.
   var accountedMemory: MemoryAccounting? { get }
 
@@ -162,6 +165,10 @@ extension Stage2Backend where Self: ~Copyable {
   /// Invalidates everything, which covers the range.
   @inlinable
   public mutating func flushRemoteTLBs(_ ipa: IPA, size: UInt64) { flushRemoteTLBs() }
+
+  /// Nothing: the backend does not look ahead.
+  @inlinable
+  public borrowing func prefetch(_ ipa: IPA) {}
 
   /// Nil: the backend accounts for no memory.
   @inlinable

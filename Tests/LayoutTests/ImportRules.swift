@@ -15,7 +15,7 @@ enum ImportRules {
     "SeededRandom": [],
     // Files without a name, for tests and the programs that make up traces.
     "UnnamedFiles": ["Glibc"],
-    "Stage2Model": ["KVMTypes"],
+    "Stage2Model": ["KVMTypes", "CMemoryHints"],
     "CostFit": ["KVMTypes", "Stage2Model"],
     "LockModel": ["KVMTypes", "Stage2Model", "SeededRandom", "Histogram"],
     "KVMTrace": system.union(["KVMTypes", "CZstd", "CZlib", "CTraceEvent", "CTraceEventShims"]),

@@ -90,6 +90,9 @@ public struct PKVMStage2: ~Copyable {
     return .leaf(level: level, prot: leaf.prot.intersection(.rwx), young: leaf.isYoung)
   }
 
+  /// Brings the entry of EL2's table for `ipa` nearer.
+  public borrowing func prefetch(_ ipa: IPA) { hyp.table.prefetch(ipa) }
+
   /// The guest frame of an address.
   @inline(__always)
   func gfn(_ ipa: IPA) -> GFN { GFN(ipa.rawValue &>> pageShift) }

@@ -100,6 +100,13 @@ public struct Stage2PageTable<Pages: TablePages & ~Copyable>: ~Copyable {
     arena.walk(address &>> pageShift, from: pgd, startLevel)
   }
 
+  /// Brings the entry for `ipa` nearer, for a walk that comes soon.
+  @inline(__always)
+  borrowing func prefetch(_ ipa: IPA) {
+    guard let pgd, ipa.rawValue < ipaLimit else { return }
+    arena.prefetch(ipa.rawValue &>> pageShift, from: pgd, startLevel)
+  }
+
   /// What a hardware walk of `ipa` finds.
   @inline(__always)
   public borrowing func walk(_ ipa: IPA) -> Stage2Walk {

@@ -122,6 +122,9 @@ public struct TraditionalStage2: ~Copyable, Stage2Backend {
   /// What a hardware walk of `ipa` finds.
   public mutating func walk(_ ipa: IPA) -> Stage2Walk { table.walk(ipa) }
 
+  /// Brings the entry for `ipa` nearer.
+  public borrowing func prefetch(_ ipa: IPA) { table.prefetch(ipa) }
+
   /// The CPU sets AF of the leaf at `ipa`, as hardware with FEAT_HAFDBS does without telling KVM.
   public mutating func setAccessFlagInHardware(_ ipa: IPA) { table.setAccessFlag(ipa) }
 

@@ -1,3 +1,4 @@
+import KVMTypes
 import SeededRandom
 import Testing
 
@@ -111,6 +112,29 @@ struct TableArenaTests {
         }
       }
     }
+  }
+
+  /// Also of what is beyond the table, and of a table that is gone.
+  @Test(arguments: [PageSize.size4K, .size64K])
+  func aPrefetchChangesNothing(pageSize: PageSize) throws {
+    let geometry = try Stage2Geometry(pageSize: pageSize, ipaBits: 40)
+    var stage2 = TraditionalStage2(geometry: geometry)
+    let vcpu = VCPUIndex(0)
+    for page in [0, 1, 700, 90_000] as [UInt64] {
+      let ipa = IPA(page * pageSize.bytes)
+      stage2.prefetch(ipa)
+      if case .leaf = stage2.walk(ipa) { Issue.record("page \(page) is mapped") }
+      stage2.topUpMemcache(vcpu: vcpu, pages: geometry.minPages)
+      #expect(stage2.map(ipa, size: pageSize.bytes, pfn: nil, prot: .rw, vcpu: vcpu).isSuccess)
+    }
+    let before = stage2.counters
+    for shift in 12..<64 as Range<UInt64> { stage2.prefetch(IPA(1 << shift)) }
+    stage2.prefetch(IPA(.max))
+    #expect(stage2.counters == before)
+    stage2.destroyRange(IPA(0), size: geometry.ipaLimit)
+    stage2.destroyPGD()
+    stage2.prefetch(IPA(0))
+    #expect(stage2.checkInvariants().isEmpty)
   }
 
   @Test func whatIsFreeIsNotRead() async {
