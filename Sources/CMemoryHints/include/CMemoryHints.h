@@ -1,8 +1,14 @@
 #ifndef CMEMORYHINTS_H
 #define CMEMORYHINTS_H
 
+#include <stddef.h>
+
 /// Brings the cache line of `address` nearer, for what is read or written soon. Any address will do, also one at which
 /// nothing is. Here because Swift has no such instruction.
 static inline void cmemory_prefetch(const void *address) { __builtin_prefetch(address); }
+
+/// Asks the system to back `size` bytes at `address`, both multiples of the size of a huge page, by huge pages: what is
+/// read here and there then misses the TLB less often. Where it does not, nothing changes.
+void cmemory_use_huge_pages(void *address, size_t size);
 
 #endif

@@ -1,3 +1,5 @@
+internal import CMemoryHints
+
 /// Memory for tables of few sizes, taken from the system in chunks.
 ///
 /// A piece that is given back is the next one of its size, or is cut up where smaller ones are wanted. Chunks are
@@ -13,7 +15,13 @@ struct TableMemory: ~Copyable {
   /// The pieces of each kind that were given back: `kinds` of them.
   private let freePieces: UnsafeMutablePointer<FreePieces>
   /// Bytes of all chunks.
-  private(set) var byteCount = 0
+  private var chunkBytes = 0
+  /// The end of the last chunk, and of what was ever used of it.
+  private var lastChunkEnd: UInt = 0
+  private var lastChunkUsed: UInt = 0
+
+  /// Bytes that were ever used: of what was not, the system has given nothing yet.
+  var byteCount: Int { chunkBytes - Int(lastChunkEnd &- lastChunkUsed) }
 
   private struct FreePieces {
     /// The bytes of each.
@@ -26,8 +34,11 @@ struct TableMemory: ~Copyable {
   static var kinds: Int { 48 }
   private static let smallestPiece = 16
   private static let smallestChunk = 4 << 10
-  /// Chunks of this size are aligned to it, so that the system can back each by a huge page.
+  /// Chunks of this size are aligned to it, and become a huge page as soon as they are full: the tables of a guest that
+  /// touches its memory here and there are read here and there as well.
   private static let largestChunk = 2 << 20
+  /// From so many bytes on, all chunks are of that size.
+  private static let manyBytes = 1 << 20
 
   init() {
     freePieces = .allocate(capacity: Self.kinds)
@@ -59,6 +70,7 @@ struct TableMemory: ~Copyable {
     }
     let address = next
     next += UInt(bytes)
+    if next > lastChunkUsed, next <= lastChunkEnd { lastChunkUsed = next }
     return address
   }
 
@@ -80,15 +92,21 @@ struct TableMemory: ~Copyable {
     UnsafeMutablePointer(bitPattern: address).unsafelyUnwrapped
   }
 
-  /// Takes a thirty-second part of what is there once more, so that little lies idle.
+  /// Takes a thirty-second part of what is there once more, so that little lies idle; much, if there is much: of that,
+  /// only what is used counts.
   private mutating func addChunk(_ least: Int) {
-    let wanted = max(Self.smallestChunk, least, (byteCount / 32 + 4095) & ~4095)
-    let bytes = wanted < Self.largestChunk ? wanted : max(Self.largestChunk, least)
+    if let last = chunks.last, lastChunkEnd == UInt(bitPattern: last) + UInt(Self.largestChunk) {
+      cmemory_use_huge_pages(last, Self.largestChunk)
+    }
+    let wanted = max(Self.smallestChunk, least, (chunkBytes / 32 + 4095) & ~4095)
+    let bytes = chunkBytes < Self.manyBytes ? wanted : max(Self.largestChunk, least)
     let chunk = UnsafeMutableRawPointer.allocate(
       byteCount: bytes, alignment: bytes == Self.largestChunk ? bytes : 64)
     chunks.append(chunk)
     next = UInt(bitPattern: chunk)
     end = next + UInt(bytes)
-    byteCount += bytes
+    chunkBytes += bytes
+    lastChunkUsed = next
+    lastChunkEnd = end
   }
 }
