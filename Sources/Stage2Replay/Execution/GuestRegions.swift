@@ -14,6 +14,8 @@ struct GuestRegions: ~Copyable {
   /// The first event of each region, and the last ones of those that have more than one.
   private var firstEvents = RecordStore<RegionEvent>()
   private var events = RecordStore<RegionEvent>()
+  /// What was looked at last, so that looking is not left out.
+  private var lastLookedAt = GuestPage()
   /// How many pages a region has.
   let pagesPerRegion: Int
   private let shift: UInt64
@@ -91,6 +93,13 @@ struct GuestRegions: ~Copyable {
     let kept = regions[region.position].kept
     if let place = kept.pages { return pages[place.first(pagesPerRegion) &+ number] }
     return Int(kept.number) == number ? kept.page : GuestPage()
+  }
+
+  /// Looks at what is kept of a page, for the cache to have it when it is needed.
+  @inline(__always)
+  mutating func lookAt(_ gfn: GFN, of region: RegionIndex) {
+    // A region that is not known yet is touched by a step before the fault.
+    if region.position < regions.count { lastLookedAt = page(number(gfn), of: region) }
   }
 
   /// Changes what is kept of a page.

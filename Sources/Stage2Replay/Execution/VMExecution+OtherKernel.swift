@@ -3,6 +3,11 @@ internal import KVMTypes
 internal import Stage2Model
 
 // A recorded fault as an access under another kernel than the one that was traced.
+//
+// It goes to the backend and not through `KVM.userMemAbort`, because it is no abort of that kernel: the trace has its address and
+// what it wanted, not the kind and the level of the abort that this kernel's table would have caused, nor the page that its host
+// would have found. To make an abort up from the walk, the size and the rights that are decided here would be to decide twice, and
+// user_mem_abort would ask for less: an access that needs one more right asks for those that the leaf has, too.
 
 extension VMExecution where Backend: ~Copyable {
   /// The last stage of `user_mem_abort` under the other kernel, if the access faults there at all.

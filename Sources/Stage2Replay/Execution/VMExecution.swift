@@ -58,10 +58,26 @@ struct VMExecution<Backend: Stage2Backend & ~Copyable>: ~Copyable {
     batch.withContents { contents in
       var position = position
       while position < contents.steps.count, contents.steps[position].order < end {
+        if position & (Self.lookedAtOnce - 1) == 0 { bringNear(contents, from: position) }
         execute(contents.steps.baseAddress! + position, of: contents)
         position += 1
       }
       return position
+    }
+  }
+
+  /// So many steps are looked at together; a power of two.
+  private static var lookedAtOnce: Int { 16 }
+
+  /// Looks at what the next faults find of their pages, in tables that are larger than the caches. Nothing depends on what is
+  /// found, so the memory answers to all of them at the same time, where each fault would wait for its own.
+  private mutating func bringNear(_ batch: ExecutionBatch.Contents, from position: Int) {
+    for step in position..<min(position + Self.lookedAtOnce, batch.steps.count) {
+      guard case .fault(let number) = batch.steps[step].action else { continue }
+      let fault = batch.fault(number)
+      if let region = fault.evidence.region {
+        checks.table.regions.lookAt(fault.page.gfn(pageSize), of: region)
+      }
     }
   }
 
