@@ -75,6 +75,7 @@ struct VMExecution<Backend: Stage2Backend & ~Copyable>: ~Copyable {
     for step in position..<min(position + Self.lookedAtOnce, batch.steps.count) {
       guard case .fault(let number) = batch.steps[step].action else { continue }
       let fault = batch.fault(number)
+      kvm.stage2.prefetch(fault.page)
       if let region = fault.evidence.region {
         checks.table.regions.lookAt(fault.page.gfn(pageSize), of: region)
       }
