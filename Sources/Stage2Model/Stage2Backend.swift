@@ -90,7 +90,7 @@ public protocol Stage2Backend: SendableMetatype, ~Copyable {
   mutating func walk(_ ipa: IPA) -> Stage2Walk
 
   /// A fault of `ipa` comes soon: whatever the backend reads of its own memory for it may be brought nearer. Changes nothing.
-  borrowing func prefetch(_ ipa: IPA)
+  mutating func prefetch(_ ipa: IPA)
 
   /// The memory that the VM's stage 2 occupies at this moment, nil where the backend accounts for none.
   var accountedMemory: MemoryAccounting? { get }
@@ -168,7 +168,7 @@ extension Stage2Backend where Self: ~Copyable {
 
   /// Nothing: the backend does not look ahead.
   @inlinable
-  public borrowing func prefetch(_ ipa: IPA) {}
+  public mutating func prefetch(_ ipa: IPA) {}
 
   /// Nil: the backend accounts for no memory.
   @inlinable

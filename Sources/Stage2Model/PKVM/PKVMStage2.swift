@@ -91,7 +91,7 @@ public struct PKVMStage2: ~Copyable {
   }
 
   /// Brings the entry of EL2's table for `ipa` nearer.
-  public borrowing func prefetch(_ ipa: IPA) { hyp.table.prefetch(ipa) }
+  public mutating func prefetch(_ ipa: IPA) { hyp.table.prefetch(ipa) }
 
   /// The guest frame of an address.
   @inline(__always)

@@ -73,6 +73,7 @@ extension Attribution {
   ///
   /// A VM's own threads change its own memory. Everybody else's, too, they change in reclaim, which unmaps one folio at
   /// a time: a block at most, and a power of two.
+  @inline(__always)
   private func process(of range: HVARange, _ thread: ThreadIndex, vm: VMIndex) -> Process {
     let creator = vms.creator(of: vm)
     let tid = threads[thread].tid

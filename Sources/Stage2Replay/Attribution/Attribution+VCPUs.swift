@@ -266,6 +266,7 @@ extension Attribution {
 
   /// Whether a lock is the `mmu_lock` of a VM, which is the first field of `struct kvm`. Where no probe told its address:
   /// it is the one lock in the course of a fault that readers and writers spin for.
+  @inline(__always)
   private func isMMULock(_ record: TraceRecord, of vm: VMIndex) -> Bool {
     if let kvm = vms.roster.kvm(of: vm) { return kvm == record.contendedLock }
     return record.contentionFlags.contains(.spin)

@@ -181,6 +181,7 @@ extension VMExecution where Backend: ~Copyable {
 
   /// How the rights that a fault asks for are known. A fault that is no write maps writable if the host can write there,
   /// which no event tells; a slot that is read-only or logs does not.
+  @inline(__always)
   private func protBasis(of fault: SettledFault, _ slot: Memslot) -> Basis {
     let isWriteKnown = fault.isWrite || slot.flags.contains(.readOnly) || slot.isLogging
     let isExecuteKnown = fault.isExec || context.isDICKnown
