@@ -21,7 +21,13 @@ extension Attribution {
     endUnmaps(of: thread, unlike: kind == .unmap ? range : nil)
 
     var isOfSlot = false
-    for vm in vms.live where notify(vm, kind, range, thread, record, isCopy: isCopy) { isOfSlot = true }
+    for vm in vms.live {
+      if vms.creator(of: vm) == record.tid || threads[thread].vcpu.vm == vm {
+        vms[vm].activity.last = clock.now
+      }
+      guard vms[vm].slots.table.mayOverlap(range) || vms[vm].slots.hasUnplaced else { continue }
+      if notify(vm, kind, range, thread, record, isCopy: isCopy) { isOfSlot = true }
+    }
     if !isOfSlot, !isCopy { found.unattributedNotifiers.add(kind) }
   }
 
@@ -30,9 +36,6 @@ extension Attribution {
     _ vm: VMIndex, _ kind: TimelineNode.Kind, _ range: HVARange, _ thread: ThreadIndex, _ record: TraceRecord,
     isCopy: Bool
   ) -> Bool {
-    if vms.creator(of: vm) == record.tid || threads[thread].vcpu.vm == vm {
-      vms[vm].activity.last = clock.now
-    }
     let frames = notifiers.overlaps(range, vms[vm].slots.table)
     // kvm_unmap_gfn_range and kvm_age_gfn leave a protected guest alone, and pkvm_mem_abort never retries.
     if vms[vm].identity.isProtected { return !frames.isEmpty }

@@ -10,6 +10,8 @@ struct MemslotTable {
   /// The slots of known host address in the order of those, each with the highest end of itself and all before: two slots may share
   /// host memory, so a search walks back until nothing can reach any more.
   private var byHVA: [(slot: Memslot, highestEnd: UInt64)] = []
+  /// From the lowest to the highest address of the host at which a slot has memory; empty where none has.
+  private var hostSpan = HVARange(start: HVA(.max), end: HVA(0))
   private var ids: [Int16: Int] = [:]
   let pageSize: PageSize
 
@@ -30,10 +32,14 @@ struct MemslotTable {
 
   func contains(id: Int16) -> Bool { ids[id] != nil }
 
+  /// Whether a slot may have memory in a notifier's range: that it has none takes two comparisons.
+  @inline(__always)
+  func mayOverlap(_ range: HVARange) -> Bool { range.start < hostSpan.end && hostSpan.start < range.end }
+
   /// Appends the frames of each slot that a notifier's range overlaps, in the order of host addresses, as the kernel's
   /// interval tree of slots delivers them.
   func appendOverlaps(_ range: HVARange, to frames: inout [FrameRange]) {
-    guard let last = byHVA.last, last.highestEnd > range.start.rawValue else { return }
+    guard mayOverlap(range) else { return }
     let end = firstByHVA { $0.hva! >= range.end }
     var first = end
     while first > 0, byHVA[first - 1].highestEnd > range.start.rawValue { first -= 1 }
@@ -77,6 +83,10 @@ struct MemslotTable {
 
   /// Recomputes the highest ends behind a change, as far as it reaches.
   private mutating func updateEnds(from start: Int) {
+    defer {
+      hostSpan = HVARange(
+        start: byHVA.first?.slot.hva ?? HVA(.max), end: HVA(byHVA.last?.highestEnd ?? 0))
+    }
     var highest = start > 0 ? byHVA[start - 1].highestEnd : 0
     for position in start..<byHVA.count {
       let slot = byHVA[position].slot
