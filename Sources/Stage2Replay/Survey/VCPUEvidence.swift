@@ -25,6 +25,8 @@ struct VCPUEvidence {
     let since: Nanoseconds
     fileprivate let creator: ThreadID
     fileprivate var slots: MemslotTable
+    /// The threads that are settled on it.
+    fileprivate var vcpus: [ThreadIndex] = []
   }
 
   private struct Candidate {
@@ -156,6 +158,7 @@ struct VCPUEvidence {
         threads[thread.position].isInFault = counts
         return
       }
+      vms[vm.position].vcpus.removeAll { $0 == thread }
       threads[thread.position] = Thread(tid: tid, isOfVCPU: true)
     }
     if let own = roster.live.last(where: { vms[$0.position].creator == tid }) {
@@ -196,8 +199,7 @@ struct VCPUEvidence {
   private func likely(_ position: ThreadIndex) -> [VMIndex] {
     let thread = threads[position.position]
     let contradictions = thread.candidates.map { candidate in
-      let vcpus = threads.indices.lazy.filter { self.threads[$0].vm == candidate.vm }
-      return candidate.contradictions + vcpus.reduce(0) { $0 + rivalry.count(position, ThreadIndex($1)) }
+      vms[candidate.vm.position].vcpus.reduce(candidate.contradictions) { $0 + rivalry.count(position, $1) }
     }
     // Slots that come and go under the vCPUs' hands contradict the right VM, too, now and then.
     let most = 2 * (contradictions.min() ?? 0) + thread.faults / 16
@@ -212,6 +214,8 @@ struct VCPUEvidence {
   private mutating func settle(_ thread: ThreadIndex, on vm: VMIndex) {
     let tid = threads[thread.position].tid
     revision += 1
+    if let earlier = threads[thread.position].vm { vms[earlier.position].vcpus.removeAll { $0 == thread } }
+    vms[vm.position].vcpus.append(thread)
     threads[thread.position] = Thread(tid: tid, isOfVCPU: true, vm: vm)
     settled[tid, default: []].append(vm)
   }
