@@ -4,7 +4,7 @@ import Testing
 @testable import Stage2Replay
 
 /// The host's mappings of a VM whose regions are touched when they are learned of.
-struct MappedByHost {
+struct MappedByHost: ~Copyable {
   private var mappings: HostMappings
   private var regions: GuestRegions
 

@@ -5,7 +5,7 @@ import Testing
 @testable import Stage2Replay
 
 /// A working set with the regions whose pages it stamps.
-struct TouchedMemory {
+struct TouchedMemory: ~Copyable {
   private var set = WorkingSet()
   private var regions: GuestRegions
 
