@@ -28,10 +28,13 @@ struct FrameMapTests {
   }
 
   @Test("A value changes in its slot")
-  func slots() throws {
+  func slots() {
     var map = FrameMap(filler: Int32(0))
     _ = map.updateValue(1, forKey: 7)
-    let slot = try #require(map.slot(of: 7))
+    guard let slot = map.slot(of: 7) else {
+      Issue.record("what was put in is not there")
+      return
+    }
     map[slot: slot] = 2
     #expect(map[7] == 2)
     map.remove(at: slot)
