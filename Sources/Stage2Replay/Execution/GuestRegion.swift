@@ -40,18 +40,39 @@ struct GuestRegion {
   var emptyIn = Epoch.never
   /// The epoch of which its pages' knowledge is.
   var epoch = Epoch.never
-  /// Of its block, where it is mapped by one.
-  var blockKnowledge: LeafKnowledge = []
-  /// A map whose size is an assumption was made where pages were mapped: it may have replaced them all by a block.
-  var mayBeBlock = false
-  /// A fault is assumed to have mapped nothing here.
-  var mayHaveUnseenMappings = false
-  /// What is known of the host's memory behind it.
-  var host = HostRegion()
-  /// Whether a fault showed any of its memory in use.
-  var isInUse = false
   /// What is kept of its pages and events.
   var kept = Kept()
+  /// Of its block, where it is mapped by one.
+  var blockKnowledge: LeafKnowledge = []
+  /// What is known of the host's memory behind it.
+  var host = HostRegion()
+  private var signs: Signs = []
+
+  private struct Signs: OptionSet {
+    var rawValue: UInt8
+    static let block = Signs(rawValue: 1)
+    static let unseenMappings = Signs(rawValue: 2)
+    static let inUse = Signs(rawValue: 4)
+
+    @inline(__always)
+    mutating func set(_ sign: Signs, _ isThere: Bool) { if isThere { insert(sign) } else { remove(sign) } }
+  }
+
+  /// A map whose size is an assumption was made where pages were mapped: it may have replaced them all by a block.
+  var mayBeBlock: Bool {
+    get { signs.contains(.block) }
+    set { signs.set(.block, newValue) }
+  }
+  /// A fault is assumed to have mapped nothing here.
+  var mayHaveUnseenMappings: Bool {
+    get { signs.contains(.unseenMappings) }
+    set { signs.set(.unseenMappings, newValue) }
+  }
+  /// Whether a fault showed any of its memory in use.
+  var isInUse: Bool {
+    get { signs.contains(.inUse) }
+    set { signs.set(.inUse, newValue) }
+  }
 
   /// What is kept of a region's pages and events. A guest whose memory is scattered has but one page and one event in most
   /// regions: room for all of a region's pages and for more events is taken when the second comes.
@@ -60,11 +81,11 @@ struct GuestRegion {
     var pages: RegionPlace?
     /// Where its events are, nil before the second one.
     var events: RegionPlace?
+    /// How many events it has seen, as far as that tells where the next one lies: at most twice as many as are kept.
+    var eventCount: UInt8 = 0
     /// That page, and what is known of it.
     var number: UInt16 = 0
     var page = GuestPage()
-    /// How many events it has seen, as far as that tells where the next one lies: at most twice as many as are kept.
-    var eventCount: UInt8 = 0
   }
 }
 
