@@ -114,8 +114,8 @@ extension Attribution {
     let slot = vms[vm].slots.table.slot(gfn)
     if slot == nil { vms[vm].slots.hasFaultsOutside = true }
     let canHoldBlock = slot?.supportsBlock(of: pageSize.pmdBytes, at: gfn, pageSize) ?? false
-    let evidence = evidence(
-      gfn, isInSlot: slot != nil, canHoldBlock: canHoldBlock && slot?.isLogging == false, vm: vm, thread)
+    let peers = peers(gfn, canHoldBlock: canHoldBlock && slot?.isLogging == false, vm)
+    let evidence = evidence(gfn, isInSlot: slot != nil, peers.faults, vm: vm, thread)
     let access = FaultAccess(event.esr)
     let node = TimelineNode(
       access, gfn, by: record.tid, ranOn: threads[thread].vcpu.ranOn, at: clock.now,
@@ -126,16 +126,16 @@ extension Attribution {
         origin: FaultOrigin(
           cpu: record.cpu, tid: record.tid, vcpu: Int32(truncatingIfNeeded: threads[thread].vcpu.index),
           place: threads[thread].place),
-        slot: slot, signs: signs(event, vm), begin: clock.now, evidence: evidence), node, vm: vm,
-      canHoldBlock: canHoldBlock)
-    noteRivals(of: id, gfn, canHoldBlock: canHoldBlock, vm)
+        slot: slot, signs: signs(event, vm, canHoldBlock: canHoldBlock), begin: clock.now, evidence: evidence),
+      node, vm: vm, canHoldBlock: canHoldBlock)
+    if peers.areInRegion || access.level < .l2 { noteRivals(of: id, gfn, canHoldBlock: canHoldBlock, vm) }
     threads.open(id, at: gfn, of: thread, vm: vm)
   }
 
   /// What is known of a window when it begins.
   @inline(__always)
-  private func signs(_ event: GuestFault, _ vm: VMIndex) -> WindowSigns {
-    var signs: WindowSigns = []
+  private func signs(_ event: GuestFault, _ vm: VMIndex, canHoldBlock: Bool) -> WindowSigns {
+    var signs: WindowSigns = canHoldBlock ? .blockFits : []
     if vms[vm].identity.isProtected {
       if event.isMemShare { signs.insert(.memShare) }
     } else if !isSettled(vm) {
@@ -273,14 +273,14 @@ extension Attribution {
       && !record.contentionFlags.isDisjoint(with: [.read, .write])
   }
 
-  /// A fault begins: which of the open ones race with it, and which of these have to change the same entry?
+  /// A fault begins: which of the open ones race with it, and which of these have to change the same entry? Those are in its
+  /// region, but for entries above level 2.
   ///
   /// Under the write lock the second of them finds what the first one did. Under the read lock it may have read the entry
   /// before, and gives up where that has changed (`stage2_try_break_pte`, `stage2_try_set_pte`).
   private mutating func noteRivals(of id: FaultID, _ gfn: GFN, canHoldBlock: Bool, _ vm: VMIndex) {
     let block = lookahead.timelines.block(gfn)
-    let mayShareEntry =
-      context.profile.profile.faultLock == .read && lookahead[id].mayShareEntry
+    let mayShareEntry = context.profile.profile.faultLock == .read && lookahead[id].mayShareEntry
     for position in threads.open.indices {
       let other = threads.open[position]
       guard other.vm == vm else { continue }
@@ -401,14 +401,15 @@ extension Attribution {
   }
 
   /// What is known of a fault when it comes in.
+  @inline(__always)
   private mutating func evidence(
-    _ gfn: GFN, isInSlot: Bool, canHoldBlock: Bool, vm: VMIndex, _ thread: ThreadIndex
+    _ gfn: GFN, isInSlot: Bool, _ peers: FaultPeers, vm: VMIndex, _ thread: ThreadIndex
   ) -> FaultEvidence {
     var evidence = FaultEvidence()
     evidence.entry = threads[thread].vcpu.lastEntry
     evidence.entryEpoch = threads[thread].vcpu.entryEpoch
     evidence.ranOn = threads[thread].vcpu.ranOn
-    evidence.peers = peers(gfn, canHoldBlock: canHoldBlock, vm)
+    evidence.peers = peers
     guard isInSlot else { return evidence }
     let region = lookahead.touch(gfn, vm: vm)
     evidence.region = region
@@ -420,15 +421,19 @@ extension Attribution {
     return evidence
   }
 
-  /// Other vCPUs' faults that are open when a fault on `gfn` comes, those in slots.
+  /// Other vCPUs' faults that are open when a fault on `gfn` comes: those in slots, and whether any is in its region.
   @inline(__always)
-  private func peers(_ gfn: GFN, canHoldBlock: Bool, _ vm: VMIndex) -> FaultPeers {
+  private func peers(
+    _ gfn: GFN, canHoldBlock: Bool, _ vm: VMIndex
+  ) -> (faults: FaultPeers, areInRegion: Bool) {
     var peers: FaultPeers = []
+    var areInRegion = false
     let block = lookahead.timelines.block(gfn)
     for position in threads.open.indices {
       let other = threads.open[position]
       guard other.vm == vm else { continue }
       let isInRegion = lookahead.timelines.block(other.gfn) == block
+      areInRegion = areInRegion || isInRegion
       // Outside the region all that counts is whether there is one.
       guard isInRegion || !peers.contains(.inVM), lookahead[other.fault].slot != nil else { continue }
       peers.insert(.inVM)
@@ -438,7 +443,7 @@ extension Attribution {
       let breaksBlock = lookahead[other.fault].kind == .permission && lookahead[other.fault].level == .l2
       if canHoldBlock || breaksBlock { peers.insert(.mayResize) }
     }
-    return peers
+    return (peers, areInRegion)
   }
 
   /// The window of a fault ends: what was unmapped and aged in it is known now.

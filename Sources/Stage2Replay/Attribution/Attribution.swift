@@ -319,6 +319,8 @@ extension Attribution {
       guard fault.slot == nil, !fault.isOutsideSlots else { return }
       if !fault.sawMMIO, slot.contains(fault.page.gfn(pageSize)) {
         fault.slot = slot
+        fault.signs[.blockFits] = slot.supportsBlock(
+          of: pageSize.pmdBytes, at: fault.page.gfn(pageSize), pageSize)
       } else {
         fault.isOutsideSlots = true
       }

@@ -18,13 +18,19 @@ struct OpenFaults {
   @inline(__always)
   subscript(position: Int) -> OpenFault { faults[position] }
 
-  mutating func append(_ fault: OpenFault) { faults.append(fault) }
+  /// Adds a fault, and returns its position.
+  mutating func append(_ fault: OpenFault) -> Int {
+    faults.append(fault)
+    return faults.count - 1
+  }
 
-  mutating func remove(ofThread thread: ThreadIndex) {
-    guard let position = faults.firstIndex(where: { $0.thread == thread }), let last = faults.popLast() else {
-      return
-    }
-    if position < faults.count { faults[position] = last }
+  /// Takes out the fault at a position, which the last one gets.
+  ///
+  /// - Returns: the thread of the fault that moved, if one did.
+  mutating func remove(at position: Int) -> ThreadIndex? {
+    guard let last = faults.popLast(), position < faults.count else { return nil }
+    faults[position] = last
+    return last.thread
   }
 
   /// Calls `body` with each fault of a VM.

@@ -44,14 +44,17 @@ struct ThreadRegister: ~Copyable {
   /// A fault's window begins.
   mutating func open(_ fault: FaultID, at gfn: GFN, of thread: ThreadIndex, vm: VMIndex) {
     threads[thread.position].vcpu.openFault = fault
-    open.append(OpenFault(fault: fault, thread: thread, vm: vm, gfn: gfn))
+    let position = open.append(OpenFault(fault: fault, thread: thread, vm: vm, gfn: gfn))
+    threads[thread.position].vcpu.openPosition = Int32(truncatingIfNeeded: position)
   }
 
   /// The window of a thread's fault ends, if one is open.
   mutating func closeFault(of thread: ThreadIndex) -> FaultID? {
     guard let fault = threads[thread.position].vcpu.openFault else { return nil }
     threads[thread.position].vcpu.openFault = nil
-    open.remove(ofThread: thread)
+    let position = threads[thread.position].vcpu.openPosition
+    assert(open[Int(position)].thread == thread, "an open fault is where its thread says")
+    if let moved = open.remove(at: Int(position)) { threads[moved.position].vcpu.openPosition = position }
     return fault
   }
 }

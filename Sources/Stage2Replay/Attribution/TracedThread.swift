@@ -30,6 +30,8 @@ struct VCPUThread {
   var isInUserspace = false
   /// The fault whose window is open.
   var openFault: FaultID?
+  /// Its position among the open faults.
+  var openPosition: Int32 = 0
   /// The last fault whose window has ended, if the thread's next fault can tell something about it.
   var lastFault: LastFault?
   /// The epoch in which its last fault's window began.

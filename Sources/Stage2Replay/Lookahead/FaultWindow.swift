@@ -104,6 +104,8 @@ struct WindowSigns: OptionSet, BitwiseCopyable {
   static let endUnseen = WindowSigns(rawValue: 1 << 9)
   /// Its thread waited for a lock, or an unmap for the one that it may have had: `FaultSlab.waits(of:)`.
   static let waits = WindowSigns(rawValue: 1 << 10)
+  /// As far as addresses go, a block of the slot can hold the page (`fault_supports_stage2_huge_mapping`).
+  static let blockFits = WindowSigns(rawValue: 1 << 11)
 
   /// Whether a sign is there.
   @inline(__always)

@@ -219,7 +219,7 @@ struct Lookahead: ~Copyable {
     }
     // Only a map or a relaxation asks for more, and of a protected guest only its right to write.
     guard let slot = fault.slot, isProtected || decision.mayPerform else { return decision }
-    if !isProtected, slot.mayBeMapped(byBlockAt: fault.page, timelines.pageSize),
+    if !isProtected, !slot.isLogging, fault.signs.contains(.blockFits),
       slot.hva == nil || !fault.isOnBlock
     {
       decision.sizeProof = timelines.sizeProof(of: fault)
