@@ -56,7 +56,7 @@ let package = Package(
       swiftSettings: strict),
     .target(
       name: "Stage2Replay",
-      dependencies: ["KVMTypes", "KVMTrace", "Stage2Model"],
+      dependencies: ["KVMTypes", "KVMTrace", "Stage2Model", "CMemoryHints"],
       swiftSettings: strict),
     .target(
       name: "Reporting",

@@ -1,3 +1,5 @@
+internal import CMemoryHints
+
 /// Records that are told apart by their position, and changed field by field where they lie.
 ///
 /// An array asks at every change whether it is the only one that knows its storage: 2 % of a replay's time, for a thread or
@@ -37,6 +39,16 @@ struct RecordStore<Record: ~Copyable>: ~Copyable {
   func place(of position: Int) -> UnsafeMutablePointer<Record> {
     precondition(UInt(bitPattern: position) < UInt(bitPattern: count))
     return records + position
+  }
+
+  /// The record at a position is looked at soon: brings it nearer, one of four lines of the cache at most.
+  @inline(__always)
+  func prefetch(_ position: Int) {
+    let address = UnsafeRawPointer(place(of: position))
+    cmemory_prefetch(address)
+    if MemoryLayout<Record>.size > 64 { cmemory_prefetch(address + 64) }
+    if MemoryLayout<Record>.size > 128 { cmemory_prefetch(address + 128) }
+    if MemoryLayout<Record>.size > 192 { cmemory_prefetch(address + 192) }
   }
 
   /// Adds a record behind the others.

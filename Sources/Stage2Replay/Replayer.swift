@@ -23,9 +23,10 @@ struct Replayer<Backend: Stage2Backend & ~Copyable>: ~Copyable {
   /// Whether performed operations are kept until `takeOperations`.
   private let collectsOperations: Bool
   private var operations: [Stage2Operation] = []
-  /// So many steps wait before they are executed: enough to go from one VM or thread to another seldom, few enough to stay
-  /// in the cache.
-  private static var stepsMax: Int { 4096 }
+  /// So many steps wait before they are executed: few enough to stay in the cache, and where threads execute them, enough to
+  /// wait for those seldom. (512 in place of 4,096 on one thread: 15 % less time where 70 % of the events are entries and
+  /// exits.)
+  private let stepsMax: Int
 
   init(
     _ context: ReplayContext, vcpuEvidence: VCPUEvidence, memslots: MemslotSource,
@@ -37,6 +38,7 @@ struct Replayer<Backend: Stage2Backend & ~Copyable>: ~Copyable {
     self.collectsOperations = collectsOperations
     attribution = Attribution(context, vcpuEvidence: vcpuEvidence, memslots: memslots)
     pool = ExecutionPool(jobs: context.options.replayJobs)
+    stepsMax = context.options.replayJobs > 1 ? 4096 : 512
     locks = LockObserver(lockModes, grid: context.grid, context.options)
     markers = MarkerObserver(context)
     agreement = Agreement(
@@ -70,7 +72,7 @@ struct Replayer<Backend: Stage2Backend & ~Copyable>: ~Copyable {
     attribution.clock.beginRun()
     for index in records.indices {
       consume(records[index])
-      if attribution.lookahead.settled.count >= Self.stepsMax { execute() }
+      if attribution.lookahead.settled.count >= stepsMax { execute() }
     }
     attribution.clock.endRun(of: records[0].cpu)
   }

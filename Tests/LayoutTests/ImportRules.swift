@@ -19,7 +19,7 @@ enum ImportRules {
     "CostFit": ["KVMTypes", "Stage2Model"],
     "LockModel": ["KVMTypes", "Stage2Model", "SeededRandom", "Histogram"],
     "KVMTrace": system.union(["KVMTypes", "CZstd", "CZlib", "CTraceEvent", "CTraceEventShims"]),
-    "Stage2Replay": system.union(["KVMTypes", "KVMTrace", "Stage2Model"]),
+    "Stage2Replay": system.union(["KVMTypes", "KVMTrace", "Stage2Model", "CMemoryHints"]),
     "Reporting": system.union([
       "KVMTypes", "KVMTrace", "Stage2Model", "Stage2Replay", "CostFit", "LockModel",
     ]),

@@ -21,6 +21,10 @@ struct FaultSlab: ~Copyable {
   @inline(__always)
   func place(of id: FaultID) -> UnsafeMutablePointer<FaultWindow> { windows.place(of: id.position) }
 
+  /// The fault is looked at soon.
+  @inline(__always)
+  func prefetch(_ id: FaultID) { windows.prefetch(id.position) }
+
   /// Takes a fault in.
   @inline(__always)
   mutating func insert(_ window: FaultWindow) -> FaultID {

@@ -157,8 +157,21 @@ struct Lookahead: ~Copyable {
   /// Puts a record behind all others; the one that has waited longest leaves a full queue.
   mutating func enqueue(_ record: PendingRecord, _ vms: borrowing VMRegister) {
     assert(queue.isSorted(before: record), "records wait in the order of the trace")
-    if queue.isFull, let oldest = queue.popFirst() { settle(oldest, vms) }
+    if queue.isFull, let oldest = queue.popFirst() {
+      prefetchNext()
+      settle(oldest, vms)
+    }
     queue.append(record)
+  }
+
+  /// The faults whose turn comes next were last looked at thousands of records ago: the memory answers while others are
+  /// settled. First the window, then what it names.
+  @inline(__always)
+  private func prefetchNext() {
+    let (far, near) = (16, 8)
+    guard queue.count > far else { return }
+    if case .fault(let id) = queue[far].action { faults.prefetch(id) }
+    if case .fault(let id) = queue[near].action, let node = faults[id].node { timelines.prefetch(node) }
   }
 
   /// The trace has ended, and with it these VMs: their vCPUs have all left the guest for good.

@@ -44,6 +44,10 @@ struct RegionTimelines: ~Copyable {
     @inline(__always) unsafeAddress { UnsafePointer(nodes.place(of: index.position)) }
   }
 
+  /// A node is looked at soon.
+  @inline(__always)
+  func prefetch(_ index: TimelineNode.Index) { nodes.prefetch(index.position) }
+
   /// The node of a fault that is in a timeline.
   @inline(__always)
   func node(of fault: FaultWindow) -> TimelineNode {
