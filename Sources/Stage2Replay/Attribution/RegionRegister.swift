@@ -14,7 +14,7 @@ struct RegionActivity {
 /// The regions that a VM's faults have touched, by `RegionIndex`: as many as the kernel had tables of level 3 or blocks.
 struct RegionRegister: ~Copyable {
   private var regions = RecordStore<RegionActivity>()
-  private var indices = FrameMap(filler: RegionIndex(0))
+  private var indices = RegionIndices()
   /// The region asked for last: faults come in streams.
   private var lastBlock = UInt64.max
   private var lastIndex = RegionIndex(0)
@@ -41,7 +41,7 @@ struct RegionRegister: ~Copyable {
       return (known, false)
     }
     lastIndex = RegionIndex(regions.count)
-    _ = indices.updateValue(lastIndex, forKey: block)
+    indices.insert(lastIndex, at: block)
     regions.append(RegionActivity(block: block))
     return (lastIndex, true)
   }

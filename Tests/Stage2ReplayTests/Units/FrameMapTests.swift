@@ -41,3 +41,17 @@ struct FrameMapTests {
     #expect(map[7] == nil && map.count == 0)
   }
 }
+
+@Suite("Regions by block")
+struct RegionIndicesTests {
+  @Test("Each block is the region that it was made, and the blocks around it are none")
+  func blocks() {
+    var indices = RegionIndices()
+    let blocks: [UInt64] = [0, 63, 64, 200, 1 << 31, (1 << 40) - 1]
+    for (number, block) in blocks.enumerated() { indices.insert(RegionIndex(number), at: block) }
+    let found = blocks.map { indices[$0] }
+    #expect(found == blocks.indices.map { RegionIndex($0) })
+    let others = [1, 62, 65, 199, 201, (1 << 31) - 1, (1 << 40) - 2].map { indices[UInt64($0)] }
+    #expect(others.allSatisfy { $0 == nil })
+  }
+}
