@@ -147,7 +147,7 @@ public struct HypVM: ~Copyable {
     table.pages.memcache = memcache
     let result = table.map(ipa, size: size, pfn: pfn, prot: prot.union(state.prot), sharing: .exclusive)
     if table.pages.memcache != memcache { vcpus[vcpu.rawValue].memcache = table.pages.memcache }
-    if result.isSuccess { pageStateChanges += Int(size &>> pageShift) }
+    if result.isSuccess { pageStateChanges &+= Int(truncatingIfNeeded: size &>> pageShift) }
     // WARN_ON(kvm_pgtable_stage2_map(...)), and a warning at EL2 is a panic.
     if !result.isSuccess { warnings.record(.hypMapFailed) }
     return result

@@ -128,6 +128,15 @@ public struct FaultRules: Hashable, Sendable {
 
   // MARK: Size
 
+  /// Whether a fault maps a page before the slot is looked at, as most do: the VMM maps a page there, so nothing suggests a
+  /// block or lets one grow, and no leaf was in the way that could be relaxed instead.
+  @inlinable
+  @inline(__always)
+  func mapsPage(_ fault: Stage2Fault, _ host: HostPage) -> Bool {
+    guard let user = host.userMappingBytes else { return false }
+    return user == pageBytes && host.vmaShift <= pageShift && fault.kind == .translation
+  }
+
   /// `fault_supports_stage2_huge_mapping`: whether a block of `mapBytes` around `hva` fits the memslot.
   ///
   /// Guest address and host address must lie alike within the block, and the block inside the slot. pKVM

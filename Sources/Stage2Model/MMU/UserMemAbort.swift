@@ -18,6 +18,7 @@ extension KVM where Backend: ~Copyable {
   ///   is not cacheable; -EFAULT without a page; 1 for an exclusive or atomic access that the memory does not
   ///   support, with the abort injected that says so.
   @inlinable
+  @inline(__always)
   public mutating func userMemAbort(
     _ fault: Stage2Fault, slot: Memslot, vcpu: VCPUIndex, faultIn: FaultIn, seq: UInt64,
     isOvertaken: Bool = false
@@ -31,6 +32,9 @@ extension KVM where Backend: ~Copyable {
     case .hwPoison: return .ended(.success)
     case .failed: return .ended(.badAddress)
     }
+    if rules.mapsPage(fault, host) {
+      return mapPage(fault, slot: slot, vcpu: vcpu, host, seq: seq, isOvertaken: isOvertaken)
+    }
     let page = (fault.ipa.rawValue &>> pageShift - slot.baseGFN.rawValue) &<< pageShift
     let hva = slot.hva + page
     let size = rules.resolveVMASize(slot, hva, vmaShift: host.vmaShift)
@@ -41,6 +45,24 @@ extension KVM where Backend: ~Copyable {
       fault, slot: slot, vcpu: vcpu, hva: hva, host, size, prot, seq: seq, isOvertaken: isOvertaken)
     unlock()
     return outcome
+  }
+
+  /// The stage under the lock for a fault that `FaultRules.mapsPage`: the page is mapped, whatever the slot is.
+  @inlinable
+  @inline(__always)
+  mutating func mapPage(
+    _ fault: Stage2Fault, slot: Memslot, vcpu: VCPUIndex, _ host: HostPage, seq: UInt64, isOvertaken: Bool
+  ) -> FaultOutcome {
+    guard let prot = rules.prot(fault, slot, host) else { return .ended(.noExec) }
+    lock(.userMemAbort)
+    defer { unlock() }
+    if mmuInvalidateRetry(seq) { return .ended(.again) }
+    let ipa = rules.address(fault.ipa, size: pageBytes)
+    let result =
+      isOvertaken ? .again : stage2.map(ipa, size: pageBytes, pfn: host.pfn, prot: prot, vcpu: vcpu)
+    return FaultOutcome(
+      .map(ipa, size: pageBytes, prot: prot), result,
+      dirty: Self.dirtied(ipa, pageBytes, prot, result, pageShift))
   }
 
   /// The stage under the lock (`kvm_s2_fault_map`).

@@ -1,4 +1,4 @@
-/// How many of something exist: now, at most, and ever.
+/// How many of something exist: now, at most, and ever. Nothing has so many pages or objects that a count could overflow.
 @frozen
 public struct LiveCount: Hashable, Sendable {
   /// How many exist now.
@@ -20,9 +20,10 @@ public struct LiveCount: Hashable, Sendable {
   public var removed: Int { added - live }
 
   /// `count` more exist.
+  @inline(__always)
   public mutating func add(_ count: Int = 1) {
-    live += count
-    added += count
+    live &+= count
+    added &+= count
     if live > peak { peak = live }
   }
 
@@ -36,6 +37,6 @@ public struct LiveCount: Hashable, Sendable {
   /// `count` fewer exist. Removing what does not exist is a fault of the model and stops the program.
   public mutating func remove(_ count: Int = 1) {
     precondition(count <= live, "more removed than exists")
-    live -= count
+    live &-= count
   }
 }
