@@ -20,6 +20,8 @@ struct VMExecution<Backend: Stage2Backend & ~Copyable>: ~Copyable {
   var tally = VMTally()
   private var memorySeries = MemorySeries()
   private(set) var workingSet = WorkingSet()
+  /// The interval of the last fault.
+  private var interval = TimeGrid.Cursor()
   /// What the steps did, in their order.
   private(set) var effects: ExecutionEffects
   /// What the last range operation called.
@@ -196,6 +198,7 @@ struct VMExecution<Backend: Stage2Backend & ~Copyable>: ~Copyable {
   // MARK: What a step leaves behind
 
   /// A fault shows memory in use.
+  @inline(__always)
   mutating func touch(_ fault: SettledFault, isBlock: Bool, _ origin: StepOrigin) {
     let gfn = fault.page.gfn(pageSize)
     // No slot holds the page any more; what maps it was mapped by a fault in one.
@@ -205,10 +208,11 @@ struct VMExecution<Backend: Stage2Backend & ~Copyable>: ~Copyable {
     workingSet.touch(
       gfn, in: region, of: &checks.table.regions, isBlock: isBlock,
       isFixed: fault.slot.map { GuestMemory.isFixed($0, besides: known.largestSlot) } ?? false,
-      at: origin.time, interval: context.grid.index(of: origin.time))
+      at: origin.time, interval: interval.index(of: origin.time, context.grid))
   }
 
   /// An operation was performed on the VM's table.
+  @inline(__always)
   mutating func emit(
     _ kind: OperationKind, _ address: IPA, size: UInt64, prot: Stage2Prot? = nil, protBasis: Basis? = nil,
     markOld: Bool = false, result: Int32?, basis: Basis, _ origin: StepOrigin
@@ -224,11 +228,21 @@ struct VMExecution<Backend: Stage2Backend & ~Copyable>: ~Copyable {
       workBefore = now
     }
     guard effects.areKept else { return }
+    keep(
+      kind, address, size: size, prot: prot, protBasis: protBasis.map { max($0, weakest) }, markOld: markOld,
+      result: result, basis: basis, work: work, origin)
+  }
+
+  @inline(never)
+  private mutating func keep(
+    _ kind: OperationKind, _ address: IPA, size: UInt64, prot: Stage2Prot?, protBasis: Basis?,
+    markOld: Bool, result: Int32?, basis: Basis, work: Stage2Work?, _ origin: StepOrigin
+  ) {
     var operation = Stage2Operation(
       time: origin.time, cpu: origin.cpu, tid: origin.tid, vm: known.id.position, kind: kind,
       address: address, size: size, prot: prot, result: result, basis: basis)
     operation.markOld = markOld
-    operation.protBasis = protBasis.map { max($0, weakest) }
+    operation.protBasis = protBasis
     effects.append(operation, origin.place, work: work)
   }
 

@@ -34,11 +34,11 @@ public struct OperationCounts: Hashable, Sendable {
   /// A call that covers `pages`, one at least.
   @inline(__always)
   mutating func add(_ kind: OperationKind, pages covered: UInt64, _ result: Int32?, _ basis: Basis) {
-    count += 1
-    pages += max(covered, 1)
+    count &+= 1
+    pages &+= max(covered, 1)
     if kind != .testClearYoung, let result {
       if result == KernelResult.again.rawValue { again += 1 } else if result < 0 { errors += 1 }
     }
-    if basis == .derived { derived += 1 } else { assumed += 1 }
+    if basis == .derived { derived &+= 1 } else { assumed &+= 1 }
   }
 }

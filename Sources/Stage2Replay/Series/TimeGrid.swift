@@ -38,6 +38,27 @@ public struct TimeGrid: Hashable, Sendable {
     return min(Int(clamping: (time.rawValue - start.rawValue) / interval.rawValue), count - 1)
   }
 
+  /// The interval of the moment that was asked for last. Most moments that follow lie in it, too, and need no division.
+  struct Cursor {
+    private var index = 0
+    private var begin = Nanoseconds(0)
+    private var end = Nanoseconds(0)
+
+    /// The interval of `grid`, always the same one, that holds `time`.
+    @inline(__always)
+    mutating func index(of time: Nanoseconds, _ grid: TimeGrid) -> Int {
+      if time < begin || time >= end { move(to: time, grid) }
+      return index
+    }
+
+    @inline(never)
+    private mutating func move(to time: Nanoseconds, _ grid: TimeGrid) {
+      index = grid.index(of: time)
+      begin = grid.start(of: index)
+      end = grid.end(of: index)
+    }
+  }
+
   /// Where an interval begins.
   public func start(of index: Int) -> Nanoseconds {
     // A damaged stamp may be so late that the last interval ends behind the end of time.

@@ -8,9 +8,9 @@ public import KVMTypes
 /// When a page was touched last is kept with the page's region.
 struct WorkingSet: ~Copyable {
   /// How many pages were last touched in each interval, plus one; what was never touched is counted off the first.
-  private var pages = [Int](repeating: 0, count: TimeGrid.intervalsMax + 1)
+  private var pages = RecordStore(repeating: 0, count: TimeGrid.intervalsMax + 1)
   private var order: [FirstTouch] = []
-  private var samples: [TouchSample] = []
+  private var samples = RecordStore<TouchSample>()
   /// Pages that were first shown by a fault on a block.
   private var blockPages = 0
   /// What of all that lies in slots that are no RAM.
@@ -29,9 +29,7 @@ struct WorkingSet: ~Copyable {
     let stamp = UInt8(truncatingIfNeeded: interval &+ 1)
     if !regions[region].isInUse {
       regions[region].isInUse = true
-      let start = GFN(gfn.rawValue & ~(UInt64(regions.pagesPerRegion) - 1))
-      order.append(FirstTouch(gfn: start, time: time))
-      if isFixed { fixed.regions += 1 }
+      noteFirst(GFN(gfn.rawValue & ~(UInt64(regions.pagesPerRegion) - 1)), isFixed: isFixed, at: time)
     }
     while samples.count <= interval { samples.append(TouchSample()) }
     if isBlock { return touchBlock(region, of: &regions, stamp, isFixed: isFixed, interval) }
@@ -41,15 +39,23 @@ struct WorkingSet: ~Copyable {
       page.stamp = stamp
     }
     if earlier == stamp { return }
-    pages[Int(earlier)] -= 1
-    pages[Int(stamp)] += 1
-    samples[interval].touched += 1
+    pages[Int(earlier)] &-= 1
+    pages[Int(stamp)] &+= 1
+    samples[interval].touched &+= 1
     if earlier != 0 { return }
-    samples[interval].first += 1
+    samples[interval].first &+= 1
     if isFixed { fixed.note(1, isBlock: false, &samples[interval]) }
   }
 
+  /// A fault shows a region in use for the first time.
+  @inline(never)
+  private mutating func noteFirst(_ start: GFN, isFixed: Bool, at time: Nanoseconds) {
+    order.append(FirstTouch(gfn: start, time: time))
+    if isFixed { fixed.regions += 1 }
+  }
+
   /// A fault shows all pages of a block in use.
+  @inline(never)
   private mutating func touchBlock(
     _ region: RegionIndex, of regions: inout GuestRegions, _ stamp: UInt8, isFixed: Bool, _ interval: Int
   ) {
@@ -73,14 +79,18 @@ struct WorkingSet: ~Copyable {
   ///
   /// - Parameter last: the last interval.
   func result(last: Int) -> WorkingSetResult {
-    let counts = pages.dropFirst()
     var idle: [Int: Int] = [:]
-    for (interval, count) in counts.enumerated() where count > 0 { idle[last - interval] = count }
-    let total = counts.reduce(0, +)
-    let touched = samples.enumerated().filter { $1.touched > 0 }.map { ($0, $1) }
+    var total = 0
+    for stamp in 1..<pages.count where pages[stamp] > 0 {
+      idle[last - (stamp - 1)] = pages[stamp]
+      total += pages[stamp]
+    }
+    var touched: [Int: TouchSample] = [:]
+    for interval in 0..<samples.count where samples[interval].touched > 0 {
+      touched[interval] = samples[interval]
+    }
     return WorkingSetResult(
-      pages: total, blockPages: blockPages, fixed: fixed, samples: Dictionary(uniqueKeysWithValues: touched),
-      idle: idle,
+      pages: total, blockPages: blockPages, fixed: fixed, samples: touched, idle: idle,
       firstTouches: order)
   }
 }
