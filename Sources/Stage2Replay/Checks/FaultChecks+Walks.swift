@@ -12,18 +12,27 @@ extension FaultChecks {
   ) -> CheckResult {
     let walk = backend.walk(fault.page)
     let level = fault.walkLevel
-    var judgement: Judgement?
+    guard case .invalid(let modelled) = walk, level == nil || level == modelled else {
+      return checkTranslation(fault, at: time, walk, level, vm, &backend)
+    }
+    noteTable(fault, level)
+    if vm.knownFrom != fault.evidence.endEpoch, fault.reasonUnknown == nil { table.learnEmpty(fault, level) }
+    return CheckResult(walk: walk)
+  }
+
+  /// A translation fault where the model has a mapping, or stops at another level.
+  @inline(never)
+  private mutating func checkTranslation<Backend: Stage2Backend & ~Copyable>(
+    _ fault: SettledFault, at time: Nanoseconds, _ walk: Stage2Walk, _ level: TranslationLevel?,
+    _ vm: KnownVM, _ backend: inout Backend
+  ) -> CheckResult {
+    var judgement = translationCheck(fault, walk, level, vm, &backend).judgement
     var isCorrected = false
-    if case .invalid(let modelled) = walk, level == nil || level == modelled {
-      // The common case.
-    } else {
-      judgement = translationCheck(fault, walk, level, vm, &backend).judgement
-      if judgement?.rule == .tableNeedsMapping, let level {
-        if table.hasUntracedTable(level, fault.page) {
-          judgement = nil
-        } else if judgement?.exception != .race, judgement?.exception != .pendingNotifier {
-          table.noteUntracedTable(level, fault.page)
-        }
+    if judgement?.rule == .tableNeedsMapping, let level {
+      if table.hasUntracedTable(level, fault.page) {
+        judgement = nil
+      } else if judgement?.exception != .race, judgement?.exception != .pendingNotifier {
+        table.noteUntracedTable(level, fault.page)
       }
     }
     if let judgement {
@@ -33,13 +42,18 @@ extension FaultChecks {
         if case .leaf = walk { isCorrected = true }
       }
     }
-    // A table of level 3 holds pages.
-    if level == .l3, judgement == nil, fault.evidence.peers.isEmpty, let region = fault.evidence.region {
-      table.regions[region].mayBeBlock = false
-    }
+    if judgement == nil { noteTable(fault, level) }
     if vm.knownFrom != fault.evidence.endEpoch, fault.reasonUnknown == nil { table.learnEmpty(fault, level) }
     return CheckResult(
       verdict: judgement?.verdict, isCorrected: isCorrected, walk: judgement == nil ? walk : nil)
+  }
+
+  /// A translation fault that stopped at `level`, as the model does: a table of level 3 holds pages.
+  @inline(__always)
+  mutating func noteTable(_ fault: SettledFault, _ level: TranslationLevel?) {
+    if level == .l3, fault.evidence.peers.isEmpty, let region = fault.evidence.region {
+      table.regions[region].mayBeBlock = false
+    }
   }
 
   private func translationCheck<Backend: Stage2Backend & ~Copyable>(

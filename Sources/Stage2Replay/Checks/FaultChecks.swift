@@ -34,6 +34,25 @@ struct FaultChecks: ~Copyable {
 
   var pageSize: PageSize { context.pageSize }
 
+  /// Holds a fault against the model as `check` does, as far as most faults go: a translation fault, in a slot and an epoch
+  /// of which all is known, whose walk stopped where the model's does. That breaks no rule.
+  ///
+  /// - Parameter knownFrom: the epoch in which everything is known of the VM's table.
+  /// - Returns: nil for any other fault, of which nothing was noted.
+  @inline(__always)
+  mutating func checkExpected<Backend: Stage2Backend & ~Copyable>(
+    _ fault: SettledFault, knownFrom: Epoch, _ backend: inout Backend
+  ) -> CheckResult? {
+    guard fault.kind == .translation, fault.evidence.endEpoch == knownFrom, !fault.sawMMIO, heldBack.isEmpty,
+      let slot = fault.slot, slot.hva != nil, fault.page.rawValue >> UInt64(context.profile.ipaBits) == 0
+    else { return nil }
+    let walk = backend.walk(fault.page)
+    let level = fault.walkLevel
+    guard case .invalid(let modelled) = walk, level == nil || level == modelled else { return nil }
+    noteTable(fault, level)
+    return CheckResult(walk: walk)
+  }
+
   /// Holds a fault against the model.
   ///
   /// - Returns: how a broken rule was judged, and whether the leaf of the fault was changed for it.
@@ -68,6 +87,7 @@ struct FaultChecks: ~Copyable {
 
   /// A slot that is being deleted or moved is out of force a while before its commit, and the trace tells the commit
   /// alone: whether it comes is waited for.
+  @inline(never)
   private mutating func holdBack(_ fault: SettledFault, at time: Nanoseconds, _ vm: KnownVM) {
     if let reason = fault.reasonUnknown {
       // The fault's own end may be missing, and the beginning of what kvm_mmio speaks of.
@@ -84,6 +104,7 @@ struct FaultChecks: ~Copyable {
   }
 
   /// The slot is still in force, as another fault shows: nothing was deleting it.
+  @inline(never)
   private mutating func confirmHeldBack(before fault: SettledFault, _ slot: Memslot, _ vm: KnownVM) {
     guard !fault.sawMMIO else { return }
     let held = heldBack
@@ -121,6 +142,7 @@ struct FaultChecks: ~Copyable {
   /// - Parameters:
   ///   - before: what a walk of its address found before.
   ///   - contradicts: it broke a rule without anything to account for it, or led nowhere though nobody was faster.
+  @inline(__always)
   mutating func note(
     _ effect: FaultEffect, of fault: SettledFault, _ before: Stage2Walk, at time: Nanoseconds, _ vm: KnownVM,
     contradicts: Bool, isRetried: Bool
@@ -139,11 +161,7 @@ struct FaultChecks: ~Copyable {
       if isAssumed { table.regions[region].mayHaveUnseenMappings = true }
       lastRefused = refusal.map { RefusedFault(page: fault.page, refusal: $0) }
     case .madeYoung: table.noteYoung(fault, region, before)
-    case .relaxed:
-      let stayed = fault.evidence.ranOn == fault.cpu && fault.evidence.endedOn == fault.cpu
-      grants[grantKey(fault, before)] = RightGrant(
-        tid: fault.tid, cpu: stayed ? fault.cpu : nil, sequence: fault.end)
-      if fault.isWrite { table.setLeaf(fault, before) { $0.subtract([.isReadMapped, .mayBeProtected]) } }
+    case .relaxed: noteGrant(fault, before)
     case .mapped(let isBlock, let isAssumed, let isReadMapped):
       var knowledge = isEstablished
       if isAssumed { knowledge.insert(.isAssumed) }
@@ -153,21 +171,38 @@ struct FaultChecks: ~Copyable {
     }
   }
 
-  /// Notes how a fault ended, for rule L1.
+  /// A fault added a right to its leaf.
+  @inline(never)
+  private mutating func noteGrant(_ fault: SettledFault, _ before: Stage2Walk) {
+    let stayed = fault.evidence.ranOn == fault.cpu && fault.evidence.endedOn == fault.cpu
+    grants[grantKey(fault, before)] = RightGrant(
+      tid: fault.tid, cpu: stayed ? fault.cpu : nil, sequence: fault.end)
+    if fault.isWrite { table.setLeaf(fault, before) { $0.subtract([.isReadMapped, .mayBeProtected]) } }
+  }
+
+  /// Notes how a fault ended, for rule L1. Most faults lead on, and so did their vCPU's last one.
+  @inline(__always)
   private mutating func noteProgress(
     _ fault: SettledFault, at time: Nanoseconds, _ vm: VMIndex, contradicts: Bool, isRetried: Bool,
     isFruitless: Bool
   ) {
-    if fault.vcpu < progress.count, progress[fault.vcpu].fruitless != nil {
-      progress[fault.vcpu].fruitless = nil
-    }
     if !contradicts, !isRetried, !isFruitless,
-      fault.vcpu >= progress.count || progress[fault.vcpu].last == nil
+      fault.vcpu >= progress.count || progress[fault.vcpu].isIdle
     {
       return
     }
+    noteRun(
+      fault, at: time, vm, contradicts: contradicts, isRetried: isRetried, isFruitless: isFruitless)
+  }
+
+  @inline(never)
+  private mutating func noteRun(
+    _ fault: SettledFault, at time: Nanoseconds, _ vm: VMIndex, contradicts: Bool, isRetried: Bool,
+    isFruitless: Bool
+  ) {
     while progress.count <= fault.vcpu { progress.append(VCPUProgress()) }
-    if isFruitless { progress[fault.vcpu].fruitless = FruitlessFault(fault) }
+    progress[fault.vcpu].fruitless = isFruitless ? FruitlessFault(fault) : nil
+    if !contradicts, !isRetried, !isFruitless, progress[fault.vcpu].last == nil { return }
     let run = progress[fault.vcpu].progress.note(
       fault.page, fault.kind, isWrite: fault.isWrite, isExec: fault.isExec, contradicts: contradicts,
       isRetried: isRetried)
@@ -218,6 +253,7 @@ struct FaultChecks: ~Copyable {
         state: nil, recentEvents: table.recentEvents(last.region)))
   }
 
+  @inline(never)
   mutating func put(
     _ judgement: Judgement, _ fault: FaultWindow, at time: Nanoseconds, _ walk: Stage2Walk?, _ vm: VMIndex
   ) {

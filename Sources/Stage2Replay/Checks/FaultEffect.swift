@@ -74,6 +74,10 @@ struct VCPUProgress {
   /// The vCPU's last fault, if it came to nothing for a reason that is known: a retry, or an operation that returned an
   /// error.
   var fruitless: FruitlessFault?
+
+  /// Whether nothing is known of it that its next fault could change or contradict.
+  @inline(__always)
+  var isIdle: Bool { last == nil && fruitless == nil }
 }
 
 /// What a fault asked for that got nothing.

@@ -30,25 +30,26 @@ struct RecentPositions: ~Copyable {
   /// Multiplication by the golden ratio spreads neighbouring keys evenly; the top bits count, so that a table that has
   /// grown keeps what was in one place together.
   @inline(__always)
-  private func index(_ key: UInt64) -> Int { Int((key &* 0x9e37_79b9_7f4a_7c15) >> (64 &- bits)) }
+  private func index(_ key: UInt64) -> Int { Int((key &* 0x9e37_79b9_7f4a_7c15) &>> (64 &- bits)) }
 
   /// `key` happened at `position`, which never goes back.
   @inline(__always)
   mutating func note(_ key: UInt64, at position: Sequence) {
     if entries.count == 0 { grow() }
-    var index = index(key)
-    if entries[index].key != key {
+    var entry = entries.place(of: index(key))
+    if entry.pointee.key != key {
       // While there is little in the table, two keys in one place are bad luck; then it is too small.
-      if entries[index].key != .max, bits < bitsMax, used > entries.count / 16 {
+      if entry.pointee.key != .max, bits < bitsMax, used > entries.count / 16 {
         grow()
-        index = self.index(key)
+        entry = entries.place(of: index(key))
       }
-      if entries[index].key == .max { used += 1 }
+      if entry.pointee.key == .max { used += 1 }
     }
-    entries[index].note(key, at: position)
+    entry.pointee.note(key, at: position)
   }
 
   /// Four entries take the place of each.
+  @inline(never)
   private mutating func grow() {
     let step: UInt64 = entries.count == 0 ? 6 : 2
     bits = min(bits + step, bitsMax)

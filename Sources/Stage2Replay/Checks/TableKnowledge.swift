@@ -106,6 +106,7 @@ struct TableKnowledge: ~Copyable {
   }
 
   /// A translation fault shows that everything below the entry at which it stopped was unmapped.
+  @inline(never)
   mutating func learnEmpty(_ fault: SettledFault, _ level: TranslationLevel?) {
     let epoch = fault.evidence.endEpoch
     setLeaf(fault, .invalid(level: .l3)) { $0 = .isEstablished }
@@ -164,24 +165,30 @@ struct TableKnowledge: ~Copyable {
   /// - Parameters:
   ///   - knowledge: how the leaf is known.
   ///   - before: what a walk found before.
+  @inline(__always)
   mutating func noteMapped(
     _ fault: SettledFault, _ region: RegionIndex, isBlock: Bool, _ knowledge: LeafKnowledge,
     _ before: Stage2Walk
   ) {
     regions[region].noteMapped(at: fault.end, isBlock: isBlock, knowledge, before)
-    if case .invalid(let level) = before {
-      if level < .l2 { tablesInstalledAt[tableKey(.l2, fault.page)] = fault.end }
-      if level < .l1 { tablesInstalledAt[tableKey(.l1, fault.page)] = fault.end }
-    }
+    if case .invalid(let level) = before, level < .l2 { noteTables(above: level, fault) }
     if isBlock { return }
     let gfn = fault.page.gfn(pageSize)
     recentPages.note(gfn.rawValue, at: fault.end)
     regions.updatePage(regions.number(gfn), of: region) { $0.knowledge = knowledge }
   }
+
+  /// A fault that stopped at `level` installed tables of levels 1 and 2.
+  @inline(never)
+  private mutating func noteTables(above level: TranslationLevel, _ fault: SettledFault) {
+    tablesInstalledAt[tableKey(.l2, fault.page)] = fault.end
+    if level < .l1 { tablesInstalledAt[tableKey(.l1, fault.page)] = fault.end }
+  }
 }
 
 extension GuestRegion {
   /// A fault whose window ended at `end` mapped a page or a block.
+  @inline(__always)
   fileprivate mutating func noteMapped(
     at end: Sequence, isBlock: Bool, _ knowledge: LeafKnowledge, _ before: Stage2Walk
   ) {
