@@ -28,6 +28,8 @@ struct FaultDecision: BitwiseCopyable {
   var outcomeIfMapped: FaultOutcome
   /// What followed in the region proves of the size of the mapping, nil where nothing does.
   var sizeProof: MappingSize?
+  /// Whether the slot lets a block be mapped where the fault is; false where that was not asked, for it maps nothing.
+  var mayMapBlock = false
   /// The page takes a write permission fault later, before it is unmapped.
   var isWrittenLater: Bool
   /// The order of the fault and of another vCPU's in the region is not known.

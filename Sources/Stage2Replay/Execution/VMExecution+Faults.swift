@@ -5,11 +5,15 @@ internal import Stage2Model
 // A guest's fault: held against the model, then handled as its decision says.
 
 extension VMExecution where Backend: ~Copyable {
+  @inline(__always)
   mutating func handleGuestAbort(_ fault: SettledFault, _ origin: StepOrigin) {
     let outcome = outcome(of: fault)
     let isChecked = fault.evidence.isChecked || !context.checksRules
     let checked =
-      isChecked ? CheckResult() : checks.check(fault, at: origin.time, known, &kvm.stage2)
+      isChecked
+      ? CheckResult()
+      : checks.checkExpected(fault, knownFrom: known.knownFrom, &kvm.stage2)
+        ?? checks.check(fault, at: origin.time, known, &kvm.stage2)
     var isStuck = false
     var isRetried = false
     var effect = FaultEffect.nothing(isAssumed: false, refusal: nil)
@@ -29,8 +33,8 @@ extension VMExecution where Backend: ~Copyable {
       emit(.mkyoung, fault.address, size: 0, result: nil, basis: .derived, origin)
       effect = .madeYoung
     case .performed(let basis):
-      guard let slot = fault.slot, let region = fault.evidence.region else { return }
-      effect = perform(fault, slot, region, basis, isCorrected: checked.isCorrected, origin)
+      guard fault.slot != nil, let region = fault.evidence.region else { return }
+      effect = perform(fault, region, basis, isCorrected: checked.isCorrected, origin)
       // Nobody else maps the page, and yet the kernel says so.
       if case .again = effect, case .invalid = before, !fault.decision.isRaced, !fault.failed,
         !fault.sharesEntry
@@ -48,6 +52,7 @@ extension VMExecution where Backend: ~Copyable {
   ///
   /// A protected guest's fault on what it has ends with -EFAULT in one case: the host took the page by force, of which no
   /// event tells, and the map finds that out.
+  @inline(__always)
   private mutating func outcome(of fault: SettledFault) -> FaultOutcome {
     let outcome =
       fault.mayRaceCopyOnWrite && isMapped(fault.page)
@@ -59,6 +64,7 @@ extension VMExecution where Backend: ~Copyable {
   }
 
   /// A fault comes to nothing: what that means for the table.
+  @inline(never)
   private mutating func end(_ fault: SettledFault, _ reason: NoOperationReason) -> FaultEffect? {
     if reason == .noSlot, known.wasRunning, !fault.sawMMIO {
       tally.nothing[Int(NoOperationReason.unknownSlots.rawValue)] += 1
@@ -66,8 +72,8 @@ extension VMExecution where Backend: ~Copyable {
       return nil
     }
     tally.nothing[Int(reason.rawValue)] += 1
-    if reason.isInUserMemAbort, context.checksRules, let slot = fault.slot {
-      _ = memAbort(fault, slot, reason == .failed ? .failed : .page(.page(pageSize)), isRetried: true)
+    if reason.isInUserMemAbort, context.checksRules, fault.slot != nil {
+      _ = memAbort(fault, reason == .failed ? .failed : .page(.page(pageSize)), isRetried: true)
     }
     // A retry because of another vCPU's copy-on-write is told by what the model has, not by an event.
     let isAssumed =
@@ -78,12 +84,13 @@ extension VMExecution where Backend: ~Copyable {
       refusal: reason == .ownUnmap ? .ownUnmap : reason == .failed ? .failure : nil)
   }
 
-  /// The last stage of `user_mem_abort`: relaxes the rights of the mapping that is there, or maps.
+  /// The last stage of `user_mem_abort`, for a fault in a slot: relaxes the rights of the mapping that is there, or maps.
+  @inline(__always)
   private mutating func perform(
-    _ fault: SettledFault, _ slot: Memslot, _ region: RegionIndex, _ outcome: Basis, isCorrected: Bool,
-    _ origin: StepOrigin
+    _ fault: SettledFault, _ region: RegionIndex, _ outcome: Basis, isCorrected: Bool, _ origin: StepOrigin
   ) -> FaultEffect {
-    let size = mappingSize(fault, slot, region)
+    guard let slot = fault.slot else { return .again }
+    let size = fault.decision.mayMapBlock ? mappingSize(fault, region) : .page
     if slot.hva == nil { proveUnmap(fault, origin) }
     if !context.checksRules {
       access(fault, slot, size, outcome, origin)
@@ -96,11 +103,10 @@ extension VMExecution where Backend: ~Copyable {
     let isWritable = mapsWritable(fault, slot, relaxes: relaxes)
     let isHugetlb = size.isBlock && !isInPages && host.isHugetlb(slot, context.survey.ages, pageSize)
     let page = HostPage(pageSize, isBlock: size.isBlock, isHugetlb: isHugetlb, isWritable: isWritable)
-    var asked = slot
     // The slot of an inferred history may log though nobody told so: else a fault on a block would keep it.
-    if slot.hva == nil, fault.isOnBlock, !size.isBlock { asked.flags.insert(.logDirtyPages) }
+    let mayLog = slot.hva == nil && fault.isOnBlock && !size.isBlock
     let done = memAbort(
-      fault, asked, .page(page), isOvertaken: lostEntry(fault, isBlock: size.isBlock))
+      fault, .page(page), mayLog: mayLog, isOvertaken: lostEntry(fault, isBlock: size.isBlock))
     touch(fault, isBlock: size.isBlock, origin)
     let result = done.stage2Result
     let isCertain =
@@ -122,15 +128,18 @@ extension VMExecution where Backend: ~Copyable {
   ///
   /// - Parameters:
   ///   - faultIn: what the host found behind the page.
+  ///   - mayLog: the slot is taken to log dirty pages, whatever is known of it.
   ///   - isRetried: the VMM's memory changed since the host was asked (`mmu_invalidate_retry`).
   ///   - isOvertaken: another vCPU's fault changed the entry first.
+  @inline(__always)
   private mutating func memAbort(
-    _ fault: SettledFault, _ slot: Memslot, _ faultIn: FaultIn, isRetried: Bool = false,
+    _ fault: SettledFault, _ faultIn: FaultIn, mayLog: Bool = false, isRetried: Bool = false,
     isOvertaken: Bool = false
   ) -> Stage2Model.FaultOutcome {
     let abort = Stage2Fault(
       ipa: fault.address, kind: fault.kind, level: fault.level, isWrite: fault.isWrite, isExec: fault.isExec)
-    let slot = Stage2Model.Memslot(slot, pageSize)
+    var slot = Stage2Model.Memslot(fault.slot!, pageSize)
+    if mayLog { slot.flags.insert(.logDirtyPages) }
     let vcpu = VCPUIndex(fault.vcpu)
     if known.isProtected { return kvm.pkvmMemAbort(abort, slot: slot, vcpu: vcpu, faultIn: faultIn) }
     let seq = isRetried ? kvm.invalidateSeq &- 1 : kvm.invalidateSeq
@@ -139,6 +148,7 @@ extension VMExecution where Backend: ~Copyable {
   }
 
   /// Hands on what a fault asked of the backend.
+  @inline(__always)
   private mutating func emit(
     _ done: Stage2Model.FaultOutcome, protBasis: Basis, basis: Basis, _ origin: StepOrigin
   ) {
@@ -152,15 +162,10 @@ extension VMExecution where Backend: ~Copyable {
     }
   }
 
-  /// Whether the fault maps a page or a block.
-  @inline(__always)
-  private mutating func mappingSize(
-    _ fault: SettledFault, _ slot: Memslot, _ region: RegionIndex
-  ) -> MappingSize {
+  /// Whether a fault maps a page or a block where the slot allows a block.
+  private mutating func mappingSize(_ fault: SettledFault, _ region: RegionIndex) -> MappingSize {
     // pkvm_mem_abort donates pages.
-    guard context.profile.profile.mapsBlocks, !known.isProtected,
-      slot.mayBeMapped(byBlockAt: fault.page, pageSize)
-    else { return .page }
+    guard context.profile.profile.mapsBlocks, !known.isProtected, let slot = fault.slot else { return .page }
     let size = MappingSize(
       of: fault, isHostAddressKnown: slot.hva != nil, known: checks.table.regions[region].host.size
     ) { host.tally(slot, areRegionsOfPages: context.areRegionsOfPages) }
@@ -170,6 +175,7 @@ extension VMExecution where Backend: ~Copyable {
 
   /// Whether the fault maps writable: a write does. Else it does if the host maps what it may write already, unless dirty
   /// pages are logged; a later write fault on the page shows that it did not.
+  @inline(__always)
   private mutating func mapsWritable(
     _ fault: SettledFault, _ slot: Memslot, relaxes: Bool
   ) -> Bool {
@@ -190,8 +196,13 @@ extension VMExecution where Backend: ~Copyable {
 
   /// Whether a fault lost the race for an entry that another vCPU's fault had to change, too: its vCPU faults in the same way
   /// again, on a page that nobody mapped or a right that nobody granted, and that nobody took meanwhile.
+  @inline(__always)
   private mutating func lostEntry(_ fault: SettledFault, isBlock: Bool) -> Bool {
-    guard fault.sharesEntry else { return false }
+    fault.sharesEntry && lostSharedEntry(fault, isBlock: isBlock)
+  }
+
+  @inline(never)
+  private mutating func lostSharedEntry(_ fault: SettledFault, isBlock: Bool) -> Bool {
     switch (fault.kind, fault.nextAccess) {
     case (.translation, .again), (.translation, .againAtOnce): return !isBlock && !isMapped(fault.page)
     // On another CPU the TLB may hold the leaf as it was.
@@ -206,6 +217,7 @@ extension VMExecution where Backend: ~Copyable {
   /// page write-protected since, which leaves no event (KVM_GET_DIRTY_LOG, KVM_CLEAR_DIRTY_LOG). Of the kernel's call,
   /// its range and its moment, only this page is known. Another vCPU's write fault proves nothing: its TLB may hold the
   /// mapping as it was before.
+  @inline(never)
   private mutating func proveWriteProtection(_ fault: SettledFault, _ origin: StepOrigin) {
     guard isWritable(fault.page), host.usedWriteGrant(fault, pageSize) else { return }
     let gfn = fault.page.gfn(pageSize)
@@ -216,6 +228,7 @@ extension VMExecution where Backend: ~Copyable {
 
   /// A translation fault on what was mapped, in a slot whose host address is not known: an unmap that could not be
   /// joined with the slot came before. Of its range only this page is known.
+  @inline(never)
   private mutating func proveUnmap(_ fault: SettledFault, _ origin: StepOrigin) {
     guard fault.kind == .translation, !fault.decision.isRaced, isMapped(fault.page) else { return }
     let gfn = fault.page.gfn(pageSize)
@@ -232,6 +245,7 @@ extension VMExecution where Backend: ~Copyable {
 
 extension HostPage {
   /// What is taken to lie behind a faulting page.
+  @inline(__always)
   fileprivate init(_ pageSize: PageSize, isBlock: Bool, isHugetlb: Bool, isWritable: Bool) {
     self.init(
       isWritable: isWritable, vmaShift: isHugetlb ? pageSize.levelShift(.l2) : pageSize.shift,

@@ -232,9 +232,8 @@ struct Lookahead: ~Copyable {
     }
     // Only a map or a relaxation asks for more, and of a protected guest only its right to write.
     guard let slot = fault.slot, isProtected || decision.mayPerform else { return decision }
-    if !isProtected, !slot.isLogging, fault.signs.contains(.blockFits),
-      slot.hva == nil || !fault.isOnBlock
-    {
+    decision.mayMapBlock = !isProtected && !slot.isLogging && fault.signs.contains(.blockFits)
+    if decision.mayMapBlock, slot.hva == nil || !fault.isOnBlock {
       decision.sizeProof = timelines.sizeProof(of: fault)
     }
     if !fault.isWrite, !slot.isLogging, !slot.flags.contains(.readOnly) {
