@@ -193,7 +193,7 @@ struct Lookahead: ~Copyable {
       let isProtected = vms[vm].identity.isProtected
       settleThoseAhead(of: id, record, vms)
       adopt(id, vm)
-      let decision = Self.decide(faults[id], timelines, isProtected: isProtected)
+      let decision = Self.decide(faults[id], of: vm, timelines, isProtected: isProtected)
       settled.append(DecidedFault(window: faults[id], decision: decision), vm, origin, isCheck: false)
       if let node = faults[id].node { timelines.release(fault: node, vm: vm) }
       faults.remove(id)
@@ -221,7 +221,7 @@ struct Lookahead: ~Copyable {
   }
 
   private static func decide(
-    _ fault: FaultWindow, _ timelines: borrowing RegionTimelines, isProtected: Bool
+    _ fault: FaultWindow, of vm: VMIndex, _ timelines: borrowing RegionTimelines, isProtected: Bool
   ) -> FaultDecision {
     let outcome = timelines.outcome(of: fault, isProtected: isProtected, isMapped: false)
     var decision = FaultDecision(
@@ -237,7 +237,7 @@ struct Lookahead: ~Copyable {
       decision.sizeProof = timelines.sizeProof(of: fault)
     }
     if !fault.isWrite, !slot.isLogging, !slot.flags.contains(.readOnly) {
-      decision.isWrittenLater = timelines.laterWriteFault(on: fault)
+      decision.isWrittenLater = timelines.laterWriteFault(on: fault, of: vm)
     }
     return decision
   }

@@ -100,12 +100,12 @@ extension RegionTimelines {
 
   /// Whether the page of `fault` takes a write permission fault later, before it is unmapped: it was mapped
   /// read-only, then.
-  func laterWriteFault(on fault: FaultWindow) -> Bool {
+  func laterWriteFault(on fault: FaultWindow, of vm: VMIndex) -> Bool {
     var index = node(of: fault).nextOnPage
     while index != TimelineNode.none {
       let node = self[index]
       if node.kind == .permissionFault, node.isWrite, node.entry >= fault.end {
-        return !isUnmapped(after: fault, upTo: node.sequence)
+        return !isUnmapped(after: fault, of: vm, upTo: node.sequence)
       }
       index = node.nextOnPage
     }
@@ -135,16 +135,13 @@ extension RegionTimelines {
   }
 
   /// Whether the page of `fault` was unmapped between its end and a place in the merged trace.
-  private func isUnmapped(after fault: FaultWindow, upTo sequence: Sequence) -> Bool {
+  private func isUnmapped(after fault: FaultWindow, of vm: VMIndex, upTo sequence: Sequence) -> Bool {
     let gfn = fault.page.gfn(pageSize)
-    var index = node(of: fault).next
+    // A region can have thousands of faults, but seldom is much taken away while one waits.
+    var index = firstLoss(around: gfn, of: vm)
     while index != TimelineNode.none, self[index].sequence <= sequence {
-      switch self[index].kind {
-      case .unmap, .slotChange:
-        if self[index].sequence > fault.end, self[index].frames.contains(gfn) { return true }
-      default: break
-      }
-      index = self[index].next
+      if self[index].sequence > fault.end, self[index].frames.contains(gfn) { return true }
+      index = self[index].nextLoss
     }
     return false
   }

@@ -16,6 +16,8 @@ struct RegionTimelines: ~Copyable {
   private var nodes = RecordStore<TimelineNode>()
   private var free: TimelineNode.Index = TimelineNode.none
   private var chains = FrameMap(filler: Chain(first: TimelineNode.none, last: TimelineNode.none))
+  /// Of each region, the events of its chain that take memory away, by `nextLoss`.
+  private var losses = FrameMap(filler: Chain(first: TimelineNode.none, last: TimelineNode.none))
   private var lastOnPage = FrameMap(filler: TimelineNode.none)
   private let blockShift: UInt64
   let pageSize: PageSize
@@ -123,7 +125,10 @@ struct RegionTimelines: ~Copyable {
   }
 
   private mutating func append(_ node: TimelineNode, _ key: UInt64) {
-    if let slot = chains.slot(of: key) { link(allocate(node), inSlot: slot) }
+    guard let slot = chains.slot(of: key) else { return }
+    let index = allocate(node)
+    link(index, inSlot: slot)
+    if node.isLoss { linkLoss(index, key) }
   }
 
   /// Puts a node at the end of a chain.
@@ -132,6 +137,35 @@ struct RegionTimelines: ~Copyable {
     nodes[last.position].next = index
     nodes[index.position].previous = last
     chains[slot: slot].last = index
+  }
+
+  /// The first event that takes memory away from the region of `gfn`, of those that are kept; none where there is none.
+  @inline(__always)
+  func firstLoss(around gfn: GFN, of vm: VMIndex) -> TimelineNode.Index {
+    losses[regionKey(vm, block(gfn))]?.first ?? TimelineNode.none
+  }
+
+  /// Puts a node behind those of its region that take memory away.
+  private mutating func linkLoss(_ index: TimelineNode.Index, _ key: UInt64) {
+    if let slot = losses.slot(of: key) {
+      let last = losses[slot: slot].last
+      nodes[last.position].nextLoss = index
+      losses[slot: slot].last = index
+    } else {
+      _ = losses.updateValue(Chain(first: index, last: index), forKey: key)
+    }
+  }
+
+  /// Takes out the first node of a region that takes memory away.
+  private mutating func unlinkLoss(_ index: TimelineNode.Index, _ key: UInt64) {
+    guard let slot = losses.slot(of: key) else { return }
+    assert(losses[slot: slot].first == index, "events are given up in their order")
+    let following = nodes[index.position].nextLoss
+    if following == TimelineNode.none {
+      losses.remove(at: slot)
+    } else {
+      losses[slot: slot].first = following
+    }
   }
 
   /// Gives up the fault at `index`, and with it what only it waited for.
@@ -146,6 +180,8 @@ struct RegionTimelines: ~Copyable {
       if nodes[first.position].isFault {
         let page = lastOnPage.slot(of: pageKey(vm, nodes[first.position].frames.start))
         if let page, lastOnPage[slot: page] == first { lastOnPage.remove(at: page) }
+      } else if nodes[first.position].isLoss {
+        unlinkLoss(first, key)
       }
       nodes[first.position].next = free
       free = first

@@ -34,8 +34,13 @@ struct TimelineNode: BitwiseCopyable {
   var next: Index = Self.none
   /// The event before, none where it can decide nothing any more.
   var previous: Index = Self.none
-  /// The next fault on the same page.
+  /// For a fault: the next one on the same page.
   var nextOnPage: Index = Self.none
+  /// For what takes memory away: the next such event in the region.
+  var nextLoss: Index {
+    get { nextOnPage }
+    set { nextOnPage = newValue }
+  }
   var tid: ThreadID
   let kind: Kind
   /// For a fault: what its syndrome says.
@@ -102,6 +107,8 @@ struct TimelineNode: BitwiseCopyable {
   }
 
   var isFault: Bool { kind.rawValue <= Kind.accessFault.rawValue }
+  /// Whether the frames are gone from the table afterwards.
+  var isLoss: Bool { kind == .unmap || kind == .slotChange }
 
   /// Out of its chain nothing is known of other faults, so the order of the operations is not.
   mutating func detach() {
