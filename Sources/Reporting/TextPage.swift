@@ -90,7 +90,11 @@ struct TextPage {
 
   /// The two ends of a range, each for a line of its own; what is no range is one piece.
   private static func ends(_ cell: String) -> [String] {
-    guard let dots = cell.firstRange(of: " .. ") else { return [cell] }
+    // Most cells have no dots, and to search for a text takes longer than to see that.
+    let mayBeRange = zip(cell.utf8, cell.utf8.dropFirst()).contains {
+      $0 == UInt8(ascii: ".") && $1 == UInt8(ascii: ".")
+    }
+    guard mayBeRange, let dots = cell.firstRange(of: " .. ") else { return [cell] }
     return [cell[..<dots.lowerBound] + " ..", String(cell[dots.upperBound...])]
   }
 

@@ -26,8 +26,13 @@ public struct KernelRelease: Hashable, Comparable, Sendable {
   public init?(uname: String) {
     let words = uname.split(separator: " ")
     guard words.count >= 3 else { return nil }
-    guard let match = words[2].prefixMatch(of: /(\d{1,4})\.(\d{1,4})/), let major = Int(match.1),
-      let minor = Int(match.2)
+    // Every trace comes by here, so this is no regular expression: to make one ready takes longer than to open the file.
+    let release = words[2].utf8
+    let isDigit = { (byte: UInt8) in (UInt8(ascii: "0")...UInt8(ascii: "9")).contains(byte) }
+    let first = release.prefix(while: isDigit)
+    let rest = release[first.endIndex...]
+    guard first.count <= 4, let major = Int(Substring(first)), rest.first == UInt8(ascii: "."),
+      let minor = Int(Substring(rest.dropFirst().prefix(4).prefix(while: isDigit)))
     else { return nil }
     self.init(major: major, minor: minor)
   }
