@@ -210,7 +210,7 @@ public struct GuestFault: Hashable, Sendable {
     self.pc = pc
   }
 
-  /// Whether it looks as what EL2 makes up where a protected guest shares a page with the host that it does not have yet
+  /// Whether it looks like the fault that EL2 raises where a protected guest shares a page with the host that it does not have yet
   /// (`__pkvm_memshare_page_req`): a write fault of level 3, whatever the table has, at virtual address 0. Before 7.2 the
   /// syndrome lacks IL.
   @inlinable

@@ -61,7 +61,7 @@ extension Attribution {
         default: .age(frames, markOld: false, duringFault: duringFault)
         }
       enqueue(
-        action, vm: vm, record, threads[thread].place, isElsewherePossible: process == .unknown)
+        action, vm: vm, record, threads[thread].place, mayBeOtherMemory: process == .unknown)
     }
     return true
   }

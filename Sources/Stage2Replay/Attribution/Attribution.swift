@@ -94,12 +94,12 @@ struct Attribution: ~Copyable {
   /// Puts something behind all else that happened to a VM.
   mutating func enqueue(
     _ action: PendingRecord.Action, vm: VMIndex, _ record: TraceRecord, _ place: ThreadPlace,
-    isElsewherePossible: Bool = false
+    mayBeOtherMemory: Bool = false
   ) {
     var pending = PendingRecord(
       action: action, vm: vm, sequence: clock.now, time: record.time, cpu: record.cpu, tid: record.tid,
       place: place)
-    pending.isElsewherePossible = isElsewherePossible
+    pending.mayBeOtherMemory = mayBeOtherMemory
     lookahead.enqueue(pending, vms)
   }
 

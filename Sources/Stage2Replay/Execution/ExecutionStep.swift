@@ -9,7 +9,7 @@ struct StepOrigin: BitwiseCopyable {
   /// Which window and which notifier event of the thread this belongs to.
   var place: ThreadPlace
   /// A notification may be about the memory of another process, or of a slot that was already elsewhere.
-  var isElsewherePossible = false
+  var mayBeOtherMemory = false
 
   init(_ record: PendingRecord) {
     sequence = record.sequence
@@ -17,7 +17,7 @@ struct StepOrigin: BitwiseCopyable {
     cpu = record.cpu
     tid = record.tid
     place = record.place
-    isElsewherePossible = record.isElsewherePossible
+    mayBeOtherMemory = record.mayBeOtherMemory
   }
 }
 

@@ -218,7 +218,7 @@ struct VMExecution<Backend: Stage2Backend & ~Copyable>: ~Copyable {
     markOld: Bool = false, result: Int32?, basis: Basis, _ origin: StepOrigin
   ) {
     let weakest = max(known.slotBasis, context.hypothesisBasis)
-    let basis = max(basis, origin.isElsewherePossible ? .assumed : weakest)
+    let basis = max(basis, origin.mayBeOtherMemory ? .assumed : weakest)
     tally.operations[Int(kind.rawValue)].add(kind, pages: size >> pageSize.shift, result, basis)
     var work: Stage2Work?
     if context.options.measuresWork {

@@ -290,7 +290,7 @@ struct Lookahead: ~Copyable {
       guard record.vm == vm, record.sequence > since else { return }
       switch record.action {
       case .unmap(let range), .age(let range, _, _):
-        if range.start < frames.end, frames.start < range.end { record.isElsewherePossible = true }
+        if range.start < frames.end, frames.start < range.end { record.mayBeOtherMemory = true }
       default: break
       }
     }
