@@ -53,25 +53,22 @@ struct GuestRegion {
     static let block = Signs(rawValue: 1)
     static let unseenMappings = Signs(rawValue: 2)
     static let inUse = Signs(rawValue: 4)
-
-    @inline(__always)
-    mutating func set(_ sign: Signs, _ isThere: Bool) { if isThere { insert(sign) } else { remove(sign) } }
   }
 
   /// A map whose size is an assumption was made where pages were mapped: it may have replaced them all by a block.
   var mayBeBlock: Bool {
-    get { signs.contains(.block) }
-    set { signs.set(.block, newValue) }
+    get { signs[.block] }
+    set { signs[.block] = newValue }
   }
   /// A fault is assumed to have mapped nothing here.
   var mayHaveUnseenMappings: Bool {
-    get { signs.contains(.unseenMappings) }
-    set { signs.set(.unseenMappings, newValue) }
+    get { signs[.unseenMappings] }
+    set { signs[.unseenMappings] = newValue }
   }
   /// Whether a fault showed any of its memory in use.
   var isInUse: Bool {
-    get { signs.contains(.inUse) }
-    set { signs.set(.inUse, newValue) }
+    get { signs[.inUse] }
+    set { signs[.inUse] = newValue }
   }
 
   /// What is kept of a region's pages and events. A guest whose memory is scattered has but one page and one event in most

@@ -29,30 +29,27 @@ struct FaultEvidence: BitwiseCopyable {
     static let checked = Signs(rawValue: 2)
     static let slotRemoved = Signs(rawValue: 4)
     static let adopted = Signs(rawValue: 8)
-
-    @inline(__always)
-    mutating func set(_ sign: Signs, _ isThere: Bool) { if isThere { insert(sign) } else { remove(sign) } }
   }
 
   /// An age of the region was under way at some moment of the window.
   var mayBeAged: Bool {
-    get { signs.contains(.aged) }
-    set { signs.set(.aged, newValue) }
+    get { signs[.aged] }
+    set { signs[.aged] = newValue }
   }
   /// The fault was held against the model before an unmap in its own window changed that.
   var isChecked: Bool {
-    get { signs.contains(.checked) }
-    set { signs.set(.checked, newValue) }
+    get { signs[.checked] }
+    set { signs[.checked] = newValue }
   }
   /// The slot was deleted or moved away before the window ended.
   var isSlotRemoved: Bool {
-    get { signs.contains(.slotRemoved) }
-    set { signs.set(.slotRemoved, newValue) }
+    get { signs[.slotRemoved] }
+    set { signs[.slotRemoved] = newValue }
   }
   /// The slot came into force after the fault: until then nothing was known of it.
   var isAdopted: Bool {
-    get { signs.contains(.adopted) }
-    set { signs.set(.adopted, newValue) }
+    get { signs[.adopted] }
+    set { signs[.adopted] = newValue }
   }
 }
 

@@ -47,9 +47,9 @@ struct FaultAccess: BitwiseCopyable {
     self.kind = kind
     self.level = level
     signs = []
-    if isWrite { signs.insert(.write) }
-    if isExec { signs.insert(.exec) }
-    if isStage1Walk { signs.insert(.stage1Walk) }
+    signs[.write] = isWrite
+    signs[.exec] = isExec
+    signs[.stage1Walk] = isStage1Walk
   }
 
   init(_ esr: ESR) {
@@ -106,13 +106,6 @@ struct WindowSigns: OptionSet, BitwiseCopyable {
   static let waits = WindowSigns(rawValue: 1 << 10)
   /// As far as addresses go, a block of the slot can hold the page (`fault_supports_stage2_huge_mapping`).
   static let blockFits = WindowSigns(rawValue: 1 << 11)
-
-  /// Whether a sign is there.
-  @inline(__always)
-  subscript(sign: WindowSigns) -> Bool {
-    get { contains(sign) }
-    set { if newValue { insert(sign) } else { remove(sign) } }
-  }
 }
 
 extension FaultWindow {

@@ -57,9 +57,6 @@ struct TimelineNode: BitwiseCopyable {
     static let waiting = Marks(rawValue: 8)
     static let raced = Marks(rawValue: 16)
     static let followsRival = Marks(rawValue: 32)
-
-    @inline(__always)
-    mutating func set(_ mark: Marks, _ isThere: Bool) { if isThere { insert(mark) } else { remove(mark) } }
   }
 
   /// Something that happens to frames.
@@ -80,30 +77,30 @@ struct TimelineNode: BitwiseCopyable {
     self.entry = entry
     level = access.level
     self.ranOn = ranOn
-    marks.set(.write, access.isWrite)
-    marks.set(.exec, access.isExec)
-    marks.set(.stage1Walk, access.isStage1Walk)
+    marks[.write] = access.isWrite
+    marks[.exec] = access.isExec
+    marks[.stage1Walk] = access.isStage1Walk
   }
 
-  var isWrite: Bool { marks.contains(.write) }
-  var isExec: Bool { marks.contains(.exec) }
-  var isStage1Walk: Bool { marks.contains(.stage1Walk) }
+  var isWrite: Bool { marks[.write] }
+  var isExec: Bool { marks[.exec] }
+  var isStage1Walk: Bool { marks[.stage1Walk] }
   /// Whether the node is a fault that waits for its decision.
   var isWaiting: Bool {
-    get { marks.contains(.waiting) }
-    set { marks.set(.waiting, newValue) }
+    get { marks[.waiting] }
+    set { marks[.waiting] = newValue }
   }
   /// Whether another vCPU faulted on the page, or in a region that can hold a block, while the operation of either
   /// may have been under way: the order of the two is not known.
   var isRaced: Bool {
-    get { marks.contains(.raced) }
-    set { marks.set(.raced, newValue) }
+    get { marks[.raced] }
+    set { marks[.raced] = newValue }
   }
   /// Whether another vCPU's fault there ended after this one's vCPU had entered: that operation came first, but the
   /// walk may have come before it.
   var followsRival: Bool {
-    get { marks.contains(.followsRival) }
-    set { marks.set(.followsRival, newValue) }
+    get { marks[.followsRival] }
+    set { marks[.followsRival] = newValue }
   }
 
   var isFault: Bool { kind.rawValue <= Kind.accessFault.rawValue }
