@@ -8,7 +8,7 @@ struct GuestRegions: ~Copyable {
   private var regions = RecordStore<GuestRegion>()
   /// Which stretches of memory they are, counted in blocks.
   private var blocks: ContiguousArray<UInt64> = []
-  private var indices = FrameMap(filler: RegionIndex(0))
+  private var indices = RegionIndices()
   /// The pages of regions that have more than one of which anything is known.
   private var pages = RecordStore<GuestPage>()
   /// The first event of each region, and the last ones of those that have more than one.
@@ -41,14 +41,14 @@ struct GuestRegions: ~Copyable {
   func index(of block: UInt64) -> RegionIndex? { indices[block] }
 
   subscript(region: RegionIndex) -> GuestRegion {
-    @inline(__always) _read { yield regions[region.position] }
-    @inline(__always) _modify { yield &regions[region.position] }
+    @inline(__always) unsafeAddress { UnsafePointer(regions.place(of: region.position)) }
+    @inline(__always) unsafeMutableAddress { regions.place(of: region.position) }
   }
 
   /// A fault touches a region for the first time. What was unmapped in it before is of no concern, for nothing was mapped.
   mutating func append(_ region: RegionIndex, block: UInt64) {
     precondition(region.position == regions.count, "regions come in the order in which they were numbered")
-    _ = indices.updateValue(region, forKey: block)
+    indices.insert(region, at: block)
     regions.append(GuestRegion())
     blocks.append(block)
     firstEvents.append(.none)
