@@ -28,21 +28,16 @@ struct FaultSlab: ~Copyable {
   /// Takes a fault in.
   @inline(__always)
   mutating func insert(_ window: FaultWindow) -> FaultID {
-    let id = reserve()
-    place(of: id).initialize(to: window)
-    place(of: id).pointee.signs.remove(.waits)
-    return id
-  }
-
-  /// A place for a fault.
-  private mutating func reserve() -> FaultID {
-    if let id = free.popLast() {
-      noteTaken(id)
-      return id
+    let id: FaultID
+    if let known = free.popLast() {
+      id = known
+      self[id] = window
+    } else {
+      id = FaultID(windows.count)
+      windows.append(window)
+      waits.append(FaultWaits())
     }
-    windows.append(.placeholder)
-    waits.append(FaultWaits())
-    let id = FaultID(windows.count - 1)
+    self[id].signs.remove(.waits)
     noteTaken(id)
     return id
   }

@@ -109,16 +109,6 @@ struct WindowSigns: OptionSet, BitwiseCopyable {
 }
 
 extension FaultWindow {
-  /// What a place holds before its first fault.
-  static var placeholder: FaultWindow {
-    FaultWindow(
-      event: GuestFault(ipa: IPA(0), esr: ESR(0), far: GuestVA(0), pc: GuestVA(0)), page: IPA(0),
-      access: FaultAccess(ESR(0)),
-      origin: FaultOrigin(
-        cpu: CPUIndex(0), tid: ThreadID(-1), vcpu: 0, place: ThreadPlace(windows: 0, notifiers: 0)),
-      begin: .start)
-  }
-
   var cpu: CPUIndex { origin.cpu }
   var tid: ThreadID { origin.tid }
   var place: ThreadPlace { origin.place }
