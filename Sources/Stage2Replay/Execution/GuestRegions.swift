@@ -14,8 +14,6 @@ struct GuestRegions: ~Copyable {
   /// The first event of each region, and the last ones of those that have more than one.
   private var firstEvents = RecordStore<RegionEvent>()
   private var events = RecordStore<RegionEvent>()
-  /// What was looked at last, so that looking is not left out.
-  private var lastLookedAt = GuestPage()
   /// How many pages a region has.
   let pagesPerRegion: Int
   private let shift: UInt64
@@ -95,11 +93,15 @@ struct GuestRegions: ~Copyable {
     return Int(kept.number) == number ? kept.page : GuestPage()
   }
 
-  /// Looks at what is kept of a page, for the cache to have it when it is needed.
+  /// What is kept of a page is looked at soon.
   @inline(__always)
-  mutating func lookAt(_ gfn: GFN, of region: RegionIndex) {
+  func prefetch(_ gfn: GFN, of region: RegionIndex) {
     // A region that is not known yet is touched by a step before the fault.
-    if region.position < regions.count { lastLookedAt = page(number(gfn), of: region) }
+    guard region.position < regions.count else { return }
+    // A region's record says where its pages are, so it is read now; the reads of several faults do not wait for each other.
+    if let place = regions[region.position].kept.pages {
+      pages.prefetch(place.first(pagesPerRegion) &+ number(gfn))
+    }
   }
 
   /// Changes what is kept of a page.

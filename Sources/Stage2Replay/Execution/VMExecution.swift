@@ -71,15 +71,15 @@ struct VMExecution<Backend: Stage2Backend & ~Copyable>: ~Copyable {
   /// So many steps are looked at together; a power of two.
   private static var lookedAtOnce: Int { 16 }
 
-  /// Looks at what the next faults find of their pages, in tables that are larger than the caches. Nothing depends on what is
-  /// found, so the memory answers to all of them at the same time, where each fault would wait for its own.
+  /// Brings nearer what the next faults find of their pages, in tables that are larger than the caches. Nothing depends on what is
+  /// there, so the memory answers to all of them at the same time, where each fault would wait for its own.
   private mutating func bringNear(_ batch: ExecutionBatch.Contents, from position: Int) {
     for step in position..<min(position + Self.lookedAtOnce, batch.steps.count) {
       guard case .fault(let number) = batch.steps[step].action else { continue }
       let fault = batch.fault(number)
       kvm.stage2.prefetch(fault.page)
       if let region = fault.evidence.region {
-        checks.table.regions.lookAt(fault.page.gfn(pageSize), of: region)
+        checks.table.regions.prefetch(fault.page.gfn(pageSize), of: region)
       }
     }
   }
