@@ -131,8 +131,8 @@ extension Attribution {
   @inline(__always)
   private func hasOpenFault(around frames: FrameRange, vm: VMIndex) -> Bool {
     let blocks = lookahead.timelines.blocks(frames)
-    return threads.open.indices.contains {
-      threads.open[$0].vm == vm && blocks.contains(lookahead.timelines.block(threads.open[$0].gfn))
+    return threads.open.all.contains { open in
+      open.vm == vm && blocks.contains(lookahead.timelines.block(open.gfn))
     }
   }
 

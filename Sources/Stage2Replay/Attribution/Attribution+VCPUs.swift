@@ -143,8 +143,8 @@ extension Attribution {
     }
     guard vms[vm].unmaps.unfinished > 0 else { return signs }
     signs.insert(.invalidated)
-    let isCopyOnWrite = threads.open.indices.contains {
-      threads[threads.open[$0].thread].notifier.unfinishedUnmaps.contains { $0.vm == vm }
+    let isCopyOnWrite = threads.open.all.contains { open in
+      threads[open.thread].notifier.unfinishedUnmaps.contains { $0.vm == vm }
     }
     if isCopyOnWrite { signs.insert(.copyOnWrite) }
     return signs
@@ -281,9 +281,7 @@ extension Attribution {
   private mutating func noteRivals(of id: FaultID, _ gfn: GFN, canHoldBlock: Bool, _ vm: VMIndex) {
     let block = lookahead.timelines.block(gfn)
     let mayShareEntry = context.profile.profile.faultLock == .read && lookahead[id].mayShareEntry
-    for position in threads.open.indices {
-      let other = threads.open[position]
-      guard other.vm == vm else { continue }
+    threads.open.forEach(of: vm) { other in
       if other.gfn == gfn || canHoldBlock && lookahead.timelines.block(other.gfn) == block {
         lookahead.markRace(other.fault, id)
       }
@@ -429,15 +427,13 @@ extension Attribution {
     var peers: FaultPeers = []
     var areInRegion = false
     let block = lookahead.timelines.block(gfn)
-    for position in threads.open.indices {
-      let other = threads.open[position]
-      guard other.vm == vm else { continue }
+    threads.open.forEach(of: vm) { other in
       let isInRegion = lookahead.timelines.block(other.gfn) == block
       areInRegion = areInRegion || isInRegion
       // Outside the region all that counts is whether there is one.
-      guard isInRegion || !peers.contains(.inVM), lookahead[other.fault].slot != nil else { continue }
+      guard isInRegion || !peers.contains(.inVM), lookahead[other.fault].slot != nil else { return }
       peers.insert(.inVM)
-      guard isInRegion else { continue }
+      guard isInRegion else { return }
       peers.insert(.inRegion)
       if other.gfn == gfn { peers.insert(.onPage) }
       let breaksBlock = lookahead[other.fault].kind == .permission && lookahead[other.fault].level == .l2

@@ -12,8 +12,7 @@ struct OpenFault: BitwiseCopyable {
 struct OpenFaults {
   private var faults: ContiguousArray<OpenFault> = []
 
-  var indices: Range<Int> { faults.indices }
-  var all: [OpenFault] { Array(faults) }
+  var all: ContiguousArray<OpenFault> { faults }
 
   @inline(__always)
   subscript(position: Int) -> OpenFault { faults[position] }

@@ -112,8 +112,7 @@ struct Lookahead: ~Copyable {
   /// Takes open faults that came before `sequence` out of their timelines until their windows end. What happened in the
   /// region meanwhile is forgotten, so nothing about it is certain.
   private mutating func park(_ threads: borrowing ThreadRegister, before sequence: Sequence) {
-    for position in threads.open.indices {
-      let open = threads.open[position]
+    for open in threads.open.all {
       guard let index = faults[open.fault].node, timelines[index].sequence < sequence else { continue }
       var node = timelines[index]
       timelines.release(fault: index, vm: open.vm)
@@ -279,8 +278,8 @@ struct Lookahead: ~Copyable {
       else { return }
       body(&faults[fault])
     }
-    for position in threads.open.indices where isConcerned(threads.open[position].vm) {
-      body(&faults[threads.open[position].fault])
+    for open in threads.open.all where isConcerned(open.vm) {
+      body(&faults[open.fault])
     }
   }
 
