@@ -81,6 +81,14 @@ struct FrameMap<Value: BitwiseCopyable>: ~Copyable {
     for slot in 0...mask where entries[slot].key != Self.vacant { body(entries[slot].key) }
   }
 
+  /// The keys in a range, however long it is.
+  func keys(in range: ClosedRange<UInt64>) -> [UInt64] {
+    if range.upperBound - range.lowerBound < UInt64(count) { return range.filter { slot(of: $0) != nil } }
+    var keys: [UInt64] = []
+    forEachKey { if range.contains($0) { keys.append($0) } }
+    return keys
+  }
+
   // MARK: Slots
 
   /// The slot of a key, until anything is put in or removed.

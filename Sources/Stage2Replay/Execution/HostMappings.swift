@@ -65,13 +65,7 @@ struct HostMappings: ~Copyable {
     regions.forEach(in: frames) { region, regions in regions[region].host = HostRegion() }
     if untouched.count == 0 { return }
     let blocks = frames.start.rawValue >> shift...(frames.end.rawValue - 1) >> shift
-    if blocks.upperBound - blocks.lowerBound < UInt64(untouched.count) {
-      for block in blocks { untouched.remove(block) }
-    } else {
-      var forgotten: [UInt64] = []
-      untouched.forEachKey { if blocks.contains($0) { forgotten.append($0) } }
-      for block in forgotten { untouched.remove(block) }
-    }
+    for block in untouched.keys(in: blocks) { untouched.remove(block) }
   }
 
   /// The host unmaps the frames.

@@ -112,16 +112,10 @@ struct RegionTimelines: ~Copyable {
 
   /// Adds a range to every region in which a fault waits.
   mutating func append(range node: TimelineNode, vm: VMIndex) {
-    let first = block(node.frames.start)
-    let last = block(GFN(node.frames.end.rawValue - 1))
-    if last - first < UInt64(chains.count) {
-      for block in first...last { append(node, regionKey(vm, block)) }
-    } else {
-      let keys = regionKey(vm, first)...regionKey(vm, last)
-      var concerned: [UInt64] = []
-      chains.forEachKey { if keys.contains($0) { concerned.append($0) } }
-      for key in concerned { append(node, key) }
-    }
+    let first = regionKey(vm, block(node.frames.start))
+    let last = regionKey(vm, block(GFN(node.frames.end.rawValue - 1)))
+    if first == last { return append(node, first) }
+    for key in chains.keys(in: first...last) { append(node, key) }
   }
 
   private mutating func append(_ node: TimelineNode, _ key: UInt64) {

@@ -25,6 +25,10 @@ struct FrameMapTests {
     var found: [UInt64] = []
     map.forEachKey { found.append($0) }
     #expect(found.sorted() == dictionary.keys.sorted())
+    for range in [0...5 << 9, 3 << 9...keys << 9, 7...7] as [ClosedRange<UInt64>] {
+      let inRange = map.keys(in: range)
+      #expect(inRange.sorted() == dictionary.keys.filter(range.contains).sorted())
+    }
   }
 
   @Test("A value changes in its slot")
