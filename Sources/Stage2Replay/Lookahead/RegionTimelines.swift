@@ -10,7 +10,7 @@ struct RegionTimelines: ~Copyable {
 
   /// Nodes in use.
   private(set) var count = 0
-  /// Regions in which a fault waits, and pages with a fault in such a region.
+  /// Regions in which a fault waits, and pages under which a fault is filed.
   var chainCount: Int { chains.count }
   var pageCount: Int { lastOnPage.count }
   private var nodes = RecordStore<TimelineNode>()
@@ -18,6 +18,7 @@ struct RegionTimelines: ~Copyable {
   private var chains = FrameMap(filler: Chain(first: TimelineNode.none, last: TimelineNode.none))
   /// Of each region, the events of its chain that take memory away, by `nextLoss`.
   private var losses = FrameMap(filler: Chain(first: TimelineNode.none, last: TimelineNode.none))
+  /// The last fault on each page, of regions that have had more than one: nobody looks for the page of an only one.
   private var lastOnPage = FrameMap(filler: TimelineNode.none)
   private let blockShift: UInt64
   let pageSize: PageSize
@@ -68,16 +69,24 @@ struct RegionTimelines: ~Copyable {
     let key = regionKey(vm, block(node.frames.start))
     let index = allocate(node)
     nodes[index.position].isWaiting = true
-    if let earlier = lastOnPage.updateValue(index, forKey: pageKey(vm, node.frames.start)) {
-      nodes[earlier.position].nextOnPage = index
-    }
     if let slot = chains.slot(of: key) {
+      // The first node is a fault that waits, and where it is not filed the only fault.
+      let first = chains[slot: slot].first
+      if !nodes[first.position].isFiled { file(first, vm) }
+      file(index, vm)
       link(index, inSlot: slot)
       markRaces(index, canHoldBlock: canHoldBlock)
     } else {
       _ = chains.updateValue(Chain(first: index, last: index), forKey: key)
     }
     return index
+  }
+
+  /// Files a fault under its page.
+  private mutating func file(_ index: TimelineNode.Index, _ vm: VMIndex) {
+    nodes[index.position].isFiled = true
+    let page = pageKey(vm, nodes[index.position].frames.start)
+    if let earlier = lastOnPage.updateValue(index, forKey: page) { nodes[earlier.position].nextOnPage = index }
   }
 
   /// The window of a fault ends.
@@ -171,7 +180,7 @@ struct RegionTimelines: ~Copyable {
     // What precedes the first waiting fault can decide nothing any more.
     while first != TimelineNode.none, !nodes[first.position].isWaiting {
       let following = nodes[first.position].next
-      if nodes[first.position].isFault {
+      if nodes[first.position].isFiled {
         let page = lastOnPage.slot(of: pageKey(vm, nodes[first.position].frames.start))
         if let page, lastOnPage[slot: page] == first { lastOnPage.remove(at: page) }
       } else if nodes[first.position].isLoss {

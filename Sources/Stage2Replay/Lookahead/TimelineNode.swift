@@ -57,6 +57,7 @@ struct TimelineNode: BitwiseCopyable {
     static let waiting = Marks(rawValue: 8)
     static let raced = Marks(rawValue: 16)
     static let followsRival = Marks(rawValue: 32)
+    static let filed = Marks(rawValue: 64)
   }
 
   /// Something that happens to frames.
@@ -103,6 +104,12 @@ struct TimelineNode: BitwiseCopyable {
     set { marks[.followsRival] = newValue }
   }
 
+  /// Whether the node is a fault that is filed under its page.
+  var isFiled: Bool {
+    get { marks[.filed] }
+    set { marks[.filed] = newValue }
+  }
+
   var isFault: Bool { kind.rawValue <= Kind.accessFault.rawValue }
   /// Whether the frames are gone from the table afterwards.
   var isLoss: Bool { kind == .unmap || kind == .slotChange }
@@ -111,6 +118,7 @@ struct TimelineNode: BitwiseCopyable {
   mutating func detach() {
     (next, previous, nextOnPage) = (Self.none, Self.none, Self.none)
     isWaiting = false
+    isFiled = false
     isRaced = true
   }
 }
