@@ -5,7 +5,8 @@ internal import CMemoryHints
 /// An array asks at every change whether it is the only one that knows its storage: 2 % of a replay's time, for a thread or
 /// a fault is changed several times by each event. This does not ask, for it cannot be copied. It touches raw memory; what
 /// makes that safe:
-/// - Positions below `count` hold records, and nothing takes one out: only `append` adds to them.
+/// - Positions below `count` hold records. `append` adds to them, and only `popLast`, of records that are nothing but bytes,
+///   takes one out.
 /// - Nobody else knows the memory, which is given back with the store. An address that `place` hands out is used before
 ///   the next `append`.
 struct RecordStore<Record: ~Copyable>: ~Copyable {
@@ -80,5 +81,15 @@ extension RecordStore {
     if count + more > capacity { grow(to: count + more) }
     (records + count).initialize(repeating: record, count: more)
     count += more
+  }
+}
+
+extension RecordStore where Record: BitwiseCopyable {
+  /// Takes the last record out.
+  @inline(__always)
+  mutating func popLast() -> Record? {
+    if count == 0 { return nil }
+    count -= 1
+    return records[count]
   }
 }

@@ -143,8 +143,8 @@ extension Attribution {
     }
     guard vms[vm].unmaps.unfinished > 0 else { return signs }
     signs.insert(.invalidated)
-    let isCopyOnWrite = threads.open.all.contains { open in
-      threads[open.thread].notifier.unfinishedUnmaps.contains { $0.vm == vm }
+    let isCopyOnWrite = notifiers.unmapsUnderway.contains {
+      $0.unmap.vm == vm && threads[$0.thread].vcpu.openFault != nil
     }
     if isCopyOnWrite { signs.insert(.copyOnWrite) }
     return signs
@@ -424,22 +424,21 @@ extension Attribution {
   private func peers(
     _ gfn: GFN, canHoldBlock: Bool, _ vm: VMIndex
   ) -> (faults: FaultPeers, areInRegion: Bool) {
-    var peers: FaultPeers = []
-    var areInRegion = false
     let block = lookahead.timelines.block(gfn)
+    // Outside the region all that counts is whether there is one.
+    let areInVM = threads.open.contains(of: vm) { lookahead[$0.fault].slot != nil }
+    var peers: FaultPeers = areInVM ? .inVM : []
+    guard threads.open.contains(of: vm, where: { lookahead.timelines.block($0.gfn) == block }) else {
+      return (peers, false)
+    }
     threads.open.forEach(of: vm) { other in
-      let isInRegion = lookahead.timelines.block(other.gfn) == block
-      areInRegion = areInRegion || isInRegion
-      // Outside the region all that counts is whether there is one.
-      guard isInRegion || !peers.contains(.inVM), lookahead[other.fault].slot != nil else { return }
-      peers.insert(.inVM)
-      guard isInRegion else { return }
+      guard lookahead.timelines.block(other.gfn) == block, lookahead[other.fault].slot != nil else { return }
       peers.insert(.inRegion)
       if other.gfn == gfn { peers.insert(.onPage) }
       let breaksBlock = lookahead[other.fault].kind == .permission && lookahead[other.fault].level == .l2
       if canHoldBlock || breaksBlock { peers.insert(.mayResize) }
     }
-    return (peers, areInRegion)
+    return (peers, true)
   }
 
   /// The window of a fault ends: what was unmapped and aged in it is known now.

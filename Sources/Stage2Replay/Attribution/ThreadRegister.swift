@@ -49,6 +49,7 @@ struct ThreadRegister: ~Copyable {
   }
 
   /// The window of a thread's fault ends, if one is open.
+  @inline(__always)
   mutating func closeFault(of thread: ThreadIndex) -> FaultID? {
     guard let fault = threads[thread.position].vcpu.openFault else { return nil }
     threads[thread.position].vcpu.openFault = nil

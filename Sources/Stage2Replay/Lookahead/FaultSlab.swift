@@ -3,7 +3,7 @@ struct FaultSlab: ~Copyable {
   private var windows = RecordStore<FaultWindow>()
   /// By `FaultID`, what was waited for; read only where the fault's `signs` say that there is something.
   private var waits = RecordStore<FaultWaits>()
-  private var free: ContiguousArray<FaultID> = []
+  private var free = RecordStore<FaultID>()
   #if DEBUG
     private var isTaken: [Bool] = []
   #endif
