@@ -36,7 +36,7 @@ extension Attribution {
     _ vm: VMIndex, _ kind: TimelineNode.Kind, _ range: HVARange, _ thread: ThreadIndex, _ record: TraceRecord,
     isCopy: Bool
   ) -> Bool {
-    let frames = notifiers.overlaps(range, vms[vm].slots.table)
+    let frames = vms[vm].slots.table.overlaps(range)
     // kvm_unmap_gfn_range and kvm_age_gfn leave a protected guest alone, and pkvm_mem_abort never retries.
     if vms[vm].identity.isProtected { return !frames.isEmpty }
     let process = frames.isEmpty ? nil : process(of: range, thread, vm: vm)
@@ -49,10 +49,10 @@ extension Attribution {
       checkBeforeOwnUnmap(vm: vm, thread, record)
       beginUnmap(vm: vm, range, frames, thread)
     }
-    for frames in frames {
+    frames.forEach { frames in
       note(kind, frames, vm: vm, by: record.tid)
       if kind == .age { noteAge(frames, vm: vm, thread) }
-      guard !isCopy else { continue }
+      guard !isCopy else { return }
       let duringFault = kind != .unmap && hasOpenFault(around: frames, vm: vm)
       let action: PendingRecord.Action =
         switch kind {
@@ -81,7 +81,7 @@ extension Attribution {
     let creator = vms.creator(of: vm)
     let tid = threads[thread].tid
     if creator == tid || threads[thread].vcpu.vm == vm { return .own }
-    let isCreator = context.survey.creators.contains(tid)
+    let isCreator = context.survey.isCreator(tid)
     guard isCreator || !vms.roster.isOfOneCreator else { return .own }
     let own = threads[thread].vcpu.vm ?? settledVM(of: tid) ?? vms.roster.vm(createdBy: tid)
     if let own, own == vm || vms.creator(of: own) == creator { return .own }
@@ -131,9 +131,7 @@ extension Attribution {
   @inline(__always)
   private func hasOpenFault(around frames: FrameRange, vm: VMIndex) -> Bool {
     let blocks = lookahead.timelines.blocks(frames)
-    return threads.open.all.contains { open in
-      open.vm == vm && blocks.contains(lookahead.timelines.block(open.gfn))
-    }
+    return threads.open.contains(of: vm) { blocks.contains(lookahead.timelines.block($0.gfn)) }
   }
 
   /// The thread of a notifier's event waited for a VM's lock: what it does happens now. Faults of the meantime found
@@ -190,7 +188,7 @@ extension Attribution {
 
   /// An unmap begins: faults whose windows are open may have to be retried because of it.
   private mutating func beginUnmap(
-    vm: VMIndex, _ range: HVARange, _ frames: [FrameRange], _ thread: ThreadIndex
+    vm: VMIndex, _ range: HVARange, _ frames: FrameRanges, _ thread: ThreadIndex
   ) {
     let unmap = UnfinishedUnmap(vm: vm, range: range.rounded(to: context.pageSize.pmdBytes))
     if !threads[thread].notifier.unfinishedUnmaps.contains(unmap) {
@@ -199,7 +197,7 @@ extension Attribution {
       }
       vms[vm].unmaps.unfinished += 1
       threads[thread].notifier.unfinishedUnmaps.append(unmap)
-      for frames in frames {
+      frames.forEach { frames in
         notifiers.unmapsUnderway.append(
           UnmapUnderway(thread: thread, unmap: unmap, blocks: lookahead.timelines.blocks(frames)))
       }
@@ -267,15 +265,6 @@ struct NotifierState {
   /// The copies in which notifications come.
   var copies = NotifierCopies()
   var unmapsUnderway: [UnmapUnderway] = []
-  /// The overlaps of one notifier's range, kept to save allocations.
-  private var scratch: [FrameRange] = []
-
-  /// The frames of each slot that a notifier's range overlaps, in the order in which the kernel meets them.
-  mutating func overlaps(_ range: HVARange, _ slots: MemslotTable) -> [FrameRange] {
-    scratch.removeAll(keepingCapacity: true)
-    slots.appendOverlaps(range, to: &scratch)
-    return scratch
-  }
 }
 
 /// An unmap that is not over, in terms of the guest's memory.

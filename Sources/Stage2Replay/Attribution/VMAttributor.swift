@@ -16,7 +16,6 @@ public struct VMAttributor {
   private var slots: [Int: MemslotTable] = [:]
   /// The VM of the last stage-2 function that a thread called.
   private var calls: [ThreadID: Int] = [:]
-  private var scratch: [FrameRange] = []
 
   /// An attributor for the events of a host with pages of `pageSize`.
   public init(_ timeline: VMTimeline, pageSize: PageSize) {
@@ -35,9 +34,7 @@ public struct VMAttributor {
     case .unmapHVARange, .ageHVA, .testAgeHVA, .setSPTEHVA:
       var found: [Int] = []
       for (vm, table) in slots {
-        scratch.removeAll(keepingCapacity: true)
-        table.appendOverlaps(record.hvaRange, to: &scratch)
-        if !scratch.isEmpty { found.append(vm) }
+        if !table.overlaps(record.hvaRange).isEmpty { found.append(vm) }
       }
       if !found.isEmpty { return found.sorted() }
     default: break

@@ -36,16 +36,18 @@ struct MemslotTable {
   @inline(__always)
   func mayOverlap(_ range: HVARange) -> Bool { range.start < hostSpan.end && hostSpan.start < range.end }
 
-  /// Appends the frames of each slot that a notifier's range overlaps, in the order of host addresses, as the kernel's
-  /// interval tree of slots delivers them.
-  func appendOverlaps(_ range: HVARange, to frames: inout [FrameRange]) {
-    guard mayOverlap(range) else { return }
+  /// The frames of each slot that a notifier's range overlaps, in the order of host addresses, as the kernel's interval tree of
+  /// slots delivers them.
+  func overlaps(_ range: HVARange) -> FrameRanges {
+    var frames = FrameRanges()
+    guard mayOverlap(range) else { return frames }
     let end = firstByHVA { $0.hva! >= range.end }
     var first = end
     while first > 0, byHVA[first - 1].highestEnd > range.start.rawValue { first -= 1 }
-    for entry in byHVA[first..<end] {
-      if let overlap = entry.slot.frames(range, pageSize) { frames.append(overlap) }
+    for position in first..<end {
+      if let overlap = byHVA[position].slot.frames(range, pageSize) { frames.append(overlap) }
     }
+    return frames
   }
 
   mutating func insert(_ slot: Memslot) {

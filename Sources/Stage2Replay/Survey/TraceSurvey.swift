@@ -16,8 +16,8 @@ struct TraceSurvey {
   private(set) var ages = HostAges()
   /// When events are missing.
   private(set) var gaps = LossGaps()
-  /// The threads that created VMs, or gave them their first slots.
-  private(set) var creators: Set<ThreadID> = []
+  /// The threads that created VMs, or gave them their first slots, in the order of their numbers.
+  private var creators: [ThreadID] = []
   /// Markers, and the types of VMs.
   private(set) var markers: MarkerSurvey
   /// Damaged places of each CPU's buffer so far.
@@ -146,7 +146,7 @@ struct TraceSurvey {
     case .commitMemoryRegion: noteSlot(of: record.memslotCommit.kvm, by: record.tid)
     case .setMemoryRegion: noteSlot(of: record.memslotRequest.kvm, by: record.tid)
     case .initVM:
-      creators.insert(record.tid)
+      noteCreator(record.tid)
       markers.note(record.vmCreation)
     case .accessFault: faults.noteAccessFault()
     case .unmapHVARange, .ageHVA, .testAgeHVA:
@@ -157,8 +157,18 @@ struct TraceSurvey {
     }
   }
 
+  /// Whether a thread created a VM, or gave it its first slot. Asked for each notifier's event.
+  func isCreator(_ thread: ThreadID) -> Bool {
+    let position = creators.partitioningIndex { $0 >= thread }
+    return position < creators.count && creators[position] == thread
+  }
+
+  private mutating func noteCreator(_ thread: ThreadID) {
+    if !isCreator(thread) { creators.insert(thread, at: creators.partitioningIndex { $0 >= thread }) }
+  }
+
   private mutating func noteSlot(of kvm: KernelAddress, by thread: ThreadID) {
-    if locks.note(kvm) { creators.insert(thread) }
+    if locks.note(kvm) { noteCreator(thread) }
     markers.note(slotOf: kvm)
   }
 }

@@ -54,7 +54,6 @@ struct VCPUEvidence {
   private var threads: [Thread] = []
   private var settled: [ThreadID: [VMIndex]] = [:]
   private var rivalry = PageRivalry()
-  private var frames: [FrameRange] = []
   private let pageSize: PageSize
   private let command: (ThreadID) -> String?
   /// A thread is settled after so many faults, if only one VM fits.
@@ -224,9 +223,7 @@ struct VCPUEvidence {
 
   /// Whose memory a range of host addresses is, nobody says: it is taken from all VMs that have it.
   private mutating func take(_ range: HVARange) {
-    frames.removeAll(keepingCapacity: true)
-    for vm in roster.live { vms[vm.position].slots.appendOverlaps(range, to: &frames) }
-    for overlap in frames { rivalry.take(overlap) }
+    for vm in roster.live { vms[vm.position].slots.overlaps(range).forEach { rivalry.take($0) } }
   }
 
   private mutating func commit(_ record: TraceRecord) {

@@ -17,9 +17,11 @@ struct MemslotTableTests {
   }
 
   static func overlaps(_ table: MemslotTable, _ start: UInt64, _ end: UInt64) -> [[UInt64]] {
-    var frames: [FrameRange] = []
-    table.appendOverlaps(HVARange(start: HVA(start), end: HVA(end)), to: &frames)
-    return frames.map { [$0.start.rawValue, $0.end.rawValue] }
+    var frames: [[UInt64]] = []
+    table.overlaps(HVARange(start: HVA(start), end: HVA(end))).forEach {
+      frames.append([$0.start.rawValue, $0.end.rawValue])
+    }
+    return frames
   }
 
   @Test("A frame belongs to the slot around it, first and last one included")

@@ -1,0 +1,21 @@
+/// The frames of the slots that an event concerns: of one slot nearly always, which then takes no array.
+struct FrameRanges {
+  private var first: FrameRange?
+  private var others: [FrameRange] = []
+
+  @inline(__always)
+  var isEmpty: Bool { first == nil }
+
+  @inline(__always)
+  mutating func append(_ range: FrameRange) {
+    if first == nil { first = range } else { others.append(range) }
+  }
+
+  /// Calls `body` with the frames of each slot, in the order in which they came.
+  @inline(__always)
+  func forEach(_ body: (FrameRange) -> Void) {
+    guard let first else { return }
+    body(first)
+    for range in others { body(range) }
+  }
+}
