@@ -302,13 +302,13 @@ extension Attribution {
 
   private mutating func takeIn(_ next: NextAccess, _ last: LastFault, _ thread: ThreadIndex) {
     let (windows, ranOn) = (threads[thread].place.windows, threads[thread].vcpu.ranOn)
-    guard let id = lookahead.waitingFault(endedAt: last.end) else { return }
+    guard let (id, vm) = lookahead.waitingFault(endedAt: last.end) else { return }
     let isAtOnce =
       lookahead[id].place.windows &+ 1 == windows && ranOn == lookahead[id].cpu
       && ranOn == lookahead[id].evidence.endedOn
     lookahead[id].nextAccess = next == .again && isAtOnce ? .againAtOnce : next
     guard next == .progressed else { return }
-    noteProgress(of: id)
+    noteProgress(of: id, vm)
     // It got the page mapped, so it had the lock that the unmap waited for.
     if let unmap = lookahead.waits(of: id).unmap {
       lookahead.noteAhead(ofUnmap: unmap, faultEndedAt: last.end, clock.now)
@@ -316,9 +316,9 @@ extension Attribution {
   }
 
   /// A fault's thread got on. If nobody else can have mapped the page, the fault did: no unmap made it retry.
-  private mutating func noteProgress(of id: FaultID) {
+  private mutating func noteProgress(of id: FaultID, _ vm: VMIndex) {
     guard lookahead[id].kind == .translation, lookahead[id].slot != nil, !lookahead[id].sawOwnUnmap,
-      !lookahead[id].sawMMIO, !lookahead[id].failed, lookahead.isAlone(id),
+      !lookahead[id].sawMMIO, !lookahead[id].failed, lookahead.isAlone(id, of: vm),
       lookahead[id].evidence.entryEpoch == clock.epoch, !clock.isInGap
     else { return }
     lookahead[id].mayBeInvalidated = false

@@ -30,7 +30,8 @@ struct Attribution: ~Copyable {
     self.vcpuEvidence = vcpuEvidence
     clock = EventClock(context.survey.gaps)
     lookahead = Lookahead(
-      pageSize: context.pageSize, faultLock: context.profile.profile.faultLock, lag: context.options.lag)
+      pageSize: context.pageSize, faultLock: context.profile.profile.faultLock, lag: context.options.lag,
+      seesEntries: !context.events.missing.contains(.entry))
     slots = SlotEvents(memslots, pageSize: context.pageSize)
     divergences = DivergenceLog(context.events)
     found.timeline = context.options.recordsTimeline ? VMTimeline() : nil

@@ -26,8 +26,11 @@ struct Lookahead: ~Copyable {
   /// What is settled.
   var settled = ExecutionQueue()
 
-  init(pageSize: PageSize, faultLock: Profile.FaultLock, lag: Int) {
-    timelines = RegionTimelines(pageSize: pageSize)
+  /// - Parameters:
+  ///   - lag: how many records a decision waits for.
+  ///   - seesEntries: whether kvm_entry is recorded.
+  init(pageSize: PageSize, faultLock: Profile.FaultLock, lag: Int, seesEntries: Bool) {
+    timelines = RegionTimelines(pageSize: pageSize, seesEntries: seesEntries)
     queue = LagQueue(lag: lag)
     self.faultLock = faultLock
   }
@@ -222,12 +225,13 @@ struct Lookahead: ~Copyable {
   private static func decide(
     _ fault: FaultWindow, of vm: VMIndex, _ timelines: borrowing RegionTimelines, isProtected: Bool
   ) -> FaultDecision {
-    let outcome = timelines.outcome(of: fault, isProtected: isProtected, isMapped: false)
+    let outcome = timelines.outcome(of: fault, in: vm, isProtected: isProtected, isMapped: false)
     var decision = FaultDecision(
       outcome: outcome, outcomeIfMapped: outcome, sizeProof: nil, isWrittenLater: false,
-      isRaced: timelines.isRaced(fault))
+      isRaced: fault.node.map { timelines.isRaced($0, of: vm) } ?? false)
     if fault.mayRaceCopyOnWrite {
-      decision.outcomeIfMapped = timelines.outcome(of: fault, isProtected: isProtected, isMapped: true)
+      decision.outcomeIfMapped = timelines.outcome(
+        of: fault, in: vm, isProtected: isProtected, isMapped: true)
     }
     // Only a map or a relaxation asks for more, and of a protected guest only its right to write.
     guard let slot = fault.slot, isProtected || decision.mayPerform else { return decision }
@@ -250,13 +254,13 @@ struct Lookahead: ~Copyable {
 
   // MARK: What still waits
 
-  /// The fault whose window ended at `sequence`, if it still waits.
-  func waitingFault(endedAt sequence: Sequence) -> FaultID? {
+  /// The fault whose window ended at `sequence`, if it still waits, and its VM.
+  func waitingFault(endedAt sequence: Sequence) -> (fault: FaultID, vm: VMIndex)? {
     let position = queue.position { $0.sequence < sequence }
     guard position < queue.count, queue[position].sequence == sequence, !queue[position].isSettled,
-      case .fault(let fault) = queue[position].action
+      case .fault(let fault) = queue[position].action, let vm = queue[position].vm
     else { return nil }
-    return fault
+    return (fault, vm)
   }
 
   /// Takes the fault whose window ended at `sequence` out of its turn, if it still waits.
@@ -323,7 +327,7 @@ struct Lookahead: ~Copyable {
   // MARK: Races
 
   /// Whether no other vCPU can have mapped the page of a fault, before or after it.
-  func isAlone(_ fault: FaultID) -> Bool { timelines.isAlone(faults[fault]) }
+  func isAlone(_ fault: FaultID, of vm: VMIndex) -> Bool { timelines.isAlone(faults[fault], of: vm) }
 
   /// A fault had the lock for which an unmap waited that is at `unmap` in the queue.
   mutating func noteAhead(ofUnmap unmap: Sequence, faultEndedAt end: Sequence, _ now: Sequence) {
@@ -343,7 +347,7 @@ struct Lookahead: ~Copyable {
   /// Settles the faults that raced with the one of `record` and were ahead of it although their windows end later.
   private mutating func settleThoseAhead(of id: FaultID, _ record: PendingRecord, _ vms: borrowing VMRegister)
   {
-    guard canFollowRival(id) else { return }
+    guard let vm = record.vm, canFollowRival(id, vm) else { return }
     // A rival that comes after the moment has faults of its own thread before it.
     let moment = record.moment ?? record.sequence
     while let end = timelines.rival(
@@ -356,8 +360,8 @@ struct Lookahead: ~Copyable {
 
   /// Whether anything can show that a rival was ahead of a fault: what `isAhead` asks for, as far as it is the fault's own.
   @inline(__always)
-  private func canFollowRival(_ id: FaultID) -> Bool {
-    guard let node = faults[id].node, timelines[node].isRaced else { return false }
+  private func canFollowRival(_ id: FaultID, _ vm: VMIndex) -> Bool {
+    guard let node = faults[id].node, timelines.isRaced(node, of: vm) else { return false }
     let waits = faults.waits(of: id)
     if waits.other != nil { return true }
     return faultLock == .write ? waits.mmuLock != nil : timelines[node].nextOnPage != TimelineNode.none
@@ -380,7 +384,7 @@ struct Lookahead: ~Copyable {
   /// Whether everything that its thread did before a fault has been settled: a thread does one thing after the other,
   /// so a fault is not ahead of what its own thread did before.
   private func isNext(windowEndingAt sequence: Sequence) -> Bool {
-    guard let fault = waitingFault(endedAt: sequence) else { return false }
+    guard let (fault, _) = waitingFault(endedAt: sequence) else { return false }
     let tid = faults[fault].tid
     return !threadsInSettlement.contains(tid) && !isWaiting(tid: tid, before: sequence)
   }
@@ -397,7 +401,7 @@ struct Lookahead: ~Copyable {
 
   /// Whether the fault at a node of the timeline operated before `fault`, whose window ends earlier.
   private func isAhead(_ node: TimelineNode, _ index: TimelineNode.Index, of fault: FaultID) -> Bool {
-    guard let id = waitingFault(endedAt: node.end), faults[id].node == index else { return false }
+    guard let (id, _) = waitingFault(endedAt: node.end), faults[id].node == index else { return false }
     let (own, others) = (faults.waits(of: fault), faults.waits(of: id))
     let isFirst =
       if own.showOtherLockFirst(with: others) {

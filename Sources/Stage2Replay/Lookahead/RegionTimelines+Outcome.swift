@@ -33,7 +33,7 @@ extension RegionTimelines {
   /// - Parameter isMapped: whether the model has the page mapped when the fault operates, which matters where
   ///   `mayRaceCopyOnWrite` alone.
   func outcome(
-    of fault: FaultWindow, isProtected: Bool, isMapped: Bool
+    of fault: FaultWindow, in vm: VMIndex, isProtected: Bool, isMapped: Bool
   ) -> FaultOutcome {
     guard let slot = fault.slot else { return .nothing(.noSlot) }
     if fault.isWrite, slot.flags.contains(.readOnly) { return .nothing(.readOnlySlot) }
@@ -66,24 +66,26 @@ extension RegionTimelines {
     case .again, .unknown: break
     }
 
-    return outcomeByLaterFaults(fault, slot, isMapped: isMapped)
+    return outcomeByLaterFaults(fault, slot, vm, isMapped: isMapped)
   }
 
   /// Decides what became of a fault that an unmap may have made retry, from later faults on its page.
-  private func outcomeByLaterFaults(_ fault: FaultWindow, _ slot: Memslot, isMapped: Bool) -> FaultOutcome {
+  private func outcomeByLaterFaults(
+    _ fault: FaultWindow, _ slot: Memslot, _ vm: VMIndex, isMapped: Bool
+  ) -> FaultOutcome {
     let first = node(of: fault)
     var index = first.nextOnPage
     // Timelines are in the order of the trace, so how far the loss of the page was looked for is kept.
     var loss = first.next
     while index != TimelineNode.none {
-      let node = self[index]
+      let (later, node) = (index, self[index])
       index = node.nextOnPage
       guard node.entry >= fault.end else { continue }
       // Once the page was unmapped, a fault on it says nothing.
       if isLost(after: fault, before: node.sequence, from: &loss) { break }
       if node.kind == .translationFault {
         // While a region changes between pages and a block, another vCPU can find it empty.
-        if node.isRaced, node.tid != fault.tid { continue }
+        if node.tid != fault.tid, isRaced(later, of: vm) { continue }
         return .nothing(.faultedAgain)
       }
       // The mapping may be another vCPU's, whose copy-on-write made this fault retry.

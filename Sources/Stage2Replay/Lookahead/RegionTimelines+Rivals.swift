@@ -32,8 +32,8 @@ extension RegionTimelines {
   }
 
   /// Whether no other vCPU can have mapped the page of `fault`, before or after it.
-  func isAlone(_ fault: FaultWindow) -> Bool {
-    if node(of: fault).isRaced || node(of: fault).followsRival { return false }
+  func isAlone(_ fault: FaultWindow, of vm: VMIndex) -> Bool {
+    if fault.node.map({ isRaced($0, of: vm) }) ?? false || node(of: fault).followsRival { return false }
     var index = node(of: fault).next
     while index != TimelineNode.none {
       if self[index].isFault, self[index].tid != fault.tid { return false }

@@ -18,13 +18,19 @@ struct RegionTimelines: ~Copyable {
   private var chains = FrameMap(filler: Chain(first: TimelineNode.none, last: TimelineNode.none))
   /// Of each region, the events of its chain that take memory away, by `nextLoss`.
   private var losses = FrameMap(filler: Chain(first: TimelineNode.none, last: TimelineNode.none))
-  /// The last fault on each page, of regions that have had more than one: nobody looks for the page of an only one.
+  /// The last fault on each page, of regions that have had more than one: nobody looks for the page of a region's only
+  /// fault.
   private var lastOnPage = FrameMap(filler: TimelineNode.none)
+  /// Which faults race, where no kvm_entry tells that of each.
+  private var unordered = UnorderedFaults()
+  private let seesEntries: Bool
   private let blockShift: UInt64
   let pageSize: PageSize
 
-  init(pageSize: PageSize) {
+  /// - Parameter seesEntries: whether kvm_entry is recorded.
+  init(pageSize: PageSize, seesEntries: Bool = true) {
     self.pageSize = pageSize
+    self.seesEntries = seesEntries
     blockShift = pageSize.bitsPerLevel
   }
 
@@ -60,7 +66,19 @@ struct RegionTimelines: ~Copyable {
 
   /// Whether the order of a fault and of another vCPU's is not known.
   @inline(__always)
-  func isRaced(_ fault: FaultWindow) -> Bool { fault.node.map { nodes[$0.position].isRaced } ?? false }
+  func isRaced(_ index: TimelineNode.Index, of vm: VMIndex) -> Bool {
+    nodes[index.position].isRaced || !seesEntries && isUnordered(index, vm)
+  }
+
+  private func isUnordered(_ index: TimelineNode.Index, _ vm: VMIndex) -> Bool {
+    nodes[index.position].isFiled && unordered.isRaced(nodes[index.position], orderKey(of: index, vm))
+  }
+
+  /// What the races of a fault are kept under. A page's key has no bit at the top.
+  private func orderKey(of index: TimelineNode.Index, _ vm: VMIndex) -> UInt64 {
+    let gfn = nodes[index.position].frames.start
+    return nodes[index.position].isOfBlockRegion ? regionKey(vm, block(gfn)) | 1 << 63 : pageKey(vm, gfn)
+  }
 
   /// Adds a fault that waits for its decision.
   ///
@@ -69,13 +87,20 @@ struct RegionTimelines: ~Copyable {
     let key = regionKey(vm, block(node.frames.start))
     let index = allocate(node)
     nodes[index.position].isWaiting = true
+    nodes[index.position].isOfBlockRegion = canHoldBlock
     if let slot = chains.slot(of: key) {
       // The first node is a fault that waits, and where it is not filed the only fault.
       let first = chains[slot: slot].first
-      if !nodes[first.position].isFiled { file(first, vm) }
+      let isSecond = !nodes[first.position].isFiled
+      if isSecond { file(first, vm) }
       file(index, vm)
       link(index, inSlot: slot)
-      markRaces(index, canHoldBlock: canHoldBlock)
+      if seesEntries {
+        markRaces(index, canHoldBlock: canHoldBlock)
+      } else {
+        if isSecond { noteOrder(first, vm, begin: nodes[first.position].sequence, marks: false) }
+        noteOrder(of: index, vm, behind: first, canHoldBlock: canHoldBlock)
+      }
     } else {
       _ = chains.updateValue(Chain(first: index, last: index), forKey: key)
     }
@@ -86,7 +111,30 @@ struct RegionTimelines: ~Copyable {
   private mutating func file(_ index: TimelineNode.Index, _ vm: VMIndex) {
     nodes[index.position].isFiled = true
     let page = pageKey(vm, nodes[index.position].frames.start)
-    if let earlier = lastOnPage.updateValue(index, forKey: page) { nodes[earlier.position].nextOnPage = index }
+    if let earlier = lastOnPage.updateValue(index, forKey: page) {
+      nodes[earlier.position].nextOnPage = index
+    }
+  }
+
+  /// A fault that is not the first one of its chain is filed, and no kvm_entry was recorded. Races are kept for the whole region
+  /// or for its pages, as it was when the chain began.
+  private mutating func noteOrder(
+    of index: TimelineNode.Index, _ vm: VMIndex, behind first: TimelineNode.Index, canHoldBlock: Bool
+  ) {
+    let isOfBlockRegion = nodes[first.position].isOfBlockRegion
+    let begin = nodes[first.position].sequence
+    nodes[index.position].isOfBlockRegion = isOfBlockRegion
+    let isKept = nodes[index.position].entry == .start && canHoldBlock == isOfBlockRegion
+    noteOrder(index, vm, begin: begin, marks: isKept)
+    if !isKept { markRaces(index, canHoldBlock: canHoldBlock) }
+  }
+
+  private mutating func noteOrder(
+    _ index: TimelineNode.Index, _ vm: VMIndex, begin: Sequence, marks: Bool
+  ) {
+    let node = nodes[index.position]
+    let follows = unordered.append(node, orderKey(of: index, vm), begin: begin, marks: marks)
+    if marks, follows { nodes[index.position].followsRival = true }
   }
 
   /// The window of a fault ends.
@@ -182,7 +230,12 @@ struct RegionTimelines: ~Copyable {
       let following = nodes[first.position].next
       if nodes[first.position].isFiled {
         let page = lastOnPage.slot(of: pageKey(vm, nodes[first.position].frames.start))
-        if let page, lastOnPage[slot: page] == first { lastOnPage.remove(at: page) }
+        if let page, lastOnPage[slot: page] == first {
+          lastOnPage.remove(at: page)
+          if !seesEntries, !nodes[first.position].isOfBlockRegion {
+            unordered.forget(orderKey(of: first, vm))
+          }
+        }
       } else if nodes[first.position].isLoss {
         unlinkLoss(first, key)
       }
@@ -193,6 +246,7 @@ struct RegionTimelines: ~Copyable {
     }
     if first == TimelineNode.none {
       chains.remove(at: slot)
+      if !seesEntries { unordered.forget(key | 1 << 63) }
     } else {
       nodes[first.position].previous = TimelineNode.none
       chains[slot: slot].first = first

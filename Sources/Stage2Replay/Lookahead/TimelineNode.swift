@@ -58,6 +58,7 @@ struct TimelineNode: BitwiseCopyable {
     static let raced = Marks(rawValue: 16)
     static let followsRival = Marks(rawValue: 32)
     static let filed = Marks(rawValue: 64)
+    static let ofBlockRegion = Marks(rawValue: 128)
   }
 
   /// Something that happens to frames.
@@ -108,6 +109,12 @@ struct TimelineNode: BitwiseCopyable {
   var isFiled: Bool {
     get { marks[.filed] }
     set { marks[.filed] = newValue }
+  }
+
+  /// Whether the region could hold a block when its chain began.
+  var isOfBlockRegion: Bool {
+    get { marks[.ofBlockRegion] }
+    set { marks[.ofBlockRegion] = newValue }
   }
 
   var isFault: Bool { kind.rawValue <= Kind.accessFault.rawValue }

@@ -1,5 +1,6 @@
 import KVMTrace
 import KVMTypes
+import SeededRandom
 import Testing
 
 @testable import Stage2Replay
@@ -100,6 +101,50 @@ struct RegionTimelinesTests {
     let block = timelines.append(
       fault: Self.fault(7, at: 22, entry: 1, tid: 5), vm: VMIndex(0), canHoldBlock: true)
     #expect(timelines[block].followsRival && timelines[page].isRaced)
+  }
+
+  @Test("Without kvm_entry the same faults race as if each looked back", arguments: 0..<UInt64(8))
+  func unordered(seed: UInt64) {
+    var random = SplitMix64(seed: seed)
+    let threads = Int32([1, 2, 3, 8][Int(seed % 4)])
+    var plain = RegionTimelines(pageSize: .size4K)
+    var quick = RegionTimelines(pageSize: .size4K, seesEntries: false)
+    let vm = VMIndex(3)
+    var waiting: [(TimelineNode.Index, TimelineNode.Index)] = []
+    var racedCount = 0
+    for step in 1..<UInt64(600) {
+      // Some vCPUs' entries are known, and some regions cannot hold a block.
+      let entry = random.below(20 as UInt64) == 0 ? step - min(step, 5) : 0
+      let gfn = random.below(3 as UInt64) * 512 + random.below(4 as UInt64)
+      let fault = Self.fault(
+        gfn, at: step, entry: entry, tid: 1 + Int32(random.below(UInt64(threads))))
+      let canHoldBlock = random.below(4 as UInt64) == 0
+      let first = plain.append(fault: fault, vm: vm, canHoldBlock: canHoldBlock)
+      let second = quick.append(fault: fault, vm: vm, canHoldBlock: canHoldBlock)
+      waiting.append((first, second))
+      if random.below(30 as UInt64) == 0 {
+        plain.append(range: Self.node(.unmap, 0..<1024, at: step), vm: vm)
+        quick.append(range: Self.node(.unmap, 0..<1024, at: step), vm: vm)
+      }
+      for (first, second) in waiting {
+        let isRaced = plain.isRaced(first, of: vm)
+        racedCount += isRaced ? 1 : 0
+        #expect(quick.isRaced(second, of: vm) == isRaced)
+        #expect(quick[second].followsRival == plain[first].followsRival)
+      }
+      while waiting.count > 40 || random.below(3 as UInt64) == 0, !waiting.isEmpty {
+        let (first, second) = waiting.remove(at: random.below(min(waiting.count, 3)))
+        plain.release(fault: first, vm: vm)
+        quick.release(fault: second, vm: vm)
+      }
+    }
+    #expect(threads == 1 ? racedCount == 0 : racedCount > 100)
+    for (first, second) in waiting {
+      plain.release(fault: first, vm: vm)
+      quick.release(fault: second, vm: vm)
+    }
+    Self.expectEmpty(plain)
+    Self.expectEmpty(quick)
   }
 
   @Test("A million faults on a few pages take no more nodes than wait at a time")
