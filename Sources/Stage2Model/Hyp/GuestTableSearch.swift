@@ -45,6 +45,7 @@ extension Stage2PageTable where Pages: ~Copyable {
   }
 
   /// Whether every entry of the range is empty or at least neither mapped nor poisoned: `PKVM_NOPAGE`.
+  @inline(never)
   mutating func isUnmapped(_ ipa: IPA, size: UInt64) -> Bool {
     guard let pgd else { return true }
     var address = ipa.rawValue

@@ -18,7 +18,7 @@ extension HypVM {
   /// exists already.
   mutating func initVCPU(_ vcpu: VCPUIndex) -> KernelResult {
     guard state == .created || state == .dying else { return .noEntry }
-    while vcpus.count <= vcpu.rawValue { vcpus.append(VCPU()) }
+    vcpus.extend(to: vcpu, with: VCPU())
     guard !vcpus[vcpu.rawValue].isCreated else { return .invalid }
     vcpus[vcpu.rawValue].isCreated = true
     return .success
@@ -29,7 +29,7 @@ extension HypVM {
   ///
   /// - Returns: whether the vCPU is loaded now.
   mutating func vcpuLoad(_ vcpu: VCPUIndex) -> Bool {
-    guard state == .created, vcpu.rawValue < vcpus.count, vcpus[vcpu.rawValue].isCreated,
+    guard state == .created, vcpus.has(vcpu), vcpus[vcpu.rawValue].isCreated,
       !vcpus[vcpu.rawValue].isLoaded
     else { return false }
     vcpus[vcpu.rawValue].isLoaded = true
@@ -38,12 +38,12 @@ extension HypVM {
 
   /// `__pkvm_vcpu_put` (`pkvm_put_hyp_vcpu`).
   mutating func vcpuPut(_ vcpu: VCPUIndex) {
-    guard vcpu.rawValue < vcpus.count else { return }
+    guard vcpus.has(vcpu) else { return }
     vcpus[vcpu.rawValue].isLoaded = false
   }
 
   /// Whether any vCPU holds a reference to the VM.
-  private var isReferenced: Bool { vcpus.contains { $0.isLoaded } }
+  private var isReferenced: Bool { vcpus.indices.contains { vcpus[$0].isLoaded } }
 
   /// `__pkvm_start_teardown_vm`: -EINVAL for an unknown VM, one that has a vCPU loaded, and one that dies
   /// already.

@@ -10,6 +10,7 @@ extension HypVM {
   /// for a size that is neither a page nor an aligned block, -EINVAL or -EPERM for what is not memory,
   /// -ERANGE for guest frames beyond the table, -EPERM where the guest has anything mapped in the range, -EPERM where the host may not share the page,
   /// -EBUSY at the last share count, -ENOMEM where EL2's cache holds less than a map can need.
+  @inline(__always)
   mutating func hostShareGuest(
     _ pfn: PFN?, _ gfn: GFN, pages: UInt64, prot: Stage2Prot, vcpu: VCPUIndex, hostPages: inout Int
   ) -> KernelResult {

@@ -42,7 +42,7 @@ public struct HypVM: ~Copyable {
   public internal(set) var handle: PKVMHandle?
   /// How far the VM's life has come.
   public internal(set) var state = State.reserved
-  var vcpus: [VCPU] = []
+  var vcpus = VCPURecords<VCPU>()
   /// What the handlers warned of, and the panics that older kernels would have ended with.
   public internal(set) var warnings = KernelWarnings()
   /// `__pkvm_host_share_guest` and `donate` refuse to begin with less than a map can need.
@@ -83,14 +83,14 @@ public struct HypVM: ~Copyable {
 
   /// Pages in EL2's memory cache of a vCPU.
   public func memcachePages(_ vcpu: VCPUIndex) -> Int {
-    vcpu.rawValue < vcpus.count ? vcpus[vcpu.rawValue].memcache : 0
+    vcpus.has(vcpu) ? vcpus[vcpu.rawValue].memcache : 0
   }
 
   /// Whether `vcpu` is loaded, as the handlers of the second group of hypercalls demand
   /// (`pkvm_get_loaded_hyp_vcpu`).
   @inline(__always)
   func isLoaded(_ vcpu: VCPUIndex) -> Bool {
-    vcpu.rawValue < vcpus.count && vcpus[vcpu.rawValue].isCreated && state == .created
+    vcpus.has(vcpu) && vcpus[vcpu.rawValue].isCreated && state == .created
       && (!requiresLoadedVCPU || vcpus[vcpu.rawValue].isLoaded)
   }
 
@@ -101,8 +101,13 @@ public struct HypVM: ~Copyable {
   /// `__guest_check_transition_size`: the bytes of `pages` pages, nil (-EINVAL) for any number but 1 and a
   /// level-2 block's, and for a block that is not aligned. An unknown frame is taken for aligned.
   @inline(__always)
-  func transitionSize(_ pfn: PFN?, _ gfn: GFN, pages: UInt64) -> UInt64? {
+  mutating func transitionSize(_ pfn: PFN?, _ gfn: GFN, pages: UInt64) -> UInt64? {
     if pages == 1 { return 1 &<< pageShift }
+    return blockSize(pfn, gfn, pages: pages)
+  }
+
+  @inline(never)
+  private mutating func blockSize(_ pfn: PFN?, _ gfn: GFN, pages: UInt64) -> UInt64? {
     guard pages == table.geometry.pageSize.pagesPerPMD else { return nil }
     guard (gfn.rawValue | (pfn?.rawValue ?? 0)) & (pages - 1) == 0 else { return nil }
     return pages &<< pageShift
@@ -117,6 +122,12 @@ public struct HypVM: ~Copyable {
   /// - Returns: false where a donation failed, which makes the hypercall return -ENOMEM.
   @inline(__always)
   mutating func refillMemcache(_ vcpu: VCPUIndex, hostPages: inout Int) -> Bool {
+    if failingRefills == 0, hostPages <= vcpus[vcpu.rawValue].memcache { return true }
+    return donateMemcache(vcpu, hostPages: &hostPages)
+  }
+
+  @inline(never)
+  private mutating func donateMemcache(_ vcpu: VCPUIndex, hostPages: inout Int) -> Bool {
     if failingRefills > 0 {
       failingRefills -= 1
       return false

@@ -96,6 +96,7 @@ public final class HypVMemmap {
   }
 
   /// `pfn_range_is_valid`.
+  @inline(never)
   func isValidRange(_ pfn: PFN, pages: UInt64) -> Bool {
     let (end, overflow) = pfn.rawValue.addingReportingOverflow(pages)
     return !overflow && pfn < limit && end <= limit.rawValue
@@ -103,6 +104,7 @@ public final class HypVMemmap {
 
   /// `check_range_allowed_memory`: -EINVAL unless the whole range lies in one region or in one gap between regions,
   /// -EPERM if that is no memory.
+  @inline(never)
   func checkAllowedMemory(_ pfn: PFN, pages: UInt64) -> KernelResult {
     if regions.isEmpty { return .success }
     let end = pfn + pages
@@ -120,6 +122,7 @@ public final class HypVMemmap {
   }
 
   /// Whether the host may share the pages with one guest more: owned, or shared with guests already.
+  @inline(never)
   func checkShareable(_ pfn: PFN, pages count: UInt64) -> KernelResult {
     for offset in 0..<count {
       let page = pages[slot(pfn + offset)]
@@ -135,6 +138,7 @@ public final class HypVMemmap {
   }
 
   /// The pages get one guest leaf more.
+  @inline(never)
   func share(_ pfn: PFN, pages count: UInt64) {
     for offset in 0..<count {
       let slot = slot(pfn + offset)
@@ -145,6 +149,7 @@ public final class HypVMemmap {
 
   /// Whether every page is shared with guests: -EPERM for another state, -EINVAL (and a warning of the
   /// kernel) for a count of 0.
+  @inline(never)
   func checkUnshareable(_ pfn: PFN, pages count: UInt64) -> KernelResult {
     for offset in 0..<count {
       let page = pages[slot(pfn + offset)]
@@ -155,6 +160,7 @@ public final class HypVMemmap {
   }
 
   /// The pages lose one guest leaf; the last one makes them the host's own.
+  @inline(never)
   func unshare(_ pfn: PFN, pages count: UInt64) {
     for offset in 0..<count {
       let slot = slot(pfn + offset)

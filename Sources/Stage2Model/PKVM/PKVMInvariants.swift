@@ -51,15 +51,14 @@ extension PKVMStage2 {
   /// The pages and objects that are counted are those that exist.
   private borrowing func checkAccounting(_ problems: inout [String]) {
     let memory = hyp.memory
-    expect("host memcache", memory.pages(.hostMemcache).live, memcaches.map(\.pages).reduce(0, +), &problems)
-    expect(
-      "EL2 memcache", memory.pages(.hypMemcache).live, hyp.vcpus.map(\.memcache).reduce(0, +), &problems)
+    expect("host memcache", memory.pages(.hostMemcache).live, memcaches.sum { $0.pages }, &problems)
+    expect("EL2 memcache", memory.pages(.hypMemcache).live, hyp.vcpus.sum { $0.memcache }, &problems)
     expect("pool", memory.pages(.pool).live, hyp.table.pages.pool, &problems)
     if usesTree { expect("mapping objects", memory.mappings.live, mappings.count, &problems) }
     for (level, tables) in hyp.table.recountTables() {
       expect("tables of level \(level.rawValue)", memory.tables(level: level).live, tables, &problems)
     }
-    expect("objects ready", memory.spareMappings.live, memcaches.count { $0.hasMapping }, &problems)
+    expect("objects ready", memory.spareMappings.live, memcaches.sum { $0.hasMapping ? 1 : 0 }, &problems)
   }
 
   private borrowing func expect(_ what: String, _ counted: Int, _ found: Int, _ problems: inout [String]) {

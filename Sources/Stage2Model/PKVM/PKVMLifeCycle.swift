@@ -6,6 +6,8 @@ struct HypMemcache {
   var pages = 0
   /// A mapping object is ready (`mapping`).
   var hasMapping = false
+  /// The vCPU has run, or whether it has is the caller's affair: nothing is left to be done before its first fault.
+  var isPrepared = false
 }
 
 /// The memory caches, and the life of VM and vCPUs as the host drives it (`arch/arm64/kvm/pkvm.c`).
@@ -17,12 +19,15 @@ extension PKVMStage2 {
   public mutating func topUpMemcache(vcpu: VCPUIndex, pages: Int) {
     prepare(vcpu)
     let index = vcpu.rawValue
-    let cache = memcaches[index]
-    let missing = pages - cache.pages
-    if cache.hasMapping && missing <= 0 { return }
-    memcaches[index] = HypMemcache(pages: max(pages, cache.pages), hasMapping: true)
-    if !cache.hasMapping { hyp.memory.addSpareMapping() }
-    if missing > 0 { hyp.memory.allocate(.hostMemcache, pages: missing) }
+    if !memcaches[index].hasMapping {
+      memcaches[index].hasMapping = true
+      hyp.memory.addSpareMapping()
+    }
+    let missing = pages - memcaches[index].pages
+    if missing > 0 {
+      memcaches[index].pages = pages
+      hyp.memory.allocate(.hostMemcache, pages: missing)
+    }
   }
 
   /// The pages that a fault of this VM tops up to (`kvm_mmu_cache_min_pages`).
@@ -30,16 +35,17 @@ extension PKVMStage2 {
 
   /// Pages in the memory cache of a vCPU on the host's side (`nr_pages`).
   public func memcachePages(_ vcpu: VCPUIndex) -> Int {
-    vcpu.rawValue < memcaches.count ? memcaches[vcpu.rawValue].pages : 0
+    memcaches.has(vcpu) ? memcaches[vcpu.rawValue].pages : 0
   }
 
   /// `free_hyp_memcache`, for a vCPU that is destroyed.
   public mutating func freeMemcache(vcpu: VCPUIndex) {
+    guard memcaches.has(vcpu) else { return }
     let index = vcpu.rawValue
-    guard index < memcaches.count else { return }
     hyp.memory.release(.hostMemcache, pages: memcaches[index].pages)
     if memcaches[index].hasMapping { hyp.memory.removeSpareMapping() }
-    memcaches[index] = HypMemcache()
+    memcaches[index].pages = 0
+    memcaches[index].hasMapping = false
   }
 
   /// The next refill of EL2's cache fails, as where a page of the host's cache cannot be donated: for tests.
@@ -50,22 +56,19 @@ extension PKVMStage2 {
   /// Makes room for `vcpu`, and lets it run where running is not modelled.
   @inline(__always)
   mutating func prepare(_ vcpu: VCPUIndex) {
-    if vcpu.rawValue < memcaches.count,
-      configuration.requiresLoadedVCPU || hyp.isLoaded(vcpu)
-    {
-      return
-    }
+    if memcaches.has(vcpu), memcaches[vcpu.rawValue].isPrepared { return }
     prepareSlowly(vcpu)
   }
 
   @inline(never)
   private mutating func prepareSlowly(_ vcpu: VCPUIndex) {
-    while memcaches.count <= vcpu.rawValue { memcaches.append(HypMemcache()) }
-    if !configuration.requiresLoadedVCPU { _ = firstRun(vcpu) }
+    memcaches.extend(to: vcpu, with: HypMemcache())
+    let hasRun = configuration.requiresLoadedVCPU || firstRun(vcpu).isSuccess
+    memcaches[vcpu.rawValue].isPrepared = hasRun
   }
 
   /// The first vCPU that has run, 0 before.
-  var anyVCPU: VCPUIndex { VCPUIndex(hyp.vcpus.firstIndex { $0.isCreated } ?? 0) }
+  var anyVCPU: VCPUIndex { VCPUIndex(hyp.vcpus.indices.first { hyp.vcpus[$0].isCreated } ?? 0) }
 
   /// The first run of a vCPU (`kvm_arch_vcpu_run_pid_change`): creates the VM at EL2 if no vCPU ran before
   /// (`pkvm_create_hyp_vm`: the PGD and `struct pkvm_hyp_vm` are donated) and the vCPU
@@ -74,7 +77,7 @@ extension PKVMStage2 {
   /// - Returns: 0, also for a vCPU that ran before; else the error of EL2.
   @discardableResult
   public mutating func firstRun(_ vcpu: VCPUIndex) -> KernelResult {
-    while memcaches.count <= vcpu.rawValue { memcaches.append(HypMemcache()) }
+    memcaches.extend(to: vcpu, with: HypMemcache())
     if hyp.state == .reserved {
       if hyp.handle == nil {
         if configuration.era.reservesHandle { hypercalls.count(.reserveVM) }
@@ -92,7 +95,7 @@ extension PKVMStage2 {
         }
       }
     }
-    if vcpu.rawValue < hyp.vcpus.count, hyp.vcpus[vcpu.rawValue].isCreated { return .success }
+    if hyp.vcpus.has(vcpu), hyp.vcpus[vcpu.rawValue].isCreated { return .success }
     return createHypVCPU(vcpu)
   }
 
@@ -127,7 +130,7 @@ extension PKVMStage2 {
   /// The vCPU trapped: with the address of a stage-2 translation abort, or with anything else. Only
   /// `__pkvm_vcpu_in_poison_fault` asks for it.
   public mutating func recordTrap(_ vcpu: VCPUIndex, translationAbort ipa: IPA?) {
-    guard vcpu.rawValue < hyp.vcpus.count, hyp.vcpus[vcpu.rawValue].isCreated else { return }
+    guard hyp.vcpus.has(vcpu), hyp.vcpus[vcpu.rawValue].isCreated else { return }
     hyp.vcpus[vcpu.rawValue].translationAbort = ipa
   }
 

@@ -15,6 +15,17 @@ extension PKVMStage2 {
     _ ipa: IPA, size: UInt64, pfn: PFN?, prot: Stage2Prot, vcpu: VCPUIndex
   ) -> KernelResult {
     prepare(vcpu)
+    // The same with what most calls of a replay have in common.
+    if sharesAfterLookup, pfn == nil, size == 1 &<< pageShift {
+      return mapShared(ipa, pages: 1, pfn: nil, prot: prot, vcpu: vcpu)
+    }
+    return mapAny(ipa, size: size, pfn: pfn, prot: prot, vcpu: vcpu)
+  }
+
+  @inline(never)
+  private mutating func mapAny(
+    _ ipa: IPA, size: UInt64, pfn: PFN?, prot: Stage2Prot, vcpu: VCPUIndex
+  ) -> KernelResult {
     if configuration.isProtected { return mapProtected(ipa, size: size, pfn: pfn, prot: prot, vcpu: vcpu) }
     if configuration.era.sharesBeforeLookup {
       return mapBeforeLookup(ipa, size: size, pfn: pfn, prot: prot, vcpu: vcpu)
@@ -23,8 +34,15 @@ extension PKVMStage2 {
       warnings.record(.mapSize)
       return .invalid
     }
-    let pages = size &>> pageShift
-    let (first, last) = frames(ipa, size)
+    return mapShared(ipa, pages: size &>> pageShift, pfn: pfn, prot: prot, vcpu: vcpu)
+  }
+
+  /// The form for non-protected guests from 6.16 on, of a size that there is.
+  @inline(__always)
+  private mutating func mapShared(
+    _ ipa: IPA, pages: UInt64, pfn: PFN?, prot: Stage2Prot, vcpu: VCPUIndex
+  ) -> KernelResult {
+    let (first, last) = frames(ipa, pages &<< pageShift)
     if let overlap = firstMapping(first, last) {
       if overlap.pages == pages { return .again }
       let result = unshareMappings(first, last)

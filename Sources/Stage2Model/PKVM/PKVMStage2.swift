@@ -38,13 +38,15 @@ public struct PKVMStage2: ~Copyable {
   /// The VM exists no more.
   public internal(set) var isDestroyed = false
   /// The vCPUs' memory caches on the host's side.
-  var memcaches: [HypMemcache] = []
+  var memcaches = VCPURecords<HypMemcache>()
   /// Frames whose mapping EL2 does not know, inserted in spite of a failed hypercall (before 6.16).
   var phantoms: Set<GFN> = []
   let pageShift: UInt64
   let pmdBytes: UInt64
   /// Whether mappings are found in the tree; in EL2's table otherwise.
   let usesTree: Bool
+  /// Whether `map` looks for mappings and then shares.
+  let sharesAfterLookup: Bool
 
   /// A VM just created: `pkvm_init_host_vm` and `pkvm_pgtable_stage2_init`.
   ///
@@ -65,6 +67,7 @@ public struct PKVMStage2: ~Copyable {
     pageShift = pageSize.shift
     pmdBytes = pageSize.pmdBytes
     usesTree = configuration.needsMappingTree
+    sharesAfterLookup = !configuration.isProtected && !configuration.era.sharesBeforeLookup
     if configuration.era.reservesHandle {
       hypercalls.count(.reserveVM)
       hyp.reserveVM()

@@ -18,6 +18,7 @@ extension PKVMStage2 {
 
   /// `__pkvm_pgtable_stage2_unmap`, in 7.3 `__pkvm_pgtable_stage2_unshare`: unshares every mapping that
   /// overlaps the frames `first...last`. The mapping that EL2 refuses and those after it stay.
+  @inline(never)
   mutating func unshareMappings(_ first: GFN, _ last: GFN) -> KernelResult {
     var cursor = cursor(first, last)
     while let mapping = advance(&cursor) {
