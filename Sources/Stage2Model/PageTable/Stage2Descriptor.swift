@@ -100,6 +100,10 @@ public struct Stage2Descriptor: Hashable, Sendable {
   @inlinable
   public func isTable(level: Int) -> Bool { level != 3 && rawValue & 3 == 3 }
 
+  /// Whether this is a table's entry, at whatever level: one of a leaf has attributes.
+  @inlinable
+  var isPlainTable: Bool { rawValue & ~Self.outputMask == Self.type | Self.valid }
+
   /// The arena index of a table entry's table (`kvm_pte_follow`).
   @inlinable
   var tableIndex: UInt32 { UInt32(truncatingIfNeeded: rawValue >> 12) }

@@ -155,7 +155,9 @@ struct TableArena: ~Copyable {
     let offset = offset & (descriptors &- 1)
     cache.noteStore(value, table, offset)
     if record.form == .array, let word = NarrowWord(value) {
-      Self.array(record, of: NarrowWord.self)[offset] = word
+      let entry = Self.array(record, of: NarrowWord.self) + offset
+      if entry.pointee.table != nil { cache.forget() }
+      entry.pointee = word
     } else if !record.form.isWide, let word = NarrowWord(value) {
       store(word, table, offset)
     } else {
@@ -165,6 +167,7 @@ struct TableArena: ~Copyable {
 
   @inline(never)
   private mutating func storeWide(_ value: UInt64, _ table: UInt32, _ offset: Int) {
+    if Stage2Descriptor(rawValue: load(table, offset)).isPlainTable { cache.forget() }
     if !records[Int(table)].form.isWide { widen(table) }
     store(WideWord(value)!, table, offset)
   }
@@ -244,7 +247,7 @@ struct TableArena: ~Copyable {
   /// The end of the walk of `page` from `pgd` on, the first of the tables of `startLevel`.
   @inline(__always)
   func walk(_ page: UInt64, from pgd: UInt32, _ startLevel: Int) -> WalkEnd {
-    if cache.last.page != page {
+    if !cache.isLast(page) {
       Self.descend(to: page, from: pgd, startLevel, cache, records, UInt64(truncatingIfNeeded: tableShift))
     }
     assert(isCurrent(cache.last, from: pgd, startLevel), "the end of the last walk is another now")
@@ -253,15 +256,14 @@ struct TableArena: ~Copyable {
 
   /// Whether a walk that begins at the PGD ends where `end` says.
   private func isCurrent(_ end: WalkEnd, from pgd: UInt32, _ startLevel: Int) -> Bool {
-    let empty = WalkCache()
-    Self.descend(to: end.page, from: pgd, startLevel, empty, records, UInt64(tableShift))
-    let fresh = empty.last
-    return fresh.table == end.table && fresh.level == end.level && fresh.offset == end.offset
-      && fresh.entry == end.entry
+    let last = Self.lastTable(on: end.page, from: pgd, startLevel, records, UInt64(tableShift))
+    let offset = Int(end.page >> last.shift) & (descriptors - 1)
+    return last.table == end.table && last.level == Int(end.level) && offset == end.offset
+      && load(last.table, offset) == end.entry.rawValue
   }
 
-  /// Goes down to the first entry for `page` that is not a table, and leaves the end in `cache`. A walk that ends under the
-  /// table of the last level where the last one ended, or at the same entry above, begins there.
+  /// Goes down to the first entry for `page` that is not a table, and leaves the end in `cache`. A walk to a table of the last
+  /// level that is known begins there.
   ///
   /// Static, because a call that borrows the arena copies it to the stack.
   ///
@@ -271,54 +273,65 @@ struct TableArena: ~Copyable {
     to page: UInt64, from pgd: UInt32, _ startLevel: Int, _ cache: borrowing WalkCache,
     _ records: UnsafeMutablePointer<Record>, _ bits: UInt64
   ) {
+    let end = lastTable(on: page, from: pgd, startLevel, cache, records, bits)
     let mask = 1 &<< Int(truncatingIfNeeded: bits) &- 1
-    var table = cache.last.table
-    var level = Int(cache.last.level)
-    // log2 of the pages that an entry of the level covers.
-    var shift = bits &* UInt64(truncatingIfNeeded: 3 &- level)
-    if (cache.last.page ^ page) &>> (level == 3 ? bits : shift) != 0 {
-      level = startLevel
-      shift = bits &* UInt64(truncatingIfNeeded: 3 &- startLevel)
-      table = pgd &+ UInt32(truncatingIfNeeded: page &>> (shift &+ bits))
-      while level < 3 {
-        let offset = Int(truncatingIfNeeded: page &>> shift) & mask
-        guard let child = child(records[Int(table)], offset) else { break }
-        table = child
-        level &+= 1
-        shift &-= bits
-      }
-    }
-    let offset = Int(truncatingIfNeeded: page &>> shift) & mask
-    let (value, position) = find(records[Int(table)], offset)
+    let offset = Int(truncatingIfNeeded: page &>> end.shift) & mask
+    let (value, position) = find(records[Int(end.table)], offset)
     cache.last = WalkEnd(
-      page: page, table: table, level: Int32(truncatingIfNeeded: level), offset: offset, position: position,
-      entry: Stage2Descriptor(rawValue: value))
+      page: page, table: end.table, level: Int32(truncatingIfNeeded: end.level), offset: offset,
+      position: position, entry: Stage2Descriptor(rawValue: value))
+  }
+
+  /// The last table on the way to `page`, its level, and log2 of the pages that an entry of that level covers. One of the last
+  /// level is known from now on.
+  @inline(__always)
+  private static func lastTable(
+    on page: UInt64, from pgd: UInt32, _ startLevel: Int, _ cache: borrowing WalkCache,
+    _ records: UnsafeMutablePointer<Record>, _ bits: UInt64
+  ) -> (table: UInt32, level: Int, shift: UInt64) {
+    let span = page &>> bits
+    if let table = cache.table(of: span) { return (table, 3, 0) }
+    let last = lastTable(on: page, from: pgd, startLevel, records, bits)
+    if last.level == 3 { cache.note(last.table, of: span) }
+    return last
+  }
+
+  @inline(__always)
+  private static func lastTable(
+    on page: UInt64, from pgd: UInt32, _ startLevel: Int, _ records: UnsafeMutablePointer<Record>,
+    _ bits: UInt64
+  ) -> (table: UInt32, level: Int, shift: UInt64) {
+    let mask = 1 &<< Int(truncatingIfNeeded: bits) &- 1
+    var shift = bits &* UInt64(truncatingIfNeeded: 3 &- startLevel)
+    var table = pgd &+ UInt32(truncatingIfNeeded: page &>> (shift &+ bits))
+    var level = startLevel
+    while level < 3 {
+      let offset = Int(truncatingIfNeeded: page &>> shift) & mask
+      guard let child = child(records[Int(table)], offset) else { break }
+      table = child
+      level &+= 1
+      shift &-= bits
+    }
+    return (table, level, shift)
   }
 
   /// Brings the entry for `page` nearer: most of the time of a walk to a page that was not walked to for long goes into
   /// waiting for it. Of a sparse table, its first offsets.
   @inline(__always)
   func prefetch(_ page: UInt64, from pgd: UInt32, _ startLevel: Int) {
-    Self.prefetch(page, from: pgd, startLevel, records, UInt64(truncatingIfNeeded: tableShift))
+    Self.prefetch(page, from: pgd, startLevel, cache, records, UInt64(truncatingIfNeeded: tableShift))
   }
 
   @inline(never)
   private static func prefetch(
-    _ page: UInt64, from pgd: UInt32, _ startLevel: Int, _ records: UnsafeMutablePointer<Record>,
-    _ bits: UInt64
+    _ page: UInt64, from pgd: UInt32, _ startLevel: Int, _ cache: borrowing WalkCache,
+    _ records: UnsafeMutablePointer<Record>, _ bits: UInt64
   ) {
-    let mask = 1 &<< Int(truncatingIfNeeded: bits) &- 1
-    var shift = bits &* UInt64(truncatingIfNeeded: 3 &- startLevel)
-    var table = pgd &+ UInt32(truncatingIfNeeded: page &>> (shift &+ bits))
-    while shift > 0 {
-      guard let child = child(records[Int(table)], Int(truncatingIfNeeded: page &>> shift) & mask) else {
-        return
-      }
-      table = child
-      shift &-= bits
-    }
-    let record = records[Int(table)]
+    let end = lastTable(on: page, from: pgd, startLevel, cache, records, bits)
+    if end.level < 3 { return }
+    let record = records[Int(end.table)]
     let wordBytes = record.form.isWide ? MemoryLayout<WideWord>.stride : MemoryLayout<NarrowWord>.stride
+    let mask = 1 &<< Int(truncatingIfNeeded: bits) &- 1
     let position = record.form.isSparse ? Int(record.capacity) : Int(truncatingIfNeeded: page) & mask
     cmemory_prefetch(
       UnsafeRawPointer(bitPattern: record.address &+ UInt(truncatingIfNeeded: position &* wordBytes)))
@@ -340,6 +353,31 @@ struct TableArena: ~Copyable {
     let record = Record(address: address, count: 1, entries: entries, form: form)
     return form.isSparse
       ? find(record, offset, of: WideWord.self) : (array(record, of: WideWord.self)[offset].descriptor, 0)
+  }
+
+  /// Puts a descriptor into the empty entry at which the last walk ended, in a table of the last level, with the reference to
+  /// the table that it holds (`get_page`).
+  @inline(__always)
+  mutating func fill(_ end: WalkEnd, _ value: UInt64) {
+    assert(end.level == 3 && end.entry == .zero && value != 0 && cache.isLast(end.page), "no empty entry")
+    let record = records + Int(end.table)
+    record.pointee.count &+= 1
+    cache.setLastEntry(value)
+    guard !record.pointee.form.isWide, let word = NarrowWord(value) else {
+      return storeWide(value, end.table, end.offset)
+    }
+    guard record.pointee.form.isSparse else {
+      Self.array(record.pointee, of: NarrowWord.self)[end.offset] = word
+      return
+    }
+    let entries = Self.sparse(record.pointee, of: NarrowWord.self)
+    let count = Int(record.pointee.entries)
+    let isGuessRight = entries.isPosition(end.position, of: end.offset, count: count)
+    if count == Int(record.pointee.capacity) || !isGuessRight {
+      return store(word, end.table, end.offset)
+    }
+    entries.insert(word, offset: end.offset, at: end.position, count: count)
+    record.pointee.entries = UInt16(truncatingIfNeeded: count &+ 1)
   }
 
   // MARK: Counts

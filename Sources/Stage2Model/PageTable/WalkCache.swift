@@ -19,37 +19,107 @@ struct WalkEnd {
   }
 }
 
-/// The end of the last walk of one page, for the next walk of that page, or of another one under the same table: what walk
-/// cache and TLB are to a CPU.
+/// The end of the last walk of one page, for the next walk of that page, and the tables of the last level that walks came
+/// through, for walks of other pages under them: what TLB and walk cache are to a CPU.
 ///
-/// A fault is walked for several times: whoever replays it looks what is there, the host looks for a mapping in the way,
-/// EL2 checks that nothing is mapped, and maps.
+/// A fault is walked for several times: whoever replays it brings the entry near and looks what is there, the host looks for a
+/// mapping in the way, EL2 checks that nothing is mapped, and maps.
 ///
-/// It lies behind a pointer, because looking changes nothing that anybody could see. Invariant: unless it is
-/// `none`, a walk from the PGD would end just there. `TableArena`, which owns it and sees every change of an entry,
-/// keeps it so; as all of a page table, it belongs to one thread at a time.
+/// It lies behind a pointer, because looking changes nothing that anybody could see. Invariants: unless it is `none`, a walk
+/// from the PGD would end just at `last`; and it would come to each known table. `TableArena`, which owns it and sees every
+/// change of an entry, keeps it so; as all of a page table, it belongs to one thread at a time.
 struct WalkCache: ~Copyable {
-  private let end = UnsafeMutablePointer<WalkEnd>.allocate(capacity: 1)
+  private struct Contents {
+    var last: WalkEnd
+    /// Counts how often all known tables were forgotten.
+    var generation: UInt64
+  }
 
-  init() { end.initialize(to: .none) }
+  /// A table of the last level.
+  private struct KnownTable {
+    /// What memory it is for, and the generation.
+    var key: UInt64
+    var table: UInt32
+  }
 
-  deinit { end.deallocate() }
+  private let contents = UnsafeMutablePointer<Contents>.allocate(capacity: 1)
+  private let tables = UnsafeMutablePointer<KnownTable>.allocate(capacity: capacity)
+
+  /// So many tables are known at a time, each in the place that its memory has; a power of two.
+  private static var capacity: Int { 64 }
+  /// The bits of a table's number among all that there could be: 52 of an address less 21 below a table of the last level at
+  /// least.
+  private static var spanBits: UInt64 { 31 }
+
+  init() {
+    contents.initialize(to: Contents(last: .none, generation: 0))
+    tables.initialize(repeating: KnownTable(key: .max, table: .max), count: Self.capacity)
+  }
+
+  deinit {
+    contents.deallocate()
+    tables.deallocate()
+  }
 
   /// Where the last walk ended.
   @inline(__always)
   var last: WalkEnd {
-    get { end.pointee }
-    nonmutating set { end.pointee = newValue }
+    get { contents.pointee.last }
+    nonmutating set { contents.pointee.last = newValue }
   }
+
+  /// Whether the last walk was to this page.
+  @inline(__always)
+  func isLast(_ page: UInt64) -> Bool { contents.pointee.last.page == page }
+
+  /// The entry at which the last walk ended is `value` from now on.
+  @inline(__always)
+  func setLastEntry(_ value: UInt64) { contents.pointee.last.entry = Stage2Descriptor(rawValue: value) }
+
+  // MARK: Tables
+
+  /// The table of the last level for some memory, nil where it is not known.
+  ///
+  /// - Parameter span: the number of the memory, counted in tables from address 0.
+  @inline(__always)
+  func table(of span: UInt64) -> UInt32? {
+    let known = tables[Self.place(span)]
+    return known.key == key(span) ? known.table : nil
+  }
+
+  /// A walk came to a table of the last level.
+  @inline(__always)
+  func note(_ table: UInt32, of span: UInt64) {
+    tables[Self.place(span)] = KnownTable(key: key(span), table: table)
+  }
+
+  @inline(__always)
+  private static func place(_ span: UInt64) -> Int { Int(truncatingIfNeeded: span) & (capacity &- 1) }
+
+  @inline(__always)
+  private func key(_ span: UInt64) -> UInt64 { contents.pointee.generation &<< Self.spanBits | span }
+
+  // MARK: Changes
 
   /// The entry at `offset` of `table` is `value` from now on. Another table's may be on the way to the end.
   @inline(__always)
   func noteStore(_ value: UInt64, _ table: UInt32, _ offset: Int) {
-    guard end.pointee.table == table, end.pointee.level == 3 else { return forget() }
-    if end.pointee.offset == offset { end.pointee.entry = Stage2Descriptor(rawValue: value) }
+    guard contents.pointee.last.table == table, contents.pointee.last.level == 3 else { return forgetLast() }
+    if contents.pointee.last.offset == offset { setLastEntry(value) }
   }
 
-  /// Nothing is known any more.
   @inline(__always)
-  func forget() { end.pointee = .none }
+  private func forgetLast() { contents.pointee.last = .none }
+
+  /// A table is no more where it was: nothing is known any more.
+  @inline(never)
+  func forget() {
+    forgetLast()
+    contents.pointee.generation &+= 1
+    // The generations begin anew, and older ones are not.
+    if contents.pointee.generation >> (64 - Self.spanBits) != 0 {
+      contents.pointee.generation = 0
+      tables.update(repeating: KnownTable(key: .max, table: .max), count: Self.capacity)
+    }
+  }
 }
