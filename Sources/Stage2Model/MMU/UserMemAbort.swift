@@ -35,6 +35,15 @@ extension KVM where Backend: ~Copyable {
     if rules.mapsPage(fault, host) {
       return mapPage(fault, slot: slot, vcpu: vcpu, host, seq: seq, isOvertaken: isOvertaken)
     }
+    return mapAny(fault, slot: slot, vcpu: vcpu, host, seq: seq, isOvertaken: isOvertaken)
+  }
+
+  /// The rest of `userMemAbort` where a page was found: any mapping, or rights for the one that is there.
+  @inlinable
+  @inline(never)
+  mutating func mapAny(
+    _ fault: Stage2Fault, slot: Memslot, vcpu: VCPUIndex, _ host: HostPage, seq: UInt64, isOvertaken: Bool
+  ) -> FaultOutcome {
     let page = (fault.ipa.rawValue &>> pageShift - slot.baseGFN.rawValue) &<< pageShift
     let hva = slot.hva + page
     let size = rules.resolveVMASize(slot, hva, vmaShift: host.vmaShift)
