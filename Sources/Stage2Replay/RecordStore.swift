@@ -5,8 +5,8 @@ internal import CMemoryHints
 /// An array asks at every change whether it is the only one that knows its storage: 2 % of a replay's time, for a thread or
 /// a fault is changed several times by each event. This does not ask, for it cannot be copied. It touches raw memory; what
 /// makes that safe:
-/// - Positions below `count` hold records. `append` adds to them, and only `popLast`, of records that are nothing but bytes,
-///   takes one out.
+/// - Positions below `count` hold records. `append` adds to them, and only `removeAll` takes them out, and `popLast` the last
+///   one, of records that are nothing but bytes.
 /// - Nobody else knows the memory, which is given back with the store. An address that `place` hands out is used before
 ///   the next `append`.
 struct RecordStore<Record: ~Copyable>: ~Copyable {
@@ -58,6 +58,12 @@ struct RecordStore<Record: ~Copyable>: ~Copyable {
     if count == capacity { grow(to: count + 1) }
     (records + count).initialize(to: record)
     count += 1
+  }
+
+  /// Takes all out, and keeps the memory for the next ones.
+  mutating func removeAll() {
+    records.deinitialize(count: count)
+    count = 0
   }
 
   private mutating func grow(to least: Int) {

@@ -65,7 +65,7 @@ struct ExecutionPool<Backend: Stage2Backend & ~Copyable>: ~Copyable {
   /// Begins to execute what waits for each VM.
   mutating func start(_ queue: borrowing ExecutionQueue) {
     precondition(!isRunning, "steps are handed over while others are executed")
-    let work = queue.vms.map { Work(execution: executions[$0.position], batch: queue[$0]) }
+    let work = queue.vms.map { Work(execution: executions[$0.position], batch: queue.place(of: $0)) }
     let part = Part(work: work)
     if let second {
       isRunning = true
@@ -83,12 +83,12 @@ struct ExecutionPool<Backend: Stage2Backend & ~Copyable>: ~Copyable {
     for (order, marker) in queue.markers {
       for (place, vm) in queue.vms.enumerated() {
         positions[place] = executions[vm.position].pointee.execute(
-          queue[vm], from: positions[place], before: order)
+          queue.place(of: vm), from: positions[place], before: order)
       }
       body(marker, order)
     }
     for (place, vm) in queue.vms.enumerated() {
-      executions[vm.position].pointee.execute(queue[vm], from: positions[place])
+      executions[vm.position].pointee.execute(queue.place(of: vm), from: positions[place])
     }
   }
 
@@ -101,7 +101,7 @@ struct ExecutionPool<Backend: Stage2Backend & ~Copyable>: ~Copyable {
   /// What waits for one VM.
   private struct Work {
     let execution: UnsafeMutablePointer<VMExecution<Backend>>
-    let batch: ExecutionBatch
+    let batch: UnsafePointer<ExecutionBatch>
 
     func run() { execution.pointee.execute(batch) }
   }

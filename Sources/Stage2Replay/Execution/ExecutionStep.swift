@@ -86,18 +86,20 @@ enum VMFact {
 }
 
 /// The steps of one VM that wait for their execution.
-struct ExecutionBatch {
-  private(set) var steps: ContiguousArray<ExecutionStep> = []
-  private(set) var faults: ContiguousArray<DecidedFault> = []
-  private(set) var facts: ContiguousArray<VMFact> = []
+struct ExecutionBatch: ~Copyable {
+  private(set) var steps = RecordStore<ExecutionStep>()
+  private var faults = RecordStore<DecidedFault>()
+  private var facts: ContiguousArray<VMFact> = []
 
+  @inline(__always)
   mutating func append(_ action: ExecutionStep.Action, order: UInt64, _ origin: StepOrigin?) {
     steps.append(ExecutionStep(action: action, order: order, origin: origin))
   }
 
   /// Puts a fault in and returns its position.
-  mutating func append(_ fault: DecidedFault) -> Int {
-    faults.append(fault)
+  @inline(__always)
+  mutating func append(_ window: UnsafePointer<FaultWindow>, _ decision: FaultDecision) -> Int {
+    faults.append(DecidedFault(window: window.pointee, decision: decision))
     return faults.count - 1
   }
 
@@ -107,36 +109,21 @@ struct ExecutionBatch {
     return facts.count - 1
   }
 
-  /// The steps and what they are about, read where they lie.
-  struct Contents {
-    let steps: UnsafeBufferPointer<ExecutionStep>
-    fileprivate let faults: UnsafeBufferPointer<DecidedFault>
-    fileprivate let facts: UnsafeBufferPointer<VMFact>
-
-    @inline(__always)
-    func fault(_ position: Int) -> SettledFault {
-      precondition(position < faults.count)
-      return SettledFault(at: faults.baseAddress! + position)
-    }
-
-    func fact(_ position: Int) -> VMFact { facts[position] }
-  }
-
-  /// Calls `body` with what is in the batch, which it must not keep.
+  /// How many faults there are. Positions of faults go up from step to step.
   @inline(__always)
-  func withContents<Result>(_ body: (Contents) -> Result) -> Result {
-    steps.withUnsafeBufferPointer { steps in
-      faults.withUnsafeBufferPointer { faults in
-        facts.withUnsafeBufferPointer { body(Contents(steps: steps, faults: faults, facts: $0)) }
-      }
-    }
-  }
+  var faultCount: Int { faults.count }
+
+  /// The fault at a position, read where it lies.
+  @inline(__always)
+  func fault(_ position: Int) -> SettledFault { SettledFault(at: faults.place(of: position)) }
+
+  func fact(_ position: Int) -> VMFact { facts[position] }
 
   /// Takes all out.
-  mutating func removeAll(keepingCapacity: Bool) {
-    steps.removeAll(keepingCapacity: keepingCapacity)
-    faults.removeAll(keepingCapacity: keepingCapacity)
-    facts.removeAll(keepingCapacity: keepingCapacity)
+  mutating func removeAll() {
+    steps.removeAll()
+    faults.removeAll()
+    facts.removeAll(keepingCapacity: true)
   }
 }
 
@@ -169,9 +156,14 @@ struct ExecutionQueue: ~Copyable {
     batches[vm.position].append(action, order: order, origin)
   }
 
-  mutating func append(_ fault: DecidedFault, _ vm: VMIndex, _ origin: StepOrigin, isCheck: Bool) {
+  /// Puts a fault in, as its window is now.
+  @inline(__always)
+  mutating func append(
+    _ window: UnsafePointer<FaultWindow>, _ decision: FaultDecision, _ vm: VMIndex, _ origin: StepOrigin,
+    isCheck: Bool
+  ) {
     let order = beginStep(of: vm)
-    let position = batches[vm.position].append(fault)
+    let position = batches[vm.position].append(window, decision)
     batches[vm.position].append(isCheck ? .check(position) : .fault(position), order: order, origin)
   }
 
@@ -187,7 +179,7 @@ struct ExecutionQueue: ~Copyable {
   @inline(__always)
   private mutating func beginStep(of vm: VMIndex) -> UInt64 {
     while batches.count <= vm.position { batches.append(ExecutionBatch()) }
-    if batches[vm.position].steps.isEmpty { vms.append(vm) }
+    if batches[vm.position].steps.count == 0 { vms.append(vm) }
     count += 1
     return nextOrder()
   }
@@ -197,8 +189,10 @@ struct ExecutionQueue: ~Copyable {
     markers.append((nextOrder(), marker))
   }
 
-  /// What waits for a VM.
-  subscript(vm: VMIndex) -> ExecutionBatch { batches[vm.position] }
+  /// Where that lies which waits for a VM, until anything is appended to this queue.
+  func place(of vm: VMIndex) -> UnsafePointer<ExecutionBatch> {
+    UnsafePointer(batches.place(of: vm.position))
+  }
 
   /// The numbers since the steps before: each is that of one step, or was given to something else.
   var orders: Range<UInt64> { begin + 1..<order + 1 }
@@ -214,10 +208,8 @@ struct ExecutionQueue: ~Copyable {
     count = 0
     markers.removeAll()
     // Whose turn came, keeps the storage; of a VM to which nothing happens any more nothing is kept.
-    for vm in idle where batches[vm.position].steps.isEmpty {
-      batches[vm.position].removeAll(keepingCapacity: false)
-    }
-    for vm in vms { batches[vm.position].removeAll(keepingCapacity: true) }
+    for vm in idle where batches[vm.position].steps.count == 0 { batches[vm.position] = ExecutionBatch() }
+    for vm in vms { batches[vm.position].removeAll() }
     swap(&idle, &vms)
     vms.removeAll(keepingCapacity: true)
   }

@@ -56,27 +56,35 @@ struct VMExecution<Backend: Stage2Backend & ~Copyable>: ~Copyable {
   ///
   /// - Returns: the position of the first step that was left.
   @discardableResult
-  mutating func execute(_ batch: ExecutionBatch, from position: Int = 0, before end: UInt64 = .max) -> Int {
-    batch.withContents { contents in
-      var position = position
-      while position < contents.steps.count, contents.steps[position].order < end {
-        if position & (Self.lookedAtOnce - 1) == 0 { bringNear(contents, from: position) }
-        execute(contents.steps.baseAddress! + position, of: contents)
-        position += 1
+  mutating func execute(
+    _ batch: UnsafePointer<ExecutionBatch>, from position: Int = 0, before end: UInt64 = .max
+  ) -> Int {
+    var position = position
+    let count = batch.pointee.steps.count
+    /// The first fault that was not brought near.
+    var far = 0
+    while position < count {
+      let step = UnsafePointer(batch.pointee.steps.place(of: position))
+      if step.pointee.order >= end { break }
+      if case .fault(let number) = step.pointee.action, number >= far {
+        far = min(number + Self.lookedAtOnce, batch.pointee.faultCount)
+        bringNear(batch, number..<far)
       }
-      return position
+      execute(step, of: batch)
+      position += 1
     }
+    return position
   }
 
-  /// So many steps are looked at together; a power of two.
+  /// So many faults are looked at together.
   private static var lookedAtOnce: Int { 16 }
 
   /// Brings nearer what the next faults find of their pages, in tables that are larger than the caches. Nothing depends on what is
   /// there, so the memory answers to all of them at the same time, where each fault would wait for its own.
-  private mutating func bringNear(_ batch: ExecutionBatch.Contents, from position: Int) {
-    for step in position..<min(position + Self.lookedAtOnce, batch.steps.count) {
-      guard case .fault(let number) = batch.steps[step].action else { continue }
-      let fault = batch.fault(number)
+  private mutating func bringNear(_ batch: UnsafePointer<ExecutionBatch>, _ faults: Range<Int>) {
+    let pageSize = pageSize
+    for number in faults {
+      let fault = batch.pointee.fault(number)
       kvm.stage2.prefetch(fault.page)
       if let region = fault.evidence.region {
         checks.table.regions.prefetch(fault.page.gfn(pageSize), of: region)
@@ -84,17 +92,20 @@ struct VMExecution<Backend: Stage2Backend & ~Copyable>: ~Copyable {
     }
   }
 
-  private mutating func execute(_ step: UnsafePointer<ExecutionStep>, of batch: ExecutionBatch.Contents) {
-    if case .learn(let position) = step.pointee.action { return learn(batch.fact(position)) }
+  private mutating func execute(_ step: UnsafePointer<ExecutionStep>, of place: UnsafePointer<ExecutionBatch>)
+  {
+    if case .learn(let position) = step.pointee.action { return learn(place.pointee.fact(position)) }
     guard let origin = step.pointee.origin else { return }
     checks.order = step.pointee.order
     effects.order = step.pointee.order
     sampleMemory(before: origin.time)
     if context.options.measuresWork { workBefore = kvm.stage2.work }
     switch step.pointee.action {
-    case .fault(let position): handleGuestAbort(batch.fault(position), origin)
+    case .fault(let position): handleGuestAbort(place.pointee.fault(position), origin)
     case .check(let position):
-      if context.checksRules { _ = checks.check(batch.fault(position), at: origin.time, known, &kvm.stage2) }
+      if context.checksRules {
+        _ = checks.check(place.pointee.fault(position), at: origin.time, known, &kvm.stage2)
+      }
     case .endLogging(let frames): checks.table.regions.endLogging(frames)
     // The memory of a protected guest stays as it is until the VM ends (`kvm_unmap_gfn_range`, `kvm_age_gfn`,
     // `kvm_stage2_unmap_range`): nothing is known of it that could change.

@@ -196,11 +196,11 @@ struct Lookahead: ~Copyable {
       settleThoseAhead(of: id, record, vms)
       adopt(id, vm)
       let decision = Self.decide(faults[id], of: vm, timelines, isProtected: isProtected)
-      settled.append(DecidedFault(window: faults[id], decision: decision), vm, origin, isCheck: false)
+      settled.append(faults.place(of: id), decision, vm, origin, isCheck: false)
       if let node = faults[id].node { timelines.release(fault: node, vm: vm) }
       faults.remove(id)
     case .check(let id):
-      settled.append(DecidedFault(window: faults[id], decision: .none), vm, origin, isCheck: true)
+      settled.append(faults.place(of: id), .none, vm, origin, isCheck: true)
       faults.remove(id)
     case .unmap(let frames):
       settleThoseAhead(ofUnmap: record, vms)
