@@ -20,19 +20,17 @@ struct WorkingSet: ~Copyable {
   ///
   /// - Parameters:
   ///   - region: the page's region.
-  ///   - isFixed: whether it lies in a slot that is no RAM.
+  ///   - isFixed: whether it lies in a slot that is no RAM; asked for where nothing of the page or the block was shown before.
   @inline(__always)
   mutating func touch(
-    _ gfn: GFN, in region: RegionIndex, of regions: inout GuestRegions, isBlock: Bool, isFixed: Bool = false,
-    at time: Nanoseconds, interval: Int
+    _ gfn: GFN, in region: RegionIndex, of regions: inout GuestRegions, isBlock: Bool,
+    isFixed: @autoclosure () -> Bool = false, at time: Nanoseconds, interval: Int
   ) {
     let stamp = UInt8(truncatingIfNeeded: interval &+ 1)
-    if !regions[region].isInUse {
-      regions[region].isInUse = true
-      noteFirst(GFN(gfn.rawValue & ~(UInt64(regions.pagesPerRegion) - 1)), isFixed: isFixed, at: time)
+    if isBlock {
+      noteRegion(gfn, region, of: &regions, isFixed: isFixed(), at: time)
+      return touchBlock(region, of: &regions, stamp, isFixed: isFixed(), interval)
     }
-    while samples.count <= interval { samples.append(TouchSample()) }
-    if isBlock { return touchBlock(region, of: &regions, stamp, isFixed: isFixed, interval) }
     var earlier: UInt8 = 0
     regions.updatePage(regions.number(gfn), of: region) { page in
       earlier = page.stamp
@@ -41,17 +39,34 @@ struct WorkingSet: ~Copyable {
     if earlier == stamp { return }
     pages[Int(earlier)] &-= 1
     pages[Int(stamp)] &+= 1
+    if samples.count <= interval { extendSamples(to: interval) }
     samples[interval].touched &+= 1
     if earlier != 0 { return }
+    // A page that was shown before is of a region that was.
+    noteRegion(gfn, region, of: &regions, isFixed: isFixed(), at: time)
     samples[interval].first &+= 1
-    if isFixed { fixed.note(1, isBlock: false, &samples[interval]) }
+    if isFixed() { fixed.note(1, isBlock: false, &samples[interval]) }
   }
 
-  /// A fault shows a region in use for the first time.
+  /// A fault shows a region in use, perhaps for the first time.
+  @inline(__always)
+  private mutating func noteRegion(
+    _ gfn: GFN, _ region: RegionIndex, of regions: inout GuestRegions, isFixed: Bool, at time: Nanoseconds
+  ) {
+    if regions[region].isInUse { return }
+    regions[region].isInUse = true
+    noteFirst(GFN(gfn.rawValue & ~(UInt64(regions.pagesPerRegion) - 1)), isFixed: isFixed, at: time)
+  }
+
   @inline(never)
   private mutating func noteFirst(_ start: GFN, isFixed: Bool, at time: Nanoseconds) {
     order.append(FirstTouch(gfn: start, time: time))
     if isFixed { fixed.regions += 1 }
+  }
+
+  @inline(never)
+  private mutating func extendSamples(to interval: Int) {
+    samples.append(repeating: TouchSample(), count: interval + 1 - samples.count)
   }
 
   /// A fault shows all pages of a block in use.
@@ -59,6 +74,7 @@ struct WorkingSet: ~Copyable {
   private mutating func touchBlock(
     _ region: RegionIndex, of regions: inout GuestRegions, _ stamp: UInt8, isFixed: Bool, _ interval: Int
   ) {
+    if samples.count <= interval { extendSamples(to: interval) }
     var touched = 0
     var first = 0
     regions.updatePages(of: region) { page in
