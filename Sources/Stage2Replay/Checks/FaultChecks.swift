@@ -144,17 +144,31 @@ struct FaultChecks: ~Copyable {
   ///   - contradicts: it broke a rule without anything to account for it, or led nowhere though nobody was faster.
   @inline(__always)
   mutating func note(
-    _ effect: FaultEffect, of fault: SettledFault, _ before: Stage2Walk, at time: Nanoseconds, _ vm: KnownVM,
-    contradicts: Bool, isRetried: Bool
+    _ effect: FaultEffect, of fault: SettledFault, _ before: Stage2Walk, at time: Nanoseconds, _ vm: VMIndex,
+    knownFrom: Epoch, contradicts: Bool, isRetried: Bool
   ) {
     var isFruitless = isRetried
     if case .again = effect { isFruitless = true }
     noteProgress(
-      fault, at: time, vm.id, contradicts: contradicts, isRetried: isRetried,
+      fault, at: time, vm, contradicts: contradicts, isRetried: isRetried,
       isFruitless: isFruitless && !contradicts)
     guard let region = fault.evidence.region else { return }
     table.regions.append(RegionEvent(fault, at: time, effect), to: region)
-    let isEstablished: LeafKnowledge = vm.knownFrom == fault.evidence.endEpoch ? [] : .isEstablished
+    guard case .mapped(let isBlock, let isAssumed, let isReadMapped) = effect else {
+      return noteOther(effect, of: fault, region, before)
+    }
+    var knowledge: LeafKnowledge = knownFrom == fault.evidence.endEpoch ? [] : .isEstablished
+    if isAssumed { knowledge.insert(.isAssumed) }
+    if isReadMapped { knowledge.insert(.isReadMapped) }
+    if fault.evidence.mayBeAged { knowledge.insert(.mayBeOld) }
+    table.noteMapped(fault, region, isBlock: isBlock, knowledge, before)
+  }
+
+  /// A fault mapped nothing.
+  @inline(never)
+  private mutating func noteOther(
+    _ effect: FaultEffect, of fault: SettledFault, _ region: RegionIndex, _ before: Stage2Walk
+  ) {
     switch effect {
     case .again: table.noteAgain(fault, region, before)
     case .nothing(let isAssumed, let refusal):
@@ -162,12 +176,7 @@ struct FaultChecks: ~Copyable {
       lastRefused = refusal.map { RefusedFault(page: fault.page, refusal: $0) }
     case .madeYoung: table.noteYoung(fault, region, before)
     case .relaxed: noteGrant(fault, before)
-    case .mapped(let isBlock, let isAssumed, let isReadMapped):
-      var knowledge = isEstablished
-      if isAssumed { knowledge.insert(.isAssumed) }
-      if isReadMapped { knowledge.insert(.isReadMapped) }
-      if fault.evidence.mayBeAged { knowledge.insert(.mayBeOld) }
-      table.noteMapped(fault, region, isBlock: isBlock, knowledge, before)
+    case .mapped: break
     }
   }
 

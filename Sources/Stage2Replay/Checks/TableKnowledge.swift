@@ -70,6 +70,11 @@ struct TableKnowledge: ~Copyable {
     fault.evidence.region.map { regions[$0].resizedAt > fault.evidence.entry } ?? false
   }
 
+  /// The region in which a fault lies, nil where no fault in a slot has touched it.
+  func region(of fault: SettledFault) -> RegionIndex? {
+    regions.index(of: regions.block(fault.page.gfn(pageSize)))
+  }
+
   // MARK: What is known of a leaf
 
   func leaf(_ fault: SettledFault, _ walk: Stage2Walk) -> LeafKnowledge {

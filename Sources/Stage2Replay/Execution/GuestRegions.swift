@@ -117,6 +117,7 @@ struct GuestRegions: ~Copyable {
   }
 
   /// Changes what is kept of another page than that of which something may be known.
+  @inline(never)
   private mutating func updateSecondPage(
     _ number: Int, of region: RegionIndex, _ body: (inout GuestPage) -> Void
   ) {
@@ -185,6 +186,7 @@ struct GuestRegions: ~Copyable {
     }
   }
 
+  @inline(never)
   private mutating func appendSecond(_ event: RegionEvent, to region: RegionIndex) {
     let place = events.count
     regions[region.position].kept.events = RegionPlace(after: place / Self.eventsMax)

@@ -59,6 +59,7 @@ struct HostMemory: ~Copyable {
   }
 
   /// A fault was granted the right to write to a page of a slot that logs.
+  @inline(never)
   mutating func grantWrite(to gfn: GFN, _ fault: SettledFault) {
     writeGrants[FrameKey(gfn.rawValue)] = WriteGrant(tid: fault.tid, sequence: fault.end)
   }

@@ -14,38 +14,52 @@ extension VMExecution where Backend: ~Copyable {
       ? CheckResult()
       : checks.checkExpected(fault, knownFrom: known.knownFrom, &kvm.stage2)
         ?? checks.check(fault, at: origin.time, known, &kvm.stage2)
+    let before = checked.walk ?? kvm.stage2.walk(fault.page)
+    guard case .performed(let basis) = outcome else {
+      return handleOther(fault, outcome, before, contradicts: checked.verdict == .unexplained, origin)
+    }
+    guard fault.slot != nil, let region = fault.evidence.region else { return }
+    let effect = perform(fault, region, basis, isCorrected: checked.isCorrected, origin)
+    guard context.checksRules else { return }
     var isStuck = false
+    // Nobody else maps the page, and yet the kernel says so.
+    if case .again = effect, case .invalid = before, !fault.decision.isRaced, !fault.failed,
+      !fault.sharesEntry
+    {
+      isStuck = true
+    }
+    checks.note(
+      effect, of: fault, before, at: origin.time, known.id, knownFrom: known.knownFrom,
+      contradicts: checked.verdict == .unexplained || isStuck, isRetried: false)
+  }
+
+  /// A fault that maps nothing and grants no right: it sets the access flag, or comes to nothing.
+  @inline(never)
+  private mutating func handleOther(
+    _ fault: SettledFault, _ outcome: FaultOutcome, _ before: Stage2Walk, contradicts: Bool,
+    _ origin: StepOrigin
+  ) {
     var isRetried = false
     var effect = FaultEffect.nothing(isAssumed: false, refusal: nil)
-    let before = checked.walk ?? kvm.stage2.walk(fault.page)
-    switch outcome {
-    case .nothing(let reason):
+    if case .nothing(let reason) = outcome {
       isRetried = reason == .faultedAgain
-      guard let nothing = end(fault, reason) else { break }
-      effect = nothing
-    case .mkyoung:
+      effect = end(fault, reason) ?? effect
+    } else {
       kvm.handleAccessFault(fault.address)
-      // The leaf stays what it was, but young.
-      if case .leaf(let level, _, _) = before {
-        touch(fault, isBlock: level < .l3, origin)
+      // The leaf stays what it was, but young. If no slot holds the page any more, a fault in one mapped it.
+      if case .leaf(let level, _, _) = before,
+        let region = fault.evidence.region ?? checks.table.region(of: fault)
+      {
+        touch(fault, in: region, isBlock: level < .l3, origin)
       }
       // handle_access_fault hands on what the hardware gave it.
       emit(.mkyoung, fault.address, size: 0, result: nil, basis: .derived, origin)
       effect = .madeYoung
-    case .performed(let basis):
-      guard fault.slot != nil, let region = fault.evidence.region else { return }
-      effect = perform(fault, region, basis, isCorrected: checked.isCorrected, origin)
-      // Nobody else maps the page, and yet the kernel says so.
-      if case .again = effect, case .invalid = before, !fault.decision.isRaced, !fault.failed,
-        !fault.sharesEntry
-      {
-        isStuck = true
-      }
     }
     guard context.checksRules else { return }
     checks.note(
-      effect, of: fault, before, at: origin.time, known,
-      contradicts: checked.verdict == .unexplained || isStuck, isRetried: isRetried)
+      effect, of: fault, before, at: origin.time, known.id, knownFrom: known.knownFrom,
+      contradicts: contradicts, isRetried: isRetried)
   }
 
   /// What became of a fault.
@@ -57,9 +71,14 @@ extension VMExecution where Backend: ~Copyable {
     let outcome =
       fault.mayRaceCopyOnWrite && isMapped(fault.page)
       ? fault.decision.outcomeIfMapped : fault.decision.outcome
-    guard known.isProtected, outcome == .nothing(.failed), fault.isBadAddress,
-      kvm.stage2.takeByForce(fault.page)
-    else { return outcome }
+    return known.isProtected ? outcomeOfProtected(fault, outcome) : outcome
+  }
+
+  @inline(never)
+  private mutating func outcomeOfProtected(_ fault: SettledFault, _ outcome: FaultOutcome) -> FaultOutcome {
+    guard outcome == .nothing(.failed), fault.isBadAddress, kvm.stage2.takeByForce(fault.page) else {
+      return outcome
+    }
     return .performed(.derived)
   }
 
@@ -85,15 +104,15 @@ extension VMExecution where Backend: ~Copyable {
   }
 
   /// The last stage of `user_mem_abort`, for a fault in a slot: relaxes the rights of the mapping that is there, or maps.
-  @inline(__always)
+  @inline(never)
   private mutating func perform(
     _ fault: SettledFault, _ region: RegionIndex, _ outcome: Basis, isCorrected: Bool, _ origin: StepOrigin
   ) -> FaultEffect {
     guard let slot = fault.slot else { return .again }
-    let size = fault.decision.mayMapBlock ? mappingSize(fault, region) : .page
+    let size = fault.decision.mayMapBlock ? mappingSize(fault, slot, region) : .page
     if slot.hva == nil { proveUnmap(fault, origin) }
     if !context.checksRules {
-      access(fault, slot, size, outcome, origin)
+      access(fault, in: region, slot, size, outcome, origin)
       return .again
     }
     if fault.kind == .permission, fault.isWrite, slot.isLogging { proveWriteProtection(fault, origin) }
@@ -101,13 +120,13 @@ extension VMExecution where Backend: ~Copyable {
     let relaxes = fault.kind == .permission && !known.isProtected && (fault.level == .l2) == size.isBlock
     let isInPages = checks.table.regions[region].host.isInPages
     let isWritable = mapsWritable(fault, slot, relaxes: relaxes)
-    let isHugetlb = size.isBlock && !isInPages && host.isHugetlb(slot, context.survey.ages, pageSize)
+    let isHugetlb = size.isBlock && !isInPages && isHugetlb(slot)
     let page = HostPage(pageSize, isBlock: size.isBlock, isHugetlb: isHugetlb, isWritable: isWritable)
     // The slot of an inferred history may log though nobody told so: else a fault on a block would keep it.
     let mayLog = slot.hva == nil && fault.isOnBlock && !size.isBlock
     let done = memAbort(
       fault, .page(page), mayLog: mayLog, isOvertaken: lostEntry(fault, isBlock: size.isBlock))
-    touch(fault, isBlock: size.isBlock, origin)
+    touch(fault, in: region, isBlock: size.isBlock, origin)
     let result = done.stage2Result
     let isCertain =
       (result == .success || result == .badAddress) && !fault.decision.isRaced && !isCorrected
@@ -122,6 +141,11 @@ extension VMExecution where Backend: ~Copyable {
     return .mapped(
       isBlock: size.isBlock, isAssumed: max(outcome, size.basis) != .derived,
       isReadMapped: isWritable && !fault.isWrite)
+  }
+
+  @inline(never)
+  private mutating func isHugetlb(_ slot: Memslot) -> Bool {
+    host.isHugetlb(slot, context.survey.ages, pageSize)
   }
 
   /// The function of mmu.c that a fault in a slot ends in. What the trace leaves open is handed in.
@@ -153,19 +177,40 @@ extension VMExecution where Backend: ~Copyable {
     _ done: Stage2Model.FaultOutcome, protBasis: Basis, basis: Basis, _ origin: StepOrigin
   ) {
     let result = done.stage2Result.rawValue
-    switch done.operation {
-    case .map(let ipa, let size, let prot):
+    if case .map(let ipa, let size, let prot) = done.operation {
       emit(.map, ipa, size: size, prot: prot, protBasis: protBasis, result: result, basis: basis, origin)
-    case .relaxPerms(let ipa, let prot):
-      emit(.relaxPerms, ipa, size: 0, prot: prot, protBasis: protBasis, result: result, basis: basis, origin)
-    case .none, .mkyoung: break
+    } else if case .relaxPerms(let ipa, let prot) = done.operation {
+      emitRelaxation(ipa, prot, protBasis: protBasis, result: result, basis: basis, origin)
     }
   }
 
+  @inline(never)
+  private mutating func emitRelaxation(
+    _ ipa: IPA, _ prot: Stage2Prot, protBasis: Basis, result: Int32, basis: Basis, _ origin: StepOrigin
+  ) {
+    emit(.relaxPerms, ipa, size: 0, prot: prot, protBasis: protBasis, result: result, basis: basis, origin)
+  }
+
   /// Whether a fault maps a page or a block where the slot allows a block.
-  private mutating func mappingSize(_ fault: SettledFault, _ region: RegionIndex) -> MappingSize {
+  @inline(__always)
+  private mutating func mappingSize(
+    _ fault: SettledFault, _ slot: Memslot, _ region: RegionIndex
+  ) -> MappingSize {
     // pkvm_mem_abort donates pages.
-    guard context.profile.profile.mapsBlocks, !known.isProtected, let slot = fault.slot else { return .page }
+    guard context.profile.profile.mapsBlocks, !known.isProtected else { return .page }
+    // Most faults tell nothing new.
+    if let size = checks.table.regions[region].host.size, slot.hva != nil, !fault.isOnBlock,
+      size.basis == .derived || fault.decision.sizeProof == nil
+    {
+      return size
+    }
+    return learnMappingSize(fault, slot, region)
+  }
+
+  @inline(never)
+  private mutating func learnMappingSize(
+    _ fault: SettledFault, _ slot: Memslot, _ region: RegionIndex
+  ) -> MappingSize {
     let size = MappingSize(
       of: fault, isHostAddressKnown: slot.hva != nil, known: checks.table.regions[region].host.size
     ) { host.tally(slot, areRegionsOfPages: context.areRegionsOfPages) }
@@ -237,6 +282,7 @@ extension VMExecution where Backend: ~Copyable {
   }
 
   /// Whether the mapping of `ipa` permits writing, as far as the model knows.
+  @inline(never)
   private mutating func isWritable(_ ipa: IPA) -> Bool {
     if case .leaf(_, let prot, _) = kvm.stage2.walk(ipa) { return prot.contains(.write) }
     return false

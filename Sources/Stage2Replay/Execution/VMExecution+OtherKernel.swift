@@ -16,7 +16,8 @@ extension VMExecution where Backend: ~Copyable {
   ///   - recorded: the size of the traced kernel's mapping.
   ///   - outcome: how it is known that the traced kernel made it.
   mutating func access(
-    _ fault: SettledFault, _ slot: Memslot, _ recorded: MappingSize, _ outcome: Basis, _ origin: StepOrigin
+    _ fault: SettledFault, in region: RegionIndex, _ slot: Memslot, _ recorded: MappingSize, _ outcome: Basis,
+    _ origin: StepOrigin
   ) {
     guard let other = context.options.otherKernel else { return }
     let isBlock = recorded.isBlock
@@ -32,7 +33,7 @@ extension VMExecution where Backend: ~Copyable {
     tally.accesses += 1
     if !isCertain { tally.doubts.accesses += 1 }
     if !fault.isWrite, !slot.flags.contains(.readOnly), !slot.isLogging { tally.doubts.rights += 1 }
-    touch(fault, isBlock: isBlock, origin)
+    touch(fault, in: region, isBlock: isBlock, origin)
     if isBlock, !mapsBlock, other.extent == .most {
       // Every page of the recorded block is touched, one fault each.
       let first = gfn.rawValue & ~(pageSize.pagesPerPMD - 1)

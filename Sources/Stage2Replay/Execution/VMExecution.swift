@@ -103,9 +103,7 @@ struct VMExecution<Backend: Stage2Backend & ~Copyable>: ~Copyable {
     switch step.pointee.action {
     case .fault(let position): handleGuestAbort(place.pointee.fault(position), origin)
     case .check(let position):
-      if context.checksRules {
-        _ = checks.check(place.pointee.fault(position), at: origin.time, known, &kvm.stage2)
-      }
+      if context.checksRules { check(place.pointee.fault(position), origin) }
     case .endLogging(let frames): checks.table.regions.endLogging(frames)
     // The memory of a protected guest stays as it is until the VM ends (`kvm_unmap_gfn_range`, `kvm_age_gfn`,
     // `kvm_stage2_unmap_range`): nothing is known of it that could change.
@@ -114,6 +112,11 @@ struct VMExecution<Backend: Stage2Backend & ~Copyable>: ~Copyable {
       if !kvm.profile.isProtected { executeRange(step.pointee.action, origin) }
     case .learn: break
     }
+  }
+
+  @inline(never)
+  private mutating func check(_ fault: SettledFault, _ origin: StepOrigin) {
+    _ = checks.check(fault, at: origin.time, known, &kvm.stage2)
   }
 
   private mutating func learn(_ fact: VMFact) {
@@ -126,8 +129,13 @@ struct VMExecution<Backend: Stage2Backend & ~Copyable>: ~Copyable {
   }
 
   /// An interval may have ended since the VM's last operation: its memory was what it is now.
+  @inline(__always)
   private mutating func sampleMemory(before time: Nanoseconds) {
-    guard memorySeries.isDue(at: time) else { return }
+    if memorySeries.isDue(at: time) { takeSample(before: time) }
+  }
+
+  @inline(never)
+  private mutating func takeSample(before time: Nanoseconds) {
     // What comes in late for a VM that has ended is no later than its end.
     let time = known.end.map { min($0.time, time) } ?? time
     guard memorySeries.isDue(at: time) else { return }
@@ -209,15 +217,12 @@ struct VMExecution<Backend: Stage2Backend & ~Copyable>: ~Copyable {
   // MARK: What a step leaves behind
 
   /// A fault shows memory in use.
-  @inline(__always)
-  mutating func touch(_ fault: SettledFault, isBlock: Bool, _ origin: StepOrigin) {
-    let gfn = fault.page.gfn(pageSize)
-    // No slot holds the page any more; what maps it was mapped by a fault in one.
-    guard
-      let region = fault.evidence.region ?? checks.table.regions.index(of: checks.table.regions.block(gfn))
-    else { return }
+  @inline(never)
+  mutating func touch(
+    _ fault: SettledFault, in region: RegionIndex, isBlock: Bool, _ origin: StepOrigin
+  ) {
     workingSet.touch(
-      gfn, in: region, of: &checks.table.regions, isBlock: isBlock,
+      fault.page.gfn(pageSize), in: region, of: &checks.table.regions, isBlock: isBlock,
       isFixed: fault.slot.map { GuestMemory.isFixed($0, besides: known.largestSlot) } ?? false,
       at: origin.time, interval: interval.index(of: origin.time, context.grid))
   }
@@ -231,6 +236,18 @@ struct VMExecution<Backend: Stage2Backend & ~Copyable>: ~Copyable {
     let weakest = max(known.slotBasis, context.hypothesisBasis)
     let basis = max(basis, origin.mayBeOtherMemory ? .assumed : weakest)
     tally.operations[Int(kind.rawValue)].add(kind, pages: size >> pageSize.shift, result, basis)
+    guard effects.areKept || context.options.measuresWork else { return }
+    keep(
+      kind, address, size: size, prot: prot, protBasis: protBasis.map { max($0, weakest) }, markOld: markOld,
+      result: result, basis: basis, origin)
+  }
+
+  /// Somebody looks at the operation by itself, or at its work.
+  @inline(never)
+  private mutating func keep(
+    _ kind: OperationKind, _ address: IPA, size: UInt64, prot: Stage2Prot?, protBasis: Basis?,
+    markOld: Bool, result: Int32?, basis: Basis, _ origin: StepOrigin
+  ) {
     var work: Stage2Work?
     if context.options.measuresWork {
       let now = kvm.stage2.work
@@ -239,16 +256,6 @@ struct VMExecution<Backend: Stage2Backend & ~Copyable>: ~Copyable {
       workBefore = now
     }
     guard effects.areKept else { return }
-    keep(
-      kind, address, size: size, prot: prot, protBasis: protBasis.map { max($0, weakest) }, markOld: markOld,
-      result: result, basis: basis, work: work, origin)
-  }
-
-  @inline(never)
-  private mutating func keep(
-    _ kind: OperationKind, _ address: IPA, size: UInt64, prot: Stage2Prot?, protBasis: Basis?,
-    markOld: Bool, result: Int32?, basis: Basis, work: Stage2Work?, _ origin: StepOrigin
-  ) {
     var operation = Stage2Operation(
       time: origin.time, cpu: origin.cpu, tid: origin.tid, vm: known.id.position, kind: kind,
       address: address, size: size, prot: prot, result: result, basis: basis)
