@@ -163,6 +163,8 @@ extension Attribution {
     }
     let place = ThreadPlace(
       windows: lookahead[id].place.windows, notifiers: threads[thread].place.notifiers)
+    // It cannot have ended after its VM.
+    let time = vms[vm].identity.end.map { min(time, $0.time) } ?? time
     lookahead.enqueue(
       PendingRecord(
         action: .fault(id), vm: vm, sequence: clock.now, time: time, cpu: lookahead[id].cpu,
@@ -176,9 +178,7 @@ extension Attribution {
     guard let fault = threads[thread].vcpu.openFault else { return }
     lookahead[fault].mayBeInvalidated = true
     lookahead[fault].isEndUnseen = true
-    // It cannot have ended after its VM.
-    let end = threads[thread].vcpu.vm.flatMap { vms[$0].identity.end?.time }
-    closeOpenFault(of: thread, time: min(time, end ?? time), cpu: cpu)
+    closeOpenFault(of: thread, time: time, cpu: cpu)
     threads[thread].place.windows &+= 1
   }
 

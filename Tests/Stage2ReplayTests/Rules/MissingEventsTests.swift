@@ -103,6 +103,22 @@ struct MissingEventsTests {
     #expect(counts.unmap == 1 && counts.age == 2 && counts.testAge == 0 && counts.total == 3)
   }
 
+  @Test("A fault that is open when its VM goes ended no later than the VM, whatever its thread does then")
+  func openFault() throws {
+    let story = story(without: [])
+    story.createVM()
+    story.createSlot()
+    story.enter(.vcpu0)
+    story.fault(.vcpu0, story.memory)
+    story.destroyVM()
+    let end = Nanoseconds(story.now)
+    story.wait(microseconds: 1_000_000)
+    story.enter(.vcpu0)
+    let found = try story.replay()
+    #expect(found.all.map(\.time) == [end])
+    #expect(found.result.vms[0].workingSet.idle.keys.allSatisfy { $0 >= 0 })
+  }
+
   @Test("A VM that is gone has nothing at the end of the trace, and what it had last is told")
   func end() throws {
     let story = story(without: [])
