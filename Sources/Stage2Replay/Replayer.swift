@@ -23,9 +23,7 @@ struct Replayer<Backend: Stage2Backend & ~Copyable>: ~Copyable {
   /// Whether performed operations are kept until `takeOperations`.
   private let collectsOperations: Bool
   private var operations: [Stage2Operation] = []
-  /// So many steps wait before they are executed: few enough to stay in the cache, and where threads execute them, enough to
-  /// wait for those seldom. (512 in place of 4,096 on one thread: 15 % less time where 70 % of the events are entries and
-  /// exits.)
+  /// So many steps wait before they are executed.
   private let stepsMax: Int
 
   init(
@@ -40,12 +38,20 @@ struct Replayer<Backend: Stage2Backend & ~Copyable>: ~Copyable {
     // Of two threads the second one reads ahead and executes; of more, one only reads.
     pool = ExecutionPool(
       jobs: context.options.replayJobs, second: context.options.jobs == 2 ? context.reader : nil)
-    stepsMax = context.options.replayJobs > 1 ? 4096 : 512
     locks = LockObserver(lockModes, grid: context.grid, context.options)
     markers = MarkerObserver(context)
     agreement = Agreement(
       isActive: probes != .none && !context.options.ignoresProbes, hasEarlyProtBits: probes == .earlyProtBits,
       keepsTimings: context.options.measuresWork)
+    stepsMax = Self.stepsMax(jobs: context.options.replayJobs, comparesOperations: agreement.isActive)
+  }
+
+  /// How many steps wait before they are executed: few enough to stay in the cache, and where threads execute them, enough to
+  /// wait for those seldom. (512 in place of 4,096 on one thread: 15 % less time where 70 % of the events are entries and
+  /// exits.) Where operations are held against recorded ones it must not depend on the threads, for what meets in time does
+  /// depend on it.
+  static func stepsMax(jobs: Int, comparesOperations: Bool) -> Int {
+    jobs > 1 && !comparesOperations ? 4096 : 512
   }
 
   /// Events are missing that the survey of the trace still found: from here on nothing is known.

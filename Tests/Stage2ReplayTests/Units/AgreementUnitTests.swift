@@ -1,4 +1,5 @@
 import KVMTypes
+import Stage2Model
 import Testing
 
 @testable import Stage2Replay
@@ -29,6 +30,16 @@ struct AgreementUnitTests {
     #expect(score.predicted == predicted, sourceLocation: sourceLocation)
     #expect(score.matched == matched, sourceLocation: sourceLocation)
     #expect(score.derivedWrong == derivedWrong, sourceLocation: sourceLocation)
+  }
+
+  @Test("When operations are compared does not depend on the number of threads")
+  func rounds() {
+    typealias Driven = Replayer<TraditionalStage2>
+    for jobs in [2, 3, 16] {
+      #expect(
+        Driven.stepsMax(jobs: jobs, comparesOperations: true)
+          == Driven.stepsMax(jobs: 1, comparesOperations: true))
+    }
   }
 
   @Test("Equal operations match, rights and all")
