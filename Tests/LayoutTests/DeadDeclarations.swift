@@ -47,20 +47,22 @@ struct DeadDeclarations {
   /// Takes in a file of the sources, `path` from the top of the package.
   mutating func add(source: String, path: String) {
     var last = ""
-    for (word, followsBlank) in Self.words(source) {
+    var isBlankBehindLast = false
+    SwiftWords.forEach(in: source) { word, before, behind in
       uses[word, default: 0] += 1
       // The pattern `case .name` declares nothing, nor does `case "text"`.
-      if followsBlank, Self.introducers.contains(last) { declarations[word] = path }
+      if before == " ", isBlankBehindLast, Self.introducers.contains(last) { declarations[word] = path }
       last = word
+      isBlankBehindLast = behind == " "
     }
   }
 
   /// Takes in a file of the tests: what it says is a use of what is there for tests.
   mutating func add(test: String) {
-    for (word, _) in Self.words(test) {
+    SwiftWords.forEach(in: test) { word, _, _ in
       guard let path = declarations[word], Self.forTests.contains(String(path.split(separator: "/")[1]))
       else {
-        continue
+        return
       }
       uses[word, default: 0] += 1
     }
@@ -75,37 +77,5 @@ struct DeadDeclarations {
       return isOurs && uses[name] == 1 && Self.allowed[name] == nil
         && !interface.contains(name) ? "\(path): \(name)" : nil
     }.sorted()
-  }
-
-  /// The identifiers of a text, those of its comments left out, and whether there is but a blank before each and the last.
-  private static func words(_ text: String) -> [(String, followsBlank: Bool)] {
-    let bytes = Array(text.utf8)
-    let slash = UInt8(ascii: "/")
-    var words: [(String, followsBlank: Bool)] = []
-    var end = 0
-    var position = 0
-    while position < bytes.count {
-      if isIdentifier(bytes[position]) {
-        let start = position
-        let followsBlank = start == end + 1 && bytes[end] == UInt8(ascii: " ")
-        while position < bytes.count, isIdentifier(bytes[position]) { position += 1 }
-        words.append((String(decoding: bytes[start..<position], as: UTF8.self), followsBlank))
-        end = position
-      } else if bytes[position] == slash && position + 1 < bytes.count && bytes[position + 1] == slash {
-        while position < bytes.count, bytes[position] != UInt8(ascii: "\n") { position += 1 }
-      } else {
-        position += 1
-      }
-    }
-    return words
-  }
-
-  private static func isIdentifier(_ byte: UInt8) -> Bool {
-    switch byte {
-    case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"),
-      UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "_"):
-      true
-    default: false
-    }
   }
 }

@@ -61,20 +61,4 @@ struct LinkTests {
     #expect(try Self.problem("#no-such-heading", isPage: false, in: "README.md") != nil)
     #expect(try Self.problem("#recording", isPage: false, in: "README.md") == nil)
   }
-
-  @Test("The table of kernel functions names files that have them")
-  func kernelFunctions() throws {
-    let table = try SourceTree.text("Sources/Stage2Model/Stage2Model.docc/KernelFunctions.md")
-    let rows = table.matches(of: /\| ([\w.]+) \| `(\w+)` \| `(\w+)` \| `([\w\/.]+)` \|/)
-    #expect(rows.count >= 40)
-    #expect(
-      Set(rows.map { String($0.1) }).isSuperset(of: [
-        "mmu.c", "pgtable.c", "pkvm.c", "kvm_main.c", "mem_protect.c",
-      ]))
-    for row in rows {
-      let text = try SourceTree.text("Sources/Stage2Model/\(row.4)")
-      let isThere = ["(", "<"].contains { text.contains("func \(row.3)\($0)") }
-      #expect(isThere, "\(row.2): \(row.4) has no \(row.3)")
-    }
-  }
 }
