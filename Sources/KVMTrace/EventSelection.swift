@@ -15,7 +15,8 @@ public struct EventSelection: Sendable {
     EventSelection(includesOther: false, includesOperationProbes: probes, reader: reader)
   }
 
-  func includes(_ kind: EventKind) -> Bool {
+  /// Whether events of `kind` are wanted. A source delivers no others.
+  public func includes(_ kind: EventKind) -> Bool {
     if kind == .other { return includesOther }
     return includesOperationProbes || !kind.isOperationProbe
   }

@@ -47,4 +47,11 @@ public struct Damage: Hashable, Sendable {
   public var cpu: UInt16?
   /// What is wrong there and what was left out because of it.
   public var what: String
+
+  /// Something is wrong at byte `offset`, for the events of `cpu`; for all of them where that is nil.
+  public init(offset: Int, cpu: UInt16? = nil, what: String) {
+    self.offset = offset
+    self.cpu = cpu
+    self.what = what
+  }
 }

@@ -169,4 +169,12 @@ public struct Loss: Hashable, Sendable {
   public var count: UInt64?
   /// Whether the kernel lost them; else pages are missing, and their place is among the damaged ones.
   public var isKernels = true
+
+  /// Events of `cpu` are missing before the one at `before`: `count` of them, nil where that is not known.
+  public init(cpu: UInt16, before: Nanoseconds, count: UInt64?, isKernels: Bool = true) {
+    self.cpu = cpu
+    self.before = before
+    self.count = count
+    self.isKernels = isKernels
+  }
 }

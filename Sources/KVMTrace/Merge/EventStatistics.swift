@@ -10,6 +10,13 @@ public struct EventStatistics: Sendable {
     public var name: String
     /// How often it occurred.
     public var count: UInt64
+
+    /// The event `system:name` occurred `count` times.
+    public init(system: String, name: String, count: UInt64) {
+      self.system = system
+      self.name = name
+      self.count = count
+    }
   }
 
   /// The time from the first event to the last.
@@ -18,8 +25,8 @@ public struct EventStatistics: Sendable {
     return Nanoseconds(last.rawValue - first.rawValue)
   }
 
-  /// Nothing was counted.
-  package init() {}
+  /// Nothing was counted: whoever makes a pass says what it knows.
+  public init() {}
 
   /// All kinds of event that occurred, by their numbers.
   public var counts: [Count] = []
