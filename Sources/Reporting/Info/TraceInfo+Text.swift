@@ -7,8 +7,11 @@ extension TraceInfo {
     page.title(path)
     page.row(
       "format",
-      "\(format), \(compressionText), \(byteOrder)-endian, sub-buffers of \(Quantity.bytes(UInt64(subBufferSize)))"
-    )
+      [
+        format, compression.map { $0 == "none" ? "uncompressed" : $0 }, byteOrder.map { "\($0)-endian" },
+        subBufferSize.map { "sub-buffers of \(Quantity.bytes(UInt64($0)))" },
+      ]
+      .compactMap { $0 }.joined(separator: ", "))
     page.row(
       "host",
       [
@@ -16,7 +19,7 @@ extension TraceInfo {
         pagesText, clock.map { "clock \($0)" },
       ]
       .compactMap { $0 }.joined(separator: ", "))
-    if buffers.count > 1 {
+    if let buffers, buffers.count > 1 {
       page.row("buffers", buffers.map { $0.isEmpty ? "top" : $0 }.joined(separator: ", "))
     }
     if let firstNs, let lastNs {
@@ -80,8 +83,6 @@ extension TraceInfo {
     let count = guests.vcpus.count
     return "\(vms)\(Quantity.count(count)) vCPU thread\(count == 1 ? "" : "s"): \(shown)\(rest)"
   }
-
-  private var compressionText: String { compression == "none" ? "uncompressed" : compression }
 
   private var lossText: String {
     if lossCount == 0 { return damage.isEmpty ? "nothing" : "nothing by the kernel; damage is listed below" }

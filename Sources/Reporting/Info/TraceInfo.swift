@@ -2,7 +2,8 @@ public import KVMTrace
 public import KVMTypes
 public import Stage2Replay
 
-/// What `info` says about a trace: the file, the host, the events and what is missing.
+/// What `info` says about a trace: the file, the host, the events and what is missing. Of a source that is no `TraceFile`, what only
+/// a file has is nil.
 public struct TraceInfo: Encodable, Sendable {
   /// A place where the file is not what its format demands.
   public struct DamageEntry: Encodable, Sendable {
@@ -53,9 +54,9 @@ public struct TraceInfo: Encodable, Sendable {
   /// "trace.dat v6" or "trace.dat v7".
   public var format: String
   /// "none", "zlib" or "zstd".
-  public var compression: String
+  public var compression: String?
   /// "little" or "big".
-  public var byteOrder: String
+  public var byteOrder: String?
   /// The kernel's release, nil where `uname` was not recorded.
   public var kernel: String?
   /// The machine as `uname` names it, nil where it was not recorded.
@@ -65,13 +66,13 @@ public struct TraceInfo: Encodable, Sendable {
   /// How it is known.
   public var pageSizeBasis: Basis?
   /// The size of a sub-buffer of the ring buffer in bytes, which is the page size by default.
-  public var subBufferSize: Int
+  public var subBufferSize: Int?
   /// The trace clock, nil where it was not recorded.
   public var clock: String?
   /// The host's processors.
   public var cpus: Int
   /// The names of the buffers, "" for the top one.
-  public var buffers: [String]
+  public var buffers: [String]?
   /// The part that was replayed, nil where that is the whole trace.
   public var window: TraceWindow?
   /// All events.
@@ -104,9 +105,9 @@ public struct TraceInfo: Encodable, Sendable {
   /// The quiet points at which the host's memory was counted, nil where there are none.
   public var memoryPoints: [String]?
 
-  /// What a finished pass over `trace` found.
+  /// What a finished pass over `source` found.
   public init(
-    _ trace: TraceFile, _ statistics: EventStatistics, _ host: HostPageSize? = nil,
+    _ source: some EventSource, _ statistics: EventStatistics, _ host: HostPageSize? = nil,
     _ census: GuestCensus? = nil, markers: MarkerCensus? = nil
   ) {
     guests = census.map { census in
@@ -114,30 +115,24 @@ public struct TraceInfo: Encodable, Sendable {
         vms: census.slotChanges > 0 ? census.vmCount : nil,
         vcpus: census.vcpus.map {
           VCPUEntry(
-            tid: $0.tid.rawValue, command: trace.command(of: $0.tid), entries: $0.entries, faults: $0.faults)
+            tid: $0.tid.rawValue, command: source.command(of: $0.tid), entries: $0.entries, faults: $0.faults)
         },
         memslotChanges: census.slotChanges)
     }
-    path = trace.path
-    format = trace.format
-    compression = trace.compression
-    byteOrder = trace.isBigEndian ? "big" : "little"
-    let words = trace.uname.split(separator: " ")
+    path = source.path
+    format = source.format
+    let words = source.uname.split(separator: " ")
     kernel = words.count >= 3 ? String(words[2]) : nil
     machine = words.count >= 3 ? String(words[words.count - 1]) : nil
     pageSize = host.map { Int($0.pageSize.bytes) }
     pageSizeBasis = host?.basis
-    subBufferSize = trace.subBufferBytes
-    clock = trace.clock.isEmpty ? nil : trace.clock
-    cpus = trace.cpuCount
-    buffers = trace.bufferNames
-    unreadableFormats = trace.unreadableEvents.isEmpty ? nil : trace.unreadableEvents
+    cpus = source.cpuCount
     events = statistics.total
     lostEvents = statistics.lostTotal
     lossCount = statistics.lossCount
     if statistics.gapCount > 0 { gapCount = statistics.gapCount }
     losses = statistics.losses.map { LossEntry(cpu: $0.cpu, beforeNs: $0.before.rawValue, count: $0.count) }
-    damage = (trace.damage + statistics.damage).map {
+    damage = (source.damage + statistics.damage).map {
       DamageEntry(offset: $0.offset, cpu: $0.cpu, what: $0.what)
     }
     firstNs = statistics.first?.rawValue
@@ -154,6 +149,17 @@ public struct TraceInfo: Encodable, Sendable {
       setRecording(markers.settings)
       if !markers.points.isEmpty { memoryPoints = markers.points }
     }
+    if let file = source as? TraceFile { setFile(file) }
+  }
+
+  /// Adds what only a file has.
+  private mutating func setFile(_ file: TraceFile) {
+    compression = file.compression
+    byteOrder = file.isBigEndian ? "big" : "little"
+    subBufferSize = file.subBufferBytes
+    clock = file.clock.isEmpty ? nil : file.clock
+    buffers = file.bufferNames
+    unreadableFormats = file.unreadableEvents.isEmpty ? nil : file.unreadableEvents
   }
 
   /// Adds how the recording was made. Of two settings of one name the first counts.

@@ -4,7 +4,7 @@ public import KVMTypes
 public import Stage2Model
 public import Stage2Replay
 
-/// The JSON report of a replay, as the README documents it. Fields are added, never renamed.
+/// The JSON report of a replay, as the page Report documents it. Fields are added, never renamed.
 public struct ReplayReport: Encodable, Sendable {
   /// The version of this layout.
   public var schemaVersion = 1
@@ -69,9 +69,10 @@ public struct ReplayReport: Encodable, Sendable {
     }
   }
 
-  /// The report of one replayed trace, or of a part of one.
+  /// The report of one replayed source, or of a part of one.
   public init(
-    _ trace: TraceFile, _ statistics: EventStatistics, _ result: ReplayResult, window: TraceWindow? = nil
+    _ trace: some EventSource, _ statistics: EventStatistics, _ result: ReplayResult,
+    window: TraceWindow? = nil
   ) {
     var input = TraceInfo(trace, statistics, result.profile.host)
     input.window = window

@@ -122,7 +122,7 @@ extension ReplayReport {
 }
 
 extension ReplayReport.VMEntry {
-  init(_ vm: VMResult, _ trace: TraceFile, _ result: ReplayResult, spanNs: UInt64) {
+  init(_ vm: VMResult, _ trace: some EventSource, _ result: ReplayResult, spanNs: UInt64) {
     id = vm.id
     pids = vm.creator.map { [$0.rawValue] } ?? []
     protected = vm.isProtected ? true : nil
