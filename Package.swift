@@ -13,6 +13,7 @@ let strict: [SwiftSetting] = [
 let package = Package(
   name: "pkvm-replay",
   products: [
+    .library(name: "KVMTypes", targets: ["KVMTypes"]),
     .library(name: "KVMTrace", targets: ["KVMTrace"]),
     .library(name: "Stage2Model", targets: ["Stage2Model"]),
     .library(name: "LockModel", targets: ["LockModel"]),
@@ -140,6 +141,11 @@ let package = Package(
     .testTarget(
       name: "CommandLineTests", dependencies: ["pkvm-replay", "TraceSynth", "UnnamedFiles"],
       swiftSettings: strict),
+    // The libraries as somebody outside of the package has them: without what only the package sees.
+    .testTarget(
+      name: "LibraryTests",
+      dependencies: ["KVMTypes", "KVMTrace", "Stage2Model", "Stage2Replay", "Reporting"],
+      packageAccess: false, swiftSettings: strict),
     .testTarget(name: "LayoutTests", swiftSettings: strict),
   ],
   swiftLanguageModes: [.v6]

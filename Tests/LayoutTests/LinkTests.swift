@@ -52,6 +52,21 @@ struct LinkTests {
     }
   }
 
+  @Test("The types of the pages are those of the tests of the libraries, which run them")
+  func examples() throws {
+    let tests = try SourceTree.files(under: "Tests/LibraryTests").map(SourceTree.text).joined(separator: "\n")
+    let blocks = try Self.pages().flatMap { page in
+      try SourceTree.text(page).components(separatedBy: "```swift\n").dropFirst()
+        .map { (code: $0.components(separatedBy: "```")[0], page: page) }
+    }
+    let types = blocks.filter { $0.code.contains("struct ") }
+    #expect(types.count >= 2)
+    for (code, page) in types {
+      let isThere = tests.contains(code)
+      #expect(isThere, "\(page): no test has \(code.prefix(80))")
+    }
+  }
+
   @Test("Links and anchors are found")
   func rulesBite() throws {
     let text = "# What it *does*, `a`\n[x](b.md#c) <doc:D> [y](https://example.org)\n"
