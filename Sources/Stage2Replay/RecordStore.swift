@@ -10,15 +10,16 @@ internal import CMemoryHints
 /// - Nobody else knows the memory, which is given back with the store. An address that `place` hands out is used before
 ///   the next `append`.
 struct RecordStore<Record: ~Copyable>: ~Copyable {
-  private var records: UnsafeMutablePointer<Record>
-  private var capacity = 16
+  /// Nothing that may be read while `capacity` is 0: many a VM has no use for most of its stores.
+  private var records = UnsafeMutablePointer<Record>(bitPattern: 64)!
+  private var capacity = 0
   private(set) var count = 0
 
-  init() { records = Self.memory(16) }
+  init() {}
 
   deinit {
     records.deinitialize(count: count)
-    records.deallocate()
+    if capacity > 0 { records.deallocate() }
   }
 
   /// Memory for as many records. One that fills a line of the cache has a line of its own.
@@ -67,11 +68,12 @@ struct RecordStore<Record: ~Copyable>: ~Copyable {
   }
 
   private mutating func grow(to least: Int) {
-    let larger = Self.memory(max(2 * capacity, least))
+    let wanted = max(2 * capacity, least, 4)
+    let larger = Self.memory(wanted)
     larger.moveInitialize(from: records, count: count)
-    records.deallocate()
+    if capacity > 0 { records.deallocate() }
     records = larger
-    capacity = max(2 * capacity, least)
+    capacity = wanted
   }
 }
 
