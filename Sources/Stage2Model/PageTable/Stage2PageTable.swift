@@ -100,12 +100,15 @@ public struct Stage2PageTable<Pages: TablePages & ~Copyable>: ~Copyable {
     arena.walk(address &>> pageShift, from: pgd, startLevel)
   }
 
-  /// Brings the entry for `ipa` nearer, for a walk that comes soon.
+  /// Brings the entry for `ipa` nearer, for a walk that comes soon. Small tables are near as they are.
   @inline(__always)
   borrowing func prefetch(_ ipa: IPA) {
-    guard let pgd, ipa.rawValue < ipaLimit else { return }
+    guard arena.byteCount > Self.nearBytes, let pgd, ipa.rawValue < ipaLimit else { return }
     arena.prefetch(ipa.rawValue &>> pageShift, from: pgd, startLevel)
   }
+
+  /// So many bytes lie in a CPU's second cache with all else.
+  private static var nearBytes: Int { 256 << 10 }
 
   /// What a hardware walk of `ipa` finds.
   @inline(__always)

@@ -85,6 +85,7 @@ struct TableArena: ~Copyable {
   var liveTables: Int { Int(used - freeCount) }
 
   /// Bytes that the arena took from the system.
+  @inline(__always)
   var byteCount: Int { memory.byteCount + capacity * MemoryLayout<Record>.stride }
 
   /// The descriptors of a table.

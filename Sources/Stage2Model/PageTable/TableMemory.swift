@@ -21,6 +21,7 @@ struct TableMemory: ~Copyable {
   private var lastChunkUsed: UInt = 0
 
   /// Bytes that were ever used: of what was not, the system has given nothing yet.
+  @inline(__always)
   var byteCount: Int { chunkBytes - Int(lastChunkEnd &- lastChunkUsed) }
 
   private struct FreePieces {
