@@ -61,6 +61,14 @@ struct RecordStore<Record: ~Copyable>: ~Copyable {
     count += 1
   }
 
+  /// Room for one record more, which the caller puts there at once.
+  @inline(__always)
+  mutating func appendPlace() -> UnsafeMutablePointer<Record> where Record: BitwiseCopyable {
+    if count == capacity { grow(to: count + 1) }
+    count += 1
+    return records + (count - 1)
+  }
+
   /// Takes all out, and keeps the memory for the next ones.
   mutating func removeAll() {
     records.deinitialize(count: count)

@@ -99,7 +99,10 @@ struct ExecutionBatch: ~Copyable {
   /// Puts a fault in and returns its position.
   @inline(__always)
   mutating func append(_ window: UnsafePointer<FaultWindow>, _ decision: FaultDecision) -> Int {
-    faults.append(DecidedFault(window: window.pointee, decision: decision))
+    // Put together elsewhere, it would be copied once more.
+    let fault = faults.appendPlace()
+    fault.pointee.window = window.pointee
+    fault.pointee.decision = decision
     return faults.count - 1
   }
 
