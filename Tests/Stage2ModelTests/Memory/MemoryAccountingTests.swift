@@ -29,6 +29,19 @@ struct MemoryAccountingTests {
     #expect(memory.totalBytes.peak == 42 * 4096)
   }
 
+  @Test func aPeakIsTheMostAtOneMoment() {
+    var count = LiveCount()
+    count.add(3)
+    #expect(count.peak == 3)
+    count.remove(2)
+    count.add()
+    #expect(count.live == 2 && count.peak == 3 && count.added == 4 && count.removed == 2)
+    count.add(2)
+    #expect(count.live == 4 && count.peak == 4)
+    let end = count.released()
+    #expect(end.live == 0 && end.peak == 4 && end.added == 6 && end.removed == 6)
+  }
+
   @Test func memcachesCountFromTheTopUpOn() {
     var memory = MemoryAccounting(pageSize: .size16K, secPageTables: .tablesAndMemcaches)
     memory.allocate(.pgd)

@@ -69,19 +69,22 @@ struct TableArenaTests {
   }
 
   /// Two levels of tables that are linked, unlinked and freed, with walks to few pages in between, so that most walks
-  /// begin where the last one ended.
+  /// begin at a table that is known.
   @Test(arguments: [false, true])
   func walksEndWhereTheyShould(allowsWide: Bool) {
     for seed in RandomSeed.all {
       var random = SplitMix64(seed: seed)
       var arena = TableArena(bitsPerLevel: 9)
       let root = arena.allocateFirst(1)
+      // Two of the tables have one place among those that are known.
+      let spans: [UInt64] = [0, 64, 65]
       var children: [UInt32?] = [nil, nil, nil]
       var blocks: [UInt64] = [0, 0, 0]
       var pages: [UInt64: UInt64] = [:]
       for step in 0..<6000 {
-        let page = random.below(3 as UInt64) << 9 | (random.chance(70) ? random.below(8) : random.below(512))
-        let block = Int(page >> 9)
+        let block = random.below(3)
+        let page = spans[block] << 9 | (random.chance(70) ? random.below(8) : random.below(512))
+        let offset = Int(spans[block])
         let end = arena.walk(page, from: root, 2)
         let place = "seed \(seed), step \(step)"
         let isAbove = children[block] == nil
@@ -91,23 +94,27 @@ struct TableArenaTests {
         guard let child = children[block] else {
           if random.chance(60) {
             let table = arena.allocate(isLastLevel: true)
-            arena.store(Stage2Descriptor.table(table).rawValue, root, block)
+            arena.store(Stage2Descriptor.table(table).rawValue, root, offset)
             children[block] = table
           } else {
             blocks[block] = value & ~3
-            arena.store(blocks[block], root, block)
+            arena.store(blocks[block], root, offset)
           }
           continue
         }
         if random.chance(1) {
           blocks[block] = 0
-          arena.store(0, root, block)
+          arena.store(0, root, offset)
           arena.free(child)
           children[block] = nil
           pages = pages.filter { $0.key >> 9 != page >> 9 }
         } else {
           let other = random.chance(60) ? page : page & ~511 | random.below(512)
-          arena.store(value, child, Int(other & 511))
+          if other == page, end.entry == .zero, value != 0 {
+            arena.fill(end, value)
+          } else {
+            arena.store(value, child, Int(other & 511))
+          }
           pages[other] = value
         }
       }
@@ -126,6 +133,16 @@ struct TableArenaTests {
       if case .leaf = stage2.walk(ipa) { Issue.record("page \(page) is mapped") }
       stage2.topUpMemcache(vcpu: vcpu, pages: geometry.minPages)
       #expect(stage2.map(ipa, size: pageSize.bytes, pfn: nil, prot: .rw, vcpu: vcpu).isSuccess)
+    }
+    // Small tables are near as they are.
+    var table: UInt64 = 200
+    while stage2.modelBytes.tables <= 512 << 10 {
+      for page in 0...pageSize.descriptorsPerTable / 8 {
+        let ipa = IPA((table * pageSize.descriptorsPerTable + page) * pageSize.bytes)
+        stage2.topUpMemcache(vcpu: vcpu, pages: geometry.minPages)
+        #expect(stage2.map(ipa, size: pageSize.bytes, pfn: nil, prot: .rw, vcpu: vcpu).isSuccess)
+      }
+      table += 1
     }
     let before = stage2.counters
     for shift in 12..<64 as Range<UInt64> { stage2.prefetch(IPA(1 << shift)) }
