@@ -70,7 +70,7 @@ let package = Package(
       name: "pkvm-replay",
       dependencies: [
         "KVMTypes", "KVMTrace", "Stage2Model", "Stage2Replay", "CostFit", "Reporting", "TraceSynth",
-        .product(name: "ArgumentParser", package: "swift-argument-parser"),
+        "CMemoryHints", .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ],
       swiftSettings: strict, plugins: ["CommitOfBuild"]),
     // Tells the program which commit it is built from.

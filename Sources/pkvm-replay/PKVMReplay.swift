@@ -1,4 +1,5 @@
 import ArgumentParser
+import CMemoryHints
 import Reporting
 import Stage2Replay
 
@@ -18,6 +19,7 @@ struct PKVMReplay: ParsableCommand {
   /// Runs the command that the arguments name. A mistake in them is one line, like every other error: the parser
   /// by itself would add the usage.
   static func main() {
+    cmemory_keep_freed()
     do {
       var command = try parseAsRoot()
       try command.run()

@@ -46,7 +46,7 @@ enum ImportRules {
     "CommitOfBuild": ["Foundation", "PackagePlugin"],
     "pkvm-replay": system.union([
       "KVMTypes", "KVMTrace", "Stage2Model", "Stage2Replay", "Reporting", "TraceSynth", "ArgumentParser",
-      "CostFit",
+      "CMemoryHints", "CostFit",
     ]),
   ]
 
