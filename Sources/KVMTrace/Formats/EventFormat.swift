@@ -30,6 +30,15 @@ public struct EventFormat: Hashable, Sendable {
   }
 }
 
+extension EventFormat.Field {
+  /// A field whose content is a number or a pointer.
+  init(scalar name: String, offset: Int, size: Int, isSigned: Bool) {
+    self.init(
+      name: name, offset: offset, size: size, isSigned: isSigned, isScalar: [1, 2, 4, 8].contains(size),
+      isString: false, isDynamic: false, isRelative: false)
+  }
+}
+
 extension EventFormat {
   /// Whether it is that of a probe on one of the kernel's own stage-2 operations.
   var isOperationProbe: Bool {

@@ -1,9 +1,9 @@
 internal import CTraceEvent
 
-/// The event formats of one trace, parsed by libtraceevent.
+/// The event formats of one trace.
 ///
-/// libtraceevent is asked once per kind of event, while a trace is opened, for names, offsets, sizes and signs;
-/// records are then loaded without it. It is asked again only to print an event the way the kernel would
+/// libtraceevent is asked for names, offsets, sizes and signs while a trace is opened, of those kinds of event that have arrays or
+/// texts (`FormatSource`); records are then loaded without it. It is asked again only to print an event the way the kernel would
 /// (`PrintFormats`). A handle of libtraceevent is not thread-safe, and neither is this class.
 public final class EventFormats {
   /// The formats, in the order of their numbers.
@@ -30,8 +30,7 @@ public final class EventFormats {
   init(_ events: [(system: String, format: UnsafeRawBufferPointer)], bigEndian: Bool, kernelLongSize: Int) {
     isBigEndian = bigEndian
     self.kernelLongSize = kernelLongSize
-    let tep = Self.handle(bigEndian: bigEndian, kernelLongSize: kernelLongSize)
-    defer { tep_free(tep) }
+    let parser = FormatParser(bigEndian: bigEndian, kernelLongSize: kernelLongSize)
     var unparsed: [Int] = []
     var withoutFields: [Int] = []
     var unreadable: Set<UInt16> = []
@@ -47,7 +46,7 @@ public final class EventFormats {
         continue
       }
       let id = source.id
-      guard source.areFieldsReadable, let event = Self.parse(source, tep) else {
+      guard let fields = source.scalars ?? parser.fields(of: source) else {
         withoutFields.append(position)
         guard sources[id] == nil else { continue }
         sources[id] = source
@@ -58,7 +57,7 @@ public final class EventFormats {
       // Of two with one number, which no kernel has, the first counts.
       guard sources[id] == nil else { continue }
       sources[id] = source
-      for field in Self.fields(event.pointee.format.common_fields) {
+      for field in fields.common {
         commonNames.insert(field.name)
         guard field.isScalar else { continue }
         let load = ScalarLoad(
@@ -69,10 +68,7 @@ public final class EventFormats {
         }
         if field.name == "common_pid" { pid = load }
       }
-      parsed.append(
-        EventFormat(
-          id: id, system: system, name: String(cString: event.pointee.name),
-          fields: Self.fields(event.pointee.format.fields)))
+      parsed.append(EventFormat(id: id, system: system, name: source.name, fields: fields.own))
     }
     parsed.sort { $0.id < $1.id }
     formats = parsed
@@ -149,36 +145,5 @@ public final class EventFormats {
     tep_set_local_bigendian(tep, TEP_LITTLE_ENDIAN)
     tep_set_long_size(tep, Int32(kernelLongSize))
     return tep
-  }
-
-  /// Lets libtraceevent parse the fields of `source`; the event belongs to the handle.
-  private static func parse(_ source: FormatSource, _ tep: OpaquePointer) -> UnsafeMutablePointer<tep_event>?
-  {
-    var event: UnsafeMutablePointer<tep_event>?
-    let status = source.textWithoutPrintFormat.withUnsafeBufferPointer { utf8 in
-      utf8.withMemoryRebound(to: CChar.self) {
-        tep_parse_format(tep, &event, $0.baseAddress, UInt($0.count), source.system)
-      }
-    }
-    return status.rawValue == 0 ? event : nil
-  }
-
-  private static func fields(_ first: UnsafeMutablePointer<tep_format_field>?) -> [EventFormat.Field] {
-    var fields: [EventFormat.Field] = []
-    var next = first
-    while let field = next?.pointee {
-      let flags = field.flags
-      func has(_ flag: tep_format_flags) -> Bool { flags & UInt(flag.rawValue) != 0 }
-      let composite = has(TEP_FIELD_IS_ARRAY) || has(TEP_FIELD_IS_STRING) || has(TEP_FIELD_IS_DYNAMIC)
-      fields.append(
-        EventFormat.Field(
-          name: String(cString: field.name), offset: Int(field.offset), size: Int(field.size),
-          isSigned: has(TEP_FIELD_IS_SIGNED),
-          isScalar: !composite && [1, 2, 4, 8].contains(field.size) && field.offset >= 0,
-          isString: has(TEP_FIELD_IS_STRING), isDynamic: has(TEP_FIELD_IS_DYNAMIC),
-          isRelative: has(TEP_FIELD_IS_RELATIVE)))
-      next = field.next
-    }
-    return fields
   }
 }

@@ -1,3 +1,5 @@
+internal import Glibc
+
 /// The declaration of a field of an event: its type and name as C writes them.
 ///
 /// Offset, size and sign of a field stand beside its declaration, so that the declaration tells no more than the name,
@@ -32,6 +34,21 @@ enum FieldDeclaration {
     guard let plain = plain(Substring(decoding: text, as: UTF8.self), bytes: bytes) else { return false }
     fields.append(contentsOf: plain.utf8)
     return true
+  }
+
+  /// The name of the field that `text` declares, if that is a number or a pointer: words and stars, no brackets, and its place does not
+  /// stand in the event. Nil for every other one.
+  static func scalarName(_ text: UnsafeRawBufferPointer) -> UnsafeRawBufferPointer? {
+    guard text.count <= bytesMax, isPlain(text),
+      text.allSatisfy({ FormatSource.isWord($0) || $0 == UInt8(ascii: " ") || $0 == UInt8(ascii: "*") })
+    else { return nil }
+    for place: StaticString in ["__data_loc", "__rel_loc"] {
+      let length = place.utf8CodeUnitCount
+      if text.count >= length, memcmp(text.baseAddress!, place.utf8Start, length) == 0 { return nil }
+    }
+    var begin = text.count
+    while begin > 0, FormatSource.isWord(text[begin - 1]) { begin -= 1 }
+    return begin < text.count ? UnsafeRawBufferPointer(rebasing: text[begin...]) : nil
   }
 
   /// The declaration of a field of `bytes` bytes in plain words, nil where it has no name.

@@ -13,7 +13,8 @@ internal import Glibc
 ///
 /// The part above `print fmt` says how to read the event; it is parsed when a trace is opened. The print format is
 /// parsed when an event is printed, and then only if `PrintFormatSyntax` lets it through. libtraceevent was not
-/// written for texts that a damaged file may hold.
+/// written for texts that a damaged file may hold; and where all fields are numbers, as of nearly all events, it is not needed: its
+/// parser takes a good part of the time that it takes to open a trace.
 struct FormatSource {
   /// The system, as the file groups the events.
   let system: String
@@ -25,6 +26,8 @@ struct FormatSource {
   let fields: [UInt8]
   /// Whether every field could be read.
   let areFieldsReadable: Bool
+  /// The fields, if all are numbers or pointers; nil where libtraceevent has to say what they are.
+  let scalars: FormatFields?
   /// What stands behind `print fmt:`.
   private let printBytes: [UInt8]
 
@@ -55,12 +58,14 @@ struct FormatSource {
     let areDeclared = line.map { $0.elementsEqual("format:".utf8) } ?? false
     if areDeclared { line = lines.next() }
     var areReadable = areDeclared
+    var scalars: FormatFields? = FormatFields()
     while let declaration = line, !declaration.hasPrefix(Self.printLabel) {
-      if areDeclared, !Self.append(declaration, to: &fields) { areReadable = false }
+      if areDeclared, !Self.append(declaration, to: &fields, &scalars) { areReadable = false }
       line = lines.next()
     }
     self.fields = fields
     areFieldsReadable = areReadable
+    self.scalars = areReadable && scalars?.isComplete == true ? scalars : nil
     printBytes = line.map { Self.printFormat(in: text, from: $0) } ?? []
   }
 
@@ -90,9 +95,12 @@ struct FormatSource {
 
   /// Appends a line such as `\tfield:TYPE NAME;\toffset:N;\tsize:N;\tsigned:N;` with a declaration that libtraceevent
   /// understands; false where the field cannot be read. Old kernels have no `signed`; a declaration can hold semicolons.
-  private static func append(_ line: UnsafeRawBufferPointer, to fields: inout [UInt8]) -> Bool {
+  private static func append(
+    _ line: UnsafeRawBufferPointer, to fields: inout [UInt8], _ scalars: inout FormatFields?
+  ) -> Bool {
     guard !line.isEmpty else {
       fields.append(lineEnd)
+      scalars?.endPart()
       return true
     }
     // From the end: nothing but blanks, perhaps `signed`, `size`, `offset`.
@@ -106,11 +114,10 @@ struct FormatSource {
       numbers = begin
       return value
     }
-    if let sign = value("signed:"), !sign.elementsEqual("0".utf8), !sign.elementsEqual("1".utf8) {
-      return false
-    }
-    guard let size = value("size:")?.decimal, let offset = value("offset:")?.decimal, numbers > 0,
-      offset + size <= payloadBytesMax,
+    let sign = value("signed:")
+    if let sign, !sign.elementsEqual("0".utf8), !sign.elementsEqual("1".utf8) { return false }
+    guard let sizeText = value("size:"), let offsetText = value("offset:"), numbers > 0,
+      let size = sizeText.decimal, let offset = offsetText.decimal, offset + size <= payloadBytesMax,
       let declaration = UnsafeRawBufferPointer(rebasing: line[..<(numbers - 1)]).withoutBlanks.behind(
         "field:")
     else { return false }
@@ -122,6 +129,15 @@ struct FormatSource {
     }
     fields.append(contentsOf: line[(numbers - 1)...])
     fields.append(lineEnd)
+    // libtraceevent takes a number that begins with 0 for an octal one.
+    if let name = FieldDeclaration.scalarName(declaration), !sizeText.isOctal, !offsetText.isOctal {
+      scalars?.append(
+        EventFormat.Field(
+          scalar: String(decoding: name, as: UTF8.self), offset: offset, size: size,
+          isSigned: sign?.elementsEqual("1".utf8) ?? false))
+    } else {
+      scalars = nil
+    }
     return true
   }
 
@@ -178,6 +194,9 @@ extension UnsafeRawBufferPointer {
     while begin > 0, self[begin - 1] != UInt8(ascii: ";") { begin -= 1 }
     return begin
   }
+
+  /// Whether C takes the digits for those of an octal number.
+  fileprivate var isOctal: Bool { count > 1 && self[0] == UInt8(ascii: "0") }
 
   /// The number whose digits the bytes are, nil where they are something else, or more than 32 bits.
   fileprivate var decimal: Int? {

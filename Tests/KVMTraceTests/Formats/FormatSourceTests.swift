@@ -84,4 +84,30 @@ struct FormatSourceTests {
   func cut(length: Int) {
     #expect(source(String(Self.text.prefix(length))) == nil)
   }
+
+  @Test("fields that are numbers are what libtraceevent makes of them")
+  func scalars() throws {
+    let file = try FileBytes(path: Recordings.path("pkvm-nvhe-7.3.4-plain-guest.dat"))
+    let parser = FormatParser(bigEndian: false, kernelLongSize: 8)
+    var count = 0
+    for format in try TraceDatOpener.open(file).formats {
+      let source = try #require(FormatSource(system: format.system, text: format.text))
+      guard let scalars = source.scalars else { continue }
+      let parsed = try #require(parser.fields(of: source))
+      #expect(scalars.common == parsed.common && scalars.own == parsed.own, "\(source.name)")
+      count += 1
+    }
+    #expect(count > 10)
+  }
+
+  @Test(
+    "what else there is in a field, libtraceevent has to say",
+    arguments: [
+      ("field:int ret", "field:char ret[4]"), ("field:int ret", "field:__data_loc char[] ret"),
+      ("offset:8", "offset:010"), ("format:\n", "format:\n\n"),
+    ])
+  func others(good: String, bad: String) throws {
+    #expect(try #require(source(Self.text)).scalars != nil)
+    #expect(try #require(source(Self.text.replacing(good, with: bad))).scalars == nil)
+  }
 }
