@@ -7,6 +7,8 @@ public struct EventSelection: Sendable {
   /// Where a source that has to read and decode may do so, ahead of whoever takes the events in; nil on the thread of the caller.
   /// The runs are the same and come on that thread all the same, but the raw data of their events is empty; markers are found.
   public var reader: WorkerThread?
+  /// Whether this is the last of several passes, see `EventSource.withSeveralPasses`.
+  public var isLast = false
 
   /// Every event of the trace.
   public static let all = EventSelection(includesOther: true, includesOperationProbes: true)

@@ -40,6 +40,10 @@ public protocol EventSource {
   func forEachRun(
     _ selection: EventSelection, _ body: (EventRun) throws -> Void
   ) rethrows -> EventStatistics
+
+  /// Calls `body`, which makes several passes. What they have in common may be kept in memory until it returns, as long as that is
+  /// little. Calls can lie in one another.
+  func withSeveralPasses<Result>(_ body: () throws -> Result) rethrows -> Result
 }
 
 extension EventSource {
@@ -53,6 +57,9 @@ extension EventSource {
   public var hasForeignKVMEvents: Bool { false }
   /// None.
   public var damage: [Damage] { [] }
+
+  /// Keeps nothing.
+  public func withSeveralPasses<Result>(_ body: () throws -> Result) rethrows -> Result { try body() }
 }
 
 extension TraceFile: EventSource {

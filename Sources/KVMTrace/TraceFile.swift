@@ -11,6 +11,9 @@ public final class TraceFile {
   private let file: FileBytes
   private let contents: TraceDatContents
   private let formatDamage: [Damage]
+  /// What passes share, while several are made, and how many calls say so.
+  private var kept: KeptChunks?
+  private var keepingCalls = 0
 
   /// Opens the trace.dat at `path`, or on standard input for "-".
   ///
@@ -36,18 +39,39 @@ public final class TraceFile {
 
   /// The events that `selection` wants, in time order.
   public func events(_ selection: EventSelection) -> EventReader {
-    EventReader(file: file, contents: contents, formats: formats, selection: selection)
+    kept?.isLastPass = selection.isLast && keepingCalls == 1
+    return EventReader(
+      file: file, contents: contents, formats: formats, selection: selection, kept: kept ?? unshared)
   }
+
+  /// Calls `body`, which makes several passes: what they decompress is kept until it returns, if it is little.
+  public func withSeveralPasses<Result>(_ body: () throws -> Result) rethrows -> Result {
+    if kept == nil {
+      let bytes = contents.buffers.reduce(0) { $0 + $1.areas.reduce(0) { $0 + $1.count } }
+      kept = KeptChunks(compressionKind, storedBytes: bytes)
+    }
+    keepingCalls += 1
+    defer {
+      keepingCalls -= 1
+      if keepingCalls == 0 { kept = nil }
+    }
+    return try body()
+  }
+
+  /// What a single pass decompresses with.
+  private var unshared: KeptChunks { KeptChunks(compressionKind, storedBytes: .max) }
+
+  private var compressionKind: Compression { Compression(name: contents.compression) ?? .none }
 
   /// Reads every page and decompresses it, decodes nothing, and says how many bytes there were: what a pass over the events cannot
   /// take less time than.
   package func readPages() -> Int {
     var bytes = 0
-    let decompressor = Decompressor(Compression(name: contents.compression) ?? .none)
+    let unshared = unshared
     for buffer in contents.buffers {
       for area in buffer.areas {
         var source = PageSource(
-          file: file, area: area, buffer: buffer, decompressor: decompressor, bigEndian: contents.bigEndian)
+          file: file, area: area, buffer: buffer, kept: unshared, bigEndian: contents.bigEndian)
         while let page = source.next() { bytes += page.count }
       }
     }

@@ -71,9 +71,8 @@ public enum Replay {
     // What the traced kernel was timed at says nothing about another one.
     var options = options
     if options.otherKernel != nil { options.ignoresProbes = true }
-    return source.canBeReadTwice
-      ? try runTwice(over: source, request, options, begin)
-      : try runOnce(over: source, request, options, begin)
+    guard source.canBeReadTwice else { return try runOnce(over: source, request, options, begin) }
+    return try source.withSeveralPasses { try runTwice(over: source, request, options, begin) }
   }
 
   /// Replays what `source` delivers in a second pass, by what the first one found.
@@ -85,7 +84,8 @@ public enum Replay {
     let probes = found.hasOperationProbes == false ? .none : ProbeRecording(source)
     let prepared = try PreparedReplay(found, probes, request, options)
     let replay = begin(prepared)
-    let selection = EventSelection.replay(probes: !options.ignoresProbes, reader: prepared.context.reader)
+    var selection = EventSelection.replay(probes: !options.ignoresProbes, reader: prepared.context.reader)
+    selection.isLast = true
     let statistics = try source.forEachRun(selection) { run in
       if !found.survey.knows(damage: run.damageCount, of: run.records[0].cpu) { replay.loseRest() }
       try replay.consume(run.records)

@@ -198,6 +198,12 @@ struct CompareCommand: ParsableCommand {
   private func compareKernels(_ losses: inout Losses) throws -> Comparison {
     let requests = try profiles.map { try $0.request() }
     let trace = try Diagnostics.open(inputs[0], spool)
+    return try trace.withSeveralPasses { try compareKernels(of: trace, requests, &losses) }
+  }
+
+  private func compareKernels(
+    of trace: TraceFile, _ requests: [ProfileRequest], _ losses: inout Losses
+  ) throws -> Comparison {
     let options = try options(0, trace)
     let kernels: (traced: ReplayProfile, others: [ReplayProfile])
     do {

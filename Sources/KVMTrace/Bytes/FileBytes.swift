@@ -123,10 +123,15 @@ final class FileBytes {
 }
 
 /// Bytes of a file in memory.
-private final class SectionBytes {
+final class SectionBytes {
   let bytes: UnsafeMutableRawBufferPointer
 
   init(count: Int) { bytes = .allocate(byteCount: count, alignment: 16) }
+
+  /// The first `count` of them.
+  func prefix(_ count: Int) -> UnsafeMutableRawBufferPointer {
+    UnsafeMutableRawBufferPointer(rebasing: bytes[..<count])
+  }
 
   deinit { bytes.deallocate() }
 }

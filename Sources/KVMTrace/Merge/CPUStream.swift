@@ -31,7 +31,7 @@ struct CPUStream: ~Copyable {
   private static let lossesMax = 1024
 
   init(
-    file: FileBytes, contents: borrowing TraceDatContents, decompressor: Decompressor,
+    file: FileBytes, contents: borrowing TraceDatContents, kept: KeptChunks,
     area: TraceDatContents.CPUArea, of buffer: TraceDatContents.Buffer
   ) {
     cpu = area.cpu
@@ -41,7 +41,7 @@ struct CPUStream: ~Copyable {
       cpu: CPUIndex(area.cpu))
     continuity = PageContinuity(time)
     source = PageSource(
-      file: file, area: area, buffer: buffer, decompressor: decompressor, bigEndian: contents.bigEndian)
+      file: file, area: area, buffer: buffer, kept: kept, bigEndian: contents.bigEndian)
     capacity = PageDecoder.recordsMax(pageBytes: buffer.pageBytes)
   }
 

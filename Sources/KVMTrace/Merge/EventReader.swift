@@ -26,12 +26,14 @@ public struct EventReader: ~Copyable {
   /// The stream whose records the last run came from.
   private var current: Int?
 
-  init(file: FileBytes, contents: TraceDatContents, formats: EventFormats, selection: EventSelection) {
+  init(
+    file: FileBytes, contents: TraceDatContents, formats: EventFormats, selection: EventSelection,
+    kept: KeptChunks
+  ) {
     plan = DecodePlan(formats, selection: selection, bigEndian: contents.bigEndian)
     self.formats = formats
     self.file = file
     beganWhole = file.isWhole
-    let decompressor = Decompressor(Compression(name: contents.compression) ?? .none)
     let areas = contents.buffers.enumerated().flatMap { index, buffer in buffer.areas.map { (index, $0) } }
     streamCount = areas.count
     streams = .allocate(capacity: max(areas.count, 1))
@@ -41,7 +43,7 @@ public struct EventReader: ~Copyable {
     for (position, (index, area)) in areas.enumerated() {
       (streams + position).initialize(
         to: CPUStream(
-          file: file, contents: contents, decompressor: decompressor, area: area, of: contents.buffers[index])
+          file: file, contents: contents, kept: kept, area: area, of: contents.buffers[index])
       )
       (origins + position).initialize(
         to: EventRun.Origin(formats: Unmanaged.passUnretained(formats), bufferIndex: index))

@@ -5,21 +5,22 @@
 /// headers say how long an area is; what the file says of its size is not used, because trace-cmd before 3.2 does not
 /// count the word with the number of chunks.
 ///
-/// Invariant: the bytes of the page that `next` returned stay valid until the next call; `chunk` is owned here.
+/// Invariant: the bytes of the page that `next` returned stay valid until the next call. `chunk` has `chunkCount` bytes at least; it
+/// is filled anew only while nobody else holds it.
 struct PageSource: ~Copyable {
   private let file: FileBytes
   private let area: TraceDatContents.CPUArea
   private let pageBytes: Int
   private let isCompressed: Bool
   private let bigEndian: Bool
-  private let decompressor: Decompressor
+  private let kept: KeptChunks
 
   private var window: FileWindow
   /// The position in the file of the next byte to read.
   private var position: Int
   private var chunksLeft: UInt32 = 0
   private var hasUncounted = false
-  private var chunk: UnsafeMutableRawBufferPointer
+  private var chunk: SectionBytes?
   private var chunkCount = 0
   private var chunkPosition = 0
   /// Where in the file the page lies that was returned last, or its chunk.
@@ -31,15 +32,14 @@ struct PageSource: ~Copyable {
 
   init(
     file: FileBytes, area: TraceDatContents.CPUArea, buffer: TraceDatContents.Buffer,
-    decompressor: Decompressor, bigEndian: Bool
+    kept: KeptChunks, bigEndian: Bool
   ) {
     self.file = file
     self.area = area
     self.bigEndian = bigEndian
     pageBytes = buffer.pageBytes
     isCompressed = buffer.isCompressed
-    self.decompressor = decompressor
-    chunk = UnsafeMutableRawBufferPointer(start: nil, count: 0)
+    self.kept = kept
     position = area.offset
     damage = DamageLog(cpu: area.cpu)
     window = FileWindow(file, end: isCompressed ? area.limit : area.offset + area.count)
@@ -51,8 +51,6 @@ struct PageSource: ~Copyable {
     chunksLeft = count
     position += 4
   }
-
-  deinit { chunk.deallocate() }
 
   /// The next page, nil at the end.
   mutating func next() -> UnsafeRawBufferPointer? {
@@ -85,7 +83,9 @@ struct PageSource: ~Copyable {
       guard loadChunk() else { return nil }
     }
     defer { chunkPosition += pageBytes }
-    return UnsafeRawBufferPointer(rebasing: chunk[chunkPosition..<(chunkPosition + pageBytes)])
+    return chunk.map {
+      UnsafeRawBufferPointer(rebasing: $0.bytes[chunkPosition..<(chunkPosition + pageBytes)])
+    }
   }
 
   /// Decompresses the next chunk that can be; false when there is none.
@@ -94,6 +94,10 @@ struct PageSource: ~Copyable {
     chunkPosition = 0
     guard chunksLeft > 0 || findUncounted() else { return false }
     let offset = position
+    if let known = kept.chunk(at: offset), known.count % pageBytes == 0 {
+      take(known, at: offset)
+      return true
+    }
     guard offset + 8 <= area.limit, let compressed = window.word(at: offset, bigEndian: bigEndian),
       let uncompressed = window.word(at: offset + 4, bigEndian: bigEndian),
       compressed > 0 || uncompressed > 0
@@ -124,6 +128,12 @@ struct PageSource: ~Copyable {
     return true
   }
 
+  /// Goes on with a chunk that an earlier pass has decompressed.
+  private mutating func take(_ known: KeptChunks.Chunk, at offset: Int) {
+    chunksLeft -= 1
+    (chunk, chunkCount, position, pageOffset) = (known.pages, known.count, known.end, offset)
+  }
+
   /// Whether another chunk stands where, by the area's size, one more must be, though all that were counted are read.
   private mutating func findUncounted() -> Bool {
     guard position + 8 < min(area.offset + area.count, area.limit),
@@ -148,17 +158,16 @@ struct PageSource: ~Copyable {
     guard let input = window.bytes(at: offset, count: compressed) else {
       return "a chunk of CPU \(area.cpu) cannot be read"
     }
-    if chunk.count < uncompressed {
-      chunk.deallocate()
-      chunk = .allocate(byteCount: uncompressed, alignment: 16)
+    var own = chunk.take()
+    if own == nil || own!.bytes.count < uncompressed || !isKnownUniquelyReferenced(&own) {
+      own = SectionBytes(count: uncompressed)
     }
-    guard
-      decompressor.decompress(input, into: UnsafeMutableRawBufferPointer(rebasing: chunk[..<uncompressed]))
-    else {
+    guard let own, kept.decompressor.decompress(input, into: own.prefix(uncompressed)) else {
       return
         "a chunk of CPU \(area.cpu) does not decompress; its \(uncompressed / pageBytes) pages are left out"
     }
-    chunkCount = uncompressed
+    (chunk, chunkCount) = (own, uncompressed)
+    kept.keep(KeptChunks.Chunk(pages: own, count: uncompressed, end: position), at: pageOffset)
     return nil
   }
 }

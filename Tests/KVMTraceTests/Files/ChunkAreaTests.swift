@@ -44,6 +44,26 @@ struct ChunkAreaTests {
     #expect(wrong.damage.isEmpty, "\(wrong.damage)")
   }
 
+  @Test("passes that share what they decompress deliver what a pass by itself does", arguments: packed)
+  func passes(flavour: TraceFlavour) throws {
+    let file = try UnnamedFile(build(flavour, error: 0))
+    let trace = try TraceFile(path: file.path)
+    func pass(isLast: Bool = false) -> [[UInt8]] {
+      var selection = EventSelection.all
+      selection.isLast = isLast
+      var events: [[UInt8]] = []
+      _ = trace.forEachRun(selection) { run in
+        for position in 0..<run.count {
+          events.append(Array(run.payload(position)) + [UInt8(run.bufferIndex)])
+        }
+      }
+      return events
+    }
+    let alone = pass()
+    let shared = trace.withSeveralPasses { [pass(), pass(), pass(isLast: true), pass(isLast: true)] }
+    #expect(alone.count == 20 && shared.allSatisfy { $0 == alone })
+  }
+
   @Test("areas of two buffers", arguments: [-4, 4000] as [Int64])
   func buffers(error: Int64) throws {
     let reading = try Reading(try build(TraceFlavour(compression: .zstd), error: error, buffers: 2))

@@ -16,7 +16,7 @@ struct PageSourceTests {
     var source = PageSource(
       file: file, area: cpuArea,
       buffer: .init(name: "", clock: "", pageBytes: pageBytes, isCompressed: isCompressed, areas: [cpuArea]),
-      decompressor: Decompressor(.none), bigEndian: false)
+      kept: KeptChunks(.none, storedBytes: 0), bigEndian: false)
     var pages: [[UInt8]] = []
     while let page = source.next() { pages.append(Array(page)) }
     #expect(source.next() == nil)

@@ -89,8 +89,13 @@ struct DamagedFileTests {
       if seen == operations { try #require(truncate(file.path, left) == 0) }
     }
     #expect(seen > operations)
-    #expect(statistics.damage.contains { $0.what.contains("is now \(left)") }, "\(statistics.damage)")
-    #expect(statistics.total < events && statistics.total > 1000)
+    if compression == .zstd, operations > 0 {
+      // What was decompressed for the first pass was kept for the second one.
+      #expect(statistics.damage.isEmpty && statistics.total == events)
+    } else {
+      #expect(statistics.damage.contains { $0.what.contains("is now \(left)") }, "\(statistics.damage)")
+      #expect(statistics.total < events && statistics.total > 1000)
+    }
     #expect(result.divergences.unexplained == 0, "\(result.divergences.items)")
   }
 }
