@@ -43,19 +43,26 @@ struct TextPage {
   /// columns of words, then ranges, whose cells then take several lines.
   mutating func table(header: [String], alignRight: [Bool], rows: [[String]]) {
     let rows = rows.map { $0.map(Safe.line) }
-    var widths: [Int] = []
-    var least: [Int] = []
-    for column in header.indices {
-      let cells = [header[column]] + rows.map { $0[column] }
-      let pieces = cells.flatMap {
-        alignRight[column] ? Self.ends($0) : $0.split(separator: " ").map(String.init)
-      }
-      widths.append(cells.map(\.count).max() ?? 0)
-      least.append(max(pieces.map(\.count).max() ?? 0, alignRight[column] ? 0 : Self.narrowest))
+    var widths = header.indices.map { column in
+      rows.reduce(Self.columns(header[column])) { max($0, Self.columns($1[column])) }
     }
     let content = widths.reduce(2, +)
     let gap = content + 3 * (widths.count - 1) <= Self.width ? 3 : 2
-    var excess = content + gap * (widths.count - 1) - Self.width
+    let excess = content + gap * (widths.count - 1) - Self.width
+    if excess > 0 { Self.narrow(&widths, by: excess, alignRight, [header] + rows) }
+    for row in [header] + rows { append(row, widths, alignRight, gap: gap) }
+  }
+
+  /// Takes `excess` from the widths of columns, as far as their cells can be broken.
+  private static func narrow(_ widths: inout [Int], by excess: Int, _ alignRight: [Bool], _ rows: [[String]])
+  {
+    let least = widths.indices.map { column in
+      let pieces = rows.flatMap { row in
+        alignRight[column] ? Self.ends(row[column]) : row[column].split(separator: " ").map(String.init)
+      }
+      return max(pieces.map(Self.columns).max() ?? 0, alignRight[column] ? 0 : Self.narrowest)
+    }
+    var excess = excess
     for isRange in [false, true] {
       while excess > 0,
         let widest = widths.indices.filter({ alignRight[$0] == isRange && widths[$0] > least[$0] })
@@ -67,24 +74,43 @@ struct TextPage {
         excess -= step
       }
     }
-    for row in [header] + rows { append(row, widths, alignRight, gap: gap) }
   }
 
   private mutating func append(_ row: [String], _ widths: [Int], _ alignRight: [Bool], gap: Int) {
     let cells = row.indices.map { column in
-      row[column].count <= widths[column]
+      Self.columns(row[column]) <= widths[column]
         ? [row[column]]
         : alignRight[column] ? Self.ends(row[column]) : Self.wrap(row[column][...], to: widths[column])
     }
     for part in 0..<(cells.map(\.count).max() ?? 0) {
-      var line = ""
+      // What is blank at the end of a line is left out.
+      var blanks = 0
       for column in cells.indices {
         let cell = part < cells[column].count ? cells[column][part] : ""
-        line += String(repeating: " ", count: column == 0 ? 2 : gap)
-        line += alignRight[column] ? padLeft(cell, to: widths[column]) : pad(cell, to: widths[column])
+        let padding = max(0, widths[column] - Self.columns(cell))
+        blanks += (column == 0 ? 2 : gap) + (alignRight[column] ? padding : 0)
+        if !cell.isEmpty {
+          text += Self.blanks(blanks)
+          text += cell
+          blanks = 0
+        }
+        if !alignRight[column] { blanks += padding }
       }
-      while line.hasSuffix(" ") { line.removeLast() }
-      append(line)
+      while text.utf8.last == UInt8(ascii: " ") { text.removeLast() }
+      text += "\n"
+    }
+  }
+
+  /// How many columns a text takes that has nothing to escape. Nearly all are of ASCII, which needs no search for what makes one
+  /// character.
+  private static func columns(_ text: some StringProtocol) -> Int {
+    text.utf8.allSatisfy { $0 < 0x80 } ? text.utf8.count : text.count
+  }
+
+  private static func blanks(_ count: Int) -> String {
+    String(unsafeUninitializedCapacity: count) { bytes in
+      bytes.initialize(repeating: UInt8(ascii: " "))
+      return count
     }
   }
 
@@ -105,11 +131,11 @@ struct TextPage {
 
   /// Breaks a text at blanks into pieces of at most `width` characters; what has no blank stays whole.
   private static func wrap(_ text: Substring, to width: Int) -> [String] {
-    guard text.count > width else { return [String(text)] }
+    guard columns(text) > width else { return [String(text)] }
     var lines: [String] = []
     var line = ""
     for word in text.split(separator: " ", omittingEmptySubsequences: false) {
-      if !line.isEmpty, line.count + 1 + word.count > width {
+      if !line.isEmpty, columns(line) + 1 + columns(word) > width {
         lines.append(line)
         line = String(word)
       } else {
@@ -121,10 +147,6 @@ struct TextPage {
   }
 
   private func pad(_ text: String, to width: Int) -> String {
-    text + String(repeating: " ", count: max(0, width - text.count))
-  }
-
-  private func padLeft(_ text: String, to width: Int) -> String {
-    String(repeating: " ", count: max(0, width - text.count)) + text
+    text + Self.blanks(max(0, width - Self.columns(text)))
   }
 }
