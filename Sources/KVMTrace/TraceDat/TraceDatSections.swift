@@ -19,12 +19,14 @@ extension TraceDatContents {
   /// Offset and size of a field in the text of `header_page`.
   private static func field(_ name: String, of text: String) -> (offset: Int, size: Int)? {
     for line in text.split(separator: "\n") where line.contains(" \(name);") {
-      var numbers: [Substring: Int] = [:]
+      var (offset, size): (Int?, Int?)
       for part in line.split(separator: ";") {
         let pair = part.drop(while: { $0 == " " || $0 == "\t" }).split(separator: ":", maxSplits: 1)
-        if pair.count == 2, let number = UInt32(pair[1]) { numbers[pair[0]] = Int(number) }
+        guard pair.count == 2, let number = UInt32(pair[1]) else { continue }
+        if pair[0] == "offset" { offset = Int(number) }
+        if pair[0] == "size" { size = Int(number) }
       }
-      if let offset = numbers["offset"], let size = numbers["size"] { return (offset, size) }
+      if let offset, let size { return (offset, size) }
     }
     return nil
   }

@@ -118,7 +118,7 @@ struct RecordingSurvey {
   /// The kinds that were seen, a bit each.
   private var seenMask: UInt64 = 0
   /// Threads that left the guest, or faulted, before any kvm_entry came; and those that entered before any kvm_exit.
-  private var outside: Set<ThreadEvent> = []
+  private var outside: Set<FrameKey> = []
   private var lacksEntry = false
   private var lacksExit = false
   private var aborts = 0
@@ -127,11 +127,6 @@ struct RecordingSurvey {
   private var ages = 0
   private var sawMMIOExit = false
   private var refaults = Refaults()
-
-  private struct ThreadEvent: Hashable {
-    var tid: Int32
-    var kind: EventKind
-  }
 
   /// kvm_entry or kvm_exit.
   @inline(__always)
@@ -184,7 +179,7 @@ struct RecordingSurvey {
   func saw(_ kind: EventKind) -> Bool { seenMask & Self.bit(kind) != 0 }
 
   private mutating func repeats(_ kind: EventKind, of tid: ThreadID) -> Bool {
-    !outside.insert(ThreadEvent(tid: tid.rawValue, kind: kind)).inserted
+    !outside.insert(FrameKey(UInt64(UInt32(bitPattern: tid.rawValue)) << 8 | UInt64(kind.rawValue))).inserted
   }
 
   /// kvm_guest_fault, which says `fault`.

@@ -7,14 +7,14 @@ import KVMTrace
 /// place of an earlier report but not of a recording.
 struct OutputPlan {
   /// A file, however it is called.
-  private struct Identity: Hashable {
+  private struct Identity: Equatable {
     let device: dev_t
     let inode: ino_t
 
     init(_ status: stat) { (device, inode) = (status.st_dev, status.st_ino) }
   }
 
-  private var inputs: [Identity: String] = [:]
+  private var inputs: [(identity: Identity, name: String)] = []
   /// The file that standard output goes to, nil where it is none.
   private var standardOutput: Identity?
   /// Output files by the path that is left when all links are followed.
@@ -29,15 +29,18 @@ struct OutputPlan {
       guard (path == "-" ? fstat(0, &status) : stat(path, &status)) == 0, Self.isFile(status) else {
         continue
       }
-      inputs[Identity(status)] = path == "-" ? "standard input" : path
+      inputs.append((Identity(status), path == "-" ? "standard input" : path))
     }
     var status = stat()
     guard fstat(1, &status) == 0, Self.isFile(status) else { return }
     standardOutput = Identity(status)
-    guard let input = inputs[Identity(status)] else { return }
+    guard let input = input(Identity(status)) else { return }
     throw Diagnostics.failure(
       "standard output goes to \(input), which is an input; choose another file", .usage)
   }
+
+  /// What an input is called, of several names the last one.
+  private func input(_ identity: Identity) -> String? { inputs.last { $0.identity == identity }?.name }
 
   /// Where to write what the user wants to have at `path`; "-" is standard output.
   ///
@@ -56,7 +59,7 @@ struct OutputPlan {
       guard Self.isFile(status) else { return .stream(path) }
       // As /dev/stdout: whoever opened the file goes on with it, so no other may take its place.
       if Identity(status) == standardOutput { return .standardOutput }
-      if let input = inputs[Identity(status)] {
+      if let input = input(Identity(status)) {
         throw Diagnostics.failure(
           "\(path): is \(input == path ? "an input" : "the input \(input)") and would be overwritten; choose another file",
           .usage)
