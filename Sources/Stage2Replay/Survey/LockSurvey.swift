@@ -11,9 +11,9 @@ struct LockSurvey {
   private(set) var overlappingFaults = 0
   /// The addresses of VMs, whose first field the lock is.
   private var kvms: Set<KernelAddress>
-  /// By `ThreadIndex`, whether it is in a fault and whatever lock of a VM it takes is for the fault; and how many are.
-  private var isInFault: ContiguousArray<Bool> = []
-  private var inFault = 0
+  /// The threads in a fault for which they take whatever lock of a VM they take, and how many they are.
+  private var faulting = ThreadSet()
+  private var faultingCount = 0
 
   /// A survey that knows the addresses of some VMs beforehand.
   init(kvms: [KernelAddress]) { self.kvms = Set(kvms) }
@@ -27,20 +27,19 @@ struct LockSurvey {
   @inline(__always)
   mutating func open(_ kind: FaultKind, _ thread: ThreadIndex?, sawEntry: Bool) {
     guard let thread else { return }
-    while isInFault.count <= thread.position { isInFault.append(false) }
-    if sawEntry, inFault > 0 { overlappingFaults += 1 }
+    if sawEntry, faultingCount > 0 { overlappingFaults += 1 }
     // An access flag fault takes the lock to read on either path.
     guard kind != .accessFlag else { return }
-    isInFault[thread.position] = true
-    inFault += 1
+    faulting.insert(thread)
+    faultingCount += 1
   }
 
   /// The window of a thread's fault ended.
   @inline(__always)
   mutating func close(_ thread: ThreadIndex) {
-    guard thread.position < isInFault.count, isInFault[thread.position] else { return }
-    isInFault[thread.position] = false
-    inFault -= 1
+    guard faulting.contains(thread) else { return }
+    faulting.remove(thread)
+    faultingCount -= 1
   }
 
   /// A notifier takes the lock to write on either path.
@@ -48,10 +47,7 @@ struct LockSurvey {
 
   /// contention_begin.
   mutating func wait(_ thread: ThreadIndex?, _ lock: KernelAddress, _ flags: ContentionFlags) {
-    guard let thread, thread.position < isInFault.count, isInFault[thread.position], kvms.contains(lock)
-    else {
-      return
-    }
+    guard let thread, faulting.contains(thread), kvms.contains(lock) else { return }
     if flags.contains(.write) { faultWaitsForWrite += 1 }
     if flags.contains(.read) { faultWaitsForRead += 1 }
   }
