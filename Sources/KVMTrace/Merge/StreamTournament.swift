@@ -21,6 +21,8 @@ struct StreamTournament: ~Copyable {
   private let streamBits: UInt64
   /// Where stamps count from.
   private let base: UInt64
+  /// The least key of a stream that has no stamp left.
+  private let endKey: Key
   private var winner: Key
   /// The earliest of all but the winner.
   private var second: Key
@@ -45,6 +47,7 @@ struct StreamTournament: ~Copyable {
       losers[node] = max(winners[2 * node], winners[2 * node + 1])
     }
     (self.size, self.streamBits, self.base) = (size, streamBits, base)
+    endKey = Self.key(nil, 0, since: base, streamBits)
     winner = winners[1]
     second = Self.second(to: winner, losers, size)
   }
@@ -69,7 +72,7 @@ struct StreamTournament: ~Copyable {
   private static func stream(_ key: Key, _ size: Int) -> Int { Int(truncatingIfNeeded: key) & (size &- 1) }
 
   @inline(__always)
-  private func isEnd(_ key: Key) -> Bool { key &>> streamBits == UInt64.max &>> streamBits }
+  private func isEnd(_ key: Key) -> Bool { key >= endKey }
 
   /// The stream with the earliest stamp, nil where all have ended.
   @inline(__always)
