@@ -203,7 +203,14 @@ struct Replayer<Backend: Stage2Backend & ~Copyable>: ~Copyable {
   /// A probe on one of the kernel's own operations.
   private mutating func probe(_ record: TraceRecord) {
     if let thread = attribution.threads.thread(record.tid) {
-      if let vm = locks.operation(record, by: lockThread(thread)) {
+      let locker = lockThread(thread)
+      if record.kind.operation != nil {
+        let table = record.probedOperation.pageTable
+        if let owner = locks.owner(of: table), owner != locker.fault?.vm, attribution.vms[owner].isGone {
+          locks.disown(table)
+        }
+      }
+      if let vm = locks.operation(record, by: locker) {
         let since = attribution.vms[vm].identity.since
         attribution.found.timeline?.note(
           pageTable: record.probedOperation.pageTable, ofVM: vm.position, since: since)
@@ -222,9 +229,12 @@ struct Replayer<Backend: Stage2Backend & ~Copyable>: ~Copyable {
   }
 
   private func lockThread(_ thread: ThreadIndex) -> LockObserver.Thread {
-    var fault: (vm: VMIndex, ipa: IPA)?
+    var fault: LockObserver.Fault?
     if let id = attribution.threads[thread].vcpu.openFault, let vm = attribution.threads[thread].vcpu.vm {
-      fault = (vm, attribution.lookahead[id].address)
+      let wasRunning = attribution.vms[vm].identity.wasRunning
+      fault = LockObserver.Fault(
+        vm: vm, vmSince: wasRunning ? Nanoseconds(0) : attribution.vms[vm].identity.since,
+        ipa: attribution.lookahead[id].address)
     }
     return LockObserver.Thread(
       index: thread, tid: attribution.threads[thread].tid, place: attribution.threads[thread].place,
@@ -256,14 +266,22 @@ extension Replayer where Backend: ~Copyable {
       unattributedFaults: attribution.found.unattributedFaults,
       unattributedNotifiers: attribution.found.unattributedNotifiers, vcpuSpans: attribution.found.vcpuSpans,
       timeline: attribution.found.timeline, divergences: DivergenceReport(logs), markers: markers.results,
-      lock: isOtherKernel ? nil : locks.resultOfAll, isOtherKernel: isOtherKernel,
+      lock: isOtherKernel ? nil : locks.resultOfAll,
+      unattributedHolds: isOtherKernel ? UnattributedHolds() : locks.unattributed,
+      isOtherKernel: isOtherKernel,
       recordingSettings: context.survey.markers.settings, events: context.survey.events,
       sawKVM: context.survey.sawKVM)
   }
 
   private func result(of vm: AttributedVM) -> VMResult {
     var result = VMResult(vm, creator: attribution.vms.creator(of: vm.id), pool[vm.id], context)
-    if context.options.otherKernel == nil { result.lock = locks.result(of: vm.id) }
+    if context.options.otherKernel == nil {
+      let events = context.survey.events
+      let tellsWaits =
+        attribution.vms.roster.kvm(of: vm.id) != nil
+        && events.missing.isDisjoint(with: [.contentionBegin, .contentionEnd])
+      result.lock = locks.result(of: vm.id, performed: Set(result.operations.keys), tellsWaits: tellsWaits)
+    }
     result.sections = locks.sections(of: vm.id)
     // Faults tell what is mapped, in slots; and what was mapped before the first of them, or in a gap, none tells.
     result.isTableKnown =

@@ -160,7 +160,7 @@ struct CompareCommand: ParsableCommand {
     _ trace: TraceFile, _ options: ReplayOptions, _ losses: inout Losses
   ) throws -> [Metric] {
     let (result, statistics) = try replay(trace, options, &losses)
-    return Metric.metrics([result], spanNs: statistics.span.rawValue)
+    return Metric.metrics([result], statistics)
   }
 
   private func replay(
@@ -182,7 +182,7 @@ struct CompareCommand: ParsableCommand {
       for input in side {
         let trace = try Diagnostics.open(input, spool)
         let (result, statistics) = try replay(trace, options(position, trace), &losses)
-        replays.append(Metric.metrics([result], spanNs: statistics.span.rawValue))
+        replays.append(Metric.metrics([result], statistics))
         hostsOfSide.append(RecordedHost(trace, result))
         position += 1
       }
@@ -250,16 +250,16 @@ struct CompareCommand: ParsableCommand {
     _ trace: TraceFile, _ request: ProfileRequest, _ options: ReplayOptions, _ losses: inout Losses
   ) throws -> [Metric] {
     var results: [ReplayResult] = []
-    var spanNs: UInt64 = 0
+    var statistics: EventStatistics?
     for extent in OtherKernel.Extent.allCases {
       var options = options
       options.otherKernel = OtherKernel(request, extent)
-      let (result, statistics) = try Replays.run(trace, profile: traced, options: options)
+      let (result, read) = try Replays.run(trace, profile: traced, options: options)
       results.append(result)
-      spanNs = statistics.span.rawValue
-      losses.note(trace, statistics)
+      statistics = read
+      losses.note(trace, read)
     }
     if let result = results.first { Self.noteLack(of: trace, result) }
-    return Metric.metrics(results, spanNs: spanNs)
+    return statistics.map { Metric.metrics(results, $0) } ?? []
   }
 }

@@ -139,14 +139,11 @@ extension CapacityPlan {
   }
 
   private func writeLocks(_ page: inout TextPage) {
-    if let least = lockLeast, let most = lockMost {
-      let read = mmuLock.map(\.readUtilisation)
+    if !mmuLock.isEmpty {
       page.row(
         "mmu_lock",
-        "each VM's own: held to write \(Self.percent(least)) to \(Self.percent(most)) of the time (modelled)")
-      page.row(
-        "",
-        "to read \(Self.percent(read.min())) to \(Self.percent(read.max())), with \(vcpus) vCPUs, simulated"
+        "each VM's own, with \(vcpus) vCPUs: of the time from the first recorded section of a vCPU to the last, held to write "
+          + "\(Self.range(mmuLock.map(\.writeUtilisation))), to read \(Self.range(mmuLock.map(\.readUtilisation))) (modelled)"
       )
     }
     guard let lock = hostLock else { return }
@@ -180,6 +177,14 @@ extension CapacityPlan {
 
   private static func wait(_ nanoseconds: Double) -> String {
     Quantity.duration(UInt64(nanoseconds.rounded()))
+  }
+
+  /// From the least share to the most, where any is known.
+  private static func range(_ shares: [Double?]) -> String {
+    let known = shares.compactMap(\.self)
+    guard let least = known.min(), let most = known.max() else { return "unknown" }
+    return "\(percent(least)) to \(percent(most))"
+      + (known.count < shares.count ? " (unknown of \(shares.count - known.count) VMs)" : "")
   }
 
   private static func number(_ value: Double) -> String {

@@ -63,7 +63,8 @@ public struct CapacityPlan: Sendable, Encodable {
   public let samples: [VMSample]
   /// `hyp_vmemmap`: EL2's word for each page of the host's memory, of which the VMs' is a part. Nothing without pKVM.
   public let hypVMemmapBytes: UInt64
-  /// The share of the time in which a VM's lock is held to write, nil where no recording tells.
+  /// The share of the time of its recorded sections, as simulated, in which a VM's lock is held to write; nil where no
+  /// recording tells.
   public let lockLeast: Double?
   /// The highest of those shares.
   public let lockMost: Double?
@@ -109,8 +110,8 @@ public struct CapacityPlan: Sendable, Encodable {
     hypVMemmapBytes =
       request.profile.isPKVM
       ? (UInt64(request.vms) * request.memoryBytes >> request.profile.pageSize.shift) * 8 : 0
-    lockLeast = mmuLock.map(\.writeUtilisation).min()
-    lockMost = mmuLock.map(\.writeUtilisation).max()
+    lockLeast = mmuLock.compactMap(\.writeUtilisation).min()
+    lockMost = mmuLock.compactMap(\.writeUtilisation).max()
     assumptions = CapacityAssumptions(request, samples, mmuLock, hostLock).lines
   }
 }

@@ -19,10 +19,13 @@ public struct MMULockUse: Sendable, Encodable {
   public let vcpus: Int
   /// How a fault takes the lock.
   public let faultLock: Profile.FaultLock
-  /// The share of the time in which it is held to read, 0 to 1.
-  public let readUtilisation: Double
-  /// The share of the time in which it is held to write, 0 to 1.
-  public let writeUtilisation: Double
+  /// The time from the first recorded section of a vCPU to the end of the last section.
+  public let recordedNs: UInt64
+  /// The share of the time of these sections, as simulated, in which it is held to read, 0 to 1; nil where that was not
+  /// recorded.
+  public let readUtilisation: Double?
+  /// The share of it in which it is held to write, likewise.
+  public let writeUtilisation: Double?
   /// The mean wait of a section.
   public let meanWaitNs: Double
   /// How far simulated waits of the recorded vCPUs are from recorded ones; nil where that was not simulated or recorded.
@@ -46,6 +49,7 @@ public struct MMULockUse: Sendable, Encodable {
     recordedVCPUs = study.recordedVCPUs
     vcpus = request.vcpus
     faultLock = lock
+    recordedNs = study.recordedNs
     readUtilisation = found.readUtilisation
     writeUtilisation = found.writeUtilisation
     meanWaitNs = found.meanWaitNs
@@ -53,7 +57,7 @@ public struct MMULockUse: Sendable, Encodable {
   }
 
   private enum CodingKeys: String, CodingKey {
-    case recording, input, vm, isProtected = "protected", recordedVCPUs, vcpus, faultLock
+    case recording, input, vm, isProtected = "protected", recordedVCPUs, vcpus, faultLock, recordedNs
     case readUtilisation, writeUtilisation, meanWaitNs, waitError
   }
 }

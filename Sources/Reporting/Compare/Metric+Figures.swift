@@ -1,3 +1,4 @@
+public import KVMTrace
 internal import KVMTypes
 internal import Stage2Model
 public import Stage2Replay
@@ -5,8 +6,8 @@ public import Stage2Replay
 extension Metric {
   /// The figures of one replay, or the range that two replays, of the least and the most, span.
   ///
-  /// - Parameter spanNs: the time from the first to the last event.
-  public static func metrics(_ results: [ReplayResult], spanNs: UInt64) -> [Metric] {
+  /// - Parameter statistics: of the trace.
+  public static func metrics(_ results: [ReplayResult], _ statistics: EventStatistics) -> [Metric] {
     span(
       results.map { result in
         var figures = FigureList(result)
@@ -16,7 +17,7 @@ extension Metric {
           figures.addOperations()
           figures.addMemory()
         }
-        figures.addLock(spanNs)
+        figures.addLock(statistics.bounds)
         return figures.metrics
       })
   }
@@ -93,13 +94,16 @@ private struct FigureList {
   }
 
   /// Times and counts of the locks, each VM's of its own, as the probes recorded them. Nothing stands for what was not recorded.
-  mutating func addLock(_ spanNs: UInt64) {
+  mutating func addLock(_ span: Range<UInt64>) {
     guard let lock = result.lock else { return }
     addLock("lock.read", held: lock.readHold, waited: lock.readWait)
     addLock("lock.write", held: lock.writeHold, waited: lock.writeWait)
-    let writeHolds = result.vms.compactMap { $0.lock?.writeHold?.total.rawValue }
-    if let most = writeHolds.max(), spanNs > 0 {
-      addRecorded("lock.utilisation", .share, Double(most) / Double(spanNs))
+    let spanNs = span.upperBound - span.lowerBound
+    if let most = result.vms.compactMap({ $0.lock?.writeHold?.share(ofNs: spanNs) }).max() {
+      addRecorded("lock.utilisation", .share, most)
+    }
+    if let most = result.vms.compactMap({ $0.lock?.writeHold?.share(ofNs: $0.lifeNs(in: span)) }).max() {
+      addRecorded("lock.lifeUtilisation", .share, most)
     }
     for kind in OperationKind.allCases {
       guard let hold = lock.byOperation[kind]?.hold else { continue }

@@ -55,16 +55,24 @@ public struct TraceWindow: Encodable, Hashable, Sendable {
     }
   }
 
-  /// How much of the trace's time it is.
-  func span(in statistics: EventStatistics) -> Nanoseconds {
+  /// How much of the trace's time it is, from its first to its last moment.
+  func span(in statistics: EventStatistics) -> Range<UInt64> {
     let first = max(statistics.first?.rawValue ?? 0, fromNs ?? 0)
     let last = min(statistics.last?.rawValue ?? 0, toNs ?? .max)
-    return Nanoseconds(last > first ? last - first : 0)
+    return first..<max(first, last)
   }
 
   /// In words, which part it is.
   var text: String {
     [fromNs.map { "from \(Quantity.stamp($0))" }, toNs.map { "to \(Quantity.stamp($0))" }]
       .compactMap(\.self).joined(separator: " ")
+  }
+}
+
+extension EventStatistics {
+  /// The time from the first event to the last.
+  var bounds: Range<UInt64> {
+    let first = first?.rawValue ?? 0
+    return first..<max(first, last?.rawValue ?? 0)
   }
 }

@@ -14,10 +14,11 @@ public struct ContentionStudy: Sendable, Encodable {
     public let faultLock: Profile.FaultLock
     /// Sections that ended in a second, of all threads.
     public let sectionsPerSecond: Double
-    /// The shares of the time in which the lock was held.
-    public let readUtilisation: Double
-    /// The share of the time in which it was held to write.
-    public let writeUtilisation: Double
+    /// The share of the simulated time, from the first section of a vCPU to the end of the last, in which the lock was held
+    /// to read; nil where sections of functions are missing whose time was not recorded, and there are no others.
+    public let readUtilisation: Double?
+    /// The share of that time in which it was held to write, nil likewise.
+    public let writeUtilisation: Double?
     /// What an acquisition waited on average, waits of nothing included.
     public let meanWaitNs: Double
     /// All waits, summed.
@@ -60,8 +61,10 @@ public struct ContentionStudy: Sendable, Encodable {
   public let recordedVCPUs: Int
   /// Threads that run no vCPU and took the lock.
   public let otherThreads: Int
-  /// Sections of all threads.
+  /// Sections of all threads, from the first of a vCPU on.
   public let recordedSections: Int
+  /// The time from that to the end of the last section, as recorded.
+  public let recordedNs: UInt64
   /// The seed of the random draws.
   public let seed: UInt64
   /// What waits the trace recorded, summed, beside what the simulation of the recorded vCPUs has for the same span.
@@ -83,24 +86,26 @@ public struct ContentionStudy: Sendable, Encodable {
   public init?(
     _ vm: VMResult, faultLock tracedFaultLock: Profile.FaultLock, scales: [Int], seed: UInt64
   ) {
-    let sections = vm.sections.values.joined()
-    let first = sections.map(\.request).min() ?? Nanoseconds(0)
-    let last = sections.map(\.end).max() ?? Nanoseconds(0)
-    let vcpus = vm.vcpus.compactMap { vm.sections[$0].map { Self.requests($0, from: first) } }
-    let others = vm.sections.filter { !vm.vcpus.contains($0.key) }.sorted { $0.key < $1.key }.map {
+    // Before the vCPUs run, nobody waits for them.
+    guard let first = vm.vcpus.compactMap({ vm.sections[$0]?.map(\.request).min() }).min() else { return nil }
+    let sections = vm.sections.mapValues { $0.filter { $0.request >= first } }.filter { !$0.value.isEmpty }
+    let last = sections.values.joined().map(\.end).max() ?? first
+    let vcpus = vm.vcpus.compactMap { sections[$0].map { Self.requests($0, from: first) } }
+    let others = sections.filter { !vm.vcpus.contains($0.key) }.sorted { $0.key < $1.key }.map {
       Self.requests($0.value, from: first)
     }
-    guard !vcpus.isEmpty else { return nil }
     self.vm = vm.id
     self.seed = seed
     recordedVCPUs = vcpus.count
     self.tracedFaultLock = tracedFaultLock
     otherThreads = others.count
-    recordedSections = vm.sections.values.reduce(0) { $0 + $1.count }
+    recordedSections = sections.values.reduce(0) { $0 + $1.count }
     let waits = [vm.lock?.readWait, vm.lock?.writeWait].compactMap { $0?.total.rawValue }
     recordedWaitNs = waits.isEmpty ? nil : waits.reduce(0, +)
     var cases: [Case] = []
     let span = Nanoseconds(last.rawValue - min(first.rawValue, last.rawValue))
+    recordedNs = span.rawValue
+    let missing = (vm.lock?.untimed ?? [:]).keys.map { Self.use(of: $0) }
     for count in scales {
       for faultLock in [Profile.FaultLock.read, .write] {
         let clients = JoinedClients(
@@ -108,7 +113,7 @@ public struct ContentionStudy: Sendable, Encodable {
           RecordedClients(others, loops: false))
         var simulation = LockSimulation(clients, policy: LockPolicy(faultLock: faultLock))
         _ = simulation.run(acquisitions: Self.acquisitionsMax, until: Nanoseconds(span.rawValue * 4))
-        cases.append(Case(simulation.report(), vcpus: count, faultLock))
+        cases.append(Case(simulation.report(), vcpus: count, faultLock, missing: missing))
       }
     }
     self.cases = cases
@@ -128,25 +133,33 @@ public struct ContentionStudy: Sendable, Encodable {
     return sections.map { section in
       let think = section.request > last ? section.request.rawValue - last.rawValue : 0
       last = section.end
-      let use: LockUse =
-        switch section.kind {
-        case .map, .relaxPerms: .fault
-        case .mkyoung: .read
-        default: .write
-        }
       return LockRequest(
-        think: Nanoseconds(think), use: use, hold: Nanoseconds(section.end.rawValue - section.start.rawValue))
+        think: Nanoseconds(think), use: use(of: section.kind),
+        hold: Nanoseconds(section.end.rawValue - section.start.rawValue))
+    }
+  }
+
+  /// What a function asks of the lock.
+  private static func use(of kind: OperationKind) -> LockUse {
+    switch kind {
+    case .map, .relaxPerms: .fault
+    case .mkyoung: .read
+    default: .write
     }
   }
 }
 
 extension ContentionStudy.Case {
-  init(_ report: LockReport, vcpus: Int, _ faultLock: Profile.FaultLock) {
+  /// - Parameter missing: what functions ask of the lock whose sections were not recorded.
+  init(_ report: LockReport, vcpus: Int, _ faultLock: Profile.FaultLock, missing: [LockUse]) {
     self.vcpus = vcpus
     self.faultLock = faultLock
     sectionsPerSecond = report.sectionsPerSecond
-    readUtilisation = report.readUtilisation
-    writeUtilisation = report.writeUtilisation
+    let faults: LockUse = faultLock == .read ? .read : .write
+    let lacking = Set(missing.map { $0 == .fault ? faults : $0 })
+    readUtilisation = report.readUtilisation == 0 && lacking.contains(.read) ? nil : report.readUtilisation
+    writeUtilisation =
+      report.writeUtilisation == 0 && lacking.contains(.write) ? nil : report.writeUtilisation
     func mean(_ client: LockReport.Client, _ time: (LockUsage) -> UInt64) -> Double {
       let count = client.read.acquisitions + client.write.acquisitions
       return count == 0 ? 0 : Double(time(client.read) + time(client.write)) / Double(count)
@@ -183,7 +196,8 @@ extension ContentionStudy {
     var page = TextPage()
     page.line(
       "VM \(vm): \(recordedVCPUs) recorded vCPU\(recordedVCPUs == 1 ? "" : "s"), "
-        + "\(Quantity.count(recordedSections)) sections under mmu_lock (modelled, seed \(seed))")
+        + "\(Quantity.count(recordedSections)) sections under mmu_lock in \(Quantity.duration(recordedNs)), from the first of a "
+        + "vCPU to the last (modelled, seed \(seed))")
     page.table(
       header: [
         "vCPUs", "faults", "sections/s", "read", "write", "waited", "mean", "p99", "longest", "chain",
@@ -193,14 +207,15 @@ extension ContentionStudy {
       rows: cases.map { item in
         [
           String(item.vcpus), item.faultLock.word, Quantity.count(UInt64(item.sectionsPerSecond.rounded())),
-          Quantity.share(item.readUtilisation), Quantity.share(item.writeUtilisation),
+          item.readUtilisation.map(Quantity.share) ?? "unknown",
+          item.writeUtilisation.map(Quantity.share) ?? "unknown",
           Quantity.share(item.waits.share), Quantity.duration(UInt64(item.waits.meanNs.rounded())),
           Quantity.duration(item.waits.p99Ns), Quantity.duration(item.waits.maxNs),
           Quantity.duration(item.longestChainNs), String(item.mostWaiters),
         ]
       })
     page.line(
-      "faults: how they take the lock; read, write: the shares of the time in which it is held so; waited: the share of "
+      "faults: how they take the lock; read, write: the shares of that time, as simulated, in which it is held so; waited: the share of "
         + "acquisitions that do not get it at once; mean, p99, longest: what those wait; chain: the longest time without a "
         + "moment in which it is free; queue: most that wait at once")
     if let recordedWaitNs {

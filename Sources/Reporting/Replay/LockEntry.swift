@@ -11,10 +11,17 @@ extension ReplayReport {
     public var write: LockModeEntry?
     /// The share of the time from the first to the last event in which it was held to write.
     public var utilisation: Double?
+    /// The time from the VM's appearance to its end, as far as the trace has it.
+    public var lifeNs: UInt64
+    /// The share of that time in which it was held to write.
+    public var lifeUtilisation: Double?
     /// How the figures are known.
     public var basis: Basis
     /// Holds by the function that ran.
     public var byOperation: [OperationKind: OperationHoldEntry]
+    /// The functions that ran and whose time under the lock was not recorded, which is in none of the figures; nil where
+    /// there are none.
+    public var untimed: [OperationKind: UntimedEntry]?
     /// The longest holds, the longest first, each with what is known of its circumstances.
     public var longestHolds: [LongHoldEntry]
     /// The longest waits likewise.
@@ -83,37 +90,79 @@ extension ReplayReport {
     public var maxNs: UInt64
   }
 
-  /// One interval, summed over threads.
+  /// Calls of one stage-2 function whose time under the lock was not recorded.
+  public struct UntimedEntry: Encodable, Sendable {
+    /// How the recorded host held the lock.
+    public var mode: LockMode
+    /// How that is known.
+    public var modeBasis: Basis
+    /// How many calls probes told of, nil where none is on the function.
+    public var count: Int?
+  }
+
+  /// One interval, summed over threads. What was not recorded is left out.
   public struct LockSeriesEntry: Encodable, Sendable {
     /// The beginning of the interval.
     public var timeNs: UInt64
     /// Time held to read.
-    public var readHeldNs: UInt64
+    public var readHeldNs: UInt64?
     /// Time held to write.
-    public var writeHeldNs: UInt64
+    public var writeHeldNs: UInt64?
     /// Time waited to read.
-    public var readWaitNs: UInt64
+    public var readWaitNs: UInt64?
     /// Time waited to write.
-    public var writeWaitNs: UInt64
+    public var writeWaitNs: UInt64?
   }
 }
 
 extension ReplayReport.LockEntry {
-  init(_ lock: LockResult, _ grid: TimeGrid, spanNs: UInt64) {
+  init(_ lock: LockResult, _ grid: TimeGrid, spanNs: UInt64, lifeNs: UInt64) {
     read = .init(held: lock.readHold, waited: lock.readWait)
     write = .init(held: lock.writeHold, waited: lock.writeWait)
-    utilisation = lock.writeHold.flatMap {
-      spanNs > 0 ? Double($0.total.rawValue) / Double(spanNs) : nil
-    }
+    utilisation = lock.writeHold?.share(ofNs: spanNs)
+    self.lifeNs = lifeNs
+    lifeUtilisation = lock.writeHold?.share(ofNs: lifeNs)
     basis = .recorded
     byOperation = lock.byOperation.mapValues { ReplayReport.OperationHoldEntry($0) }
+    untimed =
+      lock.untimed.isEmpty
+      ? nil
+      : lock.untimed.mapValues {
+        ReplayReport.UntimedEntry(mode: $0.mode, modeBasis: $0.modeBasis, count: $0.count)
+      }
     longestHolds = lock.longestHolds.map { ReplayReport.LongHoldEntry($0) }
     longestWaits = lock.longestWaits.map { ReplayReport.LongWaitEntry($0) }
     series = lock.series.sorted { $0.key < $1.key }.map { index, sample in
-      ReplayReport.LockSeriesEntry(
-        timeNs: grid.start(of: index).rawValue, readHeldNs: sample.readHeld, writeHeldNs: sample.writeHeld,
-        readWaitNs: sample.readWaited, writeWaitNs: sample.writeWaited)
+      ReplayReport.LockSeriesEntry(sample, of: lock, at: grid.start(of: index))
     }
+  }
+}
+
+extension ReplayReport.LockSeriesEntry {
+  /// What `lock` tells of one interval: where it tells nothing of holds or waits, 0 would be wrong.
+  init(_ sample: LockSample, of lock: LockResult, at time: Nanoseconds) {
+    timeNs = time.rawValue
+    readHeldNs = lock.tellsHolds(.read) ? sample.readHeld : nil
+    writeHeldNs = lock.tellsHolds(.write) ? sample.writeHeld : nil
+    readWaitNs = lock.tellsWaits ? sample.readWaited : nil
+    writeWaitNs = lock.tellsWaits ? sample.writeWaited : nil
+  }
+}
+
+extension DurationSummary {
+  /// The share of a span that all of them make up, nil where the span is nothing.
+  func share(ofNs spanNs: UInt64) -> Double? {
+    spanNs > 0 ? Double(total.rawValue) / Double(spanNs) : nil
+  }
+}
+
+extension VMResult {
+  /// The time from the VM's appearance to its end, as far as it lies in a span: all of one in which it was there before and
+  /// has not ended.
+  func lifeNs(in span: Range<UInt64>) -> UInt64 {
+    let first = max(wasRunning ? span.lowerBound : since.rawValue, span.lowerBound)
+    let last = min(end?.time.rawValue ?? span.upperBound, span.upperBound)
+    return last > first ? last - first : 0
   }
 }
 

@@ -1,3 +1,4 @@
+internal import KVMTypes
 internal import Stage2Replay
 
 extension ReplayReport {
@@ -48,6 +49,33 @@ extension ReplayReport {
       sum.unmap += other.unmap
       sum.age += other.age
       sum.testAge += other.testAge
+    }
+  }
+
+  /// Recorded holds of locks of which it is not known whose they are.
+  public struct UnattributedHoldsEntry: Encodable, Sendable {
+    /// How many.
+    public var count = 0
+    /// Their times, summed.
+    public var heldNs: UInt64 = 0
+
+    /// None.
+    init() {}
+
+    init(_ holds: UnattributedHolds) {
+      count = holds.count
+      heldNs = holds.total.rawValue
+    }
+
+    /// "4 of mmu_lock, 12.3 us, under page tables of no known VM: in no figure below".
+    var words: String {
+      "\(Quantity.count(count)) of mmu_lock, \(Quantity.duration(heldNs)), under page tables of no known VM: "
+        + "they are in no figure"
+    }
+
+    static func += (sum: inout Self, other: Self) {
+      sum.count += other.count
+      sum.heldNs &+= other.heldNs
     }
   }
 }

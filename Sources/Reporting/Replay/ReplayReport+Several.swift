@@ -21,6 +21,8 @@ extension ReplayReport {
     public var unattributedFaults: Int
     /// Notifiers on memory in no slot that is known.
     public var unattributedNotifiers: NotifiersEntry
+    /// Recorded holds of the lock of no VM that is known; nil where there are none.
+    public var unattributedHolds: UnattributedHoldsEntry?
     /// The events that the trace does not record, and what that costs; nil where it has all.
     public var notRecorded: [MissingEntry]?
   }
@@ -89,6 +91,8 @@ extension ReplayReport {
     unattributedNotifiers = reports[1...].reduce(into: unattributedNotifiers) {
       $0 += $1.unattributedNotifiers
     }
+    let holds = reports.compactMap(\.unattributedHolds)
+    unattributedHolds = holds.isEmpty ? nil : holds.reduce(into: UnattributedHoldsEntry()) { $0 += $1 }
     notRecorded = nil
     replays = reports.enumerated().map { position, report in
       ReplayEntry(
@@ -97,7 +101,8 @@ extension ReplayReport {
         divergences: CountsEntry(
           unexplained: report.divergences.unexplained, explained: report.divergences.explained,
           unknown: report.divergences.unknown), unattributedFaults: report.unattributedFaults,
-        unattributedNotifiers: report.unattributedNotifiers, notRecorded: report.notRecorded)
+        unattributedNotifiers: report.unattributedNotifiers, unattributedHolds: report.unattributedHolds,
+        notRecorded: report.notRecorded)
     }
     totals = TotalsEntry(inputs, vms)
   }
@@ -131,6 +136,7 @@ extension ReplayReport {
     if unattributedFaults > 0 {
       page.row("", "\(Quantity.count(unattributedFaults)) faults belong to no VM and are left out")
     }
+    if let unattributedHolds { page.row("holds", unattributedHolds.words) }
     page.row(
       "divergences",
       "\(Quantity.count(divergences.unexplained)) unexplained, \(Quantity.count(divergences.explained)) explained, "

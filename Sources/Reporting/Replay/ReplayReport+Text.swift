@@ -60,6 +60,7 @@ extension ReplayReport {
       page.row("", "\(Quantity.count(unattributedFaults)) faults belong to no VM and are left out")
     }
     if unattributedNotifiers.total > 0 { page.row("notifiers", unattributedNotifiers.words) }
+    if let unattributedHolds { page.row("holds", unattributedHolds.words) }
     for (position, missing) in (notRecorded ?? []).enumerated() {
       page.row(position == 0 ? "missing" : "", missing.statement)
     }
@@ -68,6 +69,14 @@ extension ReplayReport {
   /// vCPUs are told by faults.
   private static func text(_ vcpus: Int, isKnown: Bool) -> String {
     isKnown || vcpus > 0 ? "\(vcpus) vCPU\(vcpus == 1 ? "" : "s")" : "vCPUs unknown"
+  }
+
+  /// The time that was replayed.
+  private var spanNs: UInt64 {
+    guard let input = inputs.first, let first = input.firstNs, let last = input.lastNs else { return 0 }
+    let begin = max(first, input.window?.fromNs ?? 0)
+    let end = min(last, input.window?.toNs ?? .max)
+    return end > begin ? end - begin : 0
   }
 
   private var isPKVM: Bool { profile[.path] == .word(Profile.Path.pkvm.rawValue) }
@@ -97,7 +106,7 @@ extension ReplayReport {
           .map { "\($0.key.word) \(Quantity.count($0.value))" }.joined(separator: ", "))
     }
     if !vm.operations.isEmpty { Self.write(vm.operations, &page) }
-    if let lock = vm.lock { write(lock, &page) }
+    if let lock = vm.lock { write(lock, spanNs: spanNs, &page) }
     if let lock = vm.modelledLock { write(lock, &page) }
     if let contention = vm.contention {
       page.blank()

@@ -32,6 +32,9 @@ public struct ReplayReport: Encodable, Sendable {
   public var unattributedFaults: Int
   /// Notifiers on memory in no slot that is known.
   public var unattributedNotifiers: NotifiersEntry
+  /// Recorded holds of `mmu_lock` that are in the figures of no VM, as nothing tells whose lock it was; nil where there
+  /// are none.
+  public var unattributedHolds: UnattributedHoldsEntry?
   /// The events that the trace does not record, and what that costs; nil where it has all.
   public var notRecorded: [MissingEntry]?
   /// What belongs to one input, for several; nil for one.
@@ -76,7 +79,7 @@ public struct ReplayReport: Encodable, Sendable {
   ) {
     var input = TraceInfo(trace, statistics, result.profile.host)
     input.window = window
-    let span = window?.span(in: statistics) ?? statistics.span
+    let span = window?.span(in: statistics) ?? statistics.bounds
     input.setRecording(result.recordingSettings)
     inputs = [input]
     memoryMarkers = result.markers.isEmpty ? nil : result.markers.map(MarkerEntry.init)
@@ -85,10 +88,12 @@ public struct ReplayReport: Encodable, Sendable {
     for field in ProfileField.ID.allCases { profileBasis[field] = result.profile.basis[field] ?? .assumed }
     unlistedRelease = result.profile.unlistedRelease
     seriesIntervalNs = result.grid.interval.rawValue
-    vms = result.vms.map { VMEntry($0, trace, result, spanNs: span.rawValue) }
+    vms = result.vms.map { VMEntry($0, trace, result, span: span) }
     divergences = DivergencesEntry(result.divergences)
     unattributedFaults = result.unattributedFaults
     unattributedNotifiers = NotifiersEntry(result.unattributedNotifiers)
+    unattributedHolds =
+      result.unattributedHolds.count > 0 ? UnattributedHoldsEntry(result.unattributedHolds) : nil
     notRecorded = result.missingEvents.isEmpty ? nil : result.missingEvents.map(MissingEntry.init)
     agreement = result.agreement.map(AgreementTable.init)
   }

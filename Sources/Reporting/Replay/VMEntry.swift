@@ -122,7 +122,7 @@ extension ReplayReport {
 }
 
 extension ReplayReport.VMEntry {
-  init(_ vm: VMResult, _ trace: some EventSource, _ result: ReplayResult, spanNs: UInt64) {
+  init(_ vm: VMResult, _ trace: some EventSource, _ result: ReplayResult, span: Range<UInt64>) {
     id = vm.id
     pids = vm.creator.map { [$0.rawValue] } ?? []
     protected = vm.isProtected ? true : nil
@@ -140,7 +140,10 @@ extension ReplayReport.VMEntry {
     hypercallsTotal = hypercalls.map { $0.values.reduce(0, +) }
     memory = ReplayReport.MemoryEntry(vm, result.grid, isPKVM: result.profile.isPKVM)
     workingSet = tellsFaults ? ReplayReport.WorkingSetEntry(vm.workingSet, result.grid) : nil
-    lock = vm.lock.map { ReplayReport.LockEntry($0, result.grid, spanNs: spanNs) }
+    lock = vm.lock.map {
+      ReplayReport.LockEntry(
+        $0, result.grid, spanNs: span.upperBound - span.lowerBound, lifeNs: vm.lifeNs(in: span))
+    }
     divergences = DivergencesEntry(result.divergences, vm: vm.id)
   }
 }

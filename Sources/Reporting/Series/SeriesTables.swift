@@ -46,12 +46,15 @@ public struct SeriesTable: Sendable {
   }
 
   private static func lock(_ vms: [VMResult], _ grid: TimeGrid) -> SeriesTable {
-    let rows = vms.flatMap { vm in
-      (vm.lock?.series ?? [:]).sorted { $0.key < $1.key }.map { index, sample in
-        [
-          UInt64(vm.id), grid.start(of: index).rawValue, sample.readHeld, sample.writeHeld, sample.readWaited,
-          sample.writeWaited,
-        ].map(String.init)
+    let rows = vms.flatMap { vm -> [[String]] in
+      guard let lock = vm.lock else { return [] }
+      return lock.series.sorted { $0.key < $1.key }.map { index, sample in
+        let entry = ReplayReport.LockSeriesEntry(sample, of: lock, at: grid.start(of: index))
+        // An empty cell is what was not recorded.
+        return [String(vm.id), String(entry.timeNs)]
+          + [entry.readHeldNs, entry.writeHeldNs, entry.readWaitNs, entry.writeWaitNs].map {
+            $0.map { String($0) } ?? ""
+          }
       }
     }
     return SeriesTable(

@@ -10,13 +10,25 @@ struct LockObserver {
     var index: ThreadIndex
     var tid: ThreadID
     var place: ThreadPlace
-    /// The VM whose vCPU it runs and the address of its open fault, while one is open.
-    var fault: (vm: VMIndex, ipa: IPA)?
+    /// Its open fault, while one is open.
+    var fault: Fault?
+  }
+
+  /// An open fault.
+  struct Fault {
+    /// The VM whose vCPU the thread runs.
+    var vm: VMIndex
+    /// Since when the VM is there; 0 for one that was running before the trace.
+    var vmSince: Nanoseconds
+    /// The address of the fault.
+    var ipa: IPA
   }
 
   private var threads: ContiguousArray<ThreadLocks> = []
   private var vms: ContiguousArray<VMLocks> = []
   private var pageTables = PageTableOwners()
+  /// Holds that wait for it to come out whose lock it was.
+  private var unowned = UnownedHolds()
   /// Who holds and who waits for locks at the moment.
   private var waits = LockWaits()
   private let modes: RecordedLockModes
@@ -33,6 +45,12 @@ struct LockObserver {
 
   // MARK: Holds
 
+  /// The VM that is known to have a page table.
+  mutating func owner(of table: KernelAddress) -> VMIndex? { pageTables.owner(of: table) }
+
+  /// The VM that had a page table is gone: whoever uses the table from now on is another one.
+  mutating func disown(_ table: KernelAddress) { pageTables.forget(table) }
+
   /// A probe on a stage-2 function, or on its return.
   ///
   /// - Returns: the VM of the page table that the function is called for, where that was not known before.
@@ -40,12 +58,17 @@ struct LockObserver {
     grow(to: thread.index)
     if let kind = record.kind.operation {
       let operation = record.probedOperation
-      let found = thread.fault.flatMap { pageTables.note(operation.pageTable, of: $0.vm) ? $0.vm : nil }
+      let found = thread.fault.flatMap { pageTables.note(operation.pageTable, of: $0.vm) ? $0 : nil }
+      if let found {
+        for hold in unowned.take(of: operation.pageTable, since: found.vmSince) {
+          take(hold.hold, requested: hold.request, of: found.vm)
+        }
+      }
       begin(
         ProbedCall(
           operation: LockedOperation(kind: kind, address: operation.address, size: operation.size),
           time: record.time, cpu: record.cpu, pageTable: operation.pageTable), thread)
-      return found
+      return found?.vm
     }
     if let kind = record.kind.returnedOperation { end(kind, record, thread) }
     return nil
@@ -53,12 +76,13 @@ struct LockObserver {
 
   /// A thread has the lock: it is what it waited for, and those that wait now wait for it.
   private mutating func begin(_ call: ProbedCall, _ thread: Thread) {
+    noteUntimed(thread.index)
     threads[thread.index.position].call = call
     threads[thread.index.position].tid = thread.tid
     if threads[thread.index.position].finishedWait != nil {
       settleWait(of: thread.index, by: call, at: thread.place)
     }
-    // The probe on mkyoung tells no return.
+    // mkyoung returns nothing, and no probe tells when.
     guard call.operation.kind != .mkyoung else { return waits.end(thread.index) }
     waits.begin(thread.index)
     guard !waits.waiting.isEmpty, let vm = pageTables.owner(of: call.pageTable) else { return }
@@ -76,17 +100,35 @@ struct LockObserver {
     waits.end(thread.index)
     let request = threads[thread.index.position].waitedSince ?? call.time
     threads[thread.index.position].waitedSince = nil
-    guard let vm = pageTables.owner(of: call.pageTable), record.time >= call.time else { return }
+    guard record.time >= call.time else { return }
+    let hold = LongHold(
+      time: call.time, duration: Nanoseconds(record.time.rawValue - call.time.rawValue), cpu: call.cpu,
+      tid: record.tid, mode: modes.mode(of: kind), operation: call.operation)
+    guard let vm = pageTables.owner(of: call.pageTable) else {
+      return unowned.add(UnownedHolds.Hold(pageTable: call.pageTable, request: request, hold: hold))
+    }
+    take(hold, requested: request, of: vm)
+  }
+
+  /// A hold of the lock of a VM.
+  private mutating func take(_ hold: LongHold, requested request: Nanoseconds, of vm: VMIndex) {
     grow(to: vm)
     if keepsSections {
-      vms[vm.position].sections[record.tid, default: []].append(
-        RecordedSection(kind: kind, request: min(request, call.time), start: call.time, end: record.time))
+      vms[vm.position].sections[hold.tid, default: []].append(
+        RecordedSection(
+          kind: hold.operation.kind, request: min(request, hold.time), start: hold.time,
+          end: Nanoseconds(hold.time.rawValue + hold.duration.rawValue)))
     }
-    vms[vm.position].times.hold(
-      LongHold(
-        time: call.time, duration: Nanoseconds(record.time.rawValue - call.time.rawValue), cpu: call.cpu,
-        tid: record.tid, mode: modes.mode(of: kind), operation: call.operation),
-      interval: grid.index(of: call.time))
+    vms[vm.position].times.hold(hold, interval: grid.index(of: hold.time))
+  }
+
+  /// A thread's last call is over, and no event told when it returned.
+  private mutating func noteUntimed(_ thread: ThreadIndex) {
+    guard let call = threads[thread.position].call, let vm = pageTables.owner(of: call.pageTable) else {
+      return
+    }
+    grow(to: vm)
+    vms[vm.position].times.untimed(call.operation.kind)
   }
 
   private func holder(of call: ProbedCall, _ tid: ThreadID) -> LockHolder {
@@ -162,25 +204,36 @@ struct LockObserver {
   mutating func finish() {
     for thread in threads.indices {
       settleWait(of: ThreadIndex(thread), by: nil, at: ThreadPlace(windows: 0, notifiers: 0))
+      noteUntimed(ThreadIndex(thread))
     }
   }
 
   /// What was recorded of the lock of one VM, nil where nothing was.
-  func result(of vm: VMIndex) -> LockResult? {
-    vm.position < vms.count ? vms[vm.position].times.result(modes) : nil
+  ///
+  /// - Parameters:
+  ///   - performed: the functions that ran, as far as the replay knows: where no probe told of one, its time is not known.
+  ///   - tellsWaits: whether waits for this lock leave events.
+  func result(
+    of vm: VMIndex, performed: Set<OperationKind> = [], tellsWaits: Bool = true
+  ) -> LockResult? {
+    vm.position < vms.count
+      ? vms[vm.position].times.result(modes, performed: performed, tellsWaits: tellsWaits) : nil
   }
 
   /// The recorded sections of one VM by thread, if they are kept.
   func sections(of vm: VMIndex) -> [ThreadID: [RecordedSection]] {
-    vm.position < vms.count ? vms[vm.position].sections : [:]
+    vm.position < vms.count ? vms[vm.position].sections.mapValues { $0.sorted { $0.start < $1.start } } : [:]
   }
 
   /// What was recorded of all locks, each of its own.
   var resultOfAll: LockResult? {
     var all = LockTimes(longest: 0)
     for vm in vms { all.merge(vm.times) }
-    return all.result(modes)
+    return all.result(modes, performed: [], tellsWaits: true)
   }
+
+  /// Holds of which it never came out whose lock it was.
+  var unattributed: UnattributedHolds { unowned.unattributed }
 
   private mutating func grow(to thread: ThreadIndex) {
     while threads.count <= thread.position { threads.append(ThreadLocks()) }

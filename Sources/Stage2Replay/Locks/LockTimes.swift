@@ -9,6 +9,8 @@ public import Stage2Model
 struct LockTimes {
   /// By operation, and by mode.
   private var byOperation = Array(repeating: DurationStatistics(), count: OperationKind.allCases.count)
+  /// By operation, the calls of which no event told the return.
+  private var untimedCalls = Array(repeating: 0, count: OperationKind.allCases.count)
   private var holds = TimesByMode()
   private var waits = TimesByMode()
   private var series = LockSeries()
@@ -32,6 +34,9 @@ struct LockTimes {
     }
   }
 
+  /// A stage-2 function ran under the lock, and no event told when it returned.
+  mutating func untimed(_ kind: OperationKind) { untimedCalls[Int(kind.rawValue)] += 1 }
+
   /// A thread waited for the lock.
   mutating func wait(_ mode: LockMode, _ duration: UInt64, interval: Int) {
     waits[mode].add(duration)
@@ -42,7 +47,10 @@ struct LockTimes {
 
   /// Adds what was recorded of another VM's lock; not the series nor the longest ones, which are a VM's own.
   mutating func merge(_ other: LockTimes) {
-    for kind in byOperation.indices { byOperation[kind].merge(other.byOperation[kind]) }
+    for kind in byOperation.indices {
+      byOperation[kind].merge(other.byOperation[kind])
+      untimedCalls[kind] += other.untimedCalls[kind]
+    }
     holds.merge(other.holds)
     waits.merge(other.waits)
   }
@@ -54,17 +62,31 @@ struct LockTimes {
   mutating func add(_ wait: LongWait) { longestWaits.add(wait) }
 
   /// What the report says, nil where nothing was recorded.
-  func result(_ modes: RecordedLockModes) -> LockResult? {
+  ///
+  /// - Parameters:
+  ///   - performed: the functions that ran, whether probes told of them or not.
+  ///   - tellsWaits: whether waits leave events.
+  func result(
+    _ modes: RecordedLockModes, performed: Set<OperationKind>, tellsWaits: Bool
+  ) -> LockResult? {
     guard !holds.isEmpty || !waits.isEmpty else { return nil }
-    let operations = OperationKind.allCases.compactMap { kind in
-      byOperation[Int(kind.rawValue)].summary.map {
-        (kind, OperationHold(mode: modes.mode(of: kind), modeBasis: modes.basis(of: kind), hold: $0))
+    var operations: [OperationKind: OperationHold] = [:]
+    var untimed: [OperationKind: UntimedCalls] = [:]
+    for kind in OperationKind.allCases {
+      let calls = untimedCalls[Int(kind.rawValue)]
+      if let hold = byOperation[Int(kind.rawValue)].summary {
+        operations[kind] = OperationHold(
+          mode: modes.mode(of: kind), modeBasis: modes.basis(of: kind), hold: hold)
+      } else if calls > 0 || performed.contains(kind) {
+        untimed[kind] = UntimedCalls(
+          mode: modes.mode(of: kind), modeBasis: modes.basis(of: kind), count: calls > 0 ? calls : nil)
       }
     }
     return LockResult(
       readHold: holds[.read].summary, writeHold: holds[.write].summary, readWait: waits[.read].summary,
-      writeWait: waits[.write].summary, byOperation: Dictionary(uniqueKeysWithValues: operations),
-      series: series.samples, longestHolds: longestHolds.entries, longestWaits: longestWaits.entries)
+      writeWait: waits[.write].summary, tellsWaits: tellsWaits || !waits.isEmpty, byOperation: operations,
+      untimed: untimed, series: series.samples, longestHolds: longestHolds.entries,
+      longestWaits: longestWaits.entries)
   }
 }
 
@@ -139,14 +161,33 @@ public struct LockResult: Sendable {
   public var readWait: DurationSummary?
   /// Waits to write.
   public var writeWait: DurationSummary?
+  /// Whether waits for the lock leave events: if they do, there were none but those here.
+  public var tellsWaits: Bool
   /// Holds by the function that ran.
   public var byOperation: [OperationKind: OperationHold]
+  /// The functions that ran and of whose time under the lock nothing was recorded: their holds are in no figure.
+  public var untimed: [OperationKind: UntimedCalls]
   /// By the number of the interval.
   public var series: [Int: LockSample]
   /// The longest holds, the longest first.
   public var longestHolds: [LongHold]
   /// The longest waits, the longest first.
   public var longestWaits: [LongWait]
+
+  /// Whether the holds of a mode are known at all: some were recorded, or no function ran that holds the lock so.
+  public func tellsHolds(_ mode: LockMode) -> Bool {
+    (mode == .write ? writeHold : readHold) != nil || !untimed.values.contains { $0.mode == mode }
+  }
+}
+
+/// Calls of a stage-2 function whose time under the lock was not recorded.
+public struct UntimedCalls: Hashable, Sendable {
+  /// How the lock was held.
+  public var mode: LockMode
+  /// How that is known.
+  public var modeBasis: Basis
+  /// How many probes told of, nil where there are none on the function.
+  public var count: Int?
 }
 
 /// One recorded section under the lock.

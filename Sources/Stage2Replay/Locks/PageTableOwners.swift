@@ -3,7 +3,7 @@ internal import KVMTypes
 /// Which VMs the page tables are of that probes name (`struct kvm_pgtable`).
 ///
 /// No event tells. But the table on which a vCPU operates in the course of its own fault is its VM's, and of whoever else
-/// operates on it the VM is known by that.
+/// operates on it the VM is known by that. The kernel uses the address of a table again once its VM is gone.
 struct PageTableOwners {
   private var owners: [KernelAddress: VMIndex] = [:]
   /// The last table that was asked for: those of one VM come in a row, and this spares a hash.
@@ -24,5 +24,11 @@ struct PageTableOwners {
     owners[table] = vm
     last = (table, vm)
     return true
+  }
+
+  /// The table's VM is gone.
+  mutating func forget(_ table: KernelAddress) {
+    owners[table] = nil
+    last = (table, nil)
   }
 }

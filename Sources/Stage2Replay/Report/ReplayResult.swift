@@ -29,6 +29,8 @@ public struct ReplayResult: Sendable {
   public var markers: [MarkerResult] = []
   /// What was recorded of the time under the locks of all VMs, each of its own; nil where nothing was.
   public var lock: LockResult?
+  /// Recorded holds that are in the figures of no VM, for nothing tells whose lock it was.
+  public var unattributedHolds = UnattributedHolds()
   /// Whether another kernel than the traced one was modelled.
   public var isOtherKernel = false
   /// How the recording was made, as a marker says; empty where none does.

@@ -1,6 +1,7 @@
 import KVMTypes
 import Stage2Model
 import Testing
+import TraceSynth
 
 @testable import Stage2Replay
 
@@ -31,6 +32,52 @@ struct LockTimeTests {
     #expect(lock.readHold == nil)
     #expect(lock.writeWait == nil)
     #expect(lock.series.values.reduce(0) { $0 + $1.writeHeld } == 4000)
+  }
+
+  @Test("What is held before the VM's first fault counts, and what no VM turns out to have held is told")
+  func holdsBeforeFaults() throws {
+    for jobs in [1, 3] {
+      let story = Scenario()
+      story.options.jobs = jobs
+      story.recordUnmap(.kswapd, story.memory)
+      story.createSlot()
+      story.unmap(.kswapd, story.crookedHVA)
+      story.recordUnmap(.kswapd, story.memory)
+      let alone = try story.replay().result
+      #expect(alone.unattributedHolds.count == 2 && alone.unattributedHolds.total == Nanoseconds(2000))
+      story.enter(.vcpu0)
+      story.fault(.vcpu0, story.memory)
+      story.recordMap(.vcpu0, story.memory)
+      story.enter(.vcpu0)
+      let result = try story.replay().result
+      #expect(result.vms[0].lock?.byOperation[.unmap]?.hold.count == 1)
+      #expect(result.vms[0].lock?.series.values.reduce(0) { $0 + $1.writeHeld } == 2000)
+      // The first one was before the VM was there.
+      #expect(result.unattributedHolds.count == 1)
+    }
+  }
+
+  @Test("Where waits leave no events, there being none is not known; nor are holds without probes")
+  func untold() throws {
+    let story = Scenario(
+      formats: KVMEventFormats.all.filter { !$0.name.hasPrefix("contention") })
+    story.createSlot()
+    story.enter(.vcpu0)
+    story.fault(.vcpu0, story.memory)
+    story.recordMap(.vcpu0, story.memory)
+    story.enter(.vcpu0)
+    let lock = try #require(try story.replay().result.vms[0].lock)
+    #expect(!lock.tellsWaits && lock.tellsHolds(.write) && lock.tellsHolds(.read))
+    let other = Scenario()
+    other.createSlot()
+    other.enter(.vcpu0)
+    other.fault(.vcpu0, other.memory)
+    other.contend(.vcpu0, lock: Self.kvm, flags: 5)
+    other.acquire(.vcpu0, lock: Self.kvm)
+    other.enter(.vcpu0)
+    let waits = try #require(try other.replay().result.vms[0].lock)
+    #expect(waits.tellsWaits && !waits.tellsHolds(.write))
+    #expect(waits.untimed[.map] == UntimedCalls(mode: .write, modeBasis: .derived, count: nil))
   }
 
   @Test("Faults of the traditional path hold the lock to read")

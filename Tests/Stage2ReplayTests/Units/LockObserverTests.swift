@@ -21,11 +21,15 @@ struct LockObserverTests {
       grid: TimeGrid(from: Nanoseconds(0), to: Nanoseconds(100_000)), options)
   }
 
-  private static func thread(_ index: Int, faultIn vm: Int? = nil, place: UInt32 = 0) -> LockObserver.Thread {
+  private static func thread(
+    _ index: Int, faultIn vm: Int? = nil, since: UInt64 = 0, place: UInt32 = 0
+  ) -> LockObserver.Thread {
     LockObserver.Thread(
       index: ThreadIndex(index), tid: ThreadID(100 + Int32(index)),
       place: ThreadPlace(windows: place, notifiers: 0),
-      fault: vm.map { (VMIndex($0), IPA(0x4000_0000)) })
+      fault: vm.map {
+        LockObserver.Fault(vm: VMIndex($0), vmSince: Nanoseconds(since), ipa: IPA(0x4000_0000))
+      })
   }
 
   private static func record(
@@ -54,7 +58,7 @@ struct LockObserverTests {
     observer.contention(record, by: thread, lockOf: vm.map { VMIndex($0) })
   }
 
-  @Test("Whose a page table is comes out in a fault; what was held before counts for nobody")
+  @Test("Whose a page table is comes out in a fault, and then what was held before counts, too")
   func pageTables() {
     var observer = Self.observer()
     let host = Self.thread(3)
@@ -71,8 +75,80 @@ struct LockObserverTests {
     let lock = observer.result(of: VMIndex(0))
     #expect(
       lock?.byOperation[.map]?.hold.total == Nanoseconds(10) && lock?.byOperation[.map]?.hold.count == 2)
-    #expect(lock?.byOperation[.unmap]?.hold.total == Nanoseconds(7))
-    #expect(observer.result(of: VMIndex(1)) == nil)
+    #expect(lock?.byOperation[.unmap]?.hold.total == Nanoseconds(17))
+    #expect(lock?.longestHolds.first?.time == Nanoseconds(10) && lock?.writeHold?.count == 4)
+    #expect(observer.result(of: VMIndex(1)) == nil && observer.unattributed.count == 0)
+  }
+
+  @Test(
+    "What was held under a table before its VM was there, or after another one was gone, is none of its own")
+  func reusedTables() {
+    var observer = Self.observer(sections: true)
+    let host = Self.thread(3)
+    func unmap(at time: UInt64) {
+      Self.call(.probeUnmap, at: time, by: host, &observer)
+      Self.call(.probeUnmapReturn, at: time + 1, by: host, &observer)
+    }
+    func fault(_ thread: LockObserver.Thread, at time: UInt64) {
+      Self.call(.probeMap, at: time, by: thread, &observer)
+      Self.call(.probeMapReturn, at: time + 1, by: thread, &observer)
+    }
+    unmap(at: 10)
+    unmap(at: 20)
+    fault(Self.thread(0, faultIn: 0, since: 15), at: 30)
+    #expect(observer.owner(of: KernelAddress(Self.tables[0])) == VMIndex(0))
+    // VM 0 is gone.
+    observer.disown(KernelAddress(Self.tables[0]))
+    unmap(at: 50)
+    fault(Self.thread(2, faultIn: 1, since: 45), at: 60)
+    unmap(at: 70)
+    // A table that no VM turns out to have.
+    Self.call(.probeUnmap, 1, at: 80, by: host, &observer)
+    Self.call(.probeUnmapReturn, 1, at: 87, by: host, &observer)
+    observer.finish()
+    #expect(observer.result(of: VMIndex(0))?.byOperation[.unmap]?.hold.count == 1)
+    #expect(observer.result(of: VMIndex(1))?.byOperation[.unmap]?.hold.count == 2)
+    #expect(observer.unattributed.count == 2 && observer.unattributed.total == Nanoseconds(8))
+    #expect(observer.sections(of: VMIndex(1))[host.tid]?.map(\.start.rawValue) == [50, 70])
+  }
+
+  @Test("Holds that wait for their VM are bounded: the oldest are given up, and counted")
+  func bound() {
+    var holds = UnownedHolds(most: 4)
+    for time in 0..<UInt64(9) {
+      holds.add(
+        UnownedHolds.Hold(
+          pageTable: KernelAddress(Self.tables[0]), request: Nanoseconds(time),
+          hold: LongHold(
+            time: Nanoseconds(time), duration: Nanoseconds(10), cpu: CPUIndex(0), tid: ThreadID(1),
+            mode: .write, operation: LockedOperation(kind: .unmap, address: IPA(0), size: 0))))
+    }
+    #expect(holds.unattributed.count == 9)
+    let taken = holds.take(of: KernelAddress(Self.tables[0]), since: Nanoseconds(0))
+    #expect(taken.map(\.hold.time.rawValue) == [6, 7, 8])
+    #expect(holds.unattributed.count == 6 && holds.unattributed.total == Nanoseconds(60))
+  }
+
+  @Test("Of a function whose return no probe tells, how long the lock was held is not known")
+  func untimed() throws {
+    var observer = Self.observer()
+    let vcpu = Self.thread(0, faultIn: 0)
+    Self.call(.probeMkyoung, at: 10, by: vcpu, &observer)
+    Self.call(.probeMkyoung, at: 20, by: vcpu, &observer)
+    Self.call(.probeMap, at: 30, by: vcpu, &observer)
+    Self.call(.probeMapReturn, at: 35, by: vcpu, &observer)
+    observer.finish()
+    let lock = try #require(observer.result(of: VMIndex(0), performed: [.map, .wrprotect]))
+    #expect(lock.untimed[.mkyoung] == UntimedCalls(mode: .read, modeBasis: .derived, count: 2))
+    #expect(lock.untimed[.wrprotect]?.mode == .write && lock.untimed[.wrprotect]?.count == nil)
+    #expect(lock.untimed.count == 2 && lock.byOperation[.mkyoung] == nil)
+    #expect(!lock.tellsHolds(.read) && lock.tellsHolds(.write))
+    // Without any of them, nothing was held to read.
+    var other = Self.observer()
+    Self.call(.probeMap, at: 30, by: vcpu, &other)
+    Self.call(.probeMapReturn, at: 35, by: vcpu, &other)
+    other.finish()
+    #expect(other.result(of: VMIndex(0))?.tellsHolds(.read) == true)
   }
 
   @Test("VMs are kept apart, and all of them are their sum")

@@ -1,0 +1,70 @@
+import Foundation
+import Testing
+
+/// What the figures of a report are said to be of, and what is said where nothing tells them.
+@Suite("Figures of a report")
+struct ReportedFiguresTests {
+  private static func object(_ arguments: [String]) throws -> [String: Any] {
+    let outcome = try Tool.run(["replay"] + arguments + ["--json", "-"])
+    return try #require(
+      try JSONSerialization.jsonObject(with: Data(outcome.output.utf8)) as? [String: Any])
+  }
+
+  /// The words of a page, however its lines are broken.
+  private static func words(_ arguments: [String]) throws -> String {
+    try Tool.run(["replay"] + arguments).output.split(whereSeparator: \.isWhitespace).joined(separator: " ")
+  }
+
+  @Test("What nobody recorded of the lock is unknown, not 0: mkyoung tells no return")
+  func untimed() throws {
+    let text = try Self.words([Tool.guestBoot])
+    #expect(text.contains("in mkyoung read 1,678 unknown unknown unknown unknown unknown"))
+    let vm = try #require((try Self.object([Tool.guestBoot])["vms"] as? [[String: Any]])?.first)
+    let lock = try #require(vm["lock"] as? [String: Any])
+    let untimed = try #require(lock["untimed"] as? [String: [String: Any]])
+    #expect(untimed.keys.sorted() == ["mkyoung"] && untimed["mkyoung"]?["count"] as? Int == 1678)
+    let series = try #require(lock["series"] as? [[String: Any]])
+    #expect(series.allSatisfy { $0["readHeldNs"] == nil && $0["writeHeldNs"] != nil } && !series.isEmpty)
+    #expect(series.allSatisfy { $0["readWaitNs"] != nil })
+    let directory = FileManager.default.temporaryDirectory.appending(path: "lock-\(UUID().uuidString)")
+    defer { try? FileManager.default.removeItem(at: directory) }
+    _ = try Tool.run(["replay", Tool.guestBoot, "--csv", directory.path()])
+    let rows = try String(contentsOf: directory.appending(path: "lock.csv"), encoding: .utf8)
+      .split(separator: "\n").dropFirst().map { $0.split(separator: ",", omittingEmptySubsequences: false) }
+    #expect(rows.allSatisfy { $0.count == 6 && $0[2].isEmpty && !$0[3].isEmpty } && !rows.isEmpty)
+  }
+
+  @Test("All recorded holds are in the figures, those before the VM's first fault among them")
+  func holds() throws {
+    let report = try Self.object([Tool.guestBoot])
+    let vm = try #require((report["vms"] as? [[String: Any]])?.first)
+    let lock = try #require((vm["lock"] as? [String: Any])?["byOperation"] as? [String: [String: Any]])
+    let agreement = try #require(report["agreement"] as? [String: [String: Any]])
+    for (name, word) in [("unmap", "unmap"), ("test_clear_young", "testClearYoung"), ("map", "map")] {
+      #expect(lock[word]?["count"] as? Int == agreement[name]?["recorded"] as? Int, "\(name)")
+    }
+    #expect(report["unattributedHolds"] == nil)
+  }
+
+  @Test("A share of the time says of which: of what was replayed, and of the VM's life")
+  func life() throws {
+    let path = Tool.root.appendingPathComponent("traces/pkvm-nvhe-7.3.4-plain-guest.dat").path
+    let vms = try #require(try Self.object([path])["vms"] as? [[String: Any]])
+    for vm in vms {
+      let lock = try #require(vm["lock"] as? [String: Any])
+      let held = try #require((lock["write"] as? [String: Any])?["heldNs"] as? Double)
+      let life = try #require(lock["lifeNs"] as? Double)
+      let share = try #require(lock["lifeUtilisation"] as? Double)
+      #expect(abs(share - held / life) < 1e-9 && life > 0 && life < 27e9)
+      #expect(try #require(lock["utilisation"] as? Double) < share)
+    }
+    let text = try Self.words([path])
+    #expect(text.contains("of the 27.64 s replayed, "))
+    // Of a part of the trace both are of that part.
+    let part = try Self.object([path, "--from", "+5", "--to", "+6"])
+    for vm in try #require(part["vms"] as? [[String: Any]]) {
+      guard let lock = vm["lock"] as? [String: Any] else { continue }
+      #expect(try #require(lock["lifeNs"] as? Double) <= 1e9)
+    }
+  }
+}
