@@ -67,4 +67,24 @@ struct ReportedFiguresTests {
       #expect(try #require(lock["lifeNs"] as? Double) <= 1e9)
     }
   }
+
+  @Test("The parts of the memory add up to all of it, and peaks are said not to")
+  func memoryParts() throws {
+    let path = Tool.root.appendingPathComponent("traces/pkvm-nvhe-7.3.4-plain-guest.dat").path
+    for trace in [Tool.guestBoot, path] {
+      for vm in try #require(try Self.object([trace])["vms"] as? [[String: Any]]) {
+        let memory = try #require(vm["memory"] as? [String: Any])
+        let parts = try #require(memory["parts"] as? [String: Int])
+        let live = try #require((memory["totalBytes"] as? [String: Int])?["live"])
+        #expect(parts.values.reduce(0, +) == live)
+        guard let last = memory["lastState"] as? [String: Any] else { continue }
+        let lastParts = try #require(last["parts"] as? [String: Int])
+        #expect(lastParts.values.reduce(0, +) == last["totalBytes"] as? Int)
+      }
+    }
+    let text = try Self.words([Tool.guestBoot])
+    #expect(
+      text.contains("PGD 4 KiB, memcaches 48 KiB, EL2's structures 32 KiB, EL2's pool 16 KiB (assumed)"))
+    #expect(text.contains("each figure has its most at a moment of its own"))
+  }
 }

@@ -50,6 +50,8 @@ extension ReplayReport {
     public var memcachePages: Level?
     /// All of it.
     public var totalBytes: Level?
+    /// What `totalBytes.live` consists of.
+    public var parts: MemoryParts?
     /// What of the live bytes the host holds.
     public var hostBytes: Int?
     /// What of the live bytes EL2 holds, which got it from the host.
@@ -79,6 +81,8 @@ extension ReplayReport {
     public var memcachePages: Int
     /// All of it.
     public var totalBytes: Int
+    /// What that consists of.
+    public var parts: MemoryParts
   }
 
   /// The memory of a VM's stage 2 at the end of an interval. Intervals in which nothing changed are left out.
@@ -133,6 +137,7 @@ extension ReplayReport.MemoryEntry {
     memcachePages = ReplayReport.Level(
       live: spare.reduce(0) { $0 + $1.live }, peak: spare.reduce(0) { $0 + $1.peak })
     totalBytes = .init(memory.totalBytes)
+    parts = ReplayReport.MemoryParts(memory)
     let hypUses: [PageUse] =
       isPKVM
       ? [.pgd, .tableLevel1, .tableLevel2, .tableLevel3, .hypMemcache, .pool, .hypVM, .hypVCPU] : []
@@ -161,13 +166,14 @@ extension ReplayReport.LastStateEntry {
     tablePages = memory.tables.live
     memcachePages = memory.pages(.hostMemcache).live + memory.pages(.hypMemcache).live
     totalBytes = memory.totalBytes.live
+    parts = ReplayReport.MemoryParts(memory)
   }
 
-  /// "587 mappings, 8 tables, 168.7 KiB".
+  /// "587 mappings, 8 tables, 168.7 KiB (tree 36.7 KiB, tables 32 KiB)".
   var words: String {
     (mappings.map { "\(Quantity.count($0)) mapping\($0 == 1 ? "" : "s"), " } ?? "")
       + "\(Quantity.count(tablePages)) table\(tablePages == 1 ? "" : "s"), "
-      + Quantity.bytes(UInt64(totalBytes))
+      + Quantity.bytes(UInt64(totalBytes)) + (parts.bytes.isEmpty ? "" : " (\(parts.words))")
   }
 }
 

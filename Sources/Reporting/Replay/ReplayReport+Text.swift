@@ -114,6 +114,10 @@ extension ReplayReport {
     }
   }
 
+  private static func pages(_ count: Int) -> String {
+    "\(Quantity.count(count)) page\(count == 1 ? "" : "s")"
+  }
+
   private func write(_ memory: MemoryEntry, _ page: inout TextPage) {
     guard let tables = memory.tablePages, let total = memory.totalBytes else {
       return page.row("memory", "unknown: nothing tells what is mapped")
@@ -128,11 +132,14 @@ extension ReplayReport {
     page.row(
       "tables",
       "\(Quantity.count(tables.live)) pages at the end, \(Quantity.count(tables.peak)) at most, "
-        + "PGD \(memory.pgdPages ?? 0), memcaches \(memory.memcachePages?.live ?? 0)")
+        + "PGD \(Self.pages(memory.pgdPages ?? 0)), memcaches \(Self.pages(memory.memcachePages?.live ?? 0))")
+    let parts = memory.parts.flatMap { $0.bytes.isEmpty ? nil : ": \($0.words)" } ?? ""
     page.row(
       "memory",
-      "\(Quantity.bytes(UInt64(total.live))) at the end, \(Quantity.bytes(UInt64(total.peak))) at most "
-        + "(\(memory.basis?.name ?? "unknown"))")
+      "\(Quantity.bytes(UInt64(total.live))) at the end\(parts) (\(memory.basis?.name ?? "unknown"))")
+    page.row(
+      "",
+      "\(Quantity.bytes(UInt64(total.peak))) at most; each figure has its most at a moment of its own")
   }
 
   static func write(_ operations: [OperationKind: OperationEntry], _ page: inout TextPage) {
