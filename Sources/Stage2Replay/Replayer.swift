@@ -311,6 +311,9 @@ extension VMResult {
     let reasons = NoOperationReason.allCases.map { ($0, nothing[Int($0.rawValue)]) }
     let end = vm.identity.end
     let memory = execution.memory
+    // Of a VM that was there before what is replayed, the model makes up the calls that created it.
+    let sawCreation =
+      !vm.identity.wasRunning && context.options.from.map { vm.identity.since >= $0 } ?? true
     self.init(
       id: vm.id.position, creator: creator, since: vm.identity.since,
       lastSeen: max(vm.identity.since, vm.activity.lastSeen), wasRunning: vm.identity.wasRunning,
@@ -320,7 +323,9 @@ extension VMResult {
       operations: Dictionary(uniqueKeysWithValues: kinds.filter { $0.1.count > 0 }),
       faultsWithoutOperation: Dictionary(uniqueKeysWithValues: reasons.filter { $0.1 > 0 }),
       hypercalls: execution.kvm.stage2.hypercallCounts.map { counts in
-        Dictionary(uniqueKeysWithValues: Hypercall.allCases.map { ($0, counts[$0]) }.filter { $0.1 > 0 })
+        Dictionary(
+          uniqueKeysWithValues: Hypercall.allCases.filter { sawCreation || !$0.isOfCreation }
+            .map { ($0, counts[$0]) }.filter { $0.1 > 0 })
       },
       memory: end == nil ? memory : memory.released(), end: end, lastMemory: end == nil ? nil : memory,
       treeDepth: execution.kvm.stage2.mappingTreeDepth(), memorySeries: execution.series,

@@ -68,6 +68,22 @@ struct ReportedFiguresTests {
     }
   }
 
+  @Test("Hypercalls have a basis, and say which are not among them")
+  func hypercalls() throws {
+    let text = try Self.words([Tool.guestBoot])
+    #expect(text.contains("reserve_vm 1 (assumed) without those that end the VM, and vcpu_load and vcpu_put"))
+    let vm = try #require((try Self.object([Tool.guestBoot])["vms"] as? [[String: Any]])?.first)
+    #expect(vm["hypercallsBasis"] as? String == "assumed")
+    // A VM that was there before the part that is replayed was created before it.
+    let part = ["--from", "+40", Tool.guestBoot]
+    let later = try #require((try Self.object(part)["vms"] as? [[String: Any]])?.first)
+    let calls = try #require(later["hypercalls"] as? [String: Int])
+    #expect(
+      calls["share_guest"] ?? 0 > 0 && calls.keys.allSatisfy { !$0.hasPrefix("init") && $0 != "reserve_vm" })
+    #expect(later["hypercallsTotal"] as? Int == calls.values.reduce(0, +))
+    #expect(try Self.words(part).contains("without those that create and end the VM"))
+  }
+
   @Test("The parts of the memory add up to all of it, and peaks are said not to")
   func memoryParts() throws {
     let path = Tool.root.appendingPathComponent("traces/pkvm-nvhe-7.3.4-plain-guest.dat").path

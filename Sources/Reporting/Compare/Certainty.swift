@@ -11,8 +11,9 @@ struct Certainty {
   private let isWholeTraceAttributed: Bool
   private let isIPASizeKnown: Bool
 
-  init(_ result: ReplayResult) {
-    vms = result.vms
+  /// Of a whole replay, or of one of its VMs.
+  init(_ result: ReplayResult, of vm: VMResult? = nil) {
+    vms = vm.map { [$0] } ?? result.vms
     isOtherKernel = result.isOtherKernel
     isWholeTraceAttributed = result.unattributedFaults == 0
     isIPASizeKnown = (result.profile.basis[.ipaBits] ?? .assumed) <= .derived

@@ -55,6 +55,8 @@ extension ReplayReport {
     public var hypercalls: [Hypercall: Int]
     /// All of them.
     public var hypercallsTotal: Int
+    /// How they are known: as the least certain VM's; nil where there are none.
+    public var hypercallsBasis: Basis?
   }
 
   /// The report of several recordings, each replayed by itself. A VM is told from others by the position of its input
@@ -163,6 +165,7 @@ extension ReplayReport.TotalsEntry {
       hypercalls.merge(vm.hypercalls ?? [:], uniquingKeysWith: +)
     }
     hypercallsTotal = hypercalls.values.reduce(0, +)
+    hypercallsBasis = all.compactMap(\.hypercallsBasis).max()
   }
 }
 

@@ -103,7 +103,13 @@ extension ReplayReport {
         "hypercalls",
         "\(Quantity.count(total)): "
           + hypercalls.sorted { ($1.value, $0.key.word) < ($0.value, $1.key.word) }
-          .map { "\($0.key.word) \(Quantity.count($0.value))" }.joined(separator: ", "))
+          .map { "\($0.key.word) \(Quantity.count($0.value))" }.joined(separator: ", ")
+          + " (\(vm.hypercallsBasis?.name ?? "unknown"))")
+      page.row(
+        "",
+        hypercalls.keys.contains(where: \.isOfCreation)
+          ? "without those that end the VM, and vcpu_load and vcpu_put"
+          : "without those that create and end the VM, and vcpu_load and vcpu_put")
     }
     if !vm.operations.isEmpty { Self.write(vm.operations, &page) }
     if let lock = vm.lock { write(lock, spanNs: spanNs, &page) }

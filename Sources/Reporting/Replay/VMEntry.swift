@@ -28,10 +28,14 @@ extension ReplayReport {
     public var operations: [OperationKind: OperationEntry]
     /// Faults that led to none.
     public var faultsWithoutOperation: [NoOperationReason: Int]?
-    /// Hypercalls that the operations took; nil on the traditional path, and where it is not known what is mapped.
+    /// Hypercalls that the operations took; nil on the traditional path, and where it is not known what is mapped. Those that
+    /// end a VM and those that load and put a vCPU are not among them, and those that create the VM are only where it was not
+    /// there before.
     public var hypercalls: [Hypercall: Int]?
     /// All of them.
     public var hypercallsTotal: Int?
+    /// How they are known, nil where they are not.
+    public var hypercallsBasis: Basis?
     /// The memory of its stage 2.
     public var memory: MemoryEntry
     /// Its pages that faults showed in use.
@@ -138,6 +142,7 @@ extension ReplayReport.VMEntry {
     faultsWithoutOperation = tellsFaults ? vm.faultsWithoutOperation : nil
     hypercalls = vm.isTableKnown ? vm.hypercalls : nil
     hypercallsTotal = hypercalls.map { $0.values.reduce(0, +) }
+    hypercallsBasis = hypercalls.map { _ in Certainty(result, of: vm).hypercalls }
     memory = ReplayReport.MemoryEntry(vm, result.grid, isPKVM: result.profile.isPKVM)
     workingSet = tellsFaults ? ReplayReport.WorkingSetEntry(vm.workingSet, result.grid) : nil
     lock = vm.lock.map {

@@ -94,6 +94,9 @@ public enum Hypercall: UInt8, Hashable, Sendable, CaseIterable {
     }
   }
 
+  /// Whether it is part of a VM's beginning: what makes the VM and its vCPUs known to EL2.
+  public var isOfCreation: Bool { self == .reserveVM || self == .initVM || self == .initVCPU }
+
   /// Whether the handler first moves pages from the host's memory cache to EL2's.
   public var refillsMemcache: Bool { self == .hostShareGuest || self == .hostDonateGuest }
 }

@@ -114,7 +114,8 @@ public struct VMResult: Sendable {
   public var operations: [OperationKind: OperationCounts]
   /// Faults that led to no operation, by reason.
   public var faultsWithoutOperation: [NoOperationReason: Int]
-  /// The hypercalls that its operations took, nil on the traditional path.
+  /// The hypercalls that its operations took, nil on the traditional path. Those that end a VM are not among them, and those
+  /// that create it are only where it was not there before.
   public var hypercalls: [Hypercall: Int]?
   /// Whether what its stage 2 maps is known at all.
   public var isTableKnown = true
