@@ -103,4 +103,11 @@ struct ReportedFiguresTests {
       text.contains("PGD 4 KiB, memcaches 48 KiB, EL2's structures 32 KiB, EL2's pool 16 KiB (assumed)"))
     #expect(text.contains("each figure has its most at a moment of its own"))
   }
+
+  @Test("An assumed access flag says which rules it leaves unchecked")
+  func assumedAccessFlag() throws {
+    let path = Tool.root.appendingPathComponent("traces/pkvm-hvhe-7.3.4-16k-demand-paging.dat").path
+    #expect(try Self.words([path]).contains("D6 and D10 are not checked"))
+    #expect(try !Self.words([Tool.guestBoot]).contains("D10 are not checked"))
+  }
 }

@@ -52,6 +52,12 @@ extension ReplayReport {
       "\(isPKVM ? "pKVM" : "traditional MMU") (\(basis(.path))) of \(field(.era)) (\(basis(.era))), "
         + "\(field(.ipaBits))-bit IPA (\(basis(.ipaBits))), "
         + "\(profile[.hardwareAF] == .bool(true) ? "" : "no ")hardware access flag (\(basis(.hardwareAF)))")
+    if profileBasis[.hardwareAF] == .assumed, profile[.hardwareAF] == .bool(true) {
+      page.row(
+        "",
+        "no access flag fault was seen, so the CPU is taken to set access flags itself: D6 and D10 are not checked; a file "
+          + "with \"hardwareAF\": false for --profile states otherwise")
+    }
     if let unlistedRelease {
       page.row(
         "", "\(unlistedRelease) is not known: modelled as \(field(.era)) (\(basis(.era)))")
