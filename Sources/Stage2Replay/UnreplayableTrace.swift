@@ -23,7 +23,7 @@ public struct UnreplayableTrace: Error, Hashable, CustomStringConvertible {
       trace.hasForeignKVMEvents
       ? "\(trace.path): its kvm events are not those of an arm64 host (\(host)): there is no stage 2 to replay; "
         + "info and events read it"
-      : "\(trace.path): has no kvm event (\(host)): there is nothing to replay; the README says what to record"
+      : "\(trace.path): has no kvm event (\(host)): there is nothing to replay; the page Recording says what to record"
   }
 }
 

@@ -12,7 +12,7 @@ struct CalibrateCommand: ParsableCommand {
     abstract:
       "Fits the lock cost model to recorded durations, and prints its error on data not used for the fit.",
     discussion: """
-      The recordings need the probes on the entry and return of the stage-2 functions. The costs are those of the recorded \
+      The recordings need the probes on the entry and return of the stage-2 functions: the page Recording has them. The costs are those of the recorded \
       host: of an emulator, if it was emulated. They are fitted to the first half of each operation's calls and checked on \
       the second; and, once more, fitted to half of the calls and checked on those in between, where what the host changed in \
       the course of the recording is on both sides. Calls that stalled, more than ten times as long as expected, are counted \
@@ -59,7 +59,9 @@ struct CalibrateCommand: ParsableCommand {
     let source = "least squares over \(inputs.joined(separator: ", "))"
     let calibration = Calibration(name: name, source: source, results)
     guard !calibration.isEmpty else {
-      Diagnostics.note("\(inputs.joined(separator: ", ")): no operation was recorded with its duration")
+      Diagnostics.note(
+        "\(inputs.joined(separator: ", ")): no operation was recorded with its duration; that takes probes on the entry and "
+          + "the return of pkvm_pgtable_stage2_map and the like, see the page Recording")
       throw ExitCode(1)
     }
     if let modelTarget { try Output.write(JSON.signed(calibration.model), to: modelTarget) }

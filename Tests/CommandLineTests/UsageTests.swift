@@ -51,6 +51,33 @@ struct UsageTests {
     }
   }
 
+  /// Options that a verb lacks, each with what looks like one more input behind it.
+  static let unknownBeforeInputs = [
+    ["compare", Tool.recording, "--profile", "7.3", "--profile", "6.14", "--bogus", "2"],
+    ["replay", Tool.recording, "--vm", "0", "--bogus", "2"],
+    ["capacity", Tool.recording, "--vms", "1", "--memory", "1GiB", "--memslots", "auto", "--bogus", "2"],
+  ]
+
+  @Test(
+    "An unknown option is told before what its value would be as an input", arguments: unknownBeforeInputs)
+  func unknownOption(arguments: [String]) throws {
+    let outcome = try Tool.run(arguments)
+    #expect(outcome.status == 64 && outcome.errorLines.count == 1)
+    #expect(outcome.errors.contains("Unknown option '--bogus'"), "\(outcome.errors)")
+  }
+
+  @Test("A help names the page that explains what it mentions")
+  func pages() throws {
+    for (verb, page) in [
+      ("replay", "the page Memslots"), ("compare", "the page Memslots"), ("info", "the page Profiles"),
+      ("calibrate", "the page Recording"),
+    ] {
+      let help = try Tool.run([verb, "--help"]).output.split(whereSeparator: \.isWhitespace)
+        .joined(separator: " ")
+      #expect(help.contains(page) && !help.contains("README explains"), "\(verb)")
+    }
+  }
+
   @Test("every verb refuses an option that it does not have", arguments: verbs)
   func optionOfVerb(verb: String) throws {
     // What a verb cannot do without is missed first.

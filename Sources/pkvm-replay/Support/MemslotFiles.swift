@@ -8,8 +8,8 @@ struct MemslotFiles: ParsableArguments {
   @Option(
     name: .customLong("memslots"),
     help: """
-      Take the memslots from this JSON file, not from the trace; info --memslots writes such files, and the README \
-      explains them. With several inputs, one for each, in their order; auto leaves an input's to the trace.
+      Take the memslots from this JSON file, not from the trace; info --memslots writes such files, and the page \
+      Memslots explains them. With several inputs, one for each, in their order; auto leaves an input's to the trace.
       """)
   var files: [MemslotsArgument] = []
 

@@ -31,8 +31,8 @@ struct PageSizeOption: ParsableArguments {
     name: .customLong("page-size"),
     help: ArgumentHelp(
       """
-      The host's page size: 4K, 16K or 64K. Else what the trace tells, which is not always the size of its sub-buffers; see \
-      info.
+      The host's page size: 4K, 16K or 64K. Else what the trace tells, which is not always the size of its sub-buffers: the \
+      page Profiles says how.
       """, valueName: "size"))
   private var argument: PageSizeArgument?
 
