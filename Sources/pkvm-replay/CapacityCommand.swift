@@ -83,7 +83,9 @@ struct CapacityCommand: ParsableCommand {
   @Flag(help: "Exit with 0 even if events were lost or a file is damaged.")
   var allowLoss = false
 
-  mutating func validate() throws {
+  /// What options cannot be, and contradict each other in. Only once all are known: what stands behind an unknown one would
+  /// count as an input.
+  private func check() throws {
     guard (1...1_000_000).contains(vms) else { throw ValidationError("--vms is 1 to 1000000") }
     guard (1...512).contains(vcpus) else { throw ValidationError("--vcpus is 1 to 512") }
     try memslots.check(inputs: inputs.count)
@@ -93,6 +95,7 @@ struct CapacityCommand: ParsableCommand {
   }
 
   func run() throws {
+    try check()
     var outputs = try OutputPlan(
       inputs: inputs + memslots.paths + [profile?.text, costs?.text].compactMap(\.self))
     let jsonTarget = try jsonPath.map { try outputs.target($0) }
@@ -127,6 +130,10 @@ struct CapacityCommand: ParsableCommand {
     let request = try machine.request(vms: vms, memory: memory, vcpus: vcpus, recordings)
     try check(request.profile)
     let plan = try CapacityPlan(request, recordings, costs: costModel)
+    if let costs, plan.hostLock == nil {
+      Diagnostics.note(
+        "--costs \(costs.text): of no account, for nothing tells what the VMs ask of a host lock")
+    }
     if let jsonTarget { try Output.write(JSON.signed(plan), to: jsonTarget) }
     if let csvTarget { try Output.write(plan.csv, to: csvTarget) }
     if let curveTarget { try Output.write(plan.curveCSV, to: curveTarget) }

@@ -74,7 +74,9 @@ struct CompareCommand: ParsableCommand {
     before.isEmpty && after.isEmpty ? inputs.map { [$0] } : [before, after]
   }
 
-  mutating func validate() throws {
+  /// What the options contradict each other in. Only once all are known: what stands behind an unknown one would count as an
+  /// input.
+  private func check() throws {
     if before.isEmpty != after.isEmpty || !before.isEmpty && !inputs.isEmpty {
       throw ValidationError("--before and --after go together, and name all inputs")
     }
@@ -96,6 +98,7 @@ struct CompareCommand: ParsableCommand {
   }
 
   func run() throws {
+    try check()
     let thresholds = try failIf.map(Self.threshold)
     var outputs = try OutputPlan(
       inputs: sides.flatMap(\.self) + memslots.paths + profiles.map(\.text))

@@ -99,11 +99,13 @@ struct ReplayCommand: ParsableCommand {
 
   @Option(
     help: ArgumentHelp(
-      "For --contention: the vCPUs, as multiples of those recorded.", valueName: "factor"))
-  var scale: [Double] = [0.5, 1, 2, 4]
+      """
+      For --contention: the vCPUs, as a multiple of those recorded; can be given several times. Without this, 0.5, 1, 2 and 4.
+      """, valueName: "factor"))
+  var scale: [Double] = []
 
-  @Option(help: "For --contention: the seed of the random draws.")
-  var seed: UInt64 = 1
+  @Option(help: "For --contention: the seed of the random draws, else 1.")
+  var seed: UInt64?
 
   @Flag(help: "Leave the series over time out of the JSON report.")
   var noSeries = false
@@ -123,7 +125,9 @@ struct ReplayCommand: ParsableCommand {
   @Flag(help: "Exit with 0 even if events were lost or the file is damaged.")
   var allowLoss = false
 
-  mutating func validate() throws {
+  /// What options cannot be, and contradict each other in. Only once all are known: what stands behind an unknown one would
+  /// count as an input.
+  private func check() throws {
     if jsonPath == "-", operationsPath == "-" {
       throw ValidationError("--json and --ops cannot both go to standard output")
     }
@@ -131,6 +135,9 @@ struct ReplayCommand: ParsableCommand {
       throw ValidationError("--scale is above 0, at most 1024")
     }
     guard (0...1000).contains(longest) else { throw ValidationError("--longest is 0 to 1000") }
+    if !contention, !scale.isEmpty || seed != nil {
+      throw ValidationError("--scale and --seed go with --contention")
+    }
     if contention, ignoreProbes {
       throw ValidationError("--contention needs the probes that --ignore-probes leaves out")
     }
@@ -160,6 +167,7 @@ struct ReplayCommand: ParsableCommand {
   }
 
   func run() throws {
+    try check()
     var outputs = try OutputPlan(
       inputs: inputs + memslots.paths + [profile?.text, costs?.text].compactMap(\.self))
     let operationsTarget = try operationsPath.map { try outputs.target($0) }
@@ -229,7 +237,7 @@ struct ReplayCommand: ParsableCommand {
     var report = ReplayReport(trace, statistics, result, window: window)
     if let costModel { report.price(result, costModel) }
     if contention {
-      report.simulate(result, scales: scale, seed: seed)
+      report.simulate(result, scales: scale.isEmpty ? [0.5, 1, 2, 4] : scale, seed: seed ?? 1)
       if !report.hasContention {
         Diagnostics.note("\(input): no probe recorded a section under the lock: nothing to simulate")
       }

@@ -158,6 +158,14 @@ struct CapacityCommandTests {
     #expect(!(try Tool.run(other).output.contains("KVM_MAX_PVMS")))
   }
 
+  @Test("Costs that no figure rests on are said to be of no account")
+  func unusedCosts() throws {
+    let unused = try Tool.run([
+      "capacity", "--vms", "1", "--memory", "1GiB", "--profile", "7.3-traditional", "--costs", "assumed",
+    ])
+    #expect(unused.status == 0 && unused.errors.contains("--costs assumed: of no account"))
+  }
+
   @Test("A plan for the traditional path has no lock of pKVM, and no tree")
   func traditional() throws {
     let plan = try Self.plan("pkvm-nvhe-7.3.4-page-table-thp", ["--profile", "7.3-traditional"])

@@ -86,6 +86,7 @@ struct LockCostsTests {
     (["replay", Tool.recording, "--costs", Tool.recording], 65),
     (["replay", Tool.recording, "--contention", "--ignore-probes"], 64),
     (["replay", Tool.recording, "--contention", "--scale", "0"], 64),
+    (["replay", Tool.recording, "--scale", "2"], 64), (["replay", Tool.recording, "--seed", "2"], 64),
     (["calibrate", "/dev/null"], 65),
   ]
 
