@@ -255,7 +255,10 @@ struct ReplayCommand: ParsableCommand {
     }
     let unexplained = report.divergences.unexplained
     guard unexplained > 0 else { return .success }
-    Diagnostics.note(contradictions: unexplained, of: input)
+    let other = profile == nil ? nil : report.otherKernel
+    Diagnostics.note(
+      contradictions: unexplained, of: input,
+      hint: other.map { "; \($0): compare asks what another kernel would do" } ?? "")
     return ExitStatus.divergence
   }
 }

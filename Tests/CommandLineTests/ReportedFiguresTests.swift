@@ -110,4 +110,12 @@ struct ReportedFiguresTests {
     #expect(try Self.words([path]).contains("D6 and D10 are not checked"))
     #expect(try !Self.words([Tool.guestBoot]).contains("D10 are not checked"))
   }
+
+  @Test("Another kernel than the traced one is named where it may be why events contradict the model")
+  func otherKernel() throws {
+    let path = Tool.root.appendingPathComponent("traces/pkvm-nvhe-7.3.4-page-table-thp.dat").path
+    let outcome = try Tool.run(["replay", path, "--profile", "6.14"])
+    #expect(outcome.status == 1 && outcome.errorLines.count == 1)
+    #expect(outcome.errors.contains("modelled as 6.14: compare asks what another kernel would do"))
+  }
 }

@@ -63,6 +63,15 @@ public struct ReplayReport: Encodable, Sendable {
   /// Whether any VM's lock could be simulated.
   public var hasContention: Bool { vms.contains { $0.contention != nil } }
 
+  /// In a few words, that another kernel was modelled than the one that was traced; nil where it is the same, or not known.
+  public var otherKernel: String? {
+    guard let kernel = inputs.first?.kernel, let era = KernelRelease(kernel)?.era,
+      let modelled = profile[.era],
+      modelled != .word(era.name)
+    else { return nil }
+    return "the trace is of \(kernel), modelled as \(modelled)"
+  }
+
   /// Leaves out everything over time, which is most of a report.
   public mutating func removeSeries() {
     for index in vms.indices {

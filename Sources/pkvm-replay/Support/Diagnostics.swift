@@ -25,11 +25,11 @@ enum Diagnostics {
     text.utf8.withContiguousStorageIfAvailable { _ = Glibc.write(2, $0.baseAddress, $0.count) }
   }
 
-  /// Says that the replay of `input` has unexplained divergences.
-  static func note(contradictions: Int, of input: String) {
+  /// Says that the replay of `input` has unexplained divergences, and what may be the cause.
+  static func note(contradictions: Int, of input: String, hint: String = "") {
     note(
       "\(input): \(contradictions == 1 ? "1 event contradicts" : "\(contradictions) events contradict") the model with "
-        + "nothing to account for it; replay lists the causes, and `rules` what must hold")
+        + "nothing to account for it; replay lists the causes, and `rules` what must hold\(hint)")
   }
 
   /// Opens all traces, for a replay. Those that cannot be opened, or are of no arm64 host, are told one by one, and the
