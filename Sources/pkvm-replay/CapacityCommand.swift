@@ -55,7 +55,10 @@ struct CapacityCommand: ParsableCommand {
 
   @OptionGroup var pageSize: PageSizeOption
   @Option(
-    help: "Costs of the host lock: a file of calibrate, or a built-in set: assumed, assumed-pmd-fixmap.")
+    help: """
+      Costs of the host lock: a file of calibrate, or a built-in set: assumed, orders of magnitude with cache maintenance page \
+      by page, or assumed-pmd-fixmap, with that of a block at once, as from 6.16 on.
+      """)
   var costs: CostsArgument?
 
   @OptionGroup var memslots: MemslotFiles

@@ -80,8 +80,9 @@ struct ReplayCommand: ParsableCommand {
   @Option(
     name: .customLong("costs"),
     help: """
-      Price the time under mmu_lock: a file that calibrate wrote, or a built-in set (assumed, assumed-pmd-fixmap). Modelled \
-      times carry the error that calibrate found.
+      Price the time under mmu_lock: a file that calibrate wrote, or a built-in set: assumed, orders of magnitude with cache \
+      maintenance page by page, or assumed-pmd-fixmap, with that of a block at once, as from 6.16 on. Modelled times carry the \
+      error that calibrate found.
       """)
   var costs: CostsArgument?
 

@@ -124,6 +124,14 @@ struct ReplayOutputTests {
     let file = try UnnamedFile(json.output.utf8)
     let again = try Tool.run(["profiles", file.path, "--json"])
     #expect(again.status == 0 && again.output == json.output)
+    for (name, era) in [("9.9", "7.3"), ("6.1-pkvm", "6.14")] {
+      let unlisted = try Tool.run(["profiles", name])
+      #expect(unlisted.output.contains("is not known: modelled as \(era) (assumed)"), "\(unlisted.output)")
+    }
+    for page in [list, one] {
+      #expect(page.output.contains("6.17 is") && page.output.contains("v3 is the third version"))
+      #expect(!page.output.contains("is not known"))
+    }
     let broken = try UnnamedFile(#"{"base": "7.3-pkvm", "faultLock": "red"}"#.utf8)
     let refused = try Tool.run(["profiles", broken.path])
     #expect(refused.status == 65 && refused.errorLines.count == 1 && refused.errors.contains("faultLock"))
