@@ -194,7 +194,7 @@ struct ReplayCommand: ParsableCommand {
     try operations?.finish()
     if let jsonTarget { try Output.write(JSON.signed(ReplayReport(reports)), to: jsonTarget) }
     if jsonPath != "-", operationsPath != "-" {
-      try Output.write(ReplayReport.text(reports), to: textTarget)
+      try Output.write(ReplayReport.text(shown(reports)), to: textTarget)
     }
     let statuses = inputs.indices.map { position in
       failures[position].map { Diagnostics.failure($0) } ?? status(inputs[position], reports[position])
@@ -246,6 +246,13 @@ struct ReplayCommand: ParsableCommand {
     if noSeries { report.removeSeries() }
     try series?.write(result)
     return (report, statistics.readFailure)
+  }
+
+  /// The reports of the inputs of which something was asked for.
+  private func shown(_ reports: [ReplayReport]) -> [ReplayReport] {
+    guard !vms.isEmpty else { return reports }
+    let asked = Set(vms.map { $0.input ?? 0 })
+    return reports.indices.filter(asked.contains).map { reports[$0] }
   }
 
   /// The exit status that one input would have by itself, and a line about why it is not 0.

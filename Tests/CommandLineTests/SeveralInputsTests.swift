@@ -51,6 +51,14 @@ struct SeveralInputsTests {
     #expect(seen == vms.count && seen > 1)
   }
 
+  @Test("Of an input none of whose VMs was asked for, the page says nothing")
+  func oneVM() throws {
+    let outcome = try Tool.run(["replay", "--vm", "1:0"] + Self.both)
+    #expect(outcome.status == 0 && outcome.output.contains(Self.other))
+    #expect(!outcome.output.contains(Tool.recording) && !outcome.output.contains("0 faults"))
+    #expect(outcome.output == (try Tool.run(["replay", "--vm", "0", Self.other]).output))
+  }
+
   @Test("Sums are those of the parts, and only what all have in common is said of all")
   func totals() throws {
     let several = try Self.object(Self.both)

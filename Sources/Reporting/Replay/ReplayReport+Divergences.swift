@@ -35,9 +35,13 @@ extension ReplayReport {
     if !vms.isEmpty, vms.allSatisfy({ $0.faults == nil }) || missing.contains("kvm_guest_fault") {
       return "unknown, for there is no fault to hold against the model"
     }
-    let faults = Quantity.count(vms.reduce(0) { $0 + ($1.faults?.total ?? 0) })
+    let faults = vms.reduce(0) { $0 + ($1.faults?.total ?? 0) }
+    let fit =
+      faults == 0
+      ? "none, and no fault was held against the model"
+      : "none, every one of \(Quantity.count(faults)) faults fits the model"
     return missing.isEmpty
-      ? "none, every one of \(faults) faults fits the model"
+      ? fit
       : "none can be told without \(missing.joined(separator: ", "))"
   }
 
