@@ -32,6 +32,28 @@ struct PageWidthTests {
     try check(command.map { $0 == "RECORDING" ? path : $0 })
   }
 
+  @Test("A paragraph is broken where the page ends, and nowhere else")
+  func paragraphs() throws {
+    for arguments in [
+      ["compare", Tool.recording, Tool.smallRecording],
+      ["compare", Tool.recording, "--profile", "6.14", "--profile", "7.3"],
+      ["compare", "--before", Tool.recording, Tool.smallRecording, "--after", Tool.recording],
+    ] {
+      let lines = try Tool.run(arguments).output.split(separator: "\n", omittingEmptySubsequences: false)
+      var broken = 0
+      // Prose begins with its first word, and goes on indented.
+      for (line, next) in zip(lines, lines.dropFirst()) where line.first != " " && next.hasPrefix("  ") {
+        guard line.contains(": ") || line.contains(". "), let word = next.split(separator: " ").first else {
+          continue
+        }
+        broken += 1
+        #expect(line.count + 1 + word.count > 100, "\(line)")
+      }
+      #expect(broken > 0, "\(arguments)")
+      #expect(!lines.contains { $0.hasPrefix("memory was huge") || $0.hasPrefix("figure from run") })
+    }
+  }
+
   @Test(
     "Several recordings, rules and profiles", arguments: [["rules"], ["profiles"], ["profiles", "7.3-pkvm"]])
   func others(command: [String]) throws { try check(command) }

@@ -17,7 +17,7 @@ extension Comparison {
     }
     for line in subject == .kernels ? Self.kernelNotes(shown) : recordingNotes {
       page.blank()
-      for part in line { page.line(part) }
+      page.line(line)
     }
     return page.text
   }
@@ -34,39 +34,34 @@ extension Comparison {
       })
   }
 
-  private static func kernelNotes(_ rows: [Row]) -> [[String]] {
-    var notes: [[String]] = []
+  private static func kernelNotes(_ rows: [Row]) -> [String] {
+    var notes: [String] = []
     if rows.contains(where: { $0.kind == .range }) {
-      notes.append([
-        "A range: the trace does not tell which pages of a recorded block the guest touched, or whether the host's",
-        "memory was huge where the traced kernel maps pages only. Its ends assume the least and the most.",
-      ])
+      notes.append(
+        "A range: the trace does not tell which pages of a recorded block the guest touched, or whether the host's "
+          + "memory was huge where the traced kernel maps pages only. Its ends assume the least and the most."
+      )
     }
     if rows.contains(where: { $0.kind == .assumed }) {
-      notes.append([
-        "assumed: the trace does not decide all of what the figure rests on, such as which vCPU was first",
-        "or whether a page could be written; it is the model's by its rules on both sides.",
-      ])
+      notes.append(
+        "assumed: the trace does not decide all of what the figure rests on, such as which vCPU was first or whether a page "
+          + "could be written; it is the model's by its rules on both sides.")
     }
     return notes
   }
 
-  private var recordingNotes: [[String]] {
+  private var recordingNotes: [String] {
     guard hasNoiseFloor else {
       return [
-        [
-          "One recording a side: there is no noise floor, so nothing tells a difference from chance, which moves every",
-          "figure from run to run of the same kernel. Give several a side with --before and --after.",
-        ]
+        "One recording a side: there is no noise floor, so nothing tells a difference from chance, which moves every "
+          + "figure from run to run of the same kernel. Give several a side with --before and --after."
       ]
     }
     let counts = "\(before.replays.count) and \(after.replays.count) recordings"
     return [
-      [
-        "Means of \(counts). Noise is what chance makes of their difference with 99 % confidence: Student's t",
-        "times its standard error, from the spread within the sides. Beyond it, with no value of one side among",
-        "those of the other, a difference is marked; of 100 figures that do not differ one may be all the same.",
-      ]
+      "Means of \(counts). Noise is what chance makes of their difference with 99 % confidence: Student's t times its "
+        + "standard error, from the spread within the sides. Beyond it, with no value of one side among those of the other, a "
+        + "difference is marked; of 100 figures that do not differ one may be all the same."
     ]
   }
 }
