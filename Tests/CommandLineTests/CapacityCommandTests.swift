@@ -158,6 +158,21 @@ struct CapacityCommandTests {
     #expect(!(try Tool.run(other).output.contains("KVM_MAX_PVMS")))
   }
 
+  @Test("What nobody recorded of mmu_lock is unknown to a plan, and its words say of what its shares are")
+  func words() throws {
+    let arguments = ["capacity", Tool.guestBoot, "--vms", "100", "--memory", "4GiB", "--costs", "assumed"]
+    let text = try Tool.run(arguments).output.split(whereSeparator: \.isWhitespace).joined(separator: " ")
+    #expect(text.contains("of the time from the first recorded section of a vCPU to the last, held to write"))
+    #expect(text.contains("to read unknown (modelled)"))
+    #expect(text.contains("mean wait, at most ") && !text.contains("at most, on average"))
+    #expect(text.contains("saturated, so that it is always held, from "))
+    #expect(text.contains("mean mix: blocks and pages in the proportion"))
+    let lock = try #require(
+      try Self.plan("pkvm-nvhe-7.3.4-guest-damon", [])["mmuLock"] as? [[String: Any]])
+    #expect(
+      lock.allSatisfy { $0["readUtilisation"] == nil && $0["writeUtilisation"] != nil } && !lock.isEmpty)
+  }
+
   @Test("Costs that no figure rests on are said to be of no account")
   func unusedCosts() throws {
     let unused = try Tool.run([

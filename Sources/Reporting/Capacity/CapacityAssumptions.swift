@@ -59,6 +59,11 @@ struct CapacityAssumptions {
     )
     lines.append("each figure of a recorded VM is the most that it had, at its own moment")
     lines.append("total: the most at one moment, not the sum")
+    if request.profile.mapsBlocks, samples.contains(where: { !$0.isProtected }) {
+      lines.append(
+        "mean mix: blocks and pages in the proportion in which the recorded VMs had them, the mean over the VMs"
+      )
+    }
     lines.append(VMCurve.rule)
     let growing = samples.count { $0.curve.settled == .growing }
     if growing > 0 {

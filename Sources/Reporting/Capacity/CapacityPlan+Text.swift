@@ -157,17 +157,20 @@ extension CapacityPlan {
     let rate = Quantity.decimal(UInt64((lock.acquisitionsPerSecond * 10).rounded()), by: 10, digits: 1)
     page.row(
       "host lock",
-      "EL2's, shared by all VMs: held \(Self.percent(lock.utilisationLeast)) to \(Self.percent(lock.utilisationMost)) of the time (modelled)"
+      "EL2's, shared by all VMs: held \(Self.percent(lock.utilisationLeast)) to \(Self.percent(lock.utilisationMost)) of the "
+        + "time in which they run (modelled)"
     )
     page.row(
-      "", "\(rate) times a second by each VM; a wait of \(Self.wait(lock.meanWaitMostNs)) at most, on average"
+      "",
+      "\(rate) times a second by each VM in its recorded time; mean wait, at most \(Self.wait(lock.meanWaitMostNs))"
     )
     page.row(
       "", "the rate is the recorded VMs' with their vCPUs and RAM, not scaled to the planned ones")
-    let most =
-      lock.saturatesAtMost.map { "and \(Self.number($0)) VMs" }
-      ?? "VMs and a number that the costs do not tell"
-    page.row("", "saturated by between \(Self.number(lock.saturatesAtLeast)) \(most)")
+    page.row(
+      "",
+      "saturated, so that it is always held, from \(Self.number(lock.saturatesAtLeast)) VMs on where each takes the most, "
+        + (lock.saturatesAtMost.map { "from \(Self.number($0)) on where each takes the least" }
+          ?? "from a number on that the costs do not tell where each takes the least"))
     page.row(
       "",
       "costs \(lock.costs), \(lock.costsBasis.name), error "
