@@ -48,6 +48,7 @@ struct LockCostsTests {
     let outcome = try Tool.run(["replay", Tool.recording, "--costs", "assumed"])
     #expect(outcome.status == 0 && outcome.output.contains("unknown"))
     #expect(outcome.output.contains("as the costs assumed have it"))
+    #expect(outcome.output.contains("interleaved: their error on calls"))
   }
 
   @Test("The write lock never lets more sections through than the read lock, and more vCPUs use it more")

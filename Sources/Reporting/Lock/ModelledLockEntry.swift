@@ -79,5 +79,8 @@ extension ReplayReport {
           entry.interleavedError.map { Quantity.signedPercent($0) } ?? "unknown",
         ]
       })
+    page.line(
+      "  error: that of the costs on the total of later calls than they were fitted to, and what chance makes of it; "
+        + "interleaved: their error on calls that lie among those fitted to")
   }
 }

@@ -67,6 +67,7 @@ extension ReplayReport {
     }
     if unattributedNotifiers.total > 0 { page.row("notifiers", unattributedNotifiers.words) }
     if let unattributedHolds { page.row("holds", unattributedHolds.words) }
+    if vms.count > 1 { page.row("VMs", "\(Quantity.count(vms.count)), those with most faults first") }
     for (position, missing) in (notRecorded ?? []).enumerated() {
       page.row(position == 0 ? "missing" : "", missing.statement)
     }
