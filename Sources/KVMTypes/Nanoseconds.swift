@@ -12,10 +12,11 @@ public struct Nanoseconds: Hashable, Comparable, Sendable {
   @inlinable
   public static func < (a: Nanoseconds, b: Nanoseconds) -> Bool { a.rawValue < b.rawValue }
 
-  /// The moment `b` after `a`.
+  /// The moment `b` after `a`, or the sum of two spans; the end of time where that is beyond it, as a damaged stamp may
+  /// have it.
   @inlinable
   public static func + (a: Nanoseconds, b: Nanoseconds) -> Nanoseconds {
-    Nanoseconds(a.rawValue &+ b.rawValue)
+    Nanoseconds(a.rawValue.addingSaturated(b.rawValue))
   }
 
   /// The span from `b` to `a`, 0 where `a` lies before `b`: clocks of two CPUs can disagree.

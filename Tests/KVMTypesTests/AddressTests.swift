@@ -27,6 +27,16 @@ struct AddressTests {
     #expect(Nanoseconds(5) - Nanoseconds(3) == Nanoseconds(2))
     #expect(Nanoseconds(3) - Nanoseconds(5) == Nanoseconds(0))
     #expect(Nanoseconds(3) + Nanoseconds(5) == Nanoseconds(8))
+    #expect(Nanoseconds(.max) + Nanoseconds(5) == Nanoseconds(.max))
+  }
+
+  @Test("what a damaged file states ends at the greatest number")
+  func saturation() {
+    #expect((UInt64.max - 2).addingSaturated(2) == .max && UInt64.max.addingSaturated(2) == .max)
+    let large: UInt64 = 1 << 60
+    #expect(large.multipliedSaturated(by: 8) == 1 << 63 && large.multipliedSaturated(by: 16) == .max)
+    #expect(UInt64(nearest: 2.5) == 3 && UInt64(nearest: -1) == 0 && UInt64(nearest: .nan) == 0)
+    #expect(UInt64(nearest: Double(UInt64.max)) == .max && UInt64(nearest: .infinity) == .max)
   }
 
   @Test("the numbers are the kernel's")

@@ -71,7 +71,7 @@ extension CapacityPlan {
         rows: group.distribution.map { figure in
           func text(_ value: Double) -> String {
             figure.figure == "touchedShare"
-              ? Self.percent(value) : Quantity.bytes(UInt64(max(0, value.rounded())))
+              ? Self.percent(value) : Quantity.bytes(UInt64(nearest: value))
           }
           return [
             Self.words[figure.figure] ?? figure.figure, text(figure.least.value), figure.least.name,
@@ -154,7 +154,7 @@ extension CapacityPlan {
       page.row("", "the JSON has what they would give")
       return
     }
-    let rate = Quantity.decimal(UInt64((lock.acquisitionsPerSecond * 10).rounded()), by: 10, digits: 1)
+    let rate = Quantity.decimal(UInt64(nearest: lock.acquisitionsPerSecond * 10), by: 10, digits: 1)
     page.row(
       "host lock",
       "EL2's, shared by all VMs: held \(Self.percent(lock.utilisationLeast)) to \(Self.percent(lock.utilisationMost)) of the "
@@ -179,7 +179,7 @@ extension CapacityPlan {
   }
 
   private static func wait(_ nanoseconds: Double) -> String {
-    Quantity.duration(UInt64(nanoseconds.rounded()))
+    Quantity.duration(UInt64(nearest: nanoseconds))
   }
 
   /// From the least share to the most, where any is known.

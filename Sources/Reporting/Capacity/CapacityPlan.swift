@@ -136,7 +136,7 @@ private struct CaseBuilder {
       name: name, isProtected: isProtected, recording: sample?.recording, input: sample?.input,
       vm: sample?.vm, touchedShare: touched, blockShare: blocks, need: need, vmTotalBytes: total,
       bytesPerGiB: UInt64(Double(total) / Double(request.memoryBytes) * Double(1 << 30)),
-      allVMsBytes: total.multipliedReportingOverflow(by: UInt64(request.vms)).partialValue)
+      allVMsBytes: total.multipliedSaturated(by: UInt64(request.vms)))
   }
 
   /// VMs that touch as much as the recorded ones.

@@ -1,3 +1,5 @@
+internal import KVMTypes
+
 extension Comparison {
   /// The comparison as a page of text: the figures that differ, then how many do not.
   public func text(all: Bool) -> String {
@@ -86,7 +88,7 @@ extension Comparison.Row {
   }
 
   private func text(_ value: Double) -> String {
-    let whole = UInt64(max(value, 0).rounded())
+    let whole = UInt64(nearest: value)
     return switch metric.unit {
     case .count, .pages: Quantity.count(whole)
     case .bytes: Quantity.bytes(whole)

@@ -115,8 +115,8 @@ public struct Calibration: Sendable {
 
   private static func cells(_ name: String, _ value: CostValue) -> [String] {
     [
-      name, Quantity.decimal(UInt64((value.nanoseconds * 10).rounded()), by: 10, digits: 1),
-      value.standardError.map { Quantity.decimal(UInt64(($0 * 10).rounded()), by: 10, digits: 1) } ?? "",
+      name, Quantity.decimal(UInt64(nearest: value.nanoseconds * 10), by: 10, digits: 1),
+      value.standardError.map { Quantity.decimal(UInt64(nearest: $0 * 10), by: 10, digits: 1) } ?? "",
       value.source,
     ]
   }
@@ -131,7 +131,7 @@ public struct Calibration: Sendable {
 
   /// Whose fault an error is.
   private static func causes(_ name: String, _ operation: CostQuality.Operation) -> [String] {
-    let all = operation.recorded.rawValue + operation.stalledTime.rawValue
+    let all = (operation.recorded + operation.stalledTime).rawValue
     return [
       name, Quantity.signedPercent(operation.ownError), Quantity.signedPercent(operation.drift),
       Quantity.count(operation.stalled),

@@ -101,7 +101,7 @@ public struct ContentionStudy: Sendable, Encodable {
     otherThreads = others.count
     recordedSections = sections.values.reduce(0) { $0 + $1.count }
     let waits = [vm.lock?.readWait, vm.lock?.writeWait].compactMap { $0?.total.rawValue }
-    recordedWaitNs = waits.isEmpty ? nil : waits.reduce(0, +)
+    recordedWaitNs = waits.isEmpty ? nil : waits.reduce(0) { $0.addingSaturated($1) }
     var cases: [Case] = []
     let span = Nanoseconds(last.rawValue - min(first.rawValue, last.rawValue))
     recordedNs = span.rawValue
@@ -112,7 +112,8 @@ public struct ContentionStudy: Sendable, Encodable {
           RecordedClients(vcpus, count: count, seed: seed, loops: false),
           RecordedClients(others, loops: false))
         var simulation = LockSimulation(clients, policy: LockPolicy(faultLock: faultLock))
-        _ = simulation.run(acquisitions: Self.acquisitionsMax, until: Nanoseconds(span.rawValue * 4))
+        _ = simulation.run(
+          acquisitions: Self.acquisitionsMax, until: Nanoseconds(span.rawValue.multipliedSaturated(by: 4)))
         cases.append(Case(simulation.report(), vcpus: count, faultLock, missing: missing))
       }
     }
@@ -162,7 +163,7 @@ extension ContentionStudy.Case {
       report.writeUtilisation == 0 && lacking.contains(.write) ? nil : report.writeUtilisation
     func mean(_ client: LockReport.Client, _ time: (LockUsage) -> UInt64) -> Double {
       let count = client.read.acquisitions + client.write.acquisitions
-      return count == 0 ? 0 : Double(time(client.read) + time(client.write)) / Double(count)
+      return count == 0 ? 0 : (Double(time(client.read)) + Double(time(client.write))) / Double(count)
     }
     meanWaitNs = mean(report.total) { $0.wait.total.rawValue }
     totalWaitNs = (report.total.read.wait.total + report.total.write.wait.total).rawValue
@@ -206,10 +207,10 @@ extension ContentionStudy {
       alignRight: [true, false, true, true, true, true, true, true, true, true, true],
       rows: cases.map { item in
         [
-          String(item.vcpus), item.faultLock.word, Quantity.count(UInt64(item.sectionsPerSecond.rounded())),
+          String(item.vcpus), item.faultLock.word, Quantity.count(UInt64(nearest: item.sectionsPerSecond)),
           item.readUtilisation.map(Quantity.share) ?? "unknown",
           item.writeUtilisation.map(Quantity.share) ?? "unknown",
-          Quantity.share(item.waits.share), Quantity.duration(UInt64(item.waits.meanNs.rounded())),
+          Quantity.share(item.waits.share), Quantity.duration(UInt64(nearest: item.waits.meanNs)),
           Quantity.duration(item.waits.p99Ns), Quantity.duration(item.waits.maxNs),
           Quantity.duration(item.longestChainNs), String(item.mostWaiters),
         ]

@@ -45,11 +45,11 @@ extension ReplayReport.ModelledLockEntry {
     byOperation = [:]
     for (kind, counts) in vm.operations {
       let work = vm.work[kind] ?? Stage2Work()
-      let constant = model.constant(of: kind.name).rawValue.multipliedReportingOverflow(
-        by: UInt64(counts.count))
-      let total = constant.partialValue &+ model.time(of: work).rawValue
+      let constant = model.constant(of: kind.name).rawValue.multipliedSaturated(by: UInt64(counts.count))
+      let total = constant.addingSaturated(model.time(of: work).rawValue)
       let mode = kind.lockMode(profile, isProtected: vm.isProtected)
-      if mode == .read { readHeldNs += total } else if mode == .write { writeHeldNs += total }
+      if mode == .read { readHeldNs = readHeldNs.addingSaturated(total) }
+      if mode == .write { writeHeldNs = writeHeldNs.addingSaturated(total) }
       let quality = model.quality?.operations[kind.name]
       byOperation[kind] = ReplayReport.ModelledOperationEntry(
         mode: mode, count: counts.count, totalNs: total, error: quality?.relativeError,

@@ -30,11 +30,11 @@ public struct SeriesTable: Sendable {
   private static func memory(_ vms: [VMResult], _ grid: TimeGrid) -> SeriesTable {
     let rows = vms.flatMap { vm in
       vm.memorySeries.samples.enumerated().map { offset, sample in
-        [
-          vm.id, Int(grid.end(of: vm.memorySeries.first + offset).rawValue), sample.pageMappings,
-          sample.blockMappings, sample.mappingTreeBytes, sample.tablePages, sample.memcachePages,
-          sample.totalBytes,
-        ].map(String.init)
+        [String(vm.id), String(grid.end(of: vm.memorySeries.first + offset).rawValue)]
+          + [
+            sample.pageMappings, sample.blockMappings, sample.mappingTreeBytes, sample.tablePages,
+            sample.memcachePages, sample.totalBytes,
+          ].map(String.init)
       }
     }
     return SeriesTable(
@@ -65,7 +65,7 @@ public struct SeriesTable: Sendable {
   private static func touches(_ vms: [VMResult], _ grid: TimeGrid) -> SeriesTable {
     let rows = vms.flatMap { vm in
       vm.workingSet.samples.sorted { $0.key < $1.key }.map { index, sample in
-        [vm.id, Int(grid.start(of: index).rawValue), sample.touched, sample.first].map(String.init)
+        [String(vm.id), String(grid.start(of: index).rawValue), String(sample.touched), String(sample.first)]
       }
     }
     return SeriesTable(

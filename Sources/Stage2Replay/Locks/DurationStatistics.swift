@@ -3,6 +3,7 @@ public import KVMTypes
 /// Durations: how many, their sum and the longest exactly, quantiles to two digits.
 struct DurationStatistics {
   private(set) var count = 0
+  /// The greatest number where the sum is beyond it.
   private(set) var total: UInt64 = 0
   private(set) var longest: UInt64 = 0
   private var counts = DurationCounts()
@@ -11,7 +12,7 @@ struct DurationStatistics {
   @inline(__always)
   mutating func add(_ duration: UInt64) {
     count += 1
-    total &+= duration
+    total = total.addingSaturated(duration)
     longest = max(longest, duration)
     counts.add(duration)
   }
@@ -19,7 +20,7 @@ struct DurationStatistics {
   /// The durations of another set, too.
   mutating func merge(_ other: DurationStatistics) {
     count += other.count
-    total &+= other.total
+    total = total.addingSaturated(other.total)
     longest = max(longest, other.longest)
     counts.merge(other.counts)
   }

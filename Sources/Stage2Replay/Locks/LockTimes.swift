@@ -30,7 +30,11 @@ struct LockTimes {
     byOperation[Int(hold.operation.kind.rawValue)].add(duration)
     holds[mode].add(duration)
     series.add(interval) { sample in
-      if mode == .write { sample.writeHeld += duration } else { sample.readHeld += duration }
+      if mode == .write {
+        sample.writeHeld = sample.writeHeld.addingSaturated(duration)
+      } else {
+        sample.readHeld = sample.readHeld.addingSaturated(duration)
+      }
     }
   }
 
@@ -41,7 +45,11 @@ struct LockTimes {
   mutating func wait(_ mode: LockMode, _ duration: UInt64, interval: Int) {
     waits[mode].add(duration)
     series.add(interval) { sample in
-      if mode == .write { sample.writeWaited += duration } else { sample.readWaited += duration }
+      if mode == .write {
+        sample.writeWaited = sample.writeWaited.addingSaturated(duration)
+      } else {
+        sample.readWaited = sample.readWaited.addingSaturated(duration)
+      }
     }
   }
 

@@ -178,7 +178,8 @@ struct MarkerObserver {
     if let user = marker.mmioExitUser, let kernel = marker.mmioExitKernel {
       figures.append(
         MarkerFigure(
-          .mmioExits, recorded: Int(clamping: user &+ kernel), modelled: snapshot.roster.mmioExits,
+          .mmioExits, recorded: Int(clamping: user.addingSaturated(kernel)),
+          modelled: snapshot.roster.mmioExits,
           doubt: doubt ?? (context.survey.sawMMIO ? nil : .notRecorded)))
     }
     return figures

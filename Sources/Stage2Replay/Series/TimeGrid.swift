@@ -59,11 +59,10 @@ public struct TimeGrid: Hashable, Sendable {
     }
   }
 
-  /// Where an interval begins.
+  /// Where an interval begins; the end of time for one behind that. A damaged stamp may be so late that the last one ends
+  /// there.
   public func start(of index: Int) -> Nanoseconds {
-    // A damaged stamp may be so late that the last interval ends behind the end of time.
-    let (moment, isBeyond) = start.rawValue.addingReportingOverflow(UInt64(index) * interval.rawValue)
-    return Nanoseconds(isBeyond ? .max : moment)
+    start + Nanoseconds(UInt64(index).multipliedSaturated(by: interval.rawValue))
   }
 
   /// Where an interval ends.

@@ -44,7 +44,7 @@ extension TraceTime {
     func resolved(_ time: TraceTime) -> TraceTime {
       guard time.isRelative else { return time }
       var time = time
-      time.moment = Nanoseconds(time.moment.rawValue.addingReportingOverflow(origin.rawValue).partialValue)
+      time.moment = time.moment + origin
       time.isRelative = false
       return time
     }

@@ -199,6 +199,23 @@ struct LockObserverTests {
     #expect(requests == [12], "a section is asked for when the wait for it begins")
   }
 
+  @Test("Holds and waits that are together longer than time is are as long as that")
+  func endOfTime() {
+    var observer = Self.observer()
+    let thread = Self.thread(0, faultIn: 0)
+    for _ in 0..<2 {
+      Self.call(.probeMap, at: 0, by: thread, &observer)
+      Self.call(.probeMapReturn, at: 3 << 62, by: thread, &observer)
+      Self.contend(.contentionBegin, Self.locks[0], of: 0, at: 0, by: thread, &observer)
+      Self.contend(.contentionEnd, Self.locks[0], of: 0, at: 3 << 62, by: thread, &observer)
+    }
+    observer.finish()
+    let lock = observer.result(of: VMIndex(0))
+    #expect(lock?.writeHold?.total == Nanoseconds(.max) && lock?.writeWait?.total == Nanoseconds(.max))
+    #expect(lock?.series[0]?.writeHeld == .max && lock?.series[0]?.writeWaited == .max)
+    #expect(observer.resultOfAll?.writeHold?.total == Nanoseconds(.max))
+  }
+
   @Test("Waits for other locks count for nobody, nor does what ends before it begins")
   func others() {
     var observer = Self.observer()

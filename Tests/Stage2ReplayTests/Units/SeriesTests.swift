@@ -22,6 +22,14 @@ struct SeriesTests {
     #expect(TimeGrid(from: Nanoseconds(0), to: Nanoseconds(.max)).count <= TimeGrid.intervalsMax)
   }
 
+  @Test("The last interval of a grid that reaches to the end of time ends there", arguments: [0, 1 << 63])
+  func endOfTime(first: UInt64) {
+    let grid = TimeGrid(from: Nanoseconds(first), to: Nanoseconds(.max))
+    #expect(grid.end(of: grid.count - 1) == Nanoseconds(.max))
+    #expect(grid.start(of: grid.count - 1) < Nanoseconds(.max))
+    #expect(grid.index(of: Nanoseconds(.max)) == grid.count - 1)
+  }
+
   @Test("A moment outside a grid counts with its first or last interval")
   func indices() {
     let grid = TimeGrid(from: Nanoseconds(1000), to: Nanoseconds(10_999))
