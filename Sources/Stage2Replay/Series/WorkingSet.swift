@@ -98,7 +98,8 @@ struct WorkingSet: ~Copyable {
     var idle: [Int: Int] = [:]
     var total = 0
     for stamp in 1..<pages.count where pages[stamp] > 0 {
-      idle[last - (stamp - 1)] = pages[stamp]
+      // What was touched behind the last interval, where stamps contradict each other, was touched at the end.
+      idle[max(last - (stamp - 1), 0), default: 0] += pages[stamp]
       total += pages[stamp]
     }
     var touched: [Int: TouchSample] = [:]

@@ -42,6 +42,16 @@ struct WorkingSetTests {
       ])
   }
 
+  @Test("What is touched behind the last interval was touched at the end")
+  func behindTheEnd() {
+    var set = TouchedMemory(pageSize: .size4K)
+    for interval in [1, 2, 5] {
+      set.touch(
+        GFN(UInt64(interval)), isBlock: false, at: Nanoseconds(UInt64(interval * 10)), interval: interval)
+    }
+    #expect(set.result(last: 2).idle == [0: 2, 1: 1])
+  }
+
   @Test("A block brings all its pages, a page of it later only itself")
   func blocks() {
     var set = TouchedMemory(pageSize: .size16K)
