@@ -8,6 +8,12 @@ internal import KVMTypes
 ///
 /// The pages are in a table of fixed size (1 MiB), in which one takes the place of another: 64 Ki of them tell guests apart.
 struct PageRivalry {
+  /// A thread that was given pages which another one had, or the reverse, and how often.
+  struct Rival {
+    let thread: ThreadIndex
+    let count: Int
+  }
+
   /// The thread that was given a page last.
   private struct Holder: BitwiseCopyable {
     var gfn: GFN
@@ -57,6 +63,17 @@ struct PageRivalry {
   func count(_ one: ThreadIndex, _ other: ThreadIndex) -> Int {
     let count = counts[Self.pair(one, other)] ?? 0
     return count > Self.racesMax ? count : 0
+  }
+
+  /// The rivals of each thread that has any: those for which `count` is not 0.
+  var rivals: [ThreadIndex: [Rival]] {
+    var rivals: [ThreadIndex: [Rival]] = [:]
+    for (pair, count) in counts where count > Self.racesMax {
+      let (one, other) = (ThreadIndex(Int(pair.value >> 32)), ThreadIndex(Int(pair.value & 0xffff_ffff)))
+      rivals[one, default: []].append(Rival(thread: other, count: count))
+      rivals[other, default: []].append(Rival(thread: one, count: count))
+    }
+    return rivals
   }
 
   /// Neighbouring frames go to neighbouring places, so that a guest's memory does not drive itself out.

@@ -13,7 +13,8 @@ internal import KVMTypes
 /// - a thread that again and again is given pages that a VM's vCPUs already have is of another VM (`PageRivalry`);
 /// - a thread that was given no name of its own has that of its process.
 ///
-/// What is left is a guess: a VMM creates the threads of its vCPUs after itself, so the nearest creator below is taken.
+/// What is left is a guess (`VCPUSettlement`): a VMM creates the threads of its vCPUs after itself, so the nearest creator
+/// below is taken.
 ///
 /// Memory: one entry for each VM and thread; while a thread's VM is open one for each VM that it may be, and a bounded
 /// table of pages.
@@ -29,20 +30,13 @@ struct VCPUEvidence {
     fileprivate var vcpus: [ThreadIndex] = []
   }
 
-  private struct Candidate {
-    var vm: VMIndex
-    var contradictions = 0
-  }
-
   private struct Thread {
     let tid: ThreadID
     /// Whether it faulted while there were several VMs.
     var isOfVCPU = false
     /// The VM that was settled on.
     var vm: VMIndex?
-    var candidates: [Candidate] = []
-    /// Faults that the candidates were held against.
-    var faults = 0
+    var candidates = VCPUCandidates()
     /// Whether the open fault counts.
     var isInFault = false
   }
@@ -95,13 +89,15 @@ struct VCPUEvidence {
       begin(record.guestFault, thread)
     case .contentionBegin:
       guard let thread = inFault(windows.thread) else { return }
-      let owner = threads[thread.position].candidates.first { roster.kvm(of: $0.vm) == record.contendedLock }
+      let owner = threads[thread.position].candidates.list.first {
+        roster.kvm(of: $0.vm) == record.contendedLock
+      }
       if let owner { settle(thread, on: owner.vm) }
     case .unmapHVARange:
       take(record.hvaRange)
       guard let thread = inFault(windows.thread) else { return }
       let gfn = windows[thread].fault.ipa.gfn(pageSize)
-      let owners = threads[thread.position].candidates.filter { candidate in
+      let owners = threads[thread.position].candidates.list.filter { candidate in
         guard let slot = vms[candidate.vm.position].slots.slot(gfn), let start = slot.hva else {
           return false
         }
@@ -115,22 +111,22 @@ struct VCPUEvidence {
 
   /// Settles what is still open. Must be the last call.
   mutating func finish() {
-    // A thread that is settled tells something of the others.
-    while let thread = open().first(where: { likely($0).count == 1 }) ?? open().first {
-      let nearest = likely(thread).max { vms[$0.position].creator < vms[$1.position].creator }
-      if let nearest {
-        settle(thread, on: nearest)
+    let open = threads.indices.filter { threads[$0].isOfVCPU && threads[$0].vm == nil }.map {
+      VCPUSettlement.Thread(
+        index: ThreadIndex($0), tid: threads[$0].tid, candidates: threads[$0].candidates)
+    }
+    if open.isEmpty { return }
+    let creators = vms.map(\.creator)
+    var settlement = VCPUSettlement(
+      open, rivals: rivalry.rivals, settled: { threads[$0.position].vm },
+      creator: { creators[$0.position] }, command: command)
+    while let (thread, vm) = settlement.next() {
+      if let vm {
+        settle(thread, on: vm)
       } else {
         threads[thread.position].isOfVCPU = false
       }
     }
-  }
-
-  /// By number.
-  private func open() -> [ThreadIndex] {
-    threads.indices.lazy.map { ThreadIndex($0) }
-      .filter { self.threads[$0.position].isOfVCPU && self.threads[$0.position].vm == nil }
-      .sorted { self.threads[$0.position].tid < self.threads[$1.position].tid }
   }
 
   // MARK: Faults
@@ -164,12 +160,12 @@ struct VCPUEvidence {
       settle(thread, on: own)
       return
     }
-    if threads[thread.position].candidates.isEmpty {
-      threads[thread.position].candidates = roster.live.map { Candidate(vm: $0) }
+    if threads[thread.position].candidates.list.isEmpty {
+      threads[thread.position].candidates.list = roster.live.map { VCPUCandidates.Candidate(vm: $0) }
     }
     // A VM that is gone was not the one, unless the thread does nothing more.
-    if threads[thread.position].candidates.contains(where: { !roster.isGone($0.vm) }) {
-      threads[thread.position].candidates.removeAll { roster.isGone($0.vm) }
+    if threads[thread.position].candidates.list.contains(where: { !roster.isGone($0.vm) }) {
+      threads[thread.position].candidates.list.removeAll { roster.isGone($0.vm) }
     }
     threads[thread.position].isInFault = counts
   }
@@ -182,32 +178,27 @@ struct VCPUEvidence {
     let gfn = window.fault.ipa.gfn(pageSize)
     if esr.faultKind == .translation, !window.sawMMIO { rivalry.give(gfn, to: thread) }
     if threads[thread.position].vm != nil { return }
-    threads[thread.position].faults += 1
-    for index in threads[thread.position].candidates.indices {
-      let slot = vms[threads[thread.position].candidates[index].vm.position].slots.slot(gfn)
+    threads[thread.position].candidates.faults += 1
+    for index in threads[thread.position].candidates.list.indices {
+      let slot = vms[threads[thread.position].candidates.list[index].vm.position].slots.slot(gfn)
       let isMemory = slot.map { !(esr.isWrite && $0.flags.contains(.readOnly)) } ?? false
-      if isMemory == window.sawMMIO { threads[thread.position].candidates[index].contradictions += 1 }
+      if isMemory == window.sawMMIO { threads[thread.position].candidates.list[index].contradictions += 1 }
     }
-    if threads[thread.position].faults == Self.faultsEnough {
+    if threads[thread.position].candidates.faults == Self.faultsEnough {
       let likely = likely(thread)
       if likely.count == 1 { settle(thread, on: likely[0]) }
     }
   }
 
-  /// The VMs that an open thread's vCPU may be of: those that clearly less contradicts than the others.
-  private func likely(_ position: ThreadIndex) -> [VMIndex] {
-    let thread = threads[position.position]
-    let contradictions = thread.candidates.map { candidate in
-      vms[candidate.vm.position].vcpus.reduce(candidate.contradictions) { $0 + rivalry.count(position, $1) }
+  /// The VMs that an open thread's vCPU may be of.
+  private func likely(_ thread: ThreadIndex) -> [VMIndex] {
+    var candidates = threads[thread.position].candidates
+    for candidate in candidates.list {
+      let rivals = vms[candidate.vm.position].vcpus.reduce(0) { $0 + rivalry.count(thread, $1) }
+      candidates.contradict(candidate.vm, by: rivals)
     }
-    // Slots that come and go under the vCPUs' hands contradict the right VM, too, now and then.
-    let most = 2 * (contradictions.min() ?? 0) + thread.faults / 16
-    let likely = zip(thread.candidates, contradictions)
-      .filter { $0.1 <= most && vms[$0.0.vm.position].creator <= thread.tid }
-      .map(\.0.vm)
-    guard let name = command(thread.tid) else { return likely }
-    let namesakes = likely.filter { command(vms[$0.position].creator) == name }
-    return namesakes.isEmpty ? likely : namesakes
+    return candidates.likely(
+      threads[thread.position].tid, creator: { vms[$0.position].creator }, command: command)
   }
 
   private mutating func settle(_ thread: ThreadIndex, on vm: VMIndex) {
