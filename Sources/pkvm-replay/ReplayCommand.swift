@@ -182,12 +182,13 @@ struct ReplayCommand: ParsableCommand {
     let traces = try Diagnostics.open(all: inputs, spool)
     let costModel = try costs?.resolve()
     let request = try profileRequest()
+    let jobs = jobs.available()
     let operations = try operationsTarget.map { try OperationsFile($0, tellsInput: inputs.count > 1) }
     var reports: [ReplayReport] = []
     var failures: [IngestError?] = []
     for (position, trace) in traces.enumerated() {
       let (report, failure) = try replay(
-        position, trace, request, costModel, operations, series?[position])
+        position, trace, request, jobs: jobs, costModel, operations, series?[position])
       reports.append(report)
       failures.append(failure)
     }
@@ -204,7 +205,7 @@ struct ReplayCommand: ParsableCommand {
 
   /// Replays one input, and writes what does not wait for the others. Also returns why not all of it could be read.
   private func replay(
-    _ position: Int, _ trace: TraceFile, _ request: ProfileRequest, _ costModel: CostModel?,
+    _ position: Int, _ trace: TraceFile, _ request: ProfileRequest, jobs: Int, _ costModel: CostModel?,
     _ operations: OperationsFile?, _ series: SeriesFiles?
   ) throws -> (ReplayReport, IngestError?) {
     let input = inputs[position]
@@ -218,7 +219,7 @@ struct ReplayCommand: ParsableCommand {
     options.measuresWork = costModel != nil
     options.keepsSections = contention
     options.longest = longest
-    options.jobs = jobs.count
+    options.jobs = jobs
     let asked = vms.filter { $0.input ?? 0 == position }.map(\.vm)
 
     let isWhole = vms.isEmpty

@@ -16,6 +16,14 @@ struct JobsOptions: ParsableArguments {
     if let jobs, !(1...256).contains(jobs) { throw ValidationError("--jobs is 1 to 256") }
   }
 
-  /// The threads.
-  var count: Int { jobs ?? min(max(ProcessInfo.processInfo.activeProcessorCount, 1), 256) }
+  /// The threads, as far as the system lets the process have them; where they are fewer, one line says so.
+  func available() -> Int {
+    let wanted = jobs ?? min(max(ProcessInfo.processInfo.activeProcessorCount, 1), 256)
+    let count = ThreadSupply.jobs(wanted)
+    if count < wanted {
+      Diagnostics.note(
+        "the system refuses threads: \(count) of \(wanted) work\(count == 1 ? "s" : "") at once")
+    }
+    return count
+  }
 }
