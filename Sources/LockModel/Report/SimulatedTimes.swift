@@ -18,19 +18,36 @@ public struct SimulatedTimes: Sendable {
 
   /// One more.
   mutating func record(_ length: UInt64) {
-    let (sum, overflows) = total.rawValue.addingReportingOverflow(length)
-    total = Nanoseconds(overflows ? .max : sum)
+    total = total + Nanoseconds(length)
     if length > max.rawValue { max = Nanoseconds(length) }
     // The histogram's range ends at half of that of the clock.
-    histogram.record(Swift.min(length, 1 << 62))
+    let length = Swift.min(length, 1 << 62)
+    if length > histogram.highestTrackableValue { widen(to: length) }
+    histogram.record(length)
+  }
+
+  /// Makes room for longer times: a new histogram that takes over the counts of this one, where it would append to itself
+  /// one by one.
+  private mutating func widen(to length: UInt64) {
+    var wider = Histogram<UInt64>(
+      highestTrackableValue: histogram.highestEquivalentForValue(length), numberOfSignificantValueDigits: .two
+    )
+    wider.autoResize = true
+    wider.add(histogram)
+    histogram = wider
   }
 
   /// Adds those of `other`.
   mutating func add(_ other: SimulatedTimes) {
-    let (sum, overflows) = total.rawValue.addingReportingOverflow(other.total.rawValue)
-    total = Nanoseconds(overflows ? .max : sum)
+    total = total + other.total
     max = Swift.max(max, other.max)
-    histogram.add(other.histogram)
+    if other.histogram.highestTrackableValue > histogram.highestTrackableValue {
+      var wider = other.histogram
+      wider.add(histogram)
+      histogram = wider
+    } else {
+      histogram.add(other.histogram)
+    }
   }
 
   /// Their mean in nanoseconds, 0 if there are none.
