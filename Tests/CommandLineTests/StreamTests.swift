@@ -65,6 +65,17 @@ struct StreamTests {
     #expect(try Tool.run(["info", "-", "--spool-limit", "much"]).status == 64)
   }
 
+  @Test("standard input is called so, whatever is said of it")
+  func name() throws {
+    for (verb, input) in [
+      ("info", "head -c 30000 \"$1\""), ("replay", "head -c 30000 \"$1\""), ("info", "true"),
+    ] {
+      let outcome = try Tool.shell("\(input) | $tool \(verb) -", [Tool.recording])
+      #expect(outcome.errorLines.count == 1)
+      #expect(outcome.errors.hasPrefix("pkvm-replay: standard input: "), "\(outcome.errors)")
+    }
+  }
+
   @Test("a socket is no file")
   func socket() throws {
     let path = FileManager.default.temporaryDirectory.appendingPathComponent("pkvm-replay-\(UUID())").path

@@ -19,8 +19,9 @@ enum Diagnostics {
     }
   }
 
-  /// Prints one line, which may quote a path or a trace.
+  /// Prints one line, which may quote a path or a trace. An input that it begins with has the name that `IngestError` gives it.
   static func note(_ line: String) {
+    let line = line.hasPrefix("-: ") ? "standard input\(line.dropFirst())" : line
     let text = "pkvm-replay: \(Safe.line(line))\n"
     text.utf8.withContiguousStorageIfAvailable { _ = Glibc.write(2, $0.baseAddress, $0.count) }
   }
