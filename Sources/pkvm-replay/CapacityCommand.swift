@@ -147,6 +147,7 @@ struct CapacityCommand: ParsableCommand {
 
   /// Opens the recordings, each once however often it is given, with their positions on the command line.
   private func open() throws -> [(position: Int, trace: TraceFile)] {
+    try OpenFiles.makeRoom(for: inputs.count)
     var repeated = RepeatedInputs()
     return try inputs.enumerated().compactMap { position, input in
       if let earlier = repeated.earlier(input) {

@@ -36,6 +36,7 @@ enum Diagnostics {
   /// Opens all traces, for a replay. Those that cannot be opened, or are of no arm64 host, are told one by one, and the
   /// highest of their exit statuses is thrown.
   static func open(all paths: [String], _ spool: SpoolOptions) throws -> [TraceFile] {
+    try OpenFiles.makeRoom(for: paths.count)
     var traces: [TraceFile] = []
     var worst = ExitCode.success
     for path in paths {
