@@ -69,9 +69,12 @@ struct EventStream {
   ) throws(TraceWriteError) {
     guard summary.events < limit else { return }
     now &+= 120 + (random.next() & 255)
-    if summary.events >= nextLoss && cpus[cpu].losing == 0 && cpus[cpu].lost == 0 {
+    // The page behind a loss bears its mark: before there is one, the next loss cannot begin.
+    if summary.events >= nextLoss, cpus[cpu].losing == 0, cpus[cpu].lost == 0 || cpus[cpu].isOpen {
       try close(cpu)
-      cpus[cpu].losing = 1 + random.below(max(1, min(2000, limit / (20 * max(1, lossesToCome)))))
+      // Events of the CPU have to follow, which has a part of all.
+      let share = limit / (20 * max(1, lossesToCome) * cpus.count)
+      cpus[cpu].losing = 1 + random.below(max(1, min(2000, share)))
       lossesToCome -= 1
       scheduleLoss()
     }

@@ -97,6 +97,17 @@ struct SynthesizerTests {
     #expect(reader.accessFlags > 300)
   }
 
+  @Test("As many runs of events are lost as were asked for", arguments: [1, 2, 3, 4], [10, 100, 200])
+  func losses(_ seed: UInt64, _ losses: Int) throws {
+    let summary = try make(
+      small {
+        $0.seed = seed
+        $0.losses = losses
+      }
+    ).summary
+    #expect(summary.losses == losses)
+  }
+
   @Test("Hardware that sets the access flag raises no access faults")
   func hardwareAccessFlag() throws {
     let summary = try make(small { $0.hardwareAccessFlag = true }).summary
