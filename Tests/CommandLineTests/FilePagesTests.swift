@@ -7,7 +7,7 @@ struct FilePagesTests {
   /// Objects whose keys are names of the trace or the kernel, and no fields.
   private static let data: Set<String> = [
     "eventCounts", "byLevel", "recording", "profile", "profileBasis", "hypercalls", "faultsWithoutOperation",
-    "metrics", "predicted", "drivers", "operations",
+    "metrics", "predicted", "drivers", "operations", "parts", "untimed",
   ]
 
   private static let trace = Tool.recording
