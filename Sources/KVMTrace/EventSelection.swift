@@ -4,17 +4,17 @@ public struct EventSelection: Sendable {
   public var includesOther: Bool
   /// Whether the probes on the kernel's own stage-2 operations are delivered.
   public var includesOperationProbes: Bool
-  /// Whether a source that has to read and decode may do so on a second thread, ahead of whoever takes the events in. The runs are
-  /// the same and come on the thread of the caller, but the raw data of their events is empty; markers are found.
-  public var readsAhead = false
+  /// Where a source that has to read and decode may do so, ahead of whoever takes the events in; nil on the thread of the caller.
+  /// The runs are the same and come on that thread all the same, but the raw data of their events is empty; markers are found.
+  public var reader: WorkerThread?
   /// Whether this is the last of several passes, see `EventSource.withSeveralPasses`.
   public var isLast = false
 
   /// Every event of the trace.
   public static let all = EventSelection(includesOther: true, includesOperationProbes: true)
-  /// What a replay needs, with the operation probes or without, read ahead or not.
-  public static func replay(probes: Bool, readsAhead: Bool = false) -> EventSelection {
-    EventSelection(includesOther: false, includesOperationProbes: probes, readsAhead: readsAhead)
+  /// What a replay needs, with the operation probes or without, read ahead on a thread or not.
+  public static func replay(probes: Bool, reader: WorkerThread? = nil) -> EventSelection {
+    EventSelection(includesOther: false, includesOperationProbes: probes, reader: reader)
   }
 
   /// Whether events of `kind` are wanted. A source delivers no others.

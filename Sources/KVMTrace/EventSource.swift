@@ -73,7 +73,7 @@ extension TraceFile: EventSource {
     _ selection: EventSelection, _ body: (EventRun) throws -> Void
   ) rethrows -> EventStatistics {
     var events = events(selection)
-    if selection.readsAhead { return try ReadAhead(events).forEachRun(body) }
+    if let thread = selection.reader { return try ReadAhead(events, on: thread).forEachRun(body) }
     while let run = events.nextRun() { try body(run) }
     return events.statistics
   }

@@ -84,7 +84,7 @@ public enum Replay {
     let probes = found.hasOperationProbes == false ? .none : ProbeRecording(source)
     let prepared = try PreparedReplay(found, probes, request, options)
     let replay = begin(prepared)
-    var selection = EventSelection.replay(probes: !options.ignoresProbes, readsAhead: options.readsAhead)
+    var selection = EventSelection.replay(probes: !options.ignoresProbes, reader: prepared.context.reader)
     selection.isLast = true
     let statistics = try source.forEachRun(selection) { run in
       if !found.survey.knows(damage: run.damageCount, of: run.records[0].cpu) { replay.loseRest() }

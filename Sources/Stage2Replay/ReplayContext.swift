@@ -1,3 +1,4 @@
+internal import KVMTrace
 internal import KVMTypes
 internal import Stage2Model
 
@@ -11,6 +12,8 @@ final class ReplayContext: Sendable {
   /// Those that are modelled: the traced ones, unless another kernel is asked for.
   let model: ReplayProfile
   let options: ReplayOptions
+  /// The thread that reads ahead; nil where the caller's is the only one.
+  let reader: WorkerThread?
   /// Which events the trace records, as far as was known before the first of them: what follows from that is judged alike from
   /// the first event to the last.
   let events: RecordedEvents
@@ -37,6 +40,7 @@ final class ReplayContext: Sendable {
     self.profile = profile
     self.model = model
     self.options = options
+    reader = options.jobs > 1 ? WorkerThread() : nil
     self.survey = survey
     events = survey.events
     self.grid = grid

@@ -35,7 +35,9 @@ struct Replayer<Backend: Stage2Backend & ~Copyable>: ~Copyable {
     self.makeBackend = makeBackend
     self.collectsOperations = collectsOperations
     attribution = Attribution(context, vcpuEvidence: vcpuEvidence, memslots: memslots)
-    pool = ExecutionPool(jobs: context.options.replayJobs)
+    // Of two threads the second one reads ahead and executes; of more, one only reads.
+    pool = ExecutionPool(
+      jobs: context.options.replayJobs, second: context.options.jobs == 2 ? context.reader : nil)
     locks = LockObserver(lockModes, grid: context.grid, context.options)
     markers = MarkerObserver(context)
     agreement = Agreement(

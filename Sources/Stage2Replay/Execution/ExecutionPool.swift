@@ -1,4 +1,5 @@
 internal import Dispatch
+internal import KVMTrace
 internal import Stage2Model
 
 /// Executes the steps of VMs, on threads of its own where more than one job is allowed.
@@ -12,16 +13,22 @@ internal import Stage2Model
 struct ExecutionPool<Backend: Stage2Backend & ~Copyable>: ~Copyable {
   private var executions: [UnsafeMutablePointer<VMExecution<Backend>>] = []
   private let jobs: Int
+  /// The thread that executes beside the caller's, where there are two, and those where there are more.
+  private let second: WorkerThread?
   private let threads: DispatchQueue?
   private let running = DispatchGroup()
   /// Whether threads may be at work: from `start` to `wait`.
   private var isRunning = false
 
-  /// - Parameter jobs: how many threads may work at once, the caller's among them.
-  init(jobs: Int) {
+  /// - Parameters:
+  ///   - jobs: how many threads may work at once, the caller's among them.
+  ///   - second: the other one of two, where it has more to do than this.
+  init(jobs: Int, second: WorkerThread?) {
+    precondition(second == nil || jobs == 2)
     self.jobs = jobs
+    self.second = second
     threads =
-      jobs > 1 ? DispatchQueue(label: "execution of VMs", attributes: .concurrent) : nil
+      jobs > 1 && second == nil ? DispatchQueue(label: "execution of VMs", attributes: .concurrent) : nil
   }
 
   deinit {
@@ -59,8 +66,12 @@ struct ExecutionPool<Backend: Stage2Backend & ~Copyable>: ~Copyable {
   mutating func start(_ queue: borrowing ExecutionQueue) {
     precondition(!isRunning, "steps are handed over while others are executed")
     let work = queue.vms.map { Work(execution: executions[$0.position], batch: queue.place(of: $0)) }
-    guard let threads else { return work.forEach { $0.run() } }
     let part = Part(work: work)
+    if let second {
+      isRunning = true
+      return second.run(in: running) { part.run(0, of: 1) }
+    }
+    guard let threads else { return part.run(0, of: 1) }
     let workers = min(max(jobs - 1, 1), work.count)
     isRunning = true
     for worker in 0..<workers { threads.async(group: running) { part.run(worker, of: workers) } }

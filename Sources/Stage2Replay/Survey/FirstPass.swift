@@ -19,8 +19,8 @@ struct FirstPass {
   }
 
   /// Takes in all events of a source that every replay reads.
-  mutating func consume(_ source: some EventSource, readsAhead: Bool = false) -> EventStatistics {
-    source.forEachRun(.replay(probes: false, readsAhead: readsAhead)) { consume($0) }
+  mutating func consume(_ source: some EventSource, reader: WorkerThread? = nil) -> EventStatistics {
+    source.forEachRun(.replay(probes: false, reader: reader)) { consume($0) }
   }
 
   /// Takes in consecutive events of one CPU.

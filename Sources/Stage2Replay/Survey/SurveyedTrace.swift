@@ -18,7 +18,7 @@ struct SurveyedTrace {
   init(_ source: some EventSource, stated: PageSize?, options: ReplayOptions) {
     let host = HostPageSize(of: source, stated: stated)
     var pass = FirstPass(pageSize: host.pageSize, options: options) { source.command(of: $0) }
-    let statistics = pass.consume(source, readsAhead: options.jobs > 1)
+    let statistics = pass.consume(source, reader: options.jobs > 1 ? WorkerThread() : nil)
     pass.finish(
       damage: source.damage + statistics.damage, cpus: source.cpuCount, known: source.recordableKinds)
     self.init(pass, host, source, options)

@@ -43,10 +43,10 @@ struct ReadAheadTests {
   }
 
   private func runs(
-    _ trace: TraceFile, readsAhead: Bool, stopAt stop: Int = .max
+    _ trace: TraceFile, reader: WorkerThread?, stopAt stop: Int = .max
   ) throws -> (runs: [Run], statistics: EventStatistics?) {
     var found: [Run] = []
-    let statistics = try? trace.forEachRun(.replay(probes: true, readsAhead: readsAhead)) { run in
+    let statistics = try? trace.forEachRun(.replay(probes: true, reader: reader)) { run in
       found.append(
         Run(
           times: run.records.map(\.time), cpu: run[0].cpu, buffer: run.bufferIndex,
@@ -60,7 +60,7 @@ struct ReadAheadTests {
   func same(flavour: TraceFlavour) throws {
     let file = try UnnamedFile(try build(flavour))
     let trace = try TraceFile(path: file.path)
-    let (plain, ahead) = (try runs(trace, readsAhead: false), try runs(trace, readsAhead: true))
+    let (plain, ahead) = (try runs(trace, reader: nil), try runs(trace, reader: WorkerThread()))
     #expect(plain.runs.count > 1000 && plain.runs == ahead.runs)
     #expect(plain.runs.flatMap(\.markers).compactMap(\.self) == [.quiet])
     #expect(plain.runs.last?.damageCount == 1)
@@ -75,7 +75,7 @@ struct ReadAheadTests {
     let file = try UnnamedFile(try build(TraceFlavour()))
     let trace = try TraceFile(path: file.path)
     let (plain, ahead) = (
-      try runs(trace, readsAhead: false, stopAt: run), try runs(trace, readsAhead: true, stopAt: run)
+      try runs(trace, reader: nil, stopAt: run), try runs(trace, reader: WorkerThread(), stopAt: run)
     )
     #expect(ahead.statistics == nil && plain.runs == ahead.runs && ahead.runs.count == run)
   }
@@ -90,7 +90,7 @@ struct ReadAheadTests {
     }
     let file = try UnnamedFile(try TraceBuilding.file(flavour, pages: [pages]))
     let trace = try TraceFile(path: file.path)
-    let (plain, ahead) = (try runs(trace, readsAhead: false), try runs(trace, readsAhead: true))
+    let (plain, ahead) = (try runs(trace, reader: nil), try runs(trace, reader: WorkerThread()))
     #expect(plain.runs == ahead.runs && ahead.runs.map(\.times.count) == pages.map { _ in 5000 })
   }
 }
