@@ -67,7 +67,8 @@ struct LockObserver {
       begin(
         ProbedCall(
           operation: LockedOperation(kind: kind, address: operation.address, size: operation.size),
-          time: record.time, cpu: record.cpu, pageTable: operation.pageTable), thread)
+          time: record.time, cpu: record.cpu, pageTable: operation.pageTable,
+          vm: pageTables.owner(of: operation.pageTable)), thread)
       return found?.vm
     }
     if let kind = record.kind.returnedOperation { end(kind, record, thread) }
@@ -124,9 +125,9 @@ struct LockObserver {
 
   /// A thread's last call is over, and no event told when it returned.
   private mutating func noteUntimed(_ thread: ThreadIndex) {
-    guard let call = threads[thread.position].call, let vm = pageTables.owner(of: call.pageTable) else {
-      return
-    }
+    guard let call = threads[thread.position].call,
+      let vm = call.vm ?? pageTables.owner(of: call.pageTable)
+    else { return }
     grow(to: vm)
     vms[vm.position].times.untimed(call.operation.kind)
   }
@@ -269,6 +270,8 @@ private struct ProbedCall {
   var time: Nanoseconds
   var cpu: CPUIndex
   var pageTable: KernelAddress
+  /// Whose the table was then, where that was known: another VM's table may lie there when the call's end is not seen.
+  var vm: VMIndex?
 }
 
 /// A wait for a VM's lock that goes on.

@@ -17,22 +17,29 @@ struct UnownedHolds {
   private let most: Int
   /// In the order in which they ended.
   private var holds: [Hold] = []
+  /// How many of them there are by table: most tables whose owner changes have none.
+  private var counts: [KernelAddress: Int] = [:]
   private var givenUp = UnattributedHolds()
 
   init(most: Int = 1 << 14) { self.most = most }
 
   mutating func add(_ hold: Hold) {
     if holds.count == most {
-      for hold in holds.prefix(most / 2) { givenUp.add(hold.hold) }
+      for hold in holds.prefix(most / 2) {
+        givenUp.add(hold.hold)
+        counts[hold.pageTable]! -= 1
+      }
       holds.removeFirst(most / 2)
+      counts = counts.filter { $0.value > 0 }
     }
     holds.append(hold)
+    counts[hold.pageTable, default: 0] += 1
   }
 
-  /// Takes out those under a table that turns out to be of a VM which is there since a moment. What was held under it
-  /// before was another VM's, whose table lay there.
+  /// Takes out those under a table that turns out to be a VM's which appeared at `since`. What was held under it before was
+  /// another VM's, whose table lay there.
   mutating func take(of table: KernelAddress, since: Nanoseconds) -> [Hold] {
-    guard holds.contains(where: { $0.pageTable == table }) else { return [] }
+    guard counts.removeValue(forKey: table) != nil else { return [] }
     var taken: [Hold] = []
     var rest: [Hold] = []
     for hold in holds {

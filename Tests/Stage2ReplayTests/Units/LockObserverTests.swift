@@ -97,6 +97,8 @@ struct LockObserverTests {
     unmap(at: 20)
     fault(Self.thread(0, faultIn: 0, since: 15), at: 30)
     #expect(observer.owner(of: KernelAddress(Self.tables[0])) == VMIndex(0))
+    // Nothing tells when this returns, nor does its thread call anything again.
+    Self.call(.probeMkyoung, at: 40, by: Self.thread(0, faultIn: 0, since: 15), &observer)
     // VM 0 is gone.
     observer.disown(KernelAddress(Self.tables[0]))
     unmap(at: 50)
@@ -107,6 +109,8 @@ struct LockObserverTests {
     Self.call(.probeUnmapReturn, 1, at: 87, by: host, &observer)
     observer.finish()
     #expect(observer.result(of: VMIndex(0))?.byOperation[.unmap]?.hold.count == 1)
+    #expect(observer.result(of: VMIndex(0))?.untimed[.mkyoung] != nil)
+    #expect(observer.result(of: VMIndex(1))?.untimed[.mkyoung] == nil)
     #expect(observer.result(of: VMIndex(1))?.byOperation[.unmap]?.hold.count == 2)
     #expect(observer.unattributed.count == 2 && observer.unattributed.total == Nanoseconds(8))
     #expect(observer.sections(of: VMIndex(1))[host.tid]?.map(\.start.rawValue) == [50, 70])
