@@ -48,6 +48,17 @@ struct Stage2MapTests {
     check(table.checkInvariants(), [])
   }
 
+  /// kvm_pgtable_walk aligns the address down before it adds the size.
+  @Test(arguments: [false, true])
+  func anAddressInsideAPageMapsThatPageAlone(isTableThere: Bool) {
+    var table = Self.table()
+    if isTableThere { check(table.map(IPA(8 * page), size: page, pfn: PFN(99), prot: .rw), .success) }
+    check(table.map(IPA(page + page / 2), size: page, pfn: PFN(7), prot: .rw), .success)
+    check(table.walk(IPA(page)), .leaf(level: .l3, prot: .rw, young: true))
+    check(table.walk(IPA(2 * page)), .invalid(level: .l3))
+    check(table.checkInvariants(), [])
+  }
+
   @Test func an16KTableHasNoLevel1Block() {
     var table = Table(geometry: .of(.size16K, 44), pages: CollapsingTablePages(cache: 40))
     check(table.map(IPA(0), size: 64 << 20, pfn: PFN(0), prot: .rw), .success)
