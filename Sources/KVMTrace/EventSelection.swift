@@ -7,7 +7,8 @@ public struct EventSelection: Sendable {
   /// Where a source that has to read and decode may do so, ahead of whoever takes the events in; nil on the thread of the caller.
   /// The runs are the same and come on that thread all the same, but the raw data of their events is empty; markers are found.
   public var reader: WorkerThread?
-  /// Whether this is the last of several passes, see `EventSource.withSeveralPasses`.
+  /// Whether no further pass of this call of `EventSource.withSeveralPasses` is meant to follow. That is a hint: a source still
+  /// delivers all if one does, as one may of a call that this one lies in.
   public var isLast = false
 
   /// Every event of the trace.

@@ -42,7 +42,7 @@ public protocol EventSource {
   ) rethrows -> EventStatistics
 
   /// Calls `body`, which makes several passes. What they have in common may be kept in memory until it returns, as long as that is
-  /// little. Calls can lie in one another.
+  /// little. Calls can lie in one another; the outermost counts.
   func withSeveralPasses<Result>(_ body: () throws -> Result) rethrows -> Result
 }
 

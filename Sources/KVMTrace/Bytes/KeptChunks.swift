@@ -13,8 +13,8 @@ final class KeptChunks {
     let end: Int
   }
 
-  /// So many bytes of chunks are kept at most, about 400,000 events: with them a replay takes no more memory than that of a large
-  /// file.
+  /// So many bytes of chunks are kept at most, about 400,000 events: a replay that keeps them stays below the 32 MiB that one of
+  /// millions of events takes.
   static let bytesMax = 12 << 20
   /// After so many bytes it shows whether all will be too many.
   private static let sampleBytes = 1 << 20
@@ -30,7 +30,7 @@ final class KeptChunks {
   private var storedBytes = 0
   private let storedBytesOfFile: Int
 
-  /// - Parameter storedBytes: how long the file's chunks are as they lie in it, `max` to keep none.
+  /// - Parameter storedBytes: how long the file's chunks are as they lie in it, `.max` where nothing is to be kept.
   init(_ compression: Compression, storedBytes: Int) {
     decompressor = Decompressor(compression)
     isKeeping = compression != .none && storedBytes <= Self.bytesMax

@@ -42,9 +42,10 @@ enum FieldDeclaration {
     guard text.count <= bytesMax, isPlain(text),
       text.allSatisfy({ FormatSource.isWord($0) || $0 == UInt8(ascii: " ") || $0 == UInt8(ascii: "*") })
     else { return nil }
+    let words = UnsafeRawBufferPointer(rebasing: text.drop { $0 == UInt8(ascii: " ") })
     for place: StaticString in ["__data_loc", "__rel_loc"] {
       let length = place.utf8CodeUnitCount
-      if text.count >= length, memcmp(text.baseAddress!, place.utf8Start, length) == 0 { return nil }
+      if words.count >= length, memcmp(words.baseAddress!, place.utf8Start, length) == 0 { return nil }
     }
     var begin = text.count
     while begin > 0, FormatSource.isWord(text[begin - 1]) { begin -= 1 }

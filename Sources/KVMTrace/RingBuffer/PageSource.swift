@@ -94,7 +94,7 @@ struct PageSource: ~Copyable {
     chunkPosition = 0
     guard chunksLeft > 0 || findUncounted() else { return false }
     let offset = position
-    if let known = kept.chunk(at: offset), known.count % pageBytes == 0 {
+    if let known = kept.chunk(at: offset), known.count % pageBytes == 0, known.end <= area.limit {
       take(known, at: offset)
       return true
     }
