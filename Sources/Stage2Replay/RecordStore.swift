@@ -5,8 +5,8 @@ internal import CMemoryHints
 /// An array asks at every change whether it is the only one that knows its storage: 2 % of a replay's time, for a thread or
 /// a fault is changed several times by each event. This does not ask, for it cannot be copied. It touches raw memory; what
 /// makes that safe:
-/// - Positions below `count` hold records. `append` adds to them, and only `removeAll` takes them out, and `popLast` the last
-///   one, of records that are nothing but bytes.
+/// - Positions below `count` hold records. `append` adds to them. `removeAll` takes all of them out, and `popLast` the last
+///   one, where records are nothing but bytes.
 /// - Nobody else knows the memory, which is given back with the store. An address that `place` hands out is used before
 ///   the next `append`.
 struct RecordStore<Record: ~Copyable>: ~Copyable {
@@ -61,7 +61,8 @@ struct RecordStore<Record: ~Copyable>: ~Copyable {
     count += 1
   }
 
-  /// Room for one record more, which the caller puts there at once.
+  /// Room for one record more, which the caller writes there before anything else. It counts already, and holds no record until
+  /// then: so only for records that are nothing but bytes.
   @inline(__always)
   mutating func appendPlace() -> UnsafeMutablePointer<Record> where Record: BitwiseCopyable {
     if count == capacity { grow(to: count + 1) }

@@ -116,7 +116,7 @@ struct WalkCache: ~Copyable {
   func forget() {
     forgetLast()
     contents.pointee.generation &+= 1
-    // The generations begin anew, and older ones are not.
+    // Numbers of generations are used again, so no table may keep an old one.
     if contents.pointee.generation >> (64 - Self.spanBits) != 0 {
       contents.pointee.generation = 0
       tables.update(repeating: KnownTable(key: .max, table: .max), count: Self.capacity)

@@ -98,7 +98,7 @@ struct RegionTimelines: ~Copyable {
       if seesEntries {
         markRaces(index, canHoldBlock: canHoldBlock)
       } else {
-        if isSecond { noteOrder(first, vm, begin: nodes[first.position].sequence, marks: false) }
+        if isSecond { keepOrder(of: first, vm, begin: nodes[first.position].sequence, marks: false) }
         noteOrder(of: index, vm, behind: first, canHoldBlock: canHoldBlock)
       }
     } else {
@@ -125,12 +125,12 @@ struct RegionTimelines: ~Copyable {
     let begin = nodes[first.position].sequence
     nodes[index.position].isOfBlockRegion = isOfBlockRegion
     let isKept = nodes[index.position].entry == .start && canHoldBlock == isOfBlockRegion
-    noteOrder(index, vm, begin: begin, marks: isKept)
+    keepOrder(of: index, vm, begin: begin, marks: isKept)
     if !isKept { markRaces(index, canHoldBlock: canHoldBlock) }
   }
 
-  private mutating func noteOrder(
-    _ index: TimelineNode.Index, _ vm: VMIndex, begin: Sequence, marks: Bool
+  private mutating func keepOrder(
+    of index: TimelineNode.Index, _ vm: VMIndex, begin: Sequence, marks: Bool
   ) {
     let node = nodes[index.position]
     let follows = unordered.append(node, orderKey(of: index, vm), begin: begin, marks: marks)

@@ -32,8 +32,8 @@ struct UnorderedFaults: ~Copyable {
 
 /// The faults on a page or in a region, as far as who races with whom goes.
 ///
-/// A fault of one thread marks all before it but that thread's own. What two such marks cover together is again: everything
-/// up to a place, and from there to another place everything but one thread's.
+/// A fault of one thread marks all before it but that thread's own. The union of two such marks has the same form: all up to one
+/// place, and up to a second place all but one thread's.
 struct FaultMix: BitwiseCopyable {
   /// The last fault, and the last one of any other thread than that one's.
   private var last = Sequence.start
