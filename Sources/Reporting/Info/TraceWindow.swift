@@ -55,17 +55,25 @@ public struct TraceWindow: Encodable, Hashable, Sendable {
     }
   }
 
-  /// How much of the trace's time it is, from its first to its last moment.
-  func span(in statistics: EventStatistics) -> Range<UInt64> {
-    let first = max(statistics.first?.rawValue ?? 0, fromNs ?? 0)
-    let last = min(statistics.last?.rawValue ?? 0, toNs ?? .max)
-    return first..<max(first, last)
+  /// How much it is of the time between the first event and the last.
+  fileprivate func span(in bounds: Range<UInt64>) -> Range<UInt64> {
+    let first = max(bounds.lowerBound, fromNs ?? 0)
+    return first..<max(first, min(bounds.upperBound, toNs ?? .max))
   }
 
   /// In words, which part it is.
   var text: String {
     [fromNs.map { "from \(Quantity.stamp($0))" }, toNs.map { "to \(Quantity.stamp($0))" }]
       .compactMap(\.self).joined(separator: " ")
+  }
+}
+
+extension TraceInfo {
+  /// The time that was replayed, from its first to its last moment.
+  var replayed: Range<UInt64> {
+    let first = firstNs ?? 0
+    let bounds = first..<max(first, lastNs ?? 0)
+    return window?.span(in: bounds) ?? bounds
   }
 }
 

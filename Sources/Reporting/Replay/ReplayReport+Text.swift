@@ -78,13 +78,8 @@ extension ReplayReport {
     isKnown || vcpus > 0 ? "\(vcpus) vCPU\(vcpus == 1 ? "" : "s")" : "vCPUs unknown"
   }
 
-  /// The time that was replayed.
-  private var spanNs: UInt64 {
-    guard let input = inputs.first, let first = input.firstNs, let last = input.lastNs else { return 0 }
-    let begin = max(first, input.window?.fromNs ?? 0)
-    let end = min(last, input.window?.toNs ?? .max)
-    return end > begin ? end - begin : 0
-  }
+  /// How long the time is that was replayed.
+  private var spanNs: UInt64 { inputs.first.map { $0.replayed.upperBound - $0.replayed.lowerBound } ?? 0 }
 
   private var isPKVM: Bool { profile[.path] == .word(Profile.Path.pkvm.rawValue) }
 

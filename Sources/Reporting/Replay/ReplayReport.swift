@@ -88,7 +88,7 @@ public struct ReplayReport: Encodable, Sendable {
   ) {
     var input = TraceInfo(trace, statistics, result.profile.host)
     input.window = window
-    let span = window?.span(in: statistics) ?? statistics.bounds
+    let span = input.replayed
     input.setRecording(result.recordingSettings)
     inputs = [input]
     memoryMarkers = result.markers.isEmpty ? nil : result.markers.map(MarkerEntry.init)
