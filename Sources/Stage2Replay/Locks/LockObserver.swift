@@ -118,7 +118,7 @@ struct LockObserver {
       vms[vm.position].sections[hold.tid, default: []].append(
         RecordedSection(
           kind: hold.operation.kind, request: min(request, hold.time), start: hold.time,
-          end: Nanoseconds(hold.time.rawValue + hold.duration.rawValue)))
+          end: hold.time + hold.duration))
     }
     vms[vm.position].times.hold(hold, interval: grid.index(of: hold.time))
   }

@@ -70,6 +70,6 @@ public struct UnattributedHolds: Hashable, Sendable {
 
   fileprivate mutating func add(_ hold: LongHold) {
     count += 1
-    total = Nanoseconds(total.rawValue &+ hold.duration.rawValue)
+    total = total + hold.duration
   }
 }
