@@ -131,7 +131,7 @@ struct CapacityCommand: ParsableCommand {
       losses.note(trace, statistics)
     }
     let request = try machine.request(vms: vms, memory: memory, vcpus: vcpus, recordings)
-    try check(request.profile)
+    try checkMemory(request.profile)
     let plan = try CapacityPlan(request, recordings, costs: costModel)
     if let costs, plan.hostLock == nil {
       Diagnostics.note(
@@ -159,7 +159,7 @@ struct CapacityCommand: ParsableCommand {
   }
 
   /// The memory has to fit into a VM, and that of all of them into what a number can tell.
-  private func check(_ profile: Profile) throws {
+  private func checkMemory(_ profile: Profile) throws {
     guard (1...(try profile.geometry().ipaLimit)).contains(memory.bytes) else {
       throw ValidationError("--memory \(memory) does not fit into \(profile.ipaBits) bits of IPA")
     }
