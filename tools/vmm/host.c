@@ -1,14 +1,23 @@
 /* What the host does to a guest's memory. */
 #define _GNU_SOURCE
+#include <errno.h>
 #include <fcntl.h>
 #include <linux/kvm.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "machine.h"
 #include "report.h"
+
+/* In sys/mman.h from glibc 2.37 on. */
+#ifndef MADV_COLLAPSE
+#define MADV_COLLAPSE 25
+#endif
 
 /* The most pages that one call changes. */
 #define LONGEST_RUN 16
@@ -56,10 +65,14 @@ void discard_pages(struct machine *machine, uint64_t pages)
 	while (pages) {
 		uint64_t first, count = some_pages(machine, pages, &first);
 
-		if (machine->options->backing == BACKING_HUGETLB) {
+		if (machine->options->backing == BACKING_GUEST_MEMFD) {
+			if (fallocate(machine->memory_fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+				      first * machine->page_size, count * machine->page_size))
+				die_errno("cannot punch a hole into guest memory");
+		} else if (machine->backing_size != machine->page_size) {
 			/* A huge page goes as a whole. */
-			first -= first % (machine->block_size / machine->page_size);
-			if (madvise(page(machine, first), machine->block_size, MADV_DONTNEED))
+			first -= first % (machine->backing_size / machine->page_size);
+			if (madvise(page(machine, first), machine->backing_size, MADV_DONTNEED))
 				die_errno("MADV_DONTNEED of a huge page");
 		} else if (madvise(page(machine, first), count * machine->page_size, MADV_DONTNEED)) {
 			die_errno("MADV_DONTNEED");
@@ -79,6 +92,61 @@ void protect_pages(struct machine *machine, uint64_t pages)
 			die_errno("mprotect");
 		pages -= count;
 	}
+}
+
+void advise_pages(struct machine *machine, uint64_t pages)
+{
+	static const int kinds[] = { MADV_DONTNEED, MADV_FREE, MADV_COLD, MADV_PAGEOUT,
+				     MADV_POPULATE_READ, MADV_POPULATE_WRITE, MADV_COLLAPSE };
+	size_t block_pages = machine->block_size / machine->page_size;
+
+	while (pages) {
+		uint64_t first, count = some_pages(machine, pages, &first), left = pages - count;
+		int kind = kinds[next_random(&machine->random) % (sizeof(kinds) / sizeof(*kinds))];
+
+		/* What becomes a block has to be one, and there may be none to be had. */
+		if (kind == MADV_COLLAPSE) {
+			first -= first % block_pages;
+			count = block_pages;
+		}
+		pages = left;
+		if (first + count > page_count(machine))
+			continue;
+		if (madvise(page(machine, first), count * machine->page_size, kind) &&
+		    (kind != MADV_COLLAPSE || errno == EFAULT))
+			die_errno("advice %d on page %llu", kind, (unsigned long long)first);
+	}
+}
+
+void fork_child(struct machine *machine)
+{
+	uint64_t writes = next_random(&machine->random) % page_count(machine);
+	pid_t child = fork();
+
+	if (child < 0)
+		die_errno("fork");
+	machine->child = child;
+	if (child)
+		return;
+	/* Reads all of the memory and writes to some of it, which makes the pages its own. */
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	for (uint64_t i = 0; i < page_count(machine); i++) {
+		volatile uint64_t *word = (volatile uint64_t *)page(machine, i);
+
+		if (i % 8 == writes % 8)
+			*word = *word + 1;
+	}
+	for (;;)
+		pause();
+}
+
+void end_child(struct machine *machine)
+{
+	if (!machine->child)
+		return;
+	kill(machine->child, SIGKILL);
+	waitpid(machine->child, NULL, 0);
+	machine->child = 0;
 }
 
 /* Reads the log of a slot, which write-protects what it finds dirty. */

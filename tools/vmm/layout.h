@@ -35,6 +35,9 @@ enum command {
 	COMMAND_SHARE,
 	/* Checks what the host answered, and takes most of the pages back. */
 	COMMAND_UNSHARE,
+	/* Never seen by the guest: its vCPUs stop to be reset, and then begin again where they began. */
+	COMMAND_RESET,
+	COMMAND_BEGIN,
 };
 
 enum failure {

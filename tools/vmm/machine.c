@@ -18,6 +18,21 @@
 #define KVM_VM_TYPE_ARM_PROTECTED (1UL << 31)
 #endif
 #define DEFAULT_IPA_BITS 40
+/* In linux/kvm.h from 6.5 on. */
+#ifndef KVM_CAP_ARM_EAGER_SPLIT_CHUNK_SIZE
+#define KVM_CAP_ARM_EAGER_SPLIT_CHUNK_SIZE 228
+#endif
+/* In linux/kvm.h from 6.8 on. */
+#ifndef KVM_MEM_GUEST_MEMFD
+#define KVM_MEM_GUEST_MEMFD (1UL << 2)
+struct kvm_userspace_memory_region2 {
+	uint32_t slot, flags;
+	uint64_t guest_phys_addr, memory_size, userspace_addr, guest_memfd_offset;
+	uint32_t guest_memfd, padding;
+	uint64_t reserved[14];
+};
+#define KVM_SET_USER_MEMORY_REGION2 _IOW(KVMIO, 0x49, struct kvm_userspace_memory_region2)
+#endif
 
 extern const char guest_start[], guest_end[];
 
@@ -73,31 +88,17 @@ static void open_machine(struct machine *machine)
 		die_errno("KVM_CREATE_VM");
 }
 
-static void map_memory(struct machine *machine)
+/* Before there are slots. */
+static void split_eagerly(struct machine *machine)
 {
-	enum backing backing = machine->options->backing;
-	size_t size = machine->size, slack = machine->block_size;
-	int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
-	uintptr_t address;
+	struct kvm_enable_cap capability = {
+		.cap = KVM_CAP_ARM_EAGER_SPLIT_CHUNK_SIZE,
+		.args = { machine->options->eager_split },
+	};
 
-	if (backing == BACKING_HUGETLB)
-		flags |= MAP_HUGETLB;
-	if (backing == BACKING_SHMEM)
-		flags ^= MAP_PRIVATE | MAP_SHARED;
-	/* Blocks need memory that is aligned as the guest's addresses are. */
-	machine->mapping_size = backing == BACKING_HUGETLB ? size : size + slack;
-	machine->mapping = mmap(NULL, machine->mapping_size, PROT_READ | PROT_WRITE, flags, -1, 0);
-	if (machine->mapping == MAP_FAILED && backing == BACKING_HUGETLB)
-		skip("no huge pages: see /proc/sys/vm/nr_hugepages");
-	if (machine->mapping == MAP_FAILED)
-		die_errno("cannot map %zu bytes of guest memory", size);
-	address = (uintptr_t)machine->mapping;
-	if (backing != BACKING_HUGETLB)
-		address = (address + slack - 1) & ~(uintptr_t)(slack - 1);
-	machine->memory = (char *)address;
-	if (madvise(machine->memory, size, backing == BACKING_THP ? MADV_HUGEPAGE : MADV_NOHUGEPAGE) &&
-	    backing == BACKING_THP)
-		skip("this kernel has no transparent huge pages");
+	if (ioctl(machine->fd, KVM_ENABLE_CAP, &capability))
+		skip("this host does not split blocks of %llu bytes eagerly: %s",
+		     (unsigned long long)machine->options->eager_split, strerror(errno));
 }
 
 /* The boot code is in place before the guest runs: a protected guest's memory is not the host's any more then. */
@@ -110,8 +111,28 @@ static void map_boot(struct machine *machine)
 	memcpy(machine->boot, guest_start, guest_end - guest_start);
 }
 
+/* A slot that has its memory from a file of KVM's own. */
+static void set_guest_memory_slot(struct machine *machine, const struct slot *slot)
+{
+	struct kvm_userspace_memory_region2 region = {
+		.slot = slot->id,
+		.flags = slot->flags | KVM_MEM_GUEST_MEMFD,
+		.guest_phys_addr = slot->ipa,
+		.memory_size = slot->size,
+		.userspace_addr = (uintptr_t)slot->memory,
+		.guest_memfd = machine->memory_fd,
+		.guest_memfd_offset = slot->memory_offset,
+	};
+
+	if (ioctl(machine->fd, KVM_SET_USER_MEMORY_REGION2, &region))
+		die_errno("slot %u of guest memory at 0x%llx", slot->id, (unsigned long long)slot->ipa);
+}
+
 void set_slot(struct machine *machine, const struct slot *slot)
 {
+	if (slot->id != BOOT_SLOT && machine->options->backing == BACKING_GUEST_MEMFD)
+		return set_guest_memory_slot(machine, slot);
+
 	struct kvm_userspace_memory_region region = {
 		.slot = slot->id,
 		.flags = slot->flags,
@@ -147,6 +168,7 @@ static void create_slots(struct machine *machine)
 			.ipa = RAM_IPA + offset,
 			.size = i + 1 < count ? each * machine->page_size : machine->size - offset,
 			.memory = machine->memory + offset,
+			.memory_offset = offset,
 		};
 	}
 	machine->slot_count = FIRST_RAM_SLOT + count;
@@ -160,17 +182,21 @@ void create_machine(struct machine *machine, const struct options *options, int 
 	machine->page_size = sysconf(_SC_PAGESIZE);
 	/* A page of last-level descriptors, each of 8 bytes, covers a block. */
 	machine->block_size = machine->page_size / 8 * machine->page_size;
+	machine->backing_size = options->backing == BACKING_HUGETLB	 ? machine->block_size :
+				options->backing == BACKING_HUGETLB_1G ? 1ul << 30 :
+									 machine->page_size;
 	machine->size = options->memory_mib << 20;
 	if (options->offset + WORDS_END > machine->page_size)
 		die("there is no offset %llu in a page", (unsigned long long)options->offset);
-	if (options->backing == BACKING_HUGETLB)
-		machine->size = (machine->size + machine->block_size - 1) / machine->block_size * machine->block_size;
+	machine->size = (machine->size + machine->backing_size - 1) / machine->backing_size * machine->backing_size;
 	pthread_mutex_init(&machine->lock, NULL);
 	pthread_cond_init(&machine->host_turn, NULL);
 	pthread_cond_init(&machine->guest_turn, NULL);
 
 	allow_locked_memory(options);
 	open_machine(machine);
+	if (options->eager_split)
+		split_eagerly(machine);
 	map_memory(machine);
 	map_boot(machine);
 	create_slots(machine);
@@ -190,6 +216,6 @@ void destroy_machine(struct machine *machine)
 
 void free_memory(struct machine *machine)
 {
-	munmap(machine->mapping, machine->mapping_size);
+	unmap_memory(machine);
 	munmap(machine->boot, machine->boot_size);
 }

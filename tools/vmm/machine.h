@@ -4,6 +4,7 @@
 
 #include <pthread.h>
 #include <stddef.h>
+#include <sys/types.h>
 
 #include "options.h"
 
@@ -19,6 +20,8 @@ struct slot {
 	uint64_t ipa;
 	uint64_t size;
 	char *memory;
+	/* Into memory_fd, if the slot is of guest memory. */
+	uint64_t memory_offset;
 };
 
 struct vcpu {
@@ -38,6 +41,8 @@ struct machine {
 	const struct options *options;
 	int kvm, fd;
 	size_t run_size, page_size, block_size;
+	/* What the host gives and takes as a whole: a page, or a huge page of hugetlb. */
+	size_t backing_size;
 
 	/* The guest's memory, all slots of it. */
 	char *memory;
@@ -45,6 +50,8 @@ struct machine {
 	/* Of the mapping that the memory is aligned in. */
 	char *mapping;
 	size_t mapping_size;
+	/* What it is a mapping of, for BACKING_GUEST_MEMFD. */
+	int memory_fd;
 	char *boot;
 	size_t boot_size;
 	struct slot slots[256 + FIRST_RAM_SLOT];
@@ -58,6 +65,10 @@ struct machine {
 	unsigned int generation, waiting;
 	enum command command;
 	bool ends, expects_poison;
+	/* The process that --fork made, or 0. */
+	pid_t child;
+	int snapshot_fd;
+	pthread_t snapshot_thread;
 
 	uint64_t random;
 };
@@ -67,7 +78,7 @@ int open_kvm(void);
 
 /* Makes a machine with memory and vCPUs that did not run yet. */
 void create_machine(struct machine *machine, const struct options *options, int kvm, uint64_t seed);
-/* Closes it: its stage 2 is gone on return. */
+/* Closes it: its stage 2 is gone on return, unless its memory is a file of KVM's, which keeps it. */
 void destroy_machine(struct machine *machine);
 /* Unmaps its memory, last. */
 void free_memory(struct machine *machine);
@@ -79,6 +90,8 @@ uint64_t page_count(const struct machine *machine);
 
 /* vcpu.c */
 void create_vcpu(struct machine *machine, unsigned int number);
+/* Puts a vCPU that does not run back to where it began. If it ever ran, KVM may unmap all memory of the guest. */
+void reset_vcpu(struct vcpu *vcpu);
 /* The thread of a vCPU. */
 void *run_vcpu(void *vcpu);
 
@@ -90,10 +103,22 @@ void leave_rounds(struct vcpu *vcpu);
 /* Runs the guest from its first instruction to its end. */
 void run_rounds(struct machine *machine);
 
+/* snapshot.c */
+void begin_snapshot(struct machine *machine);
+void end_snapshot(struct machine *machine);
+
+/* memory.c: where the guest's memory is in the host. */
+void map_memory(struct machine *machine);
+void unmap_memory(struct machine *machine);
+
 /* host.c: what the host does to a guest's memory. */
 void peek_pages(struct machine *machine, uint64_t pages);
 void discard_pages(struct machine *machine, uint64_t pages);
 void protect_pages(struct machine *machine, uint64_t pages);
+void advise_pages(struct machine *machine, uint64_t pages);
+/* A process that has the memory, too, until end_child. */
+void fork_child(struct machine *machine);
+void end_child(struct machine *machine);
 void switch_log(struct machine *machine, bool is_on);
 void move_slot(struct machine *machine);
 void recreate_slot(struct machine *machine);

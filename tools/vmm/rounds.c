@@ -85,10 +85,10 @@ static uint64_t stride(uint64_t pages)
 	return step;
 }
 
-static void touch(struct machine *machine)
+static void touch(struct machine *machine, bool takes_snapshot)
 {
 	const struct options *options = machine->options;
-	uint64_t pages = page_count(machine), left = options->discards_while_running ? options->discard : 0;
+	uint64_t pages = page_count(machine), left = 0;
 
 	for (unsigned int i = 0; i < options->vcpus; i++)
 		machine->vcpus[i].arguments = (struct arguments){
@@ -102,12 +102,33 @@ static void touch(struct machine *machine)
 			.seed = next_random(&machine->random),
 			.offset = options->offset,
 		};
+	if (takes_snapshot)
+		begin_snapshot(machine);
 	give_command(machine, COMMAND_TOUCH);
-	while (left && running_vcpus(machine)) {
-		discard_pages(machine, 1);
-		left--;
+	if (options->works_while_running)
+		left = options->discard > options->advise ? options->discard : options->advise;
+	if (options->forks && !machine->child)
+		fork_child(machine);
+	for (uint64_t done = 0; done < left && running_vcpus(machine); done++) {
+		if (done < options->discard)
+			discard_pages(machine, 1);
+		if (done < options->advise)
+			advise_pages(machine, 1);
 		sleep_us(200);
 	}
+	wait_for_guest(machine);
+	if (takes_snapshot)
+		end_snapshot(machine);
+}
+
+/* What a reset of the guest comes to: all vCPUs stop, the VMM resets them, and they begin again. */
+static void reset_guest(struct machine *machine)
+{
+	give_command(machine, COMMAND_RESET);
+	wait_for_guest(machine);
+	for (unsigned int i = 0; i < machine->options->vcpus; i++)
+		reset_vcpu(&machine->vcpus[i]);
+	give_command(machine, COMMAND_BEGIN);
 	wait_for_guest(machine);
 }
 
@@ -133,14 +154,21 @@ static void work_between(struct machine *machine, uint64_t round)
 {
 	const struct options *options = machine->options;
 
-	if (options->discard && !options->discards_while_running)
+	end_child(machine);
+	if (options->forks && round % 2)
+		fork_child(machine);
+	if (options->discard && !options->works_while_running)
 		discard_pages(machine, options->discard);
+	if (options->advise && !options->works_while_running)
+		advise_pages(machine, options->advise);
 	if (options->protect)
 		protect_pages(machine, options->protect);
 	if (options->moves)
 		move_slot(machine);
 	if (options->recreates)
 		recreate_slot(machine);
+	if (options->resets)
+		reset_guest(machine);
 	if (options->logs)
 		switch_log(machine, round % 2);
 	if (options->pause_ms)
@@ -154,7 +182,7 @@ static void poison(struct machine *machine)
 
 	machine->expects_poison = true;
 	poison_pages(machine, options->poison);
-	touch(machine);
+	touch(machine, false);
 }
 
 void run_rounds(struct machine *machine)
@@ -171,12 +199,13 @@ void run_rounds(struct machine *machine)
 	for (uint64_t round = 0; round < options->rounds; round++) {
 		if (round)
 			work_between(machine, round);
-		touch(machine);
+		touch(machine, options->takes_snapshots && round % 2);
 		if (options->share)
 			share(machine, round);
 	}
 	if (options->poison)
 		poison(machine);
+	end_child(machine);
 	give_command(machine, 0);
 	for (unsigned int i = 0; i < options->vcpus; i++) {
 		pthread_join(machine->vcpus[i].thread, NULL);

@@ -8,10 +8,20 @@
 #include "machine.h"
 #include "report.h"
 
+void reset_vcpu(struct vcpu *vcpu)
+{
+	struct kvm_vcpu_init init;
+
+	if (ioctl(vcpu->machine->fd, KVM_ARM_PREFERRED_TARGET, &init))
+		die_errno("KVM_ARM_PREFERRED_TARGET");
+	init.features[0] |= 1u << KVM_ARM_VCPU_PSCI_0_2;
+	if (ioctl(vcpu->fd, KVM_ARM_VCPU_INIT, &init))
+		die_errno("vCPU %u: KVM_ARM_VCPU_INIT", vcpu->number);
+}
+
 void create_vcpu(struct machine *machine, unsigned int number)
 {
 	struct vcpu *vcpu = &machine->vcpus[number];
-	struct kvm_vcpu_init init;
 	int size = ioctl(machine->kvm, KVM_GET_VCPU_MMAP_SIZE, 0);
 
 	if (size < 0)
@@ -22,11 +32,7 @@ void create_vcpu(struct machine *machine, unsigned int number)
 	vcpu->fd = ioctl(machine->fd, KVM_CREATE_VCPU, number);
 	if (vcpu->fd < 0)
 		die_errno("vCPU %u: KVM_CREATE_VCPU", number);
-	if (ioctl(machine->fd, KVM_ARM_PREFERRED_TARGET, &init))
-		die_errno("KVM_ARM_PREFERRED_TARGET");
-	init.features[0] |= 1u << KVM_ARM_VCPU_PSCI_0_2;
-	if (ioctl(vcpu->fd, KVM_ARM_VCPU_INIT, &init))
-		die_errno("vCPU %u: KVM_ARM_VCPU_INIT", number);
+	reset_vcpu(vcpu);
 	vcpu->run = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, vcpu->fd, 0);
 	if (vcpu->run == MAP_FAILED)
 		die_errno("vCPU %u: cannot map kvm_run", number);
@@ -101,6 +107,15 @@ static bool access_device(struct vcpu *vcpu)
 	return true;
 }
 
+/* Ends the access that the vCPU is in, whatever comes then: until it is over, it belongs to what the vCPU does next. */
+static void finish_access(struct vcpu *vcpu)
+{
+	vcpu->run->immediate_exit = 1;
+	if (!ioctl(vcpu->fd, KVM_RUN, 0) || errno != EINTR)
+		die("vCPU %u ran on", vcpu->number);
+	vcpu->run->immediate_exit = 0;
+}
+
 void *run_vcpu(void *argument)
 {
 	struct vcpu *vcpu = argument;
@@ -118,6 +133,11 @@ void *run_vcpu(void *argument)
 		if (vcpu->run->exit_reason != KVM_EXIT_MMIO)
 			die("vCPU %u: KVM_RUN ended with reason %u", vcpu->number, vcpu->run->exit_reason);
 		goes_on = access_device(vcpu);
+		/* The host resets it meanwhile. */
+		if (goes_on && vcpu->machine->command == COMMAND_RESET) {
+			finish_access(vcpu);
+			goes_on = next_command(vcpu);
+		}
 	}
 	leave_rounds(vcpu);
 	return NULL;
