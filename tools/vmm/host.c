@@ -118,6 +118,42 @@ void advise_pages(struct machine *machine, uint64_t pages)
 	}
 }
 
+/* The guest's memory of the thread, if it is a vCPU's. */
+static __thread size_t replaced_size;
+
+/* The host's address is that of the page, as KVM or the thread itself met it. */
+static void meet_failed(int signal, siginfo_t *info, void *context)
+{
+	(void)signal;
+	(void)context;
+	if (replaced_size)
+		madvise((void *)((uintptr_t)info->si_addr & -replaced_size), replaced_size, MADV_DONTNEED);
+}
+
+void fail_pages(struct machine *machine, uint64_t pages)
+{
+	struct sigaction action = { .sa_sigaction = meet_failed, .sa_flags = SA_SIGINFO };
+
+	/* The thread that says so gets the signal as well, and leaves the page as it is. */
+	if (sigaction(SIGBUS, &action, NULL))
+		die_errno("SIGBUS");
+	while (pages) {
+		uint64_t first, count = some_pages(machine, pages, &first);
+
+		if (madvise(page(machine, first), count * machine->page_size, MADV_HWPOISON)) {
+			if (errno == EINVAL || errno == EPERM)
+				skip("this kernel does not let memory fail");
+			die_errno("MADV_HWPOISON of page %llu", (unsigned long long)first);
+		}
+		pages -= count;
+	}
+}
+
+void replace_failed(const struct machine *machine)
+{
+	replaced_size = machine->page_size;
+}
+
 void fork_child(struct machine *machine)
 {
 	uint64_t writes = next_random(&machine->random) % page_count(machine);

@@ -116,6 +116,9 @@ void peek_pages(struct machine *machine, uint64_t pages);
 void discard_pages(struct machine *machine, uint64_t pages);
 void protect_pages(struct machine *machine, uint64_t pages);
 void advise_pages(struct machine *machine, uint64_t pages);
+void fail_pages(struct machine *machine, uint64_t pages);
+/* Has the thread that calls it give the guest another page for one that failed, when it comes to it. */
+void replace_failed(const struct machine *machine);
 /* A process that has the memory, too, until end_child. */
 void fork_child(struct machine *machine);
 void end_child(struct machine *machine);

@@ -37,6 +37,7 @@ static const char help[] =
 	"  --log                dirty logging is on in every other round; not for protected guests\n"
 	"  --move               a slot moves away and back; not for protected guests\n"
 	"  --recreate           a slot is deleted and created; not for protected guests\n"
+	"  --failing PAGES      memory fails (MADV_HWPOISON); a vCPU that comes to such a page gets another one\n"
 	"  --fork               the host forks, every other time while the vCPUs run; not for protected guests\n"
 	"  --reset              the vCPUs are reset, and begin again; not for protected guests\n"
 	"  --snapshot           in every other round: a snapshot is taken (userfaultfd) while the vCPUs run\n"
@@ -113,6 +114,7 @@ static const struct option names[] = {
 	{ "log", no_argument, NULL, 'l' },
 	{ "move", no_argument, NULL, 'M' },
 	{ "recreate", no_argument, NULL, 'C' },
+	{ "failing", required_argument, NULL, 'F' },
 	{ "fork", no_argument, NULL, 'f' },
 	{ "reset", no_argument, NULL, 'I' },
 	{ "snapshot", no_argument, NULL, 'u' },
@@ -151,6 +153,7 @@ static void set(struct options *options, int option, const char *name, const cha
 	case 'l': options->logs = true; break;
 	case 'M': options->moves = true; break;
 	case 'C': options->recreates = true; break;
+	case 'F': options->failing = number(name, optarg, 1, UINT32_MAX); break;
 	case 'f': options->forks = true; break;
 	case 'I': options->resets = true; break;
 	case 'u': options->takes_snapshots = true; break;
@@ -171,12 +174,14 @@ static void check(struct options *options)
 		usage("the slots of a protected guest stay as they are: no --log, --move or --recreate");
 	if (options->is_protected && (options->advise || options->forks || options->resets || options->takes_snapshots))
 		usage("a protected guest's memory is its own: no --advise, --fork, --reset or --snapshot");
-	if (options->is_protected && (options->eager_split || options->backing == BACKING_GUEST_MEMFD))
-		usage("not for protected guests: --eager-split and --backing guest-memfd");
+	if (options->is_protected && (options->eager_split || options->failing || options->backing == BACKING_GUEST_MEMFD))
+		usage("not for protected guests: --eager-split, --failing and --backing guest-memfd");
 	if (options->backing == BACKING_GUEST_MEMFD && (options->logs || options->moves))
 		usage("a slot of guest memory cannot be logged or moved");
 	if (!options->is_protected && (options->share || options->poison || options->expects_zeroes))
 		usage("--share, --poison and --expect-zeroes need --protected");
+	if (options->failing && options->backing != BACKING_ANONYMOUS)
+		usage("--failing needs --backing anonymous");
 	if ((options->advise || options->forks || options->takes_snapshots) &&
 	    options->backing != BACKING_ANONYMOUS && options->backing != BACKING_THP)
 		usage("--advise, --fork and --snapshot need --backing anonymous or thp");

@@ -36,6 +36,7 @@ struct options {
 	uint64_t discard;
 	uint64_t protect;
 	uint64_t advise;
+	uint64_t failing;
 	uint64_t share;
 	/* Pages, once. */
 	uint64_t poison;

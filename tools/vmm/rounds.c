@@ -161,6 +161,8 @@ static void work_between(struct machine *machine, uint64_t round)
 		discard_pages(machine, options->discard);
 	if (options->advise && !options->works_while_running)
 		advise_pages(machine, options->advise);
+	if (options->failing)
+		fail_pages(machine, options->failing);
 	if (options->protect)
 		protect_pages(machine, options->protect);
 	if (options->moves)

@@ -121,6 +121,7 @@ void *run_vcpu(void *argument)
 	struct vcpu *vcpu = argument;
 	bool goes_on = true;
 
+	replace_failed(vcpu->machine);
 	while (goes_on) {
 		if (ioctl(vcpu->fd, KVM_RUN, 0)) {
 			if (errno == EINTR)
