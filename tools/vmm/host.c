@@ -140,12 +140,15 @@ void fail_pages(struct machine *machine, uint64_t pages)
 	while (pages) {
 		uint64_t first, count = some_pages(machine, pages, &first);
 
-		if (madvise(page(machine, first), count * machine->page_size, MADV_HWPOISON)) {
+		pages -= count;
+		/* The zero page cannot fail, one that failed cannot be populated, and one on its way to a list is busy. */
+		if (madvise(page(machine, first), count * machine->page_size, MADV_POPULATE_WRITE) && errno == EHWPOISON)
+			continue;
+		if (madvise(page(machine, first), count * machine->page_size, MADV_HWPOISON) && errno != EBUSY) {
 			if (errno == EINVAL || errno == EPERM)
 				skip("this kernel does not let memory fail");
 			die_errno("MADV_HWPOISON of page %llu", (unsigned long long)first);
 		}
-		pages -= count;
 	}
 }
 
