@@ -225,6 +225,15 @@ public struct UserspaceExit: Hashable, Sendable {
   /// What KVM_RUN returns: 0, or a negative errno.
   public var errno: Int32
 
+  /// `KVM_EXIT_ARM_SEA`.
+  private static let externalAbort: UInt32 = 41
+
+  /// Whether it hands an external abort of the guest to the VMM, or KVM_RUN fails with -EFAULT, as it does for an abort whose
+  /// address is not known.
+  public var takesAbort: Bool {
+    errno == 0 ? reason == Self.externalAbort : errno == KernelResult.badAddress.rawValue
+  }
+
   @inlinable
   init(reason: UInt32, errno: Int32) {
     self.reason = reason

@@ -10,7 +10,8 @@ extension Attribution {
     leaveMemoryManagement(thread)
     reach(thread)
     let isInSlot = isFaultInSlot(thread)
-    report(threads[thread].order.entry(isInSlot: isInSlot, context.recorded), thread, record)
+    let pc = record.entryPC
+    report(threads[thread].order.entry(at: pc, isInSlot: isInSlot, context.recorded), thread, record)
     closeOpenFault(of: thread, time: record.time, cpu: record.cpu)
     threads[thread].vcpu.lastEntry = clock.now
     threads[thread].vcpu.entryEpoch = clock.epoch
@@ -25,7 +26,8 @@ extension Attribution {
     reach(thread)
     let exit = record.vcpuExit
     report(
-      threads[thread].order.exit(isTrap: exit.isTrap, exceptionClass: exit.exceptionClass), thread, record)
+      threads[thread].order.exit(at: exit.pc, isTrap: exit.isTrap, exceptionClass: exit.exceptionClass),
+      thread, record)
     closeFaultUnseen(of: thread, time: record.time, cpu: record.cpu)
     threads[thread].vcpu.ranOn = record.cpu
     threads[thread].vcpu.exits += 1
@@ -47,12 +49,15 @@ extension Attribution {
 
   private mutating func userspaceExit(_ record: TraceRecord, _ thread: ThreadIndex) {
     let isInSlot = isFaultInSlot(thread)
-    report(threads[thread].order.userspaceExit(isInSlot: isInSlot, context.recorded), thread, record)
+    let exit = record.userspaceExit
+    report(
+      threads[thread].order.userspaceExit(
+        takesAbort: exit.takesAbort, isInSlot: isInSlot, context.recorded),
+      thread, record)
     // -EINTR only says that a signal came.
-    let errno = record.userspaceExit.errno
-    if errno < 0, errno != -4, let fault = threads[thread].vcpu.openFault {
+    if exit.errno < 0, exit.errno != -4, let fault = threads[thread].vcpu.openFault {
       lookahead[fault].failed = true
-      lookahead[fault].isBadAddress = errno == KernelResult.badAddress.rawValue
+      lookahead[fault].isBadAddress = exit.errno == KernelResult.badAddress.rawValue
     }
     closeOpenFault(of: thread, time: record.time, cpu: record.cpu)
     threads[thread].vcpu.isInUserspace = true
@@ -342,7 +347,13 @@ extension Attribution {
   /// The rule about the order of a thread's events that an event broke, if it broke one.
   @inline(__always)
   mutating func report(_ rule: DivergenceRule?, _ thread: ThreadIndex, _ record: TraceRecord) {
-    if let rule, context.recorded.loop, context.checksRules { reportBroken(rule, thread, record) }
+    if let rule { report(.unexplained(rule), thread, record) }
+  }
+
+  /// The same with what accounts for it.
+  @inline(__always)
+  mutating func report(_ judgement: Judgement?, _ thread: ThreadIndex, _ record: TraceRecord) {
+    if let judgement, context.recorded.loop, context.checksRules { reportBroken(judgement, thread, record) }
   }
 
   /// Whether a slot holds the address of the fault that a thread is handling, and is not on its way out.
@@ -351,7 +362,9 @@ extension Attribution {
     threads[thread].vcpu.openFault.map { lookahead[$0].slot != nil } ?? false
   }
 
-  private mutating func reportBroken(_ rule: DivergenceRule, _ thread: ThreadIndex, _ record: TraceRecord) {
+  private mutating func reportBroken(
+    _ judgement: Judgement, _ thread: ThreadIndex, _ record: TraceRecord
+  ) {
     let vm = threads[thread].vcpu.vm
     let ipa: IPA? =
       switch record.kind {
@@ -360,11 +373,10 @@ extension Attribution {
       case .mmio: record.mmio.address
       default: nil
       }
-    divergences.note(.unexplained(rule), vm: vm, block: nil, order: lookahead.settled.nextOrder()) {
-      judgement in
+    divergences.note(judgement, vm: vm, block: nil, order: lookahead.settled.nextOrder()) { judgement in
       Divergence(
-        rule: rule, verdict: judgement.verdict, exception: judgement.exception, time: record.time,
-        cpu: record.cpu, tid: record.tid, vm: vm?.position, ipa: ipa, expected: rule.statement,
+        rule: judgement.rule, verdict: judgement.verdict, exception: judgement.exception, time: record.time,
+        cpu: record.cpu, tid: record.tid, vm: vm?.position, ipa: ipa, expected: judgement.rule.statement,
         observed: DivergenceWords.event(record), basis: .recorded, count: 1, state: nil, recentEvents: [])
     }
   }
@@ -374,12 +386,14 @@ extension Attribution {
     guard context.checksRules, let rule = SyndromeRules.check(fault.esr, fault.ipa) else { return }
     // What EL2 makes up for a protected guest lacks a bit in some kernels.
     if fault.isMemShare, let vm = threads[thread].vcpu.vm, vms[vm].identity.isProtected { return }
-    reportBroken(rule, thread, record)
+    reportBroken(.unexplained(rule), thread, record)
   }
 
   mutating func checkAlone(unmap range: HVARange, _ thread: ThreadIndex, _ record: TraceRecord) {
     let coversPages = SyndromeRules.coversPages(start: range.start, end: range.end, context.pageSize)
-    if context.checksRules, !coversPages { reportBroken(.notifierCoversPages, thread, record) }
+    if context.checksRules, !coversPages {
+      reportBroken(.unexplained(.notifierCoversPages), thread, record)
+    }
   }
 
   /// Whether every unmap that may be under way has been seen to begin.

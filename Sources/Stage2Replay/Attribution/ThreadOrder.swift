@@ -23,6 +23,8 @@ struct ThreadOrder: Hashable {
   private var exceptionClass: UInt8 = 0
   /// The address of the fault.
   private var ipa: UInt64 = 0
+  /// Where the guest was at the last kvm_exit, nil where that is not known.
+  private var exitPC: GuestVA?
 
   /// What a trace records of this loop.
   struct Recorded: Hashable {
@@ -33,34 +35,64 @@ struct ThreadOrder: Hashable {
   }
 
   /// Events are missing, or may be.
-  mutating func forget() { place = .unknown }
+  mutating func forget() {
+    place = .unknown
+    exitPC = nil
+  }
+
+  /// What was known of where the guest left is no more.
+  mutating func forgetExit() { exitPC = nil }
+
+  /// Whether a vCPU that enters at `pc` goes on elsewhere than where it left: neither there nor behind the instruction, which KVM
+  /// may have emulated. False where it is not known where it left.
+  @inline(__always)
+  func jumps(to pc: GuestVA) -> Bool {
+    guard let exitPC else { return false }
+    let distance = pc.rawValue &- exitPC.rawValue
+    // An instruction of AArch32 may have two bytes.
+    return distance != 0 && distance != 2 && distance != 4
+  }
 
   /// kvm_entry.
   ///
-  /// - Parameter isInSlot: whether a slot holds the address of the fault that is being handled.
-  mutating func entry(isInSlot: Bool, _ recorded: Recorded) -> DivergenceRule? {
+  /// - Parameters:
+  ///   - pc: where the guest goes on.
+  ///   - isInSlot: whether a slot holds the address of the fault that is being handled.
+  mutating func entry(at pc: GuestVA, isInSlot: Bool, _ recorded: Recorded) -> Judgement? {
     defer { place = .inGuest }
+    if place == .aborted { return Self.judgeAbort(isGivenBack: jumps(to: pc)) }
     return leave(isInSlot, recorded)
   }
 
   /// kvm_userspace_exit.
-  mutating func userspaceExit(isInSlot: Bool, _ recorded: Recorded) -> DivergenceRule? {
+  ///
+  /// - Parameter takesAbort: whether it hands an abort to the VMM, or KVM_RUN fails because of one.
+  mutating func userspaceExit(takesAbort: Bool, isInSlot: Bool, _ recorded: Recorded) -> Judgement? {
     defer { place = .outside }
+    if place == .aborted { return Self.judgeAbort(isGivenBack: takesAbort) }
     return leave(isInSlot, recorded)
   }
 
-  private func leave(_ isInSlot: Bool, _ recorded: Recorded) -> DivergenceRule? {
+  private func leave(_ isInSlot: Bool, _ recorded: Recorded) -> Judgement? {
     switch place {
-    case .unknown, .outside, .faulted: nil
-    case .inGuest: .entryAndExitAlternate
-    case .aborted: .abortHasGuestFault
-    case .accessFaulted: isInSlot && recorded.accessFaults ? .accessFaultFollowsGuestFault : nil
+    case .unknown, .outside, .faulted, .aborted: nil
+    case .inGuest: .unexplained(.entryAndExitAlternate)
+    case .accessFaulted:
+      isInSlot && recorded.accessFaults ? .unexplained(.accessFaultFollowsGuestFault) : nil
     }
   }
 
+  /// O2 of an abort without kvm_guest_fault. `kvm_handle_guest_abort` leaves before that event for an external abort
+  /// (`kvm_handle_guest_sea`) and for an address beyond the guest's or the host's: the guest gets an exception, or the VMM
+  /// an exit.
+  private static func judgeAbort(isGivenBack: Bool) -> Judgement {
+    isGivenBack ? .explained(.abortHasGuestFault, .abortGivenBack) : .unexplained(.abortHasGuestFault)
+  }
+
   /// kvm_exit.
-  mutating func exit(isTrap: Bool, exceptionClass: UInt8) -> DivergenceRule? {
+  mutating func exit(at pc: GuestVA, isTrap: Bool, exceptionClass: UInt8) -> DivergenceRule? {
     let isOutOfOrder = place != .inGuest && place != .unknown
+    exitPC = pc
     self.exceptionClass = isTrap ? exceptionClass : 0
     place = isTrap && (exceptionClass == 0x20 || exceptionClass == 0x24) ? .aborted : .outside
     return isOutOfOrder ? .entryAndExitAlternate : nil

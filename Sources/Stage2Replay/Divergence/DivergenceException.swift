@@ -38,6 +38,8 @@ public enum DivergenceException: String, Hashable, Sendable, CaseIterable {
   case pinnedMemory = "E18"
   /// The trace does not record a kind of event that would tell.
   case notRecorded = "E19"
+  /// KVM gave an abort to the guest or to the VMM before it told of the fault.
+  case abortGivenBack = "E20"
 
   /// The exception's name in reports.
   public var id: String { rawValue }
@@ -67,6 +69,8 @@ public enum DivergenceException: String, Hashable, Sendable, CaseIterable {
     case .threadChange: "a vCPU is known by its thread"
     case .pinnedMemory: "an unmap does nothing to a protected guest"
     case .notRecorded: "makes unknown what rests on events that were not recorded"
+    case .abortGivenBack:
+      "explains O2 where the vCPU goes on elsewhere, as at its vector, or KVM_RUN ends with the abort"
     }
   }
 
@@ -92,6 +96,7 @@ public enum DivergenceException: String, Hashable, Sendable, CaseIterable {
     case .threadChange: "another thread runs the vCPU"
     case .pinnedMemory: "the memory is pinned"
     case .notRecorded: "events of a kind that would tell were not recorded"
+    case .abortGivenBack: "KVM gave an external abort, or one beyond all addresses, to the guest or the VMM"
     }
   }
 }

@@ -59,6 +59,7 @@ extension DivergenceException {
     case .threadChange: "another thread"
     case .pinnedMemory: "pinned memory"
     case .notRecorded: "events not recorded"
+    case .abortGivenBack: "an abort given back"
     }
   }
 }

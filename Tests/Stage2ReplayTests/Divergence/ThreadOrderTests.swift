@@ -10,35 +10,38 @@ struct ThreadOrderTests {
   private let translation = ESR(0x9200_0007)
   private let access = ESR(0x9200_000b)
   private let page = IPA(0x4000_0000)
+  private let pc = GuestVA(0x1000)
 
   @Test("A fault's whole window is in order")
   func window() {
     var order = ThreadOrder()
     for _ in 0..<2 {
-      #expect(order.entry(isInSlot: true, recorded) == nil)
-      #expect(order.exit(isTrap: true, exceptionClass: 0x24) == nil)
+      #expect(order.entry(at: pc, isInSlot: true, recorded) == nil)
+      #expect(order.exit(at: pc, isTrap: true, exceptionClass: 0x24) == nil)
       #expect(order.guestFault(page, translation) == nil)
-      #expect(order.entry(isInSlot: true, recorded) == nil)
-      #expect(order.exit(isTrap: true, exceptionClass: 0x24) == nil)
+      #expect(order.entry(at: pc, isInSlot: true, recorded) == nil)
+      #expect(order.exit(at: pc, isTrap: true, exceptionClass: 0x24) == nil)
       #expect(order.guestFault(page, access) == nil)
       #expect(order.accessFault(page) == nil)
-      #expect(order.userspaceExit(isInSlot: true, recorded) == nil)
-      #expect(order.userspaceExit(isInSlot: true, recorded) == nil)
-      #expect(order.entry(isInSlot: true, recorded) == nil)
-      #expect(order.exit(isTrap: false, exceptionClass: 0) == nil)
+      #expect(order.userspaceExit(takesAbort: false, isInSlot: true, recorded) == nil)
+      #expect(order.userspaceExit(takesAbort: false, isInSlot: true, recorded) == nil)
+      #expect(order.entry(at: pc, isInSlot: true, recorded) == nil)
+      #expect(order.exit(at: pc, isTrap: false, exceptionClass: 0) == nil)
     }
   }
 
   @Test("O1: an entry or an exit comes twice, or KVM works while the guest runs")
   func alternation() {
     var order = ThreadOrder()
-    _ = order.entry(isInSlot: false, recorded)
-    #expect(order.entry(isInSlot: false, recorded) == .entryAndExitAlternate)
-    _ = order.exit(isTrap: false, exceptionClass: 0)
-    #expect(order.exit(isTrap: false, exceptionClass: 0) == .entryAndExitAlternate)
-    _ = order.entry(isInSlot: false, recorded)
-    #expect(order.userspaceExit(isInSlot: false, recorded) == .entryAndExitAlternate)
-    _ = order.entry(isInSlot: false, recorded)
+    _ = order.entry(at: pc, isInSlot: false, recorded)
+    #expect(order.entry(at: pc, isInSlot: false, recorded) == .unexplained(.entryAndExitAlternate))
+    _ = order.exit(at: pc, isTrap: false, exceptionClass: 0)
+    #expect(order.exit(at: pc, isTrap: false, exceptionClass: 0) == .entryAndExitAlternate)
+    _ = order.entry(at: pc, isInSlot: false, recorded)
+    #expect(
+      order.userspaceExit(takesAbort: false, isInSlot: false, recorded)
+        == .unexplained(.entryAndExitAlternate))
+    _ = order.entry(at: pc, isInSlot: false, recorded)
     #expect(order.mmio(nil, far: nil) == .entryAndExitAlternate)
   }
 
@@ -46,9 +49,9 @@ struct ThreadOrderTests {
   func notifier() {
     var order = ThreadOrder()
     #expect(order.other() == nil)
-    _ = order.entry(isInSlot: false, recorded)
+    _ = order.entry(at: pc, isInSlot: false, recorded)
     #expect(order.other() == .entryAndExitAlternate)
-    _ = order.exit(isTrap: true, exceptionClass: 0x24)
+    _ = order.exit(at: pc, isTrap: true, exceptionClass: 0x24)
     #expect(order.other() == .entryAndExitAlternate)
     _ = order.guestFault(page, translation)
     #expect(order.other() == nil)
@@ -57,23 +60,61 @@ struct ThreadOrderTests {
   @Test("O2: an abort without its fault")
   func abort() {
     var order = ThreadOrder()
-    _ = order.exit(isTrap: true, exceptionClass: 0x24)
-    #expect(order.entry(isInSlot: false, recorded) == .abortHasGuestFault)
-    _ = order.exit(isTrap: true, exceptionClass: 0x20)
-    #expect(order.userspaceExit(isInSlot: false, recorded) == .abortHasGuestFault)
-    _ = order.entry(isInSlot: false, recorded)
-    _ = order.exit(isTrap: true, exceptionClass: 0x16)
-    #expect(order.entry(isInSlot: false, recorded) == nil)
+    _ = order.exit(at: pc, isTrap: true, exceptionClass: 0x24)
+    #expect(order.entry(at: pc, isInSlot: false, recorded) == .unexplained(.abortHasGuestFault))
+    _ = order.exit(at: pc, isTrap: true, exceptionClass: 0x20)
+    #expect(
+      order.userspaceExit(takesAbort: false, isInSlot: false, recorded) == .unexplained(.abortHasGuestFault))
+    _ = order.entry(at: pc, isInSlot: false, recorded)
+    _ = order.exit(at: pc, isTrap: true, exceptionClass: 0x16)
+    #expect(order.entry(at: pc, isInSlot: false, recorded) == nil)
+  }
+
+  @Test("O2: KVM gave the abort to the guest, which goes on elsewhere, or to the VMM")
+  func abortGivenBack() {
+    let vector = GuestVA(0xffff_8000_8001_0200)
+    var order = ThreadOrder()
+    for exceptionClass: UInt8 in [0x20, 0x24] {
+      _ = order.exit(at: pc, isTrap: true, exceptionClass: exceptionClass)
+      #expect(
+        order.entry(at: vector, isInSlot: false, recorded) == .explained(.abortHasGuestFault, .abortGivenBack)
+      )
+      // The handler takes one, too.
+      _ = order.exit(at: vector, isTrap: true, exceptionClass: exceptionClass)
+      #expect(order.entry(at: vector, isInSlot: false, recorded) == .unexplained(.abortHasGuestFault))
+      _ = order.exit(at: pc, isTrap: true, exceptionClass: exceptionClass)
+      #expect(
+        order.userspaceExit(takesAbort: true, isInSlot: false, recorded)
+          == .explained(.abortHasGuestFault, .abortGivenBack))
+      #expect(order.entry(at: pc, isInSlot: false, recorded) == nil)
+    }
+    // An instruction that KVM emulates is behind the fault's event.
+    _ = order.exit(at: pc, isTrap: true, exceptionClass: 0x24)
+    #expect(
+      order.entry(at: GuestVA(pc.rawValue + 4), isInSlot: false, recorded)
+        == .unexplained(.abortHasGuestFault))
+  }
+
+  @Test("Where a vCPU goes on is compared with where it left, if that is known")
+  func jumps() {
+    var order = ThreadOrder()
+    #expect(!order.jumps(to: pc))
+    _ = order.exit(at: pc, isTrap: false, exceptionClass: 0)
+    for distance: UInt64 in [0, 2, 4] { #expect(!order.jumps(to: GuestVA(pc.rawValue + distance))) }
+    for distance: UInt64 in [1, 8, 0x4000_0000] { #expect(order.jumps(to: GuestVA(pc.rawValue &+ distance))) }
+    #expect(order.jumps(to: GuestVA(pc.rawValue - 4)))
+    order.forget()
+    #expect(!order.jumps(to: GuestVA(0)))
   }
 
   @Test("D18: a fault without a trap of its class before it")
   func fault() {
     var order = ThreadOrder()
-    _ = order.exit(isTrap: true, exceptionClass: 0x20)
+    _ = order.exit(at: pc, isTrap: true, exceptionClass: 0x20)
     #expect(order.guestFault(page, translation) == .exitMatchesFault)
     #expect(order.guestFault(page, translation) == .exitMatchesFault)
-    _ = order.entry(isInSlot: true, recorded)
-    _ = order.exit(isTrap: false, exceptionClass: 0x24)
+    _ = order.entry(at: pc, isInSlot: true, recorded)
+    _ = order.exit(at: pc, isTrap: false, exceptionClass: 0x24)
     #expect(order.guestFault(page, translation) == .exitMatchesFault)
   }
 
@@ -81,7 +122,7 @@ struct ThreadOrderTests {
   func accessFault() {
     func fault(_ esr: ESR) -> ThreadOrder {
       var order = ThreadOrder()
-      _ = order.exit(isTrap: true, exceptionClass: 0x24)
+      _ = order.exit(at: pc, isTrap: true, exceptionClass: 0x24)
       _ = order.guestFault(page, esr)
       return order
     }
@@ -90,19 +131,19 @@ struct ThreadOrderTests {
     order = fault(translation)
     #expect(order.accessFault(page) == .accessFaultFollowsGuestFault)
     order = fault(access)
-    #expect(order.entry(isInSlot: true, recorded) == .accessFaultFollowsGuestFault)
+    #expect(order.entry(at: pc, isInSlot: true, recorded) == .unexplained(.accessFaultFollowsGuestFault))
     order = fault(access)
-    #expect(order.entry(isInSlot: false, recorded) == nil)
+    #expect(order.entry(at: pc, isInSlot: false, recorded) == nil)
     // A trace without the event says nothing of it.
     order = fault(access)
-    #expect(order.entry(isInSlot: true, ThreadOrder.Recorded(loop: true)) == nil)
+    #expect(order.entry(at: pc, isInSlot: true, ThreadOrder.Recorded(loop: true)) == nil)
   }
 
   @Test("D8: an access of the VMM's has the address of the fault before it")
   func mmio() {
     func fault() -> ThreadOrder {
       var order = ThreadOrder()
-      _ = order.exit(isTrap: true, exceptionClass: 0x24)
+      _ = order.exit(at: pc, isTrap: true, exceptionClass: 0x24)
       _ = order.guestFault(page, translation)
       return order
     }
@@ -118,9 +159,9 @@ struct ThreadOrderTests {
   @Test("After a gap nothing is out of order")
   func gap() {
     var order = ThreadOrder()
-    _ = order.entry(isInSlot: false, recorded)
+    _ = order.entry(at: pc, isInSlot: false, recorded)
     order.forget()
-    #expect(order.entry(isInSlot: false, recorded) == nil)
+    #expect(order.entry(at: pc, isInSlot: false, recorded) == nil)
     order.forget()
     #expect(order.guestFault(page, translation) == nil)
     order.forget()

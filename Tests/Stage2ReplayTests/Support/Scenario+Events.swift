@@ -5,8 +5,8 @@ import TraceSynth
 extension Scenario {
   // MARK: A vCPU's thread
 
-  /// kvm_entry.
-  func enter(_ thread: Thread) { emit(KVMEventFormats.entry, thread, [0x1000]) }
+  /// kvm_entry at `pc`.
+  func enter(_ thread: Thread, pc: UInt64 = 0x1000) { emit(KVMEventFormats.entry, thread, [pc]) }
 
   /// kvm_guest_fault of the instruction at `pc`, whose virtual address equals its physical one, with the kvm_exit before it. The window stays open until the thread enters again.
   func fault(
@@ -70,8 +70,14 @@ extension Scenario {
   func mmio(_ thread: Thread, _ ipa: UInt64) { emit(KVMEventFormats.mmio, thread, [2, 4, ipa, 0]) }
 
   /// kvm_userspace_exit: KVM_RUN returns.
-  func exitToVMM(_ thread: Thread, errno: Int32 = 0) {
-    emit(KVMEventFormats.userspaceExit, thread, [6, UInt64(bitPattern: Int64(errno))])
+  func exitToVMM(_ thread: Thread, reason: UInt64 = 6, errno: Int32 = 0) {
+    emit(KVMEventFormats.userspaceExit, thread, [reason, UInt64(bitPattern: Int64(errno))])
+  }
+
+  /// A vCPU leaves the guest for something else than a fault, and KVM_RUN returns.
+  func stop(_ thread: Thread, pc: UInt64 = 0x1000) {
+    exit(thread, exceptionClass: 0x01, pc: pc)
+    exitToVMM(thread, reason: 10, errno: -4)
   }
 
   /// contention_begin: the thread waits for a lock; 2 is to read, 4 to write.
