@@ -238,7 +238,14 @@ extension Attribution {
     lookahead.settled.append(
       .removal(SlotRemoval(sequence: clock.now, since: since, frames: frames)), vm)
     threads.open.forEach(of: vm) { open in
-      if frames.contains(open.gfn) { lookahead[open.fault].evidence.isSlotRemoved = true }
+      if frames.contains(open.gfn) { lookahead.noteRemoval(at: clock.now, for: open.fault) }
+    }
+    // The slot may have been out of force since the thread's event before.
+    lookahead.updateFaults(threads, where: { $0 == vm }) { fault in
+      guard fault.end > since, fault.isExec || fault.isStage1Walk, let slot = fault.slot,
+        frames.contains(slot.base)
+      else { return }
+      fault.signs.insert(.leavingSlot)
     }
   }
 

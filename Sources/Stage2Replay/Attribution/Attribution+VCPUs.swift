@@ -170,6 +170,10 @@ extension Attribution {
       windows: lookahead[id].place.windows, notifiers: threads[thread].place.notifiers)
     // It cannot have ended after its VM.
     let time = vms[vm].identity.end.map { min(time, $0.time) } ?? time
+    if lookahead[id].evidence.isSlotRemoved {
+      let slot = vms[vm].slots.table.slot(lookahead[id].page.gfn(context.pageSize))
+      lookahead.close(id, isInSlot: slot != nil, at: clock.now)
+    }
     lookahead.enqueue(
       PendingRecord(
         action: .fault(id), vm: vm, sequence: clock.now, time: time, cpu: lookahead[id].cpu,

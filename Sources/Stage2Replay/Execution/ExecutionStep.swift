@@ -34,6 +34,18 @@ struct FaultDecision: BitwiseCopyable {
   var isWrittenLater: Bool
   /// The order of the fault and of another vCPU's in the region is not known.
   var isRaced: Bool
+  /// What becomes of what the fault maps.
+  var fate = MappingFate.stays
+}
+
+/// What becomes of a fault's mapping where its slot is removed in the window.
+enum MappingFate: UInt8 {
+  /// It is there until somebody takes it away, as that of every other fault.
+  case stays
+  /// It went with the slot, whose unmap is settled already.
+  case gone
+  /// Either.
+  case unclear
 }
 
 /// A fault with all that there is to know of it.

@@ -19,7 +19,8 @@ extension VMExecution where Backend: ~Copyable {
       return handleOther(fault, outcome, before, contradicts: checked.verdict == .unexplained, origin)
     }
     guard fault.slot != nil, let region = fault.evidence.region else { return }
-    let effect = perform(fault, region, basis, isCorrected: checked.isCorrected, origin)
+    var effect = perform(fault, region, basis, isCorrected: checked.isCorrected, origin)
+    if fault.decision.fate == .gone { effect = forgetMapping(of: fault) }
     guard context.checksRules else { return }
     var isStuck = false
     // Nobody else maps the page, and yet the kernel says so.
@@ -31,6 +32,16 @@ extension VMExecution where Backend: ~Copyable {
     checks.note(
       effect, of: fault, before, at: origin.time, known.id, knownFrom: known.knownFrom,
       contradicts: checked.verdict == .unexplained || isStuck, isRetried: false)
+  }
+
+  /// A fault was handled, and then its slot went: what it mapped went with that, whose unmap is done already.
+  @inline(never)
+  private mutating func forgetMapping(of fault: SettledFault) -> FaultEffect {
+    if !known.isProtected, case .leaf(let level, _, _) = kvm.stage2.walk(fault.page) {
+      let bytes = pageSize.granule(level)
+      _ = kvm.stage2.unmap(fault.page.alignedDown(to: bytes), size: bytes)
+    }
+    return .nothing(isAssumed: false, refusal: nil)
   }
 
   /// A fault that maps nothing and grants no right: it sets the access flag, or comes to nothing.
@@ -139,7 +150,8 @@ extension VMExecution where Backend: ~Copyable {
     if !result.isSuccess { return .again }
     if case .relaxPerms = done.operation { return .relaxed }
     return .mapped(
-      isBlock: size.isBlock, isAssumed: max(outcome, size.basis) != .derived,
+      isBlock: size.isBlock,
+      isAssumed: max(outcome, size.basis) != .derived || fault.decision.fate == .unclear,
       isReadMapped: isWritable && !fault.isWrite)
   }
 

@@ -106,6 +106,9 @@ struct WindowSigns: OptionSet, BitwiseCopyable {
   static let waits = WindowSigns(rawValue: 1 << 10)
   /// As far as addresses go, a block of the slot can hold the page (`fault_supports_stage2_huge_mapping`).
   static let blockFits = WindowSigns(rawValue: 1 << 11)
+  /// A fetch, or a walk of the guest's own table, while its slot may have been on its way out: where it found none, the guest got an
+  /// abort, of which no event tells.
+  static let leavingSlot = WindowSigns(rawValue: 1 << 14)
 }
 
 extension FaultWindow {

@@ -17,6 +17,8 @@ struct FaultWaits: BitwiseCopyable {
   private(set) var other: LockWait?
   /// An unmap of the page that waited for the lock, which the fault may have had: its place in the queue.
   var unmap: Sequence?
+  /// The last removal of the fault's slot in the window, if there was none again when that ended: its place in the queue.
+  var removal: Sequence?
 
   /// contention_begin or contention_end of the fault's thread, at `sequence`.
   mutating func note(_ record: TraceRecord, at sequence: Sequence, isMMULock: Bool) {

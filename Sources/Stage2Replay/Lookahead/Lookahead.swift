@@ -87,6 +87,25 @@ struct Lookahead: ~Copyable {
 
   /// A fault as it is now, to be held against the model on its own.
   mutating func copy(_ fault: FaultWindow) -> FaultID { faults.insert(fault) }
+  /// The slot of an open fault was deleted or moved away before `now`.
+  mutating func noteRemoval(at now: Sequence, for fault: FaultID) {
+    faults.updateWaits(of: fault) { $0.removal = now }
+    self[fault].evidence.isSlotRemoved = true
+  }
+
+  /// The window of a fault whose slot was removed in it has ended.
+  ///
+  /// If the fault found the slot, it was handled before that was unmapped: `kvm_swap_active_memslots` waits for all who look
+  /// at the slots (`synchronize_srcu_expedited`), and a fault's handler does to its end. If it did not, it came to kvm_mmio. But where
+  /// a slot is again when the window ends, the handler may have begun so late that it found this one.
+  mutating func close(_ fault: FaultID, isInSlot: Bool, at now: Sequence) {
+    if isInSlot {
+      faults.updateWaits(of: fault) { $0.removal = nil }
+    } else if let removal = waits(of: fault).removal {
+      noteAhead(ofUnmap: removal, faultEndedAt: now, now)
+    }
+  }
+
 
   /// Two open faults race for one entry of a table, or one page.
   mutating func markRace(_ one: FaultID, _ other: FaultID) {
@@ -195,7 +214,8 @@ struct Lookahead: ~Copyable {
       let isProtected = vms[vm].identity.isProtected
       settleThoseAhead(of: id, record, vms)
       adopt(id, vm)
-      let decision = Self.decide(faults[id], of: vm, timelines, isProtected: isProtected)
+      var decision = Self.decide(faults[id], of: vm, timelines, isProtected: isProtected)
+      if faults[id].evidence.isSlotRemoved { decision.fate = fate(of: id, record, vm) }
       settled.append(faults.place(of: id), decision, vm, origin, isCheck: false)
       if let node = faults[id].node { timelines.release(fault: node, vm: vm) }
       faults.remove(id)
@@ -210,7 +230,9 @@ struct Lookahead: ~Copyable {
       settled.append(.age(frames, markOld: markOld, duringFault: duringFault, isDead: isDead), vm, origin)
     case .wrprotect(let frames): settled.append(.wrprotect(frames), vm, origin)
     case .endLogging(let frames): settled.append(.endLogging(frames), vm, origin)
-    case .deleteSlot(let frames): settled.append(.deleteSlot(frames), vm, origin)
+    case .deleteSlot(let frames):
+      settleThoseAhead(ofUnmap: record, vms)
+      settled.append(.deleteSlot(frames), vm, origin)
     case .marker: break
     }
   }
@@ -235,6 +257,13 @@ struct Lookahead: ~Copyable {
     }
     // Only a map or a relaxation asks for more, and of a protected guest only its right to write.
     guard let slot = fault.slot, isProtected || decision.mayPerform else { return decision }
+  /// What becomes of the mapping of a fault in whose window its slot was removed.
+  private func fate(of id: FaultID, _ record: PendingRecord, _ vm: VMIndex) -> MappingFate {
+    // Settled in its turn, it comes behind the removal that took what it mapped.
+    if faults.waits(of: id).removal != nil { return record.moment == nil ? .gone : .stays }
+    return faults[id].node != nil && timelines.isMissing(after: faults[id], of: vm) ? .gone : .unclear
+  }
+
     decision.mayMapBlock = !isProtected && !slot.isLogging && fault.signs.contains(.blockFits)
     if decision.mayMapBlock, slot.hva == nil || !fault.isOnBlock {
       decision.sizeProof = timelines.sizeProof(of: fault)

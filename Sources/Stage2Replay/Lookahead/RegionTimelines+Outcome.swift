@@ -48,7 +48,9 @@ extension RegionTimelines {
     // user_mem_abort samples mmu_invalidate_seq before it pins the page; an unmap by its own thread comes from the
     // pinning, so the check under the lock fails.
     if fault.sawOwnUnmap { return .nothing(.ownUnmap) }
-    guard fault.mayBeInvalidated else { return .performed(.derived) }
+    guard fault.mayBeInvalidated else {
+      return .performed(fault.signs.contains(.leavingSlot) ? .assumed : .derived)
+    }
 
     switch fault.nextAccess {
     case .progressed:
@@ -57,6 +59,8 @@ extension RegionTimelines {
       return isRetry ? .nothing(.faultedAgain) : .performed(.assumed)
     // Reading the dirty log may have taken the right to write away again, which leaves no event; but hardly while the
     // unmap goes on that makes faults retry.
+    // What it was given went with its slot, so that it faults again says nothing.
+    case .again where fault.evidence.isSlotRemoved, .againAtOnce where fault.evidence.isSlotRemoved: break
     case .again
     where fault.kind == .translation || !fault.isWrite || !slot.isLogging
       || fault.evidence.unmapOfVM == .underway:
@@ -100,6 +104,14 @@ extension RegionTimelines {
     return .performed(.assumed)
   }
 
+  /// Whether the page of `fault` is not mapped afterwards, as the next vCPU finds that enters after its window and faults there.
+  func isMissing(after fault: FaultWindow, of vm: VMIndex) -> Bool {
+    var index = node(of: fault).nextOnPage
+    while index != TimelineNode.none, self[index].entry < fault.end { index = self[index].nextOnPage }
+    return index != TimelineNode.none && self[index].kind == .translationFault
+      && !isUnmapped(after: fault, of: vm, upTo: self[index].sequence)
+  }
+
   /// Whether the page of `fault` takes a write permission fault later, before it is unmapped: it was mapped
   /// read-only, then.
   func laterWriteFault(on fault: FaultWindow, of vm: VMIndex) -> Bool {
@@ -114,7 +126,8 @@ extension RegionTimelines {
     return false
   }
 
-  /// Whether the page of `fault` may be gone before a place in the merged trace though it was mapped: it was unmapped, or
+  /// Whether the page of `fault` may be gone before a place in the merged trace though it was mapped: it was unmapped, its slot went,
+  /// if only in the window, for the fault may have been handled before, or
   /// there was a permission fault on a block around it, for a map that breaks the block leaves nothing of it but its own
   /// page.
   ///
@@ -125,8 +138,8 @@ extension RegionTimelines {
     let gfn = fault.page.gfn(pageSize)
     while index != TimelineNode.none, self[index].sequence < sequence {
       switch self[index].kind {
-      case .unmap, .slotChange:
-        if self[index].sequence > fault.end, self[index].frames.contains(gfn) { return true }
+      case .unmap where self[index].sequence > fault.end, .slotChange:
+        if self[index].frames.contains(gfn) { return true }
       case .permissionFault where fault.kind == .translation:
         if self[index].level == .l2, !self[index].isStage1Walk, self[index].entry >= fault.end { return true }
       default: break

@@ -30,7 +30,9 @@ extension RegionTimelines {
         if node.frames.count == pageSize.pagesPerPMD { return MappingSize(isBlock: true, basis: .assumed) }
         if node.frames.count < pageSize.pagesPerPMD { return .page }
       case .unmap, .slotChange:
-        guard node.sequence > fault.end else { continue }
+        guard node.sequence > fault.end || node.kind == .slotChange && node.frames.contains(gfn) else {
+          continue
+        }
         if node.frames.contains(gfn) || node.kind == .slotChange { return nil }
         isPartlyUnmapped = true
       case .testAge: continue
