@@ -98,6 +98,13 @@ extension ReplayReport {
         "at \(Quantity.seconds(end)) (\((vm.endBasis ?? .assumed).name))"
           + (vm.memory.lastState.map { ", having last \($0.words)" } ?? ""))
     }
+    if let resets = vm.resets, let last = resets.last {
+      page.row(
+        "reset",
+        (resets.count > 1 ? "\(Quantity.count(resets.count)) times, the last " : "")
+          + "after \(Quantity.seconds(last.timeNs)) (\(last.basis.name)): all slots unmapped, "
+          + "once for each of \(Self.text(last.vcpus, isKnown: true))")
+    }
     page.row("faults", vm.faults?.words ?? "unknown")
     write(vm.memory, &page)
     if let hypercalls = vm.hypercalls, let total = vm.hypercallsTotal, total > 0 {

@@ -133,6 +133,7 @@ extension RegionEvent.Kind: ReportWord {
     case .testAge: "test age"
     case .slotRemoval: "slot removal"
     case .writeProtection: "write protection"
+    case .vcpuInit: "vCPU reset"
     }
   }
 }

@@ -18,6 +18,8 @@ extension ReplayReport {
     public var endedNs: UInt64?
     /// How that is known.
     public var endBasis: Basis?
+    /// When its vCPUs were initialised again, nil where nothing shows that they were.
+    public var resets: [ResetEntry]?
     /// Its vCPUs, in the order of appearance.
     public var vcpus: [VCPUEntry]
     /// Every memslot it ever had, in the order of appearance.
@@ -48,6 +50,16 @@ extension ReplayReport {
     public var modelledLock: ModelledLockEntry?
     /// A simulation of the lock, if one was asked for.
     public var contention: ContentionStudy?
+  }
+
+  /// A VM's vCPUs were initialised again, which unmapped all slots.
+  public struct ResetEntry: Encodable, Sendable {
+    /// When the last of them had stopped.
+    public var timeNs: UInt64
+    /// How many of them there are: all slots were unmapped so often.
+    public var vcpus: Int
+    /// How that is known.
+    public var basis: Basis
   }
 
   /// A vCPU.
@@ -130,6 +142,10 @@ extension ReplayReport.VMEntry {
     id = vm.id
     pids = vm.creator.map { [$0.rawValue] } ?? []
     protected = vm.isProtected ? true : nil
+    let found = vm.resets.map {
+      ReplayReport.ResetEntry(timeNs: $0.time.rawValue, vcpus: $0.vcpus, basis: .assumed)
+    }
+    resets = found.isEmpty ? nil : found
     vcpus = vm.vcpus.enumerated().map {
       ReplayReport.VCPUEntry(index: $0, tid: $1.rawValue, command: trace.command(of: $1))
     }

@@ -10,19 +10,4 @@ extension KVM where Backend: ~Copyable {
       slot.baseGFN.ipa(pageSize).rawValue, size: slot.pages << pageShift, mayBlock: true)
     unlock()
   }
-
-  /// `stage2_unmap_vm`: a vCPU is initialised again on a machine without FEAT_S2FWB; all slots are unmapped.
-  ///
-  /// The kernel goes by the VMM's VMAs: it leaves out holes between them, which map nothing, and those of device
-  /// memory (`VM_PFNMAP`), which stays mapped. Here every slot is one VMA of memory.
-  @inlinable
-  public mutating func stage2UnmapVM() {
-    lock(.unmapVM)
-    for index in slots.slots.indices {
-      let slot = slots.slots[index]
-      unmapStage2Range(
-        slot.baseGFN.ipa(pageSize).rawValue, size: slot.pages << pageShift, mayBlock: true)
-    }
-    unlock()
-  }
 }

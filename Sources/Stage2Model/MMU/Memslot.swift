@@ -53,6 +53,9 @@ public struct Memslot: Hashable, Sendable {
   @inlinable
   public var isLogging: Bool { flags.contains(.logDirtyPages) && !flags.contains(.readonly) }
 
+  /// The slot's bucket of `id_hash`, which has 128 (`hash_32` of the number in its address space).
+  var idBucket: UInt32 { ((id & 0xffff) &* 0x61c8_8647) >> 25 }
+
   /// Whether the slot has `gfn`.
   @inlinable
   public func contains(_ gfn: GFN) -> Bool { gfn >= baseGFN && gfn < endGFN }
@@ -82,9 +85,20 @@ public struct Memslots: Hashable, Sendable {
   /// The same slots in the order of their host addresses, in which notifiers meet them (`hva_tree`). Of slots that
   /// begin at one host address, the one that was changed last comes last.
   public private(set) var inHVAOrder: [Memslot] = []
+  /// The same slots in the order of `kvm_for_each_memslot`, bucket by bucket of `id_hash`; of those in one bucket, the one
+  /// that was changed last comes first.
+  public private(set) var inIDOrder: [Memslot] = []
 
   /// No slots.
   public init() {}
+
+  /// Slots that do not overlap, in the order in which they were changed last.
+  public init(changed: [Memslot]) {
+    slots = changed.sorted { $0.baseGFN < $1.baseGFN }
+    // Sorting leaves equal ones in their order.
+    inHVAOrder = changed.sorted { $0.hva < $1.hva }
+    inIDOrder = changed.reversed().sorted { $0.idBucket < $1.idBucket }
+  }
 
   /// `gfn_to_memslot`.
   @inlinable
@@ -117,6 +131,8 @@ public struct Memslots: Hashable, Sendable {
     slots.insert(slot, at: place)
     let placeOfHVA = inHVAOrder.firstIndex { $0.hva > slot.hva } ?? inHVAOrder.count
     inHVAOrder.insert(slot, at: placeOfHVA)
+    let placeOfID = inIDOrder.firstIndex { $0.idBucket >= slot.idBucket } ?? inIDOrder.count
+    inIDOrder.insert(slot, at: placeOfID)
     return true
   }
 
@@ -124,5 +140,6 @@ public struct Memslots: Hashable, Sendable {
   public mutating func remove(id: UInt32) {
     slots.removeAll { $0.id == id }
     inHVAOrder.removeAll { $0.id == id }
+    inIDOrder.removeAll { $0.id == id }
   }
 }

@@ -1,12 +1,12 @@
 public import KVMTypes
 
 extension KVM where Backend: ~Copyable {
-  /// `stage2_flush_vm`: cleans what all slots map, under the write lock.
+  /// `stage2_flush_vm`: cleans what all slots map, under the write lock, in the order of `kvm_for_each_memslot`.
   @inlinable
   public mutating func stage2FlushVM() {
     lock(.flushVM)
-    for index in slots.slots.indices {
-      let slot = slots.slots[index]
+    for index in slots.inIDOrder.indices {
+      let slot = slots.inIDOrder[index]
       stage2FlushRange(slot.baseGFN.ipa(pageSize).rawValue, slot.endGFN.ipa(pageSize).rawValue)
     }
     unlock()

@@ -11,6 +11,7 @@ struct AttributedVM {
   var vcpus: [ThreadID] = []
   var activity = VMActivity()
   var unmaps = VMUnmaps()
+  var resets = VMResets()
   var faults = FaultCounts()
   /// Faults beyond all addresses: no slot can hold them.
   var unaddressableFaults = 0

@@ -13,6 +13,9 @@ extension Attribution {
     let pc = record.entryPC
     report(threads[thread].order.entry(at: pc, isInSlot: isInSlot, context.recorded), thread, record)
     closeOpenFault(of: thread, time: record.time, cpu: record.cpu)
+    if threads[thread].vcpu.isInUserspace, threads[thread].order.jumps(to: pc) {
+      noteJump(of: thread, to: pc)
+    }
     threads[thread].vcpu.lastEntry = clock.now
     threads[thread].vcpu.entryEpoch = clock.epoch
     threads[thread].vcpu.isInUserspace = false
@@ -28,6 +31,7 @@ extension Attribution {
     report(
       threads[thread].order.exit(at: exit.pc, isTrap: exit.isTrap, exceptionClass: exit.exceptionClass),
       thread, record)
+    if threads[thread].jump != nil { goOn(thread, at: exit.pc) }
     closeFaultUnseen(of: thread, time: record.time, cpu: record.cpu)
     threads[thread].vcpu.ranOn = record.cpu
     threads[thread].vcpu.exits += 1
@@ -36,7 +40,10 @@ extension Attribution {
 
   /// kvm_access_fault, kvm_mmio and kvm_userspace_exit: what became of the fault whose window is open.
   mutating func windowEvent(_ record: TraceRecord) {
-    guard let thread = threads.known(record.tid) else { return }
+    // A vCPU that is powered off shows in the ends of KVM_RUN alone.
+    guard
+      let thread = record.kind == .userspaceExit ? threads.thread(record.tid) : threads.known(record.tid)
+    else { return }
     leaveMemoryManagement(thread)
     reach(thread)
     switch record.kind {
@@ -60,6 +67,7 @@ extension Attribution {
       lookahead[fault].isBadAddress = exit.errno == KernelResult.badAddress.rawValue
     }
     closeOpenFault(of: thread, time: record.time, cpu: record.cpu)
+    if !threads[thread].vcpu.isInUserspace { noteStop(of: thread, record) }
     threads[thread].vcpu.isInUserspace = true
     noteActivity(of: thread, at: record.time)
   }
@@ -100,6 +108,7 @@ extension Attribution {
     compareWithLastFault(of: thread, event)
     let page = event.ipa.alignedDown(to: context.pageSize.bytes)
     let vm = vm(ofThread: thread, touching: page.gfn(context.pageSize), at: record)
+    if threads[thread].jump != nil { settleJump(of: thread, event, vm, record) }
     vms[vm].faults.add(event.esr)
     vms[vm].activity.lastSeen = record.time
     guard page.rawValue < IPA.limit else {
@@ -161,6 +170,10 @@ extension Attribution {
     guard let vm = threads[thread].vcpu.vm else { preconditionFailure("a fault is of a vCPU") }
     lookahead.close(id, vm: vm, at: clock.now)
     completeEvidence(of: id, vm: vm, on: cpu)
+    if lookahead[id].evidence.isSlotRemoved {
+      let slot = vms[vm].slots.table.slot(lookahead[id].page.gfn(context.pageSize))
+      lookahead.close(id, isInSlot: slot != nil, at: clock.now)
+    }
     if lookahead[id].sawMMIO { vms[vm].faults.mmio += 1 }
     if lookahead[id].mayBeInvalidated || lookahead[id].sharesEntry {
       threads[thread].vcpu.lastFault = LastFault(end: clock.now, event: lookahead[id].event)
@@ -170,10 +183,6 @@ extension Attribution {
       windows: lookahead[id].place.windows, notifiers: threads[thread].place.notifiers)
     // It cannot have ended after its VM.
     let time = vms[vm].identity.end.map { min(time, $0.time) } ?? time
-    if lookahead[id].evidence.isSlotRemoved {
-      let slot = vms[vm].slots.table.slot(lookahead[id].page.gfn(context.pageSize))
-      lookahead.close(id, isInSlot: slot != nil, at: clock.now)
-    }
     lookahead.enqueue(
       PendingRecord(
         action: .fault(id), vm: vm, sequence: clock.now, time: time, cpu: lookahead[id].cpu,
@@ -223,6 +232,7 @@ extension Attribution {
     let since = threads[thread].vcpu.vm == nil ? Nanoseconds(0) : vms[vm].identity.since
     found.vcpuSpans.append(VCPUSpan(tid: tid, vm: vm.position, since: since))
     found.timeline?.note(thread: tid, ofVM: vm.position, since: since)
+    if vms[vm].vcpus.isEmpty { vms[vm].resets.firstFault = record.guestFault }
     threads[thread].vcpu.vm = vm
     threads[thread].vcpu.index = vms[vm].vcpus.count
     vms[vm].vcpus.append(tid)
@@ -239,7 +249,7 @@ extension Attribution {
 
   /// Of the live VMs that satisfy a condition, that of the thread's own process, as far as numbers tell: a VMM creates
   /// its vCPUs' threads after itself, so it is the nearest creator below; else the youngest VM.
-  private func likelyVM(of tid: ThreadID, where condition: (VMIndex) -> Bool) -> VMIndex? {
+  func likelyVM(of tid: ThreadID, where condition: (VMIndex) -> Bool) -> VMIndex? {
     var nearest: (vm: VMIndex, creator: ThreadID)?
     var youngest: VMIndex?
     for vm in vms.live where condition(vm) {

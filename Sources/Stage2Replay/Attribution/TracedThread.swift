@@ -15,6 +15,9 @@ struct TracedThread {
   var epoch = Epoch(0)
   /// Where it is in the loop of KVM_RUN.
   var order = ThreadOrder()
+  /// Where it went on when its vCPU entered with all vCPUs of its VM outside KVM_RUN, if that was elsewhere than where it had left: until
+  /// its next fault or exit shows whether the VMM had initialised it again.
+  var jump: GuestVA?
 }
 
 /// A thread as that of a vCPU.

@@ -148,6 +148,16 @@ struct TableKnowledge: ~Copyable {
     }
   }
 
+  /// All slots were unmapped, these frames among them, when vCPUs were initialised again. The fault that came next shows where
+  /// nothing was left; elsewhere device memory may be, which stays mapped.
+  mutating func noteReset(_ frames: FrameRange, _ reset: VCPUReset) {
+    noteUnmapped(frames)
+    let empty = span(TranslationLevel(reset.level.rawValue + 1), reset.page)
+    regions.forEach(in: frames) { region, regions in
+      regions[region].mayHaveUnseenMappings = !empty.contains(regions.block(of: region))
+    }
+  }
+
   /// An operation returned an error.
   mutating func noteAgain(_ fault: SettledFault, _ region: RegionIndex, _ before: Stage2Walk) {
     guard case .leaf(let level, _, _) = before, level < .l3 else { return }

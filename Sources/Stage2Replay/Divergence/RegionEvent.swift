@@ -13,6 +13,8 @@ public struct RegionEvent: Hashable, Sendable {
     case slotRemoval
     /// Dirty logging began.
     case writeProtection
+    /// vCPUs were initialised again, which unmaps all slots.
+    case vcpuInit
   }
 
   /// What KVM did.

@@ -71,6 +71,8 @@ struct ExecutionStep {
     case endLogging(FrameRange)
     /// `kvm_arch_flush_shadow_memslot`.
     case deleteSlot(FrameRange)
+    /// vCPUs are initialised again: those at a position of the batch.
+    case reset(Int)
     /// What was taken in of the VM, ahead of its execution: the fact at a position of the batch.
     case learn(Int)
   }
@@ -102,6 +104,7 @@ struct ExecutionBatch: ~Copyable {
   private(set) var steps = RecordStore<ExecutionStep>()
   private var faults = RecordStore<DecidedFault>()
   private var facts: ContiguousArray<VMFact> = []
+  private var resets: ContiguousArray<VCPUReset> = []
 
   @inline(__always)
   mutating func append(_ action: ExecutionStep.Action, order: UInt64, _ origin: StepOrigin?) {
@@ -124,6 +127,12 @@ struct ExecutionBatch: ~Copyable {
     return facts.count - 1
   }
 
+  /// Puts a reset in and returns its position.
+  mutating func append(_ reset: VCPUReset) -> Int {
+    resets.append(reset)
+    return resets.count - 1
+  }
+
   /// How many faults there are. Positions of faults go up from step to step.
   @inline(__always)
   var faultCount: Int { faults.count }
@@ -134,11 +143,14 @@ struct ExecutionBatch: ~Copyable {
 
   func fact(_ position: Int) -> VMFact { facts[position] }
 
+  func reset(_ position: Int) -> VCPUReset { resets[position] }
+
   /// Takes all out.
   mutating func removeAll() {
     steps.removeAll()
     faults.removeAll()
     facts.removeAll(keepingCapacity: true)
+    resets.removeAll()
   }
 }
 
@@ -186,6 +198,12 @@ struct ExecutionQueue: ~Copyable {
     let order = beginStep(of: vm)
     let position = batches[vm.position].append(fact)
     batches[vm.position].append(.learn(position), order: order, nil)
+  }
+
+  mutating func append(_ reset: VCPUReset, _ vm: VMIndex, _ origin: StepOrigin) {
+    let order = beginStep(of: vm)
+    let position = batches[vm.position].append(reset)
+    batches[vm.position].append(.reset(position), order: order, origin)
   }
 
   /// A step of a VM follows.

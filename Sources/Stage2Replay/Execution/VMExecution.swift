@@ -9,6 +9,7 @@ internal import Stage2Model
 /// |---|---|
 /// | `VMExecution.swift` | range operations, and what each step leaves behind |
 /// | `VMExecution+Faults.swift` | faults |
+/// | `VMExecution+Resets.swift` | vCPUs that are initialised again |
 /// | `VMExecution+OtherKernel.swift` | the same accesses under another kernel |
 struct VMExecution<Backend: Stage2Backend & ~Copyable>: ~Copyable {
   let context: ReplayContext
@@ -110,6 +111,7 @@ struct VMExecution<Backend: Stage2Backend & ~Copyable>: ~Copyable {
     case .unmap, .deleteSlot, .wrprotect, .age:
       // What only looks at the VM would be handed a copy of it.
       if !kvm.profile.isProtected { executeRange(step.pointee.action, origin) }
+    case .reset(let position): resetVCPUs(place.pointee.reset(position), origin)
     case .learn: break
     }
   }
@@ -167,7 +169,7 @@ struct VMExecution<Backend: Stage2Backend & ~Copyable>: ~Copyable {
       emitRangeCalls(basis: .assumed, origin)
     case .age(let frames, let markOld, let duringFault, let isDead):
       if !isDead { age(frames, markOld: markOld, duringFault: duringFault, origin) }
-    case .fault, .check, .endLogging, .learn: break
+    case .fault, .check, .endLogging, .reset, .learn: break
     }
   }
 
@@ -202,7 +204,7 @@ struct VMExecution<Backend: Stage2Backend & ~Copyable>: ~Copyable {
   }
 
   /// Notes what a range operation did, for the regions that it touches.
-  private mutating func remember(_ kind: RegionEvent.Kind, _ frames: FrameRange, _ origin: StepOrigin) {
+  mutating func remember(_ kind: RegionEvent.Kind, _ frames: FrameRange, _ origin: StepOrigin) {
     let event = RegionEvent(
       time: origin.time, ipa: frames.start.ipa(pageSize), pages: UInt32(clamping: frames.count),
       tid: origin.tid, cpu: origin.cpu, kind: kind, level: nil, access: .none, effect: .asked)

@@ -28,6 +28,18 @@ struct LagQueue<Element: BitwiseCopyable>: ~Copyable {
     count += 1
   }
 
+  /// Puts an element in at a position from the head, ahead of those behind it.
+  mutating func insert(_ element: Element, at position: Int) {
+    append(element)
+    var place = count - 1
+    while place > position {
+      let earlier = self[place - 1]
+      self[place] = earlier
+      place -= 1
+    }
+    self[position] = element
+  }
+
   mutating func popFirst() -> Element? {
     guard count > 0 else { return nil }
     let first = head

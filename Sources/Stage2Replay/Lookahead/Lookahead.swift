@@ -16,6 +16,8 @@ struct Lookahead: ~Copyable {
   private var faultsAheadOfUnmap: [Sequence: [Sequence]] = [:]
   /// The threads whose records are being settled, while others are settled ahead of them.
   private var threadsInSettlement: [ThreadID] = []
+  /// What waits for its turn of vCPUs that were initialised again, by its place in the queue: that of an event of the VM's alone.
+  private var resets: [Sequence: VCPUReset] = [:]
   /// The nodes of open faults whose windows last longer than the timelines reach back.
   private var parked: [FaultID: TimelineNode] = [:]
   /// By VM, what events say of the regions that faults have touched.
@@ -85,8 +87,6 @@ struct Lookahead: ~Copyable {
     faults.updateWaits(of: fault) { $0.unmap = unmap }
   }
 
-  /// A fault as it is now, to be held against the model on its own.
-  mutating func copy(_ fault: FaultWindow) -> FaultID { faults.insert(fault) }
   /// The slot of an open fault was deleted or moved away before `now`.
   mutating func noteRemoval(at now: Sequence, for fault: FaultID) {
     faults.updateWaits(of: fault) { $0.removal = now }
@@ -106,6 +106,8 @@ struct Lookahead: ~Copyable {
     }
   }
 
+  /// A fault as it is now, to be held against the model on its own.
+  mutating func copy(_ fault: FaultWindow) -> FaultID { faults.insert(fault) }
 
   /// Two open faults race for one entry of a table, or one page.
   mutating func markRace(_ one: FaultID, _ other: FaultID) {
@@ -185,6 +187,22 @@ struct Lookahead: ~Copyable {
     queue.append(record)
   }
 
+  /// vCPUs were initialised again, at some moment between that of `record` and now: the record is put where it belongs, ahead
+  /// of what came since. Whether an age in between found anything mapped is not certain.
+  mutating func insert(_ reset: VCPUReset, _ record: PendingRecord, _ vms: borrowing VMRegister) {
+    if queue.isFull, let oldest = queue.popFirst() { settle(oldest, vms) }
+    resets[record.sequence] = reset
+    let position = queue.position { $0.sequence <= record.sequence }
+    queue.insert(record, at: position)
+    queue.update { later in
+      if later.vm == record.vm, later.sequence > record.sequence,
+        case .age(let frames, let markOld, _) = later.action
+      {
+        later.action = .age(frames, markOld: markOld, duringFault: true)
+      }
+    }
+  }
+
   /// The faults whose turn comes next were last looked at thousands of records ago: the memory answers while others are
   /// settled. First the window, then what it names.
   @inline(__always)
@@ -233,8 +251,17 @@ struct Lookahead: ~Copyable {
     case .deleteSlot(let frames):
       settleThoseAhead(ofUnmap: record, vms)
       settled.append(.deleteSlot(frames), vm, origin)
+    case .reset:
+      if let reset = resets.removeValue(forKey: record.sequence) { settled.append(reset, vm, origin) }
     case .marker: break
     }
+  }
+
+  /// What becomes of the mapping of a fault in whose window its slot was removed.
+  private func fate(of id: FaultID, _ record: PendingRecord, _ vm: VMIndex) -> MappingFate {
+    // Settled in its turn, it comes behind the removal that took what it mapped.
+    if faults.waits(of: id).removal != nil { return record.moment == nil ? .gone : .stays }
+    return faults[id].node != nil && timelines.isMissing(after: faults[id], of: vm) ? .gone : .unclear
   }
 
   /// A fault whose slot came into force after it: its region is looked up now.
@@ -257,13 +284,6 @@ struct Lookahead: ~Copyable {
     }
     // Only a map or a relaxation asks for more, and of a protected guest only its right to write.
     guard let slot = fault.slot, isProtected || decision.mayPerform else { return decision }
-  /// What becomes of the mapping of a fault in whose window its slot was removed.
-  private func fate(of id: FaultID, _ record: PendingRecord, _ vm: VMIndex) -> MappingFate {
-    // Settled in its turn, it comes behind the removal that took what it mapped.
-    if faults.waits(of: id).removal != nil { return record.moment == nil ? .gone : .stays }
-    return faults[id].node != nil && timelines.isMissing(after: faults[id], of: vm) ? .gone : .unclear
-  }
-
     decision.mayMapBlock = !isProtected && !slot.isLogging && fault.signs.contains(.blockFits)
     if decision.mayMapBlock, slot.hva == nil || !fault.isOnBlock {
       decision.sizeProof = timelines.sizeProof(of: fault)

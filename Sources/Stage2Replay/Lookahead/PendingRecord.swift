@@ -11,7 +11,8 @@ struct PendingRecord: BitwiseCopyable {
     case check(FaultID)
     /// A notifier's unmap of the frames.
     case unmap(FrameRange)
-    /// A notifier's aging, or its test.
+    /// A notifier's aging, or its test; whether a fault was open around the frames, or vCPUs may have been initialised
+    /// again meanwhile.
     case age(FrameRange, markOld: Bool, duringFault: Bool)
     /// Dirty logging begins: the whole slot is write-protected.
     case wrprotect(FrameRange)
@@ -19,6 +20,8 @@ struct PendingRecord: BitwiseCopyable {
     case endLogging(FrameRange)
     /// A slot is deleted or moved away: everything in it is unmapped.
     case deleteSlot(FrameRange)
+    /// vCPUs are initialised again (`VCPUReset`).
+    case reset
     /// A memory marker, by its number; it concerns all VMs, so the record has no VM of its own.
     case marker(Int)
   }

@@ -83,6 +83,15 @@ public struct VMEnd: Hashable, Sendable {
   public var basis: Basis
 }
 
+/// A VM's vCPUs were initialised again (KVM_ARM_VCPU_INIT), which unmapped all its slots, once for each: an assumption, for no event
+/// tells it.
+public struct VMReset: Hashable, Sendable {
+  /// When the last of them had left KVM_RUN.
+  public var time: Nanoseconds
+  /// How many there are.
+  public var vcpus: Int
+}
+
 /// What a replay found about one VM.
 public struct VMResult: Sendable {
   /// The VM's number in the report.
@@ -103,6 +112,8 @@ public struct VMResult: Sendable {
   public var slots: [Memslot]
   /// What speaks for those of them that were inferred.
   public var slotEvidence: [Memslot: SlotEvidence]
+  /// When its vCPUs were initialised again.
+  public var resets: [VMReset]
   /// Its faults.
   public var faults: FaultCounts
   /// Under another kernel than the one that was traced: the recorded faults that are accesses to memory, and the faults

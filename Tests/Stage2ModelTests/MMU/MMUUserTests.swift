@@ -299,6 +299,22 @@ struct MMUUserTests {
     check(vm.stage2.table.leaves().count, 0)
   }
 
+  @Test func vcpuInit() throws {
+    var vm = try Self.traditional()
+    vm.addSlot()
+    vm.fault(Self.ram)
+    vm.kvmArchVCPUIoctlVCPUInit(hasRunOnce: false)
+    check(vm.stage2.table.leaves().count, 1)
+    vm.kvmArchVCPUIoctlVCPUInit(hasRunOnce: true)
+    check(vm.stage2.table.leaves().count, 0)
+    check(vm.lockTotals(.unmapVM).acquisitions, 1)
+    var coherent = try Self.traditional { $0.hasFWB = true }
+    coherent.addSlot()
+    coherent.fault(Self.ram)
+    coherent.kvmArchVCPUIoctlVCPUInit(hasRunOnce: true)
+    check(coherent.stage2.table.leaves().count, 1)
+  }
+
   @Test func theChunksOfTheEnd() throws {
     var vm = try Self.traditional()
     vm.addSlot()

@@ -133,6 +133,22 @@ struct SetMemoryRegionTests {
     #expect(slots.inHVAOrder.map(\.id) == [1, 2, 0])
   }
 
+  /// `kvm_for_each_memslot` goes bucket by bucket of `id_hash`: 0, 48, 97 and 18 are those of 0, 1, 2 and 3, and 144 has that
+  /// of 0.
+  @Test func slotsInTheOrderOfTheirNumbersBuckets() {
+    var slots = Memslots()
+    let regions = ([0, 1, 2, 3, 144] as [UInt32]).enumerated().map { place, id in
+      Self.region(id, gfn: UInt64(place) * 0x1000, hva: 0x1000_0000 + UInt64(place) << 28)
+    }
+    for region in regions { slots.set(region) }
+    #expect(slots.inIDOrder.map(\.id) == [144, 0, 3, 1, 2])
+    #expect(Memslots(changed: regions) == slots)
+    // A changed slot is inserted anew, at the head of its bucket.
+    slots.set(Self.region(0, gfn: 0, hva: 0x1000_0000, .logDirtyPages))
+    slots.remove(id: 3)
+    #expect(slots.inIDOrder.map(\.id) == [0, 144, 1, 2])
+  }
+
   @Test func notifiersGoByHostAddress() throws {
     var vm = try KVM.pkvm(profile(.pkvm))
     // Two slots, the host addresses the other way round; EL2 refuses the page of the one that lies higher.

@@ -36,6 +36,22 @@ struct LagQueueTests {
     #expect(left == [20, 30, nil])
   }
 
+  @Test("An element is put ahead of others, around the end of the storage")
+  func insert() {
+    var queue = LagQueue<Int>(lag: 4)
+    for element in 0..<5 {
+      if queue.isFull { _ = queue.popFirst() }
+      queue.append(element)
+    }
+    _ = queue.popFirst()
+    queue.insert(20, at: 1)
+    var out: [Int] = []
+    while let element = queue.popFirst() { out.append(element) }
+    queue.insert(7, at: 0)
+    #expect(out == [2, 20, 3, 4])
+    #expect(queue.first == 7)
+  }
+
   @Test(
     "There is always room for one, and never for more than a million",
     arguments: [Int.min, -1, 0, 1, Int.max])
