@@ -87,6 +87,18 @@ package struct PKVMOracle {
     nodes.filter { $0.key <= last && $0.key + $0.value.pages - 1 >= first }.keys.sorted()
   }
 
+  /// Those that a range of bytes is about: before 6.16 by frames, of which the last is the one before that of the end; since then
+  /// by bytes.
+  private func nodesInRange(_ ipa: UInt64, _ size: UInt64) -> [UInt64] {
+    let end = ipa &+ size
+    if release < 616 {
+      return nodes.keys.filter { ipa / pageSize <= $0 && $0 < end / pageSize }.sorted()
+    }
+    return nodes.filter { frame, node in
+      ipa <= (frame + node.pages) * pageSize - 1 && frame * pageSize <= end &- 1
+    }.keys.sorted()
+  }
+
   func leafStart(_ frame: UInt64) -> UInt64? {
     if leaves[frame] != nil { return frame }
     let block = frame / blockPages * blockPages
@@ -290,7 +302,7 @@ package struct PKVMOracle {
     if size != pageSize && size != pageSize * blockPages { return -22 }
     let overlaps = overlappingNodes(first, last)
     if let found = overlaps.first, nodes[found]!.pages == pages { return -11 }
-    let unshared = unshareAll(first, last)
+    let unshared = unshareAll(overlaps)
     if unshared != 0 { return unshared }
     let result = share(frame, first, pages, prot, vcpu)
     if result != 0 { return result }
@@ -325,8 +337,8 @@ package struct PKVMOracle {
     return 0
   }
 
-  private mutating func unshareAll(_ first: UInt64, _ last: UInt64) -> Int32 {
-    for frame in overlappingNodes(first, last) {
+  private mutating func unshareAll(_ frames: [UInt64]) -> Int32 {
+    for frame in frames {
       let result = unshare(frame, nodes[frame]!.pages)
       if result != 0 { return result }
       nodes[frame] = nil
@@ -334,14 +346,9 @@ package struct PKVMOracle {
     return 0
   }
 
-  private func span(_ ipa: UInt64, _ size: UInt64) -> (UInt64, UInt64) {
-    (ipa / pageSize, (ipa + size - 1) / pageSize)
-  }
-
   package mutating func unmap(_ ipa: UInt64, _ size: UInt64) -> Int32 {
     if protected { return -1 }
-    let (first, last) = span(ipa, size)
-    return unshareAll(first, last)
+    return unshareAll(nodesInRange(ipa, size))
   }
 
   private func leavesOf(_ frame: UInt64, _ pages: UInt64) -> [UInt64] {
@@ -350,8 +357,7 @@ package struct PKVMOracle {
 
   package mutating func wrprotect(_ ipa: UInt64, _ size: UInt64) -> Int32 {
     if protected { return -1 }
-    let (first, last) = span(ipa, size)
-    for frame in overlappingNodes(first, last) {
+    for frame in nodesInRange(ipa, size) {
       call("wrprotect_guest")
       if state == "reserved" { return -22 }
       for leaf in leavesOf(frame, nodes[frame]!.pages) { leaves[leaf]!.rights &= ~4 }
@@ -361,9 +367,8 @@ package struct PKVMOracle {
 
   package mutating func age(_ ipa: UInt64, _ size: UInt64, _ markOld: Bool) -> Int32 {
     if protected { return 0 }
-    let (first, last) = span(ipa, size)
     var young: Int32 = 0
-    for frame in overlappingNodes(first, last) {
+    for frame in nodesInRange(ipa, size) {
       call("test_clear_young_guest")
       if state == "reserved" {
         young = 1
@@ -401,8 +406,7 @@ package struct PKVMOracle {
 
   package mutating func flush(_ ipa: UInt64, _ size: UInt64) {
     if hasFWB { return }
-    let (first, last) = span(ipa, size)
-    for frame in overlappingNodes(first, last) { flushedPages += nodes[frame]!.pages }
+    for frame in nodesInRange(ipa, size) { flushedPages += nodes[frame]!.pages }
   }
 
   package mutating func flushTLBs() { call("tlb_flush_vmid") }
@@ -439,9 +443,9 @@ package struct PKVMOracle {
       askedForTeardown = true
       if state == "created" && !vcpus.contains(where: \.loaded) { state = "dying" }
     }
-    let (first, last) = span(ipa, size)
+    let frames = nodesInRange(ipa, size)
     if protected {
-      for frame in overlappingNodes(first, last) {
+      for frame in frames {
         call("reclaim_dying_guest_page")
         if state != "dying" { continue }
         if !poisoned.contains(frame) {
@@ -454,12 +458,12 @@ package struct PKVMOracle {
         lockedPages -= 1
       }
     } else if release < 616 {
-      for frame in overlappingNodes(first, last) {
+      for frame in frames {
         _ = unshare(frame, 1)
         nodes[frame] = nil
       }
     } else {
-      _ = unshareAll(first, last)
+      _ = unshareAll(frames)
     }
   }
 }

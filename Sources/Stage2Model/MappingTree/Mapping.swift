@@ -10,13 +10,16 @@ public struct Mapping: Hashable, Sendable {
   public var pfn: PFN?
   /// How many pages it covers: 1 or a PMD's worth (`nr_pages`).
   public var pages: UInt64
+  /// It was made as device memory, or as normal memory that is not cacheable (`nc`).
+  public var isNonCacheable: Bool
 
   /// A mapping of `pages` frames from `gfn`.
   @inlinable
-  public init(gfn: GFN, pfn: PFN?, pages: UInt64) {
+  public init(gfn: GFN, pfn: PFN?, pages: UInt64, isNonCacheable: Bool = false) {
     self.gfn = gfn
     self.pfn = pfn
     self.pages = pages
+    self.isNonCacheable = isNonCacheable
   }
 
   /// The last guest frame, inclusive.

@@ -1,7 +1,7 @@
 public import KVMTypes
 
 /// A node of the interval tree: 48 bytes. The kernel's has 56 (`rb_node`, `gfn`, `pfn`, `nr_pages`,
-/// `__subtree_last`).
+/// `nc`, `__subtree_last`).
 ///
 /// Intervals are kept in frames, not bytes: every mapping begins and ends at a page boundary, so whether two
 /// intervals overlap does not change.
@@ -10,7 +10,7 @@ struct IntervalMappingNode: RBNode {
   let gfn: UInt64
   /// The largest `last` in the subtree of this node (`__subtree_last`).
   var subtreeLast: UInt64
-  /// The host frame above 24 bits of page count. Physical addresses have 52 bits, so frames have 40.
+  /// The host frame above a bit for `nc` and 23 bits of page count. Physical addresses have 52 bits, so frames have 40.
   private let pfnAndPages: UInt64
 
   /// The frame number that stands for "not known".
@@ -19,11 +19,15 @@ struct IntervalMappingNode: RBNode {
   init(_ mapping: Mapping) {
     let frame = mapping.pfn?.rawValue ?? Self.unknownFrame
     precondition(frame <= Self.unknownFrame, "a host frame has 40 bits")
-    precondition(mapping.pages < 1 << 24, "a mapping covers fewer than 2^24 pages")
+    precondition(mapping.pages < Self.nonCacheable, "a mapping covers fewer than 2^23 pages")
     gfn = mapping.gfn.rawValue
     subtreeLast = mapping.last.rawValue
-    pfnAndPages = frame << 24 | mapping.pages
+    pfnAndPages = frame << 24 | mapping.pages | (mapping.isNonCacheable ? Self.nonCacheable : 0)
   }
+
+  private static var nonCacheable: UInt64 { 1 << 23 }
+
+  var isNonCacheable: Bool { pfnAndPages & Self.nonCacheable != 0 }
 
   var pfn: PFN? {
     let frame = pfnAndPages >> 24
@@ -31,7 +35,7 @@ struct IntervalMappingNode: RBNode {
   }
 
   @inline(__always)
-  var pages: UInt64 { pfnAndPages & (1 << 24 - 1) }
+  var pages: UInt64 { pfnAndPages & (Self.nonCacheable - 1) }
 
   /// The last frame, inclusive.
   @inline(__always)
@@ -111,7 +115,8 @@ public struct MappingIntervalTree: ~Copyable {
   /// The mapping of node `id`.
   public subscript(id: MappingID) -> Mapping {
     let node = tree.nodes[id.rawValue]
-    return Mapping(gfn: GFN(node.gfn), pfn: node.pfn, pages: node.pages)
+    return Mapping(
+      gfn: GFN(node.gfn), pfn: node.pfn, pages: node.pages, isNonCacheable: node.isNonCacheable)
   }
 
   /// `pkvm_mapping_insert`: links a mapping, whatever it overlaps.

@@ -10,7 +10,7 @@ extension PKVMStage2 {
       warnings.record(.protected("pkvm_pgtable_stage2_wrprotect"))
       return .notPermitted
     }
-    let (first, last) = frames(ipa, size)
+    let (first, last) = rangeFrames(ipa, size)
     var cursor = cursor(first, last)
     while let mapping = advance(&cursor) {
       count(.hostWrprotectGuest, cursor)
@@ -33,7 +33,7 @@ extension PKVMStage2 {
       warnings.record(.protected("pkvm_pgtable_stage2_test_clear_young"))
       return false
     }
-    let (first, last) = frames(ipa, size)
+    let (first, last) = rangeFrames(ipa, size)
     var cursor = cursor(first, last)
     var young = false
     while let mapping = advance(&cursor) {

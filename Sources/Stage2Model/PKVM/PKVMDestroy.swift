@@ -12,7 +12,7 @@ extension PKVMStage2 {
   public mutating func destroyRange(_ ipa: IPA, size: UInt64) {
     guard hyp.handle != nil else { return }
     startTeardown()
-    let (first, last) = frames(ipa, size)
+    let (first, last) = rangeFrames(ipa, size)
     destroyMappings(first, last)
   }
 

@@ -100,6 +100,10 @@ public enum PKVMEra: UInt8, Hashable, Comparable, Sendable, CaseIterable {
   @inlinable
   public var flushSkipsWithFWB: Bool { self >= .v7_3 }
 
+  /// A mapping remembers that it is of device memory or not cacheable (`nc`), and `flush` passes over it.
+  @inlinable
+  public var marksNonCacheable: Bool { self >= .v7_3 }
+
   /// A fault tops up the memory cache whatever its kind; before, a permission fault does so only while
   /// the slot logs dirty pages.
   @inlinable

@@ -52,7 +52,8 @@ extension PKVMStage2 {
     let result = hyp.hostShareGuest(
       pfn, first, pages: pages, prot: prot, vcpu: vcpu, hostPages: &memcaches[vcpu.rawValue].pages)
     if !result.isSuccess { return refused(result) }
-    insertMapping(Mapping(gfn: first, pfn: pfn, pages: pages), vcpu: vcpu)
+    let isNonCacheable = !prot.isSubset(of: .rwx) && configuration.era.marksNonCacheable
+    insertMapping(Mapping(gfn: first, pfn: pfn, pages: pages, isNonCacheable: isNonCacheable), vcpu: vcpu)
     return .success
   }
 

@@ -92,7 +92,17 @@ extension PKVMStage2 {
   /// Begins `for_each_mapping_in_range_safe`.
   @inline(__always)
   mutating func cursor(_ first: GFN, _ last: GFN) -> MappingCursor {
-    MappingCursor(first: first, last: last, next: first > last ? nil : firstMapping(first, last))
+    MappingCursor(
+      first: first, last: last, next: first > last ? mapping(across: first, last) : firstMapping(first, last))
+  }
+
+  /// What the interval tree finds for a range of no bytes, whose last byte lies before its first: the block that has both.
+  @inline(never)
+  private mutating func mapping(across first: GFN, _ last: GFN) -> FoundMapping? {
+    if comparesFrames { return nil }
+    if usesTree { return firstInTree(first, last) }
+    guard let block = firstMapping(first, first), block.gfn <= last else { return nil }
+    return block
   }
 
   /// The next mapping of the walk, which the caller may remove.

@@ -45,6 +45,8 @@ public struct PKVMStage2: ~Copyable {
   let pmdBytes: UInt64
   /// Whether mappings are found in the tree; in EL2's table otherwise.
   let usesTree: Bool
+  /// Whether ranges of mappings are compared in frames (`find_first_mapping_node`).
+  let comparesFrames: Bool
   /// Whether `map` looks for mappings and then shares.
   let sharesAfterLookup: Bool
 
@@ -67,6 +69,7 @@ public struct PKVMStage2: ~Copyable {
     pageShift = pageSize.shift
     pmdBytes = pageSize.pmdBytes
     usesTree = configuration.needsMappingTree
+    comparesFrames = !configuration.era.hasIntervalTree
     sharesAfterLookup = !configuration.isProtected && !configuration.era.sharesBeforeLookup
     if configuration.era.reservesHandle {
       hypercalls.count(.reserveVM)
@@ -100,7 +103,24 @@ public struct PKVMStage2: ~Copyable {
   @inline(__always)
   func gfn(_ ipa: IPA) -> GFN { GFN(ipa.rawValue &>> pageShift) }
 
-  /// The first and last frame that a range of bytes touches.
+  /// The first and last frame of the mappings that `for_each_mapping_in_range_safe` looks for in a range of bytes.
+  ///
+  /// The interval tree is searched for what overlaps the bytes, the last one included. Before it, frames were compared, and a
+  /// range that ends inside a page ended before that page.
+  @inline(__always)
+  func rangeFrames(_ ipa: IPA, _ size: UInt64) -> (first: GFN, last: GFN) {
+    if comparesFrames { return wholeFrames(ipa, size) }
+    return frames(ipa, size)
+  }
+
+  /// `start >> PAGE_SHIFT` up to but not `end >> PAGE_SHIFT`; the first behind the last where that is nothing.
+  @inline(never)
+  private func wholeFrames(_ ipa: IPA, _ size: UInt64) -> (first: GFN, last: GFN) {
+    let (first, end) = (ipa.rawValue &>> pageShift, (ipa.rawValue &+ size) &>> pageShift)
+    return first < end ? (GFN(first), GFN(end - 1)) : (GFN(1), GFN(0))
+  }
+
+  /// The first and last frame that a range of bytes touches; of none, the last is that of the byte before.
   @inline(__always)
   func frames(_ ipa: IPA, _ size: UInt64) -> (first: GFN, last: GFN) {
     (GFN(ipa.rawValue &>> pageShift), GFN((ipa.rawValue &+ size &- 1) &>> pageShift))

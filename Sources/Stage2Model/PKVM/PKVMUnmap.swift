@@ -12,7 +12,7 @@ extension PKVMStage2 {
       warnings.record(.protected("pkvm_pgtable_stage2_unmap"))
       return .notPermitted
     }
-    let (first, last) = frames(ipa, size)
+    let (first, last) = rangeFrames(ipa, size)
     return unshareMappings(first, last)
   }
 

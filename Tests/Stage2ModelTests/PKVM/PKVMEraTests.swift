@@ -237,4 +237,55 @@ struct PKVMEraTests {
     check(PKVMEra(name: era.name), era)
     check(PKVMEra(name: "5.10"), nil)
   }
+
+  /// Before 6.16 the walk over the tree compares frames: a range that ends inside a page ends before it. Since then it looks for
+  /// what overlaps the bytes.
+  @Test(arguments: PKVMEra.allCases, [true, false]) func partsOfPages(era: PKVMEra, tree: Bool) {
+    for (start, size, isCovered) in [
+      (UInt64(0x6f1), UInt64(0x1000), era >= .v6_16), (0x1800, 0x400, era >= .v6_16), (0x1800, 0x800, true),
+      (0x1fff, 0x1, true), (0x1fff, 0x2, true), (0x1800, 0, era >= .v6_16), (0x1000, 0, false),
+      (0x800, 0x800, false),
+    ] {
+      var vm = makeVM(era, tree: tree)
+      check(vm.fault(0x1000), .success)
+      check(vm.testClearYoung(IPA(start), size: size, markOld: false), isCovered)
+      check(vm.hypercalls[.hostTestClearYoungGuest], isCovered ? 1 : 0)
+      check(vm.flush(IPA(start), size: size), .success)
+      check(vm.flushedPages, isCovered ? 1 : 0)
+      check(vm.wrprotect(IPA(start), size: size), .success)
+      check(vm.hypercalls[.hostWrprotectGuest], isCovered ? 1 : 0)
+      check(vm.unmap(start, size), .success)
+      check(vm.mappingCount, isCovered ? 0 : 1)
+    }
+  }
+
+  /// A range of nothing inside a block: its last byte lies before its first, and the block has both.
+  @Test(arguments: interval, [true, false]) func nothingInsideABlock(era: PKVMEra, tree: Bool) {
+    var vm = makeVM(era, tree: tree)
+    check(vm.fault(0, size: block2M), .success)
+    check(vm.fault(block2M), .success)
+    check(vm.testClearYoung(IPA(0x2d000), size: 0, markOld: true), true)
+    check(vm.hypercalls[.hostTestClearYoungGuest], 1)
+    check(vm.testClearYoung(IPA(block2M), size: 0, markOld: true), false)
+    check(vm.hypercalls[.hostTestClearYoungGuest], 1)
+    check(vm.unmap(0x2d000, 0), .success)
+    check(vm.mappingCount, 1)
+  }
+
+  /// 7.3 marks mappings of device memory, and of memory that is not cacheable, and flushes none. EL2 refuses to map them, so
+  /// one is put into the tree by hand.
+  @Test(arguments: PKVMEra.allCases) func nonCacheable(era: PKVMEra) {
+    var vm = makeVM(era)
+    check(vm.fault(0, prot: [.read, .write, .normalNonCacheable]), .invalid)
+    if era >= .v6_16 { check(vm.mappingCount, 0) }
+    check(era.marksNonCacheable, era == .v7_3)
+    guard era.hasIntervalTree else { return }
+    vm.topUpMemcache(vcpu: vcpu0, pages: vm.minPages)
+    vm.insertMapping(
+      Mapping(gfn: GFN(7), pfn: nil, pages: 512, isNonCacheable: era.marksNonCacheable), vcpu: vcpu0)
+    check(vm.flush(IPA(0), size: 1 << 30), .success)
+    check(vm.flushedPages, era.marksNonCacheable ? 0 : 512)
+    check(vm.allMappings().last?.pages, 512)
+    check(vm.allMappings().last?.isNonCacheable, era.marksNonCacheable)
+  }
 }
