@@ -5,7 +5,8 @@ internal import Stage2Model
 /// What the events of a trace say about the host's page size.
 ///
 /// Some facts rule a size out: a sub-buffer smaller than a page; a slot or an unmapped range that does not begin and end with
-/// pages; SecPageTables that are no pages; a walk that begins above where tables of that granule begin.
+/// pages; SecPageTables that are no pages; a walk that begins above where tables of that granule begin; a leaf of level 1, which
+/// only pages of 4 KiB give (`KVM_PGTABLE_MIN_BLOCK_LEVEL`).
 ///
 /// Others speak against a size, but could have another cause, and count where there are many of them:
 ///
@@ -128,6 +129,9 @@ struct PageSizeEvidence: ~Copyable {
     }
     if kind == .translation, let level = fault.esr.level, !fault.esr.isStage1Walk {
       ruleOut { Self.startsBelow($0, level) }
+    }
+    if kind == .permission || kind == .accessFlag, fault.esr.level == .l1, !fault.esr.isStage1Walk {
+      ruleOut { $0 != .size4K }
     }
     history.insert(fault, thread, possible)
   }

@@ -69,6 +69,9 @@ struct ProfileEvidence {
     if survey.locks.faultWaitsForWrite != survey.locks.faultWaitsForRead {
       return (survey.locks.faultWaitsForWrite > 0 ? .pkvm : .traditional, .derived)
     }
+    // pKVM maps no block above level 2, and none at all before it had blocks.
+    let highestBlock: TranslationLevel = (kernel?.era ?? .v7_3).hasIntervalTree ? .l2 : .l3
+    if let leaf = survey.faults.lowestLeaf, leaf < highestBlock { return (.traditional, .derived) }
     // pKVM has a mapping object for whatever a vCPU faulted in.
     if survey.markers.mapped.lacksMappings { return (.traditional, .derived) }
     // Faults that overlap and never wait for each other, in a trace that records waits, seldom take the lock for write.

@@ -9,6 +9,8 @@ struct FaultSurvey {
   private(set) var sawExecPermissionFault = false
   /// The lowest level of a translation fault: the table begins there, or above.
   private(set) var lowestLevel: TranslationLevel?
+  /// The lowest level of a leaf that denied an access, or was old: the kernel maps as large blocks as that.
+  private(set) var lowestLeaf: TranslationLevel?
   /// A translation fault came from a walk of the guest's own table.
   private(set) var sawStage1WalkFault = false
   /// The highest guest physical address that faulted.
@@ -33,8 +35,12 @@ struct FaultSurvey {
   mutating func consume(_ fault: GuestFault, _ kind: FaultKind, _ thread: ThreadIndex?) {
     if fault.ipa.rawValue < IPA.limit, fault.ipa.rawValue > highestIPA { highestIPA = fault.ipa.rawValue }
     switch kind {
-    case .accessFlag: sawAccessFlagFault = true
-    case .permission: if fault.esr.isExec { sawExecPermissionFault = true }
+    case .accessFlag:
+      sawAccessFlagFault = true
+      noteLeaf(fault)
+    case .permission:
+      if fault.esr.isExec { sawExecPermissionFault = true }
+      noteLeaf(fault)
     case .translation:
       guard let level = fault.esr.level else { return }
       // Emulators report the level of the stage-1 table for a fault of its walk.
@@ -49,6 +55,13 @@ struct FaultSurvey {
       }
     default: break
     }
+  }
+
+  /// A leaf denied an access. Emulators report the level of the guest's own table for a fault of its walk.
+  @inline(__always)
+  private mutating func noteLeaf(_ fault: GuestFault) {
+    guard let level = fault.esr.level, level < .l3, !fault.esr.isStage1Walk else { return }
+    lowestLeaf = min(lowestLeaf ?? level, level)
   }
 
   private mutating func lower(_ level: TranslationLevel, _ thread: ThreadIndex?) {

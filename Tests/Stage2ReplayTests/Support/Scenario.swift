@@ -44,6 +44,8 @@ final class Scenario {
   /// In place of that, what a story about profiles leaves to the trace.
   var request: ProfileRequest?
   var options = ReplayOptions()
+  /// What the recording says of its host (`uname -a`), nil for nothing.
+  var uname: String?
   /// Where slots lie unless the story says otherwise.
   let memory: UInt64 = 0x4000_0000
   private let formats: [TraceSynth.EventFormat]
@@ -100,7 +102,9 @@ final class Scenario {
 
   /// The trace as bytes.
   func bytes() throws -> [UInt8] {
-    let writer = TraceDatWriter(TraceDescription(flavour, formats: formats, cpus: Self.cpus))
+    var description = TraceDescription(flavour, formats: formats, cpus: Self.cpus)
+    if let uname { description.options.append(.uname(uname)) }
+    let writer = TraceDatWriter(description)
     for (cpu, events) in events.enumerated() {
       var page = SubBufferPageBuilder(flavour, timestamp: 0)
       func close() throws {

@@ -56,6 +56,16 @@ struct HostPageSizeTests {
     #expect(try slot.replay().result.profile.host == HostPageSize(.size4K, .derived))
   }
 
+  @Test("A leaf of level 1 is one of 4 KiB pages, which alone have such blocks")
+  func pudBlock() throws {
+    for level in [1, 2] {
+      let story = Self.story(.size16K, subBuffers: 65536, pages: 1)
+      story.handle(.vcpu0, story.memory, .permission, level: level, .exec)
+      let host = try story.replay().result.profile.host
+      #expect(host == (level == 1 ? HostPageSize(.size4K, .derived) : HostPageSize(.size64K, .assumed)))
+    }
+  }
+
   @Test("Registers of devices lie closer than pages, and tell nothing")
   func devices() throws {
     let story = Self.story(.size16K, subBuffers: 16384, pages: 8)

@@ -66,6 +66,43 @@ struct ProfileTests {
     }
   }
 
+  @Test("A leaf larger than any that pKVM maps shows the other path")
+  func largeLeaf() throws {
+    for (era, level, kind, access, isPKVM) in [
+      ("7.3", 1, FaultKind.permission, Scenario.Access.exec, false), ("7.3", 1, .accessFlag, .read, false),
+      ("7.3", 1, .translation, .read, true), ("7.3", 1, .permission, .stage1Walk, true),
+      ("7.3", 2, .permission, .exec, true),
+    ] {
+      let profile = try Self.profile { $0.handle(.vcpu0, $0.memory, kind, level: level, access) }
+      #expect(profile.isPKVM == isPKVM, "\(era) \(kind) \(level)")
+      #expect(profile.basis[.path] == (isPKVM ? .assumed : .derived))
+    }
+  }
+
+  @Test("Before pKVM had blocks, one of level 2 shows the other path", arguments: ["6.15.2", "6.16.1"])
+  func blockBeforeBlocks(release: String) throws {
+    let story = Scenario()
+    story.uname = "Linux host \(release) #1 SMP aarch64"
+    story.request = ProfileRequest()
+    story.createSlot(hva: story.congruentHVA)
+    story.enter(.vcpu0)
+    story.handle(.vcpu0, story.memory, .permission, level: 2, .exec)
+    let profile = try story.replay().result.profile
+    #expect(profile.isPKVM == (release == "6.16.1"))
+    #expect(profile.basis[.path] == (profile.isPKVM ? .assumed : .derived))
+  }
+
+  @Test("What waits for locks show outweighs a leaf that pKVM cannot have: that is for the rules to say")
+  func largeLeafUnderPKVM() throws {
+    let profile = try Self.profile { story in
+      story.fault(.vcpu0, story.memory)
+      story.contend(.vcpu0, lock: 0xffff_0000, flags: 4)
+      story.enter(.vcpu0)
+      story.handle(.vcpu0, story.memory, .permission, level: 1, .exec)
+    }
+    #expect(profile.isPKVM && profile.basis[.path] == .derived)
+  }
+
   @Test("Faults that overlap and never wait, where waits are recorded, suggest the traditional path")
   func overlappingFaults() throws {
     let profile = try Self.profile { story in
