@@ -2,7 +2,8 @@ public import KVMTypes
 
 extension KVM where Backend: ~Copyable {
   /// `gmem_abort`: a page of a guest_memfd is mapped. Pages only, never blocks; writable unless the slot is
-  /// read-only. A permission fault relaxes, and needs no memory.
+  /// read-only. A permission fault relaxes, and needs no memory; in older kernels it maps, which changes no rights
+  /// (`PKVMEra.relaxesGuestMemfd`).
   ///
   /// The address goes to the backend as HPFAR_EL2 gives it, with the bits below a page of 16 KiB or 64 KiB: under
   /// pKVM a map then finds the next page's mapping in the way, and the fault comes back for ever.
@@ -10,14 +11,16 @@ extension KVM where Backend: ~Copyable {
   /// - Parameters:
   ///   - pfn: the page in the file, nil where it is unknown.
   ///   - error: what `kvm_gmem_get_pfn` returned, which ends the fault.
+  ///   - relaxesPerms: whether a permission fault relaxes, nil for what the era does.
   ///   - seq: `invalidateSeq` as it was before the page was looked up. Holes punched into the file count.
   @inlinable
   public mutating func gmemAbort(
     _ fault: Stage2Fault, slot: Memslot, vcpu: VCPUIndex, pfn: PFN?, error: KernelResult = .success,
-    seq: UInt64
+    relaxesPerms: Bool? = nil, seq: UInt64
   ) -> FaultOutcome {
     hasRun = true
-    if fault.kind != .permission { stage2.topUpMemcache(vcpu: vcpu, pages: geometry.minPages) }
+    let relaxes = fault.kind == .permission && (relaxesPerms ?? profile.era.relaxesGuestMemfd)
+    if !relaxes { stage2.topUpMemcache(vcpu: vcpu, pages: geometry.minPages) }
     if !error.isSuccess { return .ended(error) }
     var prot = Stage2Prot.read
     if !slot.flags.contains(.readonly) { prot.insert(.write) }
@@ -28,7 +31,7 @@ extension KVM where Backend: ~Copyable {
     let ipa = fault.ipa
     let operation: FaultOutcome.Operation
     let result: KernelResult
-    if fault.kind == .permission {
+    if relaxes {
       operation = .relaxPerms(ipa, prot: prot)
       result = stage2.relaxPerms(ipa, prot: prot)
     } else {

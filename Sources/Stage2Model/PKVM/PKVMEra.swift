@@ -126,6 +126,11 @@ public enum PKVMEra: UInt8, Hashable, Comparable, Sendable, CaseIterable {
   @inlinable
   public var handlesExclusiveFaults: Bool { self >= .v7_1 }
 
+  /// A permission fault on a page of a guest_memfd relaxes its leaf. Before, it maps the page again, which is -EAGAIN where only
+  /// rights differ: the guest faults for ever. Stable releases of older series may have the fix.
+  @inlinable
+  public var relaxesGuestMemfd: Bool { self >= .v7_1 }
+
   /// A permission fault that neither wrote nor fetched ends KVM_RUN with -EFAULT; from 6.18 on it is handled like
   /// any other.
   @inlinable

@@ -175,7 +175,7 @@ extension Attribution {
       lookahead.close(id, isInSlot: slot != nil, at: clock.now)
     }
     if lookahead[id].sawMMIO { vms[vm].faults.mmio += 1 }
-    if lookahead[id].mayBeInvalidated || lookahead[id].sharesEntry {
+    if lookahead[id].isOpenToNext {
       threads[thread].vcpu.lastFault = LastFault(end: clock.now, event: lookahead[id].event)
       threads[thread].vcpu.lastFaultEpoch = lookahead[id].evidence.entryEpoch
     }

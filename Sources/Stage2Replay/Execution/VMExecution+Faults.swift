@@ -18,7 +18,8 @@ extension VMExecution where Backend: ~Copyable {
     guard case .performed(let basis) = outcome else {
       return handleOther(fault, outcome, before, contradicts: checked.verdict == .unexplained, origin)
     }
-    guard fault.slot != nil, let region = fault.evidence.region else { return }
+    guard let slot = fault.slot, let region = fault.evidence.region else { return }
+    if checked.isCorrected, slot.flags.contains(.guestMemfd) { emitHole(fault, origin) }
     var effect = perform(fault, region, basis, isCorrected: checked.isCorrected, origin)
     if fault.decision.fate == .gone { effect = forgetMapping(of: fault) }
     guard context.checksRules else { return }
@@ -130,7 +131,8 @@ extension VMExecution where Backend: ~Copyable {
 
     let relaxes = fault.kind == .permission && !known.isProtected && (fault.level == .l2) == size.isBlock
     let isInPages = checks.table.regions[region].host.isInPages
-    let isWritable = mapsWritable(fault, slot, relaxes: relaxes)
+    let isGuestMemfd = slot.flags.contains(.guestMemfd)
+    let isWritable = isGuestMemfd || mapsWritable(fault, slot, relaxes: relaxes)
     let isHugetlb = size.isBlock && !isInPages && isHugetlb(slot)
     let page = HostPage(pageSize, isBlock: size.isBlock, isHugetlb: isHugetlb, isWritable: isWritable)
     // The slot of an inferred history may log though nobody told so: else a fault on a block would keep it.
@@ -143,6 +145,7 @@ extension VMExecution where Backend: ~Copyable {
       (result == .success || result == .badAddress) && !fault.decision.isRaced && !isCorrected
       && (!relaxes || !size.isBlock || isInPages)
       && (!fault.sharesEntry || fault.nextAccess == .progressed) && !fault.isEndUnseen
+      && (!isGuestMemfd || fault.kind != .permission || context.profile.profile.era.relaxesGuestMemfd)
     emit(
       done, protBasis: known.isProtected ? .derived : protBasis(of: fault, slot),
       basis: isCertain ? max(outcome, size.basis) : .assumed, origin)
@@ -152,7 +155,7 @@ extension VMExecution where Backend: ~Copyable {
     return .mapped(
       isBlock: size.isBlock,
       isAssumed: max(outcome, size.basis) != .derived || fault.decision.fate == .unclear,
-      isReadMapped: isWritable && !fault.isWrite)
+      isReadMapped: isWritable && !fault.isWrite && !isGuestMemfd)
   }
 
   @inline(never)
@@ -179,8 +182,33 @@ extension VMExecution where Backend: ~Copyable {
     let vcpu = VCPUIndex(fault.vcpu)
     if known.isProtected { return kvm.pkvmMemAbort(abort, slot: slot, vcpu: vcpu, faultIn: faultIn) }
     let seq = isRetried ? kvm.invalidateSeq &- 1 : kvm.invalidateSeq
+    if slot.flags.contains(.guestMemfd) {
+      return gmemAbort(abort, slot, vcpu, faultIn, seq: seq, next: fault.nextAccess)
+    }
     return kvm.userMemAbort(
       abort, slot: slot, vcpu: vcpu, faultIn: faultIn, seq: seq, isOvertaken: isOvertaken)
+  }
+
+  /// A fault on a page of a guest_memfd. Whether an older kernel has the fix that lets it relax rights is told by the vCPU: without
+  /// it the fault comes back for ever.
+  @inline(never)
+  private mutating func gmemAbort(
+    _ abort: Stage2Fault, _ slot: Stage2Model.Memslot, _ vcpu: VCPUIndex, _ faultIn: FaultIn, seq: UInt64,
+    next: NextAccess
+  ) -> Stage2Model.FaultOutcome {
+    var error = KernelResult.success
+    if case .failed = faultIn { error = .badAddress }
+    let isFixed = kvm.profile.era.relaxesGuestMemfd || next != .again && next != .againAtOnce
+    return kvm.gmemAbort(
+      abort, slot: slot, vcpu: vcpu, pfn: nil, error: error, relaxesPerms: isFixed, seq: seq)
+  }
+
+  /// A translation fault on what was mapped, of a guest_memfd: a hole was punched into the file, which unmaps the frames behind it
+  /// and emits no event (`kvm_gmem_punch_hole`). Of its range only this page is known; the model has taken it out.
+  @inline(never)
+  private mutating func emitHole(_ fault: SettledFault, _ origin: StepOrigin) {
+    guard fault.kind == .translation else { return }
+    emit(.unmap, fault.page, size: pageSize.bytes, result: 0, basis: .assumed, origin)
   }
 
   /// Hands on what a fault asked of the backend.
@@ -243,10 +271,11 @@ extension VMExecution where Backend: ~Copyable {
   }
 
   /// How the rights that a fault asks for are known. A fault that is no write maps writable if the host can write there,
-  /// which no event tells; a slot that is read-only or logs does not.
+  /// which no event tells; a slot that is read-only or logs does not, and a page of a guest_memfd always is (`gmem_abort`).
   @inline(__always)
   private func protBasis(of fault: SettledFault, _ slot: Memslot) -> Basis {
-    let isWriteKnown = fault.isWrite || slot.flags.contains(.readOnly) || slot.isLogging
+    let isWriteKnown =
+      fault.isWrite || !slot.flags.isDisjoint(with: [.readOnly, .guestMemfd]) || slot.isLogging
     let isExecuteKnown = fault.isExec || context.isDICKnown
     return isWriteKnown && isExecuteKnown ? .derived : .assumed
   }

@@ -169,6 +169,15 @@ extension FaultWindow {
   /// the guest's own table for a fault of its walk, and EL2 makes one up.
   var walkLevel: TranslationLevel? { isStage1Walk || isMemShare ? nil : level }
 
+  /// Whether the thread's next fault may say what became of this one: it retried, another vCPU was faster, or rights were not
+  /// relaxed (`PKVMEra.relaxesGuestMemfd`).
+  var isOpenToNext: Bool {
+    @inline(__always) get {
+      mayBeInvalidated || sharesEntry
+        || kind == .permission && slot.map { $0.flags.contains(.guestMemfd) } == true
+    }
+  }
+
   /// Whether a fault of another vCPU may have to change the same entry: not where each page has one of its own.
   var mayShareEntry: Bool {
     switch kind {

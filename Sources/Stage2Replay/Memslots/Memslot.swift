@@ -59,8 +59,9 @@ public struct Memslot: Hashable, Sendable, BitwiseCopyable {
 
   /// Whether a block of `bytes` may hold `gfn`: guest and host addresses are congruent modulo the block and the
   /// block lies inside the slot (`fault_supports_stage2_huge_mapping`). Where the host address is not known, they may be
-  /// congruent.
+  /// congruent. Of guest_memfd pages are mapped alone (`gmem_abort`).
   func supportsBlock(of bytes: UInt64, at gfn: GFN, _ pageSize: PageSize) -> Bool {
+    if flags.contains(.guestMemfd) { return bytes == pageSize.bytes }
     let gpa = base.ipa(pageSize).rawValue
     let hva = hva ?? HVA(gpa)
     guard (gpa ^ hva.rawValue) & (bytes - 1) == 0 else { return false }

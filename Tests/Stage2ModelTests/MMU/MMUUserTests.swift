@@ -236,6 +236,25 @@ struct MMUUserTests {
     check(poison.operation, .none)
   }
 
+  /// Before 7.1 a permission fault maps, which changes no rights of a leaf that is there; and it needs memory for that.
+  @Test(arguments: [PKVMEra.v6_18, .v6_19, .v7_1, .v7_3]) func gmemPermission(era: PKVMEra) throws {
+    var vm = try Self.traditional { $0.era = era }
+    let slot = vm.addSlot(flags: .guestMemfd)
+    let translation = Stage2Fault(ipa: IPA(Self.ram), kind: .translation, level: .l1)
+    _ = vm.gmemAbort(translation, slot: slot, vcpu: VCPUIndex(0), pfn: PFN(512), seq: 0)
+    let fetch = Stage2Fault(ipa: IPA(Self.ram), kind: .permission, level: .l3, isExec: true)
+    let outcome = vm.gmemAbort(fetch, slot: slot, vcpu: VCPUIndex(1), pfn: PFN(512), seq: 0)
+    let relaxes = era >= .v7_1
+    check(outcome.stage2Result, relaxes ? .success : .again)
+    check(
+      outcome.operation,
+      relaxes ? .relaxPerms(IPA(Self.ram), prot: .rwx) : .map(IPA(Self.ram), size: page, prot: .rwx))
+    check(vm.stage2.memcachePages(vcpu: VCPUIndex(1)), relaxes ? 0 : 40)
+    let fixed = vm.gmemAbort(
+      fetch, slot: slot, vcpu: VCPUIndex(1), pfn: PFN(512), relaxesPerms: true, seq: 0)
+    check(fixed.stage2Result, .success)
+  }
+
   /// The bits of HPFAR_EL2 below a page reach the backend from these two paths in every kernel; under pKVM the
   /// next page's mapping is then in the way.
   @Test func addressesThatNobodyAligns() throws {
