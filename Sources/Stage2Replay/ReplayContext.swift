@@ -31,6 +31,9 @@ final class ReplayContext: Sendable {
   let hypothesisBasis: Basis
   /// Whether the host seems to map pages only.
   let areRegionsOfPages: Bool
+  /// Whether the traced kernel maps blocks of PUD_SIZE: the traditional path alone, and with pages of 4 KiB
+  /// (`fault_supports_stage2_huge_mapping`, `KVM_PGTABLE_MIN_BLOCK_LEVEL`).
+  let mapsPUDs: Bool
   /// Whether it is known if CTR_EL0.DIC is set: with it everything is mapped executable.
   let isDICKnown: Bool
 
@@ -49,6 +52,7 @@ final class ReplayContext: Sendable {
     checksRules = options.otherKernel == nil
     hypothesisBasis = survey.events.supportsDerivation ? .derived : .assumed
     areRegionsOfPages = survey.regions.areOfPages
+    mapsPUDs = !profile.isPKVM && profile.geometry.minBlockLevel < .l2
     isDICKnown = profile.basis[.dic] == .derived
   }
 

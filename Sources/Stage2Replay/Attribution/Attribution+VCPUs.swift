@@ -142,6 +142,7 @@ extension Attribution {
           place: threads[thread].place),
         slot: slot, signs: signs(event, vm, canHoldBlock: canHoldBlock), begin: clock.now, evidence: evidence),
       node, vm: vm, canHoldBlock: canHoldBlock)
+    lookahead.notePUD(id, vm: vm)
     if peers.areInRegion || access.level < .l2 { noteRivals(of: id, gfn, canHoldBlock: canHoldBlock, vm) }
     threads.open(id, at: gfn, of: thread, vm: vm)
   }
@@ -456,6 +457,14 @@ extension Attribution {
     // Outside the region all that counts is whether there is one.
     let areInVM = threads.open.contains(of: vm) { lookahead[$0.fault].slot != nil }
     var peers: FaultPeers = areInVM ? .inVM : []
+    // An open fault may break a block of PUD_SIZE around the frame, or map one.
+    if areInVM, lookahead.sawPUDs {
+      let shift = 2 * context.pageSize.bitsPerLevel
+      threads.open.forEach(of: vm) { other in
+        guard other.gfn.rawValue >> shift == gfn.rawValue >> shift else { return }
+        if lookahead[other.fault].kind != .accessFlag { peers.insert(.mayResize) }
+      }
+    }
     guard threads.open.contains(of: vm, where: { lookahead.timelines.block($0.gfn) == block }) else {
       return (peers, false)
     }
@@ -463,7 +472,7 @@ extension Attribution {
       guard lookahead.timelines.block(other.gfn) == block, lookahead[other.fault].slot != nil else { return }
       peers.insert(.inRegion)
       if other.gfn == gfn { peers.insert(.onPage) }
-      let breaksBlock = lookahead[other.fault].kind == .permission && lookahead[other.fault].level == .l2
+      let breaksBlock = lookahead[other.fault].kind == .permission && lookahead[other.fault].level < .l3
       if canHoldBlock || breaksBlock { peers.insert(.mayResize) }
     }
     return (peers, true)

@@ -44,9 +44,9 @@ extension FaultChecks {
     }
     guard case .invalid(let stop) = walk else { return leaf.contains(.isAssumed) ? .assumed : .known }
     if region?.mayHaveUnseenMappings == true { return .assumed }
-    // A block in place of pages, none of which is certain to be one.
-    if !fault.isStage1Walk, fault.level == .l2, stop == .l3,
-      knowledge(ofLeavesBelow: .l2, fault, vm, &backend) == .assumed
+    // A block in place of smaller leaves, none of which is certain to be one.
+    if !fault.isStage1Walk, fault.level < stop, fault.level >= .l1,
+      knowledge(ofLeavesBelow: fault.level, fault, vm, &backend) == .assumed
     {
       return .assumed
     }
@@ -86,7 +86,10 @@ extension FaultChecks {
           // Without a table there is no other page either.
           if case .invalid(.l3) = walk { continue } else { break }
         }
-        let leaf = leafLevel < .l3 ? region.blockKnowledge : table.regions.page(number, of: index).knowledge
+        let leaf =
+          leafLevel < .l2
+          ? table.pudKnowledge(fault.page)
+          : leafLevel < .l3 ? region.blockKnowledge : table.regions.page(number, of: index).knowledge
         guard isWhole || (region.epoch == epoch && leaf.contains(.isEstablished)) else { continue }
         if !leaf.contains(.isAssumed), !region.mayBeBlock { return .known }
         isAssumed = true

@@ -118,7 +118,8 @@ extension FaultChecks {
     let startLevel = context.profile.geometry.startLevel
     switch walk {
     case .leaf(let leaf, _, _):
-      // Below a table where the model had a block, any page may be mapped.
+      // Below tables where the model had a block, any page may be mapped.
+      if leaf < .l2, level > leaf { table.doubtPUD(around: fault.page) }
       if leaf < .l3, level == .l3, let region = fault.evidence.region {
         table.regions[region].mayHaveUnseenMappings = true
       }
@@ -167,16 +168,19 @@ extension FaultChecks {
   ) -> LeafCheck {
     var window = windowEvidence(fault, walk)
     window.knowledge = knowledge(ofLeaf: fault, walk, vm, &backend)
-    let gfn = fault.page.gfn(pageSize)
-    let granule = level.map { pageSize.granule($0) } ?? pageSize.bytes
     return LeafCheck(
       kind: fault.kind, walk: walk, level: level, blockLevel: vm.isProtected ? .l3 : blockLevel,
       isPKVM: context.profile.isPKVM, isProtected: vm.isProtected,
       hasHardwareAccessFlag: context.profile.hasHardwareAccessFlag,
       isInSlot: fault.slot != nil || vm.wasRunning ? fault.slot.map { _ in true } : false,
-      slotHoldsBlock: fault.slot?.supportsBlock(of: granule, at: gfn, pageSize) ?? false,
+      slotHoldsBlock: holdsBlock(fault, level ?? .l3),
       isGuestMemfd: fault.slot?.flags.contains(.guestMemfd) ?? false, lastRefusal: lastRefusal(of: fault),
       window: window)
+  }
+
+  /// Whether the slot of a fault can hold a leaf of a level there.
+  private func holdsBlock(_ fault: SettledFault, _ level: TranslationLevel) -> Bool {
+    fault.slot?.supportsBlock(of: pageSize.granule(level), at: fault.page.gfn(pageSize), pageSize) ?? false
   }
 
   /// The highest level at which this path maps anything.
@@ -222,14 +226,18 @@ extension FaultChecks {
   private mutating func resyncModel<Backend: Stage2Backend & ~Copyable>(
     toLeaf fault: SettledFault, _ vm: KnownVM, _ backend: inout Backend
   ) {
-    guard let level = fault.isStage1Walk ? .l3 : Optional(fault.level), level >= .l2 else { return }
-    let bytes = level == .l2 && context.profile.profile.mapsBlocks ? pageSize.pmdBytes : pageSize.bytes
+    let level = fault.isStage1Walk ? .l3 : fault.level
+    guard level >= .l2 || level >= blockLevel && holdsBlock(fault, level) else { return }
+    let bytes = level < .l3 && context.profile.profile.mapsBlocks ? pageSize.granule(level) : pageSize.bytes
     let address = fault.page.alignedDown(to: bytes)
     // Nothing but the end takes a page from a protected guest, and it has no other rights.
     if vm.isProtected { return }
-    if case .leaf = backend.walk(fault.page), level == .l3, let region = fault.evidence.region {
+    if case .leaf(let modelled, _, _) = backend.walk(fault.page) {
       // Of the block's other pages nothing is known now.
-      table.regions[region].mayHaveUnseenMappings = true
+      if modelled < .l2, level > modelled { table.doubtPUD(around: fault.page) }
+      if level == .l3, let region = fault.evidence.region {
+        table.regions[region].mayHaveUnseenMappings = true
+      }
     }
     backend.topUpMemcache(vcpu: VCPUIndex(fault.vcpu), pages: context.profile.minPages)
     _ = backend.unmap(address, size: bytes)

@@ -154,14 +154,14 @@ struct FaultChecks: ~Copyable {
       isFruitless: isFruitless && !contradicts)
     guard let region = fault.evidence.region else { return }
     table.regions.append(RegionEvent(fault, at: time, effect), to: region)
-    guard case .mapped(let isBlock, let isAssumed, let isReadMapped) = effect else {
+    guard case .mapped(let level, let isAssumed, let isReadMapped) = effect else {
       return noteOther(effect, of: fault, region, before)
     }
     var knowledge: LeafKnowledge = knownFrom == fault.evidence.endEpoch ? [] : .isEstablished
     if isAssumed { knowledge.insert(.isAssumed) }
     if isReadMapped { knowledge.insert(.isReadMapped) }
     if fault.evidence.mayBeAged { knowledge.insert(.mayBeOld) }
-    table.noteMapped(fault, region, isBlock: isBlock, knowledge, before)
+    table.noteMapped(fault, region, level: level, knowledge, before)
   }
 
   /// A fault mapped nothing.
@@ -243,7 +243,9 @@ struct FaultChecks: ~Copyable {
 
   private func grantKey(_ fault: SettledFault, _ walk: Stage2Walk) -> FrameKey {
     var gfn = fault.page.gfn(pageSize).rawValue
-    if case .leaf(let level, _, _) = walk, level < .l3 { gfn &= ~(pageSize.pagesPerPMD - 1) }
+    if case .leaf(let level, _, _) = walk, level < .l3 {
+      gfn &= ~(pageSize.granule(level) >> pageSize.shift - 1)
+    }
     return FrameKey(gfn << 1 | (fault.isWrite ? 1 : 0))
   }
 

@@ -41,8 +41,6 @@ struct LeafCheck: Hashable {
     guard case .leaf(let modelled, _, _) = walk else { return judgeAbsence() }
     if isProtected { return window.judge(rule) }
     guard let level, level != modelled else { return nil }
-    // Blocks of level 1, which only hugetlb gives, are replayed as blocks of level 2.
-    if level < .l2 { return .unknown(rule) }
     return judgeDifference(rule)
   }
 

@@ -6,6 +6,8 @@ internal import Stage2Model
 struct TableKnowledge: ~Copyable {
   /// The regions that faults have touched.
   var regions: GuestRegions
+  /// The leaves of level 1.
+  private var puds: PUDLeaves
   /// Where pages were mapped or made young last.
   private var recentPages = RecentPositions(bits: 13)
   /// Where tables of levels 1 and 2 appeared.
@@ -19,6 +21,7 @@ struct TableKnowledge: ~Copyable {
   init(pageSize: PageSize) {
     self.pageSize = pageSize
     regions = GuestRegions(pageSize: pageSize)
+    puds = PUDLeaves(pageSize: pageSize)
   }
 
   // MARK: Keys
@@ -44,6 +47,7 @@ struct TableKnowledge: ~Copyable {
 
   func isLeafRecent(_ fault: SettledFault, _ walk: Stage2Walk, since position: Sequence) -> Bool {
     guard case .leaf(let level, _, _) = walk, let region = fault.evidence.region else { return false }
+    if level < .l2 { return puds[fault.page].map { $0.installedAt > position } ?? false }
     if level < .l3 { return regions[region].blockInstalledAt > position }
     return recentPages.mayBe(fault.page.gfn(pageSize).rawValue, after: position)
   }
@@ -52,6 +56,7 @@ struct TableKnowledge: ~Copyable {
   func isMadeYoung(_ fault: SettledFault, _ walk: Stage2Walk) -> Bool {
     let entry = fault.evidence.entry
     guard case .leaf(.l3, _, _) = walk else {
+      if case .leaf(.l1, _, _) = walk { return puds[fault.page].map { $0.madeYoungAt > entry } ?? false }
       return fault.evidence.region.map { regions[$0].madeYoungAt > entry } ?? false
     }
     return recentPages.mayBe(youngKey(fault.page.gfn(pageSize)), after: entry)
@@ -67,7 +72,8 @@ struct TableKnowledge: ~Copyable {
 
   /// Whether pages and a block took each other's place in a region since `entry`.
   func isResized(_ fault: SettledFault) -> Bool {
-    fault.evidence.region.map { regions[$0].resizedAt > fault.evidence.entry } ?? false
+    if let pud = puds[fault.page], pud.resizedAt > fault.evidence.entry { return true }
+    return fault.evidence.region.map { regions[$0].resizedAt > fault.evidence.entry } ?? false
   }
 
   /// The region in which a fault lies, nil where no fault in a slot has touched it.
@@ -79,8 +85,25 @@ struct TableKnowledge: ~Copyable {
 
   func leaf(_ fault: SettledFault, _ walk: Stage2Walk) -> LeafKnowledge {
     guard let region = fault.evidence.region else { return [] }
-    if case .leaf(let level, _, _) = walk, level < .l3 { return regions[region].blockKnowledge }
+    if case .leaf(let level, _, _) = walk, level < .l3 {
+      if level < .l2 { return puds.knowledge(fault.page, in: fault.evidence.endEpoch) }
+      return regions[region].blockKnowledge
+    }
     return regions.page(regions.number(fault.page.gfn(pageSize)), of: region).knowledge
+  }
+
+  /// How a block of level 1 is known.
+  func pudKnowledge(_ page: IPA) -> LeafKnowledge { puds[page]?.knowledge ?? [] }
+
+  /// What is assumed of the memory that a leaf of level 1 may map is not: smaller ones may be anywhere in it.
+  mutating func doubtPUD(around page: IPA) {
+    for region in regions.positions(in: span(.l2, page)) { regions[region].mayHaveUnseenMappings = true }
+  }
+
+  /// Dirty logging of the frames is over: what it had taken rights from was not told.
+  mutating func endLogging(_ frames: FrameRange) {
+    regions.endLogging(frames)
+    if !puds.isEmpty { _ = puds.update(frames) { $0.knowledge.insert(.mayBeProtected) } }
   }
 
   /// What happened to a region last, nothing where there is none.
@@ -92,7 +115,13 @@ struct TableKnowledge: ~Copyable {
   /// Changes what is known of the page of a fault, or of the block that maps it.
   mutating func setLeaf(_ fault: SettledFault, _ walk: Stage2Walk, _ body: (inout LeafKnowledge) -> Void) {
     guard let region = fault.evidence.region else { return }
-    if case .leaf(let level, _, _) = walk, level < .l3 { body(&regions[region].blockKnowledge) }
+    if case .leaf(let level, _, _) = walk, level < .l3 {
+      if level < .l2 {
+        puds.update(fault.page, in: fault.evidence.endEpoch) { body(&$0.knowledge) }
+      } else {
+        body(&regions[region].blockKnowledge)
+      }
+    }
     regions.updatePage(regions.number(fault.page.gfn(pageSize)), of: region) { body(&$0.knowledge) }
   }
 
@@ -136,6 +165,9 @@ struct TableKnowledge: ~Copyable {
   /// may be left.
   mutating func noteUnmapped(_ frames: FrameRange) {
     let pages = pageSize.pagesPerPMD
+    if !puds.isEmpty {
+      for page in puds.update(frames, { $0.knowledge = [] }) { doubtPUD(around: page) }
+    }
     regions.forEach(in: frames) { region, regions in
       let first = GFN(regions.block(of: region) * pages)
       if frames.start <= first, first + pages <= frames.end {
@@ -161,6 +193,12 @@ struct TableKnowledge: ~Copyable {
   /// An operation returned an error.
   mutating func noteAgain(_ fault: SettledFault, _ region: RegionIndex, _ before: Stage2Walk) {
     guard case .leaf(let level, _, _) = before, level < .l3 else { return }
+    if level < .l2 {
+      let epoch = fault.evidence.endEpoch
+      if fault.level > level { puds.update(fault.page, in: epoch) { $0.resizedAt = fault.end } }
+      if puds.knowledge(fault.page, in: epoch).contains(.isAssumed) { doubtPUD(around: fault.page) }
+      return
+    }
     // The fault found pages where there is a block by now: it or another vCPU replaced them in its window.
     if fault.walkLevel == .l3 { regions[region].resizedAt = fault.end }
     // It lost to a block that is an assumption: beside a page it would have mapped one of its own.
@@ -170,6 +208,9 @@ struct TableKnowledge: ~Copyable {
   /// A fault set the access flag of its leaf.
   mutating func noteYoung(_ fault: SettledFault, _ region: RegionIndex, _ before: Stage2Walk) {
     regions[region].madeYoungAt = fault.end
+    if case .leaf(.l1, _, _) = before {
+      puds.update(fault.page, in: fault.evidence.endEpoch) { $0.madeYoungAt = fault.end }
+    }
     recentPages.note(youngKey(fault.page.gfn(pageSize)), at: fault.end)
     let mayBeOld: LeafKnowledge = fault.evidence.mayBeAged ? .mayBeOld : []
     setLeaf(fault, before) { $0 = $0.subtracting(.mayBeOld).union(mayBeOld).union(.wasMadeYoung) }
@@ -182,15 +223,56 @@ struct TableKnowledge: ~Copyable {
   ///   - before: what a walk found before.
   @inline(__always)
   mutating func noteMapped(
-    _ fault: SettledFault, _ region: RegionIndex, isBlock: Bool, _ knowledge: LeafKnowledge,
+    _ fault: SettledFault, _ region: RegionIndex, level: TranslationLevel, _ knowledge: LeafKnowledge,
     _ before: Stage2Walk
   ) {
-    regions[region].noteMapped(at: fault.end, isBlock: isBlock, knowledge, before)
-    if case .invalid(let level) = before, level < .l2 { noteTables(above: level, fault) }
-    if isBlock { return }
+    if level < .l2 { return noteMappedPUD(fault, knowledge, before) }
+    regions[region].noteMapped(at: fault.end, isBlock: level < .l3, knowledge, before)
+    switch before {
+    case .invalid(let stop) where stop < .l2: noteTables(above: stop, fault)
+    case .leaf(.l1, _, _): noteBrokenPUD(fault)
+    default: break
+    }
+    if level < .l3 { return }
     let gfn = fault.page.gfn(pageSize)
     recentPages.note(gfn.rawValue, at: fault.end)
     regions.updatePage(regions.number(gfn), of: region) { $0.knowledge = knowledge }
+  }
+
+  /// A fault mapped a block of PUD_SIZE, in the place of all tables that were there.
+  @inline(never)
+  private mutating func noteMappedPUD(
+    _ fault: SettledFault, _ knowledge: LeafKnowledge, _ before: Stage2Walk
+  ) {
+    let hadTables =
+      switch before {
+      case .leaf(let level, _, _): level > .l1
+      case .invalid(let level): level > .l1
+      }
+    if case .invalid(let level) = before, level < .l1 { noteTables(above: level, fault) }
+    puds.update(fault.page, in: fault.evidence.endEpoch) { pud in
+      pud.installedAt = fault.end
+      pud.knowledge = knowledge
+      if hadTables { pud.resizedAt = fault.end }
+    }
+    let isAssumed = knowledge.contains(.isAssumed)
+    for region in regions.positions(in: span(.l2, fault.page)) {
+      regions[region].blockKnowledge = []
+      regions[region].mayBeBlock = false
+      regions[region].mayHaveUnseenMappings = isAssumed && hadTables
+    }
+  }
+
+  /// A fault mapped a page, or a smaller block, where a block of PUD_SIZE was: the rest of that is gone.
+  @inline(never)
+  private mutating func noteBrokenPUD(_ fault: SettledFault) {
+    let wasAssumed = puds.knowledge(fault.page, in: fault.evidence.endEpoch).contains(.isAssumed)
+    puds.update(fault.page, in: fault.evidence.endEpoch) { pud in
+      pud.resizedAt = fault.end
+      pud.knowledge = []
+    }
+    noteTables(above: .l1, fault)
+    if wasAssumed { doubtPUD(around: fault.page) }
   }
 
   /// A fault that stopped at `level` installed tables of levels 1 and 2.

@@ -10,7 +10,7 @@ struct HostRegion: Hashable, BitwiseCopyable {
   /// A fault showed how the host maps the region.
   @inline(__always)
   mutating func learn(_ size: MappingSize) {
-    if !size.isBlock, size.basis == .derived { isInPages = true }
+    if size.level == .l3, size.basis == .derived { isInPages = true }
     if let known = self.size, known.basis < size.basis { return }
     self.size = size
   }
@@ -26,10 +26,10 @@ struct HostRegion: Hashable, BitwiseCopyable {
   fileprivate mutating func unmap(isWhole: Bool, isReclaimed: Bool) {
     if isWhole, !isReclaimed {
       // khugepaged, and the copy of the huge zero page: a block takes the place of what is unmapped.
-      size = MappingSize(isBlock: true, basis: .assumed)
+      size = MappingSize(level: .l2, basis: .assumed)
     } else if isReclaimed || size != nil {
       // A part of a block cannot go without the block being split.
-      size = MappingSize(isBlock: false, basis: .assumed)
+      size = MappingSize(level: .l3, basis: .assumed)
     }
   }
 }
@@ -42,9 +42,35 @@ struct HostRegion: Hashable, BitwiseCopyable {
 struct HostMappings: ~Copyable {
   /// The regions that the host has done something to and no fault has touched yet, by their block.
   private var untouched = FrameMap(filler: HostRegion())
+  /// What is mapped by hugetlb pages of PUD_SIZE.
+  private var puds: PUDMappings
   private let shift: UInt64
 
-  init(pageSize: PageSize) { shift = pageSize.bitsPerLevel }
+  init(pageSize: PageSize) {
+    shift = pageSize.bitsPerLevel
+    puds = PUDMappings(pageSize: pageSize)
+  }
+
+  /// The size with which the host is known to map a frame of a region.
+  func size(of gfn: GFN, _ region: HostRegion) -> MappingSize? {
+    guard let pud = puds[gfn] else { return region.size }
+    return region.size?.basis == .derived && pud.basis != .derived ? region.size : pud
+  }
+
+  /// A fault showed the size with which the host maps a frame, by a page of PUD_SIZE or not.
+  ///
+  /// - Returns: whether it is proven for the first time that it does by one of PUD_SIZE.
+  mutating func learn(_ size: MappingSize, of gfn: GFN, _ regions: inout GuestRegions) -> Bool {
+    if size.level == .l1 {
+      guard puds.learn(gfn, size.basis) else { return false }
+      // What was taken for the size of regions before is none.
+      let frames = puds.frames(around: gfn)
+      regions.forEach(in: frames) { region, regions in regions[region].host = HostRegion() }
+      return size.basis == .derived
+    }
+    if !puds.isEmpty, size.basis == .derived { puds.forget(FrameRange(start: gfn, end: gfn + 1)) }
+    return false
+  }
 
   /// A fault touches a region for the first time.
   ///
@@ -58,11 +84,13 @@ struct HostMappings: ~Copyable {
   /// The host ages the frames.
   mutating func age(_ frames: FrameRange, _ regions: inout GuestRegions) {
     if frames.count < 1 << shift { notePages(frames, &regions) }
+    if !puds.isEmpty { puds.age(frames) }
   }
 
   /// Other memory may take the place of the frames.
   mutating func forget(_ frames: FrameRange, _ regions: inout GuestRegions) {
     regions.forEach(in: frames) { region, regions in regions[region].host = HostRegion() }
+    if !puds.isEmpty { puds.forget(frames) }
     if untouched.count == 0 { return }
     let blocks = frames.start.rawValue >> shift...(frames.end.rawValue - 1) >> shift
     for block in untouched.keys(in: blocks) { untouched.remove(block) }
@@ -73,6 +101,7 @@ struct HostMappings: ~Copyable {
   /// - Parameter isReclaimed: its reclaim does.
   mutating func unmap(_ frames: FrameRange, isReclaimed: Bool = false, _ regions: inout GuestRegions) {
     let block = frames.start.rawValue >> shift
+    if !puds.isEmpty, puds.unmap(frames) { return }
     if block == (frames.end.rawValue - 1) >> shift {
       let isWhole = frames.count == 1 << shift
       update(block, &regions) {

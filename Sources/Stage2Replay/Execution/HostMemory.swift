@@ -22,10 +22,15 @@ struct HostMemory: ~Copyable {
   }
 
   /// A fault showed the size with which the host maps a region in a slot.
-  @inline(__always)
-  mutating func learn(_ size: MappingSize, _ region: inout HostRegion, _ slot: Memslot) {
-    if size.basis == .derived, region.size?.basis != .derived { count(size, slot) }
-    region.learn(size)
+  mutating func learn(
+    _ size: MappingSize, of gfn: GFN, _ region: RegionIndex, _ regions: inout GuestRegions, _ slot: Memslot
+  ) {
+    if mappings.learn(size, of: gfn, &regions) {
+      sizes[FrameKey(slot.base.rawValue), default: SizeTally()].puds += 1
+    }
+    if size.level == .l1 { return }
+    if size.basis == .derived, regions[region].host.size?.basis != .derived { count(size, slot) }
+    regions[region].host.learn(size)
   }
 
   private mutating func count(_ size: MappingSize, _ slot: Memslot) {

@@ -62,7 +62,7 @@ extension VMExecution where Backend: ~Copyable {
       if case .leaf(let level, _, _) = before,
         let region = fault.evidence.region ?? checks.table.region(of: fault)
       {
-        touch(fault, in: region, isBlock: level < .l3, origin)
+        touch(fault, in: region, level: level, origin)
       }
       // handle_access_fault hands on what the hardware gave it.
       emit(.mkyoung, fault.address, size: 0, result: nil, basis: .derived, origin)
@@ -129,22 +129,22 @@ extension VMExecution where Backend: ~Copyable {
     }
     if fault.kind == .permission, fault.isWrite, slot.isLogging { proveWriteProtection(fault, origin) }
 
-    let relaxes = fault.kind == .permission && !known.isProtected && (fault.level == .l2) == size.isBlock
+    let relaxes = fault.kind == .permission && !known.isProtected && fault.level == size.level
     let isInPages = checks.table.regions[region].host.isInPages
     let isGuestMemfd = slot.flags.contains(.guestMemfd)
     let isWritable = isGuestMemfd || mapsWritable(fault, slot, relaxes: relaxes)
-    let isHugetlb = size.isBlock && !isInPages && isHugetlb(slot)
-    let page = HostPage(pageSize, isBlock: size.isBlock, isHugetlb: isHugetlb, isWritable: isWritable)
+    let isHugetlb = size.level == .l2 ? !isInPages && isHugetlb(slot) : size.isBlock
+    let page = HostPage(pageSize, level: size.level, isHugetlb: isHugetlb, isWritable: isWritable)
     // The slot of an inferred history may log though nobody told so: else a fault on a block would keep it.
     let mayLog = slot.hva == nil && fault.isOnBlock && !size.isBlock
     let done = memAbort(
       fault, .page(page), mayLog: mayLog, isOvertaken: lostEntry(fault, isBlock: size.isBlock))
-    touch(fault, in: region, isBlock: size.isBlock, origin)
+    touch(fault, in: region, level: size.level, origin)
     let result = done.stage2Result
     let isCertain =
       (result == .success || result == .badAddress) && !fault.decision.isRaced && !isCorrected
-      && (!relaxes || !size.isBlock || isInPages)
-      && (!fault.sharesEntry || fault.nextAccess == .progressed) && !fault.isEndUnseen
+      && (!relaxes || size.level != .l2 || isInPages)
+      && (!fault.sharesEntry || fault.nextAccess == .progressed && size.level != .l1) && !fault.isEndUnseen
       && (!isGuestMemfd || fault.kind != .permission || context.profile.profile.era.relaxesGuestMemfd)
     emit(
       done, protBasis: known.isProtected ? .derived : protBasis(of: fault, slot),
@@ -153,7 +153,7 @@ extension VMExecution where Backend: ~Copyable {
     if !result.isSuccess { return .again }
     if case .relaxPerms = done.operation { return .relaxed }
     return .mapped(
-      isBlock: size.isBlock,
+      level: size.level,
       isAssumed: max(outcome, size.basis) != .derived || fault.decision.fate == .unclear,
       isReadMapped: isWritable && !fault.isWrite && !isGuestMemfd)
   }
@@ -251,10 +251,13 @@ extension VMExecution where Backend: ~Copyable {
   private mutating func learnMappingSize(
     _ fault: SettledFault, _ slot: Memslot, _ region: RegionIndex
   ) -> MappingSize {
+    let gfn = fault.page.gfn(pageSize)
     let size = MappingSize(
-      of: fault, isHostAddressKnown: slot.hva != nil, known: checks.table.regions[region].host.size
+      of: fault, isHostAddressKnown: slot.hva != nil,
+      known: host.mappings.size(of: gfn, checks.table.regions[region].host),
+      mayBePUD: context.mapsPUDs && slot.supportsBlock(of: pageSize.granule(.l1), at: gfn, pageSize)
     ) { host.tally(slot, areRegionsOfPages: context.areRegionsOfPages) }
-    host.learn(size, &checks.table.regions[region].host, slot)
+    host.learn(size, of: gfn, region, &checks.table.regions, slot)
     return size
   }
 
@@ -333,9 +336,9 @@ extension VMExecution where Backend: ~Copyable {
 extension HostPage {
   /// What is taken to lie behind a faulting page.
   @inline(__always)
-  fileprivate init(_ pageSize: PageSize, isBlock: Bool, isHugetlb: Bool, isWritable: Bool) {
+  fileprivate init(_ pageSize: PageSize, level: TranslationLevel, isHugetlb: Bool, isWritable: Bool) {
     self.init(
-      isWritable: isWritable, vmaShift: isHugetlb ? pageSize.levelShift(.l2) : pageSize.shift,
-      userMappingBytes: isBlock ? pageSize.pmdBytes : pageSize.bytes)
+      isWritable: isWritable, vmaShift: isHugetlb ? pageSize.levelShift(level) : pageSize.shift,
+      userMappingBytes: level == .l3 ? pageSize.bytes : pageSize.granule(level))
   }
 }

@@ -20,31 +20,38 @@ extension VMExecution where Backend: ~Copyable {
     _ origin: StepOrigin
   ) {
     guard let other = context.options.otherKernel else { return }
-    let isBlock = recorded.isBlock
     let isRaced = fault.decision.isRaced
     let isCertain =
       max(outcome, recorded.basis) <= .derived && known.slotBasis <= .derived && !isRaced
       && (!fault.sharesEntry || fault.nextAccess == .progressed)
-    let gfn = fault.page.gfn(pageSize)
-    let canHoldBlock =
-      !modelsProtected && context.model.profile.mapsBlocks
-      && slot.mayBeMapped(byBlockAt: fault.page, pageSize)
-    let mapsBlock = canHoldBlock && (context.profile.profile.mapsBlocks ? isBlock : other.extent == .most)
+    let size = otherSize(fault, slot, recorded, other)
     tally.accesses += 1
     if !isCertain { tally.doubts.accesses += 1 }
     if !fault.isWrite, !slot.flags.contains(.readOnly), !slot.isLogging { tally.doubts.rights += 1 }
-    touch(fault, in: region, isBlock: isBlock, origin)
-    if isBlock, !mapsBlock, other.extent == .most {
-      // Every page of the recorded block is touched, one fault each.
-      let first = gfn.rawValue & ~(pageSize.pagesPerPMD - 1)
-      for page in first..<first + pageSize.pagesPerPMD {
-        access(GFN(page).ipa(pageSize), fault, slot, size: pageSize.bytes, isRaced: false, origin)
+    touch(fault, in: region, level: recorded.level, origin)
+    let extent = pageSize.granule(recorded.level)
+    if size < extent, other.extent == .most {
+      // Every page of the recorded block is touched, one fault for each mapping.
+      let first = fault.page.alignedDown(to: extent).rawValue
+      for address in stride(from: first, to: first + extent, by: Int(size)) {
+        access(IPA(address), fault, slot, size: size, isRaced: false, origin)
       }
     } else {
-      access(
-        fault.page, fault, slot, size: mapsBlock ? pageSize.pmdBytes : pageSize.bytes,
-        isRaced: isRaced, origin)
+      access(fault.page, fault, slot, size: size, isRaced: isRaced, origin)
     }
+  }
+
+  /// The size of the other kernel's mapping: that of the recorded one, as far as that kernel can have it.
+  private mutating func otherSize(
+    _ fault: SettledFault, _ slot: Memslot, _ recorded: MappingSize, _ other: OtherKernel
+  ) -> UInt64 {
+    let canHoldBlock =
+      !modelsProtected && context.model.profile.mapsBlocks
+      && slot.mayBeMapped(byBlockAt: fault.page, pageSize)
+    guard canHoldBlock else { return pageSize.bytes }
+    if recorded.level < .l2, !context.model.isPKVM { return pageSize.granule(recorded.level) }
+    let mapsBlock = context.profile.profile.mapsBlocks ? recorded.isBlock : other.extent == .most
+    return mapsBlock ? pageSize.pmdBytes : pageSize.bytes
   }
 
   /// An access to one page, which `size` would map.
@@ -60,7 +67,7 @@ extension VMExecution where Backend: ~Copyable {
       let lacksExecute = fault.isExec && !rights.contains(.execute)
       guard lacksWrite || lacksExecute || isRaced else { return }
       // A block whose page is written while the slot logs is mapped anew, as a page.
-      relaxes = (level < .l3) == (size > pageSize.bytes)
+      relaxes = pageSize.granule(level) == size
       prot.formUnion(rights)
     }
     if modelsProtected { (prot, relaxes) = (.rwx, false) }

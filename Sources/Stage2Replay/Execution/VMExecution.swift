@@ -105,7 +105,7 @@ struct VMExecution<Backend: Stage2Backend & ~Copyable>: ~Copyable {
     case .fault(let position): handleGuestAbort(place.pointee.fault(position), origin)
     case .check(let position):
       if context.checksRules { check(place.pointee.fault(position), origin) }
-    case .endLogging(let frames): checks.table.regions.endLogging(frames)
+    case .endLogging(let frames): checks.table.endLogging(frames)
     // The memory of a protected guest stays as it is until the VM ends (`kvm_unmap_gfn_range`, `kvm_age_gfn`,
     // `kvm_stage2_unmap_range`): nothing is known of it that could change.
     case .unmap, .deleteSlot, .wrprotect, .age:
@@ -221,10 +221,10 @@ struct VMExecution<Backend: Stage2Backend & ~Copyable>: ~Copyable {
   /// A fault shows memory in use.
   @inline(never)
   mutating func touch(
-    _ fault: SettledFault, in region: RegionIndex, isBlock: Bool, _ origin: StepOrigin
+    _ fault: SettledFault, in region: RegionIndex, level: TranslationLevel, _ origin: StepOrigin
   ) {
     workingSet.touch(
-      fault.page.gfn(pageSize), in: region, of: &checks.table.regions, isBlock: isBlock,
+      fault.page.gfn(pageSize), in: region, of: &checks.table.regions, level: level,
       isFixed: fault.slot.map { GuestMemory.isFixed($0, besides: known.largestSlot) } ?? false,
       at: origin.time, interval: interval.index(of: origin.time, context.grid))
   }

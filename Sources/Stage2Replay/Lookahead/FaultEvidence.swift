@@ -29,6 +29,7 @@ struct FaultEvidence: BitwiseCopyable {
     static let checked = Signs(rawValue: 2)
     static let slotRemoved = Signs(rawValue: 4)
     static let adopted = Signs(rawValue: 8)
+    static let pud = Signs(rawValue: 16)
   }
 
   /// An age of the region was under way at some moment of the window.
@@ -45,6 +46,12 @@ struct FaultEvidence: BitwiseCopyable {
   var isSlotRemoved: Bool {
     get { signs[.slotRemoved] }
     set { signs[.slotRemoved] = newValue }
+  }
+  /// A later fault met a leaf of level 1 around it, and nothing was unmapped in between: the host maps it by a hugetlb page of
+  /// PUD_SIZE.
+  var isInPUD: Bool {
+    get { signs[.pud] }
+    set { signs[.pud] = newValue }
   }
   /// The slot came into force after the fault: until then nothing was known of it.
   var isAdopted: Bool {

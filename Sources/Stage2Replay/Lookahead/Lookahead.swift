@@ -23,6 +23,8 @@ struct Lookahead: ~Copyable {
   /// By VM, what events say of the regions that faults have touched.
   private var regions = RecordStore<RegionRegister>()
   private let faultLock: Profile.FaultLock
+  /// The leaves of level 1 that faults have met.
+  private var puds: PUDProofs
   /// VMs whose vCPUs have all left the guest for good; known at the end of the trace only.
   private var stopped: Set<VMIndex> = []
   /// What is settled.
@@ -34,6 +36,7 @@ struct Lookahead: ~Copyable {
   init(pageSize: PageSize, faultLock: Profile.FaultLock, lag: Int, seesEntries: Bool) {
     timelines = RegionTimelines(pageSize: pageSize, seesEntries: seesEntries)
     queue = LagQueue(lag: lag)
+    puds = PUDProofs(pageSize: pageSize)
     self.faultLock = faultLock
   }
 
@@ -175,6 +178,30 @@ struct Lookahead: ~Copyable {
     }
   }
 
+  /// A fault whose window begins, as far as blocks of PUD_SIZE are concerned. Where it met one, the faults before it around it
+  /// were mapped by it, too, unless their page was unmapped meanwhile.
+  @inline(__always)
+  mutating func notePUD(_ fault: FaultID, vm: VMIndex) {
+    if puds.isEmpty, faults[fault].level > .l1 { return }
+    provePUD(fault, vm: vm)
+  }
+
+  @inline(never)
+  private mutating func provePUD(_ fault: FaultID, vm: VMIndex) {
+    guard puds.note(faults[fault], of: vm) else { return }
+    for position in 0..<queue.count {
+      guard queue[position].vm == vm, !queue[position].isSettled,
+        case .fault(let earlier) = queue[position].action,
+        puds.isProven(faults[earlier], by: faults[fault]),
+        !timelines.isUnmapped(after: faults[earlier], of: vm, upTo: faults[fault].begin)
+      else { continue }
+      faults[earlier].evidence.isInPUD = true
+    }
+  }
+
+  /// Whether any fault met a leaf of level 1.
+  var sawPUDs: Bool { !puds.isEmpty }
+
   // MARK: The queue
 
   /// Puts a record behind all others; the one that has waited longest leaves a full queue.
@@ -286,7 +313,7 @@ struct Lookahead: ~Copyable {
     guard let slot = fault.slot, isProtected || decision.mayPerform else { return decision }
     decision.mayMapBlock = !isProtected && !slot.isLogging && fault.signs.contains(.blockFits)
     if decision.mayMapBlock, slot.hva == nil || !fault.isOnBlock {
-      decision.sizeProof = timelines.sizeProof(of: fault)
+      decision.sizeProof = fault.evidence.isInPUD ? .pud : timelines.sizeProof(of: fault)
     }
     if !fault.isWrite, !slot.isLogging, !slot.flags.contains(.readOnly) {
       decision.isWrittenLater = timelines.laterWriteFault(on: fault, of: vm)

@@ -141,7 +141,7 @@ extension RegionTimelines {
       case .unmap where self[index].sequence > fault.end, .slotChange:
         if self[index].frames.contains(gfn) { return true }
       case .permissionFault where fault.kind == .translation:
-        if self[index].level == .l2, !self[index].isStage1Walk, self[index].entry >= fault.end { return true }
+        if self[index].level < .l3, !self[index].isStage1Walk, self[index].entry >= fault.end { return true }
       default: break
       }
       index = self[index].next
@@ -150,7 +150,7 @@ extension RegionTimelines {
   }
 
   /// Whether the page of `fault` was unmapped between its end and a place in the merged trace.
-  private func isUnmapped(after fault: FaultWindow, of vm: VMIndex, upTo sequence: Sequence) -> Bool {
+  func isUnmapped(after fault: FaultWindow, of vm: VMIndex, upTo sequence: Sequence) -> Bool {
     let gfn = fault.page.gfn(pageSize)
     // A region can have thousands of faults, but seldom is much taken away while one waits.
     var index = firstLoss(around: gfn, of: vm)

@@ -4,7 +4,8 @@ internal import KVMTypes
 // What follows a fault in its region shows whether it mapped a page or a block.
 
 extension RegionTimelines {
-  /// What the first telling event of the region after `fault` proves, nil where there is none.
+  /// What the first telling event of the region after `fault` proves, nil where there is none. What happens elsewhere in a
+  /// stretch of PUD_SIZE is told by `FaultEvidence.isInPUD`.
   func sizeProof(of fault: FaultWindow) -> MappingSize? {
     let gfn = fault.page.gfn(pageSize)
     var isPartlyUnmapped = false
@@ -22,12 +23,16 @@ extension RegionTimelines {
         return isPartlyUnmapped ? .block : nil
       case .permissionFault, .accessFault:
         guard node.entry >= fault.end, !node.isStage1Walk else { continue }
-        return node.level == .l2 ? .block : .page
+        return node.level == .l2 ? .block : node.level < .l2 ? .pud : .page
       case .age:
         // The host ages what its own table maps: a block as a block, pages page by page. Without an unmap in between,
         // its table was the same when the fault looked at it. (A whole table of aged pages looks like a block.)
         if isPartlyUnmapped { continue }
-        if node.frames.count == pageSize.pagesPerPMD { return MappingSize(isBlock: true, basis: .assumed) }
+        if node.frames.count == pageSize.pagesPerPMD { return MappingSize(level: .l2, basis: .assumed) }
+        // Only DAMON ages hugetlb pages, each as a whole (damon_hugetlb_mkold).
+        if node.frames.count == pageSize.granule(.l1) >> pageSize.shift {
+          return MappingSize(level: .l1, basis: .assumed)
+        }
         if node.frames.count < pageSize.pagesPerPMD { return .page }
       case .unmap, .slotChange:
         guard node.sequence > fault.end || node.kind == .slotChange && node.frames.contains(gfn) else {

@@ -36,6 +36,9 @@ struct MemoryBounds {
     let region = vm.checks.table.regions[index]
     let base = GFN(vm.checks.table.regions.block(of: index) * pageSize.pagesPerPMD)
     switch vm.kvm.stage2.walk(base.ipa(pageSize)) {
+    case .leaf(let level, _, _) where level < .l2:
+      // Of hugetlb, so it is no block of the VMM's transparent huge pages. A smaller leaf has tables of levels 2 and 3.
+      if vm.checks.table.pudKnowledge(base.ipa(pageSize)).contains(.isAssumed) { pagesMore += 2 }
     case .leaf(let level, _, _) where level < .l3:
       let isAssumed = region.blockKnowledge.contains(.isAssumed)
       blocks = blocks.lowerBound + (isAssumed ? 0 : 1)...blocks.upperBound + 1

@@ -13,23 +13,42 @@ struct WorkingSet: ~Copyable {
   private var samples = RecordStore<TouchSample>()
   /// Pages that were first shown by a fault on a block.
   private var blockPages = 0
+  /// The stretches of PUD_SIZE that faults on one block showed, by their number: when last, and how many pages that were.
+  private var puds: [FrameKey: (stamp: UInt8, pages: Int)] = [:]
   /// What of all that lies in slots that are no RAM.
   private var fixed = FixedTouches()
+
+  /// The number of the stretch of PUD_SIZE that a frame lies in.
+  private func pud(_ gfn: GFN, _ regions: borrowing GuestRegions) -> FrameKey {
+    FrameKey(gfn.rawValue / UInt64(regions.pagesPerRegion * regions.pagesPerRegion))
+  }
+
+  /// Whether a fault showed all of the stretch of PUD_SIZE in use that a frame lies in: its pages are told no more apart.
+  private func isInPUD(_ gfn: GFN, _ regions: borrowing GuestRegions) -> Bool {
+    !puds.isEmpty && puds[pud(gfn, regions)] != nil
+  }
 
   /// A fault shows a page, or the block around it, in use.
   ///
   /// - Parameters:
   ///   - region: the page's region.
+  ///   - level: that of the leaf that maps the page.
   ///   - isFixed: whether it lies in a slot that is no RAM; asked for where nothing of the page or the block was shown before.
   @inline(__always)
   mutating func touch(
-    _ gfn: GFN, in region: RegionIndex, of regions: inout GuestRegions, isBlock: Bool,
+    _ gfn: GFN, in region: RegionIndex, of regions: inout GuestRegions, level: TranslationLevel,
     isFixed: @autoclosure () -> Bool = false, at time: Nanoseconds, interval: Int
   ) {
     let stamp = UInt8(truncatingIfNeeded: interval &+ 1)
-    if isBlock {
+    if level < .l3 {
       noteRegion(gfn, region, of: &regions, isFixed: isFixed(), at: time)
+      if level < .l2 || isInPUD(gfn, regions) {
+        return touchPUD(gfn, of: regions, stamp, isFixed: isFixed(), interval)
+      }
       return touchBlock(region, of: &regions, stamp, isFixed: isFixed(), interval)
+    }
+    if !puds.isEmpty, isInPUD(gfn, regions) {
+      return touchPUD(gfn, of: regions, stamp, isFixed: isFixed(), interval)
     }
     var earlier: UInt8 = 0
     regions.updatePage(regions.number(gfn), of: region) { page in
@@ -89,6 +108,39 @@ struct WorkingSet: ~Copyable {
     samples[interval].first += first
     blockPages += first
     if isFixed { fixed.note(first, isBlock: true, &samples[interval]) }
+  }
+
+  /// A fault shows all pages of a block of PUD_SIZE in use. What was shown of it before keeps its time.
+  @inline(never)
+  private mutating func touchPUD(
+    _ gfn: GFN, of regions: borrowing GuestRegions, _ stamp: UInt8, isFixed: Bool, _ interval: Int
+  ) {
+    if samples.count <= interval { extendSamples(to: interval) }
+    let key = pud(gfn, regions)
+    let count = regions.pagesPerRegion
+    let first = puds[key] == nil
+    let known = puds[key] ?? (stamp: 0, pages: count * count - shownPages(of: key, regions))
+    if known.stamp == stamp { return }
+    puds[key] = (stamp: stamp, pages: known.pages)
+    pages[Int(known.stamp)] -= known.pages
+    pages[Int(stamp)] += known.pages
+    samples[interval].touched += known.pages
+    guard first else { return }
+    samples[interval].first += known.pages
+    blockPages += known.pages
+    if isFixed { fixed.note(known.pages, isBlock: true, &samples[interval]) }
+  }
+
+  /// How many pages of a stretch of PUD_SIZE were shown one by one, or in smaller blocks.
+  private func shownPages(of pud: FrameKey, _ regions: borrowing GuestRegions) -> Int {
+    let first = pud.value * UInt64(regions.pagesPerRegion)
+    var shown = 0
+    for region in regions.positions(in: first...first + UInt64(regions.pagesPerRegion) - 1) {
+      for number in 0..<regions.pagesPerRegion where regions.page(number, of: region).stamp != 0 {
+        shown += 1
+      }
+    }
+    return shown
   }
 
   /// The set as it is when the trace ends.

@@ -40,8 +40,8 @@ struct MappedByHost: ~Copyable {
 
 @Suite("Sizes of the host's mappings")
 struct HostMappingsTests {
-  static let assumedPage = MappingSize(isBlock: false, basis: .assumed)
-  static let assumedBlock = MappingSize(isBlock: true, basis: .assumed)
+  static let assumedPage = MappingSize(level: .l3, basis: .assumed)
+  static let assumedBlock = MappingSize(level: .l2, basis: .assumed)
 
   static func frames(_ start: UInt64, _ end: UInt64) -> FrameRange {
     FrameRange(start: GFN(start), end: GFN(end))

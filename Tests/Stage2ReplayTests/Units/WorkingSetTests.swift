@@ -14,10 +14,16 @@ struct TouchedMemory: ~Copyable {
   mutating func touch(
     _ gfn: GFN, isBlock: Bool, isFixed: Bool = false, at time: Nanoseconds, interval: Int
   ) {
+    touch(gfn, level: isBlock ? .l2 : .l3, isFixed: isFixed, at: time, interval: interval)
+  }
+
+  mutating func touch(
+    _ gfn: GFN, level: TranslationLevel, isFixed: Bool = false, at time: Nanoseconds, interval: Int
+  ) {
     let block = regions.block(gfn)
     if regions.index(of: block) == nil { regions.append(RegionIndex(regions.count), block: block) }
     set.touch(
-      gfn, in: regions.index(of: block)!, of: &regions, isBlock: isBlock, isFixed: isFixed, at: time,
+      gfn, in: regions.index(of: block)!, of: &regions, level: level, isFixed: isFixed, at: time,
       interval: interval)
   }
 
@@ -50,6 +56,26 @@ struct WorkingSetTests {
         GFN(UInt64(interval)), isBlock: false, at: Nanoseconds(UInt64(interval * 10)), interval: interval)
     }
     #expect(set.result(last: 2).idle == [0: 2, 1: 1])
+  }
+
+  @Test("A block of PUD_SIZE brings all that was not shown before, and its pages are told apart no more")
+  func puds() {
+    var set = TouchedMemory(pageSize: .size4K)
+    set.touch(GFN(3), level: .l3, at: Nanoseconds(0), interval: 0)
+    set.touch(GFN(5120), level: .l2, at: Nanoseconds(0), interval: 0)
+    set.touch(GFN(9000), level: .l1, at: Nanoseconds(10), interval: 1)
+    set.touch(GFN(9001), level: .l1, at: Nanoseconds(10), interval: 1)
+    set.touch(GFN(3), level: .l3, at: Nanoseconds(20), interval: 2)
+    set.touch(GFN(1 << 18), level: .l3, at: Nanoseconds(20), interval: 2)
+    let result = set.result(last: 2)
+    let rest = 1 << 18 - 513
+    #expect(result.pages == 1 << 18 + 1 && result.blockPages == 512 + rest)
+    #expect(
+      result.samples == [
+        0: TouchSample(touched: 513, first: 513), 1: TouchSample(touched: rest, first: rest),
+        2: TouchSample(touched: rest + 1, first: 1),
+      ])
+    #expect(result.idle == [0: rest + 1, 2: 513])
   }
 
   @Test("A block brings all its pages, a page of it later only itself")
