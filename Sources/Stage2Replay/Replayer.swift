@@ -202,6 +202,7 @@ struct Replayer<Backend: Stage2Backend & ~Copyable>: ~Copyable {
 
   /// A probe on one of the kernel's own operations.
   private mutating func probe(_ record: TraceRecord) {
+    if attribution.isOfShadow(record) { return }
     if let thread = attribution.threads.thread(record.tid) {
       let locker = lockThread(thread)
       if record.kind.operation != nil {
@@ -292,7 +293,10 @@ extension Replayer where Backend: ~Copyable {
     let isOfKnownHost = [ProfileField.ID.path, .pageSize].allSatisfy {
       context.profile.basis[$0] != .assumed || $0 == .path && statesPath
     }
-    if !context.events.supportsDerivation || vm.knownFrom != attribution.clock.epoch || !isOfKnownHost {
+    // Faults of nested guests take pages from the same memcaches.
+    if !context.events.supportsDerivation || vm.knownFrom != attribution.clock.epoch || !isOfKnownHost
+      || vm.faults.nested > 0
+    {
       result.tableBasis = .assumed
     }
     return result

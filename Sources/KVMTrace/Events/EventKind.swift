@@ -34,6 +34,10 @@ public enum EventKind: UInt8, Hashable, Sendable, CaseIterable {
   case setSPTEHVA
   /// `kvm_dirty_ring_push`.
   case dirtyRingPush
+  /// `kvm_nested_eret`: a guest hypervisor returns from its EL2, mostly into a guest of its own.
+  case nestedERET
+  /// `kvm_inject_nested_exception`: an exception takes a vCPU into its guest hypervisor.
+  case nestedException
   /// `kvm_hvc_arm64`: the guest made a hypercall.
   case hypercall
 

@@ -58,6 +58,11 @@ struct EventSchema {
         Layout.DirtyRingPush.slot, Layout.DirtyRingPush.offset,
       ]),
     EventSchema(
+      .nestedERET, "kvm", ["kvm_nested_eret"], [Layout.NestedERET.mode, Layout.NestedERET.hcr]),
+    EventSchema(
+      .nestedException, "kvm", ["kvm_inject_nested_exception"],
+      [Layout.NestedException.mode, Layout.NestedException.hcr]),
+    EventSchema(
       .hypercall, "kvm", ["kvm_hvc_arm64"],
       [Layout.Hypercall.pc, Layout.Hypercall.r0, Layout.Hypercall.immediate]),
     EventSchema(

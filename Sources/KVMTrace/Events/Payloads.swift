@@ -72,6 +72,17 @@ extension TraceRecord {
     }
   }
 
+  /// `kvm_nested_eret`: what runs after it; `kvm_inject_nested_exception`: what ran before it.
+  @inlinable
+  public var nestedRegime: NestedRegime {
+    switch kind {
+    case .nestedERET:
+      NestedRegime(mode: self[RecordLayout.NestedERET.mode], hcr: self[RecordLayout.NestedERET.hcr])
+    default:
+      NestedRegime(mode: self[RecordLayout.NestedException.mode], hcr: self[RecordLayout.NestedException.hcr])
+    }
+  }
+
   /// The lock of `contention_begin` and `contention_end`, which have it in the same place.
   @inlinable @inline(__always)
   public var contendedLock: KernelAddress { KernelAddress(self[RecordLayout.ContentionBegin.lock]) }
@@ -174,6 +185,9 @@ public struct VCPUExit: Hashable, Sendable {
   /// The guest's program counter.
   public var pc: GuestVA
 
+  /// `ESR_ELx_EC_ERET`: a guest hypervisor's return from its EL2 was trapped.
+  @inlinable
+  public var isERET: Bool { isTrap && exceptionClass == 0x1a }
   /// `ARM_EXCEPTION_IRQ`: an interrupt of the host, which says nothing of what the guest did.
   @inlinable
   public var isInterrupt: Bool { reason == 0 }
@@ -187,6 +201,26 @@ public struct VCPUExit: Hashable, Sendable {
     self.exceptionClass = exceptionClass
     self.pc = pc
   }
+}
+
+/// What of a guest hypervisor runs, as `kvm_nested_eret` and `kvm_inject_nested_exception` say.
+@frozen
+public struct NestedRegime: Hashable, Sendable {
+  /// `PSR_MODE_MASK` and `PSR_MODE32_BIT`.
+  public var mode: UInt64
+  /// The guest's `HCR_EL2`.
+  public var hcr: UInt64
+
+  @inlinable
+  init(mode: UInt64, hcr: UInt64) {
+    self.mode = mode
+    self.hcr = hcr
+  }
+
+  /// `is_hyp_ctxt`: the guest hypervisor itself, at its EL2 or in its user space (`HCR_EL2.TGE`), which KVM runs on the VM's own
+  /// stage 2. All else has a shadow stage 2.
+  @inlinable
+  public var isHypervisor: Bool { mode & 0x1f == 0x8 || mode & 0x1f == 0x9 || hcr & 1 << 27 != 0 }
 }
 
 /// The fields of `kvm_guest_fault`.

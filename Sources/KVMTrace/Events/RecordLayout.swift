@@ -143,6 +143,22 @@ public enum RecordLayout {
     @inlinable public static var offset: RecordField { RecordField("offset", 4) }
   }
 
+  /// `kvm_nested_eret`.
+  public enum NestedERET {
+    /// `PSR_MODE_MASK` and `PSR_MODE32_BIT` of the guest's `SPSR_EL2`: where it returns to.
+    @inlinable public static var mode: RecordField { RecordField("target_mode", 0) }
+    /// The guest's `HCR_EL2`.
+    @inlinable public static var hcr: RecordField { RecordField("hcr_el2", 1) }
+  }
+
+  /// `kvm_inject_nested_exception`.
+  public enum NestedException {
+    /// The same bits of `PSTATE`: where the exception is taken from.
+    @inlinable public static var mode: RecordField { RecordField("source_mode", 0) }
+    /// The guest's `HCR_EL2`.
+    @inlinable public static var hcr: RecordField { RecordField("hcr_el2", 1) }
+  }
+
   /// `kvm_hvc_arm64`.
   public enum Hypercall {
     /// The guest's program counter.

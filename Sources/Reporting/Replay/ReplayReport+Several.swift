@@ -178,6 +178,7 @@ extension ReplayReport.FaultsEntry {
     sum.mmio += other.mmio
     sum.other += other.other
     sum.byLevel.merge(other.byLevel, uniquingKeysWith: +)
+    if let nested = other.nested { sum.nested = (sum.nested ?? 0) + nested }
   }
 }
 

@@ -106,6 +106,9 @@ extension ReplayReport {
           + "once for each of \(Self.text(last.vcpus, isKnown: true))")
     }
     page.row("faults", vm.faults?.words ?? "unknown")
+    if let nested = vm.faults?.nested {
+      page.row("", "\(Quantity.count(nested)) of nested guests besides: their shadow tables are in no figure")
+    }
     write(vm.memory, &page)
     if let hypercalls = vm.hypercalls, let total = vm.hypercallsTotal, total > 0 {
       page.row(

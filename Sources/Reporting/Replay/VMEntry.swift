@@ -112,6 +112,8 @@ extension ReplayReport {
     public var other: Int
     /// Faults by the level at which the walk stopped, from -1 to 3.
     public var byLevel: [Int: Int]
+    /// Faults of guests of the VM's own: they are not replayed, and in no other figure; nil where there are none.
+    public var nested: Int?
   }
 
   /// Calls of one stage-2 function.
@@ -190,7 +192,7 @@ extension ReplayReport.FaultsEntry {
     self.init(
       total: faults.total, translation: faults.translation, permission: faults.permission,
       accessFlag: faults.accessFlag, mmio: faults.mmio, other: faults.other,
-      byLevel: Dictionary(uniqueKeysWithValues: levels))
+      byLevel: Dictionary(uniqueKeysWithValues: levels), nested: faults.nested > 0 ? faults.nested : nil)
   }
 }
 

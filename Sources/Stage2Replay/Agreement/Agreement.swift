@@ -267,7 +267,7 @@ struct Agreement {
 
 extension OperationKind {
   /// Whether a fault leads to it.
-  fileprivate var isOfFault: Bool {
+  var isOfFault: Bool {
     switch self {
     case .map, .relaxPerms, .mkyoung: true
     default: false

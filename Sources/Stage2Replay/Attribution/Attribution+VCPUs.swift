@@ -19,6 +19,7 @@ extension Attribution {
     threads[thread].vcpu.lastEntry = clock.now
     threads[thread].vcpu.entryEpoch = clock.epoch
     threads[thread].vcpu.isInUserspace = false
+    if threads[thread].nesting.isNested { enterNested(record.entryPC, thread) }
     threads[thread].place.windows &+= 1
     noteActivity(of: thread, at: record.time)
   }
@@ -35,6 +36,7 @@ extension Attribution {
     closeFaultUnseen(of: thread, time: record.time, cpu: record.cpu)
     threads[thread].vcpu.ranOn = record.cpu
     threads[thread].vcpu.exits += 1
+    if exit.isERET || threads[thread].nesting.isNested { leaveNested(exit, thread) }
     if let vm = threads[thread].vcpu.vm { vms[vm].activity.lastSeen = record.time }
   }
 
@@ -69,6 +71,7 @@ extension Attribution {
     closeOpenFault(of: thread, time: record.time, cpu: record.cpu)
     if !threads[thread].vcpu.isInUserspace { noteStop(of: thread, record) }
     threads[thread].vcpu.isInUserspace = true
+    if context.survey.faults.nesting.isSeen { exitNested(record.userspaceExit, thread) }
     noteActivity(of: thread, at: record.time)
   }
 
@@ -104,6 +107,9 @@ extension Attribution {
     let event = record.guestFault
     report(threads[thread].order.guestFault(event.ipa, event.esr), thread, record)
     checkAlone(event, thread, record)
+    if context.survey.faults.nesting.isSeen, isNested(thread, at: record.time) {
+      return nestedFault(event, thread, record)
+    }
     settleUnmaps(thread, event)
     compareWithLastFault(of: thread, event)
     let page = event.ipa.alignedDown(to: context.pageSize.bytes)

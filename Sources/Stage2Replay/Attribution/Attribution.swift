@@ -9,6 +9,7 @@ internal import Stage2Model
 /// |---|---|
 /// | `Attribution.swift` | VMs and their memslots, losses |
 /// | `Attribution+VCPUs.swift` | kvm_entry, kvm_exit, kvm_guest_fault and what else happens in a fault's window |
+/// | `Attribution+Nesting.swift` | guests of guests |
 /// | `Attribution+Notifiers.swift` | the MMU notifier's events, and which unmaps are under way |
 struct Attribution: ~Copyable {
   let context: ReplayContext
@@ -58,6 +59,7 @@ struct Attribution: ~Copyable {
     case .exit: exit(record)
     case .guestFault: guestFault(record)
     case .accessFault, .mmio, .mmioNISV, .userspaceExit: windowEvent(record)
+    case .nestedERET, .nestedException: nestedSwitch(record)
     case .unmapHVARange, .setSPTEHVA: notifier(record, .unmap)
     case .ageHVA: notifier(record, .age)
     case .testAgeHVA: notifier(record, .testAge)
@@ -175,6 +177,9 @@ extension Attribution {
     let end = VMEnd(time: time, basis: basis)
     vms[vm].identity.end = end
     lookahead.settled.append(.ended(end), vm)
+    for tid in vms[vm].vcpus {
+      if let thread = threads.known(tid) { threads[thread].nesting = NestingContext() }
+    }
     notifiers.copies.forget()
   }
 
@@ -339,6 +344,8 @@ struct AttributionResult {
   var unattributedFaults = 0
   /// Notifiers on memory in no slot that is known.
   var unattributedNotifiers = NotifierCounts()
+  /// Shadow stage-2 tables, as probes show them: none of them is a VM's own.
+  var shadowTables: Set<KernelAddress> = []
 }
 
 /// Where slots are known from: probes, or a history made beforehand.

@@ -18,6 +18,8 @@ struct TracedThread {
   /// Where it went on when its vCPU entered with all vCPUs of its VM outside KVM_RUN, if that was elsewhere than where it had left: until
   /// its next fault or exit shows whether the VMM had initialised it again.
   var jump: GuestVA?
+  /// Whether its vCPU runs on the VM's own stage 2.
+  var nesting = NestingContext()
 }
 
 /// A thread as that of a vCPU.

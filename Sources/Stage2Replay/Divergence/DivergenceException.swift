@@ -59,7 +59,7 @@ public enum DivergenceException: String, Hashable, Sendable, CaseIterable {
     case .failedMap: "a fault with which KVM_RUN fails is replayed as one that maps nothing"
     case .failedHypercall: "leaves a warning in the host's log and no event; it shows as D1 or D2"
     case .syntheticFault:
-      "the level of a fault for MEM_SHARE of a protected guest is not looked at; nested guests are not replayed"
+      "the level of a fault for MEM_SHARE of a protected guest is not looked at; faults of nested guests are counted and not replayed"
     case .hostReadOnly: "explains D11 on a page that a read mapped"
     case .emulatedDevice: "faults outside all slots are held against tables alone"
     case .pendingNotifier:

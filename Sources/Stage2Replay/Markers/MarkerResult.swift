@@ -135,6 +135,8 @@ public enum MarkerDoubt: UInt8, Hashable, Sendable, CaseIterable {
   case movedMeanwhile
   /// The marker tells of VMMs, but not of one that has a VM: it was not stopped, or is on its way out.
   case notStopped
+  /// Guests have guests of their own: the host counts shadow tables, which are not modelled.
+  case nestedGuests
 
   /// The reason in a phrase.
   public var statement: String {
@@ -149,6 +151,7 @@ public enum MarkerDoubt: UInt8, Hashable, Sendable, CaseIterable {
     case .notRecorded: "the event was not recorded"
     case .movedMeanwhile: "the host moved memory meanwhile"
     case .notStopped: "a VM's process was not stopped"
+    case .nestedGuests: "guests have guests of their own"
     }
   }
 
@@ -166,6 +169,7 @@ public enum MarkerDoubt: UInt8, Hashable, Sendable, CaseIterable {
     case .lostEvents: .lostEvents
     case .begunMidLife: .begunMidLife
     case .movedMeanwhile: .hostMemoryManagement
+    case .nestedGuests: .syntheticFault
     case .unknownVMs, .assumedMemslots, .otherVMType, .otherHugePages, .sharedMemory, .notRecorded,
       .notStopped:
       nil

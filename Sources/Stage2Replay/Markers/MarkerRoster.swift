@@ -25,6 +25,8 @@ struct MarkerRoster {
   var exits = 0
   var mmioExits = 0
   var epoch: Epoch
+  /// Whether a VM has guests of its own, whose shadow tables the host counts.
+  var hasNestedGuests = false
 
   /// Whether there is any VM.
   var hasVMs: Bool { !vms.isEmpty || !otherVMs.isEmpty }
@@ -40,6 +42,7 @@ struct MarkerRoster {
     if !context.events.supportsDerivation { return .notRecorded }
     if epoch.isInGap || epoch != first.epoch { return .lostEvents }
     if first.sawVMs || vms.contains(where: \.wasRunning) { return .begunMidLife }
+    if hasNestedGuests { return .nestedGuests }
     if vms.contains(where: { $0.type == nil }) { return .unknownVMs }
     if vms.contains(where: \.hasUncertainSlots) { return .assumedMemslots }
     if vms.contains(where: { vm in vm.type.map { !context.profile.fits($0) } ?? true }) {
@@ -69,6 +72,7 @@ extension Attribution {
           hasUncertainSlots: vm.slots.basis == .assumed || vm.slots.hasUnplaced,
           wasUnmappedSince: vm.activity.lastUnmapEvent > vm.activity.last)
       }, otherVMs: roster.types.filter { !known.contains($0.key) }.map(\.value), epoch: clock.epoch)
+    found.hasNestedGuests = context.survey.faults.nesting.isSeen
     for thread in threads.indices {
       found.exits += threads[thread].vcpu.exits
       found.mmioExits += threads[thread].vcpu.mmioExits

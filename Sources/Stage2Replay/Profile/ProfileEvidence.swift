@@ -63,6 +63,8 @@ struct ProfileEvidence {
     if survey.markers.types.contains(where: \.isProtected) || survey.markers.sawMappings {
       return (.pkvm, .derived)
     }
+    // Guests have guests under VHE alone (kvm-arm.mode=nested).
+    if survey.faults.nesting.isSeen { return (.traditional, .derived) }
     // Before 6.14, pKVM left the tables of non-protected guests to the host.
     if !hasPKVMTables { return (.traditional, .derived) }
     // kvm_fault_lock: only pKVM takes a VM's lock for write in a fault.

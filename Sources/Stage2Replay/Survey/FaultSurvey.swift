@@ -15,6 +15,8 @@ struct FaultSurvey {
   private(set) var sawStage1WalkFault = false
   /// The highest guest physical address that faulted.
   private(set) var highestIPA: UInt64 = 0
+  /// Which faults are of guests of a guest.
+  var nesting = NestingSurvey()
   /// How faults stopped in the regions that a block may map.
   private(set) var regions: FaultedRegions
   /// By thread, the lowest level of a translation fault.

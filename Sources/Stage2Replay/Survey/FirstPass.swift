@@ -32,10 +32,11 @@ struct FirstPass {
       switch records[index].kind {
       case .entry:
         enterOrExit(records[index].tid, at: records[index].time, isEntry: true)
+        if survey.faults.nesting.isSeen { survey.enterNested(windows.thread, at: records[index].entryPC) }
         if collects { collect(records[index]) }
       case .exit:
         enterOrExit(records[index].tid, at: records[index].time, isEntry: false)
-        survey.note(records[index].vcpuExit)
+        survey.note(records[index].vcpuExit, windows.thread, at: records[index].time)
         if collects { collect(records[index]) }
       case .guestFault: fault(records.baseAddress! + index)
       case .marker:
@@ -70,7 +71,10 @@ struct FirstPass {
     if let end = windows.end(byFaultOf: record.pointee.tid), let thread = windows.thread {
       close(thread, end)
     }
-    survey.consume(fault, of: record.pointee.tid, windows.thread, at: time)
+    let isNested = survey.faults.nesting.isNested(windows.thread)
+    survey.consume(fault, of: record.pointee.tid, windows.thread, at: time, isNested: isNested)
+    // Its address is that of no memslot.
+    if isNested { return windows.close() }
     if evidence.isAsked { evidence.consume(record.pointee, windows) }
     if collects { memslots.consume(record.pointee, windows) }
     windows.open(fault, at: time)

@@ -23,7 +23,9 @@ public struct RecordedEvents: Hashable, Sendable {
   /// Whether no fact follows from what the trace does not have: the end of a fault's window, an unmap that made a fault
   /// retry, a KVM_RUN that failed.
   var supportsDerivation: Bool {
-    doubtful.isDisjoint(with: [.guestFault, .entry, .userspaceExit, .unmapHVARange])
+    doubtful.isDisjoint(with: [
+      .guestFault, .entry, .userspaceExit, .unmapHVARange, .nestedERET, .nestedException,
+    ])
   }
 
   /// Whether an event that breaks a rule contradicts the model, and not only what is missing.
@@ -78,6 +80,10 @@ public struct RecordedEvents: Hashable, Sendable {
     (
       [(.userspaceExit, "kvm_userspace_exit")], true,
       "which faults failed is unknown, all is assumed"
+    ),
+    (
+      [(.nestedERET, "kvm_nested_eret"), (.nestedException, "kvm_inject_nested_exception")], true,
+      "which faults are of nested guests is uncertain, all is assumed"
     ),
     ([(.exit, "kvm_exit")], false, "the order of a vCPU's events is not checked"),
     ([(.mmio, "kvm_mmio")], false, "which faults are device accesses only memslots tell"),
@@ -196,6 +202,9 @@ struct RecordingSurvey {
     }
   }
 
+  /// kvm_guest_fault of a guest of a guest.
+  mutating func consumeNested() { seenMask |= Self.bit(.guestFault) }
+
   /// Whether any event of KVM's own was seen.
   var sawKVM: Bool {
     (EventKind.entry.rawValue...EventKind.hypercall.rawValue).contains { seenMask & 1 << UInt64($0) != 0 }
@@ -210,8 +219,12 @@ struct RecordingSurvey {
   var unseen: Set<EventKind> { Set(Self.observable.filter { !saw($0) }) }
 
   /// What was recorded, given which kinds have a format; nil where that is not known.
-  func recorded(_ known: Set<EventKind>?, unseen: Set<EventKind>) -> RecordedEvents {
-    var missing: Set<EventKind> = []
+  ///
+  /// - Parameter lacking: kinds of which it is known that they happened and were not recorded.
+  func recorded(
+    _ known: Set<EventKind>?, unseen: Set<EventKind>, lacking: Set<EventKind>
+  ) -> RecordedEvents {
+    var missing = lacking
     if let known { missing.formUnion(Self.observable.filter { !saw($0) && !known.contains($0) }) }
     func lack(_ kind: EventKind, if isMissing: Bool) {
       if isMissing, !saw(kind) { missing.insert(kind) }

@@ -74,7 +74,7 @@ struct TraceSurvey {
   /// - Parameter known: the kinds of event that there can be, nil where that is not known.
   mutating func finish(damage places: [Damage], cpus: Int, known: Set<EventKind>?, _ windows: FaultWindows) {
     faults.finish(windows)
-    events = recording.recorded(known, unseen: unseen)
+    events = recording.recorded(known, unseen: unseen, lacking: faults.nesting.missing)
     if !places.isEmpty { markers.mapped.lose() }
     for cpu in Set(places.compactMap(\.cpu)) { gaps.lose(CPUIndex(cpu)) }
     if places.contains(where: { $0.cpu == nil }) { gaps.loseAll(cpus) }
@@ -84,7 +84,7 @@ struct TraceSurvey {
   mutating func decide() { unseen = recording.unseen }
 
   /// Grows with what a replay has to know in the course of the trace: markers, and threads.
-  var revision: Int { markers.count + creators.count + faults.threadCount }
+  var revision: Int { markers.count + creators.count + faults.threadCount + faults.nesting.revision }
 
   /// Takes out the gaps that were found since the last time.
   mutating func takeGaps() -> [Range<UInt64>] { gaps.take() }
@@ -117,15 +117,24 @@ struct TraceSurvey {
 
   /// What a kvm_exit says.
   @inline(__always)
-  mutating func note(_ exit: VCPUExit) { recording.note(exit) }
+  mutating func note(_ exit: VCPUExit, _ thread: ThreadIndex?, at time: Nanoseconds) {
+    recording.note(exit)
+    if exit.isERET || faults.nesting.isSeen { faults.nesting.exit(exit, thread, at: time) }
+  }
+
+  /// kvm_entry where guests have guests.
+  mutating func enterNested(_ thread: ThreadIndex?, at pc: GuestVA) { faults.nesting.enter(thread, at: pc) }
 
   /// kvm_guest_fault of a thread, and the windows of faults as they are before it begins one.
+  ///
+  /// - Parameter isNested: whether it is one of a shadow stage 2, which says nothing of the VM's own.
   @inline(__always)
   mutating func consume(
-    _ fault: GuestFault, of tid: ThreadID, _ thread: ThreadIndex?, at time: Nanoseconds
+    _ fault: GuestFault, of tid: ThreadID, _ thread: ThreadIndex?, at time: Nanoseconds, isNested: Bool
   ) {
     let kind = fault.esr.faultKind
     last = max(last, time)
+    if isNested { return recording.consumeNested() }
     markers.mapped.consume(fault, kind, by: tid)
     recording.consume(fault, kind, thread, tid)
     faults.consume(fault, kind, thread)
@@ -148,6 +157,7 @@ struct TraceSurvey {
     case .initVM:
       noteCreator(record.tid)
       markers.note(record.vmCreation)
+    case .nestedERET, .nestedException: faults.nesting.consume(record, thread)
     case .accessFault: faults.noteAccessFault()
     case .unmapHVARange, .ageHVA, .testAgeHVA:
       locks.notify(thread)
