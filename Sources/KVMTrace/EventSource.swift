@@ -25,6 +25,8 @@ public protocol EventSource {
   var hasOperationProbes: Bool { get }
   /// Whether KVM's events have the form of another architecture: they say when a guest ran, in other fields.
   var hasForeignKVMEvents: Bool { get }
+  /// The clock of the stamps, nil where that is not known: they are taken for nanoseconds.
+  var clock: TraceClock? { get }
   /// Where the metadata is damaged or cut. Damage among the events comes with them.
   var damage: [Damage] { get }
   /// Whether every pass delivers all events. Otherwise the first pass takes them away, and a second one delivers none.
@@ -55,6 +57,8 @@ extension EventSource {
   public var recordableKinds: Set<EventKind>? { nil }
   /// None.
   public var hasForeignKVMEvents: Bool { false }
+  /// Not known.
+  public var clock: TraceClock? { nil }
   /// None.
   public var damage: [Damage] { [] }
 

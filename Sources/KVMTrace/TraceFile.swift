@@ -88,8 +88,10 @@ public final class TraceFile {
   public var kernelLongSize: Int { contents.kernelLongSize }
   /// What `uname` said on the traced host, "" where it was not recorded.
   public var uname: String { contents.uname }
-  /// The trace clock, "" where it was not recorded.
-  public var clock: String { contents.clock }
+  /// The trace clock, nil where it was not recorded.
+  public var clock: TraceClock? {
+    TraceClock(contents.clock, isConverted: contents.time.multiplier != 0)
+  }
   /// The number that joins the traces of a host and its guests.
   public var traceID: UInt64? { contents.traceID }
   /// What the head of a trace.dat calls the page size, in bytes: the size of the ring buffer's sub-buffers, or of old recorders

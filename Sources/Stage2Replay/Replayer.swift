@@ -261,29 +261,31 @@ extension Replayer where Backend: ~Copyable {
     var logs = [attribution.divergences, markers.divergences]
     for vm in attribution.vms.indices { logs.append(pool[vm].checks.log) }
     let isOtherKernel = context.options.otherKernel != nil
+    let tellsTimes = !isOtherKernel && context.survey.clock.measuresTime
     return ReplayResult(
       profile: context.model, lockModes: lockModes, grid: context.grid,
-      vms: attribution.vms.indices.map { result(of: attribution.vms[$0]) }, agreement: agreement.result,
+      vms: attribution.vms.indices.map { result(of: attribution.vms[$0]) },
+      agreement: agreement.result(timesCalls: context.survey.clock.measuresTime),
       unattributedFaults: attribution.found.unattributedFaults,
       unattributedNotifiers: attribution.found.unattributedNotifiers, vcpuSpans: attribution.found.vcpuSpans,
       timeline: attribution.found.timeline, divergences: DivergenceReport(logs), markers: markers.results,
-      lock: isOtherKernel ? nil : locks.resultOfAll,
-      unattributedHolds: isOtherKernel ? UnattributedHolds() : locks.unattributed,
+      lock: tellsTimes ? locks.resultOfAll : nil,
+      unattributedHolds: tellsTimes ? locks.unattributed : UnattributedHolds(),
       isOtherKernel: isOtherKernel,
       recordingSettings: context.survey.markers.settings, events: context.survey.events,
-      sawKVM: context.survey.sawKVM)
+      sawKVM: context.survey.sawKVM, measuresTime: context.survey.clock.measuresTime)
   }
 
   private func result(of vm: AttributedVM) -> VMResult {
     var result = VMResult(vm, creator: attribution.vms.creator(of: vm.id), pool[vm.id], context)
-    if context.options.otherKernel == nil {
+    if context.options.otherKernel == nil, context.survey.clock.measuresTime {
       let events = context.survey.events
       let tellsWaits =
         attribution.vms.roster.kvm(of: vm.id) != nil
         && events.missing.isDisjoint(with: [.contentionBegin, .contentionEnd])
       result.lock = locks.result(of: vm.id, performed: Set(result.operations.keys), tellsWaits: tellsWaits)
     }
-    result.sections = locks.sections(of: vm.id)
+    if context.survey.clock.measuresTime { result.sections = locks.sections(of: vm.id) }
     // Faults tell what is mapped, in slots; and what was mapped before the first of them, or in a gap, none tells.
     result.isTableKnown =
       context.events.tellsFaults && (!vm.slots.history.isEmpty || vm.faults.total == vm.faults.mmio)
@@ -345,11 +347,11 @@ extension VMResult {
 }
 
 extension Agreement {
-  fileprivate var result: AgreementResult? {
+  fileprivate func result(timesCalls: Bool) -> AgreementResult? {
     guard hasRecorded else { return nil }
     let kinds = OperationKind.allCases.map { ($0, scores[Int($0.rawValue)]) }
     return AgreementResult(
       scores: Dictionary(uniqueKeysWithValues: kinds.filter { $0.1.recorded > 0 || $0.1.predicted > 0 }),
-      mismatches: mismatches, mismatchCount: mismatchCount, timings: timings)
+      mismatches: mismatches, mismatchCount: mismatchCount, timings: timesCalls ? timings : [])
   }
 }

@@ -9,6 +9,8 @@ package struct MemoryTrace: EventSource {
   package var hasOperationProbes: Bool
   /// The kinds of event that were recorded, nil where that is not known.
   package var recordableKinds: Set<EventKind>?
+  /// The clock of the stamps, nil for nanoseconds.
+  package var clock: TraceClock?
   /// The commands of threads.
   package var commands: [ThreadID: String]
   /// The records, in the order of time.
@@ -45,6 +47,19 @@ package struct MemoryTrace: EventSource {
     var trace = self
     trace.records = records
     return trace
+  }
+
+  /// The trace as a clock would have stamped it that only goes on every `tick`: events of one tick come CPU by CPU.
+  package func coarsened(to tick: Nanoseconds) -> MemoryTrace {
+    var changed = records
+    for index in changed.indices {
+      let time = changed[index].time.rawValue
+      changed[index].time = Nanoseconds(time - time % tick.rawValue)
+    }
+    let order = changed.indices.sorted { a, b in
+      (changed[a].time, changed[a].cpu.rawValue, a) < (changed[b].time, changed[b].cpu.rawValue, b)
+    }
+    return with(order.map { changed[$0] })
   }
 
   /// The trace as it would be if events of some kinds had not been recorded.

@@ -47,7 +47,7 @@ struct CalibrateCommand: ParsableCommand {
     var results: [ReplayResult] = []
     var losses = Losses()
     for input in inputs {
-      let trace = try Diagnostics.open(input, spool)
+      let trace = try Diagnostics.openTimed(input, spool)
       var options = ReplayOptions()
       options.measuresWork = true
       var request = ProfileRequest()

@@ -154,7 +154,7 @@ struct CapacityCommand: ParsableCommand {
         Diagnostics.note("\(input): counted once, for it is the same recording as \(earlier)")
         return nil
       }
-      return (position, try Diagnostics.open(input, spool))
+      return (position, try Diagnostics.openTimed(input, spool))
     }
   }
 

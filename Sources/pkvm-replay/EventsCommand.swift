@@ -20,7 +20,7 @@ struct EventsCommand: ParsableCommand {
 
       --where compares fields of events with ==, !=, <, <=, >, >=, & and, for texts, ~ with * and ?; !, &&, || and \
       parentheses join conditions. Besides the fields of the events there are cpu, tid, comm, event, system, time (in \
-      seconds), vm, and of a syndrome esr.class, esr.level, esr.write, esr.exec, esr.s1ptw and esr.kind ("translation", \
+      seconds, or ticks of a clock that counts those), vm, and of a syndrome esr.class, esr.level, esr.write, esr.exec, esr.s1ptw and esr.kind ("translation", \
       "permission", "access flag"). An event without the field does not fit.
 
       --vm replays the trace first. A VM's events are those that name its struct kvm, its lock or its page table, the \
@@ -77,13 +77,13 @@ struct EventsCommand: ParsableCommand {
 
   @Option(
     help: ArgumentHelp(
-      "Only events from this moment on, in seconds of the trace's clock, or +SECONDS since its first event.",
+      "Only events from this moment on, in seconds of the trace's clock (ticks of one that counts those), or +SECONDS since its first event.",
       valueName: "seconds"))
   var from: TraceTime?
 
   @Option(
     help: ArgumentHelp(
-      "Only events before this moment, in seconds of the trace's clock, or +SECONDS since its first event.",
+      "Only events before this moment, in seconds of the trace's clock (ticks of one that counts those), or +SECONDS since its first event.",
       valueName: "seconds"))
   var to: TraceTime?
 
@@ -141,7 +141,7 @@ struct EventsCommand: ParsableCommand {
         try output.line(printer.line(record, payload, vms: about))
       }
     }
-    try TraceTime.check(from: from, to: to, in: events.statistics, of: input)
+    try TraceTime.check(from: from, to: to, in: events.statistics, of: trace)
     try output.finish()
     if matching == 0, all > 0 { Diagnostics.note("\(input): 0 of \(all) events match") }
     noteOmissions(unattributed, of: trace)

@@ -40,13 +40,13 @@ struct ReplayCommand: ParsableCommand {
 
   @Option(
     help: ArgumentHelp(
-      "Replay events from this moment on, in seconds of the trace's clock, or +SECONDS since its first event.",
+      "Replay events from this moment on, in seconds of the trace's clock (ticks of one that counts those), or +SECONDS since its first event.",
       valueName: "seconds"))
   var from: TraceTime?
 
   @Option(
     help: ArgumentHelp(
-      "Replay events before this moment, in seconds of the trace's clock, or +SECONDS since its first event.",
+      "Replay events before this moment, in seconds of the trace's clock (ticks of one that counts those), or +SECONDS since its first event.",
       valueName: "seconds"))
   var to: TraceTime?
 
@@ -214,8 +214,8 @@ struct ReplayCommand: ParsableCommand {
     options.ignoresProbes = ignoreProbes
     options.memslots = try memslots.resolve(position, for: trace, pageSize.size)
     options.infersMemslots = inferMemslots
-    options.from = from?.moment
-    options.to = to?.moment
+    options.from = window?.fromNs.map(Nanoseconds.init)
+    options.to = window?.toNs.map(Nanoseconds.init)
     options.measuresWork = costModel != nil
     options.keepsSections = contention
     options.longest = longest
@@ -244,6 +244,7 @@ struct ReplayCommand: ParsableCommand {
         Diagnostics.note("\(input): no probe recorded a section under the lock: nothing to simulate")
       }
     }
+    for caveat in result.caveats { Diagnostics.note("\(input): \(caveat)") }
     if noSeries { report.removeSeries() }
     try series?.write(result)
     return (report, statistics.readFailure)

@@ -65,7 +65,7 @@ public struct EventFilter {
   public init(_ text: String, of trace: TraceFile, ids: Set<UInt16>?) throws(Mistake) {
     formats = trace.formats
     let chosen = trace.formats.formats.filter { ids?.contains($0.id) ?? true }
-    var parser = FilterParser(text, formats: chosen)
+    var parser = FilterParser(text, formats: chosen, StampUnit(trace.clock))
     root = try parser.filter()
     asksForVM = parser.asksForVM
     vms = parser.vms
@@ -144,7 +144,10 @@ private struct FilterParser {
   /// The VMs that an event's is compared with.
   private(set) var vms: [Int] = []
 
-  init(_ text: String, formats: [EventFormat]) {
+  private let unit: StampUnit
+
+  init(_ text: String, formats: [EventFormat], _ unit: StampUnit) {
+    self.unit = unit
     self.formats = formats
     characters = Array(text)
   }
@@ -217,7 +220,8 @@ private struct FilterParser {
     let sign = token
     try advance()
     let value = token
-    let operand = try operand(comparison, sign, isTime: field == .time, isText: isText)
+    let operand = try operand(
+      comparison, sign, isTime: field == .time && unit == .nanoseconds, isText: isText)
     if comparison == .equal { try check(field, mask: mask, value, operand) }
     return EventFilter.Test(field: field, mask: mask, comparison: comparison, operand: operand)
   }

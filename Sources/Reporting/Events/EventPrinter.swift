@@ -22,6 +22,8 @@ public struct EventPrinter {
   private let tellsVM: Bool
   /// What times are called in CSV and JSON lines.
   private let timeName: String
+  /// What stamps are.
+  private let unit: StampUnit
   /// What times count from, nil for the trace's clock.
   private var origin: Nanoseconds?
 
@@ -31,7 +33,8 @@ public struct EventPrinter {
     _ format: Format, trace: TraceFile, ids: Set<UInt16>?, tellsVM: Bool = false, isRelative: Bool = false
   ) {
     self.format = format
-    timeName = isRelative ? "relativeNs" : "timeNs"
+    unit = StampUnit(trace.clock)
+    timeName = (isRelative ? "relative" : "time") + (unit == .ticks ? "Ticks" : "Ns")
     self.trace = trace
     self.tellsVM = tellsVM
     let hasKVM = trace.formats.formats.contains { $0.system == "kvm" }
@@ -95,19 +98,18 @@ public struct EventPrinter {
     _ record: TraceRecord, _ payload: UnsafeRawBufferPointer, name: String, command: String?,
     _ vms: [Int]
   ) -> String {
-    let nanoseconds = record.time.rawValue
-    let fraction = String(nanoseconds % 1_000_000_000)
+    let time = record.time.rawValue
     let cpu = String(record.cpu.rawValue)
     var line = padLeft("\(command ?? "<...>")-\(record.tid.rawValue)", 22)
     if tellsVM { line += " " + padLeft(vms.isEmpty ? "-" : vms.map { "vm\($0)" }.joined(separator: ","), 4) }
     line += " [" + String(repeating: "0", count: max(0, 3 - cpu.count)) + cpu + "] "
-    line += padLeft(String(nanoseconds / 1_000_000_000), 5) + "."
-    line += String(repeating: "0", count: 9 - fraction.count) + fraction + ": "
+    // The widths of trace-cmd.
+    line += padLeft(unit.moment(time), unit == .ticks ? 12 : 15) + ": "
     if record.kind == .lost {
       return line + (record.lostCount.map { "[\($0) EVENTS LOST]" } ?? "[EVENTS LOST, number unknown]")
     }
     line += name + ": " + String(repeating: " ", count: max(0, 20 - name.count))
-    let text = trace.formats.text(of: payload, time: nanoseconds, cpu: Int(record.cpu.rawValue))
+    let text = trace.formats.text(of: payload, time: time, cpu: Int(record.cpu.rawValue))
     // Some print formats have several lines; an event has one.
     line += text.split(separator: "\n").joined(separator: " ")
     if record.kind == .guestFault { line += "  [\(Self.describe(record.guestFault.esr))]" }

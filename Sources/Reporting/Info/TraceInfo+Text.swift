@@ -1,3 +1,4 @@
+internal import KVMTrace
 internal import KVMTypes
 
 extension TraceInfo {
@@ -25,8 +26,8 @@ extension TraceInfo {
     if let firstNs, let lastNs {
       page.row(
         "time",
-        "\(Quantity.stamp(firstNs)) to \(Quantity.stamp(lastNs)) (\(Quantity.duration(lastNs - min(firstNs, lastNs))))"
-      )
+        "\(unit.stamp(firstNs)) to \(unit.stamp(lastNs)) (\(unit.duration(lastNs - min(firstNs, lastNs))))"
+          + (clockUnit != nil ? clock.flatMap { TraceClock($0) }.map { "; a tick is \($0.tick)" } ?? "" : ""))
     }
     page.row("events", "\(Quantity.count(events)) of \(eventCounts.count) kinds")
     page.row("lost", lossText)

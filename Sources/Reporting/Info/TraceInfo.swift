@@ -69,6 +69,9 @@ public struct TraceInfo: Encodable, Sendable {
   public var subBufferSize: Int?
   /// The trace clock, nil where it was not recorded.
   public var clock: String?
+  /// "ticks" for a clock that does not count nanoseconds: all times of the trace are in them then, whatever their names say; nil for
+  /// nanoseconds.
+  public var clockUnit: String?
   /// The host's processors.
   public var cpus: Int
   /// The names of the buffers, "" for the top one.
@@ -126,6 +129,8 @@ public struct TraceInfo: Encodable, Sendable {
     machine = words.count >= 3 ? String(words[words.count - 1]) : nil
     pageSize = host.map { Int($0.pageSize.bytes) }
     pageSizeBasis = host?.basis
+    clock = source.clock?.name
+    if source.clock?.isNanoseconds == false { clockUnit = "ticks" }
     cpus = source.cpuCount
     events = statistics.total
     lostEvents = statistics.lostTotal
@@ -157,7 +162,6 @@ public struct TraceInfo: Encodable, Sendable {
     compression = file.compression
     byteOrder = file.isBigEndian ? "big" : "little"
     subBufferSize = file.subBufferBytes
-    clock = file.clock.isEmpty ? nil : file.clock
     buffers = file.bufferNames
     unreadableFormats = file.unreadableEvents.isEmpty ? nil : file.unreadableEvents
   }
@@ -167,6 +171,9 @@ public struct TraceInfo: Encodable, Sendable {
     guard !settings.isEmpty else { return }
     recording = Dictionary(settings.map { ($0.key, $0.value) }, uniquingKeysWith: { first, _ in first })
   }
+
+  /// What its stamps are.
+  var unit: StampUnit { clockUnit == nil ? .nanoseconds : .ticks }
 
   /// Whether the trace is incomplete: damaged, cut, or with events lost.
   public var isIncomplete: Bool { !damage.isEmpty || lossCount > 0 }

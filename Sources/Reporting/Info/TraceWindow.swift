@@ -9,6 +9,10 @@ public struct TraceWindow: Encodable, Hashable, Sendable {
   public var toNs: UInt64?
   /// The events in it.
   public var events: UInt64
+  /// What its moments are.
+  private let unit: StampUnit
+
+  private enum CodingKeys: String, CodingKey { case fromNs, toNs, events, eventCounts }
   /// How often each event occurred in it.
   public var eventCounts: [String: UInt64]
 
@@ -22,6 +26,7 @@ public struct TraceWindow: Encodable, Hashable, Sendable {
   ///
   /// - Throws: where the part lies before or behind the whole trace.
   public init(of trace: TraceFile, from: Nanoseconds?, to: Nanoseconds?) throws(Failure) {
+    unit = StampUnit(trace.clock)
     fromNs = from?.rawValue
     toNs = to?.rawValue
     var counts: [UInt16: UInt64] = [:]
@@ -34,7 +39,7 @@ public struct TraceWindow: Encodable, Hashable, Sendable {
         counts[record.formatID, default: 0] += 1
       }
     }
-    try Self.check(from: from, to: to, reader.statistics)
+    try Self.check(from: from, to: to, reader.statistics, trace.clock)
     events = counts.values.reduce(0, +)
     let names = trace.formats.formats.map { ($0.id, $0.name) }
     eventCounts = Dictionary(
@@ -43,15 +48,16 @@ public struct TraceWindow: Encodable, Hashable, Sendable {
 
   /// Refuses a part that lies outside the trace.
   public static func check(
-    from: Nanoseconds?, to: Nanoseconds?, _ statistics: EventStatistics
+    from: Nanoseconds?, to: Nanoseconds?, _ statistics: EventStatistics, _ clock: TraceClock?
   ) throws(Failure) {
+    let unit = StampUnit(clock)
     guard let first = statistics.first, let last = statistics.last else { return }
-    let span = "the trace's time is \(Quantity.stamp(first.rawValue)) to \(Quantity.stamp(last.rawValue))"
+    let span = "the trace's time is \(unit.stamp(first.rawValue)) to \(unit.stamp(last.rawValue))"
     if let from, from > max(first, last) {
-      throw Failure(description: "--from \(Quantity.stamp(from.rawValue)) is behind the last event; \(span)")
+      throw Failure(description: "--from \(unit.stamp(from.rawValue)) is behind the last event; \(span)")
     }
     if let to, to <= min(first, last) {
-      throw Failure(description: "--to \(Quantity.stamp(to.rawValue)) is not behind the first event; \(span)")
+      throw Failure(description: "--to \(unit.stamp(to.rawValue)) is not behind the first event; \(span)")
     }
   }
 
@@ -63,7 +69,7 @@ public struct TraceWindow: Encodable, Hashable, Sendable {
 
   /// In words, which part it is.
   var text: String {
-    [fromNs.map { "from \(Quantity.stamp($0))" }, toNs.map { "to \(Quantity.stamp($0))" }]
+    [fromNs.map { "from \(unit.stamp($0))" }, toNs.map { "to \(unit.stamp($0))" }]
       .compactMap(\.self).joined(separator: " ")
   }
 }

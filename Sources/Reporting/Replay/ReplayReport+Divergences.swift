@@ -75,7 +75,7 @@ extension ReplayReport {
     page.row(item.rule.id, item.rule.title)
     page.row(
       "",
-      "at \(Quantity.seconds(item.timeNs)), thread \(item.tid) on CPU \(item.cpu)"
+      "at \(unit.moment(item.timeNs)), thread \(item.tid) on CPU \(item.cpu)"
         + (item.vm.map { ", VM \($0)" } ?? "") + (item.ipa.map { ", ipa \(Self.hex($0))" } ?? "")
         + (item.count > 1 ? ", \(Quantity.count(item.count)) times" : ""))
     page.row("observed", item.observed)
@@ -84,7 +84,7 @@ extension ReplayReport {
       page.row(
         event.event == item.recentEvents.first?.event && event.timeNs == item.recentEvents.first?.timeNs
           ? "before" : "",
-        "\(Quantity.seconds(event.timeNs)) thread \(event.tid): \(event.event.word)"
+        "\(unit.moment(event.timeNs)) thread \(event.tid): \(event.event.word)"
           + (event.level.map { " level \($0)" } ?? "") + (event.access.map { " \($0.word)" } ?? "")
           + " \(Self.hex(event.ipa))" + (event.pages > 1 ? ", \(event.pages) pages" : "")
           + ": \(event.effect.word)")

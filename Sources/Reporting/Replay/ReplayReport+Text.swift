@@ -1,3 +1,4 @@
+internal import KVMTrace
 internal import KVMTypes
 internal import Stage2Model
 internal import Stage2Replay
@@ -37,10 +38,15 @@ extension ReplayReport {
       (input.window.map { "\(Quantity.count($0.events)) events in this window of " } ?? "")
         + "\(Quantity.count(input.events)) events"
         + (input.firstNs.flatMap { first in
-          input.lastNs.map { " in \(Quantity.duration($0 - min(first, $0)))" }
+          input.lastNs.map { " in \(input.unit.duration($0 - min(first, $0)))" }
         } ?? "")
         + (input.isIncomplete ? ", incomplete" : ", complete")
         + (input.pagesText.map { "; host with \($0)" } ?? ""))
+    if input.clockUnit != nil, let clock = input.clock.flatMap({ TraceClock($0) }) {
+      page.row(
+        "clock",
+        "\(clock.name), a tick of which is \(clock.tick): every time is in ticks, also where a name says Ns")
+    }
     if input.window?.fromNs != nil {
       page.row(
         "",
@@ -74,6 +80,9 @@ extension ReplayReport {
   }
 
   /// vCPUs are told by faults.
+  /// What the stamps are.
+  var unit: StampUnit { inputs.first?.unit ?? .nanoseconds }
+
   private static func text(_ vcpus: Int, isKnown: Bool) -> String {
     isKnown || vcpus > 0 ? "\(vcpus) vCPU\(vcpus == 1 ? "" : "s")" : "vCPUs unknown"
   }
@@ -95,7 +104,7 @@ extension ReplayReport {
     if let end = vm.endedNs {
       page.row(
         "ended",
-        "at \(Quantity.seconds(end)) (\((vm.endBasis ?? .assumed).name))"
+        "at \(unit.moment(end)) (\((vm.endBasis ?? .assumed).name))"
           + (vm.memory.lastState.map { ", having last \($0.words)" } ?? ""))
     }
     if let resets = vm.resets, let last = resets.last {
@@ -107,7 +116,7 @@ extension ReplayReport {
     }
     page.row("faults", vm.faults?.words ?? "unknown")
     if let nested = vm.faults?.nested {
-      page.row("", "\(Quantity.count(nested)) of nested guests besides: their shadow tables are in no figure")
+      page.row("", "\(Quantity.count(nested)) of nested guests besides, whose shadow tables are in no figure")
     }
     write(vm.memory, &page)
     if let hypercalls = vm.hypercalls, let total = vm.hypercallsTotal, total > 0 {

@@ -40,6 +40,8 @@ public enum DivergenceException: String, Hashable, Sendable, CaseIterable {
   case notRecorded = "E19"
   /// KVM gave an abort to the guest or to the VMM before it told of the fault.
   case abortGivenBack = "E20"
+  /// The clock does not order the events of different CPUs: its ticks are longer than a fault takes.
+  case unorderedClock = "E21"
 
   /// The exception's name in reports.
   public var id: String { rawValue }
@@ -71,6 +73,7 @@ public enum DivergenceException: String, Hashable, Sendable, CaseIterable {
     case .notRecorded: "makes unknown what rests on events that were not recorded"
     case .abortGivenBack:
       "explains O2 where the vCPU goes on elsewhere, as at its vector, or KVM_RUN ends with the abort"
+    case .unorderedClock: "makes unknown what rests on the order of events, and all operations assumed"
     }
   }
 
@@ -97,6 +100,7 @@ public enum DivergenceException: String, Hashable, Sendable, CaseIterable {
     case .pinnedMemory: "the memory is pinned"
     case .notRecorded: "events of a kind that would tell were not recorded"
     case .abortGivenBack: "KVM gave an external abort, or one beyond all addresses, to the guest or the VMM"
+    case .unorderedClock: "the clock's ticks do not order the events of different CPUs"
     }
   }
 }

@@ -44,7 +44,7 @@ struct DivergenceLog: Sendable {
     append(first, order: order, describe(first.judgement))
   }
 
-  /// The first divergence of a cause, as the log takes it: what the trace does not record contradicts nothing.
+  /// The first divergence of a cause, as the log takes it: what the trace does not record, or order, contradicts nothing.
   struct First {
     let judgement: Judgement
     fileprivate let cause: Cause
@@ -54,7 +54,7 @@ struct DivergenceLog: Sendable {
   mutating func count(_ judgement: Judgement, vm: VMIndex?, block: UInt64?) -> First? {
     let judgement =
       judgement.verdict == .unexplained && !events.allows(judgement.rule)
-      ? .unknown(judgement.rule, .notRecorded) : judgement
+      ? .unknown(judgement.rule, events.reasonNotAllowed) : judgement
     counts.count(judgement.verdict, vm: vm?.position)
     let cause = Cause(
       rule: judgement.rule, verdict: judgement.verdict, exception: judgement.exception, vm: vm?.position,

@@ -60,6 +60,7 @@ extension DivergenceException {
     case .pinnedMemory: "pinned memory"
     case .notRecorded: "events not recorded"
     case .abortGivenBack: "an abort given back"
+    case .unorderedClock: "a clock that does not order CPUs"
     }
   }
 }

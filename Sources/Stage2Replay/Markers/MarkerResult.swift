@@ -137,6 +137,8 @@ public enum MarkerDoubt: UInt8, Hashable, Sendable, CaseIterable {
   case notStopped
   /// Guests have guests of their own: the host counts shadow tables, which are not modelled.
   case nestedGuests
+  /// The clock does not order the events of different CPUs.
+  case unorderedClock
 
   /// The reason in a phrase.
   public var statement: String {
@@ -152,6 +154,7 @@ public enum MarkerDoubt: UInt8, Hashable, Sendable, CaseIterable {
     case .movedMeanwhile: "the host moved memory meanwhile"
     case .notStopped: "a VM's process was not stopped"
     case .nestedGuests: "guests have guests of their own"
+    case .unorderedClock: "the clock does not order the events of different CPUs"
     }
   }
 
@@ -170,6 +173,7 @@ public enum MarkerDoubt: UInt8, Hashable, Sendable, CaseIterable {
     case .begunMidLife: .begunMidLife
     case .movedMeanwhile: .hostMemoryManagement
     case .nestedGuests: .syntheticFault
+    case .unorderedClock: .unorderedClock
     case .unknownVMs, .assumedMemslots, .otherVMType, .otherHugePages, .sharedMemory, .notRecorded,
       .notStopped:
       nil

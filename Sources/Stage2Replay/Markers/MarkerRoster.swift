@@ -39,6 +39,7 @@ struct MarkerRoster {
   func doubt(
     since first: FirstMarker, _ marker: MemoryMarker, wasQuiet: Bool, _ context: ReplayContext
   ) -> MarkerDoubt? {
+    if context.events.isUnordered { return .unorderedClock }
     if !context.events.supportsDerivation { return .notRecorded }
     if epoch.isInGap || epoch != first.epoch { return .lostEvents }
     if first.sawVMs || vms.contains(where: \.wasRunning) { return .begunMidLife }

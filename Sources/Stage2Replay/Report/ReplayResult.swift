@@ -39,6 +39,8 @@ public struct ReplayResult: Sendable {
   public var events: RecordedEvents
   /// Whether the trace has any event of KVM's own.
   public var sawKVM: Bool
+  /// Whether the clock says how long anything took; where not, there are no times under locks.
+  public var measuresTime = true
   /// The events that it does not record, and what that costs.
   public var missingEvents: [MissingEvents] = []
 
@@ -49,8 +51,28 @@ public struct ReplayResult: Sendable {
   /// In one line, for want of which events the replay says less than it could of operations and memory; nil where it
   /// has all that matter.
   public var lack: String? {
-    let statements = missingEvents.filter(\.isEssential).map(\.statement)
+    let statements = missingEvents.filter(\.isEssential).map(\.statement) + caveats
     return statements.isEmpty ? nil : statements.joined(separator: "; ")
+  }
+
+  /// Faults of guests' guests, which are not replayed.
+  public var nestedFaults: Int { vms.reduce(0) { $0 + $1.faults.nested } }
+
+  /// What concerns all of a replay and no event says: a line each.
+  public var caveats: [String] {
+    var lines: [String] = []
+    if nestedFaults > 0 {
+      lines.append(
+        "\(nestedFaults) fault\(nestedFaults == 1 ? "" : "s") of nested guests, which are not replayed: their shadow tables are "
+          + "in no figure")
+    }
+    if events.isUnordered {
+      lines.append("the clock's ticks do not order the events of different CPUs: all operations are assumed")
+    }
+    if !measuresTime {
+      lines.append("the clock does not tell how long anything takes: there are no times under mmu_lock")
+    }
+    return lines
   }
 }
 

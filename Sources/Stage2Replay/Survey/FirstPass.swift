@@ -11,8 +11,11 @@ struct FirstPass {
   private var windows = FaultWindows()
 
   /// - Parameter command: the name of a thread, where the trace has it.
-  init(pageSize: PageSize, options: ReplayOptions, command: @escaping (ThreadID) -> String?) {
-    survey = TraceSurvey(kvms: options.memslots?.vms.compactMap(\.kvm) ?? [], pageSize: pageSize)
+  init(
+    pageSize: PageSize, options: ReplayOptions, clock: TraceClock?, command: @escaping (ThreadID) -> String?
+  ) {
+    survey = TraceSurvey(
+      kvms: options.memslots?.vms.compactMap(\.kvm) ?? [], pageSize: pageSize, clock: clock)
     evidence = VCPUEvidence(pageSize: pageSize, command: command)
     memslots = MemslotSurvey(pageSize: pageSize, infers: options.infersMemslots, recordsHistory: false)
     hasMemslots = options.memslots != nil
@@ -27,7 +30,7 @@ struct FirstPass {
   mutating func consume(_ run: EventRun) {
     let records = run.records
     survey.noteDamage(run.damageCount, of: records[0].cpu, before: records[0].time)
-    survey.beginRun(at: records[0].time)
+    survey.beginRun(of: records[0].cpu, at: records[0].time)
     for index in records.indices {
       switch records[index].kind {
       case .entry:
@@ -52,7 +55,7 @@ struct FirstPass {
   @inline(__always)
   private mutating func enterOrExit(_ tid: ThreadID, at time: Nanoseconds, isEntry: Bool) {
     if let end = windows.end(byRunOf: tid, isEntry: isEntry), let thread = windows.thread {
-      close(thread, end)
+      close(thread, end, at: time)
       windows.close()
     }
     survey.consumeRun(of: tid, at: time, isEntry: isEntry)
@@ -69,7 +72,7 @@ struct FirstPass {
     let fault = record.pointee.guestFault
     let time = record.pointee.time
     if let end = windows.end(byFaultOf: record.pointee.tid), let thread = windows.thread {
-      close(thread, end)
+      close(thread, end, at: time)
     }
     let isNested = survey.faults.nesting.isNested(windows.thread)
     survey.consume(fault, of: record.pointee.tid, windows.thread, at: time, isNested: isNested)
@@ -83,7 +86,9 @@ struct FirstPass {
   /// Any other event.
   private mutating func consume(_ record: TraceRecord, previous: Nanoseconds?) {
     if record.kind.isOperationProbe { return }
-    if let end = windows.end(by: record), let thread = windows.thread { close(thread, end) }
+    if let end = windows.end(by: record), let thread = windows.thread {
+      close(thread, end, at: record.time)
+    }
     survey.consume(record, windows.thread, previous: previous)
     evidence.consume(record, windows)
     if collects || record.kind.isLifeProbe && !hasMemslots { memslots.consume(record, windows) }
@@ -95,8 +100,8 @@ struct FirstPass {
   private var collects: Bool { !hasMemslots && memslots.isCollecting }
 
   @inline(__always)
-  private mutating func close(_ thread: ThreadIndex, _ end: FaultWindows.End) {
-    survey.close(windows, thread, end)
+  private mutating func close(_ thread: ThreadIndex, _ end: FaultWindows.End, at time: Nanoseconds) {
+    survey.close(windows, thread, end, at: time)
     if evidence.isInFault(thread) { evidence.close(windows[thread], thread) }
     if collects { memslots.close(windows[thread], thread, end) }
   }

@@ -10,10 +10,13 @@ public struct RecordedEvents: Hashable, Sendable {
   public private(set) var missing: Set<EventKind>
   /// Those, and the kinds of which it was not known whether they are recorded when the replay began.
   private let doubtful: Set<EventKind>
+  /// Whether the clock does not tell in which order events of different CPUs happened.
+  public let isUnordered: Bool
 
   /// - Parameter unseen: the kinds that had not come when the replay began, if that was before the last event.
-  init(missing: Set<EventKind>, unseen: Set<EventKind> = []) {
+  init(missing: Set<EventKind>, unseen: Set<EventKind> = [], isUnordered: Bool = false) {
     self.missing = missing
+    self.isUnordered = isUnordered
     doubtful = missing.union(unseen)
   }
 
@@ -21,11 +24,12 @@ public struct RecordedEvents: Hashable, Sendable {
   public var tellsFaults: Bool { !missing.contains(.guestFault) }
 
   /// Whether no fact follows from what the trace does not have: the end of a fault's window, an unmap that made a fault
-  /// retry, a KVM_RUN that failed.
+  /// retry, a KVM_RUN that failed; nor from an order that is none.
   var supportsDerivation: Bool {
-    doubtful.isDisjoint(with: [
-      .guestFault, .entry, .userspaceExit, .unmapHVARange, .nestedERET, .nestedException,
-    ])
+    !isUnordered
+      && doubtful.isDisjoint(with: [
+        .guestFault, .entry, .userspaceExit, .unmapHVARange, .nestedERET, .nestedException,
+      ])
   }
 
   /// Whether an event that breaks a rule contradicts the model, and not only what is missing.
@@ -40,6 +44,9 @@ public struct RecordedEvents: Hashable, Sendable {
     default: supportsDerivation
     }
   }
+
+  /// Why an event that breaks a rule contradicts nothing, where `allows` says so.
+  var reasonNotAllowed: DivergenceException { isUnordered ? .unorderedClock : .notRecorded }
 
   /// What is missing and what that costs, in the order of importance.
   ///
@@ -222,7 +229,7 @@ struct RecordingSurvey {
   ///
   /// - Parameter lacking: kinds of which it is known that they happened and were not recorded.
   func recorded(
-    _ known: Set<EventKind>?, unseen: Set<EventKind>, lacking: Set<EventKind>
+    _ known: Set<EventKind>?, unseen: Set<EventKind>, lacking: Set<EventKind>, isUnordered: Bool
   ) -> RecordedEvents {
     var missing = lacking
     if let known { missing.formUnion(Self.observable.filter { !saw($0) && !known.contains($0) }) }
@@ -240,7 +247,7 @@ struct RecordingSurvey {
     lack(.unmapHVARange, if: refaults.isTelling)
     // An access flag is set where it was cleared, and only an age clears it. One or two such faults may be wrong.
     lack(.ageHVA, if: accessFlagFaults >= Self.enough)
-    return RecordedEvents(missing: missing, unseen: unseen)
+    return RecordedEvents(missing: missing, unseen: unseen, isUnordered: isUnordered)
   }
 }
 

@@ -21,7 +21,9 @@ struct SurveyAhead {
     self.source = source
     self.options = options
     host = HostPageSize(of: prefix, stated: stated)
-    var pass = FirstPass(pageSize: host.pageSize, options: options) { source.command(of: $0) }
+    var pass = FirstPass(pageSize: host.pageSize, options: options, clock: source.clock) {
+      source.command(of: $0)
+    }
     _ = pass.consume(prefix)
     pass.decide()
     replay = try begin(SurveyedTrace(pass.finished(source), host, source, options))

@@ -48,6 +48,7 @@ struct TracePrefix: EventSource {
   var recordableKinds: Set<EventKind>? { source.recordableKinds }
   var hasOperationProbes: Bool { source.hasOperationProbes }
   var hasForeignKVMEvents: Bool { source.hasForeignKVMEvents }
+  var clock: TraceClock? { source.clock }
   var damage: [Damage] { source.damage }
   var canBeReadTwice: Bool { true }
 

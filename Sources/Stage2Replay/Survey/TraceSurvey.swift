@@ -22,17 +22,20 @@ struct TraceSurvey {
   private(set) var markers: MarkerSurvey
   /// Damaged places of each CPU's buffer so far.
   private var damage: [Int: Int] = [:]
-  /// The first and the last event of the part that is replayed.
-  private(set) var first: Nanoseconds?
-  private(set) var last = Nanoseconds(0)
+  /// What the stamps can tell.
+  private(set) var clock: ClockSurvey
 
   /// A survey that knows the addresses of some VMs beforehand.
-  init(kvms: [KernelAddress], pageSize: PageSize = .size4K) {
+  init(kvms: [KernelAddress], pageSize: PageSize = .size4K, clock: TraceClock? = nil) {
+    self.clock = ClockSurvey(clock)
     faults = FaultSurvey(pageSize: pageSize)
     locks = LockSurvey(kvms: kvms)
     markers = MarkerSurvey(pageSize: pageSize)
   }
 
+  /// The first and the last event of the part that is replayed.
+  var first: Nanoseconds? { clock.first }
+  var last: Nanoseconds { clock.last }
   /// Whether any event of KVM's own was seen.
   var sawKVM: Bool { recording.sawKVM }
   /// Whether events of a kind were seen.
@@ -74,7 +77,8 @@ struct TraceSurvey {
   /// - Parameter known: the kinds of event that there can be, nil where that is not known.
   mutating func finish(damage places: [Damage], cpus: Int, known: Set<EventKind>?, _ windows: FaultWindows) {
     faults.finish(windows)
-    events = recording.recorded(known, unseen: unseen, lacking: faults.nesting.missing)
+    events = recording.recorded(
+      known, unseen: unseen, lacking: faults.nesting.missing, isUnordered: clock.isUnordered)
     if !places.isEmpty { markers.mapped.lose() }
     for cpu in Set(places.compactMap(\.cpu)) { gaps.lose(CPUIndex(cpu)) }
     if places.contains(where: { $0.cpu == nil }) { gaps.loseAll(cpus) }
@@ -91,7 +95,7 @@ struct TraceSurvey {
 
   /// A run of a CPU's events begins with one of `time`.
   @inline(__always)
-  mutating func beginRun(at time: Nanoseconds) { if first == nil { first = time } }
+  mutating func beginRun(of cpu: CPUIndex, at time: Nanoseconds) { clock.beginRun(of: cpu, at: time) }
 
   /// A run of a CPU's events ended with one of `time`.
   @inline(__always)
@@ -102,7 +106,10 @@ struct TraceSurvey {
 
   /// The window of a thread's fault ended.
   @inline(__always)
-  mutating func close(_ windows: FaultWindows, _ thread: ThreadIndex, _ end: FaultWindows.End) {
+  mutating func close(
+    _ windows: FaultWindows, _ thread: ThreadIndex, _ end: FaultWindows.End, at time: Nanoseconds
+  ) {
+    clock.close(windows[thread], at: time)
     locks.close(thread)
     if markers.mapped.hasOpenFault { markers.mapped.close(windows[thread], end) }
   }
@@ -110,7 +117,7 @@ struct TraceSurvey {
   /// kvm_entry or kvm_exit.
   @inline(__always)
   mutating func consumeRun(of tid: ThreadID, at time: Nanoseconds, isEntry: Bool) {
-    last = max(last, time)
+    clock.note(time)
     markers.mapped.consumeRun(of: tid)
     recording.consumeRun(of: tid, isEntry: isEntry)
   }
@@ -133,7 +140,7 @@ struct TraceSurvey {
     _ fault: GuestFault, of tid: ThreadID, _ thread: ThreadIndex?, at time: Nanoseconds, isNested: Bool
   ) {
     let kind = fault.esr.faultKind
-    last = max(last, time)
+    clock.note(time)
     if isNested { return recording.consumeNested() }
     markers.mapped.consume(fault, kind, by: tid)
     recording.consume(fault, kind, thread, tid)
@@ -145,7 +152,7 @@ struct TraceSurvey {
   ///
   /// - Parameter previous: when the last event before it was that the run has, nil for the first one.
   mutating func consume(_ record: TraceRecord, _ thread: ThreadIndex?, previous: Nanoseconds?) {
-    last = max(last, record.time)
+    clock.note(record.time)
     markers.mapped.consume(record)
     recording.consume(record, thread)
     switch record.kind {

@@ -63,6 +63,17 @@ enum Diagnostics {
     }
   }
 
+  /// Opens a trace as `open` does, for a command that has no use for one whose clock tells no time.
+  static func openTimed(_ path: String, _ spool: SpoolOptions) throws -> TraceFile {
+    let trace = try open(path, spool)
+    if let clock = trace.clock, !clock.isNanoseconds {
+      throw failure(
+        "\(path): its clock, \(clock.name), counts ticks (one is \(clock.tick)): nothing tells how long anything took",
+        .usage)
+    }
+    return trace
+  }
+
   /// Prints an error of an input and returns the exit status that goes with it.
   static func failure(_ error: IngestError) -> ExitCode {
     let kind: Kind =

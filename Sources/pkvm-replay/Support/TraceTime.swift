@@ -3,10 +3,12 @@ import KVMTrace
 import KVMTypes
 import Reporting
 
-/// A moment of the trace's clock on the command line: seconds, with up to nine digits behind the point; with a + before
-/// them, since the first event of the trace.
+/// A moment of the trace's clock on the command line: seconds, with up to nine digits behind the point, or ticks of a clock that
+/// counts something else; with a + before them, since the first event of the trace.
 struct TraceTime: ExpressibleByArgument {
   var moment: Nanoseconds
+  /// The same number of ticks, for a clock that does not count nanoseconds; nil for a number with a point.
+  private var ticks: UInt64?
   /// Whether it counts from the first event.
   private var isRelative = false
 
@@ -20,6 +22,7 @@ struct TraceTime: ExpressibleByArgument {
       seconds <= UInt64.max / 1_000_000_000 - 1
     else { return nil }
     moment = Nanoseconds(seconds * 1_000_000_000 + nanoseconds)
+    ticks = parts.count == 1 ? seconds : nil
   }
 }
 
@@ -41,25 +44,33 @@ extension TraceTime {
       var events = trace.events(.all)
       if let run = events.nextRun(), run.count > 0 { origin = run[0].time }
     }
-    func resolved(_ time: TraceTime) -> TraceTime {
-      guard time.isRelative else { return time }
+    func resolved(_ time: TraceTime) throws -> TraceTime {
       var time = time
+      if let clock = trace.clock, !clock.isNanoseconds {
+        guard let ticks = time.ticks else {
+          throw ValidationError(
+            "the clock of \(trace.path), \(clock.name), counts ticks: there is no part of one")
+        }
+        time.moment = Nanoseconds(ticks)
+      }
+      guard time.isRelative else { return time }
       time.moment = time.moment + origin
       time.isRelative = false
       return time
     }
-    let part = (from.map(resolved), to.map(resolved))
+    let part = (try from.map(resolved), try to.map(resolved))
     try check(from: part.0, to: part.1)
     return part
   }
 
-  /// Refuses a part that lies outside of the trace `input`.
-  static func check(from: TraceTime?, to: TraceTime?, in statistics: EventStatistics, of input: String) throws
-  {
+  /// Refuses a part that lies outside of the trace.
+  static func check(
+    from: TraceTime?, to: TraceTime?, in statistics: EventStatistics, of trace: TraceFile
+  ) throws {
     do {
-      try TraceWindow.check(from: from?.moment, to: to?.moment, statistics)
+      try TraceWindow.check(from: from?.moment, to: to?.moment, statistics, trace.clock)
     } catch {
-      throw Diagnostics.failure("\(input): \(error)", .usage)
+      throw Diagnostics.failure("\(trace.path): \(error)", .usage)
     }
   }
 

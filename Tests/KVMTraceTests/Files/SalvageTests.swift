@@ -53,7 +53,8 @@ struct SalvageTests {
     #expect(cut.events.map(\.cpu) == whole.events.map(\.cpu))
     #expect(cut.events.allSatisfy { $0.tid == Int32($0.cpu) })
     #expect(
-      cut.trace.clock == "mono" && cut.trace.bufferNames == [""] && cut.trace.uname == whole.trace.uname)
+      cut.trace.clock?.name == "mono" && cut.trace.bufferNames == [""] && cut.trace.uname == whole.trace.uname
+    )
     #expect(cut.damage.map(\.offset) == [end, buffer])
     #expect(cut.damage[0].what.contains("ends before its option section"))
     #expect(cut.damage[1].what == "a buffer has no description; events of 3 CPUs were found in it")
@@ -84,6 +85,6 @@ struct SalvageTests {
     bytes.patch([UInt8](repeating: 0x7f, count: 8), at: start + 1)
     let reading = try Reading(bytes)
     #expect(reading.events.count == 18 && reading.events.map(\.cpu).max() == 2)
-    #expect(reading.damage.count == 1 && reading.trace.clock == "local")
+    #expect(reading.damage.count == 1 && reading.trace.clock?.name == "local")
   }
 }

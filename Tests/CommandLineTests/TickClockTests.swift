@@ -1,0 +1,91 @@
+import Foundation
+import Testing
+import TraceSynth
+import UnnamedFiles
+
+/// Clocks that count no nanoseconds: what is printed of them is ticks.
+@Suite("Clocks of ticks")
+struct TickClockTests {
+  /// A vCPU that faults a page in, by a clock.
+  private func trace(_ clock: String) throws -> UnnamedFile {
+    let flavour = TraceFlavour()
+    var page = SubBufferPageBuilder(flavour, timestamp: 0)
+    let slot: [UInt64] = [0, 0xffff_0000, 0, 0x40000, 512, 0xff00_0000_1000, 0, 0, 0, 0]
+    let fault: [UInt64] = [0x1000, 0x9200_0045, 0x4000_0000, 0x4000_0000]
+    let events: [(EventFormat, [UInt64])] = [
+      (KVMEventFormats.slotCommit, slot), (KVMEventFormats.entry, [0x1000]),
+      (KVMEventFormats.exit, [2, 0x24, 0x1000]), (KVMEventFormats.guestFault, fault),
+      (KVMEventFormats.entry, [0x1000]),
+    ]
+    for (position, event) in events.enumerated() {
+      let payload = event.0.payload(event.1, pid: 7, flavour: flavour)
+      precondition(page.append(payload, at: 1500 + UInt64(position)))
+    }
+    var description = TraceDescription(
+      flavour, formats: KVMEventFormats.all, buffers: [TraceBuffer(clock: clock, cpus: [0])])
+    description.options = [.clock("local global [\(clock)]"), .uname("Linux lab 7.3.4 aarch64")]
+    let writer = TraceDatWriter(description)
+    try writer.append(page.finish(), cpu: 0)
+    return try UnnamedFile(writer.bytes())
+  }
+
+  @Test("info, replay and events print ticks, and say so", arguments: ["counter", "uptime"])
+  func printed(clock: String) throws {
+    let file = try trace(clock)
+    let tick = clock == "counter" ? "an event" : "10 ms"
+    let info = try Tool.run(["info", file.path])
+    #expect(info.output.contains("1,500 ticks to 1,504 ticks (4 ticks); a tick is \(tick)"), "\(info.output)")
+    let replay = try Tool.run(["replay", file.path])
+    #expect(replay.status == 0 && replay.errors.contains("does not tell how long anything takes"))
+    #expect(replay.output.contains("5 events in 4 ticks"), "\(replay.output)")
+    #expect(replay.output.contains("\(clock), a tick of which is \(tick)"), "\(replay.output)")
+    let json = try Tool.run(["replay", "--json", "-", file.path])
+    let report = try #require(
+      try JSONSerialization.jsonObject(with: Data(json.output.utf8)) as? [String: Any])
+    let input = try #require((report["inputs"] as? [[String: Any]])?.first)
+    #expect(input["clockUnit"] as? String == "ticks" && input["clock"] as? String == clock)
+    let events = try Tool.run(["events", file.path])
+    #expect(events.output.contains(" [000]         1500: commit:"), "\(events.output)")
+    let lines = try Tool.run(["events", "--format", "jsonl", file.path])
+    #expect(lines.output.hasPrefix("{\"timeTicks\":1500,"), "\(lines.output)")
+  }
+
+  @Test("Nanoseconds are what they were")
+  func nanoseconds() throws {
+    let file = try trace("mono")
+    let events = try Tool.run(["events", file.path])
+    #expect(events.output.contains(" [000]     0.000001500: commit:"), "\(events.output)")
+    let report = try Tool.run(["replay", "--json", "-", file.path])
+    #expect(!report.output.contains("clockUnit") && report.errors.isEmpty)
+  }
+
+  @Test("--from, --to and --where count ticks")
+  func moments() throws {
+    let file = try trace("counter")
+    for arguments in [
+      ["--from", "1501", "--to", "1503"], ["--from", "+1", "--to", "+3"],
+      ["--where", "time >= 1501 && time < 1503"],
+    ] {
+      let events = try Tool.run(["events", file.path] + arguments)
+      #expect(
+        events.output.split(separator: "\n").count == 2, "\(arguments): \(events.output)\(events.errors)")
+    }
+    let replay = try Tool.run(["replay", file.path, "--from", "1502"])
+    #expect(replay.output.contains("from 1,502 ticks"), "\(replay.output)\(replay.errors)")
+    let part = try Tool.run(["replay", file.path, "--from", "1.5"])
+    #expect(part.status == 64 && part.errors.contains("counts ticks"))
+    let behind = try Tool.run(["replay", file.path, "--from", "9999"])
+    #expect(behind.status == 64 && behind.errors.contains("1,500 ticks to 1,504 ticks"), "\(behind.errors)")
+  }
+
+  @Test(
+    "What asks how long things took refuses a clock that does not tell",
+    arguments: [["calibrate"], ["capacity", "--vms", "2", "--memory", "1GiB"]])
+  func refused(verb: [String]) throws {
+    let file = try trace("counter")
+    let outcome = try Tool.run(verb + [file.path])
+    #expect(outcome.status == 64 && outcome.output.isEmpty && outcome.errorLines.count == 1)
+    #expect(
+      outcome.errors.contains("its clock, counter, counts ticks (one is an event)"), "\(outcome.errors)")
+  }
+}
