@@ -38,11 +38,10 @@ extension ReplayReport {
 
     var total: Int { unmap + age + testAge }
 
-    /// "1,234 on memory in no known slot: 1,200 unmap, 34 age".
+    /// "1,200 unmap, 34 age".
     var words: String {
-      let parts = [("unmap", unmap), ("age", age), ("test age", testAge)].filter { $0.1 > 0 }
-      return "\(Quantity.count(total)) on memory in no known slot: "
-        + parts.map { "\(Quantity.count($0.1)) \($0.0)" }.joined(separator: ", ")
+      [("unmap", unmap), ("age", age), ("test age", testAge)].filter { $0.1 > 0 }
+        .map { "\(Quantity.count($0.1)) \($0.0)" }.joined(separator: ", ")
     }
 
     static func += (sum: inout Self, other: Self) {
@@ -65,12 +64,6 @@ extension ReplayReport {
     init(_ holds: UnattributedHolds) {
       count = holds.count
       heldNs = holds.total.rawValue
-    }
-
-    /// "4 of mmu_lock, 12.3 us, under page tables of no known VM: in no figure below".
-    var words: String {
-      "\(Quantity.count(count)) of mmu_lock, \(Quantity.duration(heldNs)), under page tables of no known VM: "
-        + "they are in no figure"
     }
 
     static func += (sum: inout Self, other: Self) {

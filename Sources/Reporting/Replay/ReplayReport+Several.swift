@@ -96,6 +96,7 @@ extension ReplayReport {
     let holds = reports.compactMap(\.unattributedHolds)
     unattributedHolds = holds.isEmpty ? nil : holds.reduce(into: UnattributedHoldsEntry()) { $0 += $1 }
     notRecorded = nil
+    notKnown = NotKnownEntry.sum(reports)
     replays = reports.enumerated().map { position, report in
       ReplayEntry(
         input: position, profile: report.profile, profileBasis: report.profileBasis,
@@ -135,10 +136,7 @@ extension ReplayReport {
       "\(Quantity.count(totals.events)) events, \(Quantity.count(totals.vms)) VM\(totals.vms == 1 ? "" : "s")"
     )
     page.row("faults", totals.faults?.words ?? "unknown")
-    if unattributedFaults > 0 {
-      page.row("", "\(Quantity.count(unattributedFaults)) faults belong to no VM and are left out")
-    }
-    if let unattributedHolds { page.row("holds", unattributedHolds.words) }
+    if let notKnown { page.row("unknown", notKnown.map(\.words).joined(separator: "; ")) }
     page.row(
       "divergences",
       "\(Quantity.count(divergences.unexplained)) unexplained, \(Quantity.count(divergences.explained)) explained, "

@@ -68,11 +68,7 @@ extension ReplayReport {
       page.row(
         "", "\(unlistedRelease) is not known: modelled as \(field(.era)) (\(basis(.era)))")
     }
-    if unattributedFaults > 0 {
-      page.row("", "\(Quantity.count(unattributedFaults)) faults belong to no VM and are left out")
-    }
-    if unattributedNotifiers.total > 0 { page.row("notifiers", unattributedNotifiers.words) }
-    if let unattributedHolds { page.row("holds", unattributedHolds.words) }
+    if let notKnown { page.row("unknown", notKnown.map(\.words).joined(separator: "; ")) }
     if vms.count > 1 { page.row("VMs", "\(Quantity.count(vms.count)), those with most faults first") }
     for (position, missing) in (notRecorded ?? []).enumerated() {
       page.row(position == 0 ? "missing" : "", missing.statement)
@@ -80,12 +76,12 @@ extension ReplayReport {
   }
 
   /// vCPUs are told by faults.
-  /// What the stamps are.
-  var unit: StampUnit { inputs.first?.unit ?? .nanoseconds }
-
   private static func text(_ vcpus: Int, isKnown: Bool) -> String {
     isKnown || vcpus > 0 ? "\(vcpus) vCPU\(vcpus == 1 ? "" : "s")" : "vCPUs unknown"
   }
+
+  /// What the stamps are.
+  var unit: StampUnit { inputs.first?.unit ?? .nanoseconds }
 
   /// How long the time is that was replayed.
   private var spanNs: UInt64 { inputs.first.map { $0.replayed.upperBound - $0.replayed.lowerBound } ?? 0 }

@@ -37,6 +37,8 @@ public struct ReplayReport: Encodable, Sendable {
   public var unattributedHolds: UnattributedHoldsEntry?
   /// The events that the trace does not record, and what that costs; nil where it has all.
   public var notRecorded: [MissingEntry]?
+  /// What the replay could not know, each with its count; nil where there is nothing.
+  public var notKnown: [NotKnownEntry]?
   /// What belongs to one input, for several; nil for one.
   public var replays: [ReplayEntry]?
   /// Sums over all VMs, for several inputs; nil for one.
@@ -105,5 +107,6 @@ public struct ReplayReport: Encodable, Sendable {
       result.unattributedHolds.count > 0 ? UnattributedHoldsEntry(result.unattributedHolds) : nil
     notRecorded = result.missingEvents.isEmpty ? nil : result.missingEvents.map(MissingEntry.init)
     agreement = result.agreement.map(AgreementTable.init)
+    notKnown = NotKnownEntry.all(self, result)
   }
 }

@@ -1,0 +1,100 @@
+internal import Stage2Model
+internal import Stage2Replay
+
+extension ReplayReport {
+  /// Something that the replay could not know.
+  public struct NotKnownEntry: Encodable, Sendable {
+    /// What it is.
+    public var what: Subject
+    /// How many of them there are, nil for what is not counted.
+    public var count: Int?
+    /// In words: "40 faults of nested guests, which are not replayed".
+    public var words: String
+
+    private init(_ what: Subject, _ count: Int?, _ detail: String = "") {
+      (self.what, self.count) = (what, count)
+      words = what.words(count ?? 0) + detail
+    }
+
+    /// All that was not known of one input, nil for nothing.
+    static func all(_ report: ReplayReport, _ result: ReplayResult) -> [Self]? {
+      let unknownSlots = result.vms.reduce(0) { $0 + ($1.faultsWithoutOperation[.unknownSlots] ?? 0) }
+      let notifiers = report.unattributedNotifiers
+      let holds = report.unattributedHolds
+      let losses = report.inputs.reduce(0) { $0 + $1.lossCount + $1.damage.count }
+      let missing = report.notRecorded?.reduce(0) { $0 + $1.events.count } ?? 0
+      var all = [
+        Self(.nestedFaults, result.nestedFaults), Self(.faultsInUnknownSlots, unknownSlots),
+        Self(.faultsOfNoVM, report.unattributedFaults),
+        Self(.notifiersInUnknownSlots, notifiers.total, " (\(notifiers.words))"),
+        Self(.holdsOfNoVM, holds?.count ?? 0, holds.map { " (\(Quantity.duration($0.heldNs)))" } ?? ""),
+        Self(.runningVMs, result.vms.count(where: \.wasRunning)), Self(.losses, losses),
+        Self(.notRecorded, missing, " (below)"),
+      ].filter { $0.count != 0 }
+      if result.events.isUnordered { all.append(Self(.unorderedClock, nil)) }
+      if !result.measuresTime { all.append(Self(.clockWithoutTime, nil)) }
+      return all.isEmpty ? nil : all
+    }
+
+    /// What was not known of several inputs together.
+    static func sum(_ reports: [ReplayReport]) -> [Self]? {
+      var sums: [Self] = []
+      for entry in reports.flatMap({ $0.notKnown ?? [] }) {
+        if let position = sums.firstIndex(where: { $0.what == entry.what }) {
+          let count = sums[position].count.flatMap { before in entry.count.map { before + $0 } }
+          sums[position] = Self(entry.what, count)
+        } else {
+          sums.append(Self(entry.what, entry.count))
+        }
+      }
+      return sums.isEmpty ? nil : sums
+    }
+  }
+}
+
+extension ReplayReport.NotKnownEntry {
+  /// What a replay may not know.
+  public enum Subject: String, Encodable, Sendable {
+    /// Faults of guests' guests, which are not replayed.
+    case nestedFaults
+    /// Faults in slots that the trace does not tell.
+    case faultsInUnknownSlots
+    /// Faults of threads that belong to no VM.
+    case faultsOfNoVM
+    /// Notifiers on memory in no slot that is known.
+    case notifiersInUnknownSlots
+    /// Recorded holds of `mmu_lock` under page tables of no VM that is known.
+    case holdsOfNoVM
+    /// What VMs had that ran before the trace began.
+    case runningVMs
+    /// Places where events are missing.
+    case losses
+    /// Kinds of event that were not recorded, and memslots.
+    case notRecorded
+    /// The order of events of different CPUs.
+    case unorderedClock
+    /// How long anything took.
+    case clockWithoutTime
+
+    /// So many of them.
+    fileprivate func words(_ count: Int) -> String {
+      func number(_ thing: String) -> String {
+        "\(Quantity.count(count)) \(thing)\(count == 1 ? "" : "s")"
+      }
+      return switch self {
+      case .nestedFaults: "\(number("fault")) of nested guests, which are not replayed"
+      case .faultsInUnknownSlots: "\(number("fault")) in slots that no event tells"
+      case .faultsOfNoVM: "\(number("fault")) of no VM"
+      case .notifiersInUnknownSlots: "\(number("notifier")) on memory in no known slot"
+      case .holdsOfNoVM: "\(number("hold")) of mmu_lock under page tables of no known VM"
+      case .runningVMs: "what \(number("VM")) had before the trace began"
+      case .losses: "what happened where events are missing, in \(number("place"))"
+      case .notRecorded:
+        "what \(number("kind")) of event would tell that \(count == 1 ? "is" : "are") not recorded"
+      case .unorderedClock:
+        "the order of events of different CPUs inside a tick of the clock, so that all is assumed"
+      case .clockWithoutTime: "how long anything took, by this clock"
+      }
+    }
+  }
+}
