@@ -20,6 +20,7 @@ extension Attribution {
     // Inside an invalidation only one that overlaps it can begin: a huge page splits while it is zapped.
     endUnmaps(of: thread, unlike: kind == .unmap ? range : nil)
 
+    threads[thread].notifier.awaitsName = false
     var isOfSlot = false
     for vm in vms.live {
       if vms.creator(of: vm) == record.tid || threads[thread].vcpu.vm == vm {
@@ -44,6 +45,37 @@ extension Attribution {
       if kind == .unmap, vms[vm].slots.hasUnplaced { noteUnmapOfUnknownFrames(vm: vm) }
       return false
     }
+    if process == .unknown, notifiers.areNamed(kind) {
+      threads[thread].notifier.awaitsName = true
+      return true
+    }
+    notify(
+      vm, kind, range, frames, thread, record, isCopy: isCopy, mayBeOtherMemory: process == .unknown)
+    return true
+  }
+
+  /// A probe on `kvm_unmap_gfn_range` or `kvm_age_gfn` names the VM that a notification reaches, and the frames. That decides
+  /// where the event leaves it open.
+  mutating func nameNotified(_ record: TraceRecord) {
+    let kind: TimelineNode.Kind = record.kind == .probeUnmapGFN ? .unmap : .age
+    notifiers.noteName(kind)
+    guard let thread = threads.known(record.tid), threads[thread].notifier.awaitsName,
+      let range = threads[thread].notifier.run?.range
+    else { return }
+    let told = record.probedRange
+    guard let vm = vms.roster.vm(at: told.kvm), !vms[vm].identity.isProtected, told.start < told.end else {
+      return
+    }
+    var frames = FrameRanges()
+    frames.append(FrameRange(start: told.start, end: told.end))
+    notify(vm, kind, range, frames, thread, record, isCopy: false, mayBeOtherMemory: false)
+  }
+
+  /// Frames of a VM are unmapped, aged or tested.
+  private mutating func notify(
+    _ vm: VMIndex, _ kind: TimelineNode.Kind, _ range: HVARange, _ frames: FrameRanges,
+    _ thread: ThreadIndex, _ record: TraceRecord, isCopy: Bool, mayBeOtherMemory: Bool
+  ) {
     if kind == .unmap {
       vms[vm].activity.lastUnmapEvent = clock.now
       checkBeforeOwnUnmap(vm: vm, thread, record)
@@ -60,10 +92,8 @@ extension Attribution {
         case .age: .age(frames, markOld: true, duringFault: duringFault)
         default: .age(frames, markOld: false, duringFault: duringFault)
         }
-      enqueue(
-        action, vm: vm, record, threads[thread].place, mayBeOtherMemory: process == .unknown)
+      enqueue(action, vm: vm, record, threads[thread].place, mayBeOtherMemory: mayBeOtherMemory)
     }
-    return true
   }
 
   /// Whose memory a notifier's range is.
@@ -75,21 +105,58 @@ extension Attribution {
   /// what one has at an address is not what another has there, and the events do not name their process.
   ///
   /// A VM's own threads change its own memory. Everybody else's, too, they change in reclaim, which unmaps one folio at
-  /// a time: a block at most, and a power of two.
+  /// a time: a block at most, and a power of two. What both have at an address is taken for the thread's own.
   @inline(__always)
-  private func process(of range: HVARange, _ thread: ThreadIndex, vm: VMIndex) -> Process {
+  private func process(
+    of range: HVARange, _ thread: ThreadIndex, vm: VMIndex
+  ) -> Process {
+    if vms.roster.isOfOneCreator, !context.survey.isCreator(threads[thread].tid) { return .own }
+    return processAmongSeveral(range, thread, vm: vm)
+  }
+
+  private func processAmongSeveral(
+    _ range: HVARange, _ thread: ThreadIndex, vm: VMIndex
+  ) -> Process {
     let creator = vms.creator(of: vm)
     let tid = threads[thread].tid
-    if creator == tid || threads[thread].vcpu.vm == vm { return .own }
-    let isCreator = context.survey.isCreator(tid)
-    guard isCreator || !vms.roster.isOfOneCreator else { return .own }
-    let own = threads[thread].vcpu.vm ?? settledVM(of: tid) ?? vms.roster.vm(createdBy: tid)
-    if let own, own == vm || vms.creator(of: own) == creator { return .own }
-    // The VM of a thread that creates one may have no slots yet, or none any more.
-    if own == nil, !isCreator { return .unknown }
     let bytes = range.end - range.start
     let isFolio = bytes <= context.pageSize.pmdBytes && bytes.nonzeroBitCount == 1
-    return isFolio ? .unknown : .another
+    if creator == tid || threads[thread].vcpu.vm == vm {
+      let mayBeReclaim = isFolio && isMemoryOfAnother(range, than: creator) && !isOfFault(of: thread, range)
+      return mayBeReclaim ? .unknown : .own
+    }
+    let isCreator = context.survey.isCreator(tid)
+    let own = threads[thread].vcpu.vm ?? settledVM(of: tid) ?? vms.roster.vm(createdBy: tid)
+    guard let own else {
+      // The VM of a thread that creates one may have no slots yet, or none any more.
+      return isCreator && !isFolio ? .another : .unknown
+    }
+    if own == vm || vms.creator(of: own) == creator { return .own }
+    return isFolio && !isMemory(range, of: vms.creator(of: own)) ? .unknown : .another
+  }
+
+  /// Whether a range is in slots of a live VM that another thread than `creator` made.
+  private func isMemoryOfAnother(_ range: HVARange, than creator: ThreadID?) -> Bool {
+    vms.live.contains {
+      vms.creator(of: $0) != creator && vms[$0].slots.table.mayOverlap(range)
+        && !vms[$0].slots.table.overlaps(range).isEmpty
+    }
+  }
+
+  /// Whether a range is in slots of a live VM that `creator` made.
+  private func isMemory(_ range: HVARange, of creator: ThreadID?) -> Bool {
+    vms.live.contains {
+      vms.creator(of: $0) == creator && vms[$0].slots.table.mayOverlap(range)
+        && !vms[$0].slots.table.overlaps(range).isEmpty
+    }
+  }
+
+  /// Whether a range has the page on which a thread's vCPU is in a fault: its copy-on-write unmaps it.
+  private func isOfFault(of thread: ThreadIndex, _ range: HVARange) -> Bool {
+    guard let open = threads[thread].vcpu.openFault, let slot = lookahead[open].slot, let start = slot.hva
+    else { return false }
+    let hva = start + ((lookahead[open].page.gfn(context.pageSize) - slot.base) << context.pageSize.shift)
+    return range.start <= hva && hva < range.end
   }
 
   /// An unmap hits no slot whose host address is known, but perhaps one where it is not: any fault may be retried.
@@ -103,12 +170,12 @@ extension Attribution {
   /// regions are disjoint. So the length of such a run is the number of VMs in that address space, some of them
   /// perhaps without slots, such as the one with which a VMM tries out the kernel's features. (Blocks do repeat: DAMON
   /// can sample several addresses of one.) What MGLRU's walk visited last, reclaim may look at next: a run that is longer
-  /// than many before it is two.
+  /// than many before it is two. Nor does a vCPU take the page of its fault away twice: one copy-on-write makes it the VMM's own.
   private mutating func countRun(of kind: EventKind, _ range: HVARange, _ thread: ThreadIndex) -> Bool {
-    let blockBytes = context.pageSize.pmdBytes
     let isPage =
-      kind != .unmapHVARange && range.end - range.start <= context.pageSize.bytes
-      && range.start.rawValue & (blockBytes - 1) != 0
+      range.end - range.start <= context.pageSize.bytes
+      && (kind == .unmapHVARange
+        ? isOfFault(of: thread, range) : range.start.rawValue & (context.pageSize.pmdBytes - 1) != 0)
     var count = 1
     if let run = threads[thread].notifier.run, run.kind == kind, run.range == range {
       count = run.count + 1
@@ -121,7 +188,15 @@ extension Attribution {
       notifiers.copies.count = count
       return true
     }
-    return (count - 1) % notifiers.copies.count != 0
+    return count > 1 && (count - 1) % max(notifiers.copies.count, fellows(at: range)) != 0
+  }
+
+  /// How many live VMs are known to share the address space in which a range is memory of one: each of them emits the event, even
+  /// those that have no slot there.
+  private func fellows(at range: HVARange) -> Int {
+    guard vms.roster.hasFellows else { return 1 }
+    let owners = vms.live.filter { !vms[$0].slots.table.overlaps(range).isEmpty }
+    return owners.map { vms.roster.fellows(of: $0) }.max() ?? 1
   }
 
   /// Whether all VMs are of one process.
@@ -272,6 +347,19 @@ struct NotifierState {
   /// The copies in which notifications come.
   var copies = NotifierCopies()
   var unmapsUnderway: [UnmapUnderway] = []
+  /// The kinds of notification of which a probe names the VM.
+  private var hasNamedUnmap = false
+  private var hasNamedAge = false
+
+  /// A probe named the VM of a notification.
+  mutating func noteName(_ kind: TimelineNode.Kind) {
+    if kind == .unmap { hasNamedUnmap = true } else { hasNamedAge = true }
+  }
+
+  /// Whether a probe names the VM of each notification of a kind; of tests none does.
+  func areNamed(_ kind: TimelineNode.Kind) -> Bool {
+    kind == .unmap ? hasNamedUnmap : kind == .age && hasNamedAge
+  }
 }
 
 /// An unmap that is not over, in terms of the guest's memory.

@@ -63,6 +63,7 @@ struct Attribution: ~Copyable {
     case .unmapHVARange, .setSPTEHVA: notifier(record, .unmap)
     case .ageHVA: notifier(record, .age)
     case .testAgeHVA: notifier(record, .testAge)
+    case .probeUnmapGFN, .probeAgeGFN: nameNotified(record)
     case .commitMemoryRegion, .setMemoryRegion, .setMemoryRegionReturn: takeMemslotProbe(record)
     case .initVM, .destroyVM: takeLife(record)
     case .lost: lose(record)

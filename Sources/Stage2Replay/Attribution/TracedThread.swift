@@ -59,6 +59,8 @@ struct NotifierThread {
   var waitsSince = Sequence.start
   /// Its last notification, and how often in a row it came.
   var run: NotifierRun?
+  /// Whether it is open whose memory its last notification is about, and a probe is to name the VM.
+  var awaitsName = false
 }
 
 /// What a thread's next fault is compared with.
@@ -81,6 +83,6 @@ struct NotifierRun {
   var kind: EventKind
   var range: HVARange
   var count: Int
-  /// Whether it ages or tests a single page.
+  /// Whether it is of a single page, and of a kind that comes once for each VM of an address space.
   var isPage: Bool
 }

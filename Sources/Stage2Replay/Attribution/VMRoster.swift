@@ -51,6 +51,8 @@ package struct VMRoster: Sendable {
   private var nameless = VMList()
   /// How many live VMs have no creator that is known.
   private var creatorless = 0
+  /// Whether one thread made the slots of several live VMs. Asked for each notifier's event.
+  private(set) var hasFellows = false
   /// Of the live VMs, those that no history tells of.
   private var unscheduled = VMList()
   /// The VMs that a probe on `kvm_arch_init_vm` told of, and none on `kvm_arch_destroy_vm`, with what they were created
@@ -79,6 +81,10 @@ package struct VMRoster: Sendable {
 
   /// Whether one thread made all live VMs, or of none of them it is known which thread did; there must be one.
   var isOfOneCreator: Bool { byCreator.count + (creatorless > 0 ? 1 : 0) == 1 }
+
+  /// How many live VMs are known to share the address space of a live VM, itself among them: one thread made their slots, so one
+  /// process has them.
+  func fellows(of vm: VMIndex) -> Int { creator(of: vm).flatMap { byCreator[$0]?.vms.count } ?? 1 }
 
   /// The address of a VM's `struct kvm`.
   package func kvm(of vm: VMIndex) -> KernelAddress? { vms[vm.position].kvm }
@@ -225,6 +231,7 @@ package struct VMRoster: Sendable {
     }
     if let creator = vms[vm.position].creator {
       byCreator[creator, default: VMList()].insert(vm)
+      if fellows(of: vm) > 1 { hasFellows = true }
     } else {
       creatorless += 1
     }
@@ -235,6 +242,7 @@ package struct VMRoster: Sendable {
     if let creator = vms[vm.position].creator {
       byCreator[creator]?.remove(vm)
       if byCreator[creator]?.isEmpty == true { byCreator[creator] = nil }
+      if hasFellows { hasFellows = byCreator.values.contains { $0.vms.count > 1 } }
     } else {
       creatorless -= 1
     }
