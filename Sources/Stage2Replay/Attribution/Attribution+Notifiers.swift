@@ -89,8 +89,8 @@ extension Attribution {
       let action: PendingRecord.Action =
         switch kind {
         case .unmap: .unmap(frames)
-        case .age: .age(frames, markOld: true, duringFault: duringFault)
-        default: .age(frames, markOld: false, duringFault: duringFault)
+        case .age: .age(frames, markOld: true, duringFault: duringFault, epoch: clock.epoch)
+        default: .age(frames, markOld: false, duringFault: duringFault, epoch: clock.epoch)
         }
       enqueue(action, vm: vm, record, threads[thread].place, mayBeOtherMemory: mayBeOtherMemory)
     }

@@ -121,7 +121,8 @@ extension FaultChecks {
       // Below tables where the model had a block, any page may be mapped.
       if leaf < .l2, level > leaf { table.doubtPUD(around: fault.page) }
       if leaf < .l3, level == .l3, let region = fault.evidence.region {
-        table.regions[region].mayHaveUnseenMappings = true
+        table.regions[region].mayLackPages = true
+        if fault.walkLevel == .l3 { table.regions[region].host.disproveBlock() }
       }
       level = max(min(level, leaf), startLevel)
     case .invalid(let modelled):
@@ -155,6 +156,11 @@ extension FaultChecks {
       put(judgement, fault.window, at: time, walk, vm.id)
       let isCorrected = judgement.verdict != .explained && fault.slot != nil
       if isCorrected { resyncModel(toLeaf: fault, vm, &backend) }
+      // What was taken for the reason that the leaf was not there may have left others, too.
+      if isCorrected, judgement.verdict == .unknown, case .invalid = walk, let region = fault.evidence.region
+      {
+        table.regions[region].mayLackPages = true
+      }
       table.setLeaf(fault, backend.walk(fault.page)) { $0 = .isEstablished }
       return CheckResult(verdict: judgement.verdict, isCorrected: isCorrected)
     }
@@ -235,9 +241,7 @@ extension FaultChecks {
     if case .leaf(let modelled, _, _) = backend.walk(fault.page) {
       // Of the block's other pages nothing is known now.
       if modelled < .l2, level > modelled { table.doubtPUD(around: fault.page) }
-      if level == .l3, let region = fault.evidence.region {
-        table.regions[region].mayHaveUnseenMappings = true
-      }
+      if level == .l3, let region = fault.evidence.region { table.regions[region].mayLackPages = true }
     }
     backend.topUpMemcache(vcpu: VCPUIndex(fault.vcpu), pages: context.profile.minPages)
     _ = backend.unmap(address, size: bytes)

@@ -154,11 +154,12 @@ struct FaultChecks: ~Copyable {
       isFruitless: isFruitless && !contradicts)
     guard let region = fault.evidence.region else { return }
     table.regions.append(RegionEvent(fault, at: time, effect), to: region)
-    guard case .mapped(let level, let isAssumed, let isReadMapped) = effect else {
+    guard case .mapped(let level, let isAssumed, let isSizeAssumed, let isReadMapped) = effect else {
       return noteOther(effect, of: fault, region, before)
     }
     var knowledge: LeafKnowledge = knownFrom == fault.evidence.endEpoch ? [] : .isEstablished
     if isAssumed { knowledge.insert(.isAssumed) }
+    if isSizeAssumed { knowledge.insert(.isSizeAssumed) }
     if isReadMapped { knowledge.insert(.isReadMapped) }
     if fault.evidence.mayBeAged { knowledge.insert(.mayBeOld) }
     table.noteMapped(fault, region, level: level, knowledge, before)

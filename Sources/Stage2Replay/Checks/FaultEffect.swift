@@ -21,8 +21,9 @@ enum FaultEffect {
   case madeYoung
   /// It added a right.
   case relaxed
-  /// It mapped a page or a block, a leaf of `level`: whether that is an assumption, or that it may be written is one.
-  case mapped(level: TranslationLevel, isAssumed: Bool, isReadMapped: Bool)
+  /// It mapped a page or a block, a leaf of `level`: whether that is an assumption, that it has this size, or that it may be
+  /// written.
+  case mapped(level: TranslationLevel, isAssumed: Bool, isSizeAssumed: Bool, isReadMapped: Bool)
 }
 
 /// A fault that came to nothing.

@@ -54,7 +54,7 @@ struct RightsCheck: Hashable {
     if let unknown = window.judgeUnknown(rule) { return unknown }
     if leaf.contains(.isReadMapped) { return .explained(rule, .hostReadOnly) }
     let judgement = judge(rule)
-    if judgement.verdict == .unexplained, isLogging || leaf.contains(.mayBeProtected) {
+    if judgement.verdict != .explained, isLogging || leaf.contains(.mayBeProtected) {
       return .explained(rule, .untracedChange)
     }
     return judgement

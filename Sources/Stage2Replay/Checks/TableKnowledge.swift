@@ -97,7 +97,7 @@ struct TableKnowledge: ~Copyable {
 
   /// What is assumed of the memory that a leaf of level 1 may map is not: smaller ones may be anywhere in it.
   mutating func doubtPUD(around page: IPA) {
-    for region in regions.positions(in: span(.l2, page)) { regions[region].mayHaveUnseenMappings = true }
+    for region in regions.positions(in: span(.l2, page)) { regions[region].mayLackPages = true }
   }
 
   /// Dirty logging of the frames is over: what it had taken rights from was not told.
@@ -123,6 +123,38 @@ struct TableKnowledge: ~Copyable {
       }
     }
     regions.updatePage(regions.number(fault.page.gfn(pageSize)), of: region) { body(&$0.knowledge) }
+  }
+
+  /// Whether it is certain that none of the frames has a leaf that is young where the model has none: what is not mapped is
+  /// known not to be, and the leaf is as large as the model's, for all its pages share one access flag. Where all
+  /// of a region is asked for, the size does not matter.
+  ///
+  /// - Parameters:
+  ///   - epoch: the one of the moment.
+  ///   - knownFrom: the epoch in which everything is known of the table.
+  func isKnownOld(_ frames: FrameRange, in epoch: Epoch, knownFrom: Epoch) -> Bool {
+    if epoch.isInGap { return false }
+    let isWholeKnown = knownFrom == epoch
+    let blocks = regions.block(frames.start)...regions.block(GFN(frames.end.rawValue - 1))
+    if blocks.count == 1 {
+      guard let region = regions.index(of: blocks.lowerBound) else { return isWholeKnown }
+      return isKnownOld(region, frames, in: epoch, isWholeKnown: isWholeKnown)
+    }
+    let touched = regions.positions(in: blocks)
+    return (isWholeKnown || touched.count == blocks.count)
+      && touched.allSatisfy { isKnownOld($0, frames, in: epoch, isWholeKnown: isWholeKnown) }
+  }
+
+  @inline(__always)
+  private func isKnownOld(
+    _ region: RegionIndex, _ frames: FrameRange, in epoch: Epoch, isWholeKnown: Bool
+  ) -> Bool {
+    if regions[region].mayLackPages { return false }
+    if regions[region].isSizeInDoubt, frames.count < pageSize.pagesPerPMD { return false }
+    if isWholeKnown || regions[region].emptyIn == epoch { return true }
+    let number = regions.number(frames.start)
+    return frames.count == 1 && regions[region].epoch == epoch
+      && regions.page(number, of: region).knowledge.contains(.isEstablished)
   }
 
   // MARK: What is known to be empty
@@ -162,19 +194,22 @@ struct TableKnowledge: ~Copyable {
   // MARK: What operations did
 
   /// Frames were unmapped. Where a part of a block was unmapped, all of it is gone; but if the block was an assumption, pages
-  /// may be left.
-  mutating func noteUnmapped(_ frames: FrameRange) {
+  /// may be left. If it is an assumption that it was this VM's memory, everything may be.
+  mutating func noteUnmapped(_ frames: FrameRange, isAssumed: Bool = false) {
     let pages = pageSize.pagesPerPMD
     if !puds.isEmpty {
       for page in puds.update(frames, { $0.knowledge = [] }) { doubtPUD(around: page) }
     }
     regions.forEach(in: frames) { region, regions in
       let first = GFN(regions.block(of: region) * pages)
-      if frames.start <= first, first + pages <= frames.end {
+      if isAssumed {
+        regions[region].mayLackPages = true
+      } else if frames.start <= first, first + pages <= frames.end {
+        regions[region].mayLackPages = false
         regions[region].mayHaveUnseenMappings = false
         regions[region].mayBeBlock = false
       } else if regions[region].blockKnowledge.contains(.isAssumed) {
-        regions[region].mayHaveUnseenMappings = true
+        regions[region].mayLackPages = true
       }
       regions[region].blockKnowledge = []
     }
@@ -202,7 +237,19 @@ struct TableKnowledge: ~Copyable {
     // The fault found pages where there is a block by now: it or another vCPU replaced them in its window.
     if fault.walkLevel == .l3 { regions[region].resizedAt = fault.end }
     // It lost to a block that is an assumption: beside a page it would have mapped one of its own.
-    if regions[region].blockKnowledge.contains(.isAssumed) { regions[region].mayHaveUnseenMappings = true }
+    if regions[region].blockKnowledge.contains(.isAssumed) { regions[region].mayLackPages = true }
+  }
+
+  /// Frames were aged, which leaves no leaf of whole regions young, whether the model has it or not: a fault tells when one is
+  /// made young again.
+  mutating func noteAged(_ frames: FrameRange) {
+    let pages = pageSize.pagesPerPMD
+    if frames.count < pages { return }
+    regions.forEach(in: frames) { region, regions in
+      let first = GFN(regions.block(of: region) * pages)
+      guard regions[region].mayLackPages, frames.start <= first, first + pages <= frames.end else { return }
+      regions[region].mayLackPages = false
+    }
   }
 
   /// A fault set the access flag of its leaf.
@@ -299,7 +346,11 @@ extension GuestRegion {
       if isBlock, hadTable { resizedAt = end }
       if level < .l3 { mayBeBlock = false }
     }
-    if knowledge.contains(.isAssumed), hadTable { mayBeBlock = true }
+    if knowledge.contains(.isSizeAssumed)
+      ? hadTable || !isBlock : knowledge.contains(.isAssumed) && isBlock && hadTable
+    {
+      mayBeBlock = true
+    }
     if isBlock {
       blockInstalledAt = end
       blockKnowledge = knowledge

@@ -85,7 +85,7 @@ extension RegionEvent {
       case .again: .again
       case .madeYoung: .madeYoung
       case .relaxed: .relaxed
-      case .mapped(let level, _, _): level < .l3 ? .mappedBlock : .mappedPage
+      case .mapped(let level, _, _, _): level < .l3 ? .mappedBlock : .mappedPage
       }
   }
 }

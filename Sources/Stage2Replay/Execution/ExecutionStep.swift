@@ -54,6 +54,18 @@ struct DecidedFault: BitwiseCopyable {
   var decision: FaultDecision
 }
 
+/// An age of frames, or a test of theirs.
+struct AgeOfFrames: BitwiseCopyable {
+  var frames: FrameRange
+  var markOld: Bool
+  /// A fault was open in one of the regions that they touch.
+  var duringFault: Bool
+  /// The VM was being torn down.
+  var isDead: Bool
+  /// What was missing of the trace at its event.
+  var epoch: Epoch
+}
+
 /// What happens to a VM, in the order in which its execution has to take it in.
 struct ExecutionStep {
   enum Action {
@@ -64,7 +76,7 @@ struct ExecutionStep {
     /// `kvm_unmap_gfn_range`.
     case unmap(FrameRange, isDead: Bool)
     /// `kvm_age_gfn`, or `kvm_test_age_gfn`.
-    case age(FrameRange, markOld: Bool, duringFault: Bool, isDead: Bool)
+    case age(AgeOfFrames)
     /// `kvm_mmu_wp_memory_region`.
     case wrprotect(FrameRange)
     /// Dirty logging ends.

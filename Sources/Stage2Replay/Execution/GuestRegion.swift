@@ -16,6 +16,8 @@ struct LeafKnowledge: OptionSet, Hashable {
   static let mayBeProtected = LeafKnowledge(rawValue: 16)
   /// An event showed whether it is mapped, in a region of which that is not known as a whole.
   static let isEstablished = LeafKnowledge(rawValue: 32)
+  /// Whether it is a page or a block is an assumption.
+  static let isSizeAssumed = LeafKnowledge(rawValue: 64)
 }
 
 /// What is kept of one page of a region.
@@ -53,9 +55,11 @@ struct GuestRegion {
     static let block = Signs(rawValue: 1)
     static let unseenMappings = Signs(rawValue: 2)
     static let inUse = Signs(rawValue: 4)
+    static let lacksPages = Signs(rawValue: 8)
   }
 
-  /// A map whose size is an assumption was made where pages were mapped: it may have replaced them all by a block.
+  /// A map whose size is an assumption was made where the model has pages: it may have put a block in their place, or have
+  /// been one.
   var mayBeBlock: Bool {
     get { signs[.block] }
     set { signs[.block] = newValue }
@@ -65,11 +69,24 @@ struct GuestRegion {
     get { signs[.unseenMappings] }
     set { signs[.unseenMappings] = newValue }
   }
+  /// Pages may be mapped, and young, that the model lacks: what it did about them was an assumption, which did not hold or may
+  /// not.
+  var mayLackPages: Bool {
+    get { signs[.lacksPages] }
+    set {
+      signs[.lacksPages] = newValue
+      if newValue { signs[.unseenMappings] = true }
+    }
+  }
   /// Whether a fault showed any of its memory in use.
   var isInUse: Bool {
     get { signs[.inUse] }
     set { signs[.inUse] = newValue }
   }
+
+  /// Whether its pages may have one leaf where the model has many, or the other way round.
+  @inline(__always)
+  var isSizeInDoubt: Bool { signs.contains(.block) || blockKnowledge.contains(.isSizeAssumed) }
 
   /// What is kept of a region's pages and events. A guest whose memory is scattered has but one page and one event in most
   /// regions: room for all of a region's pages and for more events is taken when the second comes.

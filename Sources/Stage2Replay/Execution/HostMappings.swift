@@ -15,6 +15,13 @@ struct HostRegion: Hashable, BitwiseCopyable {
     self.size = size
   }
 
+  /// A walk went on into a table of pages, and nothing was unmapped since a block was assumed: it was none.
+  mutating func disproveBlock() {
+    if size == MappingSize(isBlock: true, basis: .assumed) {
+      size = MappingSize(isBlock: false, basis: .assumed)
+    }
+  }
+
   /// The host does something to a part of it.
   fileprivate mutating func notePages() { isInPages = true }
 

@@ -155,6 +155,7 @@ extension VMExecution where Backend: ~Copyable {
     return .mapped(
       level: size.level,
       isAssumed: max(outcome, size.basis) != .derived || fault.decision.fate == .unclear,
+      isSizeAssumed: size.basis != .derived,
       isReadMapped: isWritable && !fault.isWrite && !isGuestMemfd)
   }
 

@@ -153,7 +153,7 @@ struct VMExecution<Backend: Stage2Backend & ~Copyable>: ~Copyable {
       host.unmap(frames, by: origin.tid, &checks.table.regions)
       kvm.kvmUnmapGFNRange(frames.start..<frames.end, mayBlock: true)
       emitRangeCalls(basis: .derived, origin)
-      checks.table.noteUnmapped(frames)
+      checks.table.noteUnmapped(frames, isAssumed: origin.mayBeOtherMemory)
       remember(.unmap, frames, origin)
     case .deleteSlot(let frames):
       host.unmap(frames, by: origin.tid, &checks.table.regions)
@@ -167,13 +167,13 @@ struct VMExecution<Backend: Stage2Backend & ~Copyable>: ~Copyable {
       remember(.writeProtection, frames, origin)
       kvm.kvmMMUWPMemoryRegion(Stage2Model.Memslot(frames))
       emitRangeCalls(basis: .assumed, origin)
-    case .age(let frames, let markOld, let duringFault, let isDead):
-      if !isDead { age(frames, markOld: markOld, duringFault: duringFault, origin) }
+    case .age(let age): if !age.isDead { self.age(age, origin) }
     case .fault, .check, .endLogging, .reset, .learn: break
     }
   }
 
-  private mutating func age(_ frames: FrameRange, markOld: Bool, duringFault: Bool, _ origin: StepOrigin) {
+  private mutating func age(_ age: AgeOfFrames, _ origin: StepOrigin) {
+    let (frames, markOld) = (age.frames, age.markOld)
     let address = frames.start.ipa(pageSize)
     if markOld { host.age(frames, by: origin.tid, &checks.table.regions) }
     let range = frames.start..<frames.end
@@ -182,11 +182,15 @@ struct VMExecution<Backend: Stage2Backend & ~Copyable>: ~Copyable {
     // A fault that was open may have set the flag just before or just after, as may the hardware at any time.
     let isUnmapped = frames.count == 1 && !isMapped(address)
     let isCertain =
-      !young && !duringFault && (!context.profile.hasHardwareAccessFlag || isUnmapped)
+      !young && !age.duringFault && (!context.profile.hasHardwareAccessFlag || isUnmapped)
+      && checks.table.isKnownOld(frames, in: age.epoch, knownFrom: known.knownFrom)
     emit(
       .testClearYoung, address, size: frames.count << pageSize.shift, markOld: markOld,
       result: context.tellsFaults ? young ? 1 : 0 : nil,
       basis: isCertain ? .derived : .assumed, origin)
+    if markOld, !age.duringFault, !origin.mayBeOtherMemory, !context.profile.hasHardwareAccessFlag {
+      checks.table.noteAged(frames)
+    }
   }
 
   /// Hands on what `stage2_apply_range` called.

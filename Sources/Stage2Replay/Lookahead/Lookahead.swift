@@ -223,9 +223,9 @@ struct Lookahead: ~Copyable {
     queue.insert(record, at: position)
     queue.update { later in
       if later.vm == record.vm, later.sequence > record.sequence,
-        case .age(let frames, let markOld, _) = later.action
+        case .age(let frames, let markOld, _, let epoch) = later.action
       {
-        later.action = .age(frames, markOld: markOld, duringFault: true)
+        later.action = .age(frames, markOld: markOld, duringFault: true, epoch: epoch)
       }
     }
   }
@@ -270,9 +270,11 @@ struct Lookahead: ~Copyable {
     case .unmap(let frames):
       settleThoseAhead(ofUnmap: record, vms)
       settled.append(.unmap(frames, isDead: isDead(vms[vm], at: record.sequence)), vm, origin)
-    case .age(let frames, let markOld, let duringFault):
+    case .age(let frames, let markOld, let duringFault, let epoch):
       let isDead = isDead(vms[vm], at: record.sequence)
-      settled.append(.age(frames, markOld: markOld, duringFault: duringFault, isDead: isDead), vm, origin)
+      let age = AgeOfFrames(
+        frames: frames, markOld: markOld, duringFault: duringFault, isDead: isDead, epoch: epoch)
+      settled.append(.age(age), vm, origin)
     case .wrprotect(let frames): settled.append(.wrprotect(frames), vm, origin)
     case .endLogging(let frames): settled.append(.endLogging(frames), vm, origin)
     case .deleteSlot(let frames):
@@ -368,7 +370,7 @@ struct Lookahead: ~Copyable {
     queue.update { record in
       guard record.vm == vm, record.sequence > since else { return }
       switch record.action {
-      case .unmap(let range), .age(let range, _, _):
+      case .unmap(let range), .age(let range, _, _, _):
         if range.start < frames.end, frames.start < range.end { record.mayBeOtherMemory = true }
       default: break
       }

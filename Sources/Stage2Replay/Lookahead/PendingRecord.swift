@@ -13,7 +13,7 @@ struct PendingRecord: BitwiseCopyable {
     case unmap(FrameRange)
     /// A notifier's aging, or its test; whether a fault was open around the frames, or vCPUs may have been initialised
     /// again meanwhile.
-    case age(FrameRange, markOld: Bool, duringFault: Bool)
+    case age(FrameRange, markOld: Bool, duringFault: Bool, epoch: Epoch)
     /// Dirty logging begins: the whole slot is write-protected.
     case wrprotect(FrameRange)
     /// Dirty logging ends.
