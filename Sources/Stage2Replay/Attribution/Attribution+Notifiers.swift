@@ -13,6 +13,7 @@ extension Attribution {
     let range = record.hvaRange
     guard range.start < range.end else { return }
     if record.kind == .unmapHVARange { checkAlone(unmap: range, thread, record) }
+    if kind == .unmap { noteReclaim(range, thread) }
     let isCopy = countRun(of: record.kind, range, thread)
     // Which of the copies was this VM's is not known: they are one place in the thread's stream.
     if !isCopy { threads[thread].place.notifiers &+= 1 }
@@ -76,9 +77,9 @@ extension Attribution {
     _ vm: VMIndex, _ kind: TimelineNode.Kind, _ range: HVARange, _ frames: FrameRanges,
     _ thread: ThreadIndex, _ record: TraceRecord, isCopy: Bool, mayBeOtherMemory: Bool
   ) {
+    if threads[thread].vcpu.openFault != nil { noteOwnNotification(vm: vm, thread, record) }
     if kind == .unmap {
       vms[vm].activity.lastUnmapEvent = clock.now
-      checkBeforeOwnUnmap(vm: vm, thread, record)
       beginUnmap(vm: vm, range, frames, thread)
     }
     frames.forEach { frames in
@@ -215,6 +216,11 @@ extension Attribution {
     guard let notification = threads[thread].notifier.last,
       let vm = vms.roster.vm(at: record.contendedLock)
     else { return }
+    if threads[thread].vcpu.vm == vm, let open = threads[thread].vcpu.openFault,
+      lookahead.waits(of: open).ownNotification == notification
+    {
+      lookahead.noteOwnNotification(of: open, at: clock.now)
+    }
     let moved = lookahead.delayNotification(of: notification, vm: vm, until: record, clock.now, vms)
     for frames in moved {
       note(.unmap, frames, vm: vm, by: record.tid)
@@ -277,14 +283,12 @@ extension Attribution {
           UnmapUnderway(thread: thread, unmap: unmap, blocks: lookahead.timelines.blocks(frames)))
       }
     }
+    noteOwnUnmap(frames, of: vm, thread)
     let isCopyOnWrite = threads[thread].vcpu.openFault != nil
     threads.open.forEach(of: vm) { other in
-      if other.thread == thread {
-        lookahead[other.fault].sawOwnUnmap = true
-      } else {
-        lookahead[other.fault].mayBeInvalidated = true
-        if isCopyOnWrite { lookahead[other.fault].mayRaceCopyOnWrite = true }
-      }
+      guard other.thread != thread else { return }
+      lookahead[other.fault].mayBeInvalidated = true
+      if isCopyOnWrite { lookahead[other.fault].mayRaceCopyOnWrite = true }
     }
   }
 
@@ -328,17 +332,6 @@ extension Attribution {
   private mutating func noteAge(_ frames: FrameRange, vm: VMIndex, _ thread: ThreadIndex) {
     if context.profile.hasHardwareAccessFlag { return }
     lookahead.noteAge(lookahead.timelines.blocks(frames), vm: vm, by: thread, at: clock.now)
-  }
-
-  /// A fault's own thread is about to unmap memory of its VM: the fault is held against the model as it is before.
-  private mutating func checkBeforeOwnUnmap(vm: VMIndex, _ thread: ThreadIndex, _ record: TraceRecord) {
-    guard threads[thread].vcpu.vm == vm, let open = threads[thread].vcpu.openFault,
-      !lookahead[open].evidence.isChecked
-    else { return }
-    let copy = lookahead.copy(lookahead[open])
-    completeEvidence(of: copy, vm: vm, on: record.cpu)
-    lookahead[open].evidence.isChecked = true
-    enqueue(.check(copy), vm: vm, record, threads[thread].place)
   }
 }
 

@@ -12,6 +12,7 @@ extension Attribution {
     let isInSlot = isFaultInSlot(thread)
     let pc = record.entryPC
     report(threads[thread].order.entry(at: pc, isInSlot: isInSlot, context.recorded), thread, record)
+    noteEntry(at: pc, thread)
     closeOpenFault(of: thread, time: record.time, cpu: record.cpu)
     if threads[thread].vcpu.isInUserspace, threads[thread].order.jumps(to: pc) {
       noteJump(of: thread, to: pc)
@@ -36,6 +37,7 @@ extension Attribution {
     closeFaultUnseen(of: thread, time: record.time, cpu: record.cpu)
     threads[thread].vcpu.ranOn = record.cpu
     threads[thread].vcpu.exits += 1
+    threads[thread].vcpu.faultBeforeExit = nil
     if exit.isERET || threads[thread].nesting.isNested { leaveNested(exit, thread) }
     if let vm = threads[thread].vcpu.vm { vms[vm].activity.lastSeen = record.time }
   }
@@ -68,6 +70,7 @@ extension Attribution {
       lookahead[fault].failed = true
       lookahead[fault].isBadAddress = exit.errno == KernelResult.badAddress.rawValue
     }
+    noteExit(thread)
     closeOpenFault(of: thread, time: record.time, cpu: record.cpu)
     if !threads[thread].vcpu.isInUserspace { noteStop(of: thread, record) }
     threads[thread].vcpu.isInUserspace = true
@@ -182,6 +185,9 @@ extension Attribution {
       lookahead.close(id, isInSlot: slot != nil, at: clock.now)
     }
     if lookahead[id].sawMMIO { vms[vm].faults.mmio += 1 }
+    if let own = lookahead.waits(of: id).ownNotification {
+      lookahead.noteAhead(of: own, faultEndedAt: clock.now, clock.now)
+    }
     if lookahead[id].isOpenToNext {
       threads[thread].vcpu.lastFault = LastFault(end: clock.now, event: lookahead[id].event)
       threads[thread].vcpu.lastFaultEpoch = lookahead[id].evidence.entryEpoch
@@ -333,19 +339,20 @@ extension Attribution {
       lookahead[id].place.windows &+ 1 == windows && ranOn == lookahead[id].cpu
       && ranOn == lookahead[id].evidence.endedOn
     lookahead[id].nextAccess = next == .again && isAtOnce ? .againAtOnce : next
+    threads[thread].vcpu.hasRetried = next == .again && lookahead.isStillMapped(id)
     guard next == .progressed else { return }
     noteProgress(of: id, vm)
     // It got the page mapped, so it had the lock that the unmap waited for.
     if let unmap = lookahead.waits(of: id).unmap {
-      lookahead.noteAhead(ofUnmap: unmap, faultEndedAt: last.end, clock.now)
+      lookahead.noteAhead(of: unmap, faultEndedAt: last.end, clock.now)
     }
   }
 
   /// A fault's thread got on. If nobody else can have mapped the page, the fault did: no unmap made it retry.
   private mutating func noteProgress(of id: FaultID, _ vm: VMIndex) {
     guard lookahead[id].kind == .translation, lookahead[id].slot != nil, !lookahead[id].sawOwnUnmap,
-      !lookahead[id].sawMMIO, !lookahead[id].failed, lookahead.isAlone(id, of: vm),
-      lookahead[id].evidence.entryEpoch == clock.epoch, !clock.isInGap
+      !lookahead[id].sawMMIO, !lookahead[id].failed, !lookahead[id].gotException,
+      lookahead.isAlone(id, of: vm), lookahead[id].evidence.entryEpoch == clock.epoch, !clock.isInGap
     else { return }
     lookahead[id].mayBeInvalidated = false
   }
@@ -362,6 +369,7 @@ extension Attribution {
       threads[thread].epoch = clock.epoch
       threads[thread].order.forget()
       threads[thread].vcpu.ranOn = nil
+      threads[thread].vcpu.faultBeforeExit = nil
     }
   }
 
@@ -443,6 +451,8 @@ extension Attribution {
     evidence.entryEpoch = threads[thread].vcpu.entryEpoch
     evidence.ranOn = threads[thread].vcpu.ranOn
     evidence.peers = peers
+    evidence.repeatsRetry = threads[thread].vcpu.hasRetried
+    threads[thread].vcpu.hasRetried = false
     guard isInSlot else { return evidence }
     let region = lookahead.touch(gfn, vm: vm)
     evidence.region = region

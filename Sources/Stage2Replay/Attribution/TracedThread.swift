@@ -37,8 +37,13 @@ struct VCPUThread {
   var openFault: FaultID?
   /// Its position among the open faults.
   var openPosition: Int32 = 0
+  /// The end of its last fault's window, where that is the return to the VMM: the next kvm_entry tells whether the VMM gave the
+  /// guest an exception.
+  var faultBeforeExit: Sequence?
   /// The last fault whose window has ended, if the thread's next fault can tell something about it.
   var lastFault: LastFault?
+  /// Whether its last fault had to retry, as the one that is being taken in shows.
+  var hasRetried = false
   /// The epoch in which its last fault's window began.
   var lastFaultEpoch = Epoch.never
   /// Its kvm_exit events, and its accesses to devices, since the last VM went that it ran a vCPU of.
@@ -61,6 +66,9 @@ struct NotifierThread {
   var run: NotifierRun?
   /// Whether it is open whose memory its last notification is about, and a probe is to name the VM.
   var awaitsName = false
+  /// Whether its last unmap was of memory that it had aged right before: `shrink_folio_list` asks of each folio whether it was
+  /// used (`folio_check_references`) and unmaps it if not, one after the other. A copy-on-write and a migration do not ask.
+  var isReclaiming = false
 }
 
 /// What a thread's next fault is compared with.

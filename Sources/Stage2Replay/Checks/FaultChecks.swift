@@ -22,6 +22,9 @@ struct FaultChecks: ~Copyable {
   private var lastRefused: RefusedFault?
   /// By vCPU.
   private var progress: [VCPUProgress] = []
+  /// Faults that were held against the model ahead of their operation, where their leaf was changed for it: the places of
+  /// their events.
+  private var correctedAhead: Set<Sequence> = []
   private(set) var log: DivergenceLog
   /// The place of what is checked among the steps of all VMs.
   var order: UInt64 = 0
@@ -81,6 +84,18 @@ struct FaultChecks: ~Copyable {
     case .permission, .accessFlag: return checkLeaf(fault, at: time, vm, &backend)
     default: return CheckResult()
     }
+  }
+
+  /// Holds a fault against the model before its own thread changes that, ahead of its operation.
+  mutating func checkAhead<Backend: Stage2Backend & ~Copyable>(
+    _ fault: SettledFault, at time: Nanoseconds, _ vm: KnownVM, _ backend: inout Backend
+  ) {
+    if check(fault, at: time, vm, &backend).isCorrected { correctedAhead.insert(fault.begin) }
+  }
+
+  /// Whether the leaf of a fault was changed when it was held against the model ahead of its operation, which follows.
+  mutating func takeCorrection(of fault: SettledFault) -> Bool {
+    !correctedAhead.isEmpty && correctedAhead.remove(fault.begin) != nil
   }
 
   // MARK: What is waited for

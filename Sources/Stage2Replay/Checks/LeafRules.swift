@@ -5,7 +5,7 @@ internal import Stage2Model
 struct LeafCheck: Hashable {
   /// What the last fault on the page came to, where that was nothing.
   enum Refusal: Hashable {
-    /// Its thread unmapped memory of the VM in it.
+    /// Its thread unmapped the page in it, in a copy-on-write or a migration.
     case ownUnmap
     /// KVM_RUN failed.
     case failure

@@ -88,7 +88,8 @@ public enum DivergenceRule: String, Hashable, Sendable, CaseIterable {
     case .tableNeedsMapping:
       "a translation fault below level L needs something mapped by the table of that level"
     case .blockNeedsSlot: "a block needs a memslot that holds it, with congruent addresses"
-    case .ownUnmapStopsFault: "a fault during which its thread unmapped memory of the VM maps nothing"
+    case .ownUnmapStopsFault:
+      "a fault during which its thread unmapped the page, other than in reclaim, maps nothing"
     case .exitMatchesFault: "kvm_guest_fault needs a kvm_exit by a trap of its exception class right before"
     case .syndromeIsConsistent: "a syndrome does not contradict itself"
     case .addressHasPageGranularity: "kvm_guest_fault reports multiples of 4 KiB"

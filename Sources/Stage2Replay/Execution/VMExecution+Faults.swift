@@ -11,7 +11,7 @@ extension VMExecution where Backend: ~Copyable {
     let isChecked = fault.evidence.isChecked || !context.checksRules
     let checked =
       isChecked
-      ? CheckResult()
+      ? CheckResult(isCorrected: checks.takeCorrection(of: fault))
       : checks.checkExpected(fault, knownFrom: known.knownFrom, &kvm.stage2)
         ?? checks.check(fault, at: origin.time, known, &kvm.stage2)
     let before = checked.walk ?? kvm.stage2.walk(fault.page)
@@ -104,12 +104,23 @@ extension VMExecution where Backend: ~Copyable {
     }
     tally.nothing[Int(reason.rawValue)] += 1
     if reason.isInUserMemAbort, context.checksRules, fault.slot != nil {
-      _ = memAbort(fault, reason == .failed ? .failed : .page(.page(pageSize)), isRetried: true)
+      let faultIn: FaultIn =
+        switch reason {
+        case .failed: .failed
+        case .gotException: .hwPoison
+        default: .page(.page(pageSize))
+        }
+      _ = memAbort(fault, faultIn, isRetried: true)
     }
-    // A retry because of another vCPU's copy-on-write is told by what the model has, not by an event.
+    // A retry because of another vCPU's copy-on-write is told by what the model has, not by an event; and the VMM may have
+    // begun the guest anew where a table of vectors could be.
     let isAssumed =
       (reason == .faultedAgain && fault.mayRaceCopyOnWrite) || (reason == .noSlot && !fault.sawMMIO)
+      || reason == .gotException
     if isAssumed { tally.doubts.outcomes += 1 }
+    if reason == .gotException, let region = fault.evidence.region {
+      checks.table.regions[region].mayLackPages = true
+    }
     return .nothing(
       isAssumed: isAssumed,
       refusal: reason == .ownUnmap ? .ownUnmap : reason == .failed ? .failure : nil)

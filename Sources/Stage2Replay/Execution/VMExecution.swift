@@ -118,7 +118,7 @@ struct VMExecution<Backend: Stage2Backend & ~Copyable>: ~Copyable {
 
   @inline(never)
   private mutating func check(_ fault: SettledFault, _ origin: StepOrigin) {
-    _ = checks.check(fault, at: origin.time, known, &kvm.stage2)
+    checks.checkAhead(fault, at: origin.time, known, &kvm.stage2)
   }
 
   private mutating func learn(_ fact: VMFact) {

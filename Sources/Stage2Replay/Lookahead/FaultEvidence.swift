@@ -30,6 +30,7 @@ struct FaultEvidence: BitwiseCopyable {
     static let slotRemoved = Signs(rawValue: 4)
     static let adopted = Signs(rawValue: 8)
     static let pud = Signs(rawValue: 16)
+    static let repeatsRetry = Signs(rawValue: 32)
   }
 
   /// An age of the region was under way at some moment of the window.
@@ -52,6 +53,11 @@ struct FaultEvidence: BitwiseCopyable {
   var isInPUD: Bool {
     get { signs[.pud] }
     set { signs[.pud] = newValue }
+  }
+  /// The thread's fault before was the same, and had to retry: nothing had taken the page away between the two.
+  var repeatsRetry: Bool {
+    get { signs[.repeatsRetry] }
+    set { signs[.repeatsRetry] = newValue }
   }
   /// The slot came into force after the fault: until then nothing was known of it.
   var isAdopted: Bool {

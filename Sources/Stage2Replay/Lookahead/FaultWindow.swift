@@ -91,7 +91,7 @@ struct WindowSigns: OptionSet, BitwiseCopyable {
   static let failed = WindowSigns(rawValue: 1 << 3)
   /// It failed with -EFAULT.
   static let badAddress = WindowSigns(rawValue: 1 << 4)
-  /// The thread itself unmapped memory of the VM, as a copy-on-write does.
+  /// The thread itself unmapped the page on its way into the host's memory: a copy-on-write, or a migration.
   static let ownUnmap = WindowSigns(rawValue: 1 << 5)
   /// Memory of the VM may have been in the middle of an unmap by another thread at some moment of the window.
   static let invalidated = WindowSigns(rawValue: 1 << 6)
@@ -109,6 +109,11 @@ struct WindowSigns: OptionSet, BitwiseCopyable {
   /// A fetch, or a walk of the guest's own table, while its slot may have been on its way out: where it found none, the guest got an
   /// abort, of which no event tells.
   static let leavingSlot = WindowSigns(rawValue: 1 << 14)
+  /// The thread itself unmapped memory of the VM otherwise, such as in reclaim: before the operation, which made it retry,
+  /// or after it.
+  static let ownReclaim = WindowSigns(rawValue: 1 << 12)
+  /// The vCPU did not go on where it had faulted: it got an exception in place of the page.
+  static let gotException = WindowSigns(rawValue: 1 << 13)
 }
 
 extension FaultWindow {
@@ -147,6 +152,14 @@ extension FaultWindow {
   var sawOwnUnmap: Bool {
     get { signs[.ownUnmap] }
     set { signs[.ownUnmap] = newValue }
+  }
+  var sawOwnReclaim: Bool {
+    get { signs[.ownReclaim] }
+    set { signs[.ownReclaim] = newValue }
+  }
+  var gotException: Bool {
+    get { signs[.gotException] }
+    set { signs[.gotException] = newValue }
   }
   var mayBeInvalidated: Bool {
     get { signs[.invalidated] }

@@ -19,6 +19,8 @@ struct FaultWaits: BitwiseCopyable {
   var unmap: Sequence?
   /// The last removal of the fault's slot in the window, if there was none again when that ended: its place in the queue.
   var removal: Sequence?
+  /// The first notification by the fault's own thread: its place in the queue.
+  var ownNotification: Sequence?
 
   /// contention_begin or contention_end of the fault's thread, at `sequence`.
   mutating func note(_ record: TraceRecord, at sequence: Sequence, isMMULock: Bool) {

@@ -12,8 +12,9 @@ struct Lookahead: ~Copyable {
   private(set) var faults = FaultSlab()
   private(set) var timelines: RegionTimelines
   private var queue: LagQueue<PendingRecord>
-  /// For each unmap that waited for mmu_lock, the ends of the windows of the faults that held it first.
-  private var faultsAheadOfUnmap: [Sequence: [Sequence]] = [:]
+  /// For each unmap that waited for mmu_lock, the ends of the windows of the faults that held it first; for the first
+  /// notification by the thread of a fault, that of the fault, which may be ahead of it.
+  private var faultsAhead: [Sequence: [Sequence]] = [:]
   /// The threads whose records are being settled, while others are settled ahead of them.
   private var threadsInSettlement: [ThreadID] = []
   /// What waits for its turn of vCPUs that were initialised again, by its place in the queue: that of an event of the VM's alone.
@@ -105,8 +106,13 @@ struct Lookahead: ~Copyable {
     if isInSlot {
       faults.updateWaits(of: fault) { $0.removal = nil }
     } else if let removal = waits(of: fault).removal {
-      noteAhead(ofUnmap: removal, faultEndedAt: now, now)
+      noteAhead(of: removal, faultEndedAt: now, now)
     }
+  }
+
+  /// The thread of an open fault has made its first notification.
+  mutating func noteOwnNotification(of fault: FaultID, at sequence: Sequence) {
+    faults.updateWaits(of: fault) { $0.ownNotification = sequence }
   }
 
   /// A fault as it is now, to be held against the model on its own.
@@ -268,9 +274,10 @@ struct Lookahead: ~Copyable {
       settled.append(faults.place(of: id), .none, vm, origin, isCheck: true)
       faults.remove(id)
     case .unmap(let frames):
-      settleThoseAhead(ofUnmap: record, vms)
+      settleThoseAhead(ofNotification: record, vms)
       settled.append(.unmap(frames, isDead: isDead(vms[vm], at: record.sequence)), vm, origin)
     case .age(let frames, let markOld, let duringFault, let epoch):
+      settleThoseAhead(ofNotification: record, vms)
       let isDead = isDead(vms[vm], at: record.sequence)
       let age = AgeOfFrames(
         frames: frames, markOld: markOld, duringFault: duringFault, isDead: isDead, epoch: epoch)
@@ -407,17 +414,25 @@ struct Lookahead: ~Copyable {
   /// Whether no other vCPU can have mapped the page of a fault, before or after it.
   func isAlone(_ fault: FaultID, of vm: VMIndex) -> Bool { timelines.isAlone(faults[fault], of: vm) }
 
-  /// A fault had the lock for which an unmap waited that is at `unmap` in the queue.
-  mutating func noteAhead(ofUnmap unmap: Sequence, faultEndedAt end: Sequence, _ now: Sequence) {
-    if unmap >= oldestWaiting(now) { faultsAheadOfUnmap[unmap, default: []].append(end) }
+  /// Whether nothing has taken the page of a fault away since, if it mapped that.
+  func isStillMapped(_ fault: FaultID) -> Bool { !timelines.isTaken(after: faults[fault], before: .pending) }
+
+  /// A fault had the lock for which a notification waited that is at `notification` in the queue, or its own thread made that.
+  mutating func noteAhead(of notification: Sequence, faultEndedAt end: Sequence, _ now: Sequence) {
+    if notification >= oldestWaiting(now) { faultsAhead[notification, default: []].append(end) }
   }
 
-  /// Settles the faults that had the lock while an unmap waited for it, although their windows end later.
-  private mutating func settleThoseAhead(ofUnmap record: PendingRecord, _ vms: borrowing VMRegister) {
-    guard !faultsAheadOfUnmap.isEmpty, let ends = faultsAheadOfUnmap.removeValue(forKey: record.sequence)
-    else { return }
-    for end in ends where isNext(windowEndingAt: end) {
-      guard let fault = takeWaitingFault(endedAt: end) else { continue }
+  /// Settles the faults that had the lock while an unmap waited for it, although their windows end later, and the one whose
+  /// own thread made the notification after it had operated.
+  private mutating func settleThoseAhead(ofNotification record: PendingRecord, _ vms: borrowing VMRegister) {
+    guard !faultsAhead.isEmpty, let ends = faultsAhead.removeValue(forKey: record.sequence) else { return }
+    for end in ends {
+      guard let (id, vm) = waitingFault(endedAt: end) else { continue }
+      let isAhead =
+        faults[id].tid == record.tid
+        ? timelines.precedesOwnNotifications(faults[id], of: vm, isProtected: vms[vm].identity.isProtected)
+        : isNext(windowEndingAt: end)
+      guard isAhead, let fault = takeWaitingFault(endedAt: end) else { continue }
       settle(fault, aheadOf: record, vms)
     }
   }
@@ -454,6 +469,8 @@ struct Lookahead: ~Copyable {
     fault.isSettled = false
     fault.time = other.time
     fault.moment = other.moment ?? other.sequence
+    // Nothing that its own thread did in the window came before it.
+    if fault.tid == other.tid, case .fault(let id) = fault.action { fault.place = faults[id].place }
     threadsInSettlement.append(other.tid)
     settle(fault, vms)
     threadsInSettlement.removeLast()

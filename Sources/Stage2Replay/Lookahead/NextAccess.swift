@@ -9,7 +9,7 @@ enum NextAccess: UInt8 {
   case again
   /// It did so at once: nothing else made the vCPU leave the guest, and it ran on the same CPU.
   case againAtOnce
-  /// The same instruction faulted on another address: it got through the first one.
+  /// The same instruction faulted on another address: it got through the first one. Or it found a leaf where there was none.
   case progressed
 }
 
@@ -23,8 +23,13 @@ extension GuestFault {
     // A walk of the guest's own table goes on to its next level, or to what the address is mapped to.
     let isFurtherOnWalk = last.esr.isStage1Walk && (ipa != last.ipa || !esr.isStage1Walk)
     if far != last.far || isFurtherOnWalk { return .progressed }
-    let isSame =
-      ipa == last.ipa && esr.faultKind == last.esr.faultKind && esr.isStage1Walk == last.esr.isStage1Walk
-    return isSame ? .again : nil
+    guard ipa == last.ipa, esr.isStage1Walk == last.esr.isStage1Walk else { return nil }
+    if esr.faultKind == last.esr.faultKind { return .again }
+    return last.esr.faultKind == .translation && esr.faultKind.needsLeaf ? .progressed : nil
   }
+}
+
+extension FaultKind {
+  /// Whether the walk found a leaf, which denied the access.
+  var needsLeaf: Bool { self == .permission || self == .accessFlag }
 }

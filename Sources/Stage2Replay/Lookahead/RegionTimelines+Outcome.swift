@@ -11,6 +11,15 @@ extension FaultWindow {
   }
 }
 
+extension FaultWindow {
+  /// Whether an unmap comes after the operation of this fault, if there was one: what its own thread unmapped before it would
+  /// have made it retry.
+  @inline(__always)
+  func isFollowed(by unmap: TimelineNode) -> Bool {
+    unmap.sequence > end || sawOwnReclaim && unmap.tid == tid && unmap.sequence > begin
+  }
+}
+
 extension TimelineNode {
   /// Whether the vCPU lacks the same right to the same leaf as in `fault`, on the CPU that did what was done then:
   /// relax_perms rids that CPU's TLB of the leaf, and no other's.
@@ -45,14 +54,19 @@ extension RegionTimelines {
     if fault.sawMMIO { return .nothing(.noSlot) }
     if fault.failed { return .nothing(.failed) }
     if isProtected { return .performed(.derived) }
-    // user_mem_abort samples mmu_invalidate_seq before it pins the page; an unmap by its own thread comes from the
-    // pinning, so the check under the lock fails.
+    if fault.gotException { return .nothing(.gotException) }
+    // user_mem_abort samples mmu_invalidate_seq before it pins the page; an unmap of the page by its own thread comes from
+    // the pinning, so the check under the lock fails. What the thread reclaims it may as well reclaim on its way back to
+    // the guest (mem_cgroup_handle_over_high).
     if fault.sawOwnUnmap { return .nothing(.ownUnmap) }
     guard fault.mayBeInvalidated else {
       return .performed(fault.signs.contains(.leavingSlot) ? .assumed : .derived)
     }
 
-    switch fault.nextAccess {
+    let isTaken = isTakenBeforeNextFault(fault)
+    // What made the thread's fault before retry is taken to have gone on.
+    if isTaken, fault.evidence.repeatsRetry { return .nothing(.faultedAgain) }
+    switch isTaken ? .unknown : fault.nextAccess {
     case .progressed:
       // The mapping may be another vCPU's, whose copy-on-write made this fault retry.
       let isRetry = fault.mayRaceCopyOnWrite && fault.kind == .translation && isMapped
@@ -71,6 +85,25 @@ extension RegionTimelines {
     }
 
     return outcomeByLaterFaults(fault, slot, vm, isMapped: isMapped)
+  }
+
+  /// Whether the same access faults again, and the page may have been taken away between the two faults: then the second
+  /// one says nothing of the first.
+  private func isTakenBeforeNextFault(_ fault: FaultWindow) -> Bool {
+    guard fault.kind == .translation, fault.nextAccess == .again || fault.nextAccess == .againAtOnce else {
+      return false
+    }
+    var next = node(of: fault).nextOnPage
+    while next != TimelineNode.none, self[next].tid != fault.tid || self[next].entry < fault.end {
+      next = self[next].nextOnPage
+    }
+    return isTaken(after: fault, before: next == TimelineNode.none ? .pending : self[next].sequence)
+  }
+
+  /// Whether the page of `fault` may be gone before a place in the merged trace though it was mapped.
+  func isTaken(after fault: FaultWindow, before sequence: Sequence) -> Bool {
+    var index = fault.node.map { self[$0].next } ?? TimelineNode.none
+    return isLost(after: fault, before: sequence, from: &index)
   }
 
   /// Decides what became of a fault that an unmap may have made retry, from later faults on its page.
@@ -112,6 +145,36 @@ extension RegionTimelines {
       && !isUnmapped(after: fault, of: vm, upTo: self[index].sequence)
   }
 
+  /// Whether `fault` operated before its own thread's notifications in its window. After an unmap of any of the VM's memory it
+  /// would have retried; an age of the page that came later is told by the access flag fault that follows. Where the
+  /// thread found nothing to unmap it is taken to have been over its limit, for an allocation would have gone on until
+  /// it found something.
+  func precedesOwnNotifications(_ fault: FaultWindow, of vm: VMIndex, isProtected: Bool) -> Bool {
+    guard case .performed = outcome(of: fault, in: vm, isProtected: isProtected, isMapped: false) else {
+      return false
+    }
+    if fault.sawOwnReclaim || !isAgedByOwnThread(fault) { return true }
+    var index = node(of: fault).nextOnPage
+    while index != TimelineNode.none {
+      if self[index].tid == fault.tid { return self[index].kind == .accessFault }
+      index = self[index].nextOnPage
+    }
+    return false
+  }
+
+  /// Whether the thread of `fault` aged its page in the window.
+  private func isAgedByOwnThread(_ fault: FaultWindow) -> Bool {
+    let gfn = fault.page.gfn(pageSize)
+    var index = node(of: fault).next
+    while index != TimelineNode.none, self[index].sequence < fault.end {
+      if self[index].kind == .age, self[index].tid == fault.tid, self[index].frames.contains(gfn) {
+        return true
+      }
+      index = self[index].next
+    }
+    return false
+  }
+
   /// Whether the page of `fault` takes a write permission fault later, before it is unmapped: it was mapped
   /// read-only, then.
   func laterWriteFault(on fault: FaultWindow, of vm: VMIndex) -> Bool {
@@ -138,8 +201,10 @@ extension RegionTimelines {
     let gfn = fault.page.gfn(pageSize)
     while index != TimelineNode.none, self[index].sequence < sequence {
       switch self[index].kind {
-      case .unmap where self[index].sequence > fault.end, .slotChange:
+      case .slotChange:
         if self[index].frames.contains(gfn) { return true }
+      case .unmap:
+        if fault.isFollowed(by: self[index]), self[index].frames.contains(gfn) { return true }
       case .permissionFault where fault.kind == .translation:
         if self[index].level < .l3, !self[index].isStage1Walk, self[index].entry >= fault.end { return true }
       default: break
@@ -155,7 +220,7 @@ extension RegionTimelines {
     // A region can have thousands of faults, but seldom is much taken away while one waits.
     var index = firstLoss(around: gfn, of: vm)
     while index != TimelineNode.none, self[index].sequence <= sequence {
-      if self[index].sequence > fault.end, self[index].frames.contains(gfn) { return true }
+      if fault.isFollowed(by: self[index]), self[index].frames.contains(gfn) { return true }
       index = self[index].nextLoss
     }
     return false

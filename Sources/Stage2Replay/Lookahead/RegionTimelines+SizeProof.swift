@@ -35,7 +35,7 @@ extension RegionTimelines {
         }
         if node.frames.count < pageSize.pagesPerPMD { return .page }
       case .unmap, .slotChange:
-        guard node.sequence > fault.end || node.kind == .slotChange && node.frames.contains(gfn) else {
+        guard fault.isFollowed(by: node) || node.kind == .slotChange && node.frames.contains(gfn) else {
           continue
         }
         if node.frames.contains(gfn) || node.kind == .slotChange { return nil }

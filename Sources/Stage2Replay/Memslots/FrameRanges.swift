@@ -1,3 +1,5 @@
+internal import KVMTypes
+
 /// The frames of the slots that an event concerns: of one slot nearly always, which then takes no array.
 struct FrameRanges {
   private var first: FrameRange?
@@ -9,6 +11,10 @@ struct FrameRanges {
   @inline(__always)
   mutating func append(_ range: FrameRange) {
     if first == nil { first = range } else { others.append(range) }
+  }
+
+  func contains(_ gfn: GFN) -> Bool {
+    (first?.contains(gfn) ?? false) || others.contains { $0.contains(gfn) }
   }
 
   /// Calls `body` with the frames of each slot, in the order in which they came.

@@ -6,17 +6,25 @@ public enum NoOperationReason: UInt8, Hashable, Sendable, CaseIterable, BitwiseC
   case unknownSlots
   /// A write to a slot that is read-only goes to the VMM.
   case readOnlySlot
-  /// The thread unmapped memory of the VM inside the window, so the retry check failed (`mmu_invalidate_retry`).
+  /// The thread unmapped the page inside the window, in a copy-on-write or a migration, so the retry check failed
+  /// (`mmu_invalidate_retry`).
   case ownUnmap
   /// The same page faults again in a vCPU that entered the guest after this fault's window.
   case faultedAgain
   /// KVM_RUN failed.
   case failed
+  /// KVM or the VMM gave the guest an exception in place of the page, as for a poisoned one.
+  case gotException
   /// The fault is neither of translation nor of permission: KVM injects or fails.
   case otherFault
 
   /// Whether the fault got as far as `user_mem_abort` before it came to nothing.
-  var isInUserMemAbort: Bool { self == .ownUnmap || self == .faultedAgain || self == .failed }
+  var isInUserMemAbort: Bool {
+    switch self {
+    case .ownUnmap, .faultedAgain, .failed, .gotException: true
+    case .noSlot, .unknownSlots, .readOnlySlot, .otherFault: false
+    }
+  }
 
   /// The name in reports.
   public var name: String {
@@ -27,6 +35,7 @@ public enum NoOperationReason: UInt8, Hashable, Sendable, CaseIterable, BitwiseC
     case .ownUnmap: "ownUnmap"
     case .faultedAgain: "faultedAgain"
     case .failed: "failed"
+    case .gotException: "gotException"
     case .otherFault: "otherFault"
     }
   }

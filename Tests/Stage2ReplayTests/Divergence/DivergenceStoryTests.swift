@@ -340,7 +340,7 @@ struct DivergenceStoryTests {
     try expect(blockStory(), [])
   }
 
-  @Test("D17: a fault in which its thread unmapped memory maps nothing")
+  @Test("D17: a fault in which its thread unmapped the page maps nothing")
   func ownUnmap() throws {
     let story = story()
     story.fault(.vcpu0, story.memory + story.page, level: 3, .write)
@@ -348,6 +348,17 @@ struct DivergenceStoryTests {
     story.enter(.vcpu0)
     story.handle(.vcpu0, story.memory + story.page, .permission, .exec)
     try expect(story, ["D17 unexplained"])
+  }
+
+  @Test("D17 says nothing of what the thread reclaims")
+  func ownReclaim() throws {
+    let story = story()
+    story.fault(.vcpu0, story.memory + story.page, level: 3, .write)
+    story.age(.vcpu0, story.crookedHVA)
+    story.unmap(.vcpu0, story.crookedHVA)
+    story.enter(.vcpu0)
+    story.handle(.vcpu0, story.memory + story.page, .permission, .exec)
+    try expect(story, [])
   }
 
   @Test("A fault is held against the table before its own copy-on-write changes that")

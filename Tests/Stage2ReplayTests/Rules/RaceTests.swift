@@ -287,18 +287,6 @@ struct RaceTests {
     #expect(try story.replay().nothing == [.faultedAgain: 1])
   }
 
-  @Test("The same instruction on the same address made no progress, though the page was unmapped meanwhile")
-  func noProgress() throws {
-    let story = Scenario()
-    story.createSlot()
-    story.enter(.vcpu0)
-    story.unmap(.kswapd, story.crookedHVA + 9 * story.page)
-    story.handle(.vcpu0, story.memory)
-    story.unmap(.kswapd, story.crookedHVA)
-    story.handle(.vcpu0, story.memory)
-    #expect(try story.replay().nothing == [.faultedAgain: 1])
-  }
-
   @Test("An unmap that waits for mmu_lock comes when it has it")
   func unmapWaits() throws {
     let story = Scenario()

@@ -187,17 +187,54 @@ struct RetryTests {
     #expect(try story.replay().operations(.map) == ["map 40000000+1000 = 0, derived"])
   }
 
-  @Test("A page that is unmapped between two faults on it says nothing: mapped, as far as one can tell")
-  func unmappedInBetween() throws {
+  @Test(
+    "A page that is unmapped between two faults on it says nothing: mapped, as far as one can tell",
+    arguments: [0x1000, 0x2000])
+  func unmappedInBetween(pc: UInt64) throws {
     let story = Scenario()
     story.createSlot()
     story.enter(.vcpu0)
     story.unmap(.kswapd, story.crookedHVA + 9 * story.page)
     story.handle(.vcpu0, story.memory)
     story.unmap(.kswapd, story.crookedHVA)
-    // Another instruction: had it been the same one, it would have made no progress.
-    story.handle(.vcpu0, story.memory, pc: 0x2000)
-    #expect(try story.replay().operations(.map).count == 2)
+    // The unmap accounts for the second fault, of the same instruction, too.
+    story.handle(.vcpu0, story.memory, pc: pc)
+    let replayed = try story.replay()
+    #expect(replayed.operations(.map).count == 2)
+    #expect(replayed.nothing == [:])
+  }
+
+  @Test("A page that NUMA balancing takes away again and again is mapped again and again")
+  func pingPong() throws {
+    let story = Scenario()
+    story.createSlot()
+    story.enter(.vcpu0)
+    story.handle(.vcpu0, story.memory + 9 * story.page, level: 1)
+    for _ in 0..<40 {
+      story.handle(.vcpu0, story.memory)
+      story.wait(microseconds: 50_000)
+      story.unmap(.kswapd, story.crookedHVA)
+      story.wait(microseconds: 50_000)
+    }
+    story.handle(.vcpu0, story.memory)
+    let replayed = try story.replay()
+    #expect(replayed.operations(.map).count == 42)
+    #expect(replayed.nothing == [:])
+    #expect(replayed.divergences == [])
+  }
+
+  @Test("What made a fault retry is taken to have gone on, though the page is unmapped before the next one")
+  func unmappedAmongRetries() throws {
+    let story = Scenario()
+    story.createSlot()
+    story.enter(.vcpu0)
+    story.unmap(.kswapd, story.crookedHVA + 9 * story.page)
+    for _ in 0..<3 { story.handle(.vcpu0, story.memory) }
+    story.unmap(.kswapd, story.crookedHVA, bytes: 20 * story.page)
+    for _ in 0..<2 { story.handle(.vcpu0, story.memory) }
+    let replayed = try story.replay()
+    #expect(replayed.nothing == [.faultedAgain: 4])
+    #expect(replayed.operations(.map).count == 1)
   }
 
   @Test("A page whose block was broken for logging says nothing either, when it faults again")

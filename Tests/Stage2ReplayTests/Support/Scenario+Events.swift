@@ -5,7 +5,7 @@ import TraceSynth
 extension Scenario {
   // MARK: A vCPU's thread
 
-  /// kvm_entry at `pc`.
+  /// kvm_entry: the guest goes on with the instruction at `pc`.
   func enter(_ thread: Thread, pc: UInt64 = 0x1000) { emit(KVMEventFormats.entry, thread, [pc]) }
 
   /// kvm_guest_fault of the instruction at `pc`, whose virtual address equals its physical one, with the kvm_exit before it. The window stays open until the thread enters again.
@@ -56,7 +56,7 @@ extension Scenario {
     _ access: Access = .read, pc: UInt64 = 0x1000
   ) {
     fault(thread, ipa, kind, level: level, access, pc: pc)
-    enter(thread)
+    enter(thread, pc: pc)
   }
 
   /// An access flag fault, with the event by which KVM says so, and the next entry.
