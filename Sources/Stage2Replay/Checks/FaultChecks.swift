@@ -188,7 +188,7 @@ struct FaultChecks: ~Copyable {
     switch effect {
     case .again: table.noteAgain(fault, region, before)
     case .nothing(let isAssumed, let refusal):
-      if isAssumed { table.regions[region].mayHaveUnseenMappings = true }
+      if isAssumed { table.noteOpen(fault, region) }
       lastRefused = refusal.map { RefusedFault(page: fault.page, refusal: $0) }
     case .madeYoung: table.noteYoung(fault, region, before)
     case .relaxed: noteGrant(fault, before)

@@ -16,6 +16,10 @@ struct TableKnowledge: ~Copyable {
   private var emptySpans: [FrameKey: Epoch] = [:]
   /// Tables that hold something that no fault has mapped.
   private var untracedTables: Set<FrameKey> = []
+  /// How many pages a block has replaced that is an assumption.
+  var replacedPages: [RegionIndex: Int] = [:]
+  /// Pages with whose faults nothing was done, which is an assumption: they may be mapped.
+  private(set) var openPages: Set<FrameKey> = []
   private let pageSize: PageSize
 
   init(pageSize: PageSize) {
@@ -196,6 +200,7 @@ struct TableKnowledge: ~Copyable {
   /// Frames were unmapped. Where a part of a block was unmapped, all of it is gone; but if the block was an assumption, pages
   /// may be left. If it is an assumption that it was this VM's memory, everything may be.
   mutating func noteUnmapped(_ frames: FrameRange, isAssumed: Bool = false) {
+    if !openPages.isEmpty, !isAssumed { closePages(frames) }
     let pages = pageSize.pagesPerPMD
     if !puds.isEmpty {
       for page in puds.update(frames, { $0.knowledge = [] }) { doubtPUD(around: page) }
@@ -223,6 +228,21 @@ struct TableKnowledge: ~Copyable {
     regions.forEach(in: frames) { region, regions in
       regions[region].mayHaveUnseenMappings = !empty.contains(regions.block(of: region))
     }
+  }
+
+  /// Pages were unmapped: what was open about them is not any more.
+  private mutating func closePages(_ frames: FrameRange) {
+    if frames.count < UInt64(openPages.count) {
+      for offset in 0..<frames.count { openPages.remove(FrameKey((frames.start + offset).rawValue)) }
+    } else {
+      openPages = openPages.filter { !frames.contains(GFN($0.value)) }
+    }
+  }
+
+  /// Nothing was done about a fault, which is an assumption.
+  mutating func noteOpen(_ fault: SettledFault, _ region: RegionIndex) {
+    regions[region].mayHaveUnseenMappings = true
+    openPages.insert(FrameKey(fault.page.gfn(pageSize).rawValue))
   }
 
   /// An operation returned an error.

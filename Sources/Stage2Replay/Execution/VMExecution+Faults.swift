@@ -133,6 +133,7 @@ extension VMExecution where Backend: ~Copyable {
   ) -> FaultEffect {
     guard let slot = fault.slot else { return .again }
     let size = fault.decision.mayMapBlock ? mappingSize(fault, slot, region) : .page
+    noteOpenSize(fault, region, size)
     if slot.hva == nil { proveUnmap(fault, origin) }
     if !context.checksRules {
       access(fault, in: region, slot, size, outcome, origin)
@@ -241,6 +242,38 @@ extension VMExecution where Backend: ~Copyable {
     _ ipa: IPA, _ prot: Stage2Prot, protBasis: Basis, result: Int32, basis: Basis, _ origin: StepOrigin
   ) {
     emit(.relaxPerms, ipa, size: 0, prot: prot, protBasis: protBasis, result: result, basis: basis, origin)
+  }
+
+  /// Takes down what a fault leaves open of the size of its region's mappings: with logging over, a write fault on one of many
+  /// pages relaxes that page, or has a block put in the place of all of them. A later fault on a page settles it.
+  @inline(__always)
+  private mutating func noteOpenSize(_ fault: SettledFault, _ region: RegionIndex, _ size: MappingSize) {
+    if fault.walkLevel == .l3, checks.table.regions[region].mayBeBlock, !fault.decision.isRaced {
+      checks.table.regions[region].mayBeBlock = false
+    }
+    if size.basis == .derived { return }
+    if size.isBlock {
+      noteReplacement(fault.page, region)
+    } else if fault.kind == .permission {
+      checks.table.regions[region].mayBeBlock = true
+    }
+  }
+
+  /// A block that is an assumption comes where pages are mapped: if it does not, they are there on.
+  @inline(never)
+  private mutating func noteReplacement(_ page: IPA, _ region: RegionIndex) {
+    var pages = 0
+    switch kvm.stage2.walk(page) {
+    case .leaf(.l3, _, _), .invalid(.l3): pages = countPages(of: region)
+    default: break
+    }
+    checks.table.replacedPages[region] = pages > 0 ? pages : nil
+  }
+
+  /// How many pages of a region are mapped as such.
+  mutating func countPages(of region: RegionIndex) -> Int {
+    let base = GFN(checks.table.regions.block(of: region) * pageSize.pagesPerPMD)
+    return (0..<pageSize.pagesPerPMD).count { isMapped((base + $0).ipa(pageSize)) }
   }
 
   /// Whether a fault maps a page or a block where the slot allows a block.

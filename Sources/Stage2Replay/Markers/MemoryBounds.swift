@@ -25,13 +25,23 @@ struct MemoryBounds {
     let memory = vm.memory
     pages = memory.secPageTables.live
     mappings = memory.mappings.live + memory.spareMappings.live + memory.lostMappings.live
-    for region in vm.checks.table.regions.all { add(region, &vm) }
+    var open: [UInt64: Int] = [:]
+    for page in vm.checks.table.openPages where !vm.isMapped(GFN(page.value).ipa(vm.pageSize)) {
+      open[vm.checks.table.regions.block(GFN(page.value)), default: 0] += 1
+    }
+    for region in vm.checks.table.regions.all {
+      add(region, open: open[vm.checks.table.regions.block(of: region)] ?? 0, &vm)
+    }
   }
 
-  /// What is open about one region: whether its leaves are there, and whether a block is not a page.
+  /// What is open about one region: whether its leaves are there, whether a block is not a page, or all the pages that it was
+  /// taken to replace, and whether pages are not one block.
+  ///
+  /// - Parameter open: how many of its pages may be mapped that the model has unmapped.
   private mutating func add<Backend: Stage2Backend & ~Copyable>(
-    _ index: RegionIndex, _ vm: inout VMExecution<Backend>
+    _ index: RegionIndex, open: Int, _ vm: inout VMExecution<Backend>
   ) {
+    let unseen = max(open, vm.checks.table.regions[index].mayHaveUnseenMappings ? 1 : 0)
     let pageSize = vm.pageSize
     let region = vm.checks.table.regions[index]
     let base = GFN(vm.checks.table.regions.block(of: index) * pageSize.pagesPerPMD)
@@ -44,8 +54,8 @@ struct MemoryBounds {
       blocks = blocks.lowerBound + (isAssumed ? 0 : 1)...blocks.upperBound + 1
       if isAssumed {
         pagesMore += 1
-        // If it is a page, another one may be mapped beside it.
-        if region.mayHaveUnseenMappings { mappingsMore += 1 }
+        // If it is a page, others may be mapped beside it.
+        mappingsMore += unseen + max(0, (vm.checks.table.replacedPages[index] ?? 0) - 1)
       }
       if region.blockKnowledge.contains(.isReadMapped) { readBlocks += 1 }
     case .leaf, .invalid(.l3):
@@ -58,11 +68,11 @@ struct MemoryBounds {
       }
       mappingsLess += region.mayBeBlock ? assumed + max(0, certain - 1) : assumed
       if certain == 0 || region.mayBeBlock { pagesLess += 1 }
-      if region.mayHaveUnseenMappings { mappingsMore += 1 }
+      mappingsMore += unseen
     case .invalid:
-      guard region.mayHaveUnseenMappings else { return }
+      guard unseen > 0 else { return }
       pagesMore += 1
-      mappingsMore += 1
+      mappingsMore += unseen
     }
   }
 

@@ -478,4 +478,46 @@ struct MemoryMarkerTests {
     let profile = try Recordings.replay("pkvm-nvhe-7.3.4-hugetlb-guest.dat").result.profile
     #expect(profile.isPKVM && profile.basis[.path] == .derived)
   }
+
+  // MARK: What is open
+
+  /// Three pages of a region that may hold a block, mapped while its slot logs, and a write after that.
+  private func openSize(_ more: (Scenario) -> Void, mappings: Int) throws -> [MarkerFigure] {
+    let story = Scenario(formats: Scenario.markedFormats)
+    story.mark("begin", mappings: 0)
+    story.createVM()
+    story.createSlot(hva: story.congruentHVA, flags: 1)
+    story.enter(.vcpu0)
+    for number in 0..<3 {
+      story.handle(.vcpu0, story.memory + UInt64(number) * story.page, level: number == 0 ? 1 : 3, .write)
+    }
+    story.setFlags(0, hva: story.congruentHVA)
+    story.handle(.vcpu0, story.memory, .permission, level: 3, .write, pc: 0x2000)
+    more(story)
+    story.mark("mapped", mappings: mappings)
+    let replayed = try story.replay()
+    return replayed.result.markers[1].figures.filter { $0.kind == .mappings }
+  }
+
+  @Test("After logging, a write relaxes one of many pages or puts a block in their place: the range has both")
+  func blockAfterLogging() throws {
+    let asPages = try openSize({ _ in }, mappings: 4)
+    #expect(asPages.map(\.verdict) == [.agrees])
+    // One more is held ready for the next fault.
+    #expect(asPages.map(\.range) == [2...4])
+    #expect(try openSize({ _ in }, mappings: 2).map(\.verdict) == [.agrees])
+  }
+
+  @Test("A later fault at level 3 in the region shows pages, and nothing is open")
+  func pagesAfterLogging() throws {
+    let settled = try openSize({ $0.handle(.vcpu0, $0.memory + 9 * $0.page, level: 3, .write) }, mappings: 4)
+    #expect(settled.map(\.range) == [4...4])
+  }
+
+  @Test("Where the block is assumed, the pages that it replaced may all be there")
+  func pagesUnderAssumedBlock() throws {
+    let open = try openSize({ $0.age(.kswapd, $0.congruentHVA, bytes: $0.block) }, mappings: 3)
+    #expect(open.map(\.modelled) == [1])
+    #expect(open.map(\.verdict) == [.agrees])
+  }
 }
