@@ -12,6 +12,7 @@ struct AttributedVM {
   var activity = VMActivity()
   var unmaps = VMUnmaps()
   var resets = VMResets()
+  var dirtyLogs = DirtyLogs()
   var faults = FaultCounts()
   /// Faults beyond all addresses: no slot can hold them.
   var unaddressableFaults = 0

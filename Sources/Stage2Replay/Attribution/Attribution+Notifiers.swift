@@ -84,6 +84,7 @@ extension Attribution {
     }
     frames.forEach { frames in
       note(kind, frames, vm: vm, by: record.tid)
+      if kind == .unmap, vms[vm].dirtyLogs.isActive { vms[vm].dirtyLogs.forgetGrants(frames) }
       if kind == .age { noteAge(frames, vm: vm, thread) }
       guard !isCopy else { return }
       let duringFault = kind != .unmap && hasOpenFault(around: frames, vm: vm)

@@ -135,6 +135,7 @@ extension Attribution {
     let pageSize = context.pageSize
     let gfn = page.gfn(pageSize)
     let slot = vms[vm].slots.table.slot(gfn)
+    if vms[vm].dirtyLogs.isActive { readDirtyLog(event, gfn, vm: vm, thread, record) }
     if slot == nil { vms[vm].slots.hasFaultsOutside = true }
     let canHoldBlock = slot?.supportsBlock(of: pageSize.pmdBytes, at: gfn, pageSize) ?? false
     let peers = peers(gfn, canHoldBlock: canHoldBlock && slot?.isLogging == false, vm)
@@ -184,6 +185,7 @@ extension Attribution {
       let slot = vms[vm].slots.table.slot(lookahead[id].page.gfn(context.pageSize))
       lookahead.close(id, isInSlot: slot != nil, at: clock.now)
     }
+    if vms[vm].dirtyLogs.isActive { noteGrant(of: id, vm: vm) }
     if lookahead[id].sawMMIO { vms[vm].faults.mmio += 1 }
     if let own = lookahead.waits(of: id).ownNotification {
       lookahead.noteAhead(of: own, faultEndedAt: clock.now, clock.now)

@@ -10,6 +10,7 @@ internal import Stage2Model
 /// | `Attribution.swift` | VMs and their memslots, losses |
 /// | `Attribution+VCPUs.swift` | kvm_entry, kvm_exit, kvm_guest_fault and what else happens in a fault's window |
 /// | `Attribution+Nesting.swift` | guests of guests |
+/// | `Attribution+DirtyLog.swift` | what faults tell of dirty logs |
 /// | `Attribution+Notifiers.swift` | the MMU notifier's events, and which unmaps are under way |
 struct Attribution: ~Copyable {
   let context: ReplayContext
@@ -272,9 +273,9 @@ extension Attribution {
     _ update: MemslotUpdate, vm: VMIndex, _ record: TraceRecord, _ place: ThreadPlace, since: Sequence,
     performsOperations: Bool
   ) {
-    if update.change == .delete || update.change == .move, let frames = removeSlot(update, vm: vm),
-      performsOperations
-    {
+    let removed = update.change == .delete || update.change == .move ? removeSlot(update, vm: vm) : nil
+    if let frames = removed, update.change == .delete { vms[vm].dirtyLogs.forget(frames) }
+    if let frames = removed, performsOperations {
       note(.slotChange, frames, vm: vm, by: record.tid)
       noteRemoval(of: frames, vm: vm, since: since)
       lookahead.doubtNotifications(of: frames, vm: vm, since: since)
@@ -287,6 +288,9 @@ extension Attribution {
 
     let frames = FrameRange(start: slot.base, end: slot.end)
     let before = update.change == .flagsOnly ? takeOut(slot.base, of: vm) : nil
+    if performsOperations {
+      changeDirtyLog(slot, before: before, oldFrames: removed, vm: vm, record, place)
+    }
     if let before, before.isLogging, !slot.isLogging, performsOperations {
       enqueue(.endLogging(frames), vm: vm, record, place)
     }

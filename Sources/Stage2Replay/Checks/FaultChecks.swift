@@ -176,6 +176,7 @@ struct FaultChecks: ~Copyable {
     if isAssumed { knowledge.insert(.isAssumed) }
     if isSizeAssumed { knowledge.insert(.isSizeAssumed) }
     if isReadMapped { knowledge.insert(.isReadMapped) }
+    if fault.isWrite || isReadMapped { knowledge.insert(.wasWritable) }
     if fault.evidence.mayBeAged { knowledge.insert(.mayBeOld) }
     table.noteMapped(fault, region, level: level, knowledge, before)
   }
@@ -202,7 +203,12 @@ struct FaultChecks: ~Copyable {
     let stayed = fault.evidence.ranOn == fault.cpu && fault.evidence.endedOn == fault.cpu
     grants[grantKey(fault, before)] = RightGrant(
       tid: fault.tid, cpu: stayed ? fault.cpu : nil, sequence: fault.end)
-    if fault.isWrite { table.setLeaf(fault, before) { $0.subtract([.isReadMapped, .mayBeProtected]) } }
+    if fault.isWrite {
+      table.setLeaf(fault, before) {
+        $0.subtract([.isReadMapped, .mayBeProtected])
+        $0.insert(.wasWritable)
+      }
+    }
   }
 
   /// Notes how a fault ended, for rule L1. Most faults lead on, and so did their vCPU's last one.

@@ -79,6 +79,8 @@ struct ExecutionStep {
     case age(AgeOfFrames)
     /// `kvm_mmu_wp_memory_region`.
     case wrprotect(FrameRange)
+    /// Something happens to the dirty bitmap of a slot.
+    case dirtyLog(DirtyLogChange)
     /// Dirty logging ends.
     case endLogging(FrameRange)
     /// `kvm_arch_flush_shadow_memslot`.

@@ -18,6 +18,8 @@ struct LeafKnowledge: OptionSet, Hashable {
   static let isEstablished = LeafKnowledge(rawValue: 32)
   /// Whether it is a page or a block is an assumption.
   static let isSizeAssumed = LeafKnowledge(rawValue: 64)
+  /// It permitted writing since it was mapped: the host may write there, whatever dirty logging took away since.
+  static let wasWritable = LeafKnowledge(rawValue: 128)
 }
 
 /// What is kept of one page of a region.

@@ -13,6 +13,8 @@ struct HostMemory: ~Copyable {
   private var hugetlb: [FrameKey: (slot: Memslot, isHugetlb: Bool)] = [:]
   /// The pages of slots that log on which a write was granted last, and to whom.
   private var writeGrants: [FrameKey: WriteGrant] = [:]
+  /// Which pages of slots that log were written since their log was cleared.
+  var dirty = DirtyBitmaps()
 
   init(pageSize: PageSize) { mappings = HostMappings(pageSize: pageSize) }
 

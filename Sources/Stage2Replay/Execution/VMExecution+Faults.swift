@@ -137,6 +137,7 @@ extension VMExecution where Backend: ~Copyable {
     if slot.hva == nil { proveUnmap(fault, origin) }
     if !context.checksRules {
       access(fault, in: region, slot, size, outcome, origin)
+      if fault.isWrite, slot.isLogging { host.dirty.mark(fault.page.gfn(pageSize), of: slot) }
       return .again
     }
     if fault.kind == .permission, fault.isWrite, slot.isLogging { proveWriteProtection(fault, origin) }
@@ -161,7 +162,10 @@ extension VMExecution where Backend: ~Copyable {
     emit(
       done, protBasis: known.isProtected ? .derived : protBasis(of: fault, slot),
       basis: isCertain ? max(outcome, size.basis) : .assumed, origin)
-    if fault.isWrite, slot.isLogging { host.grantWrite(to: fault.page.gfn(pageSize), fault) }
+    if fault.isWrite, slot.isLogging {
+      host.grantWrite(to: fault.page.gfn(pageSize), fault)
+      if let gfn = done.dirty { host.dirty.mark(gfn, of: slot) }
+    }
     if !result.isSuccess { return .again }
     if case .relaxPerms = done.operation { return .relaxed }
     return .mapped(
@@ -314,8 +318,18 @@ extension VMExecution where Backend: ~Copyable {
   ) -> Bool {
     if fault.isWrite { return true }
     if slot.isLogging { return false }
-    if relaxes { return isWritable(fault.page) }
+    if relaxes { return mayWrite(fault, slot) }
     return !slot.flags.contains(.readOnly) && !fault.decision.isWrittenLater
+  }
+
+  /// Whether the host may write to the memory behind a fault that a mapping denied: it could when the mapping had the right, and
+  /// cannot have changed that without an unmap. What dirty logging took away a fetch brings back once logging is over.
+  @inline(never)
+  private mutating func mayWrite(_ fault: SettledFault, _ slot: Memslot) -> Bool {
+    let walk = kvm.stage2.walk(fault.page)
+    guard case .leaf(_, let prot, _) = walk else { return false }
+    return prot.contains(.write)
+      || !slot.flags.contains(.readOnly) && checks.table.leaf(fault, walk).contains(.wasWritable)
   }
 
   /// How the rights that a fault asks for are known. A fault that is no write maps writable if the host can write there,
@@ -347,19 +361,6 @@ extension VMExecution where Backend: ~Copyable {
     }
   }
 
-  /// A write fault, in a slot that logs, of the vCPU that was granted the right to write and used it: the VMM had the
-  /// page write-protected since, which leaves no event (KVM_GET_DIRTY_LOG, KVM_CLEAR_DIRTY_LOG). Of the kernel's call,
-  /// its range and its moment, only this page is known. Another vCPU's write fault proves nothing: its TLB may hold the
-  /// mapping as it was before.
-  @inline(never)
-  private mutating func proveWriteProtection(_ fault: SettledFault, _ origin: StepOrigin) {
-    guard isWritable(fault.page), host.usedWriteGrant(fault, pageSize) else { return }
-    let gfn = fault.page.gfn(pageSize)
-    kvm.kvmArchMMUEnableLogDirtyPTMasked(
-      Stage2Model.Memslot(FrameRange(start: gfn, end: gfn + 1)), offset: 0, mask: 1, initiallySet: false)
-    emitRangeCalls(basis: .assumed, origin)
-  }
-
   /// A translation fault on what was mapped, in a slot whose host address is not known: an unmap that could not be
   /// joined with the slot came before. Of its range only this page is known.
   @inline(never)
@@ -368,13 +369,6 @@ extension VMExecution where Backend: ~Copyable {
     let gfn = fault.page.gfn(pageSize)
     kvm.kvmUnmapGFNRange(gfn..<gfn + 1, mayBlock: true)
     emitRangeCalls(basis: .assumed, origin)
-  }
-
-  /// Whether the mapping of `ipa` permits writing, as far as the model knows.
-  @inline(never)
-  private mutating func isWritable(_ ipa: IPA) -> Bool {
-    if case .leaf(_, let prot, _) = kvm.stage2.walk(ipa) { return prot.contains(.write) }
-    return false
   }
 }
 

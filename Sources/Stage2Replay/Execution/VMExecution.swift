@@ -10,6 +10,7 @@ internal import Stage2Model
 /// | `VMExecution.swift` | range operations, and what each step leaves behind |
 /// | `VMExecution+Faults.swift` | faults |
 /// | `VMExecution+Resets.swift` | vCPUs that are initialised again |
+/// | `VMExecution+DirtyLog.swift` | write protection by dirty logging |
 /// | `VMExecution+OtherKernel.swift` | the same accesses under another kernel |
 struct VMExecution<Backend: Stage2Backend & ~Copyable>: ~Copyable {
   let context: ReplayContext
@@ -108,7 +109,7 @@ struct VMExecution<Backend: Stage2Backend & ~Copyable>: ~Copyable {
     case .endLogging(let frames): checks.table.endLogging(frames)
     // The memory of a protected guest stays as it is until the VM ends (`kvm_unmap_gfn_range`, `kvm_age_gfn`,
     // `kvm_stage2_unmap_range`): nothing is known of it that could change.
-    case .unmap, .deleteSlot, .wrprotect, .age:
+    case .unmap, .deleteSlot, .wrprotect, .dirtyLog, .age:
       // What only looks at the VM would be handed a copy of it.
       if !kvm.profile.isProtected { executeRange(step.pointee.action, origin) }
     case .reset(let position): resetVCPUs(place.pointee.reset(position), origin)
@@ -167,6 +168,7 @@ struct VMExecution<Backend: Stage2Backend & ~Copyable>: ~Copyable {
       remember(.writeProtection, frames, origin)
       kvm.kvmMMUWPMemoryRegion(Stage2Model.Memslot(frames))
       emitRangeCalls(basis: .assumed, origin)
+    case .dirtyLog(let log): change(log, origin)
     case .age(let age): if !age.isDead { self.age(age, origin) }
     case .fault, .check, .endLogging, .reset, .learn: break
     }

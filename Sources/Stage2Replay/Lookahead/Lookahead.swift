@@ -283,6 +283,8 @@ struct Lookahead: ~Copyable {
         frames: frames, markOld: markOld, duringFault: duringFault, isDead: isDead, epoch: epoch)
       settled.append(.age(age), vm, origin)
     case .wrprotect(let frames): settled.append(.wrprotect(frames), vm, origin)
+    case .dirtyLog(.clear(_, isProven: false)): break
+    case .dirtyLog(let change): settled.append(.dirtyLog(change), vm, origin)
     case .endLogging(let frames): settled.append(.endLogging(frames), vm, origin)
     case .deleteSlot(let frames):
       settleThoseAhead(ofUnmap: record, vms)
@@ -369,6 +371,19 @@ struct Lookahead: ~Copyable {
     }
     for open in threads.open.all where isConcerned(open.vm) {
       body(&faults[open.fault])
+    }
+  }
+
+  /// The dirty log of the frames was cleared before it ended at `sequence`, if that still waits.
+  mutating func proveClear(of frames: FrameRange, vm: VMIndex, at sequence: Sequence) {
+    var position = queue.position { $0.sequence < sequence }
+    while position < queue.count, queue[position].sequence == sequence {
+      if queue[position].vm == vm, case .dirtyLog(.clear(let cleared, _)) = queue[position].action,
+        cleared == frames
+      {
+        queue[position].action = .dirtyLog(.clear(frames, isProven: true))
+      }
+      position += 1
     }
   }
 

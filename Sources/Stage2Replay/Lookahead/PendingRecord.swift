@@ -16,6 +16,8 @@ struct PendingRecord: BitwiseCopyable {
     case age(FrameRange, markOld: Bool, duringFault: Bool, epoch: Epoch)
     /// Dirty logging begins: the whole slot is write-protected.
     case wrprotect(FrameRange)
+    /// Something happens to the dirty bitmap of a slot.
+    case dirtyLog(DirtyLogChange)
     /// Dirty logging ends.
     case endLogging(FrameRange)
     /// A slot is deleted or moved away: everything in it is unmapped.

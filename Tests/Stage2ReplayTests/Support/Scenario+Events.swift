@@ -121,10 +121,11 @@ extension Scenario {
 
   func moveSlot(
     _ thread: Thread = .vmm, kvm: UInt64 = 0xffff_0000, id: UInt64 = 0, from: UInt64? = nil, to: UInt64,
-    pages: UInt64 = 1024, hva: UInt64? = nil
+    pages: UInt64 = 1024, hva: UInt64? = nil, flags: UInt64 = 0
   ) {
     commit(
-      thread, kvm, change: 2, (to, pages, hva ?? crookedHVA), id: id, flags: 0, old: (from ?? memory, pages))
+      thread, kvm, change: 2, (to, pages, hva ?? crookedHVA), id: id, flags: flags,
+      old: (from ?? memory, pages))
   }
 
   /// A change of flags: 1 logs dirty pages, 2 is read-only.

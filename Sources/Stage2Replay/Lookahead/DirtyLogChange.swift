@@ -1,0 +1,12 @@
+internal import KVMTypes
+
+/// What happens to the dirty bitmap of a slot (`memslot->dirty_bitmap`).
+enum DirtyLogChange: BitwiseCopyable {
+  /// It is allocated, for the slot that begins at a frame.
+  case allocate(GFN)
+  /// The slot moves and keeps it.
+  case move(from: GFN, to: GFN)
+  /// The VMM clears the bits of the slot's pages that were written, by KVM_GET_DIRTY_LOG or KVM_CLEAR_DIRTY_LOG. Not proven is
+  /// what only later faults can show: it may not have happened.
+  case clear(FrameRange, isProven: Bool)
+}

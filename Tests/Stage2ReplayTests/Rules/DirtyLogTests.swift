@@ -1,0 +1,148 @@
+import KVMTypes
+import Stage2Model
+import Testing
+
+@testable import Stage2Replay
+
+/// When a dirty log was cleared, and which pages that write-protected: no event tells, the guest's write faults do.
+@Suite("Clearing of dirty logs")
+struct DirtyLogTests {
+  static let whole = "wrprotect 40000000+400000 = 0, assumed"
+
+  /// A slot that logs, with its vCPUs in the guest, and pages that the first of them has written.
+  static func story(written pages: [UInt64], flags: UInt64 = 1) -> Scenario {
+    let story = Scenario()
+    story.createSlot(flags: flags)
+    story.enter(.vcpu0)
+    story.enter(.vcpu1)
+    for page in pages { story.write(page) }
+    return story
+  }
+
+  /// What was write-protected.
+  static func protected(_ story: Scenario) throws -> [String] { try story.replay().operations(.wrprotect) }
+
+  @Test("A write fault on what may be written shows that all that was written was protected, word by word")
+  func words() throws {
+    let story = Self.story(written: [10, 3, 70])
+    story.writeAgain(10)
+    #expect(
+      try Self.protected(story) == [
+        Self.whole, "wrprotect 40003000+8000 = 0, assumed", "wrprotect 40046000+1000 = 0, assumed",
+      ])
+  }
+
+  @Test("The thread that switched the log on is taken to have cleared it, before the fault that shows it")
+  func thread() throws {
+    let story = Self.story(written: [3, 4])
+    story.writeAgain(3)
+    let operations = try story.replay().all
+    #expect(operations.map(\.kind) == [.wrprotect, .map, .map, .wrprotect, .relaxPerms])
+    #expect(operations[3].tid.rawValue == Scenario.Thread.vmm.tid)
+  }
+
+  @Test("What was written before is explained by it, what was written since shows another time")
+  func twice() throws {
+    let story = Self.story(written: [3, 4, 5])
+    story.writeAgain(3)
+    story.writeAgain(5)
+    story.write(9)
+    story.writeAgain(5)
+    #expect(
+      try Self.protected(story) == [
+        Self.whole, "wrprotect 40003000+3000 = 0, assumed", "wrprotect 40003000+7000 = 0, assumed",
+      ])
+  }
+
+  @Test("Once logging is over the log cannot be cleared: it was before")
+  func beforeTheEnd() throws {
+    let story = Self.story(written: [3, 4])
+    story.setFlags(0)
+    story.write(8)
+    story.writeAgain(3)
+    let replayed = try story.replay()
+    #expect(replayed.operations(.wrprotect) == [Self.whole, "wrprotect 40003000+2000 = 0, assumed"])
+    #expect(replayed.result.divergences.explained == 0)
+  }
+
+  @Test("Nothing shows that a log was cleared at its end where nobody faults on what was written")
+  func notShown() throws {
+    let story = Self.story(written: [3, 4])
+    story.setFlags(0)
+    story.write(8)
+    #expect(try Self.protected(story) == [Self.whole])
+  }
+
+  @Test("A log that begins anew protects the slot: a write fault on what was written before shows nothing")
+  func newLog() throws {
+    let story = Self.story(written: [3, 4])
+    story.setFlags(0)
+    story.setFlags(1)
+    story.writeAgain(3)
+    #expect(try Self.protected(story) == [Self.whole, Self.whole])
+  }
+
+  @Test("Another vCPU that entered after the page was mapped cannot have found it read-only otherwise")
+  func otherVCPU() throws {
+    let story = Self.story(written: [3, 4])
+    story.enter(.vcpu1)
+    story.handle(.vcpu1, story.memory + 3 * story.page, .permission, .write, pc: 0x2000)
+    #expect(try Self.protected(story) == [Self.whole, "wrprotect 40003000+2000 = 0, assumed"])
+  }
+
+  @Test("A right that was added is unknown to other processors' TLBs: another vCPU's fault shows nothing")
+  func otherProcessor() throws {
+    let story = Self.story(written: [])
+    story.handle(.vcpu0, story.memory, level: 3)
+    story.handle(.vcpu0, story.memory, .permission, .write)
+    story.enter(.vcpu1)
+    story.handle(.vcpu1, story.memory, .permission, .write, pc: 0x2000)
+    #expect(try Self.protected(story) == [Self.whole])
+  }
+
+  @Test("A page that was unmapped and read since was mapped read-only")
+  func unmapped() throws {
+    let story = Self.story(written: [3, 4])
+    story.unmap(.kswapd, story.crookedHVA + 3 * story.page)
+    story.age(.kswapd, story.crookedHVA + 9 * story.page)
+    story.handle(.vcpu0, story.memory + 3 * story.page)
+    story.writeAgain(3)
+    #expect(try Self.protected(story) == [Self.whole])
+  }
+
+  @Test("A slot that moves keeps its bitmap")
+  func moved() throws {
+    let story = Self.story(written: [3])
+    story.moveSlot(to: 0x8000_0000, flags: 1)
+    story.handle(.vcpu0, 0x8000_5000, .translation, .write)
+    story.handle(.vcpu0, 0x8000_6000, .translation, .write)
+    story.handle(.vcpu0, 0x8000_5000, .permission, .write, pc: 0x2000)
+    #expect(
+      try Self.protected(story) == [
+        Self.whole, "wrprotect 80000000+400000 = 0, assumed", "wrprotect 80003000+4000 = 0, assumed",
+      ])
+  }
+
+  @Test("What a log took away a fetch brings back once logging is over: the host may write there")
+  func fetch() throws {
+    let prots = try RightsTests.prots { story in
+      story.handle(.vcpu0, story.memory, .translation, .write)
+      story.setFlags(1)
+      story.setFlags(0)
+      story.handle(.vcpu0, story.memory, .permission, .exec)
+    }
+    #expect(prots == [[.read, .write], [.read, .write, .execute]])
+  }
+}
+
+extension Scenario {
+  /// The first vCPU writes to a page that is not mapped.
+  fileprivate func write(_ number: UInt64) {
+    handle(.vcpu0, memory + number * page, .translation, .write)
+  }
+
+  /// It writes, by another instruction, to one that it may have been allowed to write to, and faults.
+  fileprivate func writeAgain(_ number: UInt64) {
+    handle(.vcpu0, memory + number * page, .permission, .write, pc: 0x2000)
+  }
+}
