@@ -245,6 +245,26 @@ struct TableKnowledge: ~Copyable {
     openPages.insert(FrameKey(fault.page.gfn(pageSize).rawValue))
   }
 
+  /// Whether a block is proven to be mapped in a region, and nobody may have put anything else there in the window of a fault.
+  func isProvenBlock(_ region: RegionIndex, _ fault: SettledFault) -> Bool {
+    let known = regions[region]
+    return !known.blockKnowledge.contains(.isAssumed) && known.blockInstalledAt <= fault.evidence.entry
+      && known.resizedAt <= fault.evidence.entry && fault.evidence.unmapOfRegion == .none
+      && fault.evidence.peers.isDisjoint(with: [.onPage, .inRegion, .mayResize])
+  }
+
+  /// Pages took the place of a block and have its rights.
+  ///
+  /// - Parameter isProven: whether a fault met one of them; else the block may be there on.
+  mutating func noteSplit(_ region: RegionIndex, at sequence: Sequence, isProven: Bool) {
+    let knowledge = regions[region].blockKnowledge
+    regions[region].resizedAt = sequence
+    regions[region].tableInstalledAt = sequence
+    regions[region].mayBeBlock = !isProven
+    regions[region].blockKnowledge = []
+    regions.updatePages(of: region) { $0.knowledge = knowledge }
+  }
+
   /// An operation returned an error.
   mutating func noteAgain(_ fault: SettledFault, _ region: RegionIndex, _ before: Stage2Walk) {
     guard case .leaf(let level, _, _) = before, level < .l3 else { return }

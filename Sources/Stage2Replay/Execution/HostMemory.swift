@@ -15,6 +15,8 @@ struct HostMemory: ~Copyable {
   private var writeGrants: [FrameKey: WriteGrant] = [:]
   /// Which pages of slots that log were written since their log was cleared.
   var dirty = DirtyBitmaps()
+  /// A fault showed that the VMM asked KVM to split blocks where a slot begins to log.
+  var splitsEagerly = false
 
   init(pageSize: PageSize) { mappings = HostMappings(pageSize: pageSize) }
 

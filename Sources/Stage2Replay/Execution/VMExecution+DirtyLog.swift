@@ -2,7 +2,7 @@ internal import KVMTrace
 internal import KVMTypes
 internal import Stage2Model
 
-// Dirty logging: write protection, of which no event tells.
+// Dirty logging: write protection and eager splitting, of which no event tells.
 
 extension VMExecution where Backend: ~Copyable {
   /// Something happens to a slot's dirty bitmap.
@@ -42,5 +42,41 @@ extension VMExecution where Backend: ~Copyable {
   mutating func isWritable(_ ipa: IPA) -> Bool {
     if case .leaf(_, let prot, _) = kvm.stage2.walk(ipa) { return prot.contains(.write) }
     return false
+  }
+
+  // MARK: Eager splitting
+
+  /// A slot begins to log: where the VMM asked KVM to split blocks then, it does.
+  mutating func splitEagerly(_ frames: FrameRange, _ origin: StepOrigin) {
+    if host.splitsEagerly { splitBlocks(frames, proven: nil, origin) }
+  }
+
+  /// A permission fault met a page where a block is proven to have been, in a slot that logs, or did: nothing but eager splitting
+  /// puts pages in the place of a block and leaves them mapped (KVM_CAP_ARM_EAGER_SPLIT_CHUNK_SIZE). It is done to the whole slot
+  /// when it begins to log (`kvm_mmu_split_memory_region`).
+  @inline(never)
+  mutating func proveSplit(_ fault: SettledFault, _ origin: StepOrigin) {
+    guard !kvm.profile.isPKVM, fault.walkLevel == .l3, let slot = fault.slot, slot.hva != nil,
+      let region = fault.evidence.region, checks.table.isProvenBlock(region, fault),
+      slot.isLogging || checks.table.regions[region].blockKnowledge.contains(.mayBeProtected),
+      case .leaf(.l2, _, _) = kvm.stage2.walk(fault.page)
+    else { return }
+    host.splitsEagerly = true
+    splitBlocks(FrameRange(start: slot.base, end: slot.end), proven: region, origin)
+  }
+
+  /// Splits the blocks of a slot one by one: how many KVM splits between two looks at its cache (the chunk size) is not known.
+  private mutating func splitBlocks(_ frames: FrameRange, proven: RegionIndex?, _ origin: StepOrigin) {
+    let blocks =
+      checks.table.regions.block(frames.start)...checks.table.regions.block(GFN(frames.end.rawValue - 1))
+    for region in checks.table.regions.positions(in: blocks) {
+      let base = GFN(checks.table.regions.block(of: region) * pageSize.pagesPerPMD).ipa(pageSize)
+      guard case .leaf(.l2, _, _) = kvm.stage2.walk(base) else { continue }
+      _ = kvm.stage2.topUpSplitCache(pages: 1)
+      let result = kvm.stage2.split(base, size: pageSize.pmdBytes, vcpu: VCPUIndex(0))
+      guard result.isSuccess else { continue }
+      emit(.split, base, size: pageSize.pmdBytes, result: result.rawValue, basis: .assumed, origin)
+      checks.table.noteSplit(region, at: origin.sequence, isProven: region == proven)
+    }
   }
 }

@@ -10,7 +10,7 @@ internal import Stage2Model
 /// | `VMExecution.swift` | range operations, and what each step leaves behind |
 /// | `VMExecution+Faults.swift` | faults |
 /// | `VMExecution+Resets.swift` | vCPUs that are initialised again |
-/// | `VMExecution+DirtyLog.swift` | write protection by dirty logging |
+/// | `VMExecution+DirtyLog.swift` | write protection and splitting by dirty logging |
 /// | `VMExecution+OtherKernel.swift` | the same accesses under another kernel |
 struct VMExecution<Backend: Stage2Backend & ~Copyable>: ~Copyable {
   let context: ReplayContext
@@ -168,6 +168,7 @@ struct VMExecution<Backend: Stage2Backend & ~Copyable>: ~Copyable {
       remember(.writeProtection, frames, origin)
       kvm.kvmMMUWPMemoryRegion(Stage2Model.Memslot(frames))
       emitRangeCalls(basis: .assumed, origin)
+      splitEagerly(frames, origin)
     case .dirtyLog(let log): change(log, origin)
     case .age(let age): if !age.isDead { self.age(age, origin) }
     case .fault, .check, .endLogging, .reset, .learn: break

@@ -135,6 +135,56 @@ struct DirtyLogTests {
   }
 }
 
+/// Eager splitting (KVM_CAP_ARM_EAGER_SPLIT_CHUNK_SIZE): no event tells of it, either.
+@Suite("Eager splitting")
+struct EagerSplitTests {
+  /// A slot of two blocks that are proven to be mapped, on a host with the traditional table, and logging.
+  private func story() -> Scenario {
+    let story = Scenario()
+    story.profile = Profile(path: .traditional, era: .v7_3)
+    story.profile.ipaBits = 40
+    story.createSlot(hva: story.congruentHVA)
+    story.enter(.vcpu0)
+    for block in [story.memory, story.memory + story.block] {
+      story.handle(.vcpu0, block, level: 2, .write)
+      story.handle(.vcpu0, block, .permission, level: 2, .exec)
+    }
+    story.setFlags(1, hva: story.congruentHVA)
+    return story
+  }
+
+  @Test("A permission fault at level 3 on a proven block shows that the slot's blocks were split")
+  func split() throws {
+    let story = story()
+    story.handle(.vcpu0, story.memory + 5 * story.page, .permission, level: 3, .write)
+    story.handle(.vcpu0, story.memory + story.block + 5 * story.page, .permission, level: 3, .write)
+    let replayed = try story.replay()
+    #expect(
+      replayed.operations(.split) == [
+        "split 40000000+200000 = 0, assumed", "split 40200000+200000 = 0, assumed",
+      ])
+    #expect(replayed.divergences == [])
+    #expect(replayed.operations(.relaxPerms).suffix(2).allSatisfy { $0.hasSuffix("= 0, derived") })
+  }
+
+  @Test("A permission fault at level 2 shows that they were not")
+  func notSplit() throws {
+    let story = story()
+    story.handle(.vcpu0, story.memory + 5 * story.page, .permission, level: 2, .write)
+    let replayed = try story.replay()
+    #expect(replayed.operations(.split) == [])
+    #expect(replayed.operations(.map).last == "map 40005000+1000 = 0, derived")
+  }
+
+  @Test("pKVM splits nothing")
+  func pkvm() throws {
+    let story = story()
+    story.profile = Scenario().profile
+    story.handle(.vcpu0, story.memory + 5 * story.page, .permission, level: 3, .write)
+    #expect(try story.replay().operations(.split) == [])
+  }
+}
+
 extension Scenario {
   /// The first vCPU writes to a page that is not mapped.
   fileprivate func write(_ number: UInt64) {
