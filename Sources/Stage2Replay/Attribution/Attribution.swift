@@ -236,10 +236,24 @@ extension Attribution {
     guard let (kvm, update) = told else { return }
     let isContradicted = vms.roster.vm(at: kvm).map { update.contradicts(vms[$0].slots.table) } ?? false
     let answer = vms.roster.setMemoryRegion(
-      of: kvm, update.change, by: record.tid, isContradicted: isContradicted)
+      of: kvm, update.change, by: record.tid, isContradicted: isContradicted,
+      running: vms.roster.vms(createdBy: record.tid).filter { isInKVMRun($0, but: thread) })
     let vm = take(answer, at: record.time)
     apply(
       update, vm: vm, record, threads[thread].place, since: since, performsOperations: performsOperations)
+  }
+
+  /// Whether a vCPU of a VM is in KVM_RUN, which begins before its kvm_entry and ends with kvm_userspace_exit.
+  private func isInKVMRun(_ vm: VMIndex, but creator: ThreadIndex) -> Bool {
+    guard !clock.isInGap, context.events.missing.isDisjoint(with: [.entry, .userspaceExit]) else {
+      return false
+    }
+    return vms[vm].vcpus.contains { tid in
+      guard let thread = threads.known(tid), thread != creator else { return false }
+      let vcpu = threads[thread].vcpu
+      return vcpu.vm == vm && !vcpu.isInUserspace && vcpu.lastEntry > .start
+        && vcpu.entryEpoch == clock.epoch
+    }
   }
 
   /// Makes the changes of slots that a file or an inference dates before `record`.

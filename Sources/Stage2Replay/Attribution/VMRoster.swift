@@ -6,7 +6,7 @@ package import KVMTypes
 /// The kernel uses the address of a `struct kvm` again, and only a probe on `kvm_arch_destroy_vm` marks a VM's end. But
 /// `kvm_set_memory_region` never creates a slot over another one or under a number in use, so a change that seems to
 /// belongs to a new VM. Nor does one thread of a VMM often have two VMs at a time: unless probes tell when VMs begin and
-/// end, its earlier ones are taken to be gone when it makes another.
+/// end, its earlier ones are taken to be gone when it makes another, but for those whose vCPUs are in KVM_RUN then.
 ///
 /// In a trace that begins while a VM runs, its vCPUs fault before any change of its slots: it is then the one whose slots
 /// change first.
@@ -79,6 +79,9 @@ package struct VMRoster: Sendable {
   /// The first of the live VMs whose slots a thread made.
   func vm(createdBy thread: ThreadID) -> VMIndex? { byCreator[thread]?.vms.first }
 
+  /// All of them.
+  func vms(createdBy thread: ThreadID) -> [VMIndex] { byCreator[thread]?.vms ?? [] }
+
   /// Whether one thread made all live VMs, or of none of them it is known which thread did; there must be one.
   var isOfOneCreator: Bool { byCreator.count + (creatorless > 0 ? 1 : 0) == 1 }
 
@@ -136,8 +139,10 @@ package struct VMRoster: Sendable {
   /// - Parameters:
   ///   - thread: the thread of the event.
   ///   - isContradicted: whether the change cannot be one of the slots that `vm(at: kvm)` has.
+  ///   - running: VMs of the thread of which a vCPU is in KVM_RUN: that holds the VM, so it is not gone.
   package mutating func setMemoryRegion(
-    of kvm: KernelAddress, _ change: MemslotChange, by thread: ThreadID, isContradicted: Bool
+    of kvm: KernelAddress, _ change: MemslotChange, by thread: ThreadID, isContradicted: Bool,
+    running: [VMIndex] = []
   ) -> Answer {
     var retired: [VMIndex] = []
     if let known = vm(at: kvm) {
@@ -149,7 +154,7 @@ package struct VMRoster: Sendable {
       name(nameless, kvm, thread)
       return Answer(vm: nameless, news: .named, retired: retired)
     }
-    retired += retire(vmsOf: thread)
+    retired += retire(vmsOf: thread, except: running)
     let vm = append(VM(kvm: kvm, creator: thread, wasRunning: change != .create))
     return Answer(vm: vm, news: .appeared, retired: retired)
   }
@@ -215,8 +220,8 @@ package struct VMRoster: Sendable {
   }
 
   /// Where probes tell of the ends of VMs, nothing is taken for one.
-  private mutating func retire(vmsOf creator: ThreadID) -> [VMIndex] {
-    let gone = (byCreator[creator]?.vms ?? []).filter { !isKnownToLive($0) }
+  private mutating func retire(vmsOf creator: ThreadID, except running: [VMIndex] = []) -> [VMIndex] {
+    let gone = vms(createdBy: creator).filter { !isKnownToLive($0) && !running.contains($0) }
     for vm in gone { retire(vm) }
     return gone
   }

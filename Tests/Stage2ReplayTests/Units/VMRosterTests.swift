@@ -66,6 +66,16 @@ struct VMRosterTests {
     #expect(roster.live.isEmpty && roster.type(of: one) == VMType(rawValue: 40))
   }
 
+  @Test("A VM of which a vCPU is in KVM_RUN when its thread makes another lives on")
+  func running() {
+    var roster = VMRoster()
+    let first = create(one, by: vmm, &roster).vm
+    let second = roster.setMemoryRegion(of: two, .create, by: vmm, isContradicted: false, running: [first])
+    #expect(second.retired.isEmpty && roster.live == [first, second.vm])
+    let third = create(KernelAddress(0xffff_7000), by: vmm, &roster)
+    #expect(third.retired == [first, second.vm])
+  }
+
   @Test("A VM whose vCPUs ran before anything was told of its slots is the one whose slots change first")
   func nameless() {
     var roster = VMRoster()
