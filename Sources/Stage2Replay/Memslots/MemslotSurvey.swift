@@ -103,7 +103,7 @@ public struct MemslotSurvey: Sendable {
   private func inferred(_ windows: FaultWindows) -> MemslotHistory {
     var collector = collector
     collector.finish(windows)
-    return SlotInference(collector, pageSize: pageSize).history()
+    return SlotInference(collector, pageSize: pageSize).history(of: collector.guests(windows))
   }
 
   /// The memslots, as far as the trace tells them.

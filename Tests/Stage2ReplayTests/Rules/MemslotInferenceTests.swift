@@ -142,6 +142,100 @@ struct MemslotInferenceTests {
     #expect(result.vms.map { $0.slots.map(\.hva) } == [[HVA(story.crookedHVA)], [HVA(0xfe00_0000_0000)]])
   }
 
+  /// A thread's loop over pages, by one instruction.
+  private func touch(
+    _ story: Scenario, _ thread: Scenario.Thread, _ pages: Range<UInt64>, firstLevel: Int = 3
+  ) {
+    for page in pages {
+      story.handle(thread, story.memory + page * story.page, level: page == pages.lowerBound ? firstLevel : 3)
+    }
+  }
+
+  @Test(
+    "A thread whose first walk stops where another one has pages runs another VM, one that finds their table does not",
+    arguments: [1, 2, 3])
+  func emptyTable(level: Int) throws {
+    let story = Scenario()
+    story.enter(.vcpu0)
+    touch(story, .vcpu0, 0..<4, firstLevel: 1)
+    story.enter(.vcpu1)
+    touch(story, .vcpu1, 4..<8, firstLevel: level)
+    let vms = try story.replay().result.vms
+    #expect(vms.map(\.vcpus.count) == (level == 3 ? [2] : [1, 1]))
+    #expect(vms.allSatisfy { $0.slots.map(\.basis) == [.assumed] })
+  }
+
+  @Test("A walk that began before the other thread was given its page says nothing")
+  func simultaneous() throws {
+    let story = Scenario()
+    story.enter(.vcpu1)
+    story.enter(.vcpu0)
+    touch(story, .vcpu0, 0..<4, firstLevel: 1)
+    touch(story, .vcpu1, 4..<8, firstLevel: 1)
+    #expect(try story.replay().result.vms.map(\.vcpus.count) == [2])
+  }
+
+  @Test(
+    "A thread that is given the pages of another one is of another VM, unless an unmap came between",
+    arguments: [false, true])
+  func givenTwice(unmaps: Bool) throws {
+    let story = Scenario()
+    story.enter(.vcpu1)
+    story.enter(.vcpu0)
+    touch(story, .vcpu0, 0..<8, firstLevel: 1)
+    if unmaps { story.unmap(.kswapd, 0xfd00_0000_0000, bytes: story.block) }
+    touch(story, .vcpu1, 0..<8, firstLevel: 1)
+    #expect(try story.replay().result.vms.map(\.vcpus.count) == (unmaps ? [2] : [1, 1]))
+  }
+
+  @Test(
+    "Where threads are given their own pages again, a slot went without an event, and they may be of one VM")
+  func movedUnseen() throws {
+    let story = Scenario()
+    story.enter(.vcpu1)
+    story.enter(.vcpu0)
+    touch(story, .vcpu0, 0..<8)
+    touch(story, .vcpu1, 8..<16)
+    touch(story, .vcpu0, 4..<12)
+    touch(story, .vcpu1, 12..<17)
+    touch(story, .vcpu0, 0..<4)
+    #expect(try story.replay().result.vms.map(\.vcpus.count) == [2])
+  }
+
+  @Test("Of several VMs that a thread may belong to, it is of that with the nearest number")
+  func nearestNumber() throws {
+    let story = Scenario()
+    let far = Scenario.Thread(tid: 2000, cpu: 2)
+    let near = Scenario.Thread(tid: 2001, cpu: 3)
+    story.enter(.vcpu0)
+    touch(story, .vcpu0, 0..<4, firstLevel: 1)
+    story.enter(far)
+    touch(story, far, 0..<4, firstLevel: 1)
+    story.enter(near)
+    touch(story, near, 4..<8)
+    #expect(
+      try story.replay().result.vms.map(\.vcpus) == [[ThreadID(1001)], [ThreadID(2000), ThreadID(2001)]])
+  }
+
+  @Test("A VM whose host addresses another one has later is gone by then")
+  func successor() throws {
+    let story = Scenario()
+    for thread in [Scenario.Thread.vcpu0, .vcpu1] {
+      story.enter(thread)
+      touch(story, thread, 0..<4, firstLevel: 1)
+      for page in 0..<UInt64(20) {
+        copyOnWrite(
+          story, thread, ipa: story.memory + page * story.page, hva: story.crookedHVA + page * story.page)
+      }
+    }
+    story.unmap(.kswapd, story.crookedHVA)
+    let replayed = try story.replay()
+    #expect(
+      replayed.result.vms.map { $0.slots.map(\.hva) } == [[HVA(story.crookedHVA)], [HVA(story.crookedHVA)]])
+    #expect(replayed.result.vms.map { $0.end != nil } == [true, false])
+    #expect(replayed.all.last { $0.kind == .unmap }?.vm == 1)
+  }
+
   @Test("A slot whose memory is exchanged is one slot after the other")
   func exchanged() throws {
     let story = Scenario()

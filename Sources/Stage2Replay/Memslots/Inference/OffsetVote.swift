@@ -24,9 +24,12 @@ struct OffsetVote {
   /// The distances that each pair allows, none for a pair with a range that names no single page.
   private let offsets: [[UInt64]]
 
-  init(_ pairs: FaultPairs) {
+  /// - Parameter counts: whose pairs count.
+  init(_ pairs: FaultPairs, where counts: (ThreadID) -> Bool = { _ in true }) {
     self.pairs = pairs
-    offsets = pairs.all.map { pair in Self.offsets(of: pair, pairs.ranges(of: pair)) }
+    offsets = pairs.all.map { pair in
+      counts(pair.tid) ? Self.offsets(of: pair, pairs.ranges(of: pair)) : []
+    }
   }
 
   private static func offsets(of pair: FaultPair, _ ranges: ArraySlice<HVARange>) -> [UInt64] {

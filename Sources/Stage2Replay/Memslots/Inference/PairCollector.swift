@@ -35,6 +35,7 @@ struct PairCollector {
 
   private(set) var pairs: FaultPairs
   private(set) var memory = FaultedMemory()
+  private var separation: VCPUSeparation
   private let pageSize: PageSize
   private var unmaps = HostRangeHistory()
   private var ages = HostRangeHistory()
@@ -45,6 +46,8 @@ struct PairCollector {
   private var unmapping = Unmapping()
   /// Whether the trace has kvm_entry.
   private var sawEntry = false
+  /// Whether a vCPU ran.
+  private(set) var sawVCPU = false
   /// The place of the last loss: of what threads did before, nothing is known any more.
   private var lastLoss = Sequence.start
   /// The place of each CPU's last event.
@@ -53,6 +56,7 @@ struct PairCollector {
   init(pageSize: PageSize) {
     self.pageSize = pageSize
     pairs = FaultPairs(pageSize: pageSize)
+    separation = VCPUSeparation(pageSize: pageSize)
   }
 
   /// Any event, and the windows of faults as they are before it begins one.
@@ -63,12 +67,19 @@ struct PairCollector {
     switch record.kind {
     case .entry:
       sawEntry = true
-      if let thread = windows.thread { leaveMemoryManagement(thread) }
-    case .guestFault: fault(record, windows)
+      sawVCPU = true
+      if let thread = windows.thread {
+        leaveMemoryManagement(thread)
+        separation.enter(thread)
+      }
+    case .guestFault:
+      sawVCPU = true
+      fault(record, windows)
     case .mmio, .mmioNISV, .userspaceExit, .exit, .accessFault:
       if let thread = windows.thread { leaveMemoryManagement(thread) }
     case .unmapHVARange, .setSPTEHVA:
       unmaps.append(wholePages(record.hvaRange), at: windows.now)
+      separation.takeAny()
       unmapping.last = windows.now
       guard let thread = windows.thread, !threads[thread.position].isUnmapping else { break }
       threads[thread.position].isUnmapping = true
@@ -105,6 +116,8 @@ struct PairCollector {
     let entry = last.sequence > lastLoss ? last : .start
     let now = windows.now
     var state = pages[record.tid, gfn]
+    separation.settle(thread, event.next(after: windows[thread].fault))
+    separation.fault(gfn, kind == .translation ? level : nil, thread, at: record.time)
     switch kind {
     case .translation:
       if let since = state.mappedSince { pair(page, pageSize.bytes, since, unmaps, record, now) }
@@ -154,6 +167,7 @@ struct PairCollector {
       if unmapping.isNone(since: window.begin.sequence), threads[thread.position].wasQuiet {
         pages[tid, gfn].mappedSince = window.begin
       }
+      separation.end(gfn, thread)
       pages[tid, gfn].youngSince = window.begin
       blocks[tid, block(gfn)].youngSince = window.begin
     case .accessFlag:
@@ -167,6 +181,16 @@ struct PairCollector {
   /// table for a fault of its walk.
   private static func level(_ fault: GuestFault) -> TranslationLevel? {
     fault.esr.isStage1Walk ? nil : fault.esr.level
+  }
+
+  /// The threads that faulted, as those of as few VMs as possible.
+  func guests(_ windows: FaultWindows) -> [InferredGuest] {
+    separation.guests { windows[$0].tid }.map { threads in
+      InferredGuest(
+        tids: Set(threads.map { windows[$0].tid }),
+        first: threads.compactMap(separation.firstFault).min() ?? Nanoseconds(0),
+        last: threads.map { max(windows[$0].begin.time, windows[$0].lastEntry.time) }.max() ?? Nanoseconds(0))
+    }
   }
 
   // MARK: Threads, places and losses
@@ -195,6 +219,7 @@ struct PairCollector {
     pairs.remove(from: index < lastSequences.count ? lastSequences[index] : .start)
     pages.removeAll()
     blocks.removeAll()
+    separation.takeAny()
     lastLoss = now
   }
 }

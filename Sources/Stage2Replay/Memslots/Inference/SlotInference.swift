@@ -47,35 +47,46 @@ struct SlotInference {
   }
 
   /// The slots, as a history.
-  func history() -> MemslotHistory {
+  func history(of guests: [InferredGuest]) -> MemslotHistory {
+    let guests = guests.filter { !$0.tids.isDisjoint(with: memory.tids) }
+    let isOnly = guests.count == 1
+    var found: [(guest: InferredGuest, vm: MemslotHistory.VM)] = []
+    for guest in guests { found += lives(of: guest.tids, isOnly: isOnly).map { (guest, $0) } }
+    var history = MemslotHistory()
+    for (guest, vm) in found {
+      var vm = vm
+      if !isOnly {
+        vm.begin(at: guest.first)
+        // Until another one has other memory at the same host addresses.
+        vm.to = found.filter { $0.guest.first > guest.last && $0.vm.sharesHostAddresses(with: vm, pageSize) }
+          .map(\.guest.first).min()
+      }
+      history.vms.append(vm)
+    }
+    return history
+  }
+
+  /// The VMs of threads that walk one table, as far as their walks tell: one, unless the memory behind it is not.
+  private func lives(of tids: Set<ThreadID>, isOnly: Bool) -> [MemslotHistory.VM] {
     var vms: [VM] = []
-    let (placed, ambiguous) = candidates()
+    let (placed, ambiguous) = candidates(tids)
     for slot in placed { add(slot, to: &vms) }
     vms.sort { ($0.tids.min() ?? ThreadID(.max)) < ($1.tids.min() ?? ThreadID(.max)) }
-    func life(_ slots: [PlacedSlot], _ tids: Set<ThreadID>?) -> MemslotHistory.VM {
-      self.life(slots, tids: tids, memory.ranges { tids?.contains($0) ?? true }, ambiguous)
+    func life(_ slots: [PlacedSlot], _ own: Set<ThreadID>) -> MemslotHistory.VM {
+      let isAll = isOnly && own == tids
+      return self.life(slots, tids: isAll ? nil : own, memory.ranges { own.contains($0) }, ambiguous)
     }
-    let all = memory.tids
-    var history = MemslotHistory()
-    if vms.count <= 1 {
-      // Nothing tells threads apart.
-      let slots = vms.first?.slots ?? []
-      if !all.isEmpty { history.vms.append(life(slots, nil)) }
-      return history
-    }
-    for vm in vms {
-      history.vms.append(life(vm.slots, vm.tids))
-    }
-    let others = all.subtracting(vms.flatMap(\.tids))
-    if !others.isEmpty { history.vms.append(life([], others)) }
-    return history
+    // Nothing tells threads apart.
+    if vms.count <= 1 { return [life(vms.first?.slots ?? [], tids)] }
+    let others = tids.subtracting(vms.flatMap(\.tids)).intersection(memory.tids)
+    return vms.map { life($0.slots, $0.tids) } + (others.isEmpty ? [] : [life([], others)])
   }
 
   // MARK: Distances
 
   /// The slots that the pairs speak for, and those of which another one is nearly as likely; the best founded ones first.
-  private func candidates() -> (placed: [PlacedSlot], ambiguous: [PlacedSlot]) {
-    let vote = OffsetVote(pairs)
+  private func candidates(_ tids: Set<ThreadID>) -> (placed: [PlacedSlot], ambiguous: [PlacedSlot]) {
+    let vote = OffsetVote(pairs) { tids.contains($0) }
     var placed: [PlacedSlot] = []
     var ambiguous: [PlacedSlot] = []
     for cluster in vote.clusters(minimum: Self.marginMin) {
@@ -193,5 +204,20 @@ struct SlotInference {
       }
     }
     return left
+  }
+}
+
+extension MemslotHistory.VM {
+  /// What was there from the beginning came then.
+  fileprivate mutating func begin(at time: Nanoseconds) {
+    for slot in slots.indices where slots[slot].from == nil { slots[slot].from = time }
+  }
+
+  fileprivate func sharesHostAddresses(with other: Self, _ pageSize: PageSize) -> Bool {
+    slots.contains { slot in
+      guard let hva = slot.slot.hva else { return false }
+      let range = HVARange(start: hva, end: hva + (slot.slot.pages << pageSize.shift))
+      return other.slots.contains { $0.slot.frames(range, pageSize) != nil }
+    }
   }
 }
