@@ -43,6 +43,8 @@ extension Replay {
     var list: [String] = []
     if memslots.probe != found.memslots.probe {
       list.append("memslots: probes tell of them that came too late")
+    } else if memslots.probe != nil, memslots.recorded != found.memslots.recorded {
+      list.append("memslots: later events tell of some that were there from the beginning")
     }
     guard let profile = try? ReplayProfile(request, found.profile) else {
       return list + ["profile: what is stated of the host contradicts later events"]

@@ -22,4 +22,8 @@ struct AttributedVM {
 
   /// Whether the VM is gone, or another one has taken its place: no event concerns it any more.
   var isGone: Bool { identity.end != nil }
+
+  /// Whether it may have memory at host addresses that are not known.
+  @inline(__always)
+  var mayHaveOtherMemory: Bool { slots.hasUnplaced || identity.wasRunning }
 }

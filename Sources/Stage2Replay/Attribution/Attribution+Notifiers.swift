@@ -27,7 +27,7 @@ extension Attribution {
       if vms.creator(of: vm) == record.tid || threads[thread].vcpu.vm == vm {
         vms[vm].activity.last = clock.now
       }
-      guard vms[vm].slots.table.mayOverlap(range) || vms[vm].slots.hasUnplaced else { continue }
+      guard vms[vm].slots.table.mayOverlap(range) || vms[vm].mayHaveOtherMemory else { continue }
       if notify(vm, kind, range, thread, record, isCopy: isCopy) { isOfSlot = true }
     }
     if !isOfSlot, !isCopy { found.unattributedNotifiers.add(kind) }
@@ -43,7 +43,7 @@ extension Attribution {
     if vms[vm].identity.isProtected { return !frames.isEmpty }
     let process = frames.isEmpty ? nil : process(of: range, thread, vm: vm)
     guard !frames.isEmpty, process != .another else {
-      if kind == .unmap, vms[vm].slots.hasUnplaced { noteUnmapOfUnknownFrames(vm: vm) }
+      if kind == .unmap, vms[vm].mayHaveOtherMemory { noteUnmapOfUnknownFrames(vm: vm) }
       return false
     }
     if process == .unknown, notifiers.areNamed(kind) {
@@ -312,11 +312,11 @@ extension Attribution {
   }
 
   /// A slot with these frames was removed: its commit comes after it went out of force, which was after `since`.
-  mutating func noteRemoval(of frames: FrameRange, vm: VMIndex, since: Sequence) {
+  mutating func noteRemoval(of frames: FrameRange, vm: VMIndex, since: Sequence, basis: Basis) {
     vms[vm].unmaps.last = clock.now
     lookahead.noteUnmapped(lookahead.timelines.blocks(frames), vm: vm, at: clock.now)
     lookahead.settled.append(
-      .removal(SlotRemoval(sequence: clock.now, since: since, frames: frames)), vm)
+      .removal(SlotRemoval(sequence: clock.now, since: since, frames: frames, basis: basis)), vm)
     threads.open.forEach(of: vm) { open in
       if frames.contains(open.gfn) { lookahead.noteRemoval(at: clock.now, for: open.fault) }
     }

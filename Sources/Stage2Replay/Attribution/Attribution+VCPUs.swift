@@ -257,7 +257,9 @@ extension Attribution {
 
   func settledVM(of tid: ThreadID) -> VMIndex? {
     for settled in vcpuEvidence.vms(of: tid) {
-      if let vm = vms.roster.vm(at: settled.kvm), vms[vm].identity.since == settled.since { return vm }
+      guard let vm = vms.roster.vm(at: settled.kvm) else { continue }
+      let isKnownBefore = settled.wasRunning && vms[vm].identity.wasRunning
+      if isKnownBefore || vms[vm].identity.since == settled.since { return vm }
     }
     return nil
   }

@@ -270,7 +270,8 @@ extension Attribution {
       }
       if let slot = update.slot, !slot.isPossible(context.pageSize) { continue }
       let vm = take(
-        vms.roster.setMemoryRegion(scheduled: entry.vm, life), tids: life.tids, at: change.time)
+        vms.roster.setMemoryRegion(scheduled: entry.vm, life, isNew: entry.time >= slots.firstTime),
+        tids: life.tids, at: change.time)
       if let slot = update.slot, let evidence = entry.evidence { vms[vm].slots.evidence[slot] = evidence }
       var place = ThreadPlace(windows: 0, notifiers: 0)
       if life.creator != nil, let thread = threads.thread(change.tid) {
@@ -279,7 +280,7 @@ extension Attribution {
       }
       apply(
         update, vm: vm, change, place, since: .start,
-        performsOperations: context.options.from.map { entry.time >= $0 } ?? true)
+        performsOperations: entry.time >= context.options.from ?? slots.firstTime)
     }
   }
 
@@ -291,7 +292,7 @@ extension Attribution {
     if let frames = removed, update.change == .delete { vms[vm].dirtyLogs.forget(frames) }
     if let frames = removed, performsOperations {
       note(.slotChange, frames, vm: vm, by: record.tid)
-      noteRemoval(of: frames, vm: vm, since: since)
+      noteRemoval(of: frames, vm: vm, since: since, basis: update.basis)
       lookahead.doubtNotifications(of: frames, vm: vm, since: since)
       enqueue(.deleteSlot(frames), vm: vm, record, place)
     }
@@ -300,7 +301,7 @@ extension Attribution {
     }
     guard let slot = update.slot else { return }
 
-    let frames = FrameRange(start: slot.base, end: slot.end)
+    let frames = slot.frames
     let before = update.change == .flagsOnly ? takeOut(slot.base, of: vm) : nil
     if performsOperations {
       changeDirtyLog(slot, before: before, oldFrames: removed, vm: vm, record, place)
@@ -331,7 +332,7 @@ extension Attribution {
     let old =
       takeOut(base, of: vm)
       ?? Memslot(id: nil, base: base, pages: pages, hva: nil, flags: [], basis: .recorded)
-    return old.isPossible(context.pageSize) ? FrameRange(start: old.base, end: old.end) : nil
+    return old.isPossible(context.pageSize) ? old.frames : nil
   }
 
   /// A slot is in force a little before its commit: faults that found no slot may belong to it. A VM changes one slot

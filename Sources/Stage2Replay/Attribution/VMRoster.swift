@@ -150,17 +150,22 @@ package struct VMRoster: Sendable {
       retire(known)
       retired.append(known)
     }
-    if let nameless = nameless.last {
+    if let nameless = nameless.vms.last(where: { unscheduled.vms.contains($0) }) {
       name(nameless, kvm, thread)
       return Answer(vm: nameless, news: .named, retired: retired)
     }
-    retired += retire(vmsOf: thread, except: running)
+    if change == .create { retired += retire(vmsOf: thread, except: running) }
     let vm = append(VM(kvm: kvm, creator: thread, wasRunning: change != .create))
     return Answer(vm: vm, news: .appeared, retired: retired)
   }
 
   /// A history of memslots has a change for its VM at `position`, which is as `life` says.
-  mutating func setMemoryRegion(scheduled position: Int, _ life: MemslotHistory.VM) -> Answer {
+  ///
+  /// - Parameter isNew: whether the VM, if it appears with that, is created then, and was not there before the trace
+  ///   began: who creates a VM may be done with earlier ones, but several may have been there from the beginning.
+  mutating func setMemoryRegion(
+    scheduled position: Int, _ life: MemslotHistory.VM, isNew: Bool = true
+  ) -> Answer {
     if let known = scheduled[position] { return Answer(vm: known) }
     var answer = Answer(vm: VMIndex(0))
     if let known = life.kvm.flatMap({ vm(at: $0) }) {
@@ -172,7 +177,7 @@ package struct VMRoster: Sendable {
       unscheduled.remove(other)
       (answer.vm, answer.news) = (other, .named)
     } else {
-      if let creator = life.creator { answer.retired += retire(vmsOf: creator) }
+      if isNew, let creator = life.creator { answer.retired += retire(vmsOf: creator) }
       answer.vm = append(
         VM(kvm: life.kvm, creator: life.creator, wasRunning: life.isPartial), isScheduled: true)
       answer.news = .appeared

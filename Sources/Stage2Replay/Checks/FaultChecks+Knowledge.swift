@@ -35,7 +35,7 @@ extension FaultChecks {
     ofLeaf fault: SettledFault, _ walk: Stage2Walk, _ vm: KnownVM, _ backend: inout Backend
   ) -> StateKnowledge {
     if let reason = fault.reasonUnknown { return .unknown(reason) }
-    if vm.slotBasis == .assumed { return .assumed }
+    if (fault.slot?.basis ?? vm.slotBasis) == .assumed { return .assumed }
     let leaf = table.leaf(fault, walk)
     let region = fault.evidence.region.map { table.regions[$0] }
     if region?.mayBeBlock == true { return .assumed }

@@ -126,7 +126,7 @@ struct FaultChecks: ~Copyable {
     heldBack.removeAll { $0.fault.slot?.base == slot.base && fault.evidence.entry >= $0.fault.end }
     for entry in held where entry.fault.slot?.base == slot.base && fault.evidence.entry >= entry.fault.end {
       let judgement: Judgement =
-        vm.slotBasis == .assumed ? .unknown(.mmioLiesOutsideSlots) : .unexplained(.mmioLiesOutsideSlots)
+        slot.basis == .assumed ? .unknown(.mmioLiesOutsideSlots) : .unexplained(.mmioLiesOutsideSlots)
       put(judgement, entry.fault, at: entry.time, nil, vm.id)
     }
   }

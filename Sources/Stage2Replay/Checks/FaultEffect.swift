@@ -53,6 +53,8 @@ struct SlotRemoval {
   /// The place of the thread's event before: the slot was taken out of force after that.
   var since: Sequence
   var frames: FrameRange
+  /// How the removal is known.
+  var basis: Basis
 
   /// Whether the removal may have been under way in the window of a fault in the slot.
   func covers(_ fault: FaultWindow, _ pageSize: PageSize) -> Bool {

@@ -14,8 +14,10 @@ struct KnownVM {
   let firstEpoch: Epoch
   let knownFrom: Epoch
   private(set) var slots: MemslotTable
-  /// The least certain basis of its slots: no operation is more certain than the slots it was predicted with.
+  /// The least certain basis of its slots.
   private(set) var slotBasis = Basis.recorded
+  /// The most certain basis of its slots and of their removals, nil without any.
+  private var strongestBasis: Basis?
   /// The pages of the largest slot so far that the guest can write to.
   private(set) var largestSlot: UInt64 = 0
   /// The lowest level at which a walk of its table stops.
@@ -39,13 +41,28 @@ struct KnownVM {
     case .slotInserted(let slot):
       slots.insert(slot)
       slotBasis = max(slotBasis, slot.basis)
+      strongestBasis = min(strongestBasis ?? slot.basis, slot.basis)
       if !slot.flags.contains(.readOnly) { largestSlot = max(largestSlot, slot.pages) }
     case .slotRemoved(let base): _ = slots.remove(base: base)
-    case .removal(let removal): removals.append(removal)
+    case .removal(let removal):
+      removals.append(removal)
+      strongestBasis = min(strongestBasis ?? removal.basis, removal.basis)
     case .startLevel(let level): startLevel = min(startLevel, level)
     case .ended(let end): self.end = end
     case .regionTouched: break
     }
+  }
+
+  /// How the slot is known that an operation on `gfn` concerns: no operation is more certain. Where a VM was running before the
+  /// trace began, events tell some of its slots, and others are assumed.
+  @inline(__always)
+  func basis(at gfn: GFN) -> Basis {
+    strongestBasis ?? slotBasis == slotBasis ? slotBasis : basisAmongSeveral(at: gfn)
+  }
+
+  @inline(never)
+  private func basisAmongSeveral(at gfn: GFN) -> Basis {
+    removals.first { $0.frames.contains(gfn) }?.basis ?? slots.slot(gfn)?.basis ?? slotBasis
   }
 
   /// The removal of a slot that was committed at `sequence` is applied: those until then are over.

@@ -66,7 +66,9 @@ extension VMExecution where Backend: ~Copyable {
         touch(fault, in: region, level: level, origin)
       }
       // handle_access_fault hands on what the hardware gave it.
-      emit(.mkyoung, fault.address, size: 0, result: nil, basis: .derived, origin)
+      emit(
+        .mkyoung, fault.address, size: 0, result: nil, basis: .derived,
+        of: fault.slot?.basis ?? known.slotBasis, origin)
       effect = .madeYoung
     }
     guard context.checksRules else { return }
@@ -162,7 +164,7 @@ extension VMExecution where Backend: ~Copyable {
       && (!isGuestMemfd || fault.kind != .permission || context.profile.profile.era.relaxesGuestMemfd)
     emit(
       done, protBasis: known.isProtected ? .derived : protBasis(of: fault, slot),
-      basis: isCertain ? max(outcome, size.basis) : .assumed, origin)
+      basis: isCertain ? max(outcome, size.basis) : .assumed, of: slot.basis, origin)
     if fault.isWrite, slot.isLogging {
       host.grantWrite(to: fault.page.gfn(pageSize), fault)
       if let gfn = done.dirty { host.dirty.mark(gfn, of: slot) }
@@ -232,21 +234,26 @@ extension VMExecution where Backend: ~Copyable {
   /// Hands on what a fault asked of the backend.
   @inline(__always)
   private mutating func emit(
-    _ done: Stage2Model.FaultOutcome, protBasis: Basis, basis: Basis, _ origin: StepOrigin
+    _ done: Stage2Model.FaultOutcome, protBasis: Basis, basis: Basis, of slot: Basis, _ origin: StepOrigin
   ) {
     let result = done.stage2Result.rawValue
     if case .map(let ipa, let size, let prot) = done.operation {
-      emit(.map, ipa, size: size, prot: prot, protBasis: protBasis, result: result, basis: basis, origin)
+      emit(
+        .map, ipa, size: size, prot: prot, protBasis: protBasis, result: result, basis: basis, of: slot,
+        origin)
     } else if case .relaxPerms(let ipa, let prot) = done.operation {
-      emitRelaxation(ipa, prot, protBasis: protBasis, result: result, basis: basis, origin)
+      emitRelaxation(ipa, prot, protBasis: protBasis, result: result, basis: basis, of: slot, origin)
     }
   }
 
   @inline(never)
   private mutating func emitRelaxation(
-    _ ipa: IPA, _ prot: Stage2Prot, protBasis: Basis, result: Int32, basis: Basis, _ origin: StepOrigin
+    _ ipa: IPA, _ prot: Stage2Prot, protBasis: Basis, result: Int32, basis: Basis, of slot: Basis,
+    _ origin: StepOrigin
   ) {
-    emit(.relaxPerms, ipa, size: 0, prot: prot, protBasis: protBasis, result: result, basis: basis, origin)
+    emit(
+      .relaxPerms, ipa, size: 0, prot: prot, protBasis: protBasis, result: result, basis: basis, of: slot,
+      origin)
   }
 
   /// Takes down what a fault leaves open of the size of its region's mappings: with logging over, a write fault on one of many

@@ -22,7 +22,7 @@ extension VMExecution where Backend: ~Copyable {
     guard let other = context.options.otherKernel else { return }
     let isRaced = fault.decision.isRaced
     let isCertain =
-      max(outcome, recorded.basis) <= .derived && known.slotBasis <= .derived && !isRaced
+      max(outcome, recorded.basis) <= .derived && slot.basis <= .derived && !isRaced
       && (!fault.sharesEntry || fault.nextAccess == .progressed)
     let size = otherSize(fault, slot, recorded, other)
     tally.accesses += 1
@@ -80,6 +80,6 @@ extension VMExecution where Backend: ~Copyable {
       : kvm.stage2.map(address, size: size, pfn: nil, prot: prot, vcpu: VCPUIndex(fault.vcpu))
     emit(
       relaxes ? .relaxPerms : .map, address, size: relaxes ? 0 : size, prot: prot, protBasis: .modelled,
-      result: result.rawValue, basis: .modelled, origin)
+      result: result.rawValue, basis: .modelled, of: slot.basis, origin)
   }
 }

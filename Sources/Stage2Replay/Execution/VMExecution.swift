@@ -190,7 +190,7 @@ struct VMExecution<Backend: Stage2Backend & ~Copyable>: ~Copyable {
     emit(
       .testClearYoung, address, size: frames.count << pageSize.shift, markOld: markOld,
       result: context.tellsFaults ? young ? 1 : 0 : nil,
-      basis: isCertain ? .derived : .assumed, origin)
+      basis: isCertain ? .derived : .assumed, of: known.basis(at: frames.start), origin)
     if markOld, !age.duringFault, !origin.mayBeOtherMemory, !context.profile.hasHardwareAccessFlag {
       checks.table.noteAged(frames)
     }
@@ -206,7 +206,9 @@ struct VMExecution<Backend: Stage2Backend & ~Copyable>: ~Copyable {
         case .wrprotect: .wrprotect
         case .flush: .flush
         }
-      emit(kind, call.address, size: call.size, result: call.result.rawValue, basis: basis, origin)
+      emit(
+        kind, call.address, size: call.size, result: call.result.rawValue, basis: basis,
+        of: known.basis(at: call.address.gfn(pageSize)), origin)
     }
   }
 
@@ -237,12 +239,14 @@ struct VMExecution<Backend: Stage2Backend & ~Copyable>: ~Copyable {
   }
 
   /// An operation was performed on the VM's table.
+  ///
+  /// - Parameter slot: how the slot is known that it concerns: no operation is more certain.
   @inline(__always)
   mutating func emit(
     _ kind: OperationKind, _ address: IPA, size: UInt64, prot: Stage2Prot? = nil, protBasis: Basis? = nil,
-    markOld: Bool = false, result: Int32?, basis: Basis, _ origin: StepOrigin
+    markOld: Bool = false, result: Int32?, basis: Basis, of slot: Basis, _ origin: StepOrigin
   ) {
-    let weakest = max(known.slotBasis, context.hypothesisBasis)
+    let weakest = max(slot, context.hypothesisBasis)
     let basis = max(basis, origin.mayBeOtherMemory ? .assumed : weakest)
     tally.operations[Int(kind.rawValue)].add(kind, pages: size >> pageSize.shift, result, basis)
     guard effects.areKept || context.options.measuresWork else { return }

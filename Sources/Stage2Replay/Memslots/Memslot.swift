@@ -29,6 +29,8 @@ public struct Memslot: Hashable, Sendable, BitwiseCopyable {
   /// The frame behind the last one.
   var end: GFN { base + pages }
 
+  var frames: FrameRange { FrameRange(start: base, end: end) }
+
   /// Whether a kernel can have such a slot: addresses end at 52 bits, a slot at 2^31 - 1 pages
   /// (`KVM_MEM_MAX_NR_PAGES`), and neither address wraps around.
   func isPossible(_ pageSize: PageSize) -> Bool {

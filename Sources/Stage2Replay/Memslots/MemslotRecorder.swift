@@ -10,14 +10,22 @@ struct MemslotRecorder {
   private var tables: [MemslotTable] = []
   /// By VM, where in the history the slot is that begins at a frame now.
   private var positions: [[GFN: Int]] = []
+  /// By VM, the frames of which a change told anything: a slot that was there from the beginning has none of them.
+  private var told: [FrameSet] = []
+  private var sawLoss = false
   private var requests: MemslotRequests
   private let source: MemslotProbe
   private let pageSize: PageSize
+  private let keepsAll: Bool
 
   /// A recorder that listens to one kind of probe.
-  init(_ source: MemslotProbe, pageSize: PageSize) {
+  ///
+  /// - Parameter keepsAll: whether all of the history is kept; else the slots alone that were there before the trace
+  ///   began, as they were then.
+  init(_ source: MemslotProbe, pageSize: PageSize, keepsAll: Bool = true) {
     self.source = source
     self.pageSize = pageSize
+    self.keepsAll = keepsAll
     requests = MemslotRequests(pageSize: pageSize, hasReturns: source == .requestsAndReturns)
   }
 
@@ -37,38 +45,78 @@ struct MemslotRecorder {
       }
     case .initVM: _ = roster.initVM(record.vmCreation.kvm, record.vmCreation.type)
     case .destroyVM: _ = roster.destroyVM(record.destroyedVM)
+    case .lost: lose()
     default: break
     }
   }
 
+  /// Events are missing: a slot that is not known may have been created among them.
+  mutating func lose() { sawLoss = true }
+
+  /// The VMs whose slots a change shows to have been there before the trace began.
+  var earlier: MemslotHistory {
+    var earlier = history
+    earlier.vms.removeAll { $0.slots.isEmpty }
+    return earlier
+  }
+
+  /// The VMs that were there before the trace began, as changes show.
+  ///
+  /// - Parameter all: whether those are among them of which nothing but new slots are told.
+  func running(all: Bool) -> [SlotCompletion.Running] {
+    history.vms.indices.filter { history.vms[$0].isPartial || all && !roster.isKnownToLive(VMIndex($0)) }
+      .map { SlotCompletion.Running(vm: history.vms[$0], told: told[$0]) }
+  }
+
   private mutating func apply(_ update: MemslotUpdate, _ kvm: KernelAddress, _ record: TraceRecord) {
     let vm = vm(of: update, kvm, record)
+    noteEarlierSlot(of: update, vm)
     if update.change != .create, let base = update.oldBase {
       let old = tables[vm].remove(base: base)
       let index = positions[vm].removeValue(forKey: base)
-      switch (update.change, index) {
-      case (.flagsOnly, let index?):
-        if let slot = update.slot {
-          history.vms[vm].slots[index].changes.append(.init(at: record.time, flags: slot.flags))
-          tables[vm].insert(slot)
-          positions[vm][base] = index
-        }
+      if update.change == .flagsOnly, let index, let slot = update.slot {
+        if keepsAll { history.vms[vm].slots[index].changes.append(.init(at: record.time, flags: slot.flags)) }
+        tables[vm].insert(slot)
+        positions[vm][base] = index
         return
-      case (_, let index?): history.vms[vm].slots[index].to = record.time
-      case (.flagsOnly, nil): break
-      case (_, nil):
-        // The slot was there before the trace began; only where it was is known.
-        let slot = Memslot(
-          id: nil, base: base, pages: update.oldPages ?? 0, hva: nil, flags: [], basis: .recorded)
-        if old == nil, slot.isPossible(pageSize) {
-          history.vms[vm].slots.append(.init(slot, to: record.time))
-        }
       }
+      if keepsAll { end(old, index, of: vm, update, at: record.time) }
     }
     guard let slot = update.slot else { return }
     tables[vm].insert(slot)
+    guard keepsAll else { return }
     positions[vm][slot.base] = history.vms[vm].slots.count
     history.vms[vm].slots.append(.init(slot, from: record.time))
+  }
+
+  /// A slot is deleted or moved away.
+  private mutating func end(
+    _ old: Memslot?, _ index: Int?, of vm: Int, _ update: MemslotUpdate, at time: Nanoseconds
+  ) {
+    if let index {
+      history.vms[vm].slots[index].to = time
+    } else if old == nil, let slot = update.earlierSlot, update.change != .flagsOnly,
+      slot.isPossible(pageSize)
+    {
+      // Its creation was lost; where it was is known.
+      history.vms[vm].slots.append(.init(slot, to: time))
+    }
+  }
+
+  /// Puts down the slot that a change speaks of, if it was there before the trace began: no event created it.
+  ///
+  /// Where events were lost, its creation may be among them, unless the VM was running before.
+  private mutating func noteEarlierSlot(of update: MemslotUpdate, _ vm: Int) {
+    defer { if let slot = update.slot { told[vm].insert(slot.frames) } }
+    guard var slot = update.earlierSlot, slot.isPossible(pageSize), !told[vm].overlaps(slot.frames),
+      !roster.isKnownToLive(VMIndex(vm)), !sawLoss || history.vms[vm].isPartial
+    else { return }
+    if sawLoss { slot.basis = .assumed }
+    told[vm].insert(slot.frames)
+    tables[vm].insert(slot)
+    positions[vm][slot.base] = history.vms[vm].slots.count
+    history.vms[vm].slots.append(.init(slot))
+    history.vms[vm].isPartial = true
   }
 
   /// The VM of a change: its number in the history.
@@ -81,6 +129,7 @@ struct MemslotRecorder {
       history.vms[answer.vm.position].isPartial = roster.wasRunning(answer.vm)
       tables.append(MemslotTable(pageSize: pageSize))
       positions.append([:])
+      told.append(FrameSet())
     }
     return answer.vm.position
   }

@@ -52,7 +52,7 @@ struct MemslotRequests {
     if request.bytes == 0 {
       guard let old else { return nil }
       slots[request.kvm]?.remove(number: request.slot)
-      return MemslotUpdate(change: .delete, slot: nil, oldBase: old.base, oldPages: old.pages)
+      return MemslotUpdate(change: .delete, slot: nil, oldBase: old.base, oldPages: old.pages, basis: basis)
     }
     let slot = Memslot(
       id: Int16(truncatingIfNeeded: request.slot), base: request.address.gfn(pageSize), pages: pages,
@@ -67,13 +67,14 @@ struct MemslotRequests {
     if isNewVM { slots[request.kvm] = nil }
     guard let old, !isNewVM else {
       insert(slot, request)
-      return MemslotUpdate(change: .create, slot: slot, oldBase: nil, oldPages: nil)
+      return MemslotUpdate(change: .create, slot: slot, oldBase: nil, oldPages: nil, basis: basis)
     }
     if old.base == slot.base, old.flags == slot.flags { return nil }
     slots[request.kvm]?.remove(number: request.slot)
     insert(slot, request)
     return MemslotUpdate(
-      change: old.base == slot.base ? .flagsOnly : .move, slot: slot, oldBase: old.base, oldPages: old.pages)
+      change: old.base == slot.base ? .flagsOnly : .move, slot: slot, oldBase: old.base, oldPages: old.pages,
+      basis: basis)
   }
 
   private mutating func insert(_ slot: Memslot, _ request: MemslotRequest) {

@@ -49,7 +49,7 @@ struct MemslotSchedule {
         step: .update(
           MemslotUpdate(
             change: change, slot: isDelete ? nil : slot, oldBase: isCreate ? nil : slot.base,
-            oldPages: isCreate ? nil : slot.pages)),
+            oldPages: isCreate ? nil : slot.pages, basis: slot.basis)),
         evidence: isCreate ? life.evidence : nil)
     }
     var entries = [update(.create, at: life.from ?? Nanoseconds(0))]

@@ -19,6 +19,11 @@ public struct MemslotSurvey: Sendable {
   /// Where nobody else keeps them.
   private var windows = FaultWindows()
   private var recorders: [MemslotProbe: MemslotRecorder] = [:]
+  /// When the first probe told anything, if vCPUs had run before.
+  private var ranUntil: Nanoseconds?
+  private var sawLifeProbe = false
+  /// Of the slots that commits tell of, those that were there before the trace began.
+  private var earlier: MemslotRecorder
 
   /// A survey of a host with pages of `pageSize`.
   ///
@@ -32,6 +37,7 @@ public struct MemslotSurvey: Sendable {
     self.infers = infers
     self.recordsHistory = recordsHistory
     collector = PairCollector(pageSize: pageSize)
+    earlier = MemslotRecorder(.commits, pageSize: pageSize, keepsAll: false)
     guard recordsHistory else { return }
     for probe in [MemslotProbe.commits, .requests, .requestsAndReturns] {
       recorders[probe] = MemslotRecorder(probe, pageSize: pageSize)
@@ -50,11 +56,7 @@ public struct MemslotSurvey: Sendable {
     if let end = windows.end(by: record), let thread = windows.thread {
       close(windows[thread], thread, end)
     }
-    if record.kind.isLifeProbe {
-      consume(probe: record)
-    } else if isCollecting {
-      collector.consume(record, windows)
-    }
+    consume(record, windows)
     windows.take(record)
   }
 
@@ -68,9 +70,16 @@ public struct MemslotSurvey: Sendable {
   mutating func consume(_ record: TraceRecord, _ windows: FaultWindows) {
     if record.kind.isLifeProbe {
       consume(probe: record)
-    } else if isCollecting {
-      collector.consume(record, windows)
+    } else {
+      if record.kind == .lost { lose() }
+      if isCollecting { collector.consume(record, windows) }
     }
+  }
+
+  /// Events are missing.
+  mutating func lose() {
+    earlier.lose()
+    for probe in recorders.keys { recorders[probe]!.lose() }
   }
 
   private mutating func consume(probe record: TraceRecord) {
@@ -81,10 +90,14 @@ public struct MemslotSurvey: Sendable {
     case .setMemoryRegionReturn: sawReturn = true
     default: break
     }
-    if probe != nil, isCollecting {
+    if !sawLifeProbe, collector.sawVCPU { ranUntil = record.time }
+    sawLifeProbe = true
+    // Where a VM was running, probes may not tell all of its slots.
+    if probe != nil, isCollecting, ranUntil == nil {
       isCollecting = false
       collector = PairCollector(pageSize: pageSize)
     }
+    earlier.consume(record)
     for probe in recorders.keys { recorders[probe]!.consume(record) }
   }
 
@@ -96,8 +109,30 @@ public struct MemslotSurvey: Sendable {
 
   /// What a replay goes by, with the windows of faults as the pass left them.
   func source(_ windows: FaultWindows) -> MemslotSource {
-    if let probe { return .probe(probe) }
+    if let probe { return sourceOfRecorded(probe, windows) }
     return MemslotSource(probe: nil, history: inferred(windows), isInferred: true)
+  }
+
+  private func sourceOfRecorded(_ probe: MemslotProbe, _ windows: FaultWindows) -> MemslotSource {
+    var source = MemslotSource(probe: probe, history: earlier.earlier)
+    guard let completed = completed(windows) else { return source }
+    source.history = completed
+    source.isCompleted = completed.vms.flatMap(\.slots).contains { $0.evidence != nil }
+    return source
+  }
+
+  /// The VMs that were running before the first probe, with slots that are inferred where none is recorded; nil where none
+  /// was running.
+  private func completed(_ windows: FaultWindows) -> MemslotHistory? {
+    guard let ranUntil else { return nil }
+    var collector = collector
+    collector.finish(windows)
+    let all = collector.guests(windows)
+    let guests = all.filter { $0.first < ranUntil }
+    let inferred = SlotInference(collector, pageSize: pageSize).history(of: guests)
+    // Where no others come, whoever gets new slots is one that was running.
+    let running = earlier.running(all: guests.count == all.count)
+    return SlotCompletion(running, pageSize: pageSize).history(with: inferred.vms)
   }
 
   private func inferred(_ windows: FaultWindows) -> MemslotHistory {
@@ -108,6 +143,18 @@ public struct MemslotSurvey: Sendable {
 
   /// The memslots, as far as the trace tells them.
   public var history: MemslotHistory {
-    probe.flatMap { recorders[$0]?.history } ?? inferred(windows)
+    guard let probe, var history = recorders[probe]?.history else { return inferred(windows) }
+    for vm in completed(windows)?.vms ?? [] {
+      let added = vm.slots.filter { $0.evidence != nil }
+      if let kvm = vm.kvm, let place = history.vms.firstIndex(where: { $0.kvm == kvm }) {
+        let recorded = history.vms[place].slots
+        history.vms[place].slots += added.filter { added in
+          !recorded.contains { $0.slot.base == added.slot.base && $0.slot.pages == added.slot.pages }
+        }
+      } else if !added.isEmpty {
+        history.vms.append(vm)
+      }
+    }
+    return history
   }
 }

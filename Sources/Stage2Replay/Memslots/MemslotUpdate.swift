@@ -9,9 +9,12 @@ struct MemslotUpdate {
   /// The first frame and the pages before the change, nil for a creation.
   var oldBase: GFN?
   var oldPages: UInt64?
+  /// How the change is known.
+  let basis: Basis
 
-  init(change: MemslotChange, slot: Memslot?, oldBase: GFN?, oldPages: UInt64?) {
+  init(change: MemslotChange, slot: Memslot?, oldBase: GFN?, oldPages: UInt64?, basis: Basis) {
     self.change = change
+    self.basis = basis
     self.slot = slot
     self.oldBase = oldBase
     self.oldPages = oldPages
@@ -25,7 +28,7 @@ struct MemslotUpdate {
     guard commit.change != .unknown, slot.isPossible(pageSize) else { return nil }
     self.init(
       change: commit.change, slot: commit.change == .delete ? nil : slot, oldBase: commit.oldBase,
-      oldPages: commit.oldPages)
+      oldPages: commit.oldPages, basis: .recorded)
   }
 
   /// Whether the change cannot concern the VM that has `slots`. The kernel never creates a slot over another one, or

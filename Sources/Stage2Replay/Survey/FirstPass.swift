@@ -30,6 +30,7 @@ struct FirstPass {
   mutating func consume(_ run: EventRun) {
     let records = run.records
     survey.noteDamage(run.damageCount, of: records[0].cpu, before: records[0].time)
+    if run.damageCount > 0 { memslots.lose() }
     survey.beginRun(of: records[0].cpu, at: records[0].time)
     for index in records.indices {
       switch records[index].kind {
@@ -91,7 +92,9 @@ struct FirstPass {
     }
     survey.consume(record, windows.thread, previous: previous)
     evidence.consume(record, windows)
-    if collects || record.kind.isLifeProbe && !hasMemslots { memslots.consume(record, windows) }
+    if collects || !hasMemslots && (record.kind.isLifeProbe || record.kind == .lost) {
+      memslots.consume(record, windows)
+    }
     windows.take(record)
   }
 

@@ -73,6 +73,12 @@ public struct RecordedEvents: Hashable, Sendable {
           events: ["memslots"], isEssential: false, cost: "no probe tells them, they are inferred and assumed"
         ))
     }
+    if memslots.isCompleted {
+      list.append(
+        MissingEvents(
+          events: ["memslots of before the trace"], isEssential: false,
+          cost: "those that do not change are inferred and assumed"))
+    }
     return list
   }
 

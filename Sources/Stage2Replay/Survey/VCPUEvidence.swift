@@ -24,6 +24,8 @@ struct VCPUEvidence {
     let kvm: KernelAddress
     /// The moment of its first commit.
     let since: Nanoseconds
+    /// Whether it was there before the trace began, and so before its first commit.
+    let wasRunning: Bool
     fileprivate let creator: ThreadID
     fileprivate var slots: MemslotTable
     /// The threads that are settled on it.
@@ -180,7 +182,10 @@ struct VCPUEvidence {
     if threads[thread.position].vm != nil { return }
     threads[thread.position].candidates.faults += 1
     for index in threads[thread.position].candidates.list.indices {
-      let slot = vms[threads[thread.position].candidates.list[index].vm.position].slots.slot(gfn)
+      let vm = vms[threads[thread.position].candidates.list[index].vm.position]
+      let slot = vm.slots.slot(gfn)
+      // Of a VM that was there before the trace began, some slots may be known later or never.
+      if slot == nil, vm.wasRunning { continue }
       let isMemory = slot.map { !(esr.isWrite && $0.flags.contains(.readOnly)) } ?? false
       if isMemory == window.sawMMIO { threads[thread.position].candidates.list[index].contradictions += 1 }
     }
@@ -226,7 +231,7 @@ struct VCPUEvidence {
     if answer.news == .appeared {
       vms.append(
         VM(
-          kvm: commit.kvm, since: record.time, creator: record.tid,
+          kvm: commit.kvm, since: record.time, wasRunning: roster.wasRunning(answer.vm), creator: record.tid,
           slots: MemslotTable(pageSize: pageSize)))
     }
     revision += 1
