@@ -107,12 +107,17 @@ extension ReplayReport {
       page.row(
         "reset",
         (resets.count > 1 ? "\(Quantity.count(resets.count)) times, the last " : "")
-          + "after \(Quantity.seconds(last.timeNs)) (\(last.basis.name)): all slots unmapped, "
+          + "after \(unit.moment(last.timeNs)) (\(last.basis.name)): all slots unmapped, "
           + "once for each of \(Self.text(last.vcpus, isKnown: true))")
     }
     page.row("faults", vm.faults?.words ?? "unknown")
     if let nested = vm.faults?.nested {
       page.row("", "\(Quantity.count(nested)) of nested guests besides, whose shadow tables are in no figure")
+    }
+    if let unknown = vm.faultsWithoutOperation?[.unknownSlots], unknown > 0 {
+      page.row(
+        "",
+        "\(Quantity.count(unknown)) of them in no slot that the trace tells: what became of them is unknown")
     }
     write(vm.memory, &page)
     if let hypercalls = vm.hypercalls, let total = vm.hypercallsTotal, total > 0 {
