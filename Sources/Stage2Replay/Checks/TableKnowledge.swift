@@ -292,6 +292,11 @@ struct TableKnowledge: ~Copyable {
     }
   }
 
+  /// It is an assumption that frames were aged: of what the model has old, anything may be young.
+  mutating func doubtAge(of frames: FrameRange) {
+    regions.forEach(in: frames) { region, regions in regions[region].mayLackPages = true }
+  }
+
   /// A fault set the access flag of its leaf.
   mutating func noteYoung(_ fault: SettledFault, _ region: RegionIndex, _ before: Stage2Walk) {
     regions[region].madeYoungAt = fault.end

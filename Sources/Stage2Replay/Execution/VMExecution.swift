@@ -194,6 +194,7 @@ struct VMExecution<Backend: Stage2Backend & ~Copyable>: ~Copyable {
     if markOld, !age.duringFault, !origin.mayBeOtherMemory, !context.profile.hasHardwareAccessFlag {
       checks.table.noteAged(frames)
     }
+    if markOld, origin.mayBeOtherMemory { checks.table.doubtAge(of: frames) }
   }
 
   /// Hands on what `stage2_apply_range` called.
