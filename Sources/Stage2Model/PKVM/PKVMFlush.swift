@@ -18,7 +18,7 @@ extension PKVMStage2 {
   }
 
   /// Whether a mapping has `nc`. EL2 refuses what would set it, so where mappings are found in its table none has.
-  private func isNonCacheable(_ mapping: FoundMapping) -> Bool {
+  private mutating func isNonCacheable(_ mapping: FoundMapping) -> Bool {
     guard let id = mapping.id else { return false }
     return mappings[id].isNonCacheable
   }

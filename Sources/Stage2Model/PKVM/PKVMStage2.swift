@@ -109,14 +109,16 @@ public struct PKVMStage2: ~Copyable {
   /// range that ends inside a page ended before that page.
   @inline(__always)
   func rangeFrames(_ ipa: IPA, _ size: UInt64) -> (first: GFN, last: GFN) {
-    if comparesFrames { return wholeFrames(ipa, size) }
+    if comparesFrames { return Self.wholeFrames(ipa.rawValue, size, pageShift) }
     return frames(ipa, size)
   }
 
   /// `start >> PAGE_SHIFT` up to but not `end >> PAGE_SHIFT`; the first behind the last where that is nothing.
   @inline(never)
-  private func wholeFrames(_ ipa: IPA, _ size: UInt64) -> (first: GFN, last: GFN) {
-    let (first, end) = (ipa.rawValue &>> pageShift, (ipa.rawValue &+ size) &>> pageShift)
+  private static func wholeFrames(
+    _ start: UInt64, _ size: UInt64, _ pageShift: UInt64
+  ) -> (first: GFN, last: GFN) {
+    let (first, end) = (start &>> pageShift, (start &+ size) &>> pageShift)
     return first < end ? (GFN(first), GFN(end - 1)) : (GFN(1), GFN(0))
   }
 

@@ -17,9 +17,7 @@ struct HostRegion: Hashable, BitwiseCopyable {
 
   /// A walk went on into a table of pages, and nothing was unmapped since a block was assumed: it was none.
   mutating func disproveBlock() {
-    if size == MappingSize(isBlock: true, basis: .assumed) {
-      size = MappingSize(isBlock: false, basis: .assumed)
-    }
+    if size == MappingSize(level: .l2, basis: .assumed) { size = MappingSize(level: .l3, basis: .assumed) }
   }
 
   /// The host does something to a part of it.

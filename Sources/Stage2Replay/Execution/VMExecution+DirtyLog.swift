@@ -75,7 +75,9 @@ extension VMExecution where Backend: ~Copyable {
       _ = kvm.stage2.topUpSplitCache(pages: 1)
       let result = kvm.stage2.split(base, size: pageSize.pmdBytes, vcpu: VCPUIndex(0))
       guard result.isSuccess else { continue }
-      emit(.split, base, size: pageSize.pmdBytes, result: result.rawValue, basis: .assumed, origin)
+      emit(
+        .split, base, size: pageSize.pmdBytes, result: result.rawValue, basis: .assumed,
+        of: known.basis(at: base.gfn(pageSize)), origin)
       checks.table.noteSplit(region, at: origin.sequence, isProven: region == proven)
     }
   }

@@ -227,8 +227,9 @@ extension VMExecution where Backend: ~Copyable {
   /// and emits no event (`kvm_gmem_punch_hole`). Of its range only this page is known; the model has taken it out.
   @inline(never)
   private mutating func emitHole(_ fault: SettledFault, _ origin: StepOrigin) {
-    guard fault.kind == .translation else { return }
-    emit(.unmap, fault.page, size: pageSize.bytes, result: 0, basis: .assumed, origin)
+    guard fault.kind == .translation, let slot = fault.slot else { return }
+    emit(
+      .unmap, fault.page, size: pageSize.bytes, result: 0, basis: .assumed, of: slot.basis, origin)
   }
 
   /// Hands on what a fault asked of the backend.

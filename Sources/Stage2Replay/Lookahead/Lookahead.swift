@@ -287,7 +287,7 @@ struct Lookahead: ~Copyable {
     case .dirtyLog(let change): settled.append(.dirtyLog(change), vm, origin)
     case .endLogging(let frames): settled.append(.endLogging(frames), vm, origin)
     case .deleteSlot(let frames):
-      settleThoseAhead(ofUnmap: record, vms)
+      settleThoseAhead(ofNotification: record, vms)
       settled.append(.deleteSlot(frames), vm, origin)
     case .reset:
       if let reset = resets.removeValue(forKey: record.sequence) { settled.append(reset, vm, origin) }

@@ -89,10 +89,10 @@ struct AssumedStateTests {
     story.loseEvents(cpu: 0)
     story.wait(microseconds: 10)
     story.enter(.vcpu0)
-    story.age(.kswapd, story.crookedHVA + 5 * story.page)
+    story.age(.kswapd, story.crookedHVA + 6 * story.page)
     #expect(
       try story.replay().operations(.testClearYoung) == [
-        "test_clear_young 40005000+1000 = 0, derived", "test_clear_young 40005000+1000 = 0, assumed",
+        "test_clear_young 40005000+1000 = 0, derived", "test_clear_young 40006000+1000 = 0, assumed",
       ])
   }
 }
