@@ -66,7 +66,8 @@ struct MemslotsOutputTests {
     }
     let recorded = try slots([]).map(distance)
     #expect(recorded.count == 3 && Set(recorded).count == 3)
-    #expect(try slots(["--infer-memslots"]).map(distance) == recorded)
+    // Inferred VMs are in the order of their first faults, not of their slots.
+    #expect(try Set(slots(["--infer-memslots"]).map(distance)) == Set(recorded))
   }
 
   @Test("A file that is no good is one line, and the status says what kind of no good")

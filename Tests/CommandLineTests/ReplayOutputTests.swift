@@ -58,7 +58,7 @@ struct ReplayOutputTests {
     let json = try Tool.run(["rules", "--json"])
     let object = try #require(
       try JSONSerialization.jsonObject(with: Data(json.output.utf8)) as? [String: Any])
-    #expect((object["rules"] as? [Any])?.count == 28 && (object["exceptions"] as? [Any])?.count == 20)
+    #expect((object["rules"] as? [Any])?.count == 28 && (object["exceptions"] as? [Any])?.count == 21)
   }
 
   @Test("A trace that contradicts the model exits with 1, and says where")

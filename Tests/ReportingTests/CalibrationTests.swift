@@ -14,7 +14,9 @@ struct CalibrationTests {
   static let allowed = 0.1
 
   /// Recorded while the emulator's host had several other machines to run: its own times change from call to call.
-  private static let disturbed: Set = ["kvm-nvhe-7.2.12-16k-page-table"]
+  private static let disturbed: Set = [
+    "kvm-nvhe-7.2.12-16k-page-table", "kvm-nvhe-7.3.4-eager-split-guest",
+  ]
 
   /// The smaller recordings, for time: the files below 100,000 bytes.
   static let names = Recordings.names.filter { name in

@@ -45,9 +45,6 @@ extension Scenario {
     return story
   }
 
-  /// kvm_entry at a program counter.
-  func enter(_ thread: Thread, pc: UInt64) { emit(KVMEventFormats.entry, thread, [pc]) }
-
   /// kvm_exit by an ERET, kvm_nested_eret, kvm_entry.
   func eret(_ thread: Thread, to regime: Regime = .guest, isRecorded: Bool = true, pc: UInt64 = 0x80_0000) {
     exit(thread, exceptionClass: 0x1a)
