@@ -180,7 +180,8 @@ extension Attribution {
     vms[vm].identity.end = end
     lookahead.settled.append(.ended(end), vm)
     for tid in vms[vm].vcpus {
-      if let thread = threads.known(tid) { threads[thread].nesting = NestingContext() }
+      guard let thread = threads.known(tid), threads[thread].vcpu.vm == vm else { continue }
+      threads[thread].nesting = NestingContext()
     }
     notifiers.copies.forget()
   }
