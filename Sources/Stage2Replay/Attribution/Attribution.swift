@@ -9,9 +9,12 @@ internal import Stage2Model
 /// |---|---|
 /// | `Attribution.swift` | VMs and their memslots, losses |
 /// | `Attribution+VCPUs.swift` | kvm_entry, kvm_exit, kvm_guest_fault and what else happens in a fault's window |
+/// | `Attribution+Exceptions.swift` | vCPUs that go on elsewhere than where they faulted |
 /// | `Attribution+Nesting.swift` | guests of guests |
+/// | `Attribution+Resets.swift` | vCPUs that the VMM initialises again |
 /// | `Attribution+DirtyLog.swift` | what faults tell of dirty logs |
 /// | `Attribution+Notifiers.swift` | the MMU notifier's events, and which unmaps are under way |
+/// | `Attribution+OwnNotifications.swift` | those by a fault's own thread |
 struct Attribution: ~Copyable {
   let context: ReplayContext
   var clock: EventClock
