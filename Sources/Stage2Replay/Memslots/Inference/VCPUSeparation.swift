@@ -42,6 +42,8 @@ struct VCPUSeparation {
   private static let upperLevels: [TranslationLevel] = [TranslationLevel(-1), .l0, .l1, .l2]
   /// How many threads below how many entries are told apart; of those that come later nothing is known.
   private static let entriesMax = 1 << 18
+  /// How many pairs of threads are told apart by the pages that both were given.
+  private static let pairsMax = 1 << 16
   private static let pageBits = 16
   /// With how many VMs a thread is compared, those of the nearest numbers first.
   private static let guestsMax = 64
@@ -112,7 +114,8 @@ struct VCPUSeparation {
       earlier.end.faults <= page.entry.faults
     {
       let other = earlier.thread
-      givenTwice[Self.pair(min(thread, other), max(thread, other)), default: 0] += 1
+      let pair = Self.pair(min(thread, other), max(thread, other))
+      if givenTwice.count < Self.pairsMax || givenTwice[pair] != nil { givenTwice[pair, default: 0] += 1 }
     }
     pages[place] = page
   }
