@@ -20,8 +20,8 @@ struct NestingSurvey {
   /// By `ThreadIndex`, from the first event on that tells of nesting.
   private var threads: [Thread] = []
   private var corrections: [ThreadID: [Correction]] = [:]
-  /// How many threads' corrections are kept, and how many of each.
-  private static let correctionsMax = 4096
+  /// How many corrections are kept.
+  private static let correctionsMax = 1 << 16
   /// Whether any event tells that a guest has guests.
   private(set) var isSeen = false
   /// Grows with what a replay has to know.
@@ -95,9 +95,8 @@ struct NestingSurvey {
   }
 
   private mutating func correct(_ record: TraceRecord, from: Nanoseconds, _ isNested: Bool) {
-    guard corrections.count < Self.correctionsMax else { return }
+    guard correctionCount < Self.correctionsMax else { return }
     let correction = Correction(from: from, until: record.time, isNested: isNested)
-    guard corrections[record.tid, default: []].count < Self.correctionsMax else { return }
     corrections[record.tid, default: []].append(correction)
     correctionCount += 1
   }
