@@ -46,7 +46,8 @@ extension Attribution {
       if kind == .unmap, vms[vm].mayHaveOtherMemory { noteUnmapOfUnknownFrames(vm: vm) }
       return false
     }
-    if process == .unknown, notifiers.areNamed(kind) {
+    // In a gap the probe's event may be the one that is missing.
+    if process == .unknown, notifiers.areNamed(kind), !clock.isInGap {
       threads[thread].notifier.awaitsName = true
       return true
     }
