@@ -14,14 +14,14 @@ extension Replay {
   ) throws -> (result: ReplayResult, statistics: EventStatistics) {
     var prefix = TracePrefix(of: source)
     var ahead: SurveyAhead?
-    var decided: (profile: ReplayProfile, memslots: MemslotSource)?
+    var decided: (profile: ReplayProfile, memslots: MemslotSource, isUnordered: Bool)?
     let statistics = try source.forEachRun(.replay(probes: !options.ignoresProbes)) { run in
       if ahead != nil { return try ahead!.consume(run) }
       prefix.append(run)
       if prefix.buffer.count < max(options.recordsAhead, 1) { return }
       ahead = try SurveyAhead(after: &prefix, of: source, stated: request.pageSize, options) { found in
         let prepared = try PreparedReplay(found, ProbeRecording(source), request, options)
-        decided = (prepared.context.profile, found.memslots)
+        decided = (prepared.context.profile, found.memslots, prepared.context.events.isUnordered)
         return begin(prepared)
       }
     }
@@ -33,6 +33,9 @@ extension Replay {
     var (result, found) = try ahead.finish(damage: statistics.damage)
     result.missingEvents = found.survey.events.costs(memslots: decided.memslots)
     result.contradictions = contradictions(request, decided.profile, decided.memslots, found)
+    if found.survey.clock.isUnordered, !decided.isUnordered {
+      result.contradictions.append("clock: later events show that it does not order those of different CPUs")
+    }
     return (result, statistics)
   }
 
