@@ -17,6 +17,7 @@ final class ReadOnce<Source: EventSource>: EventSource {
   var format: String { source.format }
   var canBeReadTwice: Bool { false }
   var cpuCount: Int { source.cpuCount }
+  var clock: TraceClock? { source.clock }
   var damage: [Damage] { source.damage }
 
   func command(of tid: ThreadID) -> String? { source.command(of: tid) }
