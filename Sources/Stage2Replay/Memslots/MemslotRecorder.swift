@@ -12,6 +12,8 @@ struct MemslotRecorder {
   private var positions: [[GFN: Int]] = []
   /// By VM, the frames of which a change told anything: a slot that was there from the beginning has none of them.
   private var told: [FrameSet] = []
+  /// The addresses that VMs had so far.
+  private var known: Set<KernelAddress> = []
   private var sawLoss = false
   private var requests: MemslotRequests
   private let source: MemslotProbe
@@ -126,10 +128,13 @@ struct MemslotRecorder {
       of: kvm, update.change, by: record.tid, isContradicted: isContradicted)
     if answer.news == .appeared {
       history.vms.append(.init(creator: record.tid, kvm: kvm))
-      history.vms[answer.vm.position].isPartial = roster.wasRunning(answer.vm)
+      // Where another one was taken to be gone, what is there now was not there before the trace began.
+      let mayBeOld = known.insert(kvm).inserted
+      history.vms[answer.vm.position].isPartial = mayBeOld && roster.wasRunning(answer.vm)
       tables.append(MemslotTable(pageSize: pageSize))
       positions.append([:])
       told.append(FrameSet())
+      if !mayBeOld { told[answer.vm.position].insert(FrameRange(start: GFN(0), end: GFN(.max))) }
     }
     return answer.vm.position
   }
