@@ -293,12 +293,17 @@ extension Attribution {
     performsOperations: Bool
   ) {
     let removed = update.change == .delete || update.change == .move ? removeSlot(update, vm: vm) : nil
-    if let frames = removed, update.change == .delete { vms[vm].dirtyLogs.forget(frames) }
     if let frames = removed, performsOperations {
       note(.slotChange, frames, vm: vm, by: record.tid)
       noteRemoval(of: frames, vm: vm, since: since, basis: update.basis)
       lookahead.doubtNotifications(of: frames, vm: vm, since: since)
       enqueue(.deleteSlot(frames), vm: vm, record, place)
+    }
+    if let frames = removed, update.slot?.isLogging != true {
+      if vms[vm].dirtyLogs.logs(frames) {
+        enqueue(.dirtyLog(.free(frames.start)), vm: vm, record, place)
+      }
+      vms[vm].dirtyLogs.forget(frames)
     }
     if let base = update.change == .flagsOnly ? update.slot?.base : update.oldBase {
       found.timeline?.note(.remove(vm: vm.position, base: base), at: record.time)

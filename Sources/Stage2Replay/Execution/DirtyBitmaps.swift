@@ -9,6 +9,9 @@ struct DirtyBitmaps {
   /// A bitmap is allocated, with no bit set.
   mutating func allocate(_ base: GFN) { bitmaps[FrameKey(base.rawValue)] = [:] }
 
+  /// `kvm_destroy_dirty_bitmap`.
+  mutating func free(_ base: GFN) { bitmaps[FrameKey(base.rawValue)] = nil }
+
   /// A slot moves, and its bitmap with it.
   mutating func move(from old: GFN, to base: GFN) {
     bitmaps[FrameKey(base.rawValue)] = bitmaps.removeValue(forKey: FrameKey(old.rawValue))

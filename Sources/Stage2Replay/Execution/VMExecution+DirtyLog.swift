@@ -10,6 +10,7 @@ extension VMExecution where Backend: ~Copyable {
     switch log {
     case .allocate(let base): host.dirty.allocate(base)
     case .move(let old, let base): host.dirty.move(from: old, to: base)
+    case .free(let base): host.dirty.free(base)
     case .clear(let frames, _): clearDirtyLog(frames, origin)
     }
   }

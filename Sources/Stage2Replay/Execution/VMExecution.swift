@@ -106,7 +106,9 @@ struct VMExecution<Backend: Stage2Backend & ~Copyable>: ~Copyable {
     case .fault(let position): handleGuestAbort(place.pointee.fault(position), origin)
     case .check(let position):
       if context.checksRules { check(place.pointee.fault(position), origin) }
-    case .endLogging(let frames): checks.table.endLogging(frames)
+    case .endLogging(let frames):
+      checks.table.endLogging(frames)
+      host.dirty.free(frames.start)
     // The memory of a protected guest stays as it is until the VM ends (`kvm_unmap_gfn_range`, `kvm_age_gfn`,
     // `kvm_stage2_unmap_range`): nothing is known of it that could change.
     case .unmap, .deleteSlot, .wrprotect, .dirtyLog, .age:
