@@ -153,7 +153,9 @@ extension Attribution {
         slot: slot, signs: signs(event, vm, canHoldBlock: canHoldBlock), begin: clock.now, evidence: evidence),
       node, vm: vm, canHoldBlock: canHoldBlock)
     lookahead.notePUD(id, vm: vm)
-    if peers.areInRegion || access.level < .l2 { noteRivals(of: id, gfn, canHoldBlock: canHoldBlock, vm) }
+    if peers.areInRegion || access.level < .l2 || peers.faults.contains(.mayResize) {
+      noteRivals(of: id, gfn, canHoldBlock: canHoldBlock, vm)
+    }
     threads.open(id, at: gfn, of: thread, vm: vm)
   }
 
@@ -316,16 +318,24 @@ extension Attribution {
   /// before, and gives up where that has changed (`stage2_try_break_pte`, `stage2_try_set_pte`).
   private mutating func noteRivals(of id: FaultID, _ gfn: GFN, canHoldBlock: Bool, _ vm: VMIndex) {
     let block = lookahead.timelines.block(gfn)
-    let mayShareEntry = context.profile.profile.faultLock == .read && lookahead[id].mayShareEntry
     threads.open.forEach(of: vm) { other in
       if other.gfn == gfn || canHoldBlock && lookahead.timelines.block(other.gfn) == block {
         lookahead.markRace(other.fault, id)
       }
-      if mayShareEntry, lookahead[id].needsEntry(of: lookahead[other.fault], context.pageSize) {
+      if sharesEntry(id, other.fault) {
         lookahead[id].sharesEntry = true
         lookahead[other.fault].sharesEntry = true
       }
     }
+  }
+
+  /// Whether two faults that are handled under the read lock have to change the same entry.
+  private func sharesEntry(_ one: FaultID, _ other: FaultID) -> Bool {
+    guard context.profile.profile.faultLock == .read else { return false }
+    if lookahead[one].mayShareEntry, lookahead[one].needsEntry(of: lookahead[other], context.pageSize) {
+      return true
+    }
+    return lookahead.sawPUDs && lookahead[one].needsPUDEntry(of: lookahead[other], context.pageSize)
   }
 
   /// What a thread's fault says about its fault before, where that may have come to nothing.
@@ -518,5 +528,13 @@ extension Attribution {
       lookahead[id].evidence.unmapOfRegion = .ended
     }
     if region.lastAge > lookahead[id].begin { lookahead[id].evidence.mayBeAged = true }
+    if lookahead[id].sharesEntry { lookahead[id].evidence.isOutlasted = isOutlasted(id, vm) }
+  }
+
+  /// Whether another vCPU's fault on the same entry began before a fault and is still open.
+  private func isOutlasted(_ id: FaultID, _ vm: VMIndex) -> Bool {
+    threads.open.contains(of: vm) { other in
+      lookahead[other.fault].begin < lookahead[id].begin && sharesEntry(id, other.fault)
+    }
   }
 }

@@ -245,12 +245,13 @@ struct TableKnowledge: ~Copyable {
     openPages.insert(FrameKey(fault.page.gfn(pageSize).rawValue))
   }
 
-  /// Whether a block is proven to be mapped in a region, and nobody may have put anything else there in the window of a fault.
+  /// Whether a block is proven to be mapped in a region, and nobody may have put a page where a fault is in its window. Another
+  /// vCPU's fault on another page may break the block, but puts only its own page there.
   func isProvenBlock(_ region: RegionIndex, _ fault: SettledFault) -> Bool {
     let known = regions[region]
     return !known.blockKnowledge.contains(.isAssumed) && known.blockInstalledAt <= fault.evidence.entry
       && known.resizedAt <= fault.evidence.entry && fault.evidence.unmapOfRegion == .none
-      && fault.evidence.peers.isDisjoint(with: [.onPage, .inRegion, .mayResize])
+      && fault.evidence.peers.isDisjoint(with: [.onPage, .mayResize])
   }
 
   /// Pages took the place of a block and have its rights.

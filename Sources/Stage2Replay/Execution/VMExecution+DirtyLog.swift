@@ -52,9 +52,9 @@ extension VMExecution where Backend: ~Copyable {
     if host.splitsEagerly { splitBlocks(frames, proven: nil, origin) }
   }
 
-  /// A permission fault met a page where a block is proven to have been, in a slot that logs, or did: nothing but eager splitting
-  /// puts pages in the place of a block and leaves them mapped (KVM_CAP_ARM_EAGER_SPLIT_CHUNK_SIZE). It is done to the whole slot
-  /// when it begins to log (`kvm_mmu_split_memory_region`).
+  /// A permission or access flag fault met a page where a block is proven to have been, in a slot that logs, or did: nothing but
+  /// eager splitting puts pages in the place of a block and leaves them mapped (KVM_CAP_ARM_EAGER_SPLIT_CHUNK_SIZE). It is done to
+  /// the whole slot when it begins to log (`kvm_mmu_split_memory_region`).
   @inline(never)
   mutating func proveSplit(_ fault: SettledFault, _ origin: StepOrigin) {
     guard !kvm.profile.isPKVM, fault.walkLevel == .l3, let slot = fault.slot, slot.hva != nil,
@@ -72,7 +72,7 @@ extension VMExecution where Backend: ~Copyable {
       checks.table.regions.block(frames.start)...checks.table.regions.block(GFN(frames.end.rawValue - 1))
     for region in checks.table.regions.positions(in: blocks) {
       let base = GFN(checks.table.regions.block(of: region) * pageSize.pagesPerPMD).ipa(pageSize)
-      guard case .leaf(.l2, _, _) = kvm.stage2.walk(base) else { continue }
+      guard case .leaf(.l2, _, let isYoung) = kvm.stage2.walk(base) else { continue }
       _ = kvm.stage2.topUpSplitCache(pages: 1)
       let result = kvm.stage2.split(base, size: pageSize.pmdBytes, vcpu: VCPUIndex(0))
       guard result.isSuccess else { continue }
@@ -80,6 +80,15 @@ extension VMExecution where Backend: ~Copyable {
         .split, base, size: pageSize.pmdBytes, result: result.rawValue, basis: .assumed,
         of: known.basis(at: base.gfn(pageSize)), origin)
       checks.table.noteSplit(region, at: origin.sequence, isProven: region == proven)
+      if proven != nil, !isYoung { keepAge(of: base) }
     }
+  }
+
+  /// A split that a fault proved was done when logging began, and makes pages young (`kvm_pgtable_stage2_create_unlinked`). What
+  /// the block was aged by since then aged the pages; but it may have been old before.
+  private mutating func keepAge(of base: IPA) {
+    _ = kvm.stage2.testClearYoung(base, size: pageSize.pmdBytes, markOld: true)
+    let first = base.gfn(pageSize)
+    checks.table.doubtAge(of: FrameRange(start: first, end: first + pageSize.pagesPerPMD))
   }
 }

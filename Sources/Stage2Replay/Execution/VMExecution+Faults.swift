@@ -8,7 +8,7 @@ extension VMExecution where Backend: ~Copyable {
   @inline(__always)
   mutating func handleGuestAbort(_ fault: SettledFault, _ origin: StepOrigin) {
     let outcome = outcome(of: fault)
-    if fault.kind == .permission, context.checksRules { proveSplit(fault, origin) }
+    if fault.kind.needsLeaf, context.checksRules { proveSplit(fault, origin) }
     let isChecked = fault.evidence.isChecked || !context.checksRules
     let checked =
       isChecked

@@ -31,6 +31,7 @@ struct FaultEvidence: BitwiseCopyable {
     static let adopted = Signs(rawValue: 8)
     static let pud = Signs(rawValue: 16)
     static let repeatsRetry = Signs(rawValue: 32)
+    static let outlasted = Signs(rawValue: 64)
   }
 
   /// An age of the region was under way at some moment of the window.
@@ -58,6 +59,11 @@ struct FaultEvidence: BitwiseCopyable {
   var repeatsRetry: Bool {
     get { signs[.repeatsRetry] }
     set { signs[.repeatsRetry] = newValue }
+  }
+  /// Another vCPU's fault that had to change the same entry came before and was still under way when the window ended.
+  var isOutlasted: Bool {
+    get { signs[.outlasted] }
+    set { signs[.outlasted] = newValue }
   }
   /// The slot came into force after the fault: until then nothing was known of it.
   var isAdopted: Bool {

@@ -191,12 +191,35 @@ extension FaultWindow {
     }
   }
 
+  /// Whether the vCPU found the same entry of a table empty once more, which another one's fault had been busy with since before
+  /// and went on to be (`stage2_try_break_pte`).
+  var lostToLongerFault: Bool {
+    kind == .translation && (nextAccess == .again || nextAccess == .againAtOnce) && evidence.isOutlasted
+  }
+
   /// Whether a fault of another vCPU may have to change the same entry: not where each page has one of its own.
   var mayShareEntry: Bool {
     switch kind {
     case .translation: (walkLevel ?? .l2) < .l3
     case .permission: true
     default: false
+    }
+  }
+
+  /// Whether the walk ended where a block of PUD_SIZE would be, or above, or may have.
+  var stopsAtPUD: Bool { (walkLevel ?? .l1) <= .l1 }
+
+  /// Whether this fault and another one have to change the same entry of level 1, which may hold a block: one of them found it
+  /// empty, or the block there denied it access, and the other does too or has tables replaced by a block. Dirty logging maps
+  /// pages, which leaves a table alone.
+  func needsPUDEntry(of other: FaultWindow, _ pageSize: PageSize) -> Bool {
+    guard page.rawValue >> pageSize.levelShift(.l1) == other.page.rawValue >> pageSize.levelShift(.l1),
+      let slot, other.slot != nil, kind != .accessFlag, other.kind != .accessFlag
+    else { return false }
+    switch (stopsAtPUD, other.stopsAtPUD) {
+    case (true, true): return true
+    case (false, false): return false
+    default: return !slot.isLogging
     }
   }
 

@@ -455,6 +455,9 @@ struct Lookahead: ~Copyable {
   /// Settles the faults that raced with the one of `record` and were ahead of it although their windows end later.
   private mutating func settleThoseAhead(of id: FaultID, _ record: PendingRecord, _ vms: borrowing VMRegister)
   {
+    if !puds.isEmpty, faults[id].lostToLongerFault, faults[id].stopsAtPUD {
+      settlePUDRivals(of: id, record, vms)
+    }
     guard let vm = record.vm, canFollowRival(id, vm) else { return }
     // A rival that comes after the moment has faults of its own thread before it.
     let moment = record.moment ?? record.sequence
@@ -463,6 +466,22 @@ struct Lookahead: ~Copyable {
       let rival = takeWaitingFault(endedAt: end)
     {
       settle(rival, aheadOf: record, vms)
+    }
+  }
+
+  /// Settles the fault for whose sake another one found an entry of level 1 empty: it may be in another region.
+  @inline(never)
+  private mutating func settlePUDRivals(of id: FaultID, _ record: PendingRecord, _ vms: borrowing VMRegister)
+  {
+    let end = faults[id].end
+    for position in 0..<queue.count {
+      guard queue[position].vm == record.vm, !queue[position].isSettled,
+        case .fault(let other) = queue[position].action, faults[other].tid != faults[id].tid,
+        faults[other].begin < faults[id].begin, faults[other].end > end,
+        faults[other].needsPUDEntry(of: faults[id], pageSize), isNext(windowEndingAt: faults[other].end),
+        let rival = takeWaitingFault(endedAt: faults[other].end)
+      else { continue }
+      return settle(rival, aheadOf: record, vms)
     }
   }
 

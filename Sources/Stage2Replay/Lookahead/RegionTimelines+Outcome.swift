@@ -63,6 +63,8 @@ extension RegionTimelines {
       return .performed(fault.signs.contains(.leavingSlot) ? .assumed : .derived)
     }
 
+    // The other vCPU's fault would have come back, too, if the unmap had gone on. This one was handled, and got -EAGAIN.
+    if fault.lostToLongerFault { return .performed(.assumed) }
     let isTaken = isTakenBeforeNextFault(fault)
     // What made the thread's fault before retry is taken to have gone on.
     if isTaken, fault.evidence.repeatsRetry { return .nothing(.faultedAgain) }

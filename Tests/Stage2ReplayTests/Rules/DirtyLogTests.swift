@@ -167,6 +167,37 @@ struct EagerSplitTests {
     #expect(replayed.operations(.relaxPerms).suffix(2).allSatisfy { $0.hasSuffix("= 0, derived") })
   }
 
+  @Test("So does an access flag fault: what was aged since is old, in the slot's other blocks, too")
+  func splitThenAged() throws {
+    for isAccessFault in [true, false] {
+      let story = story()
+      story.profile.hasHardwareAF = false
+      story.age(.kswapd, story.congruentHVA + story.block, bytes: story.block)
+      if isAccessFault { story.handleAccessFault(.vcpu0, story.memory + story.block + 5 * story.page) }
+      story.handle(.vcpu0, story.memory + 5 * story.page, .permission, level: 3, .write)
+      for number in [6, 7] as [UInt64] {
+        story.handleAccessFault(.vcpu0, story.memory + story.block + number * story.page)
+        story.handle(
+          .vcpu0, story.memory + story.block + number * story.page, .permission, level: 3, .write)
+      }
+      let replayed = try story.replay()
+      #expect(replayed.operations(.split).count == 2)
+      #expect(replayed.divergences == [])
+    }
+  }
+
+  @Test("Another vCPU's fault on another page does not put a page there")
+  func peer() throws {
+    let story = story()
+    story.enter(.vcpu1)
+    story.fault(.vcpu1, story.memory + 8 * story.page, .permission, level: 3, .write)
+    story.handle(.vcpu0, story.memory + 5 * story.page, .permission, level: 3, .write)
+    story.enter(.vcpu1)
+    let replayed = try story.replay()
+    #expect(replayed.operations(.split).count == 2)
+    #expect(replayed.divergences == [])
+  }
+
   @Test("A permission fault at level 2 shows that they were not")
   func notSplit() throws {
     let story = story()
