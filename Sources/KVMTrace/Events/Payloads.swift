@@ -108,7 +108,7 @@ extension TraceRecord {
       base: GFN(isDelete ? self[Field.oldGFN] : self[Field.gfn]),
       pages: isDelete ? self[Field.oldPages] : self[Field.pages],
       hva: HVA(isDelete ? 0 : self[Field.hva]),
-      flags: isDelete ? [] : MemslotFlags(rawValue: UInt32(truncatingIfNeeded: self[Field.flags])),
+      flags: isDelete ? [] : MemslotFlags(ofSlot: self[Field.flags]),
       id: isDelete ? nil : Int16(truncatingIfNeeded: self[Field.id]),
       oldBase: isCreate ? nil : GFN(self[Field.oldGFN]), oldPages: isCreate ? nil : self[Field.oldPages])
   }
@@ -119,7 +119,7 @@ extension TraceRecord {
     typealias Field = RecordLayout.SetMemoryRegion
     return MemslotRequest(
       kvm: KernelAddress(self[Field.kvm]), slot: UInt32(truncatingIfNeeded: self[Field.slot]),
-      flags: MemslotFlags(rawValue: UInt32(truncatingIfNeeded: self[Field.flags])),
+      flags: MemslotFlags(ofSlot: self[Field.flags]),
       address: IPA(self[Field.address]), bytes: self[Field.bytes], hva: HVA(self[Field.hva]))
   }
 
@@ -357,6 +357,10 @@ public struct MemslotFlags: OptionSet, Hashable, Sendable {
   /// The flags `rawValue`.
   @inlinable
   public init(rawValue: UInt32) { self.rawValue = rawValue }
+
+  /// The flags of a slot as the kernel has them. From bit 16 on are its own, such as `KVM_MEMSLOT_GMEM_ONLY`, which no VMM gives.
+  @inlinable
+  init(ofSlot flags: UInt64) { rawValue = UInt32(truncatingIfNeeded: flags) & 0xffff }
 
   /// `KVM_MEM_LOG_DIRTY_PAGES`.
   @inlinable

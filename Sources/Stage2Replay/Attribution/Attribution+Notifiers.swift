@@ -65,11 +65,14 @@ extension Attribution {
       let range = threads[thread].notifier.run?.range
     else { return }
     let told = record.probedRange
-    guard let vm = vms.roster.vm(at: told.kvm), !vms[vm].identity.isProtected, told.start < told.end else {
-      return
-    }
+    guard let vm = vms.roster.vm(at: told.kvm), !vms[vm].identity.isProtected else { return }
     var frames = FrameRanges()
-    frames.append(FrameRange(start: told.start, end: told.end))
+    vms[vm].slots.table.overlaps(range).forEach { own in
+      // One call of the function is about one slot.
+      let (start, end) = (max(own.start, told.start), min(own.end, told.end))
+      if start < end { frames.append(FrameRange(start: start, end: end)) }
+    }
+    if frames.isEmpty { return }
     notify(vm, kind, range, frames, thread, record, isCopy: false, mayBeOtherMemory: false)
   }
 
@@ -249,6 +252,7 @@ extension Attribution {
   private mutating func endNotifications(of thread: ThreadIndex) {
     threads[thread].notifier.run = nil
     threads[thread].notifier.last = nil
+    threads[thread].notifier.awaitsName = false
     let unmaps = threads[thread].notifier.unfinishedUnmaps
     threads[thread].notifier.unfinishedUnmaps = []
     for unmap in unmaps { end(unmap, thread) }

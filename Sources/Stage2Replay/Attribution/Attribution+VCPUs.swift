@@ -189,7 +189,7 @@ extension Attribution {
     }
     if vms[vm].dirtyLogs.isActive { noteGrant(of: id, vm: vm) }
     if lookahead[id].sawMMIO { vms[vm].faults.mmio += 1 }
-    if let own = lookahead.waits(of: id).ownNotification {
+    if lookahead[id].signs.contains(.waits), let own = lookahead.waits(of: id).ownNotification {
       lookahead.noteAhead(of: own, faultEndedAt: clock.now, clock.now)
     }
     if lookahead[id].isOpenToNext {
@@ -341,6 +341,7 @@ extension Attribution {
   /// What a thread's fault says about its fault before, where that may have come to nothing.
   @inline(__always)
   private mutating func compareWithLastFault(of thread: ThreadIndex, _ event: GuestFault) {
+    threads[thread].vcpu.hasRetried = false
     guard let last = threads[thread].vcpu.lastFault else { return }
     threads[thread].vcpu.lastFault = nil
     if let next = event.next(after: last.event) { takeIn(next, last, thread) }

@@ -11,7 +11,9 @@ struct RecordedMemslotTests {
   /// Inference takes what a VMM's VMs have one after another at the same addresses for one slot, and a slot that moved for
   /// one that did not: it is no match for the small VMM, which does little else. Nor does it see when slots log, as all of a VM
   /// that migrates do: they map pages then, and not blocks.
-  static let names = Recordings.names.filter { !AgreementTests.isContested($0) && !$0.contains("migrate-guest") }
+  static let names = Recordings.names.filter {
+    !AgreementTests.isContested($0) && !$0.contains("migrate-guest")
+  }
 
   private static func survey(_ name: String, infers: Bool) throws -> (MemslotHistory, PageSize) {
     let trace = try Recordings.trace(name)
