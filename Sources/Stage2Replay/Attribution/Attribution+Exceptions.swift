@@ -4,7 +4,7 @@ internal import KVMTypes
 // Where a vCPU goes on after its fault. One that got its page, or has to fault again, repeats the instruction, so the kvm_entry
 // that ends the fault's window has its address. It has another one where the guest was given an exception in place
 // of the page: of poisoned memory, for example, the VMM is told by SIGBUS (kvm_send_hwpoison_signal), and has the
-// guest take an external abort.
+// guest take an external abort, or puts another page in its place.
 
 extension Attribution {
   /// The thread of a vCPU enters the guest, whose next instruction is at `pc`.
@@ -18,11 +18,41 @@ extension Attribution {
   }
 
   /// KVM_RUN returns while a fault of the thread is open.
-  mutating func noteExit(_ thread: ThreadIndex) {
+  mutating func noteExit(_ thread: ThreadIndex, isInterrupted: Bool) {
     guard let open = threads[thread].vcpu.openFault, !lookahead[open].failed, !lookahead[open].sawMMIO else {
       return
     }
     threads[thread].vcpu.faultBeforeExit = clock.now
+    lookahead[open].evidence.endsInSignal = isInterrupted
+  }
+
+  /// The thread of a vCPU outside KVM_RUN unmaps frames: they may be the page of its fault, if that ended in a signal. A VMM
+  /// that is told of failed memory knows the page, or the hugetlb page, and unmaps that alone; NUMA balancing unmaps more at
+  /// a time, and reclaim asks of a page first whether it was used.
+  @inline(never)
+  mutating func noteReplacement(
+    _ range: HVARange, _ frames: FrameRanges, of vm: VMIndex, _ thread: ThreadIndex
+  ) {
+    guard let end = threads[thread].vcpu.faultBeforeExit, threads[thread].vcpu.vm == vm,
+      !threads[thread].notifier.isReclaiming, let (id, _) = lookahead.waitingFault(endedAt: end)
+    else { return }
+    let (size, bytes) = (context.pageSize, range.end - range.start)
+    let isPage = bytes == size.bytes || bytes == size.pmdBytes || bytes == size.granule(.l1)
+    guard lookahead[id].evidence.endsInSignal, isPage, frames.contains(lookahead[id].page.gfn(size)) else {
+      return
+    }
+    lookahead[id].evidence.isReplaced = true
+  }
+
+  /// The same access faults again, and nothing took the page away in between, as far as events tell: where a signal ended the fault
+  /// before, that was of failed memory.
+  @inline(never)
+  mutating func noteRetry(of id: FaultID) {
+    guard lookahead[id].evidence.endsInSignal, lookahead[id].kind == .translation,
+      !context.events.missing.contains(.unmapHVARange),
+      lookahead[id].evidence.entryEpoch == clock.epoch, !clock.isInGap
+    else { return }
+    lookahead[id].mayBeInvalidated = true
   }
 
   /// The VMM may have set the registers of the vCPU, to give the guest an exception or to begin anew: after a reset the last

@@ -290,6 +290,7 @@ extension Attribution {
       }
     }
     noteOwnUnmap(frames, of: vm, thread)
+    if threads[thread].vcpu.faultBeforeExit != nil { noteReplacement(range, frames, of: vm, thread) }
     let isCopyOnWrite = threads[thread].vcpu.openFault != nil
     threads.open.forEach(of: vm) { other in
       guard other.thread != thread else { return }

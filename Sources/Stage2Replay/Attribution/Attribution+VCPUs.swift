@@ -70,7 +70,7 @@ extension Attribution {
       lookahead[fault].failed = true
       lookahead[fault].isBadAddress = exit.errno == KernelResult.badAddress.rawValue
     }
-    noteExit(thread)
+    noteExit(thread, isInterrupted: exit.errno == -4)
     closeOpenFault(of: thread, time: record.time, cpu: record.cpu)
     if !threads[thread].vcpu.isInUserspace { noteStop(of: thread, record) }
     threads[thread].vcpu.isInUserspace = true
@@ -355,6 +355,7 @@ extension Attribution {
       && ranOn == lookahead[id].evidence.endedOn
     lookahead[id].nextAccess = next == .again && isAtOnce ? .againAtOnce : next
     threads[thread].vcpu.hasRetried = next == .again && lookahead.isStillMapped(id)
+    if threads[thread].vcpu.hasRetried { noteRetry(of: id) }
     guard next == .progressed else { return }
     noteProgress(of: id, vm)
     // It got the page mapped, so it had the lock that the unmap waited for.

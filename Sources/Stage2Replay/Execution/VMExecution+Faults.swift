@@ -116,11 +116,12 @@ extension VMExecution where Backend: ~Copyable {
       _ = memAbort(fault, faultIn, isRetried: true)
     }
     // A retry because of another vCPU's copy-on-write is told by what the model has, not by an event; that what made a fault
-    // retry has gone on is taken to be so; and the VMM may have begun the guest anew where a table of vectors could be.
+    // retry has gone on is taken to be so; and the VMM may have begun the guest anew where a table of vectors could be, and given
+    // up memory that was well.
     let isAssumed =
-      reason == .faultedAgain && (fault.mayRaceCopyOnWrite || fault.evidence.repeatsRetry)
-      || (reason == .noSlot && !fault.sawMMIO)
-      || reason == .gotException
+      reason == .faultedAgain
+      && (fault.mayRaceCopyOnWrite || fault.evidence.repeatsRetry || fault.evidence.endsInSignal)
+      || (reason == .noSlot && !fault.sawMMIO) || reason == .gotException
     if isAssumed { tally.doubts.outcomes += 1 }
     if reason == .gotException, let region = fault.evidence.region {
       checks.table.regions[region].mayLackPages = true

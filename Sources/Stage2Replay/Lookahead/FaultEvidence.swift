@@ -24,7 +24,7 @@ struct FaultEvidence: BitwiseCopyable {
   private var signs: Signs = []
 
   private struct Signs: OptionSet, BitwiseCopyable {
-    var rawValue: UInt8
+    var rawValue: UInt16
     static let aged = Signs(rawValue: 1)
     static let checked = Signs(rawValue: 2)
     static let slotRemoved = Signs(rawValue: 4)
@@ -32,6 +32,8 @@ struct FaultEvidence: BitwiseCopyable {
     static let pud = Signs(rawValue: 16)
     static let repeatsRetry = Signs(rawValue: 32)
     static let outlasted = Signs(rawValue: 64)
+    static let endsInSignal = Signs(rawValue: 128)
+    static let replaced = Signs(rawValue: 256)
   }
 
   /// An age of the region was under way at some moment of the window.
@@ -64,6 +66,17 @@ struct FaultEvidence: BitwiseCopyable {
   var isOutlasted: Bool {
     get { signs[.outlasted] }
     set { signs[.outlasted] = newValue }
+  }
+  /// KVM_RUN ended with -EINTR: of failed memory the VMM is told by a signal, and nothing is mapped then.
+  var endsInSignal: Bool {
+    get { signs[.endsInSignal] }
+    set { signs[.endsInSignal] = newValue }
+  }
+  /// After that, and before it let the vCPU go on, its thread took that very page out of the VMM's memory: what failed is
+  /// replaced.
+  var isReplaced: Bool {
+    get { signs[.replaced] }
+    set { signs[.replaced] = newValue }
   }
   /// The slot came into force after the fault: until then nothing was known of it.
   var isAdopted: Bool {

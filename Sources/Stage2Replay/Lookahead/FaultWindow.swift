@@ -182,11 +182,11 @@ extension FaultWindow {
   /// the guest's own table for a fault of its walk, and EL2 makes one up.
   var walkLevel: TranslationLevel? { isStage1Walk || isMemShare ? nil : level }
 
-  /// Whether the thread's next fault may say what became of this one: it retried, another vCPU was faster, or rights were not
-  /// relaxed (`PKVMEra.relaxesGuestMemfd`).
+  /// Whether the thread's next fault may say what became of this one: it retried, another vCPU was faster, its
+  /// memory has failed, or rights were not relaxed (`PKVMEra.relaxesGuestMemfd`).
   var isOpenToNext: Bool {
     @inline(__always) get {
-      mayBeInvalidated || sharesEntry
+      mayBeInvalidated || sharesEntry || evidence.endsInSignal
         || kind == .permission && slot.map { $0.flags.contains(.guestMemfd) } == true
     }
   }

@@ -33,7 +33,8 @@ extension RegionTimelines {
   /// Decides what became of `fault`, from its window and, where that leaves it open, from what followed.
   ///
   /// Between the event and the operation stands one silent exit: `mmu_invalidate_retry`, which lets the guest fault
-  /// again if memory of the VM, any of it, was unmapped since the fault looked at the host's table. So a fault with no
+  /// again if memory of the VM, any of it, was unmapped since the fault looked at the host's table. (Where memory has failed,
+  /// the signal shows: `kvm_send_hwpoison_signal`.) So a fault with no
   /// unmap in reach performed its operation. One with an unmap in reach is decided by the next vCPU that enters after
   /// its window and faults on the page: it walks the table as this fault left it.
   ///
@@ -59,6 +60,7 @@ extension RegionTimelines {
     // the pinning, so the check under the lock fails. What the thread reclaims it may as well reclaim on its way back to
     // the guest (mem_cgroup_handle_over_high).
     if fault.sawOwnUnmap { return .nothing(.ownUnmap) }
+    if fault.evidence.isReplaced { return .nothing(.faultedAgain) }
     guard fault.mayBeInvalidated else {
       return .performed(fault.signs.contains(.leavingSlot) ? .assumed : .derived)
     }

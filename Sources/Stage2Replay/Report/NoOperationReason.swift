@@ -9,7 +9,8 @@ public enum NoOperationReason: UInt8, Hashable, Sendable, CaseIterable, BitwiseC
   /// The thread unmapped the page inside the window, in a copy-on-write or a migration, so the retry check failed
   /// (`mmu_invalidate_retry`).
   case ownUnmap
-  /// The same page faults again in a vCPU that entered the guest after this fault's window.
+  /// The same page faults again in a vCPU that entered the guest after this fault's window: it had to retry, or its memory
+  /// had failed.
   case faultedAgain
   /// KVM_RUN failed.
   case failed

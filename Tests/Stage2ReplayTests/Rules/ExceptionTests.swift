@@ -34,6 +34,50 @@ struct ExceptionTests {
       replayed.operations == ["map 40000000+1000 = 0, derived", "map 40001000+1000 = 0, derived"])
   }
 
+  /// A fault that ends in a signal, what the thread unmaps before it goes on, and the next fault.
+  private func replaced(
+    bytes: UInt64? = nil, errno: Int32 = -4, reclaims: Bool = false, by thread: Scenario.Thread? = .vcpu0
+  ) throws -> Replayed {
+    let story = Scenario()
+    story.createSlot()
+    story.enter(.vcpu0)
+    story.fault(.vcpu0, story.memory)
+    story.exitToVMM(.vcpu0, reason: 10, errno: errno)
+    if reclaims { story.age(.vcpu0, story.crookedHVA) }
+    if let thread { story.unmap(thread, story.crookedHVA, bytes: bytes) }
+    story.enter(.vcpu0)
+    story.handle(.vcpu0, story.memory)
+    return try story.replay()
+  }
+
+  private let mapped = "map 40000000+1000 = 0"
+
+  @Test("A page that its thread replaces after a signal had failed: the fault on it mapped nothing")
+  func failed() throws {
+    let replayed = try replaced()
+    #expect(
+      replayed.operations == ["unmap 40000000+1000 = 0, derived", "\(mapped), derived"])
+    #expect(replayed.nothing == [.faultedAgain: 1])
+  }
+
+  @Test("What is unmapped by another thread, or otherwise, before the same fault comes again does not say so")
+  func unmapped() throws {
+    for replayed in [
+      try replaced(by: .vmm), try replaced(bytes: 3 * 0x1000), try replaced(errno: 0),
+      try replaced(reclaims: true),
+    ] {
+      #expect(replayed.operations.first == "\(mapped), derived")
+      #expect(replayed.nothing == [:])
+    }
+  }
+
+  @Test("A fault that comes again after a signal, with nothing unmapped in between, was of failed memory")
+  func failsAgain() throws {
+    let replayed = try replaced(by: nil)
+    #expect(replayed.operations == ["\(mapped), derived"])
+    #expect(replayed.nothing == [.faultedAgain: 1])
+  }
+
   @Test("A vCPU that the VMM lets begin anew may have got its page before")
   func reset() throws {
     let replayed = try story(pc: 0x4000_0000, exits: true)
