@@ -224,6 +224,13 @@ extension Attribution {
     if threads[thread].vcpu.vm == vm, let open = threads[thread].vcpu.openFault,
       lookahead.waits(of: open).ownNotification == notification
     {
+      // It has unmapped the page, and nobody else can have; what it waits for is its own fault's turn.
+      let since = threads[thread].notifier.waitsSince
+      if lookahead[open].sawOwnUnmap, !lookahead[open].mayBeInvalidated,
+        lookahead.isLeafGone(after: open, before: since)
+      {
+        return
+      }
       lookahead.noteOwnNotification(of: open, at: clock.now)
     }
     let moved = lookahead.delayNotification(of: notification, vm: vm, until: record, clock.now, vms)

@@ -268,7 +268,8 @@ struct TableKnowledge: ~Copyable {
 
   /// An operation returned an error.
   mutating func noteAgain(_ fault: SettledFault, _ region: RegionIndex, _ before: Stage2Walk) {
-    guard case .leaf(let level, _, _) = before, level < .l3 else { return }
+    guard case .leaf(let level, _, _) = before else { return noteMissing(fault, region) }
+    if level == .l3 { return }
     if level < .l2 {
       let epoch = fault.evidence.endEpoch
       if fault.level > level { puds.update(fault.page, in: epoch) { $0.resizedAt = fault.end } }
@@ -279,6 +280,12 @@ struct TableKnowledge: ~Copyable {
     if fault.walkLevel == .l3 { regions[region].resizedAt = fault.end }
     // It lost to a block that is an assumption: beside a page it would have mapped one of its own.
     if regions[region].blockKnowledge.contains(.isAssumed) { regions[region].mayLackPages = true }
+  }
+
+  /// A fault met a leaf that the model does not have: an unmap took it in the fault's window, or what mapped it came behind that
+  /// unmap and is missing.
+  private mutating func noteMissing(_ fault: SettledFault, _ region: RegionIndex) {
+    if fault.kind.needsLeaf { regions[region].mayLackPages = true }
   }
 
   /// Frames were aged, which leaves no leaf of whole regions young, whether the model has it or not: a fault tells when one is
@@ -301,6 +308,7 @@ struct TableKnowledge: ~Copyable {
   /// A fault set the access flag of its leaf.
   mutating func noteYoung(_ fault: SettledFault, _ region: RegionIndex, _ before: Stage2Walk) {
     regions[region].madeYoungAt = fault.end
+    if case .invalid = before { noteMissing(fault, region) }
     if case .leaf(.l1, _, _) = before {
       puds.update(fault.page, in: fault.evidence.endEpoch) { $0.madeYoungAt = fault.end }
     }

@@ -141,6 +141,18 @@ extension RegionTimelines {
     return .performed(.assumed)
   }
 
+  /// Whether the leaf that `fault` met is seen to be gone before a place in the merged trace: a vCPU that entered the guest
+  /// after the fault found none.
+  func isLeafGone(after fault: FaultWindow, before sequence: Sequence) -> Bool {
+    guard fault.kind.needsLeaf, fault.node != nil else { return false }
+    var index = node(of: fault).nextOnPage
+    while index != TimelineNode.none, self[index].sequence < sequence {
+      if self[index].kind == .translationFault, self[index].entry > fault.begin { return true }
+      index = self[index].nextOnPage
+    }
+    return false
+  }
+
   /// Whether the page of `fault` is not mapped afterwards, as the next vCPU finds that enters after its window and faults there.
   func isMissing(after fault: FaultWindow, of vm: VMIndex) -> Bool {
     var index = node(of: fault).nextOnPage

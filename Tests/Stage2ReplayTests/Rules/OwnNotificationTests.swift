@@ -92,6 +92,51 @@ struct OwnNotificationTests {
     #expect(replayed.operations(.relaxPerms) == [])
   }
 
+  /// A copy-on-write, in whose window another vCPU finds the page gone, before the thread waits or after that.
+  private func waitAfterUnmap(findsGone: Bool) throws -> Replayed {
+    let story = story()
+    story.handle(.vcpu0, story.memory)
+    story.fault(.vcpu0, story.memory, .permission, .write)
+    story.unmap(.vcpu0, story.crookedHVA)
+    story.enter(.vcpu1)
+    if findsGone { story.fault(.vcpu1, story.memory) }
+    story.contend(.vcpu0, lock: 0xffff_0000, flags: 5)
+    if !findsGone { story.fault(.vcpu1, story.memory + story.page) }
+    story.acquire(.vcpu0, lock: 0xffff_0000)
+    story.enter(.vcpu1)
+    story.enter(.vcpu0)
+    story.fault(.vcpu1, story.memory + 2 * story.page, pc: 0x1000)
+    story.enter(.vcpu1)
+    return try story.replay()
+  }
+
+  @Test("Another vCPU found the page gone: what the thread waits for then is its own turn")
+  func waitsForItsTurn() throws {
+    let own = try waitAfterUnmap(findsGone: true)
+    #expect(
+      own.operations.dropFirst(2).prefix(3) == [
+        "map 40000000+1000 = 0, derived", "unmap 40000000+1000 = 0, derived",
+        "map 40000000+1000 = 0, assumed",
+      ])
+    let notifier = try waitAfterUnmap(findsGone: false).operations(.unmap)
+    #expect(notifier == ["unmap 40000000+1000 = 0, derived"])
+  }
+
+  @Test("What an age finds is assumed once a fault met a leaf that the model does not have")
+  func missingLeaf() throws {
+    for isMissing in [true, false] {
+      let story = story()
+      story.handle(.vcpu0, story.memory)
+      story.enter(.vcpu1)
+      if isMissing { story.fault(.vcpu1, story.memory, .permission, .exec) }
+      story.unmap(.kswapd, story.crookedHVA)
+      story.enter(.vcpu1)
+      story.age(.kswapd, story.crookedHVA)
+      let answers = try story.replay().operations(.testClearYoung)
+      #expect(answers == ["test_clear_young 40000000+1000 = 0, \(isMissing ? "assumed" : "derived")"])
+    }
+  }
+
   @Test("A huge page that reclaim splits is unmapped in parts, for the same reason")
   func split() throws {
     let story = story()
