@@ -134,8 +134,8 @@ struct Replayer<Backend: Stage2Backend & ~Copyable>: ~Copyable {
     swap(&observer, &markers)
     pool.execute(steps) { marker, order in
       observer.compare(marker, order: order) { vm in
-        pool[vm].kvm.stage2.passGracePeriod()
-        return MemoryBounds(&pool[vm])
+        pool[vm.index].kvm.stage2.passGracePeriod()
+        return MemoryBounds(&pool[vm.index], vm)
       }
     }
     swap(&observer, &markers)

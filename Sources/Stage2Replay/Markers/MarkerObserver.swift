@@ -76,9 +76,9 @@ struct MarkerObserver {
   ///   - number: what `take` returned.
   ///   - bounds: what each VM's stage 2 occupies.
   ///   - order: the marker's place among all steps.
-  mutating func compare(_ number: Int, order: UInt64, _ bounds: (VMIndex) -> MemoryBounds) {
+  mutating func compare(_ number: Int, order: UInt64, _ bounds: (MarkerRoster.VM) -> MemoryBounds) {
     guard let snapshot = snapshots.removeValue(forKey: number) else { return }
-    let each = snapshot.roster.vms.map { bounds($0.index) }
+    let each = snapshot.roster.vms.map(bounds)
     var all = each.reduce(MemoryBounds(), +)
     guard let marker = snapshot.marker, let first else {
       quietBounds = all

@@ -16,6 +16,9 @@ struct MarkerRoster {
     var hasUncertainSlots: Bool
     /// Whether the host unmapped memory of it since it did anything itself.
     var wasUnmappedSince: Bool
+    /// How many vCPUs it has, and how many of them are in a fault that may have filled its memory cache.
+    var vcpus = 0
+    var fillingVCPUs = 0
   }
 
   var vms: [VM]
@@ -71,7 +74,8 @@ extension Attribution {
           index: index, creator: roster.creator(of: index),
           type: roster.kvm(of: index).flatMap { roster.type(of: $0) }, wasRunning: vm.identity.wasRunning,
           hasUncertainSlots: vm.slots.basis == .assumed || vm.slots.hasUnplaced,
-          wasUnmappedSince: vm.activity.lastUnmapEvent > vm.activity.last)
+          wasUnmappedSince: vm.activity.lastUnmapEvent > vm.activity.last, vcpus: vm.vcpus.count,
+          fillingVCPUs: fillingVCPUs(of: index))
       }, otherVMs: roster.types.filter { !known.contains($0.key) }.map(\.value), epoch: clock.epoch)
     found.hasNestedGuests = context.survey.faults.nesting.isSeen
     for thread in threads.indices {
@@ -79,5 +83,16 @@ extension Attribution {
       found.mmioExits += threads[thread].vcpu.mmioExits
     }
     return found
+  }
+
+  /// How many vCPUs of a VM are in a fault whose handler tops up their memory caches before it looks for the page
+  /// (`topup_hyp_memcache`), which may take long: userfaultfd, swap.
+  private func fillingVCPUs(of vm: VMIndex) -> Int {
+    var count = 0
+    threads.open.forEach(of: vm) { open in
+      let kind = lookahead[open.fault].kind
+      if lookahead[open.fault].slot != nil, kind == .translation || kind == .permission { count += 1 }
+    }
+    return count
   }
 }

@@ -21,10 +21,13 @@ struct MemoryBounds {
   init() {}
 
   /// The memory of one VM.
-  init<Backend: Stage2Backend & ~Copyable>(_ vm: inout VMExecution<Backend>) {
+  ///
+  /// - Parameter member: what was known of it at the moment.
+  init<Backend: Stage2Backend & ~Copyable>(_ vm: inout VMExecution<Backend>, _ member: MarkerRoster.VM) {
     let memory = vm.memory
     pages = memory.secPageTables.live
     mappings = memory.mappings.live + memory.spareMappings.live + memory.lostMappings.live
+    if vm.context.profile.isPKVM { addMemcaches(member, memory, minPages: vm.context.profile.minPages) }
     var open: [UInt64: Int] = [:]
     for page in vm.checks.table.openPages where !vm.isMapped(GFN(page.value).ipa(vm.pageSize)) {
       open[vm.checks.table.regions.block(GFN(page.value)), default: 0] += 1
@@ -32,6 +35,17 @@ struct MemoryBounds {
     for region in vm.checks.table.regions.all {
       add(region, open: open[vm.checks.table.regions.block(of: region)] ?? 0, &vm)
     }
+  }
+
+  /// What vCPUs in faults may have put into their memory caches: a mapping object each, and pages up to the least that a fault
+  /// needs. The model's have it when the window ends.
+  private mutating func addMemcaches(
+    _ member: MarkerRoster.VM, _ memory: MemoryAccounting, minPages: Int
+  ) {
+    mappingsMore += max(0, min(member.fillingVCPUs, member.vcpus - memory.spareMappings.live))
+    pagesMore += max(
+      0,
+      min(member.fillingVCPUs * minPages, member.vcpus * minPages - memory.pages(.hostMemcache).live))
   }
 
   /// What is open about one region: whether its leaves are there, whether a block is not a page, or all the pages that it was

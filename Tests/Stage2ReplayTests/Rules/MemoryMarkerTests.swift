@@ -91,6 +91,18 @@ struct MemoryMarkerTests {
     #expect(replayed.figures == ["block secPageTablesBytes 12288 12288 agrees"])
   }
 
+  @Test("A vCPU that waits in a fault may have taken a mapping object for it", arguments: [3, 4, 5])
+  func fault(mappings: Int) throws {
+    let story = threePages()
+    story.fault(.vcpu0, story.memory + 3 * story.page, level: 3, .write)
+    story.mark("faulting", kilobytes: 4 * (2 + 2 + 4), mappings: mappings)
+    story.enter(.vcpu0)
+    let verdict = mappings < 5 ? "agrees" : "differs"
+    let replayed = try story.replay()
+    #expect(replayed.figures.last == "faulting mappings \(mappings) 3 \(verdict)")
+    #expect(replayed.result.divergences.unexplained == (mappings < 5 ? 0 : 1))
+  }
+
   @Test("D24: a page or an object too many or too few", arguments: [(36, 3), (28, 3), (32, 2), (32, 4)])
   func wrongFigures(kilobytes: Int, mappings: Int) throws {
     let story = threePages()
