@@ -61,6 +61,7 @@ extension Attribution {
   mutating func nameNotified(_ record: TraceRecord) {
     let kind: TimelineNode.Kind = record.kind == .probeUnmapGFN ? .unmap : .age
     notifiers.noteName(kind)
+    if kind == .unmap, takeHole(record) { return }
     guard let thread = threads.known(record.tid), threads[thread].notifier.awaitsName,
       let range = threads[thread].notifier.run?.range
     else { return }
@@ -77,7 +78,7 @@ extension Attribution {
   }
 
   /// Frames of a VM are unmapped, aged or tested.
-  private mutating func notify(
+  mutating func notify(
     _ vm: VMIndex, _ kind: TimelineNode.Kind, _ range: HVARange, _ frames: FrameRanges,
     _ thread: ThreadIndex, _ record: TraceRecord, isCopy: Bool, mayBeOtherMemory: Bool
   ) {
@@ -266,7 +267,7 @@ extension Attribution {
   }
 
   /// The thread begins a notification that can only come inside an unmap that overlaps `range`: its others are over.
-  private mutating func endUnmaps(of thread: ThreadIndex, unlike range: HVARange?) {
+  mutating func endUnmaps(of thread: ThreadIndex, unlike range: HVARange?) {
     guard !threads[thread].notifier.unfinishedUnmaps.isEmpty else { return }
     let rounded = range?.rounded(to: context.pageSize.pmdBytes)
     var kept: [UnfinishedUnmap] = []

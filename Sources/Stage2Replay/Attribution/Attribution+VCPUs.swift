@@ -144,13 +144,15 @@ extension Attribution {
     let node = TimelineNode(
       access, gfn, by: record.tid, ranOn: threads[thread].vcpu.ranOn, at: clock.now,
       entry: threads[thread].vcpu.lastEntry)
+    var known = signs(event, vm, canHoldBlock: canHoldBlock)
+    if let slot, slot.flags.contains(.guestMemfd) { known.formUnion(signs(ofGuestMemfd: access.kind)) }
     let id = lookahead.open(
       FaultWindow(
         event: event, page: page, access: access,
         origin: FaultOrigin(
           cpu: record.cpu, tid: record.tid, vcpu: Int32(truncatingIfNeeded: threads[thread].vcpu.index),
           place: threads[thread].place),
-        slot: slot, signs: signs(event, vm, canHoldBlock: canHoldBlock), begin: clock.now, evidence: evidence),
+        slot: slot, signs: known, begin: clock.now, evidence: evidence),
       node, vm: vm, canHoldBlock: canHoldBlock)
     lookahead.notePUD(id, vm: vm)
     if peers.areInRegion || access.level < .l2 || peers.faults.contains(.mayResize) {

@@ -42,7 +42,10 @@ extension FaultChecks {
     if !isWholeKnown(fault, vm), !leaf.contains(.isEstablished) {
       return .unknown(reasonUnknown(in: fault.evidence.endEpoch, vm))
     }
-    guard case .invalid(let stop) = walk else { return leaf.contains(.isAssumed) ? .assumed : .known }
+    guard case .invalid(let stop) = walk else {
+      // That a hole may have taken the leaf accounts for its absence, and for nothing else.
+      return leaf.contains(.isAssumed) && !fault.mayHaveUntoldHoles ? .assumed : .known
+    }
     if region?.mayHaveUnseenMappings == true { return .assumed }
     // A block in place of smaller leaves, none of which is certain to be one.
     if !fault.isStage1Walk, fault.level < stop, fault.level >= .l1,

@@ -161,7 +161,9 @@ extension FaultChecks {
       {
         table.regions[region].mayLackPages = true
       }
-      table.setLeaf(fault, backend.walk(fault.page)) { $0 = .isEstablished }
+      table.setLeaf(fault, backend.walk(fault.page)) {
+        $0 = fault.mayHaveUntoldHoles ? [.isEstablished, .isAssumed] : .isEstablished
+      }
       return CheckResult(verdict: judgement.verdict, isCorrected: isCorrected)
     }
     guard case .leaf(_, let prot, let isYoung) = walk else { return CheckResult() }
@@ -205,7 +207,10 @@ extension FaultChecks {
       && (fault.isWrite ? !prot.contains(.write) : fault.isExec && !prot.isSuperset(of: .execute))
     let isOld = fault.kind == .accessFlag && !isYoung
     defer {
-      table.setLeaf(fault, walk) { $0 = $0.subtracting(.isAssumed).union(.isEstablished) }
+      table.setLeaf(fault, walk) {
+        if !fault.mayHaveUntoldHoles { $0.remove(.isAssumed) }
+        $0.insert(.isEstablished)
+      }
       if !fault.isStage1Walk, let region = fault.evidence.region { table.regions[region].mayBeBlock = false }
     }
     if lacksRight || isOld { return CheckResult(walk: walk) }

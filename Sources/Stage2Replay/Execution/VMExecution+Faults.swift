@@ -175,7 +175,8 @@ extension VMExecution where Backend: ~Copyable {
     if case .relaxPerms = done.operation { return .relaxed }
     return .mapped(
       level: size.level,
-      isAssumed: max(outcome, size.basis) != .derived || fault.decision.fate == .unclear,
+      isAssumed: max(outcome, size.basis) != .derived || fault.decision.fate == .unclear
+        || fault.mayHaveUntoldHoles,
       isSizeAssumed: size.basis != .derived,
       isReadMapped: isWritable && !fault.isWrite && !isGuestMemfd)
   }

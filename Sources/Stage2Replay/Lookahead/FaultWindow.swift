@@ -114,6 +114,8 @@ struct WindowSigns: OptionSet, BitwiseCopyable {
   static let ownReclaim = WindowSigns(rawValue: 1 << 12)
   /// The vCPU did not go on where it had faulted: it got an exception in place of the page.
   static let gotException = WindowSigns(rawValue: 1 << 13)
+  /// Its memory is a guest_memfd's, and no probe tells when pages are taken out of the file.
+  static let untoldHoles = WindowSigns(rawValue: 1 << 15)
 }
 
 extension FaultWindow {
@@ -173,6 +175,7 @@ extension FaultWindow {
     get { signs[.sharedEntry] }
     set { signs[.sharedEntry] = newValue }
   }
+  var mayHaveUntoldHoles: Bool { signs[.untoldHoles] }
   var isEndUnseen: Bool {
     get { signs[.endUnseen] }
     set { signs[.endUnseen] = newValue }

@@ -88,6 +88,8 @@ extension RegionTimelines {
     case .again, .unknown: break
     }
 
+    // A later fault on the page may come from a hole in the guest_memfd.
+    if fault.mayHaveUntoldHoles { return .performed(.assumed) }
     return outcomeByLaterFaults(fault, slot, vm, isMapped: isMapped)
   }
 

@@ -1,6 +1,7 @@
 import KVMTypes
 import Stage2Model
 import Testing
+import TraceSynth
 
 @testable import Stage2Replay
 
@@ -9,7 +10,7 @@ import Testing
 struct GuestMemfdTests {
   /// A slot that could hold blocks, were its memory not a guest_memfd's.
   private func story(_ path: Profile.Path = .traditional, era: PKVMEra = .v7_3) -> Scenario {
-    let story = Scenario()
+    let story = Scenario(formats: KVMEventFormats.all + StageTwoProbeFormats.all)
     story.profile = Profile(path: path, era: era)
     story.profile.ipaBits = 40
     story.profile.hasHardwareAF = false
@@ -27,8 +28,8 @@ struct GuestMemfdTests {
     let replayed = try story.replay()
     #expect(
       replayed.operations == [
-        "map 40003000+1000 = 0, derived", "map 40004000+1000 = 0, derived",
-        "relax_perms 40004000 = 0, derived",
+        "map 40003000+1000 = 0, derived", "map 40004000+1000 = 0, assumed",
+        "relax_perms 40004000 = 0, assumed",
       ])
     #expect(replayed.all.map(\.prot) == [.rw, .rw, .rwx])
     // The right to execute is one that DIC would give to all.
@@ -58,8 +59,8 @@ struct GuestMemfdTests {
     let replayed = try story.replay()
     #expect(
       replayed.operations == [
-        "map 40000000+1000 = 0, derived", "unmap 40000000+1000 = 0, derived",
-        "map 40000000+1000 = 0, derived",
+        "map 40000000+1000 = 0, assumed", "unmap 40000000+1000 = 0, derived",
+        "map 40000000+1000 = 0, assumed",
       ])
     #expect(replayed.divergences.isEmpty)
   }
@@ -75,6 +76,70 @@ struct GuestMemfdTests {
     #expect(
       replayed.operations.suffix(2) == ["unmap 40000000+1000 = 0, assumed", "map 40000000+1000 = 0, assumed"])
     #expect(replayed.divergences == ["D1 explained E8"])
+  }
+
+  @Test("Without a probe a fault that comes back at once is taken to have retried because of a hole")
+  func untoldRetry() throws {
+    let story = story()
+    for _ in 0..<3 { story.handle(.vcpu0, story.memory, level: 1, .write) }
+    story.handle(.vcpu0, story.memory + story.page, level: 3)
+    let replayed = try story.replay()
+    #expect(
+      replayed.operations == ["map 40000000+1000 = 0, derived", "map 40001000+1000 = 0, assumed"])
+    #expect(replayed.nothing == [.faultedAgain: 2])
+    #expect(replayed.result.divergences.unexplained == 0)
+  }
+
+  /// The probe on `kvm_unmap_gfn_range`, for some pages of the slot.
+  private func unmapFrames(_ story: Scenario, _ pages: Range<UInt64>) {
+    let first = story.memory >> story.pageSize.shift
+    story.emit(
+      StageTwoProbeFormats.unmapGFN, .vmm,
+      [0, 0xffff_0000, first + pages.lowerBound, first + pages.upperBound])
+  }
+
+  /// A hole of two pages, one of which is mapped, and a vCPU that faults twice on another page meanwhile.
+  private func punched() -> Scenario {
+    let story = story()
+    // That the trace has the probe is known from the first.
+    unmapFrames(story, 8..<9)
+    story.handle(.vcpu0, story.memory, level: 1)
+    unmapFrames(story, 0..<2)
+    story.handle(.vcpu0, story.memory + 3 * story.page, level: 3)
+    story.handle(.vcpu0, story.memory + 3 * story.page, level: 3)
+    story.handle(.vcpu0, story.memory, level: 3)
+    return story
+  }
+
+  @Test("A probe tells of the hole, and of what retries because of it")
+  func toldHole() throws {
+    let replayed = try punched().replay()
+    #expect(
+      replayed.operations == [
+        "unmap 40008000+1000 = 0, derived", "map 40000000+1000 = 0, derived",
+        "unmap 40000000+2000 = 0, derived", "map 40003000+1000 = 0, derived",
+        "map 40000000+1000 = 0, assumed",
+      ])
+    #expect(replayed.nothing == [.faultedAgain: 1])
+    #expect(replayed.divergences == [])
+  }
+
+  @Test("Without probes the next fault on the page tells of it")
+  func ignoredHole() throws {
+    let story = punched()
+    story.options.ignoresProbes = true
+    let replayed = try story.replay()
+    #expect(replayed.operations(.unmap) == ["unmap 40000000+1000 = 0, assumed"])
+    #expect(replayed.result.divergences.unexplained == 0)
+  }
+
+  @Test("The probe of a notifier is no hole of its own")
+  func notifierProbe() throws {
+    let story = story()
+    story.handle(.vcpu0, story.memory, level: 1)
+    story.unmap(.vmm, story.congruentHVA)
+    unmapFrames(story, 0..<1)
+    #expect(try story.replay().operations(.unmap) == ["unmap 40000000+1000 = 0, derived"])
   }
 
   @Test("Before 7.1 a permission fault maps again, and comes back for ever, unless the kernel has the fix")
