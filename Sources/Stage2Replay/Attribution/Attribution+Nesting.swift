@@ -55,6 +55,7 @@ extension Attribution {
   mutating func nestedFault(_ event: GuestFault, _ thread: ThreadIndex, _ record: TraceRecord) {
     // The thread has been elsewhere since its last fault.
     threads[thread].vcpu.lastFault = nil
+    threads[thread].vcpu.hasRetried = false
     let tid = threads[thread].tid
     var vm = threads[thread].vcpu.vm
     if let known = vm, vms[known].isGone { vm = nil }

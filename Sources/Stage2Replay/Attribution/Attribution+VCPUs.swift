@@ -343,7 +343,6 @@ extension Attribution {
   /// What a thread's fault says about its fault before, where that may have come to nothing.
   @inline(__always)
   private mutating func compareWithLastFault(of thread: ThreadIndex, _ event: GuestFault) {
-    threads[thread].vcpu.hasRetried = false
     guard let last = threads[thread].vcpu.lastFault else { return }
     threads[thread].vcpu.lastFault = nil
     if let next = event.next(after: last.event) { takeIn(next, last, thread) }
@@ -535,10 +534,12 @@ extension Attribution {
     if lookahead[id].sharesEntry { lookahead[id].evidence.isOutlasted = isOutlasted(id, vm) }
   }
 
-  /// Whether another vCPU's fault on the same entry began before a fault and is still open.
+  /// Whether another vCPU's fault on the same entry of level 1 began before a fault and is still open.
   private func isOutlasted(_ id: FaultID, _ vm: VMIndex) -> Bool {
-    threads.open.contains(of: vm) { other in
-      lookahead[other.fault].begin < lookahead[id].begin && sharesEntry(id, other.fault)
-    }
+    lookahead.sawPUDs
+      && threads.open.contains(of: vm) { other in
+        lookahead[other.fault].begin < lookahead[id].begin
+          && lookahead[id].needsPUDEntry(of: lookahead[other.fault], context.pageSize)
+      }
   }
 }
