@@ -129,7 +129,7 @@ extension Attribution {
     let bytes = range.end - range.start
     let isFolio = bytes <= context.pageSize.pmdBytes && bytes.nonzeroBitCount == 1
     if creator == tid || threads[thread].vcpu.vm == vm {
-      let mayBeReclaim = isFolio && isMemoryOfAnother(range, than: creator) && !isOfFault(of: thread, range)
+      let mayBeReclaim = isFolio && isMemory(range, where: { $0 != creator }) && !isOfFault(of: thread, range)
       return mayBeReclaim ? .unknown : .own
     }
     let isCreator = context.survey.isCreator(tid)
@@ -139,21 +139,13 @@ extension Attribution {
       return isCreator && !isFolio ? .another : .unknown
     }
     if own == vm || vms.creator(of: own) == creator { return .own }
-    return isFolio && !isMemory(range, of: vms.creator(of: own)) ? .unknown : .another
+    return isFolio && !isMemory(range, where: { $0 == vms.creator(of: own) }) ? .unknown : .another
   }
 
-  /// Whether a range is in slots of a live VM that another thread than `creator` made.
-  private func isMemoryOfAnother(_ range: HVARange, than creator: ThreadID?) -> Bool {
+  /// Whether a range is in slots of a live VM whose creator satisfies a condition.
+  private func isMemory(_ range: HVARange, where isMeant: (ThreadID?) -> Bool) -> Bool {
     vms.live.contains {
-      vms.creator(of: $0) != creator && vms[$0].slots.table.mayOverlap(range)
-        && !vms[$0].slots.table.overlaps(range).isEmpty
-    }
-  }
-
-  /// Whether a range is in slots of a live VM that `creator` made.
-  private func isMemory(_ range: HVARange, of creator: ThreadID?) -> Bool {
-    vms.live.contains {
-      vms.creator(of: $0) == creator && vms[$0].slots.table.mayOverlap(range)
+      isMeant(vms.creator(of: $0)) && vms[$0].slots.table.mayOverlap(range)
         && !vms[$0].slots.table.overlaps(range).isEmpty
     }
   }
