@@ -36,11 +36,9 @@ extension Attribution {
     guard let end = threads[thread].vcpu.faultBeforeExit, threads[thread].vcpu.vm == vm,
       !threads[thread].notifier.isReclaiming, let (id, _) = lookahead.waitingFault(endedAt: end)
     else { return }
-    let (size, bytes) = (context.pageSize, range.end - range.start)
-    let isPage = bytes == size.bytes || bytes == size.pmdBytes || bytes == size.granule(.l1)
-    guard lookahead[id].evidence.endsInSignal, isPage, frames.contains(lookahead[id].page.gfn(size)) else {
-      return
-    }
+    guard lookahead[id].evidence.endsInSignal, range.isPage(context.pageSize),
+      frames.contains(lookahead[id].page.gfn(context.pageSize))
+    else { return }
     lookahead[id].evidence.isReplaced = true
   }
 

@@ -6,28 +6,19 @@ internal import Stage2Model
 // event (`kvm_gmem_invalidate_begin`). Faults retry until `kvm_gmem_invalidate_end`.
 
 extension Attribution {
-  /// A probe on `kvm_unmap_gfn_range` tells of frames of a guest_memfd, and no notifier's event of its thread announced it: it is
-  /// called for the file, with `mmu_lock` held.
+  /// A probe on `kvm_unmap_gfn_range` tells of frames of a VM. If they are of a guest_memfd, and no notifier's event of its thread
+  /// announced it, it is called for the file, with `mmu_lock` held.
   ///
-  /// - Returns: whether it was.
-  mutating func takeHole(_ record: TraceRecord) -> Bool {
-    let told = record.probedRange
-    guard told.start < told.end, let vm = vms.roster.vm(at: told.kvm), !vms[vm].identity.isProtected,
-      let slot = vms[vm].slots.table.slot(told.start), slot.flags.contains(.guestMemfd), told.end <= slot.end,
-      let thread = threads.thread(record.tid), !isAnnounced(told.start, vm: vm, thread)
-    else { return false }
-    reach(thread)
-    let start = (slot.hva ?? HVA(0)) + ((told.start - slot.base) << context.pageSize.shift)
-    let range = HVARange(start: start, end: start + ((told.end - told.start) << context.pageSize.shift))
-    threads[thread].place.notifiers &+= 1
-    threads[thread].notifier.run = nil
-    threads[thread].notifier.awaitsName = false
-    threads[thread].notifier.last = clock.now
-    endUnmaps(of: thread, unlike: range)
-    var frames = FrameRanges()
-    frames.append(FrameRange(start: told.start, end: told.end))
-    notify(vm, .unmap, range, frames, thread, record, isCopy: false, mayBeOtherMemory: false)
-    return true
+  /// - Returns: the thread, and where the VMM would map the memory; nil for other frames.
+  mutating func guestMemfdHole(
+    _ frames: FrameRange, vm: VMIndex, by tid: ThreadID
+  ) -> (thread: ThreadIndex, range: HVARange)? {
+    let pageSize = context.pageSize
+    guard let slot = vms[vm].slots.table.slot(frames.start), slot.flags.contains(.guestMemfd),
+      frames.end <= slot.end, let thread = threads.thread(tid), !isAnnounced(frames.start, vm: vm, thread)
+    else { return nil }
+    let start = slot.hva(of: frames.start, pageSize) ?? HVA(frames.start.ipa(pageSize).rawValue)
+    return (thread, HVARange(start: start, end: start + frames.count << pageSize.shift))
   }
 
   /// Whether a thread is in a notifier that unmaps a frame: it looks for the frames of a range of host addresses.

@@ -56,10 +56,9 @@ extension Attribution {
     // The thread has been elsewhere since its last fault.
     threads[thread].vcpu.lastFault = nil
     threads[thread].vcpu.hasRetried = false
-    let tid = threads[thread].tid
     var vm = threads[thread].vcpu.vm
     if let known = vm, vms[known].isGone { vm = nil }
-    guard let vm = vm ?? settledVM(of: tid) ?? likelyVM(of: tid, where: { _ in true }) else {
+    guard let vm = vm ?? vms.owner(ofThread: threads[thread].tid, vcpuEvidence) else {
       found.unattributedFaults += 1
       return
     }

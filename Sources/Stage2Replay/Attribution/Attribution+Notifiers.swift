@@ -15,13 +15,7 @@ extension Attribution {
     if record.kind == .unmapHVARange { checkAlone(unmap: range, thread, record) }
     if kind == .unmap { noteReclaim(range, thread) }
     let isCopy = countRun(of: record.kind, range, thread)
-    // Which of the copies was this VM's is not known: they are one place in the thread's stream.
-    if !isCopy { threads[thread].place.notifiers &+= 1 }
-    threads[thread].notifier.last = clock.now
-    // Inside an invalidation only one that overlaps it can begin: a huge page splits while it is zapped.
-    endUnmaps(of: thread, unlike: kind == .unmap ? range : nil)
-
-    threads[thread].notifier.awaitsName = false
+    beginNotification(by: thread, unmapping: kind == .unmap ? range : nil, isCopy: isCopy)
     var isOfSlot = false
     for vm in vms.live {
       if vms.creator(of: vm) == record.tid || threads[thread].vcpu.vm == vm {
@@ -33,6 +27,17 @@ extension Attribution {
     if !isOfSlot, !isCopy { found.unattributedNotifiers.add(kind) }
   }
 
+  /// A thread's notification begins, of an unmap of a range or of an age.
+  @inline(__always)
+  private mutating func beginNotification(by thread: ThreadIndex, unmapping range: HVARange?, isCopy: Bool) {
+    // Which of the copies was a VM's is not known: they are one place in the thread's stream.
+    if !isCopy { threads[thread].place.notifiers &+= 1 }
+    threads[thread].notifier.last = clock.now
+    threads[thread].notifier.awaitsName = false
+    // Inside an invalidation only one that overlaps it can begin: a huge page splits while it is zapped.
+    endUnmaps(of: thread, unlike: range)
+  }
+
   /// A notification may be of a VM's memory; whether it is.
   private mutating func notify(
     _ vm: VMIndex, _ kind: TimelineNode.Kind, _ range: HVARange, _ thread: ThreadIndex, _ record: TraceRecord,
@@ -41,44 +46,49 @@ extension Attribution {
     let frames = vms[vm].slots.table.overlaps(range)
     // kvm_unmap_gfn_range and kvm_age_gfn leave a protected guest alone, and pkvm_mem_abort never retries.
     if vms[vm].identity.isProtected { return !frames.isEmpty }
-    let process = frames.isEmpty ? nil : process(of: range, thread, vm: vm)
-    guard !frames.isEmpty, process != .another else {
+    let owner = frames.isEmpty ? .another : memoryOwner(of: range, thread, vm: vm)
+    if owner == .another {
       if kind == .unmap, vms[vm].mayHaveOtherMemory { noteUnmapOfUnknownFrames(vm: vm) }
       return false
     }
     // In a gap the probe's event may be the one that is missing.
-    if process == .unknown, notifiers.areNamed(kind), !clock.isInGap {
+    if owner == .unknown, notifiers.areNamed(kind), !clock.isInGap {
       threads[thread].notifier.awaitsName = true
       return true
     }
     notify(
-      vm, kind, range, frames, thread, record, isCopy: isCopy, mayBeOtherMemory: process == .unknown)
+      vm, kind, range, frames, thread, record, isCopy: isCopy, mayBeOtherMemory: owner == .unknown)
     return true
   }
 
-  /// A probe on `kvm_unmap_gfn_range` or `kvm_age_gfn` names the VM that a notification reaches, and the frames. That decides
-  /// where the event leaves it open.
+  /// A probe on `kvm_unmap_gfn_range` or `kvm_age_gfn`, of which one call is about one slot: it names the VM that a notification
+  /// reaches, and the frames, which decides where the event leaves it open. Or no event told of it.
   mutating func nameNotified(_ record: TraceRecord) {
     let kind: TimelineNode.Kind = record.kind == .probeUnmapGFN ? .unmap : .age
     notifiers.noteName(kind)
-    if kind == .unmap, takeHole(record) { return }
-    guard let thread = threads.known(record.tid), threads[thread].notifier.awaitsName,
-      let range = threads[thread].notifier.run?.range
-    else { return }
     let told = record.probedRange
-    guard let vm = vms.roster.vm(at: told.kvm), !vms[vm].identity.isProtected else { return }
-    var frames = FrameRanges()
-    vms[vm].slots.table.overlaps(range).forEach { own in
-      // One call of the function is about one slot.
-      let (start, end) = (max(own.start, told.start), min(own.end, told.end))
-      if start < end { frames.append(FrameRange(start: start, end: end)) }
+    guard told.start < told.end, let vm = vms.roster.vm(at: told.kvm), !vms[vm].identity.isProtected
+    else { return }
+    let frames = FrameRange(start: told.start, end: told.end)
+    let change: (thread: ThreadIndex, range: HVARange, frames: FrameRanges)
+    if kind == .unmap, let hole = guestMemfdHole(frames, vm: vm, by: record.tid) {
+      change = (hole.thread, hole.range, FrameRanges(frames))
+      reach(hole.thread)
+      threads[hole.thread].notifier.run = nil
+      beginNotification(by: hole.thread, unmapping: hole.range, isCopy: false)
+    } else {
+      guard let thread = threads.known(record.tid), threads[thread].notifier.awaitsName,
+        let range = threads[thread].notifier.run?.range
+      else { return }
+      change = (thread, range, vms[vm].slots.table.overlaps(range).intersection(with: frames))
     }
-    if frames.isEmpty { return }
-    notify(vm, kind, range, frames, thread, record, isCopy: false, mayBeOtherMemory: false)
+    if change.frames.isEmpty { return }
+    notify(
+      vm, kind, change.range, change.frames, change.thread, record, isCopy: false, mayBeOtherMemory: false)
   }
 
   /// Frames of a VM are unmapped, aged or tested.
-  mutating func notify(
+  private mutating func notify(
     _ vm: VMIndex, _ kind: TimelineNode.Kind, _ range: HVARange, _ frames: FrameRanges,
     _ thread: ThreadIndex, _ record: TraceRecord, isCopy: Bool, mayBeOtherMemory: Bool
   ) {
@@ -103,59 +113,23 @@ extension Attribution {
     }
   }
 
-  /// Whose memory a notifier's range is.
-  private enum Process {
-    case own, another, unknown
-  }
-
-  /// Whether a range in a VM's slots is that VM's memory. The address alone does not tell where VMMs run side by side:
-  /// what one has at an address is not what another has there, and the events do not name their process.
-  ///
-  /// A VM's own threads change its own memory. Everybody else's, too, they change in reclaim, which unmaps one folio at
-  /// a time: a block at most, and a power of two. What both have at an address is taken for the thread's own.
+  /// Whose memory a range in a VM's slots is.
   @inline(__always)
-  private func process(
-    of range: HVARange, _ thread: ThreadIndex, vm: VMIndex
-  ) -> Process {
-    if vms.roster.isOfOneCreator, !context.survey.isCreator(threads[thread].tid) { return .own }
-    return processAmongSeveral(range, thread, vm: vm)
-  }
-
-  private func processAmongSeveral(
-    _ range: HVARange, _ thread: ThreadIndex, vm: VMIndex
-  ) -> Process {
-    let creator = vms.creator(of: vm)
-    let tid = threads[thread].tid
-    let bytes = range.end - range.start
-    let isFolio = bytes <= context.pageSize.pmdBytes && bytes.nonzeroBitCount == 1
-    if creator == tid || threads[thread].vcpu.vm == vm {
-      let mayBeReclaim = isFolio && isMemory(range, where: { $0 != creator }) && !isOfFault(of: thread, range)
-      return mayBeReclaim ? .unknown : .own
-    }
-    let isCreator = context.survey.isCreator(tid)
-    let own = threads[thread].vcpu.vm ?? settledVM(of: tid) ?? vms.roster.vm(createdBy: tid)
-    guard let own else {
-      // The VM of a thread that creates one may have no slots yet, or none any more.
-      return isCreator && !isFolio ? .another : .unknown
-    }
-    if own == vm || vms.creator(of: own) == creator { return .own }
-    return isFolio && !isMemory(range, where: { $0 == vms.creator(of: own) }) ? .unknown : .another
-  }
-
-  /// Whether a range is in slots of a live VM whose creator satisfies a condition.
-  private func isMemory(_ range: HVARange, where isMeant: (ThreadID?) -> Bool) -> Bool {
-    vms.live.contains {
-      isMeant(vms.creator(of: $0)) && vms[$0].slots.table.mayOverlap(range)
-        && !vms[$0].slots.table.overlaps(range).isEmpty
-    }
+  private func memoryOwner(of range: HVARange, _ thread: ThreadIndex, vm: VMIndex) -> MemoryChange.Owner {
+    let isCreator = context.survey.isCreator(threads[thread].tid)
+    if vms.roster.isOfOneCreator, !isCreator { return .own }
+    return MemoryChange(
+      range: range, tid: threads[thread].tid, vcpuOf: threads[thread].vcpu.vm, isCreator: isCreator,
+      isOfFault: isOfFault(of: thread, range), pageSize: context.pageSize
+    ).owner(seenFrom: vm, vms, vcpuEvidence)
   }
 
   /// Whether a range has the page on which a thread's vCPU is in a fault: its copy-on-write unmaps it.
   private func isOfFault(of thread: ThreadIndex, _ range: HVARange) -> Bool {
-    guard let open = threads[thread].vcpu.openFault, let slot = lookahead[open].slot, let start = slot.hva
+    guard let open = threads[thread].vcpu.openFault,
+      let hva = lookahead[open].slot?.hva(of: lookahead[open].page.gfn(context.pageSize), context.pageSize)
     else { return false }
-    let hva = start + ((lookahead[open].page.gfn(context.pageSize) - slot.base) << context.pageSize.shift)
-    return range.start <= hva && hva < range.end
+    return range.contains(hva)
   }
 
   /// An unmap hits no slot whose host address is known, but perhaps one where it is not: any fault may be retried.
@@ -259,7 +233,7 @@ extension Attribution {
   }
 
   /// The thread begins a notification that can only come inside an unmap that overlaps `range`: its others are over.
-  mutating func endUnmaps(of thread: ThreadIndex, unlike range: HVARange?) {
+  private mutating func endUnmaps(of thread: ThreadIndex, unlike range: HVARange?) {
     guard !threads[thread].notifier.unfinishedUnmaps.isEmpty else { return }
     let rounded = range?.rounded(to: context.pageSize.pmdBytes)
     var kept: [UnfinishedUnmap] = []
@@ -368,13 +342,4 @@ struct UnmapUnderway {
   var unmap: UnfinishedUnmap
   /// The regions that it touches.
   var blocks: ClosedRange<UInt64>
-}
-
-extension HVARange {
-  /// The range, rounded outwards to multiples of `bytes`.
-  func rounded(to bytes: UInt64) -> HVARange {
-    let (up, overflows) = end.rawValue.addingReportingOverflow(bytes - 1)
-    return HVARange(
-      start: HVA(start.rawValue & ~(bytes - 1)), end: HVA(overflows ? .max : up & ~(bytes - 1)))
-  }
 }

@@ -119,9 +119,7 @@ extension Attribution {
     for thread in threads.indices {
       let vcpu = threads[thread].vcpu
       if vcpu.lastEntry == .start, !vcpu.isInUserspace { continue }
-      let owner =
-        vcpu.vm ?? settledVM(of: threads[thread].tid) ?? likelyVM(of: threads[thread].tid) { _ in true }
-      if owner == vm { count += 1 }
+      if vcpu.vm ?? vms.owner(ofThread: threads[thread].tid, vcpuEvidence) == vm { count += 1 }
     }
     return min(count, VCPUReset.vcpusMax)
   }

@@ -243,10 +243,7 @@ extension Attribution {
   {
     let tid = threads[thread].tid
     let vm =
-      settledVM(of: tid)
-      ?? likelyVM(of: tid) { vms[$0].slots.table.slot(gfn) != nil }
-      ?? likelyVM(of: tid) { _ in true }
-      ?? addVMWithoutSlots(at: record.time)
+      vms.owner(ofThread: tid, touching: gfn, vcpuEvidence) ?? addVMWithoutSlots(at: record.time)
     // What the thread did since the VM is there was for it; what a thread did before its first fault, too.
     let since = threads[thread].vcpu.vm == nil ? Nanoseconds(0) : vms[vm].identity.since
     found.vcpuSpans.append(VCPUSpan(tid: tid, vm: vm.position, since: since))
@@ -257,35 +254,6 @@ extension Attribution {
     vms[vm].vcpus.append(tid)
     if let level = context.survey.lowestLevels[tid] { lookahead.settled.append(.startLevel(level), vm) }
     return vm
-  }
-
-  func settledVM(of tid: ThreadID) -> VMIndex? {
-    for settled in vcpuEvidence.vms(of: tid) {
-      guard let vm = vms.roster.vm(at: settled.kvm) else { continue }
-      let isKnownBefore = settled.wasRunning && vms[vm].identity.wasRunning
-      if isKnownBefore || vms[vm].identity.since == settled.since { return vm }
-    }
-    return nil
-  }
-
-  /// Of the live VMs that satisfy a condition, that of the thread's own process, as far as numbers tell: a VMM creates
-  /// its vCPUs' threads after itself, so it is the nearest creator below; else the youngest VM.
-  func likelyVM(of tid: ThreadID, where condition: (VMIndex) -> Bool) -> VMIndex? {
-    var nearest: (vm: VMIndex, creator: ThreadID)?
-    var youngest: VMIndex?
-    for vm in vms.live where condition(vm) {
-      if let tids = vms[vm].identity.tids {
-        if tids.contains(tid) { return vm }
-        continue
-      }
-      youngest = vm
-      if let creator = vms.creator(of: vm), creator <= tid,
-        nearest.map({ $0.creator <= creator }) ?? true
-      {
-        nearest = (vm, creator)
-      }
-    }
-    return nearest?.vm ?? youngest
   }
 
   // MARK: Races for mmu_lock

@@ -46,6 +46,9 @@ public struct Memslot: Hashable, Sendable, BitwiseCopyable {
   /// Whether dirty pages are logged: then every mapping is one page (`memslot_is_logging`).
   var isLogging: Bool { flags.contains(.logDirtyPages) && !flags.contains(.readOnly) }
 
+  /// Where the memory of a frame of the slot lies in the VMM, nil where that is not known.
+  func hva(of gfn: GFN, _ pageSize: PageSize) -> HVA? { hva.map { $0 + ((gfn - base) << pageSize.shift) } }
+
   /// The frames of the slot that a notifier's range covers, rounded outwards to pages
   /// (`hva_to_gfn_memslot` in `kvm_handle_hva_range`), nil where there are none.
   func frames(_ range: HVARange, _ pageSize: PageSize) -> FrameRange? {

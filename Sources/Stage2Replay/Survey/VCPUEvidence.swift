@@ -100,11 +100,10 @@ struct VCPUEvidence {
       guard let thread = inFault(windows.thread) else { return }
       let gfn = windows[thread].fault.ipa.gfn(pageSize)
       let owners = threads[thread.position].candidates.list.filter { candidate in
-        guard let slot = vms[candidate.vm.position].slots.slot(gfn), let start = slot.hva else {
+        guard let hva = vms[candidate.vm.position].slots.slot(gfn)?.hva(of: gfn, pageSize) else {
           return false
         }
-        let hva = start + ((gfn - slot.base) << pageSize.shift)
-        return record.hvaRange.start <= hva && hva < record.hvaRange.end
+        return record.hvaRange.contains(hva)
       }
       if owners.count == 1 { settle(thread, on: owners[0].vm) }
     default: break
