@@ -262,6 +262,12 @@ public struct UserspaceExit: Hashable, Sendable {
   /// `KVM_EXIT_ARM_SEA`.
   private static let externalAbort: UInt32 = 41
 
+  /// `KVM_EXIT_SYSTEM_EVENT`.
+  private static let systemEvent: UInt32 = 24
+
+  /// Whether the guest asked for its reset or its end.
+  public var isSystemEvent: Bool { errno >= 0 && reason == Self.systemEvent }
+
   /// Whether it hands an external abort of the guest to the VMM, or KVM_RUN fails with -EFAULT, as it does for an abort whose
   /// address is not known.
   public var takesAbort: Bool {

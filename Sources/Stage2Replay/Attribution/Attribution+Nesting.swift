@@ -4,9 +4,6 @@ internal import KVMTypes
 // Guests of guests: which faults are of a shadow stage 2. Those are counted, and go no further.
 
 extension Attribution {
-  /// KVM_EXIT_SYSTEM_EVENT: the guest asked for its reset or its end.
-  private static var systemEvent: UInt32 { 24 }
-
   private var tellsNestedExceptions: Bool { !context.events.missing.contains(.nestedException) }
 
   /// kvm_nested_eret and kvm_inject_nested_exception.
@@ -32,11 +29,10 @@ extension Attribution {
   /// kvm_userspace_exit where guests have guests. A VMM that resets a guest resets each of its vCPUs, once all are out of KVM_RUN.
   mutating func exitNested(_ exit: UserspaceExit, _ thread: ThreadIndex) {
     threads[thread].nesting.leaveRun()
-    guard exit.reason == Self.systemEvent, exit.errno >= 0, let vm = threads[thread].vcpu.vm else { return }
+    guard exit.isSystemEvent, let vm = threads[thread].vcpu.vm else { return }
     for tid in vms[vm].vcpus {
       guard let vcpu = threads.known(tid) else { continue }
-      threads[vcpu].nesting.isReset = true
-      if threads[vcpu].vcpu.isInUserspace { threads[vcpu].nesting.leaveRun() }
+      threads[vcpu].nesting.reset(isOut: threads[vcpu].vcpu.isInUserspace)
     }
   }
 
@@ -69,10 +65,8 @@ extension Attribution {
   /// Whether a probe's event is of a shadow stage 2: of a table that a nested guest's fault changed. Of a return it does not say.
   mutating func isOfShadow(_ record: TraceRecord) -> Bool {
     guard context.survey.faults.nesting.isSeen, let kind = record.kind.operation else { return false }
-    let table = record.probedOperation.pageTable
-    if kind.isOfFault, let thread = threads.known(record.tid), isNested(thread, at: record.time) {
-      found.shadowTables.insert(table)
-    }
-    return found.shadowTables.contains(table)
+    let isOfNestedFault =
+      kind.isOfFault && threads.known(record.tid).map { isNested($0, at: record.time) } ?? false
+    return found.shadowTables.take(record.probedOperation.pageTable, isOfNestedFault: isOfNestedFault)
   }
 }

@@ -17,8 +17,9 @@ extension Attribution {
   mutating func noteStop(of thread: ThreadIndex, _ record: TraceRecord) {
     guard let vm = threads[thread].vcpu.vm else { return }
     let tid = vms.creator(of: vm) ?? record.tid
-    vms[vm].resets.stop = VMStop(
-      sequence: clock.now, time: record.time, cpu: record.cpu, tid: tid, place: threads.place(of: tid))
+    vms[vm].resets.leaveRun(
+      VMStop(
+        sequence: clock.now, time: record.time, cpu: record.cpu, tid: tid, place: threads.place(of: tid)))
   }
 
   /// A vCPU enters from outside KVM_RUN and goes on at `pc`, which is elsewhere than where it left.
@@ -60,7 +61,9 @@ extension Attribution {
     let pc = threads[thread].jump
     threads[thread].jump = nil
     guard threads[thread].vcpu.vm == vm, fault.pc == pc, threads[thread].vcpu.entryEpoch == clock.epoch,
-      !clock.isInGap, let stop = vms[vm].resets.stop, let level = emptyLevel(at: fault, of: vm)
+      !clock.isInGap, let stop = vms[vm].resets.stop,
+      let level = vms[vm].resets.emptyLevel(
+        at: fault, startLevel: startLevel(of: vm), wasRunning: vms[vm].identity.wasRunning)
     else { return }
     let page = fault.ipa.alignedDown(to: context.pageSize.bytes)
     let slots = slotsByChange(of: vm)
@@ -72,8 +75,7 @@ extension Attribution {
     }
     lookahead.boundTimelines(threads, vms)
     let vcpus = startedVCPUs(of: vm)
-    vms[vm].resets.found.append(VMReset(time: stop.time, vcpus: vcpus))
-    vms[vm].resets.stop = nil
+    vms[vm].resets.note(vcpus: vcpus)
     lookahead.insert(
       VCPUReset(vcpus: vcpus, slots: slots, page: page, level: level),
       PendingRecord(
@@ -83,20 +85,6 @@ extension Attribution {
     for tid in vms[vm].vcpus {
       if let other = threads.known(tid), other != thread { threads[other].order.forgetExit() }
     }
-  }
-
-  /// The level at which a fault's walk stopped, if the fault is that of a fetch and shows that nothing was mapped: no table is below
-  /// the first one, or none where the VM's very first fault met none. (A VM can have memory that no slot holds, the vGIC's.)
-  private func emptyLevel(at fault: GuestFault, of vm: VMIndex) -> TranslationLevel? {
-    // Emulators report the level of the guest's own table for a fault of its walk.
-    guard fault.esr.isInstructionAbort, fault.esr.faultKind == .translation, !fault.esr.isStage1Walk,
-      let level = fault.esr.level, level < .l3
-    else { return nil }
-    if level <= startLevel(of: vm) { return level }
-    guard !vms[vm].identity.wasRunning, let first = vms[vm].resets.firstFault,
-      first.esr.level == level, first.ipa == fault.ipa, first.pc == fault.pc
-    else { return nil }
-    return level
   }
 
   /// The level of the tables with which walks of a VM's memory begin: on the traditional path a property of the VM

@@ -248,7 +248,7 @@ extension Attribution {
     let since = threads[thread].vcpu.vm == nil ? Nanoseconds(0) : vms[vm].identity.since
     found.vcpuSpans.append(VCPUSpan(tid: tid, vm: vm.position, since: since))
     found.timeline?.note(thread: tid, ofVM: vm.position, since: since)
-    if vms[vm].vcpus.isEmpty { vms[vm].resets.firstFault = record.guestFault }
+    if vms[vm].vcpus.isEmpty { vms[vm].resets.begin(with: record.guestFault) }
     threads[thread].vcpu.vm = vm
     threads[thread].vcpu.index = vms[vm].vcpus.count
     vms[vm].vcpus.append(tid)

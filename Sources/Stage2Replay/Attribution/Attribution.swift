@@ -15,6 +15,7 @@ internal import Stage2Model
 /// | `Attribution+DirtyLog.swift` | what faults tell of dirty logs |
 /// | `Attribution+Notifiers.swift` | the MMU notifier's events, and which unmaps are under way |
 /// | `Attribution+OwnNotifications.swift` | those by a fault's own thread |
+/// | `Attribution+GuestMemfd.swift` | holes in a guest_memfd |
 struct Attribution: ~Copyable {
   let context: ReplayContext
   var clock: EventClock
@@ -373,8 +374,8 @@ struct AttributionResult {
   var unattributedFaults = 0
   /// Notifiers on memory in no slot that is known.
   var unattributedNotifiers = NotifierCounts()
-  /// Shadow stage-2 tables, as probes show them: none of them is a VM's own.
-  var shadowTables: Set<KernelAddress> = []
+  /// The stage-2 tables that are no VM's own.
+  var shadowTables = ShadowTables()
 }
 
 /// Where slots are known from: probes, or a history made beforehand.

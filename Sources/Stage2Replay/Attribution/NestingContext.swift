@@ -21,7 +21,7 @@ struct NestingContext: BitwiseCopyable, Hashable {
 
   private var place = Place.own
   /// The VMM resets the vCPU once it is out of KVM_RUN.
-  var isReset = false
+  private var isReset = false
   /// Where the nested guest was at its last kvm_exit.
   private var pc = GuestVA(0)
   /// The epoch in which an event told last.
@@ -56,6 +56,14 @@ struct NestingContext: BitwiseCopyable, Hashable {
       place = .own
     }
     if place != .own { place = .nested }
+  }
+
+  /// The VMM resets the vCPU.
+  ///
+  /// - Parameter isOut: whether it is out of KVM_RUN, which it has to be for that.
+  mutating func reset(isOut: Bool) {
+    isReset = true
+    if isOut { leaveRun() }
   }
 
   /// The thread is out of KVM_RUN: kvm_reset_vcpu puts a vCPU to EL2, where it has one.

@@ -15,23 +15,3 @@ struct VCPUReset {
   /// No VM has more vCPUs (`KVM_MAX_VCPUS`).
   static let vcpusMax = 512
 }
-
-/// All vCPUs of a VM are outside KVM_RUN since some event: where in the trace, and where the thread was that made the VM's
-/// slots, for it is the one that resets a machine.
-struct VMStop: BitwiseCopyable {
-  var sequence: Sequence
-  var time: Nanoseconds
-  var cpu: CPUIndex
-  var tid: ThreadID
-  var place: ThreadPlace
-}
-
-/// What shows that a VM's vCPUs are initialised again.
-struct VMResets {
-  /// Where a vCPU left KVM_RUN last.
-  var stop: VMStop?
-  /// The VM's first fault.
-  var firstFault: GuestFault?
-  /// Those that were found.
-  var found: [VMReset] = []
-}
