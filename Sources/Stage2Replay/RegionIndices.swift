@@ -1,3 +1,5 @@
+internal import KVMTypes
+
 /// Which region a block of guest memory is: one number of 4 bytes for each block, in pieces of 64 neighbouring blocks, which exist
 /// where any block of theirs is a region. So a guest of 16 GiB with faults all over takes 36 KiB, which stay in the cache, and
 /// one whose blocks lie far apart 270 bytes each.

@@ -42,7 +42,7 @@ public struct HypVM: ~Copyable {
   public internal(set) var handle: PKVMHandle?
   /// How far the VM's life has come.
   public internal(set) var state = State.reserved
-  var vcpus = VCPURecords<VCPU>()
+  var vcpus = RecordStore<VCPU>()
   /// What the handlers warned of, and the panics that older kernels would have ended with.
   public internal(set) var warnings = KernelWarnings()
   /// `__pkvm_host_share_guest` and `donate` refuse to begin with less than a map can need.

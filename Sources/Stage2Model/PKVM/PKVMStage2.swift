@@ -38,7 +38,7 @@ public struct PKVMStage2: ~Copyable {
   /// The VM exists no more.
   public internal(set) var isDestroyed = false
   /// The vCPUs' memory caches on the host's side.
-  var memcaches = VCPURecords<HypMemcache>()
+  var memcaches = RecordStore<HypMemcache>()
   /// Frames whose mapping EL2 does not know, inserted in spite of a failed hypercall (before 6.16).
   var phantoms: Set<GFN> = []
   let pageShift: UInt64

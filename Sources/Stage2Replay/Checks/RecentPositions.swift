@@ -1,3 +1,5 @@
+internal import KVMTypes
+
 /// Where in the merged trace things last happened, by key: a table of limited size in which a later key takes the place
 /// of an earlier one. What was displaced is remembered as the latest of all, so that an answer errs to one side only.
 struct RecentPositions: ~Copyable {

@@ -1,3 +1,5 @@
+internal import KVMTypes
+
 /// The faults that are not decided yet.
 struct FaultSlab: ~Copyable {
   private var windows = RecordStore<FaultWindow>()

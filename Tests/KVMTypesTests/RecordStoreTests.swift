@@ -1,6 +1,6 @@
 import Testing
 
-@testable import Stage2Replay
+@testable import KVMTypes
 
 @Suite("Records by position")
 struct RecordStoreTests {

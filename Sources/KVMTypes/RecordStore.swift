@@ -1,5 +1,3 @@
-internal import CMemoryHints
-
 /// Records that are told apart by their position, and changed field by field where they lie.
 ///
 /// An array asks at every change whether it is the only one that knows its storage: 2 % of a replay's time, for a thread or
@@ -9,53 +7,51 @@ internal import CMemoryHints
 ///   one, where records are nothing but bytes.
 /// - Nobody else knows the memory, which is given back with the store. An address that `place` hands out is used before
 ///   the next `append`.
-struct RecordStore<Record: ~Copyable>: ~Copyable {
+@frozen
+@usableFromInline
+package struct RecordStore<Record: ~Copyable>: ~Copyable {
   /// Nothing that may be read while `capacity` is 0: many a VM has no use for most of its stores.
-  private var records = UnsafeMutablePointer<Record>(bitPattern: 64)!
-  private var capacity = 0
-  private(set) var count = 0
+  @usableFromInline var records = UnsafeMutablePointer<Record>(bitPattern: 64)!
+  @usableFromInline var capacity = 0
+  /// How many records there are.
+  @usableFromInline package internal(set) var count = 0
 
-  init() {}
+  /// No records.
+  @inlinable
+  package init() {}
 
+  @inlinable
   deinit {
     records.deinitialize(count: count)
     if capacity > 0 { records.deallocate() }
   }
 
   /// Memory for as many records. One that fills a line of the cache has a line of its own.
-  private static func memory(_ capacity: Int) -> UnsafeMutablePointer<Record> {
+  @inlinable
+  static func memory(_ capacity: Int) -> UnsafeMutablePointer<Record> {
     UnsafeMutableRawPointer.allocate(
       byteCount: capacity * MemoryLayout<Record>.stride, alignment: max(64, MemoryLayout<Record>.alignment)
     ).bindMemory(to: Record.self, capacity: capacity)
   }
 
   /// The record at a position.
-  subscript(position: Int) -> Record {
+  @inlinable
+  package subscript(position: Int) -> Record {
     @inline(__always) unsafeAddress { UnsafePointer(place(of: position)) }
     @inline(__always) unsafeMutableAddress { place(of: position) }
   }
 
   /// Where the record at a position lies, for a subscript of whoever has this store: an accessor that hands a record on as a
   /// coroutine is called for each field.
-  @inline(__always)
-  func place(of position: Int) -> UnsafeMutablePointer<Record> {
+  @inlinable @inline(__always)
+  package func place(of position: Int) -> UnsafeMutablePointer<Record> {
     precondition(UInt(bitPattern: position) < UInt(bitPattern: count))
     return records + position
   }
 
-  /// The record at a position is looked at soon: brings it nearer, one of four lines of the cache at most.
-  @inline(__always)
-  func prefetch(_ position: Int) {
-    let address = UnsafeRawPointer(place(of: position))
-    cmemory_prefetch(address)
-    if MemoryLayout<Record>.size > 64 { cmemory_prefetch(address + 64) }
-    if MemoryLayout<Record>.size > 128 { cmemory_prefetch(address + 128) }
-    if MemoryLayout<Record>.size > 192 { cmemory_prefetch(address + 192) }
-  }
-
   /// Adds a record behind the others.
-  @inline(__always)
-  mutating func append(_ record: consuming Record) {
+  @inlinable @inline(__always)
+  package mutating func append(_ record: consuming Record) {
     if count == capacity { grow(to: count + 1) }
     (records + count).initialize(to: record)
     count += 1
@@ -63,20 +59,22 @@ struct RecordStore<Record: ~Copyable>: ~Copyable {
 
   /// Room for one record more, which the caller writes there before anything else. It counts already, and holds no record until
   /// then: so only for records that are nothing but bytes.
-  @inline(__always)
-  mutating func appendPlace() -> UnsafeMutablePointer<Record> where Record: BitwiseCopyable {
+  @inlinable @inline(__always)
+  package mutating func appendPlace() -> UnsafeMutablePointer<Record> where Record: BitwiseCopyable {
     if count == capacity { grow(to: count + 1) }
     count += 1
     return records + (count - 1)
   }
 
   /// Takes all out, and keeps the memory for the next ones.
-  mutating func removeAll() {
+  @inlinable
+  package mutating func removeAll() {
     records.deinitialize(count: count)
     count = 0
   }
 
-  private mutating func grow(to least: Int) {
+  @inlinable
+  mutating func grow(to least: Int) {
     let wanted = max(2 * capacity, least, 4)
     let larger = Self.memory(wanted)
     larger.moveInitialize(from: records, count: count)
@@ -88,13 +86,15 @@ struct RecordStore<Record: ~Copyable>: ~Copyable {
 
 extension RecordStore {
   /// So many equal records.
-  init(repeating record: Record, count: Int) {
+  @inlinable
+  package init(repeating record: Record, count: Int) {
     self.init()
     append(repeating: record, count: count)
   }
 
   /// Adds so many equal records behind the others.
-  mutating func append(repeating record: Record, count more: Int) {
+  @inlinable
+  package mutating func append(repeating record: Record, count more: Int) {
     if count + more > capacity { grow(to: count + more) }
     (records + count).initialize(repeating: record, count: more)
     count += more
@@ -103,8 +103,8 @@ extension RecordStore {
 
 extension RecordStore where Record: BitwiseCopyable {
   /// Takes the last record out.
-  @inline(__always)
-  mutating func popLast() -> Record? {
+  @inlinable @inline(__always)
+  package mutating func popLast() -> Record? {
     if count == 0 { return nil }
     count -= 1
     return records[count]
