@@ -14,6 +14,9 @@ final class ReplayContext: Sendable {
   let options: ReplayOptions
   /// The thread that reads ahead; nil where the caller's is the only one.
   let reader: WorkerThread?
+  /// The threads that execute VMs beside the caller's. Of two threads the second one reads ahead and executes; of more, one only
+  /// reads.
+  let executors: [WorkerThread]
   /// Which events the trace records, as far as was known before the first of them: what follows from that is judged alike from
   /// the first event to the last.
   let events: RecordedEvents
@@ -43,7 +46,9 @@ final class ReplayContext: Sendable {
     self.profile = profile
     self.model = model
     self.options = options
-    reader = options.jobs > 1 ? WorkerThread() : nil
+    let others = (1..<max(options.jobs, 1)).map { _ in WorkerThread() }
+    reader = others.first
+    executors = others.count > 1 ? Array(others.dropFirst()) : others
     self.survey = survey
     events = survey.events
     self.grid = grid

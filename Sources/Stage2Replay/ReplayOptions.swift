@@ -32,8 +32,6 @@ public struct ReplayOptions: Sendable {
   /// from then on. The first of them decide what the host is, and a loss is known so many events before its place. They
   /// take 88 bytes each; 1 at least.
   public var recordsAhead = 1 << 18
-  /// How many threads are left for the replay where more than two are allowed and one of them reads ahead.
-  var replayJobs: Int { jobs > 2 ? jobs - 1 : jobs }
 
   /// The defaults.
   public init() {}

@@ -35,15 +35,13 @@ struct Replayer<Backend: Stage2Backend & ~Copyable>: ~Copyable {
     self.makeBackend = makeBackend
     self.collectsOperations = collectsOperations
     attribution = Attribution(context, vcpuEvidence: vcpuEvidence, memslots: memslots)
-    // Of two threads the second one reads ahead and executes; of more, one only reads.
-    pool = ExecutionPool(
-      jobs: context.options.replayJobs, second: context.options.jobs == 2 ? context.reader : nil)
+    pool = ExecutionPool(workers: context.executors)
     locks = LockObserver(lockModes, grid: context.grid, context.options)
     markers = MarkerObserver(context)
     agreement = Agreement(
       isActive: probes != .none && !context.options.ignoresProbes, hasEarlyProtBits: probes == .earlyProtBits,
       keepsTimings: context.options.measuresWork)
-    stepsMax = Self.stepsMax(jobs: context.options.replayJobs, comparesOperations: agreement.isActive)
+    stepsMax = Self.stepsMax(jobs: context.options.jobs, comparesOperations: agreement.isActive)
   }
 
   /// How many steps wait before they are executed: few enough to stay in the cache, and where threads execute them, enough to

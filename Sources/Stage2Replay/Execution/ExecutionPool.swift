@@ -12,24 +12,14 @@ internal import Stage2Model
 /// and the end of `wait` nobody but the pool's threads touches them and the queue, and each thread only its own VMs.
 struct ExecutionPool<Backend: Stage2Backend & ~Copyable>: ~Copyable {
   private var executions: [UnsafeMutablePointer<VMExecution<Backend>>] = []
-  private let jobs: Int
-  /// The thread that executes beside the caller's, where there are two, and those where there are more.
-  private let second: WorkerThread?
-  private let threads: DispatchQueue?
+  /// The threads that execute beside the caller's, which does it alone where there are none.
+  private let workers: [WorkerThread]
   private let running = DispatchGroup()
   /// Whether threads may be at work: from `start` to `wait`.
   private var isRunning = false
 
-  /// - Parameters:
-  ///   - jobs: how many threads may work at once, the caller's among them.
-  ///   - second: the other one of two, where it has more to do than this.
-  init(jobs: Int, second: WorkerThread?) {
-    precondition(second == nil || jobs == 2)
-    self.jobs = jobs
-    self.second = second
-    threads =
-      jobs > 1 && second == nil ? DispatchQueue(label: "execution of VMs", attributes: .concurrent) : nil
-  }
+  /// - Parameter workers: who executes while the caller goes on.
+  init(workers: [WorkerThread]) { self.workers = workers }
 
   deinit {
     running.wait()
@@ -67,14 +57,12 @@ struct ExecutionPool<Backend: Stage2Backend & ~Copyable>: ~Copyable {
     precondition(!isRunning, "steps are handed over while others are executed")
     let work = queue.vms.map { Work(execution: executions[$0.position], batch: queue.place(of: $0)) }
     let part = Part(work: work)
-    if let second {
-      isRunning = true
-      return second.run(in: running) { part.run(0, of: 1) }
-    }
-    guard let threads else { return part.run(0, of: 1) }
-    let workers = min(max(jobs - 1, 1), work.count)
+    if workers.isEmpty { return part.run(0, of: 1) }
     isRunning = true
-    for worker in 0..<workers { threads.async(group: running) { part.run(worker, of: workers) } }
+    let count = min(workers.count, work.count)
+    for (position, worker) in workers.prefix(count).enumerated() {
+      worker.run(in: running) { part.run(position, of: count) }
+    }
   }
 
   /// Executes what waits up to each marker, and calls `body` there.
