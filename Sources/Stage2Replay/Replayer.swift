@@ -333,8 +333,8 @@ extension VMResult {
             .map { ($0, counts[$0]) }.filter { $0.1 > 0 })
       },
       memory: end == nil ? memory : memory.released(), end: end, lastMemory: end == nil ? nil : memory,
-      treeDepth: execution.kvm.stage2.mappingTreeDepth(), memorySeries: execution.series,
-      workingSet: execution.workingSet.result(
+      treeDepth: execution.kvm.stage2.mappingTreeDepth(), memorySeries: execution.series.memory,
+      workingSet: execution.series.workingSet.result(
         last: end.map { context.grid.index(of: $0.time) } ?? context.grid.count - 1),
       lock: nil,
       work: Dictionary(

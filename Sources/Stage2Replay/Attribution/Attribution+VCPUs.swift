@@ -36,7 +36,7 @@ extension Attribution {
     if threads[thread].jump != nil { goOn(thread, at: exit.pc) }
     closeFaultUnseen(of: thread, time: record.time, cpu: record.cpu)
     threads[thread].vcpu.ranOn = record.cpu
-    threads[thread].vcpu.exits += 1
+    threads[thread].vcpu.counts.exits += 1
     threads[thread].vcpu.faultBeforeExit = nil
     if exit.isERET || threads[thread].nesting.isNested { leaveNested(exit, thread) }
     if let vm = threads[thread].vcpu.vm { vms[vm].activity.lastSeen = record.time }
@@ -81,7 +81,7 @@ extension Attribution {
   private mutating func mmio(_ record: TraceRecord, _ thread: ThreadIndex) {
     // Type 1 completes a read, at once or after the VMM has answered it.
     let isAccess = record.kind == .mmio && record.mmio.type != 1
-    if isAccess { threads[thread].vcpu.mmioExits += 1 }
+    if isAccess { threads[thread].vcpu.counts.mmioExits += 1 }
     let fault = threads[thread].vcpu.openFault
     let far = fault.map { lookahead[$0].event.far }
     report(
@@ -195,8 +195,8 @@ extension Attribution {
       lookahead.noteAhead(of: own, faultEndedAt: clock.now, clock.now)
     }
     if lookahead[id].isOpenToNext {
-      threads[thread].vcpu.lastFault = LastFault(end: clock.now, event: lookahead[id].event)
-      threads[thread].vcpu.lastFaultEpoch = lookahead[id].evidence.entryEpoch
+      threads[thread].vcpu.lastFault = LastFault(
+        end: clock.now, event: lookahead[id].event, epoch: lookahead[id].evidence.entryEpoch)
     }
     let place = ThreadPlace(
       windows: lookahead[id].place.windows, notifiers: threads[thread].place.notifiers)
@@ -421,7 +421,7 @@ extension Attribution {
   private mutating func settleUnmaps(_ thread: ThreadIndex, _ event: GuestFault) {
     guard let last = threads[thread].vcpu.lastFault, let vm = threads[thread].vcpu.vm, !isSettled(vm),
       !clock.isInGap, threads[thread].vcpu.entryEpoch == clock.epoch,
-      threads[thread].vcpu.lastFaultEpoch == clock.epoch, event.next(after: last.event) == .progressed
+      last.epoch == clock.epoch, event.next(after: last.event) == .progressed
     else { return }
     vms[vm].unmaps.settledEpoch = clock.epoch
   }

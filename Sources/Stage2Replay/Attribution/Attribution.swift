@@ -218,8 +218,7 @@ extension Attribution {
       end(vm, at: record.time, basis: .recorded)
       for tid in vms[vm].vcpus {
         guard let thread = threads.known(tid), threads[thread].vcpu.vm == vm else { continue }
-        threads[thread].vcpu.exits = 0
-        threads[thread].vcpu.mmioExits = 0
+        threads[thread].vcpu.counts = VCPUCounts()
       }
     default: break
     }

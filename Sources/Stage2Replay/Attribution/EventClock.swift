@@ -11,7 +11,7 @@ struct EventClock {
   /// The place before the first event of the run that is being taken in, and for each CPU that of its last event in
   /// earlier runs.
   private var runStart = Sequence.start
-  private var lastSequences: [Sequence] = []
+  private var lastSequences = CPUSequences()
 
   init(_ gaps: LossGaps) { losses = LossLog(gaps) }
 
@@ -37,13 +37,7 @@ struct EventClock {
   mutating func advancePastEnd() { now.advance() }
 
   /// The run of a CPU's events is over.
-  mutating func endRun(of cpu: CPUIndex) {
-    let index = Int(cpu.rawValue)
-    if index >= lastSequences.count {
-      lastSequences.append(contentsOf: repeatElement(.start, count: index + 1 - lastSequences.count))
-    }
-    lastSequences[index] = now
-  }
+  mutating func endRun(of cpu: CPUIndex) { lastSequences[cpu] = now }
 
   /// Events are missing that the first pass over the trace still found: from here on nothing is known.
   mutating func loseRest() { losses.loseRest() }
@@ -54,7 +48,6 @@ struct EventClock {
   /// The place of the CPU's last event before this one, `start` where there is none.
   func lastSequence(of cpu: CPUIndex) -> Sequence {
     if now.rawValue - 1 > runStart.rawValue { return Sequence(now.rawValue - 1) }
-    let index = Int(cpu.rawValue)
-    return index < lastSequences.count ? lastSequences[index] : .start
+    return lastSequences[cpu]
   }
 }

@@ -44,11 +44,8 @@ struct VCPUThread {
   var lastFault: LastFault?
   /// Whether its last fault had to retry, as the one that is being taken in shows.
   var hasRetried = false
-  /// The epoch in which its last fault's window began.
-  var lastFaultEpoch = Epoch.never
-  /// Its kvm_exit events, and its accesses to devices, since the last VM went that it ran a vCPU of.
-  var exits = 0
-  var mmioExits = 0
+  /// What is counted since the last VM went that it ran a vCPU of.
+  var counts = VCPUCounts()
   /// The processor on which the guest ran last, nil where events are missing.
   var ranOn: CPUIndex?
 }
@@ -76,6 +73,14 @@ struct LastFault {
   /// The end of its window, which is its place in the queue.
   var end: Sequence
   var event: GuestFault
+  /// The epoch of the kvm_entry before it.
+  var epoch: Epoch
+}
+
+/// What is counted of a vCPU: kvm_exit events, and accesses to devices.
+struct VCPUCounts {
+  var exits = 0
+  var mmioExits = 0
 }
 
 /// An unmap between `kvm_mmu_notifier_invalidate_range_start`, which is traced, and `..._end`, which is not.

@@ -20,10 +20,7 @@ struct VMExecution<Backend: Stage2Backend & ~Copyable>: ~Copyable {
   var host: HostMemory
   var checks: FaultChecks
   var tally = VMTally()
-  private var memorySeries = MemorySeries()
-  private(set) var workingSet = WorkingSet()
-  /// The interval of the last fault.
-  private var interval = TimeGrid.Cursor()
+  private(set) var series = VMSeries()
   /// What the steps did, in their order.
   private(set) var effects: ExecutionEffects
   /// What the last range operation called.
@@ -136,15 +133,15 @@ struct VMExecution<Backend: Stage2Backend & ~Copyable>: ~Copyable {
   /// An interval may have ended since the VM's last operation: its memory was what it is now.
   @inline(__always)
   private mutating func sampleMemory(before time: Nanoseconds) {
-    if memorySeries.isDue(at: time) { takeSample(before: time) }
+    if series.memory.isDue(at: time) { takeSample(before: time) }
   }
 
   @inline(never)
   private mutating func takeSample(before time: Nanoseconds) {
     // What comes in late for a VM that has ended is no later than its end.
     let time = known.end.map { min($0.time, time) } ?? time
-    guard memorySeries.isDue(at: time) else { return }
-    memorySeries.advance(to: time, context.grid, MemorySample(memory))
+    guard series.memory.isDue(at: time) else { return }
+    series.memory.advance(to: time, context.grid, MemorySample(memory))
   }
 
   // MARK: Range operations
@@ -235,10 +232,10 @@ struct VMExecution<Backend: Stage2Backend & ~Copyable>: ~Copyable {
   mutating func touch(
     _ fault: SettledFault, in region: RegionIndex, level: TranslationLevel, _ origin: StepOrigin
   ) {
-    workingSet.touch(
+    series.workingSet.touch(
       fault.page.gfn(pageSize), in: region, of: &checks.table.regions, level: level,
       isFixed: fault.slot.map { GuestMemory.isFixed($0, besides: known.largestSlot) } ?? false,
-      at: origin.time, interval: interval.index(of: origin.time, context.grid))
+      at: origin.time, interval: series.interval.index(of: origin.time, context.grid))
   }
 
   /// An operation was performed on the VM's table.
@@ -288,15 +285,12 @@ struct VMExecution<Backend: Stage2Backend & ~Copyable>: ~Copyable {
     checks.order = order
     checks.finish(known.id)
     if let end = known.end {
-      memorySeries.advance(to: end.time, context.grid, MemorySample(memory))
-      memorySeries.finish(context.grid, MemorySample(memory.released()))
+      series.memory.advance(to: end.time, context.grid, MemorySample(memory))
+      series.memory.finish(context.grid, MemorySample(memory.released()))
     } else {
-      memorySeries.finish(context.grid, MemorySample(memory))
+      series.memory.finish(context.grid, MemorySample(memory))
     }
   }
-
-  /// The memory of the stage 2 over time.
-  var series: MemorySeries { memorySeries }
 }
 
 /// What the steps of a batch did to one VM's table.

@@ -79,8 +79,8 @@ extension Attribution {
       }, otherVMs: roster.types.filter { !known.contains($0.key) }.map(\.value), epoch: clock.epoch)
     found.hasNestedGuests = context.survey.faults.nesting.isSeen
     for thread in threads.indices {
-      found.exits += threads[thread].vcpu.exits
-      found.mmioExits += threads[thread].vcpu.mmioExits
+      found.exits += threads[thread].vcpu.counts.exits
+      found.mmioExits += threads[thread].vcpu.counts.mmioExits
     }
     return found
   }

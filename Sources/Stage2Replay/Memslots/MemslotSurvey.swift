@@ -7,12 +7,31 @@ public import KVMTypes
 /// what was asked for; without either, or on request, the slots are inferred. Memory is bounded by the slots that probes
 /// record, and by about 20 MiB while nothing is recorded.
 public struct MemslotSurvey: Sendable {
+  /// The probes that told of memslots.
+  private struct SeenProbes {
+    private var commit = false
+    private var request = false
+    private var requestReturn = false
+
+    mutating func insert(_ kind: EventKind) {
+      switch kind {
+      case .commitMemoryRegion: commit = true
+      case .setMemoryRegion: request = true
+      case .setMemoryRegionReturn: requestReturn = true
+      default: break
+      }
+    }
+
+    /// That which counts: what has happened before what was asked for.
+    var best: MemslotProbe? {
+      if commit { return .commits }
+      return request ? requestReturn ? .requestsAndReturns : .requests : nil
+    }
+  }
+
   private let pageSize: PageSize
   private let infers: Bool
-  private let recordsHistory: Bool
-  private var sawCommit = false
-  private var sawRequest = false
-  private var sawReturn = false
+  private var seen = SeenProbes()
   private var collector: PairCollector
   /// Until a probe tells.
   private(set) var isCollecting = true
@@ -35,7 +54,6 @@ public struct MemslotSurvey: Sendable {
   init(pageSize: PageSize, infers: Bool, recordsHistory: Bool) {
     self.pageSize = pageSize
     self.infers = infers
-    self.recordsHistory = recordsHistory
     collector = PairCollector(pageSize: pageSize)
     earlier = MemslotRecorder(.commits, pageSize: pageSize, keepsAll: false)
     guard recordsHistory else { return }
@@ -84,12 +102,7 @@ public struct MemslotSurvey: Sendable {
 
   private mutating func consume(probe record: TraceRecord) {
     guard !infers else { return }
-    switch record.kind {
-    case .commitMemoryRegion: sawCommit = true
-    case .setMemoryRegion: sawRequest = true
-    case .setMemoryRegionReturn: sawReturn = true
-    default: break
-    }
+    seen.insert(record.kind)
     if !sawLifeProbe, collector.sawVCPU { ranUntil = record.time }
     sawLifeProbe = true
     // Where a VM was running, probes may not tell all of its slots.
@@ -102,10 +115,7 @@ public struct MemslotSurvey: Sendable {
   }
 
   /// The probe that tells, nil where none does.
-  var probe: MemslotProbe? {
-    if sawCommit { return .commits }
-    return sawRequest ? sawReturn ? .requestsAndReturns : .requests : nil
-  }
+  var probe: MemslotProbe? { seen.best }
 
   /// What a replay goes by, with the windows of faults as the pass left them.
   func source(_ windows: FaultWindows) -> MemslotSource {

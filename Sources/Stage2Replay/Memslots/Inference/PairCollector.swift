@@ -33,14 +33,29 @@ struct PairCollector {
     func isNone(since sequence: Sequence) -> Bool { threads == 0 && last < sequence }
   }
 
+  /// What notifiers told of.
+  private struct Changes {
+    var unmaps = HostRangeHistory()
+    var ages = HostRangeHistory()
+  }
+
+  /// What is known of frames, one by one and in blocks.
+  private struct Frames {
+    var pages = FrameStates()
+    var blocks = FrameStates()
+
+    mutating func removeAll() {
+      pages.removeAll()
+      blocks.removeAll()
+    }
+  }
+
   private(set) var pairs: FaultPairs
   private(set) var memory = FaultedMemory()
   private var separation: VCPUSeparation
   private let pageSize: PageSize
-  private var unmaps = HostRangeHistory()
-  private var ages = HostRangeHistory()
-  private var pages = FrameStates()
-  private var blocks = FrameStates()
+  private var changes = Changes()
+  private var frames = Frames()
   /// By `ThreadIndex`.
   private var threads: ContiguousArray<Thread> = []
   private var unmapping = Unmapping()
@@ -51,7 +66,7 @@ struct PairCollector {
   /// The place of the last loss: of what threads did before, nothing is known any more.
   private var lastLoss = Sequence.start
   /// The place of each CPU's last event.
-  private var lastSequences: [Sequence] = []
+  private var lastSequences = CPUSequences()
 
   init(pageSize: PageSize) {
     self.pageSize = pageSize
@@ -78,19 +93,19 @@ struct PairCollector {
     case .mmio, .mmioNISV, .userspaceExit, .exit, .accessFault:
       if let thread = windows.thread { leaveMemoryManagement(thread) }
     case .unmapHVARange, .setSPTEHVA:
-      unmaps.append(wholePages(record.hvaRange), at: windows.now)
+      changes.unmaps.append(wholePages(record.hvaRange), at: windows.now)
       separation.takeAny()
       unmapping.last = windows.now
       guard let thread = windows.thread, !threads[thread.position].isUnmapping else { break }
       threads[thread.position].isUnmapping = true
       unmapping.threads += 1
     case .ageHVA:
-      ages.append(wholePages(record.hvaRange), at: windows.now)
+      changes.ages.append(wholePages(record.hvaRange), at: windows.now)
       if let thread = windows.thread { leaveMemoryManagement(thread) }
     case .lost: lose(record.cpu, at: windows.now)
     default: break
     }
-    note(record.cpu, at: windows.now)
+    lastSequences[record.cpu] = windows.now
   }
 
   /// All events have been seen. Without kvm_entry nothing marks the end of a thread's last fault.
@@ -115,24 +130,26 @@ struct PairCollector {
     let last = windows[thread].lastEntry
     let entry = last.sequence > lastLoss ? last : .start
     let now = windows.now
-    var state = pages[record.tid, gfn]
+    var state = frames.pages[record.tid, gfn]
     separation.settle(thread, event.next(after: windows[thread].fault))
     separation.fault(gfn, kind == .translation ? level : nil, thread, at: record.time)
     switch kind {
     case .translation:
-      if let since = state.mappedSince { pair(page, pageSize.bytes, since, unmaps, record, now) }
+      if let since = state.mappedSince { pair(page, pageSize.bytes, since, changes.unmaps, record, now) }
       state.mappedSince = nil
       state.youngSince = nil
     case .accessFlag:
-      if level == .l3, let since = state.youngSince { pair(page, pageSize.bytes, since, ages, record, now) }
-      if level == .l2, let since = blocks[record.tid, block(gfn)].youngSince {
-        pair(page.alignedDown(to: pageSize.pmdBytes), pageSize.pmdBytes, since, ages, record, now)
+      if level == .l3, let since = state.youngSince {
+        pair(page, pageSize.bytes, since, changes.ages, record, now)
+      }
+      if level == .l2, let since = frames.blocks[record.tid, block(gfn)].youngSince {
+        pair(page.alignedDown(to: pageSize.pmdBytes), pageSize.pmdBytes, since, changes.ages, record, now)
       }
       state.mappedSince = entry
     case .permission: state.mappedSince = entry
     default: return
     }
-    pages[record.tid, gfn] = state
+    frames.pages[record.tid, gfn] = state
     threads[thread.position].wasQuiet = unmapping.isNone(since: entry.sequence)
   }
 
@@ -154,25 +171,25 @@ struct PairCollector {
     else { return }
     let gfn = window.fault.ipa.gfn(pageSize)
     let level = Self.level(window.fault)
-    var frames = FrameRange(start: gfn, end: gfn + 1)
+    var range = FrameRange(start: gfn, end: gfn + 1)
     if kind != .translation, level == .l2 {
       let first = GFN(gfn.rawValue & ~(pageSize.pagesPerPMD - 1))
-      frames = FrameRange(start: first, end: first + pageSize.pagesPerPMD)
+      range = FrameRange(start: first, end: first + pageSize.pagesPerPMD)
     }
     let tid = window.tid
-    memory.add(tid, frames, isMemory: !window.sawMMIO, pagesPerBlock: pageSize.pagesPerPMD)
+    memory.add(tid, range, isMemory: !window.sawMMIO, pagesPerBlock: pageSize.pagesPerPMD)
     guard !window.sawMMIO else { return }
     switch kind {
     case .translation:
       if unmapping.isNone(since: window.begin.sequence), threads[thread.position].wasQuiet {
-        pages[tid, gfn].mappedSince = window.begin
+        frames.pages[tid, gfn].mappedSince = window.begin
       }
       separation.end(gfn, thread)
-      pages[tid, gfn].youngSince = window.begin
-      blocks[tid, block(gfn)].youngSince = window.begin
+      frames.pages[tid, gfn].youngSince = window.begin
+      frames.blocks[tid, block(gfn)].youngSince = window.begin
     case .accessFlag:
-      pages[tid, gfn].youngSince = window.begin
-      if level == .l2 { blocks[tid, block(gfn)].youngSince = window.begin }
+      frames.pages[tid, gfn].youngSince = window.begin
+      if level == .l2 { frames.blocks[tid, block(gfn)].youngSince = window.begin }
     default: break
     }
   }
@@ -205,20 +222,10 @@ struct PairCollector {
 
   private func wholePages(_ range: HVARange) -> HVARange { range.rounded(to: pageSize.bytes) }
 
-  private mutating func note(_ cpu: CPUIndex, at now: Sequence) {
-    let index = Int(cpu.rawValue)
-    if index >= lastSequences.count {
-      lastSequences.append(contentsOf: repeatElement(.start, count: index + 1 - lastSequences.count))
-    }
-    lastSequences[index] = now
-  }
-
   /// Events of a CPU are missing since its last one: anything may have been unmapped or aged meanwhile.
   private mutating func lose(_ cpu: CPUIndex, at now: Sequence) {
-    let index = Int(cpu.rawValue)
-    pairs.remove(from: index < lastSequences.count ? lastSequences[index] : .start)
-    pages.removeAll()
-    blocks.removeAll()
+    pairs.remove(from: lastSequences[cpu])
+    frames.removeAll()
     separation.takeAny()
     lastLoss = now
   }

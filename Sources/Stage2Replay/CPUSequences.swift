@@ -1,0 +1,22 @@
+internal import KVMTypes
+
+/// The place in the merged trace of each CPU's last event.
+struct CPUSequences {
+  /// By number of the CPU.
+  private var last: [Sequence] = []
+
+  /// The place of a CPU's last event, `start` where there is none.
+  subscript(cpu: CPUIndex) -> Sequence {
+    get {
+      let index = Int(cpu.rawValue)
+      return index < last.count ? last[index] : .start
+    }
+    set {
+      let index = Int(cpu.rawValue)
+      if index >= last.count {
+        last.append(contentsOf: repeatElement(.start, count: index + 1 - last.count))
+      }
+      last[index] = newValue
+    }
+  }
+}
