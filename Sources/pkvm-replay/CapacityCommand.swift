@@ -6,7 +6,7 @@ import Stage2Model
 import Stage2Replay
 
 /// `capacity`: the memory that a host must set aside for VMs like those recorded.
-struct CapacityCommand: ParsableCommand {
+struct CapacityCommand: CheckedCommand {
   static let configuration = CommandConfiguration(
     commandName: "capacity",
     abstract:
@@ -86,9 +86,7 @@ struct CapacityCommand: ParsableCommand {
   @Flag(help: "Exit with 0 even if events were lost or a file is damaged.")
   var allowLoss = false
 
-  /// What options cannot be, and contradict each other in. Only once all are known: what stands behind an unknown one would
-  /// count as an input.
-  private func check() throws {
+  func check() throws {
     guard (1...1_000_000).contains(vms) else { throw ValidationError("--vms is 1 to 1000000") }
     guard (1...512).contains(vcpus) else { throw ValidationError("--vcpus is 1 to 512") }
     try memslots.check(inputs: inputs.count)

@@ -6,7 +6,7 @@ import Stage2Model
 import Stage2Replay
 
 /// `compare`: one workload under two kernels, or recordings against recordings.
-struct CompareCommand: ParsableCommand {
+struct CompareCommand: CheckedCommand {
   static let configuration = CommandConfiguration(
     commandName: "compare",
     abstract: "Compares one recording under two kernels, or recordings with recordings.",
@@ -74,9 +74,7 @@ struct CompareCommand: ParsableCommand {
     before.isEmpty && after.isEmpty ? inputs.map { [$0] } : [before, after]
   }
 
-  /// What the options contradict each other in. Only once all are known: what stands behind an unknown one would count as an
-  /// input.
-  private func check() throws {
+  func check() throws {
     if before.isEmpty != after.isEmpty || !before.isEmpty && !inputs.isEmpty {
       throw ValidationError("--before and --after go together, and name all inputs")
     }
@@ -91,9 +89,7 @@ struct CompareCommand: ParsableCommand {
       throw ValidationError(
         "one input or two, not \(inputs.count); several a side go behind --before and --after")
     }
-    if sides.joined().filter({ $0 == "-" }).count > 1 {
-      throw ValidationError("standard input can only be read once: give - once")
-    }
+    try checkStandardInput(sides.joined())
     try memslots.check(inputs: sides.joined().count)
   }
 

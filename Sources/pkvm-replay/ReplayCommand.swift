@@ -7,7 +7,7 @@ import Stage2Model
 import Stage2Replay
 
 /// `replay`: what the host's stage-2 MMU did, and what it cost.
-struct ReplayCommand: ParsableCommand {
+struct ReplayCommand: CheckedCommand {
   static let configuration = CommandConfiguration(
     commandName: "replay",
     abstract: "Replays a trace through a model of the host's stage-2 MMU and reports what it did.",
@@ -126,9 +126,7 @@ struct ReplayCommand: ParsableCommand {
   @Flag(help: "Exit with 0 even if events were lost or the file is damaged.")
   var allowLoss = false
 
-  /// What options cannot be, and contradict each other in. Only once all are known: what stands behind an unknown one would
-  /// count as an input.
-  private func check() throws {
+  func check() throws {
     if jsonPath == "-", operationsPath == "-" {
       throw ValidationError("--json and --ops cannot both go to standard output")
     }
@@ -147,9 +145,7 @@ struct ReplayCommand: ParsableCommand {
     if memslots.isGiven, inferMemslots {
       throw ValidationError("--memslots and --infer-memslots exclude each other")
     }
-    if inputs.filter({ $0 == "-" }).count > 1 {
-      throw ValidationError("standard input can only be read once: give - once")
-    }
+    try checkStandardInput(inputs)
     for vm in vms {
       if let input = vm.input, input >= inputs.count {
         throw ValidationError("--vm \(input):\(vm.vm): there is no such input, they are numbered from 0")
