@@ -6,9 +6,10 @@ import UnnamedFiles
 /// What `info --memslots` writes and `replay --memslots` reads.
 @Suite("Memslots on the command line")
 struct MemslotsOutputTests {
-  private func operations(_ arguments: [String]) throws -> [Substring] {
-    let outcome = try Tool.run(["replay", Tool.recording, "--ops", "-"] + arguments)
-    #expect(outcome.status == 0 && outcome.errors.isEmpty)
+  private func operations(_ arguments: [String], of recording: String = Tool.recording) throws -> [Substring]
+  {
+    let outcome = try Tool.run(["replay", recording, "--ops", "-"] + arguments)
+    #expect(outcome.status == 0)
     return outcome.output.split(separator: "\n")
   }
 
@@ -26,6 +27,17 @@ struct MemslotsOutputTests {
     #expect(withoutBasis(given) == withoutBasis(recorded))
     #expect(given.dropFirst().allSatisfy { $0.hasSuffix(",assumed") })
     #expect(recorded.contains { $0.hasSuffix(",derived") })
+  }
+
+  @Test(
+    "So does the file of a VM that was there before, and that of a clock by which slots come and go in a tick",
+    arguments: ["kvm-nvhe-7.3.4-joined-guest", "pkvm-nvhe-7.3.4-coarse-clock"])
+  func production(name: String) throws {
+    let recording = Tool.root.appending(path: "traces/\(name).dat").path()
+    let file = try UnnamedFile(try Tool.run(["info", recording, "--memslots"]).output.utf8)
+    let given = try operations(["--memslots", file.path], of: recording)
+    let told = try operations([], of: recording)
+    #expect(told.count > 1000 && withoutBasis(given) == withoutBasis(told))
   }
 
   @Test("Inferred memslots are written in the same form and lead to what replay infers itself")

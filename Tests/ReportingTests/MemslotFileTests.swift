@@ -57,6 +57,21 @@ struct MemslotFileTests {
     #expect(try read(MemslotFile.json(history, by: ToolIdentity(version: "0", commit: nil))) == history)
   }
 
+  @Test("Who made a change, and its place in a tick, are read and written again")
+  func origins() throws {
+    let text = """
+      {"version": 1, "vms": [{"creator": 100, "slots": [
+        {"gfn": 1, "pages": 2, "fromNs": 5, "fromPlace": 1, "fromTid": 7, "toNs": 5, "toPlace": 4, "toTid": 8,
+         "changes": [{"atNs": 5, "flags": 1, "place": 3, "tid": 9}]}, {"gfn": 1, "pages": 2, "fromNs": 5, "fromPlace": 4}]}]}
+      """
+    let history = try read(text)
+    let life = try #require(history.vms.first?.slots.first)
+    #expect(life.fromOrigin == .init(thread: ThreadID(7), place: 1))
+    #expect(life.toOrigin == .init(thread: ThreadID(8), place: 4))
+    #expect(life.changes.map(\.origin) == [.init(thread: ThreadID(9), place: 3)])
+    #expect(try read(MemslotFile.json(history, by: ToolIdentity(version: "0", commit: nil))) == history)
+  }
+
   @Test("What info remarks on an inferred slot is read over")
   func remarks() throws {
     var evidence = SlotEvidence()
@@ -124,6 +139,14 @@ struct MemslotFileTests {
       (#"{"gfn": 1, "pages": 1, "id": 32768}"#, "id: is 32768, at most 32767"),
       (#"{"gfn": 1, "pages": 1, "name": "ram"}"#, "name: there is no such field"),
       (#"{"gfn": 1, "pages": 1, "fromNs": 5, "toNs": 5}"#, "toNs: is not after fromNs"),
+      (
+        #"{"gfn": 1, "pages": 1, "fromNs": 5, "fromPlace": 2, "toNs": 5, "toPlace": 2}"#,
+        "toNs: is not after fromNs"
+      ),
+      (
+        #"{"gfn": 1, "pages": 1, "fromNs": 5, "fromPlace": 2, "changes": [{"atNs": 5, "flags": 1}]}"#,
+        "changes[0].atNs: is outside"
+      ),
       (#"{"gfn": 1, "pages": 1, "changes": [{"flags": 1}]}"#, "changes[0].atNs: is missing"),
       (
         #"{"gfn": 1, "pages": 1, "fromNs": 5, "changes": [{"atNs": 4, "flags": 1}]}"#,

@@ -57,7 +57,11 @@ public enum MemslotFile {
     var hva: String?
     var flags: UInt32
     var fromNs: UInt64?
+    var fromPlace: Int?
+    var fromTid: Int32?
     var toNs: UInt64?
+    var toPlace: Int?
+    var toTid: Int32?
     var changes: [ChangeEntry]?
     var basis: String
     var support: Int?
@@ -72,7 +76,9 @@ public enum MemslotFile {
       hva = life.slot.hva.map { hexadecimal($0.rawValue) }
       flags = life.slot.flags.rawValue
       fromNs = life.from?.rawValue
+      (fromPlace, fromTid) = (life.fromOrigin.told, life.fromOrigin.thread?.rawValue)
       toNs = life.to?.rawValue
+      (toPlace, toTid) = (life.toOrigin.told, life.toOrigin.thread?.rawValue)
       changes = life.changes.isEmpty ? nil : life.changes.map(ChangeEntry.init)
       basis = life.slot.basis.name
       support = life.evidence?.support
@@ -85,14 +91,22 @@ public enum MemslotFile {
   private struct ChangeEntry: Encodable {
     var atNs: UInt64
     var flags: UInt32
+    var place: Int?
+    var tid: Int32?
 
     init(_ change: MemslotHistory.FlagsChange) {
       atNs = change.at.rawValue
       flags = change.flags.rawValue
+      (place, tid) = (change.origin.told, change.origin.thread?.rawValue)
     }
   }
 
   private static func hexadecimal(_ value: UInt64) -> String { "0x" + String(value, radix: 16) }
+}
+
+extension MemslotHistory.ChangeOrigin {
+  /// The place where it is not the first of its moment.
+  fileprivate var told: Int? { place == 0 ? nil : place }
 }
 
 extension SlotEvidence {

@@ -10,7 +10,8 @@ struct MemslotFileReader {
 
   private static let vmFields: Set<String> = ["creator", "kvm", "tids", "toNs", "partial", "slots"]
   private static let slotFields: Set<String> = [
-    "id", "gfn", "pages", "hva", "flags", "fromNs", "toNs", "changes",
+    "id", "gfn", "pages", "hva", "flags", "fromNs", "fromPlace", "fromTid", "toNs", "toPlace", "toTid",
+    "changes",
   ]
   /// What `info` adds to say where a slot comes from. Reading it back makes nothing more certain.
   private static let remarks: Set<String> = [
@@ -90,20 +91,38 @@ struct MemslotFileReader {
         hva: hva.map(HVA.init), flags: MemslotFlags(rawValue: UInt32(flags)), basis: .assumed),
       from: try fields.number("fromNs", upTo: .max).map(Nanoseconds.init),
       to: try fields.number("toNs", upTo: .max).map(Nanoseconds.init))
-    if let from = life.from, let to = life.to, to <= from {
+    life.fromOrigin = try origin(fields, "fromTid", "fromPlace")
+    life.toOrigin = try origin(fields, "toTid", "toPlace")
+    if life.from != nil, let end = life.end, end <= life.begin {
       throw fields.failure("toNs", "is not after fromNs")
     }
     for change in try fields.objects("changes", required: false) {
-      try change.expectOnly(["atNs", "flags"])
-      let at = Nanoseconds(try change.required("atNs", upTo: .max))
-      let earliest = life.changes.last?.at ?? life.from ?? Nanoseconds(0)
-      guard at >= earliest, life.to.map({ at <= $0 }) ?? true else {
-        throw change.failure("atNs", "is outside the slot's life, or not after the change before")
-      }
-      let flags = try change.required("flags", upTo: Self.flagsMax)
-      life.changes.append(.init(at: at, flags: MemslotFlags(rawValue: UInt32(flags))))
+      life.changes.append(try self.change(change, of: life))
     }
     return life
+  }
+
+  private func change(
+    _ fields: Fields, of life: MemslotHistory.Slot
+  ) throws(Failure) -> MemslotHistory.FlagsChange {
+    try fields.expectOnly(["atNs", "flags", "place", "tid"])
+    let at = Nanoseconds(try fields.required("atNs", upTo: .max))
+    let origin = try origin(fields, "tid", "place")
+    let earliest = life.changes.last.map { ($0.at, $0.origin.place) } ?? life.begin
+    guard (at, origin.place) >= earliest, life.end.map({ (at, origin.place) <= $0 }) ?? true else {
+      throw fields.failure("atNs", "is outside the slot's life, or not after the change before")
+    }
+    let flags = try fields.required("flags", upTo: Self.flagsMax)
+    return .init(at: at, flags: MemslotFlags(rawValue: UInt32(flags)), origin: origin)
+  }
+
+  /// Who made a change, and where among the events of its moment.
+  private func origin(
+    _ fields: Fields, _ thread: String, _ place: String
+  ) throws(Failure) -> MemslotHistory.ChangeOrigin {
+    .init(
+      thread: try fields.number(thread, upTo: Self.tidMax).map { ThreadID(Int32($0)) },
+      place: Int(try fields.number(place, upTo: UInt64(Int32.max)) ?? 0))
   }
 
   /// The kernel has no two slots on one frame at a time (`-EEXIST`), nor two of one number.
@@ -145,8 +164,13 @@ struct MemslotFileReader {
 }
 
 extension MemslotHistory.Slot {
+  /// When it begins, and behind how many other events of that moment.
+  fileprivate var begin: (Nanoseconds, Int) { (from ?? Nanoseconds(0), from == nil ? 0 : fromOrigin.place) }
+
+  /// When it ends, likewise; nil for one that stays.
+  fileprivate var end: (Nanoseconds, Int)? { to.map { ($0, toOrigin.place) } }
+
   fileprivate func isContemporary(with other: MemslotHistory.Slot) -> Bool {
-    (from ?? Nanoseconds(0)) < (other.to ?? Nanoseconds(.max))
-      && (other.from ?? Nanoseconds(0)) < (to ?? Nanoseconds(.max))
+    (other.end.map { begin < $0 } ?? true) && (end.map { other.begin < $0 } ?? true)
   }
 }

@@ -241,10 +241,15 @@ extension Attribution {
     let isContradicted = vms.roster.vm(at: kvm).map { update.contradicts(vms[$0].slots.table) } ?? false
     let answer = vms.roster.setMemoryRegion(
       of: kvm, update.change, by: record.tid, isContradicted: isContradicted,
-      running: vms.roster.vms(createdBy: record.tid).filter { isInKVMRun($0, but: thread) })
+      running: vmsInKVMRun(createdBy: record.tid, but: thread))
     let vm = take(answer, at: record.time)
     apply(
       update, vm: vm, record, threads[thread].place, since: since, performsOperations: performsOperations)
+  }
+
+  /// The VMs of a thread of which a vCPU is in KVM_RUN.
+  private func vmsInKVMRun(createdBy creator: ThreadID, but thread: ThreadIndex) -> [VMIndex] {
+    vms.roster.vms(createdBy: creator).filter { isInKVMRun($0, but: thread) }
   }
 
   /// Whether a vCPU of a VM is in KVM_RUN, which begins before its kvm_entry and ends with kvm_userspace_exit.
@@ -263,27 +268,36 @@ extension Attribution {
   /// Makes the changes of slots that a file or an inference dates before `record`.
   private mutating func applyDueSlotChanges(before record: TraceRecord) {
     if clock.now == Sequence(1) { slots.firstTime = record.time }
-    while let entry = slots.schedule.takeNext(upTo: record.time) {
+    let eventsBefore = slots.eventsBefore(record)
+    while let entry = slots.schedule.takeNext(upTo: record.time, place: eventsBefore) {
       let life = slots.schedule.history.vms[entry.vm]
       var change = record
       change.time = max(entry.time, slots.firstTime)
-      if let creator = life.creator { change.tid = creator }
+      let actor = entry.origin.thread ?? life.creator
+      if let actor { change.tid = actor }
       guard case .update(let update) = entry.step else {
         if let vm = vms.roster.end(scheduled: entry.vm) { end(vm, at: change.time) }
         continue
       }
       if let slot = update.slot, !slot.isPossible(context.pageSize) { continue }
+      let isNew = entry.time >= slots.firstTime
+      let thread = actor.flatMap { threads.thread($0) }
       let vm = take(
-        vms.roster.setMemoryRegion(scheduled: entry.vm, life, isNew: entry.time >= slots.firstTime),
+        vms.roster.setMemoryRegion(
+          scheduled: entry.vm, life, isNew: isNew,
+          running: thread.map { vmsInKVMRun(createdBy: change.tid, but: $0) } ?? []),
         tids: life.tids, at: change.time)
       if let slot = update.slot, let evidence = entry.evidence { vms[vm].slots.evidence[slot] = evidence }
       var place = ThreadPlace(windows: 0, notifiers: 0)
-      if life.creator != nil, let thread = threads.thread(change.tid) {
+      var since = Sequence.start
+      if let thread {
+        since = threads[thread].lastEvent
         leaveMemoryManagement(thread)
+        if isNew { reach(thread) }
         place = threads[thread].place
       }
       apply(
-        update, vm: vm, change, place, since: .start,
+        update, vm: vm, change, place, since: since,
         performsOperations: entry.time >= context.options.from ?? slots.firstTime)
     }
   }
@@ -385,6 +399,9 @@ struct SlotEvents {
   var schedule: MemslotSchedule
   /// The time of the first event: what a schedule dates before the trace happened by then.
   var firstTime = Nanoseconds(0)
+  /// The moment of the last event at which the schedule was asked, and how many events of that moment there were.
+  private var moment = Nanoseconds(0)
+  private var eventsOfMoment = 0
 
   init(_ source: MemslotSource, pageSize: PageSize) {
     probe = source.probe
@@ -395,6 +412,14 @@ struct SlotEvents {
   /// When the schedule's next change is due.
   @inline(__always)
   var due: Nanoseconds { schedule.due }
+
+  /// How many events with an event's time came before it, those of probes on operations left out: what lies between those is as
+  /// far as the event before it. Asked of each event from the moment on at which a change is due.
+  mutating func eventsBefore(_ record: TraceRecord) -> Int {
+    if record.time != moment { (moment, eventsOfMoment) = (record.time, 0) }
+    if !record.kind.isOperationProbe { eventsOfMoment += 1 }
+    return eventsOfMoment - 1
+  }
 
   /// What an event of the probe that counts tells: a change, or that none is known yet. Nil for an event of another probe.
   mutating func update(

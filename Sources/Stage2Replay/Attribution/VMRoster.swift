@@ -161,10 +161,12 @@ package struct VMRoster: Sendable {
 
   /// A history of memslots has a change for its VM at `position`, which is as `life` says.
   ///
-  /// - Parameter isNew: whether the VM, if it appears with that, is created then, and was not there before the trace
-  ///   began: who creates a VM may be done with earlier ones, but several may have been there from the beginning.
+  /// - Parameters:
+  ///   - isNew: whether the VM, if it appears with that, is created then, and was not there before the trace
+  ///     began: who creates a VM may be done with earlier ones, but several may have been there from the beginning.
+  ///   - running: VMs of the creator of which a vCPU is in KVM_RUN.
   mutating func setMemoryRegion(
-    scheduled position: Int, _ life: MemslotHistory.VM, isNew: Bool = true
+    scheduled position: Int, _ life: MemslotHistory.VM, isNew: Bool = true, running: [VMIndex] = []
   ) -> Answer {
     if let known = scheduled[position] { return Answer(vm: known) }
     var answer = Answer(vm: VMIndex(0))
@@ -177,7 +179,7 @@ package struct VMRoster: Sendable {
       unscheduled.remove(other)
       (answer.vm, answer.news) = (other, .named)
     } else {
-      if isNew, let creator = life.creator { answer.retired += retire(vmsOf: creator) }
+      if isNew, let creator = life.creator { answer.retired += retire(vmsOf: creator, except: running) }
       answer.vm = append(
         VM(kvm: life.kvm, creator: life.creator, wasRunning: life.isPartial), isScheduled: true)
       answer.news = .appeared

@@ -35,13 +35,13 @@ extension FaultChecks {
     ofLeaf fault: SettledFault, _ walk: Stage2Walk, _ vm: KnownVM, _ backend: inout Backend
   ) -> StateKnowledge {
     if let reason = fault.reasonUnknown { return .unknown(reason) }
-    if (fault.slot?.basis ?? vm.slotBasis) == .assumed { return .assumed }
     let leaf = table.leaf(fault, walk)
     let region = fault.evidence.region.map { table.regions[$0] }
     if region?.mayBeBlock == true { return .assumed }
     if !isWholeKnown(fault, vm), !leaf.contains(.isEstablished) {
       return .unknown(reasonUnknown(in: fault.evidence.endEpoch, vm))
     }
+    if (fault.slot?.basis ?? vm.slotBasis) == .assumed { return .assumed }
     guard case .invalid(let stop) = walk else {
       // That a hole may have taken the leaf accounts for its absence, and for nothing else.
       return leaf.contains(.isAssumed) && !fault.mayHaveUntoldHoles ? .assumed : .known
@@ -59,9 +59,9 @@ extension FaultChecks {
   /// How it is known that there is no table of `level` on the way to a fault.
   func knowledge(ofTable level: TranslationLevel, _ fault: SettledFault, _ vm: KnownVM) -> StateKnowledge {
     if let reason = fault.reasonUnknown { return .unknown(reason) }
-    if vm.slotBasis == .assumed { return .assumed }
     let isKnown = level == .l3 ? isWholeKnown(fault, vm) : isSpanKnown(fault, vm)
     if !isKnown { return .unknown(reasonUnknown(in: fault.evidence.endEpoch, vm)) }
+    if vm.slotBasis == .assumed { return .assumed }
     let mayHaveUnseenMappings =
       level == .l3
       ? fault.evidence.region.map { table.regions[$0].mayHaveUnseenMappings } ?? false
@@ -74,8 +74,8 @@ extension FaultChecks {
     ofLeavesBelow level: TranslationLevel, _ fault: SettledFault, _ vm: KnownVM, _ backend: inout Backend
   ) -> StateKnowledge {
     if let reason = fault.reasonUnknown { return .unknown(reason) }
-    if vm.slotBasis == .assumed { return .assumed }
     let isKnown = isSpanKnown(fault, vm)
+    let known = vm.slotBasis == .assumed ? StateKnowledge.assumed : .known
     let epoch = fault.evidence.endEpoch
     var isAssumed = false
     let below = TranslationLevel(level.rawValue + 1)
@@ -94,13 +94,13 @@ extension FaultChecks {
           ? table.pudKnowledge(fault.page)
           : leafLevel < .l3 ? region.blockKnowledge : table.regions.page(number, of: index).knowledge
         guard isWhole || (region.epoch == epoch && leaf.contains(.isEstablished)) else { continue }
-        if !leaf.contains(.isAssumed), !region.mayBeBlock { return .known }
+        if !leaf.contains(.isAssumed), !region.mayBeBlock { return known }
         isAssumed = true
         if leafLevel < .l3 { break }
       }
     }
     // Above the table that the walk begins with, nothing can stop.
-    if vm.knownFrom == epoch, !isAssumed { return .known }
+    if vm.knownFrom == epoch, !isAssumed { return known }
     return isAssumed ? .assumed : .unknown(reasonUnknown(in: epoch, vm))
   }
 }

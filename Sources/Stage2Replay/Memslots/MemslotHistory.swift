@@ -38,8 +38,12 @@ public struct MemslotHistory: Hashable, Sendable {
     public var slot: Memslot
     /// When it is created, nil for one that is there from the beginning.
     public var from: Nanoseconds?
+    /// Who created it, and where among the events of that moment.
+    public var fromOrigin = ChangeOrigin()
     /// When it is deleted or moved away, nil for one that stays.
     public var to: Nanoseconds?
+    /// Who did that, and where among the events of that moment.
+    public var toOrigin = ChangeOrigin()
     /// Its changes of flags, in the order of time.
     public var changes: [FlagsChange] = []
     /// What speaks for a slot that was inferred, nil for any other.
@@ -59,11 +63,29 @@ public struct MemslotHistory: Hashable, Sendable {
     public var at: Nanoseconds
     /// The flags from then on.
     public var flags: MemslotFlags
+    /// Who made it, and where among the events of that moment.
+    public var origin: ChangeOrigin
 
     /// A change.
-    public init(at: Nanoseconds, flags: MemslotFlags) {
+    public init(at: Nanoseconds, flags: MemslotFlags, origin: ChangeOrigin = ChangeOrigin()) {
       self.at = at
       self.flags = flags
+      self.origin = origin
+    }
+  }
+
+  /// Who made a change of a slot, and where in the trace its time alone does not say.
+  public struct ChangeOrigin: Hashable, Sendable {
+    /// The thread, nil for the VM's creator.
+    public var thread: ThreadID?
+    /// How many events of the trace that have its time come before it, those of probes on operations left out. Where a clock's
+    /// tick is long, a slot may come and go in one.
+    public var place: Int
+
+    /// A change by a thread other than the creator, or behind other events of its moment.
+    public init(thread: ThreadID? = nil, place: Int = 0) {
+      self.thread = thread
+      self.place = place
     }
   }
 }

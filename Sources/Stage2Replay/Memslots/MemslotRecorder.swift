@@ -31,19 +31,20 @@ struct MemslotRecorder {
     requests = MemslotRequests(pageSize: pageSize, hasReturns: source == .requestsAndReturns)
   }
 
-  mutating func consume(_ record: TraceRecord) {
+  /// - Parameter place: how many events that have the record's time come before it.
+  mutating func consume(_ record: TraceRecord, place: Int = 0) {
     switch record.kind {
     case .commitMemoryRegion where source == .commits:
       if let update = MemslotUpdate(record.memslotCommit, pageSize) {
-        apply(update, record.memslotCommit.kvm, record)
+        apply(update, record.memslotCommit.kvm, record, place: place)
       }
     case .setMemoryRegion where source.hasRequests:
       if let (kvm, update) = requests.call(record.memslotRequest, by: record.tid) {
-        apply(update, kvm, record)
+        apply(update, kvm, record, place: place)
       }
     case .setMemoryRegionReturn where source == .requestsAndReturns:
       if let (kvm, update) = requests.callReturned(record.probedReturn, to: record.tid) {
-        apply(update, kvm, record)
+        apply(update, kvm, record, place: place)
       }
     case .initVM: _ = roster.initVM(record.vmCreation.kvm, record.vmCreation.type)
     case .destroyVM: _ = roster.destroyVM(record.destroyedVM)
@@ -70,38 +71,51 @@ struct MemslotRecorder {
       .map { SlotCompletion.Running(vm: history.vms[$0], told: told[$0]) }
   }
 
-  private mutating func apply(_ update: MemslotUpdate, _ kvm: KernelAddress, _ record: TraceRecord) {
+  private mutating func apply(
+    _ update: MemslotUpdate, _ kvm: KernelAddress, _ record: TraceRecord, place: Int
+  ) {
     let vm = vm(of: update, kvm, record)
+    let isByCreator = history.vms[vm].creator == record.tid
+    let origin = MemslotHistory.ChangeOrigin(thread: isByCreator ? nil : record.tid, place: place)
     noteEarlierSlot(of: update, vm)
     if update.change != .create, let base = update.oldBase {
       let old = tables[vm].remove(base: base)
       let index = positions[vm].removeValue(forKey: base)
       if update.change == .flagsOnly, let index, let slot = update.slot {
-        if keepsAll { history.vms[vm].slots[index].changes.append(.init(at: record.time, flags: slot.flags)) }
+        if keepsAll {
+          history.vms[vm].slots[index].changes.append(
+            .init(at: record.time, flags: slot.flags, origin: origin))
+        }
         tables[vm].insert(slot)
         positions[vm][base] = index
         return
       }
-      if keepsAll { end(old, index, of: vm, update, at: record.time) }
+      if keepsAll { end(old, index, of: vm, update, at: record.time, origin) }
     }
     guard let slot = update.slot else { return }
     tables[vm].insert(slot)
     guard keepsAll else { return }
     positions[vm][slot.base] = history.vms[vm].slots.count
-    history.vms[vm].slots.append(.init(slot, from: record.time))
+    var life = MemslotHistory.Slot(slot, from: record.time)
+    life.fromOrigin = origin
+    history.vms[vm].slots.append(life)
   }
 
   /// A slot is deleted or moved away.
   private mutating func end(
-    _ old: Memslot?, _ index: Int?, of vm: Int, _ update: MemslotUpdate, at time: Nanoseconds
+    _ old: Memslot?, _ index: Int?, of vm: Int, _ update: MemslotUpdate, at time: Nanoseconds,
+    _ origin: MemslotHistory.ChangeOrigin
   ) {
     if let index {
       history.vms[vm].slots[index].to = time
+      history.vms[vm].slots[index].toOrigin = origin
     } else if old == nil, let slot = update.earlierSlot, update.change != .flagsOnly,
       slot.isPossible(pageSize)
     {
       // Its creation was lost; where it was is known.
-      history.vms[vm].slots.append(.init(slot, to: time))
+      var life = MemslotHistory.Slot(slot, to: time)
+      life.toOrigin = origin
+      history.vms[vm].slots.append(life)
     }
   }
 

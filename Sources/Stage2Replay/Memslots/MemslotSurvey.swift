@@ -43,6 +43,9 @@ public struct MemslotSurvey: Sendable {
   private var sawLifeProbe = false
   /// Of the slots that commits tell of, those that were there before the trace began.
   private var earlier: MemslotRecorder
+  /// The time of the last event, and how many of that time there were.
+  private var moment = Nanoseconds(0)
+  private var eventsOfMoment = 0
 
   /// A survey of a host with pages of `pageSize`.
   ///
@@ -71,6 +74,9 @@ public struct MemslotSurvey: Sendable {
 
   /// Any event, where nobody else keeps the windows of faults.
   private mutating func consumeAlone(_ record: TraceRecord) {
+    if record.kind.isOperationProbe { return }
+    if record.time != moment { (moment, eventsOfMoment) = (record.time, 0) }
+    defer { eventsOfMoment += 1 }
     if let end = windows.end(by: record), let thread = windows.thread {
       close(windows[thread], thread, end)
     }
@@ -111,7 +117,7 @@ public struct MemslotSurvey: Sendable {
       collector = PairCollector(pageSize: pageSize)
     }
     earlier.consume(record)
-    for probe in recorders.keys { recorders[probe]!.consume(record) }
+    for probe in recorders.keys { recorders[probe]!.consume(record, place: eventsOfMoment) }
   }
 
   /// The probe that tells, nil where none does.
@@ -155,16 +161,33 @@ public struct MemslotSurvey: Sendable {
   public var history: MemslotHistory {
     guard let probe, var history = recorders[probe]?.history else { return inferred(windows) }
     for vm in completed(windows)?.vms ?? [] {
-      let added = vm.slots.filter { $0.evidence != nil }
       if let kvm = vm.kvm, let place = history.vms.firstIndex(where: { $0.kvm == kvm }) {
-        let recorded = history.vms[place].slots
-        history.vms[place].slots += added.filter { added in
-          !recorded.contains { $0.slot.base == added.slot.base && $0.slot.pages == added.slot.pages }
-        }
-      } else if !added.isEmpty {
+        history.vms[place].complete(by: vm)
+      } else if vm.slots.contains(where: { $0.evidence != nil }) {
         history.vms.append(vm)
       }
     }
     return history
+  }
+}
+
+extension MemslotHistory.VM {
+  /// Adds what was inferred of the time before the trace: who runs vCPUs, other slots, and the host memory of those of which
+  /// no event told it.
+  fileprivate mutating func complete(by other: Self) {
+    tids = tids ?? other.tids
+    isPartial = isPartial || other.isPartial
+    for added in other.slots where added.evidence != nil {
+      let same = slots.firstIndex {
+        $0.from == nil && $0.slot.base == added.slot.base && $0.slot.pages == added.slot.pages
+      }
+      if let same {
+        if slots[same].slot.hva == nil {
+          (slots[same].slot.hva, slots[same].evidence) = (added.slot.hva, added.evidence)
+        }
+      } else {
+        slots.append(added)
+      }
+    }
   }
 }

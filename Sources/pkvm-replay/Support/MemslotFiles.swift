@@ -9,7 +9,7 @@ struct MemslotFiles: ParsableArguments {
     name: .customLong("memslots"),
     help: """
       Take the memslots from this JSON file, not from the trace; info --memslots writes such files, and the page \
-      Memslots explains them. With several inputs, one for each, in their order; auto leaves an input's to the trace.
+      Memslots explains them. Every operation is then assumed. With several inputs, one for each, in their order; auto leaves an input's to the trace.
       """)
   var files: [MemslotsArgument] = []
 

@@ -140,13 +140,9 @@ struct RecordedMemslotTests {
     #expect(agreement.scores.values.allSatisfy { $0.derivedWrong == 0 })
   }
 
-  /// A history does not carry who made a change, to whose thread write protection is put; nor the evidence by which inference
-  /// completes slots, nor two changes in one tick of the clock.
-  static let incomplete = ["migrate-guest", "joined-guest", "coarse-clock"]
-
   @Test(
     "The recorded slots, given as a history, lead to the same operations",
-    arguments: Recordings.names.filter { name in !incomplete.contains { name.contains($0) } })
+    arguments: Recordings.names)
   func roundTrip(name: String) throws {
     func operations(_ memslots: MemslotHistory?) throws -> [Stage2Operation] {
       let trace = try Recordings.trace(name)
