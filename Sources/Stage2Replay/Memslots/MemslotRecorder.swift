@@ -56,6 +56,9 @@ struct MemslotRecorder {
   /// Events are missing: a slot that is not known may have been created among them.
   mutating func lose() { sawLoss = true }
 
+  /// Whether a VM was created since the trace began.
+  var sawCreation: Bool { history.vms.contains { !$0.isPartial } }
+
   /// The VMs whose slots a change shows to have been there before the trace began.
   var earlier: MemslotHistory {
     var earlier = history

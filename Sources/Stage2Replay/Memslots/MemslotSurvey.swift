@@ -131,6 +131,8 @@ public struct MemslotSurvey: Sendable {
 
   private func sourceOfRecorded(_ probe: MemslotProbe, _ windows: FaultWindows) -> MemslotSource {
     var source = MemslotSource(probe: probe, history: earlier.earlier)
+    // Who asks for a slot does not say whether there was one.
+    source.showsCreation = probe == .commits ? earlier.sawCreation : nil
     guard let completed = completed(windows) else { return source }
     source.history = completed
     source.isCompleted = completed.vms.flatMap(\.slots).contains { $0.evidence != nil }

@@ -10,6 +10,8 @@ struct ProfileEvidence {
   let kernel: KernelRelease?
   /// The host's page size.
   let host: HostPageSize
+  /// Whether a VM is created in the trace, so that its first walk stops where the table begins; nil where nothing tells.
+  let showsEmptyTable: Bool?
 
   /// The kernel to model, and how it is known.
   struct Kernel {
@@ -104,16 +106,20 @@ struct ProfileEvidence {
   ///
   /// The first walk in an empty table stops at its start level, which leaves several sizes, of which those that are
   /// common come first: on a host in protected mode its limit, else what `KVM_CREATE_VM` gives who asks for nothing. But the
-  /// first walk may have been one of the guest's own table, whose level is not trusted: then the table may begin above.
+  /// first walk may have been one of the guest's own table, whose level is not trusted, or before the trace: then the table may
+  /// begin above. Of VMs that all ran before, levels say no more than that, and addresses how many bits there are at least;
+  /// where nothing tells whether they did, levels do not speak for a size that is not common.
   private func ipaBits(isHostsLimit: Bool) -> Int {
     let needed = 64 - survey.faults.highestIPA.leadingZeroBitCount
     let common = isHostsLimit ? [48, 44, 52, 40, 36] : [40, 48, 44, 52, 36]
-    let sizes = (common + (survey.faults.sawStage1WalkFault ? [] : Array(32...52))).filter { $0 >= needed }
+    let isFirstWalkKnown = showsEmptyTable == true && !survey.faults.sawStage1WalkFault
+    let sizes = (common + (isFirstWalkKnown ? Array(32...52) : [])).filter { $0 >= needed }
     func startLevel(_ bits: Int) -> TranslationLevel? {
       (try? Stage2Geometry(pageSize: host.pageSize, ipaBits: bits))?.startLevel
     }
     guard let lowest = survey.faults.lowestLevel else { return sizes.first ?? 52 }
-    return sizes.first { startLevel($0) == lowest }
+    let likely = showsEmptyTable == false ? nil : sizes.first { startLevel($0) == lowest }
+    return likely
       ?? sizes.first { startLevel($0).map { $0 <= lowest } ?? false } ?? sizes.first ?? 52
   }
 

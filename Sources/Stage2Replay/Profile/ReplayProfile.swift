@@ -13,7 +13,9 @@ public struct ReplayProfile: Hashable, Sendable {
   public let unlistedRelease: String?
   let geometry: Stage2Geometry
   /// Whether the bits of an IPA are a guess: the start level of the table leaves several sizes.
-  let isIPASizeGuessed: Bool
+  private let isIPASizeGuessed: Bool
+  /// Whether the table may also begin above that level, or below it: nothing shows a first walk.
+  private let isStartLevelGuessed: Bool
   /// Whether the type that a VM is created with sets the size of its table. It does not on a host in protected mode, where
   /// all VMs have the host's limit (`kvm_init_ipa_range`), also before 6.14 when their tables were traditional ones.
   private let typesSizeTables: Bool
@@ -52,6 +54,7 @@ public struct ReplayProfile: Hashable, Sendable {
     unlistedRelease = trace.unlistedRelease(request)
     let isStated = request.profile != nil || request.fields["ipaBits"] != nil
     isIPASizeGuessed = !isStated && made.basis[.ipaBits] == .assumed
+    isStartLevelGuessed = isIPASizeGuessed && trace.showsEmptyTable == false
     do {
       geometry = try made.profile.geometry()
     } catch {
@@ -105,12 +108,13 @@ public struct ReplayProfile: Hashable, Sendable {
     return geometry?.pgdPages ?? 0
   }
 
-  /// The pages that the PGD may have: any size of IPA with the same start level, where the size is a guess.
+  /// The pages that the PGD may have: any size of IPA with the same start level, where the size is a guess, and with any where
+  /// that is one, too.
   public var pgdPages: ClosedRange<Int> {
     guard isIPASizeGuessed else { return geometry.pgdPages...geometry.pgdPages }
     let possible = (Stage2Geometry.minimumIPABits...Stage2Geometry.maximumIPABits)
       .compactMap { try? Stage2Geometry(pageSize: pageSize, ipaBits: $0) }
-      .filter { $0.startLevel == geometry.startLevel }.map(\.pgdPages)
+      .filter { isStartLevelGuessed || $0.startLevel == geometry.startLevel }.map(\.pgdPages)
     return (possible.min() ?? geometry.pgdPages)...(possible.max() ?? geometry.pgdPages)
   }
 

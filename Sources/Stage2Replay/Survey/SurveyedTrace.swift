@@ -32,7 +32,9 @@ struct SurveyedTrace {
     survey = pass.survey
     evidence = pass.evidence
     memslots = pass.memslotSource ?? .history(options.memslots ?? MemslotHistory())
-    profile = ProfileEvidence(survey: survey, kernel: KernelRelease(uname: source.uname), host: host)
+    profile = ProfileEvidence(
+      survey: survey, kernel: KernelRelease(uname: source.uname), host: host,
+      showsEmptyTable: memslots.showsCreation)
   }
 
   /// The intervals of all series. Where the replay begins before the trace was read, they end with what has been read, and

@@ -172,6 +172,23 @@ struct ProfileTests {
     #expect(profile.basis[.ipaBits] == .assumed)
   }
 
+  @Test("Of VMs that all ran before the trace, levels bound where the table begins, and addresses its bits")
+  func midLife() throws {
+    func bits(_ isPKVM: Bool, _ level: Int, ipa: UInt64? = nil, created: Bool = false) throws -> Int {
+      let story = Scenario()
+      story.request = Self.request(isPKVM: isPKVM)
+      story.enter(.vcpu0)
+      story.handle(.vcpu0, ipa ?? story.memory, level: level)
+      story.setFlags(1, ipa: ipa)
+      if created { story.createSlot(.vcpu1, kvm: 0xffff_8000, id: 5, ipa: 0x9000_0000) }
+      return try story.replay().result.profile.ipaBits
+    }
+    #expect(try bits(false, 2) == 40 && bits(false, 3) == 40 && bits(false, 0) == 48)
+    #expect(try bits(true, 2) == 48 && bits(true, 1) == 48)
+    #expect(try bits(false, 3, ipa: 1 << 41) == 48)
+    #expect(try bits(false, 2, created: true) == 32)
+  }
+
   @Test("A stage-1 walk's level is not that of the table, but may have been the first walk of it")
   func stage1Walk() throws {
     for (isPKVM, bits) in [(false, 40), (true, 48)] {
