@@ -50,6 +50,25 @@ struct TickClockTests {
     #expect(lines.output.hasPrefix("{\"timeTicks\":1500,"), "\(lines.output)")
   }
 
+  @Test("Series count in ticks, and are labelled so")
+  func series() throws {
+    let file = try trace("counter")
+    let directory = FileManager.default.temporaryDirectory.appending(path: "ticks-\(UUID().uuidString)")
+    defer { try? FileManager.default.removeItem(at: directory) }
+    let json = try Tool.run(["replay", file.path, "--csv", directory.path(), "--json", "-"]).output
+    let report = try #require(
+      try JSONSerialization.jsonObject(with: Data(json.utf8)) as? [String: Any])
+    #expect(report["seriesUnit"] as? String == "ticks" && report["seriesIntervalNs"] as? Int == 1)
+    func rows(_ name: String) throws -> [Substring] {
+      try String(contentsOf: directory.appending(path: "\(name).csv"), encoding: .utf8).split(separator: "\n")
+    }
+    #expect(try rows("first-touch") == ["vm,timeTicks,gfn", "0,1504,262144"])
+    #expect(try rows("working-set").first == "vm,timeTicks,touchedPages,firstTouchedPages")
+    #expect(try rows("working-set").last == "0,1504,1,1")
+    #expect(try rows("memory").first?.hasPrefix("vm,timeTicks,") == true)
+    #expect(try rows("idle").first == "vm,idleTicks,pages")
+  }
+
   @Test("Nanoseconds are what they were")
   func nanoseconds() throws {
     let file = try trace("mono")
@@ -57,6 +76,7 @@ struct TickClockTests {
     #expect(events.output.contains(" [000]     0.000001500: commit:"), "\(events.output)")
     let report = try Tool.run(["replay", "--json", "-", file.path])
     #expect(!report.output.contains("clockUnit") && report.errors.isEmpty)
+    #expect(!report.output.contains("seriesUnit") && report.output.contains("\"seriesIntervalNs\" : 1000"))
   }
 
   @Test("--from, --to and --where count ticks")

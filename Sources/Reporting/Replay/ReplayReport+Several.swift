@@ -13,6 +13,8 @@ extension ReplayReport {
     public var profileBasis: [ProfileField.ID: Basis]
     /// The length of the intervals in which its series count.
     public var seriesIntervalNs: UInt64?
+    /// "ticks" where its clock does not count nanoseconds.
+    public var seriesUnit: String?
     /// How the predicted operations agree with the recorded ones; nil without probes.
     public var agreement: AgreementTable?
     /// Events that contradict the model.
@@ -70,7 +72,11 @@ extension ReplayReport {
     for field in profileBasis.keys {
       profileBasis[field] = reports.compactMap { $0.profileBasis[field] }.max()
     }
-    if reports.contains(where: { $0.seriesIntervalNs != seriesIntervalNs }) { seriesIntervalNs = nil }
+    if reports.contains(where: {
+      ($0.seriesIntervalNs, $0.seriesUnit) != (seriesIntervalNs, seriesUnit)
+    }) {
+      (seriesIntervalNs, seriesUnit) = (nil, nil)
+    }
     vms = reports.enumerated().flatMap { position, report in
       report.vms.map { vm in
         var vm = vm
@@ -100,7 +106,7 @@ extension ReplayReport {
     replays = reports.enumerated().map { position, report in
       ReplayEntry(
         input: position, profile: report.profile, profileBasis: report.profileBasis,
-        seriesIntervalNs: report.seriesIntervalNs, agreement: report.agreement,
+        seriesIntervalNs: report.seriesIntervalNs, seriesUnit: report.seriesUnit, agreement: report.agreement,
         divergences: CountsEntry(
           unexplained: report.divergences.unexplained, explained: report.divergences.explained,
           unknown: report.divergences.unknown), unattributedFaults: report.unattributedFaults,

@@ -20,6 +20,9 @@ public struct ReplayReport: Encodable, Sendable {
   public var unlistedRelease: String?
   /// The length of the intervals in which all series count, nil where those of several inputs differ.
   public var seriesIntervalNs: UInt64?
+  /// "ticks" where the clock does not count nanoseconds: the intervals and times of all series are in them then, whatever their
+  /// names say; nil where it does, and where several inputs differ.
+  public var seriesUnit: String?
   /// The VMs.
   public var vms: [VMEntry]
   /// How the predicted operations agree with the recorded ones; nil without probes.
@@ -99,6 +102,7 @@ public struct ReplayReport: Encodable, Sendable {
     for field in ProfileField.ID.allCases { profileBasis[field] = result.profile.basis[field] ?? .assumed }
     unlistedRelease = result.profile.unlistedRelease
     seriesIntervalNs = result.grid.interval.rawValue
+    seriesUnit = result.grid.isOfTicks ? "ticks" : nil
     vms = result.vms.map { VMEntry($0, trace, result, span: span) }
     divergences = DivergencesEntry(result.divergences)
     unattributedFaults = result.unattributedFaults

@@ -22,8 +22,8 @@ public struct SeriesTable: Sendable {
   public static func tables(_ result: ReplayResult) -> [SeriesTable] {
     let grid = result.grid
     return [
-      memory(result.vms, grid), lock(result.vms, grid), touches(result.vms, grid), firstTouches(result.vms),
-      idle(result.vms, grid),
+      memory(result.vms, grid), lock(result.vms, grid), touches(result.vms, grid),
+      firstTouches(result.vms, grid), idle(result.vms, grid),
     ]
   }
 
@@ -40,7 +40,8 @@ public struct SeriesTable: Sendable {
     return SeriesTable(
       name: "memory.csv",
       header: [
-        "vm", "timeNs", "pageMappings", "blockMappings", "mappingTreeBytes", "tablePages", "memcachePages",
+        "vm", "time\(grid.unitSuffix)", "pageMappings", "blockMappings", "mappingTreeBytes", "tablePages",
+        "memcachePages",
         "totalBytes",
       ], rows: rows)
   }
@@ -69,14 +70,16 @@ public struct SeriesTable: Sendable {
       }
     }
     return SeriesTable(
-      name: "working-set.csv", header: ["vm", "timeNs", "touchedPages", "firstTouchedPages"], rows: rows)
+      name: "working-set.csv", header: ["vm", "time\(grid.unitSuffix)", "touchedPages", "firstTouchedPages"],
+      rows: rows)
   }
 
-  private static func firstTouches(_ vms: [VMResult]) -> SeriesTable {
+  private static func firstTouches(_ vms: [VMResult], _ grid: TimeGrid) -> SeriesTable {
     let rows = vms.flatMap { vm in
       vm.workingSet.firstTouches.map { [UInt64(vm.id), $0.time.rawValue, $0.gfn.rawValue].map(String.init) }
     }
-    return SeriesTable(name: "first-touch.csv", header: ["vm", "timeNs", "gfn"], rows: rows)
+    return SeriesTable(
+      name: "first-touch.csv", header: ["vm", "time\(grid.unitSuffix)", "gfn"], rows: rows)
   }
 
   private static func idle(_ vms: [VMResult], _ grid: TimeGrid) -> SeriesTable {
@@ -85,6 +88,11 @@ public struct SeriesTable: Sendable {
         [String(vm.id), String(UInt64(intervals) * grid.interval.rawValue), String(pages)]
       }
     }
-    return SeriesTable(name: "idle.csv", header: ["vm", "idleNs", "pages"], rows: rows)
+    return SeriesTable(name: "idle.csv", header: ["vm", "idle\(grid.unitSuffix)", "pages"], rows: rows)
   }
+}
+
+extension TimeGrid {
+  /// What the names of columns of times end in. There is no table of times under the lock by a clock that counts ticks.
+  fileprivate var unitSuffix: String { isOfTicks ? "Ticks" : "Ns" }
 }

@@ -11,12 +11,18 @@ public struct TimeGrid: Hashable, Sendable {
   public let interval: Nanoseconds
   /// How many there are, 1 at least.
   public let count: Int
+  /// Whether times are ticks of a clock that does not count nanoseconds.
+  public let isOfTicks: Bool
 
-  /// The grid over `[first, last]`: the shortest intervals of 1, 2 or 5 times a power of ten, from a microsecond on, that
-  /// are not too many.
-  public init(from first: Nanoseconds, to last: Nanoseconds) {
+  /// The shortest interval of a clock of nanoseconds: a microsecond.
+  private static let shortest: UInt64 = 1000
+
+  /// The grid over `[first, last]`: the shortest intervals of 1, 2 or 5 times a power of ten that are not too many, from a
+  /// microsecond on, or from a tick on where the stamps are of a clock that counts those.
+  public init(from first: Nanoseconds, to last: Nanoseconds, isOfTicks: Bool = false) {
+    self.isOfTicks = isOfTicks
     let span = last > first ? last.rawValue - first.rawValue : 0
-    var power: UInt64 = 1000
+    var power: UInt64 = isOfTicks ? 1 : Self.shortest
     var length = power
     while span / length >= UInt64(Self.intervalsMax) {
       switch length / power {

@@ -21,8 +21,10 @@ struct ClockSurvey {
 
   /// Whether the order of events of different CPUs is not known where it matters.
   var isUnordered: Bool { isCoarse && isOfSeveralCPUs }
+  /// Whether stamps are ticks of something else than nanoseconds.
+  var countsTicks: Bool { !(clock?.isNanoseconds ?? true) }
   /// Whether spans between stamps say how long something took.
-  var measuresTime: Bool { (clock?.isNanoseconds ?? true) && !isCoarse }
+  var measuresTime: Bool { !countsTicks && !isCoarse }
 
   /// Whether most faults are handled within a tick.
   private var isCoarse: Bool { emptyWindows > windows / 2 }

@@ -42,6 +42,7 @@ struct SurveyedTrace {
   func grid(_ options: ReplayOptions) -> TimeGrid {
     let first = survey.first ?? Nanoseconds(0)
     return TimeGrid(
-      from: max(first, options.from ?? first), to: min(survey.last, options.to ?? survey.last))
+      from: max(first, options.from ?? first), to: min(survey.last, options.to ?? survey.last),
+      isOfTicks: survey.clock.countsTicks)
   }
 }

@@ -22,6 +22,16 @@ struct SeriesTests {
     #expect(TimeGrid(from: Nanoseconds(0), to: Nanoseconds(.max)).count <= TimeGrid.intervalsMax)
   }
 
+  @Test("Of a clock that counts ticks, the shortest interval is a tick")
+  func ticks() {
+    func grid(_ span: UInt64) -> [UInt64] {
+      let grid = TimeGrid(from: Nanoseconds(7), to: Nanoseconds(7 + span), isOfTicks: true)
+      return [grid.interval.rawValue, UInt64(grid.count)]
+    }
+    #expect(grid(0) == [1, 1] && grid(199) == [1, 200])
+    #expect(grid(200) == [2, 101] && grid(1500) == [10, 151])
+  }
+
   @Test("The last interval of a grid that reaches to the end of time ends there", arguments: [0, 1 << 63])
   func endOfTime(first: UInt64) {
     let grid = TimeGrid(from: Nanoseconds(first), to: Nanoseconds(.max))
