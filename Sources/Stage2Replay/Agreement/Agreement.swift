@@ -138,8 +138,9 @@ struct Agreement {
   private var pendingCount = 0
   private var pendingMax = pendingMin
   private static let pendingMin = 1 << 16
-  /// How many mismatches are kept.
+  /// How many mismatches are kept of each kind of operation.
   static let mismatchesMax = 1000
+  private var keptMismatches = Array(repeating: 0, count: OperationKind.allCases.count)
   var hasRecorded: Bool { scores.contains { $0.recorded > 0 } }
 
   /// The recorded durations of operations that were predicted, with their work, if they are kept: the first ones.
@@ -197,7 +198,7 @@ struct Agreement {
 
   /// Takes in a prediction; those of a thread come in the order of its events.
   mutating func predict(_ operation: Stage2Operation, place: ThreadPlace, work: Stage2Work? = nil) {
-    guard isActive else { return }
+    guard isActive, operation.kind.isProbed else { return }
     scores[Int(operation.kind.rawValue)].predicted += 1
     // What was recorded at an earlier place had no prediction.
     guard let stream = streams[operation.tid] else { return mismatch(operation, nil) }
@@ -259,13 +260,18 @@ struct Agreement {
   private mutating func mismatch(_ predicted: Stage2Operation?, _ recorded: Stage2Operation?) {
     if let predicted, predicted.basis == .derived { scores[Int(predicted.kind.rawValue)].derivedWrong += 1 }
     mismatchCount += 1
-    if mismatches.count < Self.mismatchesMax {
-      mismatches.append(AgreementMismatch(predicted: predicted, recorded: recorded))
-    }
+    guard let kind = (predicted ?? recorded)?.kind.rawValue,
+      keptMismatches[Int(kind)] < Self.mismatchesMax
+    else { return }
+    keptMismatches[Int(kind)] += 1
+    mismatches.append(AgreementMismatch(predicted: predicted, recorded: recorded))
   }
 }
 
 extension OperationKind {
+  /// Whether a probe on it is read: what is predicted of another one is held against nothing.
+  var isProbed: Bool { self != .split }
+
   /// Whether a fault leads to it.
   var isOfFault: Bool {
     switch self {

@@ -144,6 +144,18 @@ struct AgreementUnitTests {
 
   // MARK: Memory
 
+  @Test("However many operations of one kind differ, those of another are shown")
+  func boundedByKind() throws {
+    let story = Scenario()
+    story.createSlot()
+    story.enter(.vcpu0)
+    for _ in 0..<Agreement.mismatchesMax + 1 { story.recordUnmap(.kswapd, story.memory) }
+    story.recordTestClearYoung(.kswapd, story.memory, answer: 0)
+    let mismatches = try #require(try story.replay().result.agreement?.mismatches)
+    #expect(mismatches.count { $0.recorded?.kind == .unmap } == Agreement.mismatchesMax)
+    #expect(mismatches.count { $0.recorded?.kind == .testClearYoung } == 1)
+  }
+
   @Test("A hundred thousand operations without any prediction are all counted, and a thousand shown")
   func bounded() throws {
     let story = Scenario()
@@ -154,6 +166,6 @@ struct AgreementUnitTests {
     let agreement = try #require(try story.replay().result.agreement)
     #expect(agreement.scores[.unmap]?.recorded == 100_000)
     #expect(agreement.mismatchCount == 100_001)
-    #expect(agreement.mismatches.count == Agreement.mismatchesMax)
+    #expect(agreement.mismatches.count == Agreement.mismatchesMax + 1)
   }
 }
