@@ -16,6 +16,16 @@ enum Quantity {
     value < 0 ? "-" + count(UInt64(value.magnitude)) : count(UInt64(value))
   }
 
+  /// So many things: "1 page", "1,234 pages".
+  static func count(_ value: UInt64, _ thing: String) -> String {
+    "\(count(value)) \(thing)\(value == 1 ? "" : "s")"
+  }
+
+  /// So many things: "1 page", "1,234 pages".
+  static func count(_ value: Int, _ thing: String) -> String {
+    "\(count(value)) \(thing)\(value == 1 ? "" : "s")"
+  }
+
   /// Bytes in the largest binary unit that leaves one digit or more before the point.
   static func bytes(_ value: UInt64) -> String {
     let units = ["B", "KiB", "MiB", "GiB", "TiB", "PiB"]

@@ -143,7 +143,7 @@ struct EventsCommand: ParsableCommand {
     }
     try TraceTime.check(from: from, to: to, in: events.statistics, of: trace)
     try output.finish()
-    if matching == 0, all > 0 { Diagnostics.note("\(input): 0 of \(all) events match") }
+    if matching == 0, all > 0 { Diagnostics.note("\(input): 0 of \(all) event\(all == 1 ? "" : "s") match") }
     noteOmissions(unattributed, of: trace)
     let info = TraceInfo(trace, events.statistics)
     try Losses.check(info, events.statistics, of: input, allowLoss: allowLoss)

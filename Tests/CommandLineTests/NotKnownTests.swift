@@ -62,6 +62,21 @@ struct NotKnownTests {
     #expect(text.contains("how long anything took"), "\(text)")
   }
 
+  @Test("What is true of some inputs alone is said of so many")
+  func ofSome() throws {
+    let files = [try trace(), try trace("counter"), try trace("counter")]
+    func text(_ files: [UnnamedFile]) throws -> String {
+      try Tool.run(["replay"] + files.map(\.path)).output.split(whereSeparator: \.isWhitespace)
+        .joined(separator: " ")
+    }
+    let some = try text(files)
+    #expect(some.contains("how long anything took, by the clock of 2 of the 3 recordings"), "\(some)")
+    let all = try text(Array(files.dropFirst()))
+    #expect(all.contains("how long anything took, by the clock of all recordings"), "\(all)")
+    // Each lacks the same kinds.
+    #expect(try notKnown(files.map(\.path))["notRecorded"] == notKnown([files[0].path])["notRecorded"])
+  }
+
   @Test("Over several inputs the counts are added up")
   func several() throws {
     let file = try trace()

@@ -68,14 +68,18 @@ struct CapacityAssumptions {
     let growing = samples.count { $0.curve.settled == .growing }
     if growing > 0 {
       lines.append(
-        "\(growing) of \(samples.count) VMs had not settled: their peaks are lower bounds of what comes later"
+        "\(growing) of \(Quantity.count(samples.count, "VM")) had not settled: "
+          + (growing == 1
+            ? "its peak is a lower bound of what comes later"
+            : "their peaks are lower bounds of what comes later")
       )
     }
     lines.append("expected: " + PredictedRange.rule + "; one VM alone shows no spread: what is possible")
     let others = samples.filter { $0.kind != VMSample.Kind(request.profile) }
     if !others.isEmpty {
       lines.append(
-        "\(others.count) of \(samples.count) VMs ran on a host of another kind: only the share that they touched is used"
+        "\(others.count) of \(Quantity.count(samples.count, "VM")) ran on a host of another kind: only the share of RAM touched "
+          + "is used"
       )
     }
     let planned = request.profile.pageSize
@@ -95,7 +99,8 @@ struct CapacityAssumptions {
       lines.append("no recording tells how long mmu_lock is held on such a host")
     } else {
       lines.append(
-        "mmu_lock is one for each VM; its recorded sections are simulated with \(request.vcpus) vCPUs, clones of the recorded ones"
+        "mmu_lock is one for each VM; its recorded sections are simulated with "
+          + "\(Quantity.count(request.vcpus, "vCPU")), cloned from the recorded ones"
       )
     }
     if hostLock != nil {

@@ -8,7 +8,7 @@ extension CapacityPlan {
   public var text: String {
     var page = TextPage()
     page.title(
-      "\(Quantity.count(vms)) VM\(vms == 1 ? "" : "s") of \(Quantity.bytes(memoryBytes)), \(vcpus) vCPU\(vcpus == 1 ? "" : "s"), on \(profile), "
+      "\(Quantity.count(vms, "VM")) of \(Quantity.bytes(memoryBytes)), \(Quantity.count(vcpus, "vCPU")), on \(profile), "
         + "\(Quantity.bytes(pageSizeBytes)) pages (\(pageSizeBasis.name)), \(ipaBits)-bit IPA (\(ipaBasis.name))"
     )
     if !samples.isEmpty {
@@ -41,7 +41,7 @@ extension CapacityPlan {
     page.blank()
     let shown = shownSamples
     page.line(
-      "what \(Quantity.count(samples.count)) recorded VM\(samples.count == 1 ? "" : "s") had at the peak"
+      "what \(Quantity.count(samples.count, "recorded VM")) had at the peak"
         + (shown.count < samples.count ? "; \(shown.count) are shown, all are in the JSON" : ""))
     page.table(
       header: ["VM", "RAM", "vCPUs", "touched", "tree", "tables", "caches", "EL2", "total", "settled"],
@@ -63,7 +63,7 @@ extension CapacityPlan {
     for group in groups where group.samples > 0 {
       page.blank()
       page.line(
-        "over \(Quantity.count(group.samples)) \(group.isProtected ? "protected " : "")VM\(group.samples == 1 ? "" : "s"), for each GiB of RAM"
+        "over \(Quantity.count(group.samples, group.isProtected ? "protected VM" : "VM")), for each GiB of RAM"
       )
       page.table(
         header: ["", "least", "VM", "median", "VM", "mean", "most", "VM"],
@@ -124,7 +124,7 @@ extension CapacityPlan {
         })
       if let total = group.predicted["totalBytes"], group.samples > 0 {
         let range = "\(Quantity.bytes(total.least)) to \(Quantity.bytes(total.most))"
-        let samples = "\(Quantity.count(total.samples)) sample\(total.samples == 1 ? "" : "s")"
+        let samples = Quantity.count(total.samples, "sample")
         page.line(
           "one more such VM: "
             + (total.isAllPossible
@@ -142,7 +142,7 @@ extension CapacityPlan {
     if !mmuLock.isEmpty {
       page.row(
         "mmu_lock",
-        "each VM's own, with \(vcpus) vCPUs: of the time from the first recorded section of a vCPU to the last, held to write "
+        "each VM's own, with \(Quantity.count(vcpus, "vCPU")): of the time from the first recorded section of a vCPU to the last, held to write "
           + "\(Self.range(mmuLock.map(\.writeUtilisation))), to read \(Self.range(mmuLock.map(\.readUtilisation))) (modelled)"
       )
     }
@@ -168,7 +168,7 @@ extension CapacityPlan {
       "", "the rate is the recorded VMs' with their vCPUs and RAM, not scaled to the planned ones")
     page.row(
       "",
-      "saturated, so that it is always held, from \(Self.number(lock.saturatesAtLeast)) VMs on where each takes the most, "
+      "saturated, so that it is always held, from \(Self.vms(lock.saturatesAtLeast)) on where each takes the most, "
         + (lock.saturatesAtMost.map { "from \(Self.number($0)) on where each takes the least" }
           ?? "from a number on that the costs do not tell where each takes the least"))
     page.row(
@@ -187,11 +187,16 @@ extension CapacityPlan {
     let known = shares.compactMap(\.self)
     guard let least = known.min(), let most = known.max() else { return "unknown" }
     return "\(percent(least)) to \(percent(most))"
-      + (known.count < shares.count ? " (unknown of \(shares.count - known.count) VMs)" : "")
+      + (known.count < shares.count
+        ? " (unknown of \(Quantity.count(shares.count - known.count, "VM")))" : "")
   }
 
   private static func number(_ value: Double) -> String {
     value < 1e15 ? Quantity.count(UInt64(value.rounded(.down))) : "more than 10^15"
+  }
+
+  private static func vms(_ count: Double) -> String {
+    number(count) == "1" ? "1 VM" : "\(number(count)) VMs"
   }
 
   private static func percent(_ share: Double?) -> String {

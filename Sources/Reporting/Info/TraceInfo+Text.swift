@@ -16,7 +16,7 @@ extension TraceInfo {
     page.row(
       "host",
       [
-        kernel.map { "Linux \($0)" }, machine, "\(cpus) CPU\(cpus == 1 ? "" : "s")",
+        kernel.map { "Linux \($0)" }, machine, Quantity.count(cpus, "CPU"),
         pagesText, clock.map { "clock \($0)" },
       ]
       .compactMap { $0 }.joined(separator: ", "))
@@ -29,7 +29,7 @@ extension TraceInfo {
         "\(unit.stamp(firstNs)) to \(unit.stamp(lastNs)) (\(unit.duration(lastNs - min(firstNs, lastNs))))"
           + (clockUnit != nil ? clock.flatMap { TraceClock($0) }.map { "; a tick is \($0.tick)" } ?? "" : ""))
     }
-    page.row("events", "\(Quantity.count(events)) of \(eventCounts.count) kinds")
+    page.row("events", "\(Quantity.count(events)) of \(Quantity.count(eventCounts.count, "kind"))")
     page.row("lost", lossText)
     if let guests { page.row("guests", Self.text(guests)) }
     if let recording {
@@ -40,11 +40,11 @@ extension TraceInfo {
     if let memoryPoints {
       page.row(
         "markers",
-        "the host's memory at \(Quantity.count(memoryPoints.count)) point\(memoryPoints.count == 1 ? "" : "s"): "
+        "the host's memory at \(Quantity.count(memoryPoints.count, "point")): "
           + memoryPoints.prefix(6).joined(separator: ", ") + (memoryPoints.count > 6 ? ", ..." : ""))
     }
     if !damage.isEmpty {
-      page.row("damage", "\(damage.count) place\(damage.count == 1 ? "" : "s"), listed below")
+      page.row("damage", "\(Quantity.count(damage.count, "place")), listed below")
     }
     if !eventCounts.isEmpty {
       page.blank()
@@ -54,7 +54,8 @@ extension TraceInfo {
           .map { [$0.key, Quantity.count($0.value)] })
     }
     if eventsWithoutFormat > 0 {
-      page.line("\(Quantity.count(eventsWithoutFormat)) events have a number that no format describes")
+      page.line(
+        "\(Quantity.count(eventsWithoutFormat, "event")) with a number that no format describes")
     }
     if let unreadableFormats {
       page.line(
@@ -80,16 +81,16 @@ extension TraceInfo {
     guard !guests.vcpus.isEmpty else { return "none entered" }
     let shown = guests.vcpus.prefix(4).map { "\($0.command ?? "<...>")-\($0.tid)" }.joined(separator: ", ")
     let rest = guests.vcpus.count > 4 ? ", ..." : ""
-    let vms = guests.vms.map { "\(Quantity.count($0)) VM\($0 == 1 ? "" : "s"), " } ?? ""
-    let count = guests.vcpus.count
-    return "\(vms)\(Quantity.count(count)) vCPU thread\(count == 1 ? "" : "s"): \(shown)\(rest)"
+    let vms = guests.vms.map { "\(Quantity.count($0, "VM")), " } ?? ""
+    return "\(vms)\(Quantity.count(guests.vcpus.count, "vCPU thread")): \(shown)\(rest)"
   }
 
   private var lossText: String {
     if lossCount == 0 { return damage.isEmpty ? "nothing" : "nothing by the kernel; damage is listed below" }
     let unknown = losses.contains { $0.count == nil }
     return
-      "\(unknown ? "at least " : "")\(Quantity.count(max(lostEvents, UInt64(lossCount)))) events in \(lossCount) places"
+      "\(unknown ? "at least " : "")\(Quantity.count(max(lostEvents, UInt64(lossCount)), "event")) in "
+      + Quantity.count(lossCount, "place")
   }
 }
 
@@ -107,7 +108,9 @@ extension TraceInfo {
       parts.append("\(first.what) (byte \(first.offset))\(more)")
     }
     if lossCount > 0 {
-      parts.append(gapCount == nil ? "the kernel lost \(lossText)" : "\(lossText) are missing")
+      let isOne = max(lostEvents, UInt64(lossCount)) == 1
+      parts.append(
+        gapCount == nil ? "the kernel lost \(lossText)" : "\(lossText) \(isOne ? "is" : "are") missing")
     }
     return parts.joined(separator: "; ") + "; --allow-loss accepts this"
   }

@@ -196,8 +196,8 @@ extension ContentionStudy {
   public var text: String {
     var page = TextPage()
     page.line(
-      "VM \(vm): \(recordedVCPUs) recorded vCPU\(recordedVCPUs == 1 ? "" : "s"), "
-        + "\(Quantity.count(recordedSections)) sections under mmu_lock in \(Quantity.duration(recordedNs)), from the first of a "
+      "VM \(vm): \(Quantity.count(recordedVCPUs, "recorded vCPU")), "
+        + "\(Quantity.count(recordedSections, "section")) under mmu_lock in \(Quantity.duration(recordedNs)), from the first of a "
         + "vCPU to the last (modelled, seed \(seed))")
     page.table(
       header: [

@@ -36,18 +36,26 @@ extension ReplayReport {
       return all.isEmpty ? nil : all
     }
 
-    /// What was not known of several inputs together.
+    /// What was not known of several inputs together. Of what is not counted the words say of how many of them it is true.
     static func sum(_ reports: [ReplayReport]) -> [Self]? {
-      var sums: [Self] = []
-      for entry in reports.flatMap({ $0.notKnown ?? [] }) {
-        if let position = sums.firstIndex(where: { $0.what == entry.what }) {
-          let count = sums[position].count.flatMap { before in entry.count.map { before + $0 } }
-          sums[position] = Self(entry.what, count)
-        } else {
-          sums.append(Self(entry.what, entry.count))
+      var subjects: [Subject] = []
+      for entry in reports.flatMap({ $0.notKnown ?? [] }) where !subjects.contains(entry.what) {
+        subjects.append(entry.what)
+      }
+      let sums = subjects.map { subject in
+        let entries = reports.flatMap { $0.notKnown ?? [] }.filter { $0.what == subject }
+        let counts = entries.compactMap(\.count)
+        if counts.isEmpty {
+          return Self(subject, nil, subject.detail(recordings: entries.count, of: reports.count))
         }
+        return Self(subject, subject == .notRecorded ? kindsNotRecorded(reports) : counts.reduce(0, +))
       }
       return sums.isEmpty ? nil : sums
+    }
+
+    /// How many kinds of event some of the inputs lack.
+    private static func kindsNotRecorded(_ reports: [ReplayReport]) -> Int {
+      Set(reports.flatMap { $0.notRecorded ?? [] }.flatMap(\.events)).count
     }
   }
 }
@@ -78,9 +86,7 @@ extension ReplayReport.NotKnownEntry {
 
     /// So many of them.
     fileprivate func words(_ count: Int) -> String {
-      func number(_ thing: String) -> String {
-        "\(Quantity.count(count)) \(thing)\(count == 1 ? "" : "s")"
-      }
+      func number(_ thing: String) -> String { Quantity.count(count, thing) }
       return switch self {
       case .nestedFaults: "\(number("fault")) of nested guests, which are not replayed"
       case .faultsInUnknownSlots: "\(number("fault")) in slots that no event tells"
@@ -93,8 +99,14 @@ extension ReplayReport.NotKnownEntry {
         "what \(number("kind")) of event would tell that \(count == 1 ? "is" : "are") not recorded"
       case .unorderedClock:
         "the order of events of different CPUs inside a tick of the clock, so that all is assumed"
-      case .clockWithoutTime: "how long anything took, by this clock"
+      case .clockWithoutTime: "how long anything took, by the clock"
       }
+    }
+
+    /// Of how many recordings that is true which is not counted.
+    fileprivate func detail(recordings: Int, of all: Int) -> String {
+      let part = recordings == all ? "all recordings" : "\(recordings) of the \(all) recordings"
+      return self == .unorderedClock ? " in \(part)" : " of \(part)"
     }
   }
 }

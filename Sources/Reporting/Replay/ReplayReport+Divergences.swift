@@ -39,7 +39,9 @@ extension ReplayReport {
     let fit =
       faults == 0
       ? "none, and no fault was held against the model"
-      : "none, every one of \(Quantity.count(faults)) faults fits the model"
+      : faults == 1
+        ? "none, the one fault fits the model"
+        : "none, every one of \(Quantity.count(faults)) faults fits the model"
     return missing.isEmpty
       ? fit
       : "none can be told without \(missing.joined(separator: ", "))"

@@ -139,9 +139,10 @@ extension ReplayReport {
     page.title("all \(inputs.count) recordings")
     page.row(
       "traces",
-      "\(Quantity.count(totals.events)) events, \(Quantity.count(totals.vms)) VM\(totals.vms == 1 ? "" : "s")"
+      "\(Quantity.count(totals.events, "event")), \(Quantity.count(totals.vms, "VM"))"
     )
     page.row("faults", totals.faults?.words ?? "unknown")
+    if let idle = Self.words(totals.faultsWithoutOperation) { page.row("", idle) }
     if let notKnown { page.row("unknown", notKnown.map(\.words).joined(separator: "; ")) }
     page.row(
       "divergences",

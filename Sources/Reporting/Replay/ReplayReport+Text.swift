@@ -16,9 +16,9 @@ extension ReplayReport {
     if vms.count > Self.vmsMax {
       page.blank()
       page.line(
-        "and \(vms.count - Self.vmsMax) more VMs, with "
-          + Quantity.count(busiest[Self.vmsMax...].reduce(0) { $0 + ($1.faults?.total ?? 0) })
-          + " faults; --json lists them"
+        "and \(Quantity.count(vms.count - Self.vmsMax, "more VM")), with "
+          + Quantity.count(busiest[Self.vmsMax...].reduce(0) { $0 + ($1.faults?.total ?? 0) }, "fault")
+          + "; --json lists \(vms.count == Self.vmsMax + 1 ? "it" : "them")"
       )
     }
     writeMarkers(&page)
@@ -35,8 +35,8 @@ extension ReplayReport {
     page.title(input.path + (input.window.map { ", \($0.text)" } ?? ""))
     page.row(
       "trace",
-      (input.window.map { "\(Quantity.count($0.events)) events in this window of " } ?? "")
-        + "\(Quantity.count(input.events)) events"
+      (input.window.map { "\(Quantity.count($0.events, "event")) in this window of " } ?? "")
+        + Quantity.count(input.events, "event")
         + (input.firstNs.flatMap { first in
           input.lastNs.map { " in \(input.unit.duration($0 - min(first, $0)))" }
         } ?? "")
@@ -77,7 +77,7 @@ extension ReplayReport {
 
   /// vCPUs are told by faults.
   private static func text(_ vcpus: Int, isKnown: Bool) -> String {
-    isKnown || vcpus > 0 ? "\(vcpus) vCPU\(vcpus == 1 ? "" : "s")" : "vCPUs unknown"
+    isKnown || vcpus > 0 ? Quantity.count(vcpus, "vCPU") : "vCPUs unknown"
   }
 
   /// What the stamps are.
@@ -111,6 +111,7 @@ extension ReplayReport {
           + "once for each of \(Self.text(last.vcpus, isKnown: true))")
     }
     page.row("faults", vm.faults?.words ?? "unknown")
+    if let idle = vm.faultsWithoutOperation.flatMap({ ReplayReport.words($0) }) { page.row("", idle) }
     if let nested = vm.faults?.nested {
       page.row("", "\(Quantity.count(nested)) of nested guests besides, whose shadow tables are in no figure")
     }
@@ -142,10 +143,6 @@ extension ReplayReport {
     }
   }
 
-  private static func pages(_ count: Int) -> String {
-    "\(Quantity.count(count)) page\(count == 1 ? "" : "s")"
-  }
-
   private func write(_ memory: MemoryEntry, _ page: inout TextPage) {
     guard let tables = memory.tablePages, let total = memory.totalBytes else {
       return page.row("memory", "unknown: nothing tells what is mapped")
@@ -154,13 +151,14 @@ extension ReplayReport {
       page.row(
         "mappings",
         "\(Quantity.count(mappings.live)) at the end, \(Quantity.count(mappings.peak)) at most "
-          + "(\(Quantity.count(mappings.page.peak)) pages, \(Quantity.count(mappings.block.peak)) blocks); "
+          + "(\(Quantity.count(mappings.page.peak, "page")), \(Quantity.count(mappings.block.peak, "block"))); "
           + "tree \(Quantity.bytes(UInt64(bytes.live))), at most \(Quantity.bytes(UInt64(bytes.peak)))")
     }
     page.row(
       "tables",
-      "\(Quantity.count(tables.live)) pages at the end, \(Quantity.count(tables.peak)) at most, "
-        + "PGD \(Self.pages(memory.pgdPages ?? 0)), memcaches \(Self.pages(memory.memcachePages?.live ?? 0))")
+      "\(Quantity.count(tables.live, "page")) at the end, \(Quantity.count(tables.peak)) at most, "
+        + "PGD \(Quantity.count(memory.pgdPages ?? 0, "page")), "
+        + "memcaches \(Quantity.count(memory.memcachePages?.live ?? 0, "page"))")
     let parts = memory.parts.flatMap { $0.bytes.isEmpty ? nil : ": \($0.words)" } ?? ""
     page.row(
       "memory",
@@ -186,12 +184,14 @@ extension ReplayReport {
       })
   }
 
+  /// A slot that is listed with several sets of flags is one.
   private static func text(_ slots: [SlotEntry]) -> String {
     if slots.isEmpty { return "no slots known" }
-    let assumed = slots.filter { $0.basis == .assumed }.count
-    let unplaced = slots.filter { $0.hva == nil }.count
-    return "\(Quantity.count(slots.count)) slot\(slots.count == 1 ? "" : "s")"
-      + (assumed > 0 ? " (\(assumed == slots.count ? "" : "\(assumed) of them ")assumed)" : "")
+    let all = Set(slots.map(SlotPlace.init)).count
+    let assumed = Set(slots.filter { $0.basis == .assumed }.map(SlotPlace.init)).count
+    let unplaced = Set(slots.filter { $0.hva == nil }.map(SlotPlace.init)).count
+    return Quantity.count(all, "slot")
+      + (assumed > 0 ? " (\(assumed == all ? "" : "\(assumed) of them ")assumed)" : "")
       + (unplaced > 0 ? ", \(Quantity.count(unplaced)) of unknown host address" : "")
   }
 
@@ -214,6 +214,15 @@ extension ReplayReport {
         ]
       })
   }
+}
+
+/// Where a slot is in the guest and in the host.
+private struct SlotPlace: Hashable {
+  let gfn: UInt64
+  let pages: UInt64
+  let hva: UInt64?
+
+  init(_ slot: ReplayReport.SlotEntry) { (gfn, pages, hva) = (slot.gfn, slot.pages, slot.hva) }
 }
 
 extension ReplayReport.FaultsEntry {
