@@ -19,8 +19,8 @@ struct CapacityCommand: CheckedCommand {
       recording that is given twice counts once. Recordings of hosts of different page sizes need --page-size, which says the \
       plan's; those of another one tell only which share of its RAM a VM touched.
 
-      Cases: a VM like those recorded, with the planned memory and vCPUs; and the bounds, everything touched by blocks or by \
-      pages alone. A protected guest has pages alone. All lie between nothing touched and all touched by \
+      Cases: a VM like those recorded, with the planned memory and vCPUs; and the bounds, everything touched by blocks (of \
+      1 GiB, too, where the host may map such) or by pages alone. A protected guest has pages alone. All lie between nothing touched and all touched by \
       pages. "One more such VM" is where another VM of the kind is to be expected, 19 \
       times of 20. A VM had settled if neither its bytes nor its touched memory grew by over 5 % in the last quarter of its time.
 

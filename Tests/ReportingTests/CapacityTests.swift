@@ -47,6 +47,30 @@ struct CapacityTests {
     #expect(try Self.need(Self.profile(.traditional), blocks: 1).tableBytes == 1 << 12)
   }
 
+  @Test("A GiB in one block takes no table but that which the block is in, on the path that has such blocks")
+  func pudBlocks() throws {
+    func cases(_ profile: Profile) throws -> [String: UInt64] {
+      let plan = try CapacityPlan(
+        CapacityRequest(vms: 1, memoryBytes: 9 << 29, vcpus: 1, profile: profile), [])
+      return Dictionary(uniqueKeysWithValues: plan.cases.map { ($0.name, $0.need.tableBytes) })
+    }
+    let plan = try cases(Self.profile(.traditional))
+    // The half GiB at the end takes one of level 2.
+    #expect(plan["all touched, 1 GiB blocks"] == 1 << 12 && plan["all touched, all blocks"] == 5 << 12)
+    var deep = Self.profile(.traditional)
+    deep.ipaBits = 48
+    var table = TraditionalStage2(geometry: try deep.geometry(), features: deep.features)
+    for gibibyte in 0..<4 {
+      table.topUpMemcache(vcpu: VCPUIndex(0), pages: 4)
+      _ = table.map(
+        IPA(UInt64(gibibyte) << 30), size: 1 << 30, pfn: nil, prot: [.read, .write], vcpu: VCPUIndex(0))
+    }
+    #expect(try cases(deep)["all touched, 1 GiB blocks"] == UInt64(table.memory.tables.live + 1) << 12)
+    for other in [Self.profile(.pkvm), Self.profile(.traditional, .size16K)] {
+      #expect(try cases(other)["all touched, 1 GiB blocks"] == nil)
+    }
+  }
+
   @Test("Steady memory caches are twice the tables of a walk for each vCPU under pKVM")
   func caches() throws {
     var profile = Self.profile(.pkvm)

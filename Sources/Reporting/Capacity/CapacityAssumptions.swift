@@ -47,6 +47,10 @@ struct CapacityAssumptions {
       lines.append(
         "hyp_vmemmap covers all of the host's memory: what is shown is the part of the VMs' memory")
     }
+    if profile.mapsBlocks, !profile.isPKVM, !profile.isProtected, profile.pageSize == .size4K {
+      lines.append(
+        "blocks are of 2 MiB, but of 1 GiB where the host backs memory with hugetlb pages of that size")
+    }
     if !profile.mapsBlocks { lines.append("\(profile.name) maps no blocks: every mix is pages") }
     if profile.isPKVM, samples.contains(where: \.isProtected) || profile.isProtected {
       lines.append("a protected guest has no blocks: each of its faults donates one page")

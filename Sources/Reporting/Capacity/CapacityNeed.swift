@@ -57,6 +57,14 @@ public struct CapacityNeed: Hashable, Sendable, Encodable {
     tableBytes = (pageRegions + overhead.upperTables(touchedBytes)) << pageSize.shift
   }
 
+  /// The need of a VM all of whose memory the host backs with pages of PUD_SIZE: a block of that size needs no table below the
+  /// one that it is in. What is left of the memory is in blocks of PMD_SIZE.
+  init(_ overhead: VMOverhead, pudsOf touchedBytes: UInt64) {
+    self.init(overhead, touchedBytes: touchedBytes, blockShare: 1)
+    let pageSize = overhead.profile.pageSize
+    tableBytes -= (touchedBytes / pageSize.granule(.l1)) << pageSize.shift
+  }
+
   /// Further mappings and tables.
   mutating func add(_ more: (mappings: UInt64, tables: UInt64), _ profile: Profile) {
     if profile.isPKVM { mappingTreeBytes += more.mappings * UInt64(profile.bytesPerNode) }
@@ -84,6 +92,8 @@ struct VMOverhead: Sendable {
   let vcpus: Int
   /// Whether faults may map blocks for such a VM.
   let mapsBlocks: Bool
+  /// Whether they may map blocks of PUD_SIZE: with 4 KiB pages, and not under pKVM (`fault_supports_stage2_huge_mapping`).
+  var mapsPUDBlocks: Bool { mapsBlocks && !profile.isPKVM && profile.pageSize == .size4K }
   /// The PGD.
   let pgdBytes: UInt64
   /// What the vCPUs hold ready.

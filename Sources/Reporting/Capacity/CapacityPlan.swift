@@ -160,6 +160,10 @@ private struct CaseBuilder {
   /// make them wider, so each other case lies between the first and the last.
   func bounds(_ needs: [SampleNeed]) -> [CapacityPlan.Case] {
     var cases = [item("nothing touched", CapacityNeed(overhead), touched: 0, blocks: nil)]
+    if overhead.mapsPUDBlocks {
+      let puds = CapacityNeed(overhead, pudsOf: request.memoryBytes)
+      cases.append(item("all touched, 1 GiB blocks", puds, touched: 1, blocks: 1))
+    }
     let blocks = CapacityNeed(overhead, touchedBytes: request.memoryBytes, blockShare: 1)
     if overhead.mapsBlocks { cases.append(item("all touched, all blocks", blocks, touched: 1, blocks: 1)) }
     // A VM that gave memory back had fewer mappings at a time than blocks of all that it touched.

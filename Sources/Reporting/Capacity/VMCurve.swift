@@ -27,7 +27,8 @@ public struct VMCurve: Sendable, Encodable {
     case unknown
   }
 
-  /// At the end of each interval of the trace's grid while a vCPU of it ran, where anything changed; the last one always.
+  /// At the end of each interval of the trace's grid while a vCPU of it ran, where anything changed; the last one always. Of the
+  /// interval in which the VM ended, what it had last.
   public let points: [Point]
   /// Whether it had settled.
   public let settled: Settling
@@ -58,6 +59,8 @@ public struct VMCurve: Sendable, Encodable {
       let index = vm.memorySeries.first + offset
       guard index <= end else { break }
       touched += vm.workingSet.samples[index].map(Self.ram) ?? 0
+      let isBehindEnd = vm.end.map { grid.end(of: index) > $0.time } ?? false
+      let sample = isBehindEnd ? vm.lastMemory.map { MemorySample($0) } ?? sample : sample
       let time = min(grid.end(of: index).rawValue, max(vm.lastSeen.rawValue, vm.since.rawValue))
       all.append(
         Point(

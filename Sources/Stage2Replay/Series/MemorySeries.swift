@@ -1,5 +1,5 @@
 internal import KVMTypes
-internal import Stage2Model
+public import Stage2Model
 
 /// The memory of one VM's stage 2 at one moment.
 public struct MemorySample: Hashable, Sendable {
@@ -18,7 +18,8 @@ public struct MemorySample: Hashable, Sendable {
   /// Bytes of all that, and of the PGD and the structures of VM and vCPUs.
   public var totalBytes: Int
 
-  init(_ memory: borrowing MemoryAccounting) {
+  /// What the accounting has now.
+  public init(_ memory: borrowing MemoryAccounting) {
     pageMappings = memory.pageMappings.live
     blockMappings = memory.blockMappings.live
     mappingTreeBytes = memory.mappingBytesLive
