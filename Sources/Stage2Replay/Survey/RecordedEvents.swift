@@ -82,7 +82,8 @@ public struct RecordedEvents: Hashable, Sendable {
     return list
   }
 
-  private static let allCosts: [([(EventKind, String)], Bool, String)] = [
+  /// The events that a replay looks at, with their names, whether they are essential, and what it costs to do without.
+  static let allCosts: [([(EventKind, String)], Bool, String)] = [
     ([(.guestFault, "kvm_guest_fault")], true, "faults, what they mapped, and memory are unknown"),
     (
       [(.entry, "kvm_entry")], true, "a fault ends with its thread's next event at the latest, all is assumed"
