@@ -11,6 +11,9 @@ struct AttributedVM {
   var vcpus: [ThreadID] = []
   var activity = VMActivity()
   var unmaps = VMUnmaps()
+  /// How many VMs its process has, as the notifications of its own threads show where there are several processes; nil while none
+  /// did.
+  var copies: NotifierCopies?
   var resets = VMResets()
   var dirtyLogs = DirtyLogs()
   var faults = FaultCounts()

@@ -14,7 +14,8 @@ extension Attribution {
     guard range.start < range.end else { return }
     if record.kind == .unmapHVARange { checkAlone(unmap: range, thread, record) }
     if kind == .unmap { noteReclaim(range, thread) }
-    let isCopy = countRun(of: record.kind, range, thread)
+    let repetition = countRun(of: record.kind, range, thread)
+    let isCopy = repetition == .copy
     beginNotification(by: thread, unmapping: kind == .unmap ? range : nil, isCopy: isCopy)
     var isOfSlot = false
     for vm in vms.live {
@@ -22,7 +23,7 @@ extension Attribution {
         vms[vm].activity.last = clock.now
       }
       guard vms[vm].slots.table.mayOverlap(range) || vms[vm].mayHaveOtherMemory else { continue }
-      if notify(vm, kind, range, thread, record, isCopy: isCopy) { isOfSlot = true }
+      if notify(vm, kind, range, thread, record, repetition) { isOfSlot = true }
     }
     if !isOfSlot, !isCopy { found.unattributedNotifiers.add(kind) }
   }
@@ -41,7 +42,7 @@ extension Attribution {
   /// A notification may be of a VM's memory; whether it is.
   private mutating func notify(
     _ vm: VMIndex, _ kind: TimelineNode.Kind, _ range: HVARange, _ thread: ThreadIndex, _ record: TraceRecord,
-    isCopy: Bool
+    _ repetition: NotifierRepetition
   ) -> Bool {
     let frames = vms[vm].slots.table.overlaps(range)
     // kvm_unmap_gfn_range and kvm_age_gfn leave a protected guest alone, and pkvm_mem_abort never retries.
@@ -57,7 +58,8 @@ extension Attribution {
       return true
     }
     notify(
-      vm, kind, range, frames, thread, record, isCopy: isCopy, mayBeOtherMemory: owner == .unknown)
+      vm, kind, range, frames, thread, record, isCopy: repetition == .copy,
+      mayBeOtherMemory: owner == .unknown || repetition == .open)
     return true
   }
 
@@ -137,31 +139,60 @@ extension Attribution {
     threads.open.forEach(of: vm) { lookahead[$0.fault].mayBeInvalidated = true }
   }
 
-  /// Counts identical events of a thread in a row, and says whether this one is another VM's copy of the one before.
+  /// Counts identical events of a thread in a row, and says what this one is to the one before.
   ///
   /// Hardly anything ages or tests one page of an address space twice running: MGLRU and rmap visit an entry once, DAMON's
   /// regions are disjoint. So the length of such a run is the number of VMs in that address space, some of them
   /// perhaps without slots, such as the one with which a VMM tries out the kernel's features. (Blocks do repeat: DAMON
   /// can sample several addresses of one.) What MGLRU's walk visited last, reclaim may look at next: a run that is longer
   /// than many before it is two. Nor does a vCPU take the page of its fault away twice: one copy-on-write makes it the VMM's own.
-  private mutating func countRun(of kind: EventKind, _ range: HVARange, _ thread: ThreadIndex) -> Bool {
+  private mutating func countRun(
+    of kind: EventKind, _ range: HVARange, _ thread: ThreadIndex
+  ) -> NotifierRepetition {
     let isPage =
       range.end - range.start <= context.pageSize.bytes
       && (kind == .unmapHVARange
         ? isOfFault(of: thread, range) : range.start.rawValue & (context.pageSize.pmdBytes - 1) != 0)
+    let vm = processVM(of: thread)
     var count = 1
     if let run = threads[thread].notifier.run, run.kind == kind, run.range == range {
       count = run.count + 1
     } else if let run = threads[thread].notifier.run, run.isPage {
+      if let vm {
+        if vms[vm].copies == nil { vms[vm].copies = NotifierCopies(count: run.count) }
+        vms[vm].copies?.note(run.count, inOneProcess: true)
+      }
       notifiers.copies.note(run.count, inOneProcess: isOneProcess)
     }
     threads[thread].notifier.run = NotifierRun(
       kind: kind, range: range, count: count, isPage: isPage)
-    if isPage, count > 1, !(notifiers.copies.isSettled && isOneProcess) {
+    guard count > 1 else { return .none }
+    let ofProcess = vm.flatMap { vms[$0].copies }
+    let copies = ofProcess ?? notifiers.copies
+    let isSettled = copies.isSettled && (ofProcess != nil || isOneProcess)
+    if isPage, !isSettled {
+      if let vm {
+        if ofProcess == nil { vms[vm].copies = NotifierCopies() }
+        vms[vm].copies?.count = count
+      }
       notifiers.copies.count = count
-      return true
+      return .copy
     }
-    return count > 1 && (count - 1) % max(notifiers.copies.count, fellows(at: range)) != 0
+    if (count - 1) % max(copies.count, fellows(at: range)) != 0 { return .copy }
+    return isSettled ? .none : .open
+  }
+
+  /// A VM came or went.
+  mutating func forgetCopies() {
+    notifiers.copies.forget()
+    for vm in vms.live where vm.position < vms.count { vms[vm].copies?.forget() }
+  }
+
+  /// A VM of a thread's process where there are several: what was counted in one process says nothing of another.
+  private func processVM(of thread: ThreadIndex) -> VMIndex? {
+    if isOneProcess { return nil }
+    if let vm = threads[thread].vcpu.vm, !vms[vm].isGone { return vm }
+    return vms.roster.vm(createdBy: threads[thread].tid)
   }
 
   /// How many live VMs are known to share the address space in which a range is memory of one: each of them emits the event, even

@@ -156,7 +156,7 @@ extension Attribution {
           tids: tids.map(Set.init), since: time, wasRunning: wasRunning,
           isProtected: context.profile.modelsProtected(type?.isProtected ?? false), firstEpoch: clock.epoch),
         slots: VMSlots(pageSize: context.pageSize), knownFrom: isKnown ? clock.epoch : .never))
-    notifiers.copies.forget()
+    forgetCopies()
     noteNames(vm)
   }
 
@@ -187,7 +187,7 @@ extension Attribution {
       guard let thread = threads.known(tid), threads[thread].vcpu.vm == vm else { continue }
       threads[thread].nesting = NestingContext()
     }
-    notifiers.copies.forget()
+    forgetCopies()
   }
 
   /// Takes in what the roster says of an event of memslots.
@@ -210,10 +210,10 @@ extension Attribution {
       // Nothing is modelled of a VM before it has memslots.
       let creation = record.vmCreation
       if let earlier = vms.roster.initVM(creation.kvm, creation.type) { end(earlier, at: record.time) }
-      notifiers.copies.forget()
+      forgetCopies()
     case .destroyVM:
       // Nothing of its stage 2 is left, and no event concerns it any more.
-      notifiers.copies.forget()
+      forgetCopies()
       guard let vm = vms.roster.destroyVM(record.destroyedVM) else { return }
       end(vm, at: record.time, basis: .recorded)
       for tid in vms[vm].vcpus {

@@ -27,3 +27,13 @@ struct NotifierCopies {
 
   init(count: Int = 1) { self.count = count }
 }
+
+/// What a notifier's event is to the identical one that its thread emitted just before.
+enum NotifierRepetition {
+  /// There was none, or this is another notification of the same range.
+  case none
+  /// The same notification, as another VM of the address space gets it.
+  case copy
+  /// It is taken for another notification, while nothing has shown yet how many VMs share the address space.
+  case open
+}

@@ -264,6 +264,30 @@ struct NotifierTests {
     }
   }
 
+  @Test("In how many copies notifications come in one process says nothing of another")
+  func copiesOfProcess() throws {
+    let (story, other) = twoProcesses()
+    for page in 1..<3 as Range<UInt64> {
+      for _ in 0..<3 { story.age(.vmm, story.crookedHVA + page * story.page) }
+    }
+    for page in 1..<4 as Range<UInt64> { story.age(other, 0xee00_4000_1000 + page * story.page) }
+    for _ in 0..<3 { story.unmap(.vmm, story.crookedHVA, bytes: 3 * story.page) }
+    #expect(try story.replay().operations(.unmap) == ["unmap 40000000+3000 = 0, derived"])
+  }
+
+  @Test("Before it is known how many VMs share the address space, a range that repeats is an assumption")
+  func openRepetition() throws {
+    let story = Self.running()
+    for _ in 0..<2 { story.unmap(.kswapd, story.crookedHVA, bytes: 16 * story.page) }
+    for page in 1..<8 as Range<UInt64> { story.age(.kswapd, story.crookedHVA + page * story.page) }
+    for _ in 0..<2 { story.unmap(.kswapd, story.crookedHVA, bytes: 16 * story.page) }
+    #expect(
+      try story.replay().operations(.unmap) == [
+        "unmap 40000000+10000 = 0, derived", "unmap 40000000+10000 = 0, assumed",
+        "unmap 40000000+10000 = 0, derived", "unmap 40000000+10000 = 0, derived",
+      ])
+  }
+
   @Test("What a thread of the host's own does may be about either; what a VMM does to its own slots is not")
   func hostThread() throws {
     let (story, other) = twoProcesses()
