@@ -336,6 +336,7 @@ struct TableKnowledge: ~Copyable {
     }
     if level < .l3 { return }
     let gfn = fault.page.gfn(pageSize)
+    if !openPages.isEmpty { openPages.remove(FrameKey(gfn.rawValue)) }
     recentPages.note(gfn.rawValue, at: fault.end)
     regions.updatePage(regions.number(gfn), of: region) { $0.knowledge = knowledge }
   }
