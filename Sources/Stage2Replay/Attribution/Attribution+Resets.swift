@@ -12,7 +12,9 @@ internal import Stage2Model
 // that calls for it is in KVM_RUN.
 
 extension Attribution {
-  /// A vCPU's thread leaves KVM_RUN: it may be the last of its VM to do so.
+  /// A vCPU's thread leaves KVM_RUN: it may be the last of its VM to do so. Where it had only completed the guest's read of a
+  /// device, that was before the vCPU was initialised, whose registers and instruction it would have changed otherwise. Of
+  /// other calls that return at once it is not known whether they came before or after.
   @inline(__always)
   mutating func noteStop(of thread: ThreadIndex, _ record: TraceRecord) {
     guard let vm = threads[thread].vcpu.vm else { return }

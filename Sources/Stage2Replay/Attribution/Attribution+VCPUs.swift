@@ -19,7 +19,7 @@ extension Attribution {
     }
     threads[thread].vcpu.lastEntry = clock.now
     threads[thread].vcpu.entryEpoch = clock.epoch
-    threads[thread].vcpu.isInUserspace = false
+    threads[thread].vcpu.run = .inside
     if threads[thread].nesting.isNested { enterNested(record.entryPC, thread) }
     threads[thread].place.windows &+= 1
     noteActivity(of: thread, at: record.time)
@@ -72,8 +72,8 @@ extension Attribution {
     }
     noteExit(thread, isInterrupted: exit.errno == -4)
     closeOpenFault(of: thread, time: record.time, cpu: record.cpu)
-    if !threads[thread].vcpu.isInUserspace { noteStop(of: thread, record) }
-    threads[thread].vcpu.isInUserspace = true
+    if threads[thread].vcpu.run != .outside { noteStop(of: thread, record) }
+    threads[thread].vcpu.run = .outside
     if context.survey.faults.nesting.isSeen { exitNested(record.userspaceExit, thread) }
     noteActivity(of: thread, at: record.time)
   }
@@ -81,7 +81,11 @@ extension Attribution {
   private mutating func mmio(_ record: TraceRecord, _ thread: ThreadIndex) {
     // Type 1 completes a read, at once or after the VMM has answered it.
     let isAccess = record.kind == .mmio && record.mmio.type != 1
-    if isAccess { threads[thread].vcpu.counts.mmioExits += 1 }
+    if isAccess {
+      threads[thread].vcpu.counts.mmioExits += 1
+    } else if threads[thread].vcpu.isInUserspace {
+      threads[thread].vcpu.run = .completing
+    }
     let fault = threads[thread].vcpu.openFault
     let far = fault.map { lookahead[$0].event.far }
     report(

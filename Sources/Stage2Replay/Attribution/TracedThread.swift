@@ -31,8 +31,8 @@ struct VCPUThread {
   /// Its last kvm_entry, and the epoch then.
   var lastEntry = Sequence.start
   var entryEpoch = Epoch(0)
-  /// Whether its last event was a kvm_userspace_exit: it is not in KVM_RUN.
-  var isInUserspace = false
+  /// Where it is as to KVM_RUN.
+  var run = RunState.inside
   /// The fault whose window is open.
   var openFault: FaultID?
   /// Its position among the open faults.
@@ -48,6 +48,23 @@ struct VCPUThread {
   var counts = VCPUCounts()
   /// The processor on which the guest ran last, nil where events are missing.
   var ranOn: CPUIndex?
+}
+
+extension VCPUThread {
+  /// Whether the last that was seen of KVM_RUN is its end (kvm_userspace_exit).
+  var isInUserspace: Bool {
+    @inline(__always) get { run != .inside }
+  }
+
+  /// Where a vCPU's thread is as to KVM_RUN.
+  enum RunState: UInt8 {
+    case inside
+    /// It has returned to the VMM.
+    case outside
+    /// It was called again and has completed a read that the VMM has answered (`kvm_handle_mmio_return`): either the vCPU
+    /// enters the guest now, or KVM_RUN returns at once.
+    case completing
+  }
 }
 
 /// A thread as one that changes host memory.

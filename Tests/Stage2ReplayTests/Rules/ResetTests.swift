@@ -163,6 +163,22 @@ struct ResetTests {
     #expect(replayed.all.filter { $0.kind == .unmap }.allSatisfy { $0.time.rawValue == stopped })
   }
 
+  @Test("KVM_RUN that completes a read of a device came before: the vCPU would not be as it was initialised")
+  func completedRead() throws {
+    let story = story()
+    stop(story)
+    story.unmap(.vmm, story.crookedHVA + 4 * story.page)
+    story.emit(KVMEventFormats.mmio, .vcpu0, [1, 4, device(story) + 0x1000_0000, 0])
+    story.exitToVMM(.vcpu0, errno: -4)
+    let completed = story.now
+    story.exitToVMM(.vcpu0, reason: 10, errno: -4)
+    boot(story)
+    let replayed = try story.replay()
+    #expect(replayed.operations(.unmap) == ["unmap 40004000+1000 = 0, derived"] + round + round)
+    #expect(
+      replayed.all.filter { $0.kind == .unmap }.dropFirst().allSatisfy { $0.time.rawValue == completed })
+  }
+
   @Test("An age between the last vCPU's stop and its next entry may have come before or after")
   func age() throws {
     let story = story()
