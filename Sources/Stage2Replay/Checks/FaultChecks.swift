@@ -192,17 +192,17 @@ struct FaultChecks: ~Copyable {
       if isAssumed { table.noteOpen(fault, region) }
       lastRefused = refusal.map { RefusedFault(page: fault.page, refusal: $0) }
     case .madeYoung: table.noteYoung(fault, region, before)
-    case .relaxed: noteGrant(fault, before)
+    case .relaxed(let isAssumed): noteGrant(fault, before, isAssumed: isAssumed)
     case .mapped: break
     }
   }
 
   /// A fault added a right to its leaf.
   @inline(never)
-  private mutating func noteGrant(_ fault: SettledFault, _ before: Stage2Walk) {
+  private mutating func noteGrant(_ fault: SettledFault, _ before: Stage2Walk, isAssumed: Bool) {
     let stayed = fault.evidence.ranOn == fault.cpu && fault.evidence.endedOn == fault.cpu
     grants[grantKey(fault, before)] = RightGrant(
-      tid: fault.tid, cpu: stayed ? fault.cpu : nil, sequence: fault.end)
+      tid: fault.tid, cpu: stayed ? fault.cpu : nil, sequence: fault.end, isAssumed: isAssumed)
     if fault.isWrite {
       table.setLeaf(fault, before) {
         $0.subtract([.isReadMapped, .mayBeProtected])
@@ -260,7 +260,7 @@ struct FaultChecks: ~Copyable {
     if table.isLeafRecent(fault, walk, since: grant.sequence) { return nil }
     return RightsCheck.Grant(
       isRecent: grant.sequence > fault.evidence.entry, isOwn: grant.tid == fault.tid,
-      mayBeStale: grant.cpu == nil || grant.cpu != fault.evidence.ranOn)
+      mayBeStale: grant.cpu == nil || grant.cpu != fault.evidence.ranOn, isAssumed: grant.isAssumed)
   }
 
   private func grantKey(_ fault: SettledFault, _ walk: Stage2Walk) -> FrameKey {

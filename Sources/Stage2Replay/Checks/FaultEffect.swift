@@ -19,8 +19,8 @@ enum FaultEffect {
   case again
   /// It set the access flag.
   case madeYoung
-  /// It added a right.
-  case relaxed
+  /// It added a right; whether that is an assumption.
+  case relaxed(isAssumed: Bool)
   /// It mapped a page or a block, a leaf of `level`: whether that is an assumption, that it has this size, or that it may be
   /// written.
   case mapped(level: TranslationLevel, isAssumed: Bool, isSizeAssumed: Bool, isReadMapped: Bool)
@@ -38,6 +38,8 @@ struct RightGrant {
   /// That CPU, nil where the vCPU changed CPUs meanwhile.
   var cpu: CPUIndex?
   var sequence: Sequence
+  /// An unmap may have made the fault retry instead (`mmu_invalidate_retry`).
+  var isAssumed: Bool
 }
 
 /// A fault with kvm_mmio in a slot, until it is known whether the slot was being removed.

@@ -12,6 +12,8 @@ struct RightsCheck: Hashable {
     var isOwn: Bool
     /// The TLB of the CPU on which the guest ran may hold the leaf as it was before.
     var mayBeStale: Bool
+    /// An unmap may have made the fault retry that is taken to have added it.
+    var isAssumed: Bool
   }
 
   var kind: FaultKind
@@ -65,6 +67,8 @@ struct RightsCheck: Hashable {
     if window.isLeafRecent || grant?.isRecent == true { return .explained(rule, .race) }
     if let change = window.change { return .explained(rule, change) }
     if grant?.mayBeStale == true { return .explained(rule, .staleTLB) }
+    // It is not there, then.
+    if grant?.isAssumed == true { return .explained(rule, .pendingNotifier) }
     return window.judge(rule)
   }
 

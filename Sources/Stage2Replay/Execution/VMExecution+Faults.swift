@@ -172,7 +172,7 @@ extension VMExecution where Backend: ~Copyable {
       if let gfn = done.dirty { host.dirty.mark(gfn, of: slot) }
     }
     if !result.isSuccess { return .again }
-    if case .relaxPerms = done.operation { return .relaxed }
+    if case .relaxPerms = done.operation { return .relaxed(isAssumed: outcome != .derived) }
     return .mapped(
       level: size.level,
       isAssumed: max(outcome, size.basis) != .derived || fault.decision.fate == .unclear

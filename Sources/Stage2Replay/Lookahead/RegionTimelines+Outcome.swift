@@ -27,6 +27,7 @@ extension TimelineNode {
     kind == .permissionFault && level == fault.level && isWrite == fault.isWrite && isExec == fault.isExec
       && ranOn == fault.cpu && fault.cpu == fault.evidence.endedOn
   }
+
 }
 
 extension RegionTimelines {
@@ -120,6 +121,7 @@ extension RegionTimelines {
     var index = first.nextOnPage
     // Timelines are in the order of the trace, so how far the loss of the page was looked for is kept.
     var loss = first.next
+    var isLeafSeen = false
     while index != TimelineNode.none {
       let (later, node) = (index, self[index])
       index = node.nextOnPage
@@ -129,13 +131,20 @@ extension RegionTimelines {
       if node.kind == .translationFault {
         // While a region changes between pages and a block, another vCPU can find it empty.
         if node.tid != fault.tid, isRaced(later, of: vm) { continue }
+        // What took the leaf came later than this fault.
+        if isLeafSeen { break }
         return .nothing(.faultedAgain)
       }
       // The mapping may be another vCPU's, whose copy-on-write made this fault retry.
       if fault.mayRaceCopyOnWrite, fault.kind == .translation, isMapped { return .nothing(.faultedAgain) }
       if fault.kind == .permission {
-        // Another vCPU's TLB may hold the leaf as it was.
+        // Another vCPU's TLB may hold the leaf as it was. The access flag is looked at before the rights: where an age has
+        // cleared it, that fault says nothing of them.
         guard node.tid == fault.tid else { continue }
+        if node.kind == .accessFault {
+          isLeafSeen = true
+          continue
+        }
         if node.isSameFault(as: fault), fault.keepsRight(in: slot) { return .nothing(.faultedAgain) }
       }
       break

@@ -49,15 +49,21 @@ struct RightsRuleTests {
 
   @Test("D13: a right that relax_perms added")
   func grant() {
-    let own = RightsCheck.Grant(isRecent: false, isOwn: true, mayBeStale: false)
-    let foreign = RightsCheck.Grant(isRecent: false, isOwn: false, mayBeStale: true)
-    let recent = RightsCheck.Grant(isRecent: true, isOwn: false, mayBeStale: true)
+    let own = RightsCheck.Grant(isRecent: false, isOwn: true, mayBeStale: false, isAssumed: false)
+    let foreign = RightsCheck.Grant(isRecent: false, isOwn: false, mayBeStale: true, isAssumed: false)
+    let recent = RightsCheck.Grant(isRecent: true, isOwn: false, mayBeStale: true, isAssumed: false)
+    let assumed = RightsCheck.Grant(isRecent: false, isOwn: true, mayBeStale: false, isAssumed: true)
     #expect(check(.exec, .rwx) { $0.grant = own }.rights == .unexplained(.grantedRightStays))
     #expect(check(.write, .rw) { $0.grant = own }.rights == .unexplained(.grantedRightStays))
     #expect(check(.exec, .rwx) { $0.grant = foreign }.rights == .explained(.grantedRightStays, .staleTLB))
     #expect(
       check(.write, .rw) { $0.grant = foreign }.rights == .explained(.writableLeafStaysWritable, .staleTLB))
     #expect(check(.exec, .rwx) { $0.grant = recent }.rights == .explained(.grantedRightStays, .race))
+    for (access, prot) in [(Access.exec, Stage2Prot.rwx), (.write, .rw)] {
+      #expect(
+        check(access, prot) { $0.grant = assumed }.rights
+          == .explained(.grantedRightStays, .pendingNotifier))
+    }
     #expect(check(.exec, .rwx).rights == .unexplained(.grantedRightStays))
   }
 

@@ -142,6 +142,31 @@ struct RetryTests {
     #expect(!replayed.divergences.contains { $0.hasPrefix("D13") })
   }
 
+  /// A vCPU lacks a right while memory is being unmapped, and takes an access flag fault on the page.
+  private func agedAfterRight(_ access: Scenario.Access, unmapped page: UInt64) -> Scenario {
+    let story = Scenario()
+    story.createSlot()
+    story.enter(.vcpu0)
+    story.handle(.vcpu0, story.memory)
+    story.unmap(.kswapd, story.crookedHVA + page * story.page)
+    story.handle(.vcpu0, story.memory, .permission, access, pc: 0x2000)
+    // The unmap goes on: another thread's.
+    story.age(Scenario.Thread(tid: 61, cpu: 3), story.crookedHVA)
+    story.handleAccessFault(.vcpu0, story.memory)
+    return story
+  }
+
+  @Test(
+    "An access flag fault says nothing of the right that was missing",
+    arguments: [Scenario.Access.exec, .write])
+  func rightLackingAfterAge(access: Scenario.Access) throws {
+    let story = agedAfterRight(access, unmapped: 9)
+    for _ in 0..<4 { story.handle(.vcpu0, story.memory, .permission, access, pc: 0x2000) }
+    let replayed = try story.replay()
+    #expect(replayed.operations(.relaxPerms).count == 1)
+    #expect(!replayed.divergences.contains { $0.hasPrefix("D13") })
+  }
+
   @Test(
     "Another vCPU, or another CPU, may lack the right because of its TLB: it was granted, as far as one can tell"
   )
