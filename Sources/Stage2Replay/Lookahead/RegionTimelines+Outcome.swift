@@ -232,7 +232,7 @@ extension RegionTimelines {
         if self[index].frames.contains(gfn) { return true }
       case .unmap:
         if fault.isFollowed(by: self[index]), self[index].frames.contains(gfn) { return true }
-      case .permissionFault where fault.kind == .translation:
+      case .permissionFault where fault.kind == .translation || fault.level == .l3:
         if self[index].level < .l3, !self[index].isStage1Walk, self[index].entry >= fault.end { return true }
       default: break
       }
