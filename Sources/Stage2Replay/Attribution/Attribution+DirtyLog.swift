@@ -28,6 +28,16 @@ extension Attribution {
     enqueue(.dirtyLog(.allocate(slot.base)), vm: vm, record, place)
   }
 
+  /// Logging of a slot is switched on or off by the change at `record`, which was made after `since`.
+  mutating func switchLogging(
+    _ slot: Memslot, vm: VMIndex, _ record: TraceRecord, _ place: ThreadPlace, since: Sequence
+  ) {
+    lookahead.switchLogging(
+      of: slot, vm: vm, since: max(since, vms[vm].slots.lastChange),
+      mayBeSplit: slot.isLogging && !context.profile.isPKVM, threads, by: record.tid, at: clock.now)
+    if !slot.isLogging { enqueue(.endLogging(slot.frames), vm: vm, record, place) }
+  }
+
   /// A slot's log ends. If the VMM cleared it before, that is the last moment at which it can have: what follows shows whether
   /// it did.
   private mutating func endDirtyLog(_ frames: FrameRange, vm: VMIndex, _ record: TraceRecord) {

@@ -299,6 +299,10 @@ extension Attribution {
       if sharesEntry(id, other.fault) {
         lookahead[id].sharesEntry = true
         lookahead[other.fault].sharesEntry = true
+      } else if context.profile.profile.faultLock == .read,
+        lookahead[id].findsBroken(by: lookahead[other.fault], context.pageSize)
+      {
+        lookahead[id].sharesEntry = true
       }
     }
   }

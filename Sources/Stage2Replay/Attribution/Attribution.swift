@@ -324,21 +324,21 @@ extension Attribution {
     }
     guard let slot = update.slot else { return }
 
-    let frames = slot.frames
     let before = update.change == .flagsOnly ? takeOut(slot.base, of: vm) : nil
     if performsOperations {
       changeDirtyLog(slot, before: before, oldFrames: removed, vm: vm, record, place)
+      if let before, before.isLogging != slot.isLogging {
+        switchLogging(slot, vm: vm, record, place, since: since)
+      }
     }
-    if let before, before.isLogging, !slot.isLogging, performsOperations {
-      enqueue(.endLogging(frames), vm: vm, record, place)
-    }
+    vms[vm].slots.lastChange = clock.now
     vms[vm].slots.insert(slot)
     lookahead.settled.append(.slotInserted(slot), vm)
     found.timeline?.note(.insert(vm: vm.position, slot), at: record.time)
     if before == nil { adopt(slot, vm: vm) }
     if slot.flags.contains(.logDirtyPages), performsOperations {
       // kvm_mmu_wp_memory_region, unless the VMM asked for KVM_DIRTY_LOG_INITIALLY_SET.
-      enqueue(.wrprotect(frames), vm: vm, record, place)
+      enqueue(.wrprotect(slot.frames), vm: vm, record, place)
     }
   }
 

@@ -9,6 +9,8 @@ struct VMSlots {
   private(set) var hasUnplaced = false
   /// What speaks for slots that were inferred.
   var evidence: [Memslot: SlotEvidence] = [:]
+  /// Where a slot was changed last: a VM changes one at a time (`kvm->slots_lock`).
+  var lastChange = Sequence.start
   /// Whether faults on addresses in no slot came since the last slot was created or moved.
   var hasFaultsOutside = false
   /// Every slot that the VM ever had, in the order of appearance.

@@ -191,7 +191,9 @@ struct FaultChecks: ~Copyable {
     case .nothing(let isAssumed, let refusal):
       if isAssumed { table.noteOpen(fault, region) }
       lastRefused = refusal.map { RefusedFault(page: fault.page, refusal: $0) }
-    case .madeYoung: table.noteYoung(fault, region, before)
+    case .madeYoung:
+      table.noteYoung(fault, region, before)
+      if fault.level < .l3 { table.noteWhole(fault) }
     case .relaxed(let isAssumed): noteGrant(fault, before, isAssumed: isAssumed)
     case .mapped: break
     }
@@ -208,6 +210,7 @@ struct FaultChecks: ~Copyable {
         $0.subtract([.isReadMapped, .mayBeProtected])
         $0.insert(.wasWritable)
       }
+      table.noteWhole(fault)
     }
   }
 

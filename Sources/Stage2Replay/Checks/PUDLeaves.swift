@@ -12,6 +12,8 @@ struct PUDLeaf {
   var epoch = Epoch.never
   /// How it is known.
   var knowledge: LeafKnowledge = []
+  /// Logging began since it appeared: KVM may have split it.
+  var mayBeSplit = false
 }
 
 /// What is known of the leaves of level 1 of a VM. Nothing but hugetlb pages of PUD_SIZE gives one, so that most VMs have none.
@@ -32,6 +34,11 @@ struct PUDLeaves {
   func knowledge(_ page: IPA, in epoch: Epoch) -> LeafKnowledge {
     guard let leaf = self[page] else { return [] }
     return leaf.epoch == epoch ? leaf.knowledge : leaf.knowledge.subtracting(.isEstablished)
+  }
+
+  /// Those that KVM may have split, by their first address.
+  var toSplit: [IPA] {
+    leaves.compactMap { $0.value.mayBeSplit ? IPA($0.key.value * pageSize.granule(.l1)) : nil }
   }
 
   /// Changes what is known of the leaf that maps a page.

@@ -110,6 +110,27 @@ struct TableKnowledge: ~Copyable {
     if !puds.isEmpty { _ = puds.update(frames) { $0.knowledge.insert(.mayBeProtected) } }
   }
 
+  /// Dirty logging of the frames begins: KVM may split their blocks.
+  mutating func beginLogging(_ frames: FrameRange) {
+    regions.forEach(in: frames) { region, regions in regions[region].mayBeSplit = true }
+    if !puds.isEmpty { _ = puds.update(frames) { $0.mayBeSplit = true } }
+  }
+
+  /// A fault met a block: while logging is off KVM does not split it.
+  mutating func noteWhole(_ fault: SettledFault) {
+    guard let level = fault.walkLevel, level < .l3, let region = fault.evidence.region,
+      fault.slot?.isLogging == false
+    else { return }
+    if level == .l2 {
+      regions[region].mayBeSplit = false
+    } else {
+      puds.update(fault.page, in: fault.evidence.endEpoch) { $0.mayBeSplit = false }
+    }
+  }
+
+  /// Where leaves of level 1 are that KVM may have split.
+  var pudsToSplit: [IPA] { puds.isEmpty ? [] : puds.toSplit }
+
   /// What happened to a region last, nothing where there is none.
   func recentEvents(_ region: RegionIndex?) -> [RegionEvent] {
     guard let region else { return [] }
@@ -355,6 +376,7 @@ struct TableKnowledge: ~Copyable {
     puds.update(fault.page, in: fault.evidence.endEpoch) { pud in
       pud.installedAt = fault.end
       pud.knowledge = knowledge
+      pud.mayBeSplit = false
       if hadTables { pud.resizedAt = fault.end }
     }
     let isAssumed = knowledge.contains(.isAssumed)
@@ -407,6 +429,7 @@ extension GuestRegion {
       mayBeBlock = true
     }
     if isBlock {
+      mayBeSplit = false
       blockInstalledAt = end
       blockKnowledge = knowledge
     } else {

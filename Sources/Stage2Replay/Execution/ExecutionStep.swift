@@ -34,6 +34,8 @@ struct FaultDecision: BitwiseCopyable {
   var isWrittenLater: Bool
   /// The order of the fault and of another vCPU's in the region is not known.
   var isRaced: Bool
+  /// Another fault had to change the same entry, and nobody had mapped the page afterwards.
+  var isLeftUnmapped = false
   /// What becomes of what the fault maps.
   var fate = MappingFate.stays
 }

@@ -58,6 +58,7 @@ struct GuestRegion {
     static let unseenMappings = Signs(rawValue: 2)
     static let inUse = Signs(rawValue: 4)
     static let lacksPages = Signs(rawValue: 8)
+    static let split = Signs(rawValue: 16)
   }
 
   /// A map whose size is an assumption was made where the model has pages: it may have put a block in their place, or have
@@ -79,6 +80,11 @@ struct GuestRegion {
       signs[.lacksPages] = newValue
       if newValue { signs[.unseenMappings] = true }
     }
+  }
+  /// Logging began where a block is mapped: KVM may have split that into pages, which leaves no event.
+  var mayBeSplit: Bool {
+    get { signs[.split] }
+    set { signs[.split] = newValue }
   }
   /// Whether a fault showed any of its memory in use.
   var isInUse: Bool {

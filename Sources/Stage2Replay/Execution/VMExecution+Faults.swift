@@ -137,7 +137,10 @@ extension VMExecution where Backend: ~Copyable {
     _ fault: SettledFault, _ region: RegionIndex, _ outcome: Basis, isCorrected: Bool, _ origin: StepOrigin
   ) -> FaultEffect {
     guard let slot = fault.slot else { return .again }
-    let size = fault.decision.mayMapBlock ? mappingSize(fault, slot, region) : .page
+    let size =
+      fault.evidence.isLoggingSwitched
+      ? mappingSize(aroundSwitch: fault, slot, region)
+      : fault.decision.mayMapBlock ? mappingSize(fault, slot, region) : .page
     noteOpenSize(fault, region, size)
     if slot.hva == nil { proveUnmap(fault, origin) }
     if !context.checksRules {
@@ -308,6 +311,28 @@ extension VMExecution where Backend: ~Copyable {
     return learnMappingSize(fault, slot, region)
   }
 
+  /// The same where logging was switched on or off around the fault, so that it may have mapped a page because of that. Which
+  /// of the two it found matters only where the host may have a block.
+  @inline(never)
+  private mutating func mappingSize(
+    aroundSwitch fault: SettledFault, _ slot: Memslot, _ region: RegionIndex
+  ) -> MappingSize {
+    guard fault.signs.contains(.blockFits), context.profile.profile.mapsBlocks, !known.isProtected else {
+      return .page
+    }
+    let gfn = fault.page.gfn(pageSize)
+    if !fault.decision.mayMapBlock, fault.decision.sizeProof == .page {
+      host.learn(MappingSize(level: .l3, basis: .assumed), of: gfn, region, &checks.table.regions, slot)
+      return .page
+    }
+    var size = fault.decision.mayMapBlock ? mappingSize(fault, slot, region) : .page
+    let hostSize = host.mappings.size(of: gfn, checks.table.regions[region].host)
+    if fault.decision.sizeProof != nil || hostSize == .page { return size }
+    size.basis = .assumed
+    if fault.isOnBlock { checks.table.regions[region].mayBeSplit = true }
+    return size
+  }
+
   @inline(never)
   private mutating func learnMappingSize(
     _ fault: SettledFault, _ slot: Memslot, _ region: RegionIndex
@@ -349,7 +374,8 @@ extension VMExecution where Backend: ~Copyable {
   @inline(__always)
   private func protBasis(of fault: SettledFault, _ slot: Memslot) -> Basis {
     let isWriteKnown =
-      fault.isWrite || !slot.flags.isDisjoint(with: [.readOnly, .guestMemfd]) || slot.isLogging
+      fault.isWrite || !slot.flags.isDisjoint(with: [.readOnly, .guestMemfd])
+      || slot.isLogging && !fault.evidence.isLoggingSwitched
     let isExecuteKnown = fault.isExec || context.isDICKnown
     return isWriteKnown && isExecuteKnown ? .derived : .assumed
   }
@@ -365,6 +391,8 @@ extension VMExecution where Backend: ~Copyable {
   private mutating func lostSharedEntry(_ fault: SettledFault, isBlock: Bool) -> Bool {
     switch (fault.kind, fault.nextAccess) {
     case (.translation, .again), (.translation, .againAtOnce): return !isBlock && !isMapped(fault.page)
+    case (.translation, .unknown):
+      return fault.decision.isLeftUnmapped && !isBlock && !isMapped(fault.page)
     // On another CPU the TLB may hold the leaf as it was.
     case (.permission, .againAtOnce):
       guard case .leaf(_, let prot, _) = kvm.stage2.walk(fault.page) else { return false }

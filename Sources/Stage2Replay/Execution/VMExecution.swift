@@ -167,6 +167,7 @@ struct VMExecution<Backend: Stage2Backend & ~Copyable>: ~Copyable {
       remember(.writeProtection, frames, origin)
       kvm.kvmMMUWPMemoryRegion(Stage2Model.Memslot(frames))
       emitRangeCalls(basis: .assumed, origin)
+      if !kvm.profile.isPKVM { checks.table.beginLogging(frames) }
       splitEagerly(frames, origin)
     case .dirtyLog(let log): change(log, origin)
     case .age(let age): if !age.isDead { self.age(age, origin) }

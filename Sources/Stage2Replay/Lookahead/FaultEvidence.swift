@@ -34,6 +34,7 @@ struct FaultEvidence: BitwiseCopyable {
     static let outlasted = Signs(rawValue: 64)
     static let endsInSignal = Signs(rawValue: 128)
     static let replaced = Signs(rawValue: 256)
+    static let loggingSwitched = Signs(rawValue: 512)
   }
 
   /// An age of the region was under way at some moment of the window.
@@ -78,6 +79,13 @@ struct FaultEvidence: BitwiseCopyable {
     get { signs[.replaced] }
     set { signs[.replaced] = newValue }
   }
+  /// Logging of the slot was switched on or off in the window or soon after: the new flags are in force a little before their commit.
+  var isLoggingSwitched: Bool {
+    get { signs[.loggingSwitched] }
+    set { signs[.loggingSwitched] = newValue }
+  }
+  /// Whether its slot may not be the one that was known at the fault.
+  var isSlotOpen: Bool { !signs.isDisjoint(with: [.slotRemoved, .loggingSwitched]) }
   /// The slot came into force after the fault: until then nothing was known of it.
   var isAdopted: Bool {
     get { signs[.adopted] }

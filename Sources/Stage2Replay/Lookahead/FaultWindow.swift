@@ -226,6 +226,16 @@ extension FaultWindow {
     }
   }
 
+  /// Whether this fault found an entry empty in which another one, which is under way, had found a block or a table: that one
+  /// breaks it, and makes its own entry later (`stage2_try_break_pte`, `stage2_make_pte`).
+  func findsBroken(by other: FaultWindow, _ pageSize: PageSize) -> Bool {
+    guard kind == .translation, other.begin < begin, slot != nil, other.slot != nil,
+      page.rawValue >> pageSize.levelShift(.l2) == other.page.rawValue >> pageSize.levelShift(.l2)
+    else { return false }
+    if other.kind == .permission, other.walkLevel == .l2 { return (walkLevel ?? .l2) == .l2 }
+    return other.kind != .accessFlag && other.walkLevel == .l3 && walkLevel == .l2
+  }
+
   /// Whether this fault and another one have to change the same entry: that of a table which both their pages need and
   /// neither found, or of a leaf whose rights both need more of.
   func needsEntry(of other: FaultWindow, _ pageSize: PageSize) -> Bool {

@@ -266,7 +266,10 @@ struct Lookahead: ~Copyable {
       settleThoseAhead(of: id, record, vms)
       adopt(id, vm)
       var decision = Self.decide(faults[id], of: vm, timelines, isProtected: isProtected)
-      if faults[id].evidence.isSlotRemoved { decision.fate = fate(of: id, record, vm) }
+      if faults[id].evidence.isSlotOpen {
+        if faults[id].evidence.isSlotRemoved { decision.fate = fate(of: id, record, vm) }
+        if !isProtected { settleLogging(of: id, &decision, vm) }
+      }
       settled.append(faults.place(of: id), decision, vm, origin, isCheck: false)
       if let node = faults[id].node { timelines.release(fault: node, vm: vm) }
       faults.remove(id)
@@ -321,6 +324,9 @@ struct Lookahead: ~Copyable {
     if fault.mayRaceCopyOnWrite {
       decision.outcomeIfMapped = timelines.outcome(
         of: fault, in: vm, isProtected: isProtected, isMapped: true)
+    }
+    if fault.sharesEntry, fault.kind == .translation, fault.nextAccess == .unknown {
+      decision.isLeftUnmapped = timelines.isLeftUnmapped(by: fault, of: vm)
     }
     // Only a map or a relaxation asks for more, and of a protected guest only its right to write.
     guard let slot = fault.slot, isProtected || decision.mayPerform else { return decision }
@@ -558,7 +564,7 @@ struct Lookahead: ~Copyable {
 
 extension FaultDecision {
   /// Whether the fault may have led to a map or a relaxation of rights.
-  fileprivate var mayPerform: Bool {
+  var mayPerform: Bool {
     if case .performed = outcome { return true }
     if case .performed = outcomeIfMapped { return true }
     return false

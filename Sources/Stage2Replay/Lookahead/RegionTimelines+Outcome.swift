@@ -166,10 +166,23 @@ extension RegionTimelines {
 
   /// Whether the page of `fault` is not mapped afterwards, as the next vCPU finds that enters after its window and faults there.
   func isMissing(after fault: FaultWindow, of vm: VMIndex) -> Bool {
+    missing(after: fault, of: vm) != nil
+  }
+
+  /// The same where that vCPU's fault raced with no other, which would have emptied the entry for a moment: then `fault` mapped
+  /// nothing.
+  func isLeftUnmapped(by fault: FaultWindow, of vm: VMIndex) -> Bool {
+    missing(after: fault, of: vm).map { !isRaced($0, of: vm) } ?? false
+  }
+
+  /// The fault that finds the page of `fault` not mapped.
+  private func missing(after fault: FaultWindow, of vm: VMIndex) -> TimelineNode.Index? {
     var index = node(of: fault).nextOnPage
     while index != TimelineNode.none, self[index].entry < fault.end { index = self[index].nextOnPage }
-    return index != TimelineNode.none && self[index].kind == .translationFault
-      && !isUnmapped(after: fault, of: vm, upTo: self[index].sequence)
+    guard index != TimelineNode.none, self[index].kind == .translationFault,
+      !isUnmapped(after: fault, of: vm, upTo: self[index].sequence)
+    else { return nil }
+    return index
   }
 
   /// Whether `fault` operated before its own thread's notifications in its window. After an unmap of any of the VM's memory it

@@ -9,6 +9,7 @@ extension RegionTimelines {
   func sizeProof(of fault: FaultWindow) -> MappingSize? {
     let gfn = fault.page.gfn(pageSize)
     var isPartlyUnmapped = false
+    var mayBeSplit = false
     var index = node(of: fault).next
     while index != TimelineNode.none {
       let node = self[index]
@@ -23,7 +24,8 @@ extension RegionTimelines {
         return isPartlyUnmapped ? .block : nil
       case .permissionFault, .accessFault:
         guard node.entry >= fault.end, !node.isStage1Walk else { continue }
-        return node.level == .l2 ? .block : node.level < .l2 ? .pud : .page
+        if node.level < .l3 { return node.level == .l2 ? .block : .pud }
+        return mayBeSplit ? MappingSize(level: .l3, basis: .assumed) : .page
       case .age:
         // The host ages what its own table maps: a block as a block, pages page by page. Without an unmap in between,
         // its table was the same when the fault looked at it. (A whole table of aged pages looks like a block.)
@@ -40,6 +42,8 @@ extension RegionTimelines {
         }
         if node.frames.contains(gfn) || node.kind == .slotChange { return nil }
         isPartlyUnmapped = true
+      // KVM may split blocks where logging begins (kvm_mmu_split_memory_region).
+      case .loggingBegins: mayBeSplit = mayBeSplit || node.frames.contains(gfn)
       case .testAge: continue
       }
     }

@@ -22,7 +22,7 @@ struct TimelineNode: BitwiseCopyable {
   static let none = Index(-1)
 
   enum Kind: UInt8 {
-    case translationFault, permissionFault, accessFault, unmap, age, testAge, slotChange
+    case translationFault, permissionFault, accessFault, unmap, age, testAge, slotChange, loggingBegins
   }
 
   /// The event's place in the merged trace, and for a fault the thread's last kvm_entry before it and the end of its window.

@@ -32,6 +32,11 @@ struct MemoryBounds {
     for page in vm.checks.table.openPages where !vm.isMapped(GFN(page.value).ipa(vm.pageSize)) {
       open[vm.checks.table.regions.block(GFN(page.value)), default: 0] += 1
     }
+    for page in vm.checks.table.pudsToSplit {
+      guard case .leaf(.l1, _, _) = vm.kvm.stage2.walk(page) else { continue }
+      // A table of level 2 in its place, which is full of those of level 3.
+      pagesMore += 1 + Int(vm.pageSize.pagesPerPMD)
+    }
     for region in vm.checks.table.regions.all {
       add(region, open: open[vm.checks.table.regions.block(of: region)] ?? 0, &vm)
     }
@@ -70,6 +75,8 @@ struct MemoryBounds {
         pagesMore += 1
         // If it is a page, others may be mapped beside it.
         mappingsMore += unseen + max(0, (vm.checks.table.replacedPages[index] ?? 0) - 1)
+      } else if region.mayBeSplit {
+        pagesMore += 1
       }
       if region.blockKnowledge.contains(.isReadMapped) { readBlocks += 1 }
     case .leaf, .invalid(.l3):
