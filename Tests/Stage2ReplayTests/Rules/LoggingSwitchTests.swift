@@ -1,0 +1,102 @@
+import KVMTypes
+import Stage2Model
+import Testing
+
+@testable import Stage2Replay
+
+/// Dirty logging that is switched on or off while vCPUs fault, on a host with the traditional table.
+@Suite("Switching of dirty logs")
+struct LoggingSwitchTests {
+  /// A slot that may hold blocks.
+  private func story(flags: UInt64) -> Scenario {
+    let story = Scenario(formats: Scenario.markedFormats)
+    story.profile = Profile(path: .traditional, era: .v7_3)
+    story.profile.ipaBits = 40
+    story.mark("begin")
+    story.createVM()
+    story.createSlot(hva: story.congruentHVA, flags: flags)
+    story.enter(.vcpu0)
+    story.enter(.vcpu1)
+    return story
+  }
+
+  /// The first block of it is mapped, and proven to be.
+  private func block() -> Scenario {
+    let story = story(flags: 0)
+    story.handle(.vcpu0, story.memory, level: 1, .write)
+    story.handle(.vcpu0, story.memory, .permission, level: 2, .exec)
+    return story
+  }
+
+  /// It logs, and two of its pages are mapped.
+  private func pages() -> Scenario {
+    let story = story(flags: 1)
+    story.handle(.vcpu0, story.memory, level: 1, .write)
+    story.handle(.vcpu0, story.memory + story.page, level: 3, .write)
+    return story
+  }
+
+  private func switchLog(_ flags: UInt64, _ story: Scenario) {
+    story.setFlags(flags, hva: story.congruentHVA)
+  }
+
+  @Test("Logging is off before its commit says so: a fault puts a block in the place of pages")
+  func offEarly() throws {
+    let story = pages()
+    story.handle(.vcpu0, story.memory + 2 * story.page, level: 3, .write)
+    switchLog(0, story)
+    story.handle(.vcpu0, story.memory + 3 * story.page, .permission, level: 2, .exec)
+    let replayed = try story.replay()
+    #expect(replayed.operations(.map).last == "map 40000000+200000 = 0, derived")
+    #expect(replayed.divergences == [])
+  }
+
+  @Test("Where nothing follows a fault may have found either, and the host's figures may be those of both")
+  func open() throws {
+    for kilobytes in [4 * (2 + 1), 4 * (2 + 2)] {
+      let story = pages()
+      story.handle(.vcpu0, story.memory + 2 * story.page, level: 3, .write)
+      switchLog(0, story)
+      story.mark("off", kilobytes: kilobytes)
+      let replayed = try story.replay()
+      #expect(replayed.operations(.map).last == "map 40002000+1000 = 0, assumed")
+      #expect(replayed.figures == ["off secPageTablesBytes \(kilobytes << 10) 16384 agrees"])
+    }
+  }
+
+  @Test("A block in a slot that began to log may be split: the range of the host's figures has its table")
+  func mayBeSplit() throws {
+    for (kilobytes, verdict) in [(12, "agrees"), (16, "agrees"), (20, "differs")] {
+      let story = block()
+      story.exit(.vcpu0)
+      switchLog(1, story)
+      story.mark("logs", kilobytes: kilobytes)
+      #expect(
+        try story.replay().figures == ["logs secPageTablesBytes \(kilobytes << 10) 12288 \(verdict)"])
+    }
+  }
+
+  @Test("A fault on a page after logging began does not prove that pages were mapped before")
+  func splitSince() throws {
+    let story = story(flags: 0)
+    story.handle(.vcpu0, story.memory, level: 1, .write)
+    switchLog(1, story)
+    story.handle(.vcpu0, story.memory + 5 * story.page, .permission, level: 3, .write)
+    #expect(try story.replay().operations(.map).first?.hasSuffix("= 0, assumed") == true)
+  }
+
+  @Test("While a vCPU breaks a block, another one finds nothing and maps nothing, as a third fault shows")
+  func brokenBlock() throws {
+    let story = block()
+    switchLog(1, story)
+    story.fault(.vcpu0, story.memory, .permission, level: 2, .write)
+    let page = story.memory + 5 * story.page
+    for _ in 0..<3 { story.handle(.vcpu1, page, level: 2) }
+    story.enter(.vcpu0)
+    story.handle(.vcpu0, page, level: 3)
+    let replayed = try story.replay()
+    #expect(
+      replayed.all.filter { $0.kind == .map && $0.tid == ThreadID(1002) }.map(\.result) == [-11, -11, -11])
+    #expect(replayed.operations(.map).last?.hasPrefix("map 40005000+1000 = 0") == true)
+  }
+}
