@@ -67,11 +67,22 @@ public struct ESR: Hashable, Sendable {
   /// What kind of fault the status code names.
   @inlinable
   public var faultKind: FaultKind {
+    // Nearly all are of a level from 0 to 3, which is in the two lowest bits.
+    switch faultStatusCode >> 2 {
+    case 0: .addressSize
+    case 1: .translation
+    case 2: .accessFlag
+    case 3: .permission
+    default: kindWithoutLevelBits
+    }
+  }
+
+  /// What kind of fault a status code names whose lowest bits are no level.
+  @usableFromInline
+  var kindWithoutLevelBits: FaultKind {
     switch faultStatusCode {
-    case 0x04...0x07, 0x2b: .translation
-    case 0x08...0x0b: .accessFlag
-    case 0x0c...0x0f: .permission
-    case 0x00...0x03, 0x29: .addressSize
+    case 0x2b: .translation
+    case 0x29: .addressSize
     case 0x10, 0x13...0x17, 0x18, 0x1b...0x1f: .externalAbort
     case 0x35: .exclusiveOrAtomic
     default: .other
