@@ -127,6 +127,7 @@ extension Attribution {
   }
 
   /// Whether a range has the page on which a thread's vCPU is in a fault: its copy-on-write unmaps it.
+  @inline(__always)
   private func isOfFault(of thread: ThreadIndex, _ range: HVARange) -> Bool {
     guard let open = threads[thread].vcpu.openFault,
       let hva = lookahead[open].slot?.hva(of: lookahead[open].page.gfn(context.pageSize), context.pageSize)
@@ -204,6 +205,7 @@ extension Attribution {
   }
 
   /// Whether all VMs are of one process.
+  @inline(__always)
   private var isOneProcess: Bool { vms.roster.isOfOneCreator }
 
   /// Whether a fault is open in one of the regions that the frames touch.
