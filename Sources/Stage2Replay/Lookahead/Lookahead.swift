@@ -265,7 +265,7 @@ struct Lookahead: ~Copyable {
       let isProtected = vms[vm].identity.isProtected
       settleThoseAhead(of: id, record, vms)
       adopt(id, vm)
-      var decision = Self.decide(faults[id], of: vm, timelines, isProtected: isProtected)
+      var decision = decide(id, of: vm, isProtected: isProtected)
       if faults[id].evidence.isSlotOpen {
         if faults[id].evidence.isSlotRemoved { decision.fate = fate(of: id, record, vm) }
         if !isProtected { settleLogging(of: id, &decision, vm) }
@@ -314,30 +314,49 @@ struct Lookahead: ~Copyable {
     faults[id].evidence.isAdopted = true
   }
 
-  private static func decide(
-    _ fault: FaultWindow, of vm: VMIndex, _ timelines: borrowing RegionTimelines, isProtected: Bool
-  ) -> FaultDecision {
-    let outcome = timelines.outcome(of: fault, in: vm, isProtected: isProtected, isMapped: false)
+  /// Decides what a fault did. The timelines are searched only where something follows in them, for a search is handed copies of
+  /// them and of the window. (As a function that changes nothing this one would be, too.)
+  @inline(__always)
+  private mutating func decide(_ id: FaultID, of vm: VMIndex, isProtected: Bool) -> FaultDecision {
+    let outcome =
+      faults[id].outcome(isProtected: isProtected) ?? outcomeByWhatFollowed(id, of: vm, isMapped: false)
     var decision = FaultDecision(
       outcome: outcome, outcomeIfMapped: outcome, sizeProof: nil, isWrittenLater: false,
-      isRaced: fault.node.map { timelines.isRaced($0, of: vm) } ?? false)
-    if fault.mayRaceCopyOnWrite {
-      decision.outcomeIfMapped = timelines.outcome(
-        of: fault, in: vm, isProtected: isProtected, isMapped: true)
+      isRaced: faults[id].node.map { timelines.isRaced($0, of: vm) } ?? false)
+    if faults[id].mayRaceCopyOnWrite {
+      decision.outcomeIfMapped =
+        faults[id].outcome(isProtected: isProtected) ?? outcomeByWhatFollowed(id, of: vm, isMapped: true)
     }
-    if fault.sharesEntry, fault.kind == .translation, fault.nextAccess == .unknown {
-      decision.isLeftUnmapped = timelines.isLeftUnmapped(by: fault, of: vm)
+    if faults[id].sharesEntry, faults[id].kind == .translation, faults[id].nextAccess == .unknown {
+      decision.isLeftUnmapped = timelines.isLeftUnmapped(by: faults[id], of: vm)
     }
     // Only a map or a relaxation asks for more, and of a protected guest only its right to write.
-    guard let slot = fault.slot, isProtected || decision.mayPerform else { return decision }
-    decision.mayMapBlock = !isProtected && !slot.isLogging && fault.signs.contains(.blockFits)
-    if decision.mayMapBlock, slot.hva == nil || !fault.isOnBlock {
-      decision.sizeProof = fault.evidence.isInPUD ? .pud : timelines.sizeProof(of: fault)
+    guard let slot = faults[id].slot, isProtected || decision.mayPerform else { return decision }
+    decision.mayMapBlock = !isProtected && !slot.isLogging && faults[id].signs.contains(.blockFits)
+    if decision.mayMapBlock, slot.hva == nil || !faults[id].isOnBlock {
+      if faults[id].evidence.isInPUD {
+        decision.sizeProof = .pud
+      } else if faults[id].node.map({ timelines[$0].next != TimelineNode.none }) ?? true {
+        decision.sizeProof = timelines.sizeProof(of: faults[id])
+      }
     }
-    if !fault.isWrite, !slot.isLogging, !slot.flags.contains(.readOnly) {
-      decision.isWrittenLater = timelines.laterWriteFault(on: fault, of: vm)
+    if !faults[id].isWrite, !slot.isLogging, !slot.flags.contains(.readOnly), hasFollower(id) {
+      decision.isWrittenLater = timelines.laterWriteFault(on: faults[id], of: vm)
     }
     return decision
+  }
+
+  /// What became of a fault in whose window memory was unmapped.
+  @inline(__always)
+  private mutating func outcomeByWhatFollowed(_ id: FaultID, of vm: VMIndex, isMapped: Bool) -> FaultOutcome {
+    if faults[id].nextAccess == .unknown, !hasFollower(id) { return .performed(.assumed) }
+    return timelines.outcomeByWhatFollowed(faults[id], vm, isMapped: isMapped)
+  }
+
+  /// Whether another fault on the page of a fault follows.
+  @inline(__always)
+  private func hasFollower(_ id: FaultID) -> Bool {
+    faults[id].node.map { timelines[$0].nextOnPage != TimelineNode.none } ?? true
   }
 
   /// Whether a VM was being torn down at an event: it is gone by now, or its vCPUs have left the guest for good, and none of

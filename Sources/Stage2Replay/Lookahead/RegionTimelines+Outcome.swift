@@ -20,6 +20,40 @@ extension FaultWindow {
   }
 }
 
+extension FaultWindow {
+  /// What became of the fault, as its window alone tells; nil where that leaves it open.
+  ///
+  /// Between the event and the operation stands one silent exit: `mmu_invalidate_retry`, which lets the guest fault
+  /// again if memory of the VM, any of it, was unmapped since the fault looked at the host's table. (Where memory has failed,
+  /// the signal shows: `kvm_send_hwpoison_signal`.) So a fault with no
+  /// unmap in reach performed its operation. One with an unmap in reach is decided by the next vCPU that enters after
+  /// its window and faults on the page: it walks the table as this fault left it.
+  ///
+  /// - Parameter isProtected: whether the guest is protected. Nothing makes its fault retry: what `pkvm_mem_abort` pins
+  ///   is its own, so it looks at no sequence number.
+  @inline(__always)
+  func outcome(isProtected: Bool) -> FaultOutcome? {
+    guard let slot else { return .nothing(.noSlot) }
+    if isWrite, slot.flags.contains(.readOnly) { return .nothing(.readOnlySlot) }
+    switch kind {
+    case .accessFlag: return .mkyoung
+    case .translation, .permission: break
+    default: return .nothing(.otherFault)
+    }
+    if sawMMIO { return .nothing(.noSlot) }
+    if failed { return .nothing(.failed) }
+    if isProtected { return .performed(.derived) }
+    if gotException { return .nothing(.gotException) }
+    // user_mem_abort samples mmu_invalidate_seq before it pins the page; an unmap of the page by its own thread comes from
+    // the pinning, so the check under the lock fails. What the thread reclaims it may as well reclaim on its way back to
+    // the guest (mem_cgroup_handle_over_high).
+    if sawOwnUnmap { return .nothing(.ownUnmap) }
+    if evidence.isReplaced { return .nothing(.faultedAgain) }
+    if mayBeInvalidated { return nil }
+    return .performed(signs.contains(.leavingSlot) ? .assumed : .derived)
+  }
+}
+
 extension TimelineNode {
   /// Whether the vCPU lacks the same right to the same leaf as in `fault`, on the CPU that did what was done then:
   /// relax_perms rids that CPU's TLB of the leaf, and no other's.
@@ -33,39 +67,19 @@ extension TimelineNode {
 extension RegionTimelines {
   /// Decides what became of `fault`, from its window and, where that leaves it open, from what followed.
   ///
-  /// Between the event and the operation stands one silent exit: `mmu_invalidate_retry`, which lets the guest fault
-  /// again if memory of the VM, any of it, was unmapped since the fault looked at the host's table. (Where memory has failed,
-  /// the signal shows: `kvm_send_hwpoison_signal`.) So a fault with no
-  /// unmap in reach performed its operation. One with an unmap in reach is decided by the next vCPU that enters after
-  /// its window and faults on the page: it walks the table as this fault left it.
-  ///
-  /// - Parameter isProtected: whether the guest is protected. Nothing makes its fault retry: what `pkvm_mem_abort` pins
-  ///   is its own, so it looks at no sequence number.
-  /// - Parameter isMapped: whether the model has the page mapped when the fault operates, which matters where
-  ///   `mayRaceCopyOnWrite` alone.
+  /// Parameters as of `FaultWindow.outcome` and `outcomeByWhatFollowed`.
   func outcome(
     of fault: FaultWindow, in vm: VMIndex, isProtected: Bool, isMapped: Bool
   ) -> FaultOutcome {
-    guard let slot = fault.slot else { return .nothing(.noSlot) }
-    if fault.isWrite, slot.flags.contains(.readOnly) { return .nothing(.readOnlySlot) }
-    switch fault.kind {
-    case .accessFlag: return .mkyoung
-    case .translation, .permission: break
-    default: return .nothing(.otherFault)
-    }
-    if fault.sawMMIO { return .nothing(.noSlot) }
-    if fault.failed { return .nothing(.failed) }
-    if isProtected { return .performed(.derived) }
-    if fault.gotException { return .nothing(.gotException) }
-    // user_mem_abort samples mmu_invalidate_seq before it pins the page; an unmap of the page by its own thread comes from
-    // the pinning, so the check under the lock fails. What the thread reclaims it may as well reclaim on its way back to
-    // the guest (mem_cgroup_handle_over_high).
-    if fault.sawOwnUnmap { return .nothing(.ownUnmap) }
-    if fault.evidence.isReplaced { return .nothing(.faultedAgain) }
-    guard fault.mayBeInvalidated else {
-      return .performed(fault.signs.contains(.leavingSlot) ? .assumed : .derived)
-    }
+    fault.outcome(isProtected: isProtected) ?? outcomeByWhatFollowed(fault, vm, isMapped: isMapped)
+  }
 
+  /// Decides what became of `fault`, which its window leaves open: memory was unmapped in it.
+  ///
+  /// - Parameter isMapped: whether the model has the page mapped when the fault operates, which matters where
+  ///   `mayRaceCopyOnWrite` alone.
+  func outcomeByWhatFollowed(_ fault: FaultWindow, _ vm: VMIndex, isMapped: Bool) -> FaultOutcome {
+    guard let slot = fault.slot else { return .nothing(.noSlot) }
     // The other vCPU's fault would have come back, too, if the unmap had gone on. This one was handled, and got -EAGAIN.
     if fault.lostToLongerFault { return .performed(.assumed) }
     let isTaken = isTakenBeforeNextFault(fault)

@@ -70,11 +70,13 @@ struct RegionTimelines: ~Copyable {
     nodes[index.position].isRaced || !seesEntries && isUnordered(index, vm)
   }
 
+  @inline(__always)
   private func isUnordered(_ index: TimelineNode.Index, _ vm: VMIndex) -> Bool {
     nodes[index.position].isFiled && unordered.isRaced(nodes[index.position], orderKey(of: index, vm))
   }
 
   /// What the races of a fault are kept under. A page's key has no bit at the top.
+  @inline(__always)
   private func orderKey(of index: TimelineNode.Index, _ vm: VMIndex) -> UInt64 {
     let gfn = nodes[index.position].frames.start
     return nodes[index.position].isOfBlockRegion ? regionKey(vm, block(gfn)) | 1 << 63 : pageKey(vm, gfn)
