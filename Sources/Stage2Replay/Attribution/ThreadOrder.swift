@@ -58,6 +58,7 @@ struct ThreadOrder: Hashable {
   /// - Parameters:
   ///   - pc: where the guest goes on.
   ///   - isInSlot: whether a slot holds the address of the fault that is being handled.
+  @inline(__always)
   mutating func entry(at pc: GuestVA, isInSlot: Bool, _ recorded: Recorded) -> Judgement? {
     defer { place = .inGuest }
     if place == .aborted { return Self.judgeAbort(isGivenBack: jumps(to: pc)) }
@@ -90,6 +91,7 @@ struct ThreadOrder: Hashable {
   }
 
   /// kvm_exit.
+  @inline(__always)
   mutating func exit(at pc: GuestVA, isTrap: Bool, exceptionClass: UInt8) -> DivergenceRule? {
     let isOutOfOrder = place != .inGuest && place != .unknown
     exitPC = pc

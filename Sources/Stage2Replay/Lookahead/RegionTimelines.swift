@@ -42,7 +42,9 @@ struct RegionTimelines: ~Copyable {
     UInt64(vm.position) << 40 | block
   }
 
-  func block(_ gfn: GFN) -> UInt64 { gfn.rawValue >> blockShift }
+  /// The block that a frame lies in.
+  @inline(__always)
+  func block(_ gfn: GFN) -> UInt64 { gfn.rawValue &>> blockShift }
 
   /// The blocks that frames touch.
   func blocks(_ frames: FrameRange) -> ClosedRange<UInt64> {
