@@ -9,10 +9,10 @@ import UnnamedFiles
 @Suite("Tracing begun in a running VM")
 struct MidLifeTests {
   /// A page that the vCPU maps and then writes, before anything tells of a slot.
-  private func begin(_ story: Scenario, level: Int = 3) {
+  private func begin(_ story: Scenario, level: Int = 3, leaf: Int = 3) {
     story.enter(.vcpu0)
     story.handle(.vcpu0, story.memory, level: level)
-    story.handle(.vcpu0, story.memory, .permission, level: level, .write)
+    story.handle(.vcpu0, story.memory, .permission, level: leaf, .write)
   }
 
   private func initialSlots(_ story: Scenario) throws -> [Memslot] {
@@ -39,7 +39,7 @@ struct MidLifeTests {
   @Test("Faults before logging ended are on pages, and those before it began on blocks", arguments: [0, 1])
   func loggingBefore(flags: UInt64) throws {
     let story = Scenario()
-    begin(story, level: 2)
+    begin(story, level: 2, leaf: flags == 0 ? 3 : 2)
     story.setFlags(flags, hva: story.congruentHVA)
     let size = flags == 0 ? "1000" : "200000"
     let operations = try story.replay().operations
