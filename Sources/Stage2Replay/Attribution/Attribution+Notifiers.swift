@@ -31,10 +31,12 @@ extension Attribution {
   /// A thread's notification begins, of an unmap of a range or of an age.
   @inline(__always)
   private mutating func beginNotification(by thread: ThreadIndex, unmapping range: HVARange?, isCopy: Bool) {
-    // Which of the copies was a VM's is not known: they are one place in the thread's stream.
-    if !isCopy { threads[thread].place.notifiers &+= 1 }
+    // Which of the copies was a VM's is not known: they are one place in the thread's stream, and the name may come after any.
+    if !isCopy {
+      threads[thread].place.notifiers &+= 1
+      threads[thread].notifier.awaitsName = false
+    }
     threads[thread].notifier.last = clock.now
-    threads[thread].notifier.awaitsName = false
     // Inside an invalidation only one that overlaps it can begin: a huge page splits while it is zapped.
     endUnmaps(of: thread, unlike: range)
   }
@@ -52,14 +54,14 @@ extension Attribution {
       if kind == .unmap, vms[vm].mayHaveOtherMemory { noteUnmapOfUnknownFrames(vm: vm) }
       return false
     }
+    let isOpen = owner == .unknown || repetition == .open
     // In a gap the probe's event may be the one that is missing.
-    if owner == .unknown, notifiers.areNamed(kind), !clock.isInGap {
+    if isOpen, notifiers.areNamed(kind), !clock.isInGap {
       threads[thread].notifier.awaitsName = true
       return true
     }
     notify(
-      vm, kind, range, frames, thread, record, isCopy: repetition == .copy,
-      mayBeOtherMemory: owner == .unknown || repetition == .open)
+      vm, kind, range, frames, thread, record, isCopy: repetition == .copy, mayBeOtherMemory: isOpen)
     return true
   }
 
@@ -82,6 +84,7 @@ extension Attribution {
       guard let thread = threads.known(record.tid), threads[thread].notifier.awaitsName,
         let range = threads[thread].notifier.run?.range
       else { return }
+      reach(thread)
       change = (thread, range, vms[vm].slots.table.overlaps(range).intersection(with: frames))
     }
     if change.frames.isEmpty { return }
