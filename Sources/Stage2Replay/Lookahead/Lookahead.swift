@@ -521,6 +521,7 @@ struct Lookahead: ~Copyable {
   @inline(__always)
   private func canFollowRival(_ id: FaultID, _ vm: VMIndex) -> Bool {
     guard let node = faults[id].node, timelines.isRaced(node, of: vm) else { return false }
+    if faults[id].kind != .translation { return true }
     let waits = faults.waits(of: id)
     if waits.other != nil { return true }
     return faultLock == .write ? waits.mmuLock != nil : timelines[node].nextOnPage != TimelineNode.none
@@ -565,7 +566,7 @@ struct Lookahead: ~Copyable {
     guard let (id, _) = waitingFault(endedAt: node.end), faults[id].node == index else { return false }
     let (own, others) = (faults.waits(of: fault), faults.waits(of: id))
     let isFirst =
-      if own.showOtherLockFirst(with: others) {
+      if own.showOtherLockFirst(with: others) || timelines.mayMeetLeaf(faults[fault], of: node) {
         true
       } else if faultLock == .write {
         // What the rival had mapped by then, this vCPU would not have found unmapped when it entered again: its wait
@@ -574,8 +575,10 @@ struct Lookahead: ~Copyable {
           && !timelines.faultsAgain(faults[fault], before: node.end)
       } else {
         // Faults that share the lock collide where one replaces an entry: for the time of its break-before-make the
-        // other finds the page unmapped and gets -EAGAIN, again and again.
-        timelines.faultsAgain(faults[fault], before: node.end)
+        // other finds the page unmapped and gets -EAGAIN, again and again. One that has taken the page from itself comes
+        // back for that, and shows nothing of a rival that maps.
+        !(faults[fault].sawOwnUnmap && node.kind == .translationFault)
+          && timelines.faultsAgain(faults[fault], before: node.end)
       }
     return isFirst && isNext(windowEndingAt: node.end)
   }

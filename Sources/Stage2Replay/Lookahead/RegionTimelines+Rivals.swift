@@ -31,6 +31,17 @@ extension RegionTimelines {
     return nil
   }
 
+  /// Whether a fault met a leaf that the one of another vCPU at `rival`, which had found none, may have mapped.
+  ///
+  /// A permission or access flag fault shows that its leaf is there. So what has to map it is over by then, though its window may
+  /// last.
+  func mayMeetLeaf(_ fault: FaultWindow, of rival: TimelineNode) -> Bool {
+    guard fault.kind != .translation, rival.kind == .translationFault, rival.sequence < fault.begin else {
+      return false
+    }
+    return fault.level < .l3 || rival.frames == node(of: fault).frames
+  }
+
   /// Whether no other vCPU can have mapped the page of `fault`, before or after it.
   func isAlone(_ fault: FaultWindow, of vm: VMIndex) -> Bool {
     if fault.node.map({ isRaced($0, of: vm) }) ?? false || node(of: fault).followsRival { return false }

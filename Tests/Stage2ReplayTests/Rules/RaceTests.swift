@@ -127,6 +127,52 @@ struct RaceTests {
     #expect(maps.map { [$0.tid.rawValue, $0.result ?? 0] } == [[1001, 0], [1002, -11], [1002, -11]])
   }
 
+  @Test("Who lacks a right met the leaf that another vCPU has mapped by then, though that one's window lasts")
+  func metLeaf() throws {
+    let story = Self.twoVCPUs(.traditional)
+    story.fault(.vcpu0, story.memory)
+    story.handle(.vcpu1, story.memory, .permission, .exec)
+    story.enter(.vcpu0)
+    #expect(
+      try story.replay().operations
+        == ["map 40000000+1000 = 0, assumed", "relax_perms 40000000 = 0, assumed"])
+    // On another page the leaf is another one.
+    let other = Self.twoVCPUs(.traditional)
+    other.fault(.vcpu0, other.memory + other.page)
+    other.handle(.vcpu1, other.memory, .permission, .exec)
+    other.enter(.vcpu0)
+    #expect(try other.replay().operations.last?.hasPrefix("map 40001000") == true)
+  }
+
+  @Test("Of a block it may be any page")
+  func metBlock() throws {
+    let story = Scenario()
+    story.profile.path = .traditional
+    story.createSlot(hva: story.congruentHVA)
+    story.enter(.vcpu0)
+    story.enter(.vcpu1)
+    story.fault(.vcpu0, story.memory, level: 2)
+    story.handle(.vcpu1, story.memory + 3 * story.page, .permission, level: 2, .exec)
+    story.enter(.vcpu0)
+    #expect(
+      try story.replay().operations
+        == ["map 40000000+200000 = 0, assumed", "relax_perms 40003000 = 0, assumed"])
+  }
+
+  @Test("Who comes back because it copied the page itself shows nothing of another one's map")
+  func copied() throws {
+    let story = Self.twoVCPUs(.traditional)
+    story.handle(.vcpu1, story.memory)
+    story.fault(.vcpu1, story.memory, .permission, .write)
+    story.unmap(.vcpu1, story.crookedHVA)
+    story.fault(.vcpu0, story.memory)
+    story.enter(.vcpu1)
+    story.handle(.vcpu1, story.memory, .translation, .write)
+    story.enter(.vcpu0)
+    let maps = try story.replay().all.filter { $0.kind == .map && $0.tid.rawValue == 1002 }
+    #expect(maps.map(\.result) == [0, 0])
+  }
+
   @Test("Who entered in the other's window had walked the table before, though it faults after it")
   func refaultedLater() throws {
     let story = Self.twoVCPUs(.traditional)
