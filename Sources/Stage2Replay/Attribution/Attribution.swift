@@ -153,7 +153,7 @@ extension Attribution {
       AttributedVM(
         id: vm,
         identity: VMIdentity(
-          tids: tids.map(Set.init), since: time, wasRunning: wasRunning,
+          tids: tids.map(Set.init), since: time, kvm: roster.kvm(of: vm), wasRunning: wasRunning,
           isProtected: context.profile.modelsProtected(type?.isProtected ?? false), firstEpoch: clock.epoch),
         slots: VMSlots(pageSize: context.pageSize), knownFrom: isKnown ? clock.epoch : .never))
     forgetCopies()

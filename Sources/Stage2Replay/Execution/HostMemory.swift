@@ -18,7 +18,13 @@ struct HostMemory: ~Copyable {
   /// A fault showed that the VMM asked KVM to split blocks where a slot begins to log.
   var splitsEagerly = false
 
-  init(pageSize: PageSize) { mappings = HostMappings(pageSize: pageSize) }
+  /// When it is a VM's.
+  private let life: VMLife
+
+  init(pageSize: PageSize, _ life: VMLife) {
+    mappings = HostMappings(pageSize: pageSize)
+    self.life = life
+  }
 
   /// How often the regions of a slot are proven to hold blocks, or pages.
   func tally(_ slot: Memslot, areRegionsOfPages: Bool) -> SizeTally {
@@ -62,7 +68,7 @@ struct HostMemory: ~Copyable {
     let key = FrameKey(slot.base.rawValue)
     if let tally = sizes[key], tally.pages > 0 { return false }
     if let known = hugetlb[key], known.slot == slot { return known.isHugetlb }
-    let isHugetlb = slot.hva.map { ages.skip($0, bytes: slot.pages << pageSize.shift) } ?? false
+    let isHugetlb = slot.hva.map { ages.skip($0, bytes: slot.pages << pageSize.shift, of: life) } ?? false
     hugetlb[key] = (slot, isHugetlb)
     return isHugetlb
   }

@@ -39,7 +39,7 @@ struct VMExecution<Backend: Stage2Backend & ~Copyable>: ~Copyable {
     kvm = KVM(
       profile: profile, geometry: context.model.geometry, stage2: backend,
       keeps: context.options.measuresWork ? [.rangeCalls, .sections] : .rangeCalls)
-    host = HostMemory(pageSize: context.pageSize)
+    host = HostMemory(pageSize: context.pageSize, vm.identity.life)
     checks = FaultChecks(context)
     effects = ExecutionEffects(areKept: keepsOperations)
   }

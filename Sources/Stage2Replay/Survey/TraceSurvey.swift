@@ -164,11 +164,12 @@ struct TraceSurvey {
     case .initVM:
       noteCreator(record.tid)
       markers.note(record.vmCreation)
+    case .destroyVM: ages.note(endOf: record.destroyedVM, at: record.time)
     case .nestedERET, .nestedException: faults.nesting.consume(record, thread)
     case .accessFault: faults.noteAccessFault()
     case .unmapHVARange, .ageHVA, .testAgeHVA:
       locks.notify(thread)
-      if record.kind == .ageHVA { ages.note(record.hvaRange) }
+      if record.kind == .ageHVA { ages.note(record.hvaRange, at: record.time) }
     case .contentionBegin: locks.wait(thread, record.contendedLock, record.contentionFlags)
     default: break
     }

@@ -45,6 +45,24 @@ struct HugetlbTests {
     #expect(try relaxation { ageElsewhere($0) } == [Self.atBlock])
   }
 
+  @Test("What was aged before the VM was there, or after it had gone, says nothing of its memory")
+  func agedAtOtherTimes() throws {
+    let before = Scenario()
+    ageElsewhere(before)
+    #expect(try relaxation(before) == [Self.atPage + "assumed"])
+    for isGone in [true, false] {
+      let after = Scenario(formats: Scenario.markedFormats)
+      after.createSlot(hva: after.congruentHVA)
+      after.enter(.vcpu0)
+      after.handle(.vcpu0, after.memory, level: 2)
+      after.handle(.vcpu0, after.memory + 3 * after.page, .permission, level: 2, .exec)
+      if isGone { after.destroyVM() }
+      ageElsewhere(after)
+      #expect(
+        try after.replay().operations(.relaxPerms) == [isGone ? Self.atPage + "assumed" : Self.atBlock])
+    }
+  }
+
   @Test("What is aged later is on an LRU list, too")
   func agedLater() throws {
     let story = Scenario()
@@ -98,14 +116,16 @@ struct HugetlbTests {
   @Test("Of many ages, those in a range are found, wherever it lies")
   func skipping() {
     var ages = HostAges()
+    let life = VMLife(since: Nanoseconds(0))
     for place in 0..<UInt64(200) {
       let start = HVA(0x1000_0000 + place << 21)
-      ages.note(HVARange(start: start, end: HVA(start.rawValue + 0x1000)))
+      ages.note(HVARange(start: start, end: HVA(start.rawValue + 0x1000)), at: Nanoseconds(place))
     }
-    #expect(ages.skip(HVA(0x800_0000), bytes: 0x800_0000))
-    #expect(!ages.skip(HVA(0x800_0000), bytes: 0x820_0000))
-    #expect(!ages.skip(HVA(0x800_0000), bytes: 1 << 40))
-    #expect(ages.skip(HVA(0x1000_0000 + 200 << 21), bytes: 1 << 40))
-    #expect(!ages.skip(HVA(0x1000_0000 + 199 << 21), bytes: 1 << 40))
+    #expect(ages.skip(HVA(0x800_0000), bytes: 0x800_0000, of: life))
+    #expect(!ages.skip(HVA(0x800_0000), bytes: 0x820_0000, of: life))
+    #expect(!ages.skip(HVA(0x800_0000), bytes: 0x800_0000, of: VMLife(since: Nanoseconds(190))))
+    #expect(!ages.skip(HVA(0x800_0000), bytes: 1 << 40, of: life))
+    #expect(ages.skip(HVA(0x1000_0000 + 200 << 21), bytes: 1 << 40, of: life))
+    #expect(!ages.skip(HVA(0x1000_0000 + 199 << 21), bytes: 1 << 40, of: life))
   }
 }
