@@ -9,24 +9,31 @@ extension Attribution {
   /// A probe on `kvm_unmap_gfn_range` tells of frames of a VM. If they are of a guest_memfd, and no notifier's event of its thread
   /// announced it, it is called for the file, with `mmu_lock` held.
   ///
-  /// - Returns: the thread, and where the VMM would map the memory; nil for other frames.
+  /// - Returns: nil for other frames.
   mutating func guestMemfdHole(
     _ frames: FrameRange, vm: VMIndex, by tid: ThreadID
-  ) -> (thread: ThreadIndex, range: HVARange)? {
+  ) -> GuestMemfdHole? {
     let pageSize = context.pageSize
     guard let slot = vms[vm].slots.table.slot(frames.start), slot.flags.contains(.guestMemfd),
-      frames.end <= slot.end, let thread = threads.thread(tid), !isAnnounced(frames.start, vm: vm, thread)
+      frames.end <= slot.end, let thread = threads.thread(tid)
     else { return nil }
+    let named = NamedFrames(vm: vm, frames: frames)
+    let isRepeated = threads[thread].notifier.run?.named.contains(named) ?? false
+    if !isRepeated, isAnnounced(frames, vm: vm, thread) { return nil }
     let start = slot.hva(of: frames.start, pageSize) ?? HVA(frames.start.ipa(pageSize).rawValue)
-    return (thread, HVARange(start: start, end: start + frames.count << pageSize.shift))
+    return GuestMemfdHole(
+      thread: thread, range: HVARange(start: start, end: start + frames.count << pageSize.shift),
+      isOfClosedFile: isRepeated)
   }
 
-  /// Whether a thread is in a notifier that unmaps a frame: it looks for the frames of a range of host addresses.
-  private func isAnnounced(_ gfn: GFN, vm: VMIndex, _ thread: ThreadIndex) -> Bool {
+  /// Whether a thread is in a notifier that unmaps frames: it looks for the frames of a range of host addresses.
+  private mutating func isAnnounced(_ frames: FrameRange, vm: VMIndex, _ thread: ThreadIndex) -> Bool {
     guard threads[thread].notifier.last != nil, let run = threads[thread].notifier.run,
-      run.kind == .unmapHVARange || run.kind == .setSPTEHVA
+      run.kind == .unmapHVARange || run.kind == .setSPTEHVA,
+      vms[vm].slots.table.overlaps(run.range).contains(frames.start)
     else { return false }
-    return vms[vm].slots.table.overlaps(run.range).contains(gfn)
+    threads[thread].notifier.run?.named.insert(NamedFrames(vm: vm, frames: frames))
+    return true
   }
 
   /// What is known of a fault's window because its slot is of a guest_memfd: without the probe a hole may be punched at any
@@ -36,4 +43,14 @@ extension Attribution {
     let comesBack = kind == .permission && !context.profile.profile.era.relaxesGuestMemfd
     return comesBack ? .untoldHoles : [.untoldHoles, .invalidated]
   }
+}
+
+/// Frames that KVM unmaps because their guest_memfd loses them.
+struct GuestMemfdHole {
+  var thread: ThreadIndex
+  /// Where the VMM would map the memory.
+  var range: HVARange
+  /// A notifier comes to each slot once (`kvm_handle_hva_range`). Of the frames that its thread has just been to it is told again
+  /// where it closes the file, having given up its mapping (`kvm_gmem_release`).
+  var isOfClosedFile: Bool
 }

@@ -75,10 +75,17 @@ extension Attribution {
     else { return }
     let frames = FrameRange(start: told.start, end: told.end)
     let change: (thread: ThreadIndex, range: HVARange, frames: FrameRanges)
+    var isOfClosedFile = false
     if kind == .unmap, let hole = guestMemfdHole(frames, vm: vm, by: record.tid) {
       change = (hole.thread, hole.range, FrameRanges(frames))
       reach(hole.thread)
-      threads[hole.thread].notifier.run = nil
+      isOfClosedFile = hole.isOfClosedFile
+      if isOfClosedFile {
+        // The VMM's own doing: its address space is there, and so is the VM's table.
+        if vms.creator(of: vm) == record.tid { vms[vm].activity.last = clock.now }
+      } else {
+        threads[hole.thread].notifier.run = nil
+      }
       beginNotification(by: hole.thread, unmapping: hole.range, isCopy: false)
     } else {
       guard let thread = threads.known(record.tid), threads[thread].notifier.awaitsName,
@@ -89,7 +96,8 @@ extension Attribution {
     }
     if change.frames.isEmpty { return }
     notify(
-      vm, kind, change.range, change.frames, change.thread, record, isCopy: false, mayBeOtherMemory: false)
+      vm, kind, change.range, change.frames, change.thread, record, isCopy: false,
+      mayBeOtherMemory: isOfClosedFile)
   }
 
   /// Frames of a VM are unmapped, aged or tested.

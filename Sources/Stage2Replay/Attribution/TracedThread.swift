@@ -115,4 +115,12 @@ struct NotifierRun {
   var count: Int
   /// Whether it is of a single page, and of a kind that comes once for each VM of an address space.
   var isPage: Bool
+  /// The frames of guest_memfd that a probe named since the last of them.
+  var named: Set<NamedFrames> = []
+}
+
+/// Frames of a slot that `kvm_unmap_gfn_range` is called for.
+struct NamedFrames: Hashable {
+  var vm: VMIndex
+  var frames: FrameRange
 }

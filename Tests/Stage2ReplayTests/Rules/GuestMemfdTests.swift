@@ -10,7 +10,7 @@ import TraceSynth
 struct GuestMemfdTests {
   /// A slot that could hold blocks, were its memory not a guest_memfd's.
   private func story(_ path: Profile.Path = .traditional, era: PKVMEra = .v7_3) -> Scenario {
-    let story = Scenario(formats: KVMEventFormats.all + StageTwoProbeFormats.all)
+    let story = Scenario(formats: Scenario.markedFormats + StageTwoProbeFormats.all)
     story.profile = Profile(path: path, era: era)
     story.profile.ipaBits = 40
     story.profile.hasHardwareAF = false
@@ -140,6 +140,22 @@ struct GuestMemfdTests {
     story.unmap(.vmm, story.congruentHVA)
     unmapFrames(story, 0..<1)
     #expect(try story.replay().operations(.unmap) == ["unmap 40000000+1000 = 0, derived"])
+  }
+
+  @Test("What its notifier has unmapped goes once more with the file, if its thread closes that")
+  func closedFile() throws {
+    for isClosed in [true, false] {
+      let story = story()
+      story.handle(.vcpu0, story.memory, level: 1)
+      story.exitToVMM(.vcpu0)
+      story.unmap(.vmm, story.congruentHVA)
+      for _ in 0..<(isClosed ? 2 : 1) { unmapFrames(story, 0..<1) }
+      story.destroyVM()
+      #expect(
+        try story.replay().operations(.unmap)
+          == ["unmap 40000000+1000 = 0, derived"]
+          + (isClosed ? ["unmap 40000000+1000 = 0, assumed"] : []))
+    }
   }
 
   @Test("Before 7.1 a permission fault maps again, and comes back for ever, unless the kernel has the fix")
