@@ -1,4 +1,5 @@
 import KVMTypes
+import Stage2Model
 import Testing
 
 @testable import Stage2Replay
@@ -165,6 +166,57 @@ struct RetryTests {
     let replayed = try story.replay()
     #expect(replayed.operations(.relaxPerms).count == 1)
     #expect(!replayed.divergences.contains { $0.hasPrefix("D13") })
+  }
+
+  @Test(
+    "Where the access flag fault met the leaf, what took that came later than the right",
+    arguments: [Scenario.Access.exec, .write])
+  func leafSeenAfterRight(access: Scenario.Access) throws {
+    let story = agedAfterRight(access, unmapped: 9)
+    story.handle(.vcpu0, story.memory, pc: 0x2000)
+    let replayed = try story.replay()
+    #expect(replayed.operations(.relaxPerms) == ["relax_perms 40000000 = 0, assumed"])
+    #expect(replayed.nothing == [:])
+  }
+
+  @Test("A right that is only taken to be granted is missing later, and contradicts nothing")
+  func assumedRightMissing() throws {
+    let story = Scenario()
+    story.createSlot()
+    story.enter(.vcpu0)
+    story.handle(.vcpu0, story.memory)
+    story.unmap(.kswapd, story.crookedHVA + 9 * story.page)
+    story.handle(.vcpu0, story.memory, .permission, .exec)
+    story.handle(.vcpu0, story.memory + story.page, pc: 0x2000)
+    // The unmap is over, and a fault for another right says nothing of the first.
+    story.age(.kswapd, story.crookedHVA + 8 * story.page)
+    story.handle(.vcpu0, story.memory, .permission, .write)
+    story.handle(.vcpu0, story.memory, .permission, .exec)
+    let replayed = try story.replay()
+    #expect(replayed.operations(.relaxPerms).count == 3)
+    #expect(replayed.divergences == ["D13 explained E14"])
+  }
+
+  @Test("A right goes with the page that a block replaces, which may break again")
+  func rightGoneWithPage() throws {
+    let story = Scenario()
+    story.profile.path = .traditional
+    story.createSlot(hva: story.congruentHVA, flags: 1)
+    story.enter(.vcpu0)
+    story.handle(.vcpu0, story.memory, level: 1)
+    story.unmap(.kswapd, story.congruentHVA + 600 * story.page)
+    story.handle(.vcpu0, story.memory, .permission, .exec)
+    story.handle(.vcpu0, story.memory + 601 * story.page, pc: 0x2000)
+    story.age(.kswapd, story.congruentHVA + 601 * story.page)
+    story.setFlags(0, hva: story.congruentHVA)
+    story.handle(.vcpu0, story.memory + story.page, level: 3)
+    story.handle(.vcpu0, story.memory + 2 * story.page, .permission, level: 2, .exec)
+    story.setFlags(1, hva: story.congruentHVA)
+    story.handle(.vcpu0, story.memory + 3 * story.page, .permission, level: 2, .write)
+    story.handle(.vcpu0, story.memory, level: 3)
+    let replayed = try story.replay()
+    #expect(replayed.operations(.relaxPerms).first == "relax_perms 40000000 = 0, assumed")
+    #expect(replayed.nothing[.faultedAgain] == nil)
   }
 
   @Test(

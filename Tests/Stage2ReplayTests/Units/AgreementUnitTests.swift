@@ -50,6 +50,15 @@ struct AgreementUnitTests {
     #expect(result.scores[.map]?.protMatched == 3)
   }
 
+  @Test("A call whose return was not seen agrees: its answer is not told")
+  func untoldReturn() throws {
+    let result = try Self.replay { story, number, ipa in
+      if number == 2 { _ = story.beginMap(.vcpu0, ipa) } else { story.recordMap(.vcpu0, ipa) }
+    }
+    try Self.expect(result, recorded: 3, predicted: 3, matched: 3, derivedWrong: 0)
+    #expect(result.mismatchCount == 0)
+  }
+
   @Test("Rights that differ are counted apart")
   func rights() throws {
     let result = try Self.replay { story, number, ipa in
