@@ -115,6 +115,7 @@ struct MappingSizeTests {
     story.setFlags(1, hva: story.congruentHVA)
     story.handle(.vcpu0, story.memory + story.page, .permission, level: 2, .write)
     story.handle(.vcpu0, second, level: 2)
+    story.run(.vmm)
     story.setFlags(0, hva: story.congruentHVA)
     story.handle(.vcpu0, story.memory + 2 * story.page, level: 3)
     #expect(

@@ -134,23 +134,27 @@ struct PUDBlockTests {
 
   @Test("Logging breaks the block into the page that is written; when it ends, the block comes back")
   func logging() throws {
-    let story = Self.story()
-    story.handle(.vcpu0, story.memory, level: 0, .write)
-    fetch(story)
-    setFlags(story, 1)
-    story.handle(.vcpu0, story.memory + 7 * story.page, .permission, level: 1, .write)
-    story.handle(.vcpu0, story.memory + 8 * story.page, level: 3, .write)
-    story.handle(.vcpu0, story.memory + 8 * story.block, level: 2, .write)
-    setFlags(story, 0)
-    story.handle(.vcpu0, story.memory + 9 * story.page, level: 3, .write)
-    fetch(story)
-    let replayed = try story.replay()
-    #expect(
-      replayed.operations(.map) == [
-        Self.block, "map 40007000+1000 = 0, derived", "map 40008000+1000 = 0, derived",
-        "map 41000000+1000 = 0, derived", Self.block,
-      ])
-    #expect(replayed.divergences.isEmpty)
+    // Without an event of the VMM's thread, logging may have ended right after it began.
+    for (runs, basis) in [(true, "derived"), (false, "assumed")] {
+      let story = Self.story()
+      story.handle(.vcpu0, story.memory, level: 0, .write)
+      fetch(story)
+      setFlags(story, 1)
+      story.handle(.vcpu0, story.memory + 7 * story.page, .permission, level: 1, .write)
+      story.handle(.vcpu0, story.memory + 8 * story.page, level: 3, .write)
+      story.handle(.vcpu0, story.memory + 8 * story.block, level: 2, .write)
+      if runs { story.run(.vmm) }
+      setFlags(story, 0)
+      story.handle(.vcpu0, story.memory + 9 * story.page, level: 3, .write)
+      fetch(story)
+      let replayed = try story.replay()
+      #expect(
+        replayed.operations(.map) == [
+          Self.block, "map 40007000+1000 = 0, \(basis)", "map 40008000+1000 = 0, \(basis)",
+          "map 41000000+1000 = 0, \(basis)", Self.block,
+        ])
+      #expect(replayed.divergences.isEmpty)
+    }
   }
 
   @Test("An unmap of a part takes all of the block, of all of it leaves the hugetlb page's size")

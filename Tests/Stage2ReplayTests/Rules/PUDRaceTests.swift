@@ -53,6 +53,7 @@ struct PUDRaceTests {
     let story = story()
     setFlags(story, 1)
     story.handle(.vcpu0, story.memory + 7 * story.page, .permission, level: 1, .write)
+    story.run(.vmm)
     setFlags(story, 0)
     story.fault(.vcpu0, story.memory + 9 * story.page, level: 3, .write)
     lose(story, level: 1)

@@ -103,6 +103,9 @@ extension Scenario {
   /// kvm_test_age_hva.
   func testAge(_ thread: Thread, _ hva: UInt64) { emit(KVMEventFormats.testAgeHVA, thread, [hva]) }
 
+  /// A thread runs, as an event of it tells that concerns no VM: what it does next comes later.
+  func run(_ thread: Thread) { age(thread, 0xaaaa_0000_0000) }
+
   // MARK: Memslots
 
   /// A slot of 1024 pages unless told otherwise, at addresses that rule out blocks unless told otherwise.
