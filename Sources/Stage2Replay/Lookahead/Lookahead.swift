@@ -494,7 +494,7 @@ struct Lookahead: ~Copyable {
     // A rival that comes after the moment has faults of its own thread before it.
     let moment = record.moment ?? record.sequence
     while let end = timelines.rival(
-      of: faults[id], where: { $0.sequence < moment && isAhead($0, $1, of: id) }),
+      of: faults[id], where: { $0.sequence < moment && isAhead($0, $1, of: id, vm) }),
       let rival = takeWaitingFault(endedAt: end)
     {
       settle(rival, aheadOf: record, vms)
@@ -524,7 +524,8 @@ struct Lookahead: ~Copyable {
     if faults[id].kind != .translation { return true }
     let waits = faults.waits(of: id)
     if waits.other != nil { return true }
-    return faultLock == .write ? waits.mmuLock != nil : timelines[node].nextOnPage != TimelineNode.none
+    if faultLock == .write { return waits.mmuLock != nil }
+    return faults[id].sharesEntry || timelines[node].nextOnPage != TimelineNode.none
   }
 
   /// Settles a fault before its turn. It operated inside its own window, which the moment of the other record is part
@@ -561,8 +562,17 @@ struct Lookahead: ~Copyable {
     return false
   }
 
+  /// Whether a fault is taken to come to nothing, such as where an unmap made it retry: then nobody operated before it.
+  private func comesToNothing(_ fault: FaultID, _ vm: VMIndex) -> Bool {
+    guard case .nothing = timelines.outcome(of: faults[fault], in: vm, isProtected: false, isMapped: false)
+    else { return false }
+    return true
+  }
+
   /// Whether the fault at a node of the timeline operated before `fault`, whose window ends earlier.
-  private func isAhead(_ node: TimelineNode, _ index: TimelineNode.Index, of fault: FaultID) -> Bool {
+  private func isAhead(
+    _ node: TimelineNode, _ index: TimelineNode.Index, of fault: FaultID, _ vm: VMIndex
+  ) -> Bool {
     guard let (id, _) = waitingFault(endedAt: node.end), faults[id].node == index else { return false }
     let (own, others) = (faults.waits(of: fault), faults.waits(of: id))
     let isFirst =
@@ -576,9 +586,12 @@ struct Lookahead: ~Copyable {
       } else {
         // Faults that share the lock collide where one replaces an entry: for the time of its break-before-make the
         // other finds the page unmapped and gets -EAGAIN, again and again. One that has taken the page from itself comes
-        // back for that, and shows nothing of a rival that maps.
+        // back for that, and shows nothing of a rival that maps. One that an unmap made retry says nothing of who is first;
+        // on one page that is taken to be the one that was under way already.
         !(faults[fault].sawOwnUnmap && node.kind == .translationFault)
           && timelines.faultsAgain(faults[fault], before: node.end)
+          && (faults[fault].page == faults[id].page || !comesToNothing(fault, vm))
+          || faults[fault].findsBroken(by: faults[id], pageSize) && !faults[id].mayBeInvalidated
       }
     return isFirst && isNext(windowEndingAt: node.end)
   }

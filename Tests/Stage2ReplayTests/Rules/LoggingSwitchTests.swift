@@ -118,4 +118,23 @@ struct LoggingSwitchTests {
     // The table is the model's, in which it stands from the start of what made it.
     #expect(replayed.divergences == ["D1 explained E2 x3"])
   }
+
+  @Test("Who finds no table while a vCPU puts a block in its place comes after it, though it ends first")
+  func brokenTable() throws {
+    let story = pages()
+    story.run(.vmm)
+    switchLog(0, story)
+    story.fault(.vcpu0, story.memory + 2 * story.page, level: 3, .write)
+    story.handle(.vcpu1, story.memory + 9 * story.page, level: 2, .write)
+    story.handle(.vcpu1, story.memory + story.block, level: 2, .write)
+    story.enter(.vcpu0)
+    story.handle(.vcpu0, story.memory + 8 * story.page, .permission, level: 2, .exec)
+    let replayed = try story.replay()
+    #expect(
+      replayed.operations(.map).suffix(3) == [
+        "map 40000000+200000 = 0, assumed", "map 40000000+200000 = -11, assumed",
+        "map 40200000+200000 = 0, assumed",
+      ])
+    #expect(replayed.divergences.allSatisfy { $0.hasPrefix("D1 explained E2") })
+  }
 }

@@ -186,6 +186,30 @@ struct RaceTests {
     #expect(replayed.divergences == ["D1 explained E2 x2"])
   }
 
+  @Test("Who faults again because an unmap made it retry did not lose to a fault on another page of a block")
+  func retriedBeside() throws {
+    for unmaps in [true, false] {
+      let story = Scenario()
+      story.profile.path = .traditional
+      story.profile.faultLock = .read
+      story.createSlot(hva: story.congruentHVA)
+      story.enter(.vcpu0)
+      story.enter(.vcpu1)
+      story.fault(.vcpu1, story.memory + story.page, level: 2, .write)
+      if unmaps {
+        story.unmap(.kswapd, story.congruentHVA + story.block)
+        story.run(.kswapd)
+      }
+      story.fault(.vcpu0, story.memory + 5 * story.page, level: 2, .write)
+      story.enter(.vcpu1)
+      story.handle(.vcpu1, story.memory + story.page, level: 2, .write)
+      story.enter(.vcpu0)
+      story.handle(.vcpu1, story.memory + 7 * story.page, .permission, level: 2, .exec)
+      let maps = try story.replay().all.filter { $0.kind == .map }.map { [$0.tid.rawValue, $0.result ?? 0] }
+      #expect(maps == (unmaps ? [[1002, 0], [1001, -11]] : [[1001, 0], [1002, -11], [1002, -11]]))
+    }
+  }
+
   /// Two vCPUs fault on two pages that need the same table of level 3. The second one's window ends last.
   private static func tableRace(_ path: Profile.Path, _ after: (Scenario) -> Void) throws -> Replayed {
     let story = twoVCPUs(path)
