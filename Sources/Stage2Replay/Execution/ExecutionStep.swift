@@ -40,6 +40,20 @@ struct FaultDecision: BitwiseCopyable {
   var fate = MappingFate.stays
 }
 
+extension FaultDecision {
+  /// Whether the fault may have led to a map or a relaxation of rights.
+  var mayPerform: Bool {
+    if case .performed = outcome { return true }
+    if case .performed = outcomeIfMapped { return true }
+    return false
+  }
+
+  /// For a fault that only is held against the model.
+  static let none = FaultDecision(
+    outcome: .nothing(.otherFault), outcomeIfMapped: .nothing(.otherFault), sizeProof: nil,
+    isWrittenLater: false, isRaced: false)
+}
+
 /// What becomes of a fault's mapping where its slot is removed in the window.
 enum MappingFate: UInt8 {
   /// It is there until somebody takes it away, as that of every other fault.

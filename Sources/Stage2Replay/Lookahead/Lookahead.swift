@@ -596,18 +596,3 @@ struct Lookahead: ~Copyable {
     return isFirst && isNext(windowEndingAt: node.end)
   }
 }
-
-extension FaultDecision {
-  /// Whether the fault may have led to a map or a relaxation of rights.
-  var mayPerform: Bool {
-    if case .performed = outcome { return true }
-    if case .performed = outcomeIfMapped { return true }
-    return false
-  }
-
-  /// For a fault that only is held against the model.
-  fileprivate static let none = FaultDecision(
-    outcome: .nothing(.otherFault), outcomeIfMapped: .nothing(.otherFault), sizeProof: nil,
-    isWrittenLater: false,
-    isRaced: false)
-}

@@ -21,7 +21,8 @@ struct MemoryChangeTests {
         AttributedVM(
           id: answer.vm,
           identity: VMIdentity(
-            tids: nil, since: Nanoseconds(0), kvm: nil, wasRunning: false, isProtected: false, firstEpoch: Epoch(0)),
+            tids: nil, since: Nanoseconds(0), kvm: nil, wasRunning: false, isProtected: false,
+            firstEpoch: Epoch(0)),
           slots: VMSlots(pageSize: .size4K), knownFrom: Epoch(0)))
       vms[answer.vm].slots.insert(
         Memslot(
