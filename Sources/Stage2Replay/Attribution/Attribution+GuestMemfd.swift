@@ -18,8 +18,11 @@ extension Attribution {
       frames.end <= slot.end, let thread = threads.thread(tid)
     else { return nil }
     let named = NamedFrames(vm: vm, frames: frames)
-    let isRepeated = threads[thread].notifier.run?.named.contains(named) ?? false
-    if !isRepeated, isAnnounced(frames, vm: vm, thread) { return nil }
+    let isRepeated = threads[thread].notifier.named.contains(named)
+    if !isRepeated, isAnnounced(frames, vm: vm, thread) {
+      threads[thread].notifier.named.insert(named)
+      return nil
+    }
     let start = slot.hva(of: frames.start, pageSize) ?? HVA(frames.start.ipa(pageSize).rawValue)
     return GuestMemfdHole(
       thread: thread, range: HVARange(start: start, end: start + frames.count << pageSize.shift),
@@ -27,13 +30,11 @@ extension Attribution {
   }
 
   /// Whether a thread is in a notifier that unmaps frames: it looks for the frames of a range of host addresses.
-  private mutating func isAnnounced(_ frames: FrameRange, vm: VMIndex, _ thread: ThreadIndex) -> Bool {
+  private func isAnnounced(_ frames: FrameRange, vm: VMIndex, _ thread: ThreadIndex) -> Bool {
     guard threads[thread].notifier.last != nil, let run = threads[thread].notifier.run,
-      run.kind == .unmapHVARange || run.kind == .setSPTEHVA,
-      vms[vm].slots.table.overlaps(run.range).contains(frames.start)
+      run.kind == .unmapHVARange || run.kind == .setSPTEHVA
     else { return false }
-    threads[thread].notifier.run?.named.insert(NamedFrames(vm: vm, frames: frames))
-    return true
+    return vms[vm].slots.table.overlaps(run.range).contains(frames.start)
   }
 
   /// What is known of a fault's window because its slot is of a guest_memfd: without the probe a hole may be punched at any

@@ -15,6 +15,7 @@ extension Attribution {
     if record.kind == .unmapHVARange { checkAlone(unmap: range, thread, record) }
     if kind == .unmap { noteReclaim(range, thread) }
     let repetition = countRun(of: record.kind, range, thread)
+    if !threads[thread].notifier.named.isEmpty { threads[thread].notifier.named = [] }
     let isCopy = repetition == .copy
     beginNotification(by: thread, unmapping: kind == .unmap ? range : nil, isCopy: isCopy)
     var isOfSlot = false
@@ -269,6 +270,7 @@ extension Attribution {
 
   private mutating func endNotifications(of thread: ThreadIndex) {
     threads[thread].notifier.run = nil
+    threads[thread].notifier.named = []
     threads[thread].notifier.last = nil
     threads[thread].notifier.awaitsName = false
     let unmaps = threads[thread].notifier.unfinishedUnmaps

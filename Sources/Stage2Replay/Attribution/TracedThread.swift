@@ -78,6 +78,8 @@ struct NotifierThread {
   var waitsSince = Sequence.start
   /// Its last notification, and how often in a row it came.
   var run: NotifierRun?
+  /// The frames of guest_memfd that a probe named since its last notification.
+  var named: Set<NamedFrames> = []
   /// Whether it is open whose memory its last notification is about, and a probe is to name the VM.
   var awaitsName = false
   /// Whether its last unmap was of memory that it had aged right before: `shrink_folio_list` asks of each folio whether it was
@@ -115,8 +117,6 @@ struct NotifierRun {
   var count: Int
   /// Whether it is of a single page, and of a kind that comes once for each VM of an address space.
   var isPage: Bool
-  /// The frames of guest_memfd that a probe named since the last of them.
-  var named: Set<NamedFrames> = []
 }
 
 /// Frames of a slot that `kvm_unmap_gfn_range` is called for.
