@@ -184,7 +184,7 @@ struct RetryTests {
     let story = Scenario()
     story.createSlot()
     story.enter(.vcpu0)
-    story.handle(.vcpu0, story.memory)
+    story.handle(.vcpu0, story.memory, level: 1)
     story.unmap(.kswapd, story.crookedHVA + 9 * story.page)
     story.handle(.vcpu0, story.memory, .permission, .exec)
     story.handle(.vcpu0, story.memory + story.page, pc: 0x2000)
