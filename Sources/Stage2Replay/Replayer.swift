@@ -104,13 +104,14 @@ struct Replayer<Backend: Stage2Backend & ~Copyable>: ~Copyable {
 
   /// Settles and executes what still waits. Must be the last call.
   mutating func finish() {
+    let notifying = attribution.threads.notifyingPlaces
     attribution.finish()
     locks.finish()
     attribution.settleRest()
     executeAll()
     let order = attribution.lookahead.settled.nextOrder()
     for vm in attribution.vms.indices { pool[vm].finish(order) }
-    agreement.finish()
+    agreement.finish(notifying: notifying)
   }
 
   // MARK: Execution

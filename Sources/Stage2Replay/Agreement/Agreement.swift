@@ -126,10 +126,17 @@ struct Agreement {
     }
   }
 
+  /// What was predicted of a thread at its last place without anything that was recorded there.
+  private struct Unmet {
+    var place: ThreadPlace
+    var operations: [Stage2Operation]
+  }
+
   let isActive: Bool
   /// Whether the recorded `prot` has the bits of a kernel before 6.19.
   private let hasEarlyProtBits: Bool
   private var streams = StreamTable()
+  private var unmet: [ThreadID: Unmet] = [:]
   private(set) var scores: [AgreementScore] = Array(
     repeating: AgreementScore(), count: OperationKind.allCases.count)
   private(set) var mismatches: [AgreementMismatch] = []
@@ -201,7 +208,7 @@ struct Agreement {
     guard isActive, operation.kind.isProbed else { return }
     scores[Int(operation.kind.rawValue)].predicted += 1
     // What was recorded at an earlier place had no prediction.
-    guard let stream = streams[operation.tid] else { return mismatch(operation, nil) }
+    guard let stream = streams[operation.tid] else { return noteUnmet(operation, at: place) }
     while let entry = streams[stream].popFirst(before: place) {
       pendingCount -= 1
       if !entry.isMatched { mismatch(nil, entry.operation) }
@@ -214,12 +221,34 @@ struct Agreement {
             kind: operation.kind, time: entry.operation.time, duration: duration, work: work))
       }
     } else {
-      mismatch(operation, nil)
+      noteUnmet(operation, at: place)
     }
   }
 
+  /// Nothing was recorded that a prediction fits.
+  private mutating func noteUnmet(_ operation: Stage2Operation, at place: ThreadPlace) {
+    if unmet[operation.tid]?.place != place {
+      for earlier in unmet[operation.tid]?.operations ?? [] { mismatch(earlier, nil) }
+      unmet[operation.tid] = Unmet(place: place, operations: [])
+    }
+    unmet[operation.tid]?.operations.append(operation)
+  }
+
   /// Everything was predicted: what is left was not.
-  mutating func finish() {
+  ///
+  /// - Parameter notifying: the threads whose last event is a notification, and their places. They may perform it, or the rest of
+  ///   it, after the last event: that it was not recorded contradicts no prediction.
+  mutating func finish(notifying: [ThreadID: ThreadPlace]) {
+    for (tid, rest) in unmet.sorted(by: { $0.key < $1.key }) {
+      for operation in rest.operations {
+        if notifying[tid] == rest.place {
+          scores[Int(operation.kind.rawValue)].predicted -= 1
+        } else {
+          mismatch(operation, nil)
+        }
+      }
+    }
+    unmet = [:]
     for (_, position) in streams.inThreadOrder {
       let stream = streams[position]
       for entry in stream.entries[stream.head...] where !entry.isMatched { mismatch(nil, entry.operation) }

@@ -17,7 +17,8 @@ extension Attribution {
     let repetition = countRun(of: record.kind, range, thread)
     if !threads[thread].notifier.named.isEmpty { threads[thread].notifier.named = [] }
     let isCopy = repetition == .copy
-    beginNotification(by: thread, unmapping: kind == .unmap ? range : nil, isCopy: isCopy)
+    beginNotification(
+      by: thread, unmapping: kind == .unmap ? range : nil, isRepetition: repetition != .none)
     var isOfSlot = false
     for vm in vms.live {
       if vms.creator(of: vm) == record.tid || threads[thread].vcpu.vm == vm {
@@ -30,10 +31,14 @@ extension Attribution {
   }
 
   /// A thread's notification begins, of an unmap of a range or of an age.
+  ///
+  /// - Parameter isRepetition: whether it may be one that the thread's last event told of for another VM.
   @inline(__always)
-  private mutating func beginNotification(by thread: ThreadIndex, unmapping range: HVARange?, isCopy: Bool) {
+  private mutating func beginNotification(
+    by thread: ThreadIndex, unmapping range: HVARange?, isRepetition: Bool
+  ) {
     // Which of the copies was a VM's is not known: they are one place in the thread's stream, and the name may come after any.
-    if !isCopy {
+    if !isRepetition {
       threads[thread].place.notifiers &+= 1
       threads[thread].notifier.awaitsName = false
     }
@@ -87,7 +92,7 @@ extension Attribution {
       } else {
         threads[hole.thread].notifier.run = nil
       }
-      beginNotification(by: hole.thread, unmapping: hole.range, isCopy: false)
+      beginNotification(by: hole.thread, unmapping: hole.range, isRepetition: false)
     } else {
       guard let thread = threads.known(record.tid), threads[thread].notifier.awaitsName,
         let range = threads[thread].notifier.run?.range

@@ -41,6 +41,15 @@ struct ThreadRegister: ~Copyable {
     open.all.map { (threads[$0.thread.position].tid, threads[$0.thread.position].place) }
   }
 
+  /// The threads whose last event is a notification, and where they are.
+  var notifyingPlaces: [ThreadID: ThreadPlace] {
+    var places: [ThreadID: ThreadPlace] = [:]
+    for thread in indices where self[thread].notifier.last != nil {
+      places[self[thread].tid] = self[thread].place
+    }
+    return places
+  }
+
   /// A fault's window begins.
   mutating func open(_ fault: FaultID, at gfn: GFN, of thread: ThreadIndex, vm: VMIndex) {
     threads[thread.position].vcpu.openFault = fault
