@@ -86,12 +86,7 @@ extension Attribution {
       change = (hole.thread, hole.range, FrameRanges(frames))
       reach(hole.thread)
       isOfClosedFile = hole.isOfClosedFile
-      if isOfClosedFile {
-        // The VMM's own doing: its address space is there, and so is the VM's table.
-        if vms.creator(of: vm) == record.tid { vms[vm].activity.last = clock.now }
-      } else {
-        threads[hole.thread].notifier.run = nil
-      }
+      if !isOfClosedFile { threads[hole.thread].notifier.run = nil }
       beginNotification(by: hole.thread, unmapping: hole.range, isRepetition: false)
     } else {
       guard let thread = threads.known(record.tid), threads[thread].notifier.awaitsName,
@@ -101,6 +96,8 @@ extension Attribution {
       change = (thread, range, vms[vm].slots.table.overlaps(range).intersection(with: frames))
     }
     if change.frames.isEmpty { return }
+    // The VMM's own doing: its address space is there, and so is the VM's table.
+    if vms.creator(of: vm) == record.tid { vms[vm].activity.last = clock.now }
     notify(
       vm, kind, change.range, change.frames, change.thread, record, isCopy: false,
       mayBeOtherMemory: isOfClosedFile)
