@@ -168,7 +168,7 @@ extension Attribution {
       range.end - range.start <= context.pageSize.bytes
       && (kind == .unmapHVARange
         ? isOfFault(of: thread, range) : range.start.rawValue & (context.pageSize.pmdBytes - 1) != 0)
-    let vm = processVM(of: thread)
+    let vm = isOneProcess ? nil : processVM(of: thread)
     var count = 1
     if let run = threads[thread].notifier.run, run.kind == kind, run.range == range {
       count = run.count + 1
@@ -193,7 +193,7 @@ extension Attribution {
       notifiers.copies.count = count
       return .copy
     }
-    if (count - 1) % max(copies.count, fellows(at: range)) != 0 { return .copy }
+    if (count - 1) % max(copies.count, vms.roster.hasFellows ? fellows(at: range) : 1) != 0 { return .copy }
     return isSettled ? .none : .open
   }
 
@@ -205,7 +205,6 @@ extension Attribution {
 
   /// A VM of a thread's process where there are several: what was counted in one process says nothing of another.
   private func processVM(of thread: ThreadIndex) -> VMIndex? {
-    if isOneProcess { return nil }
     if let vm = threads[thread].vcpu.vm, !vms[vm].isGone { return vm }
     return vms.roster.vm(createdBy: threads[thread].tid)
   }
@@ -213,7 +212,6 @@ extension Attribution {
   /// How many live VMs are known to share the address space in which a range is memory of one: each of them emits the event, even
   /// those that have no slot there.
   private func fellows(at range: HVARange) -> Int {
-    guard vms.roster.hasFellows else { return 1 }
     let owners = vms.live.filter { !vms[$0].slots.table.overlaps(range).isEmpty }
     return owners.map { vms.roster.fellows(of: $0) }.max() ?? 1
   }

@@ -316,7 +316,7 @@ extension Attribution {
   /// Whether faults of a VM may be under way of which no event tells: they began before what is replayed. Under the write lock
   /// none of them fails.
   @inline(__always)
-  private func mayHaveUnseenRivals(_ vm: VMIndex, at time: Nanoseconds) -> Bool {
+  private mutating func mayHaveUnseenRivals(_ vm: VMIndex, at time: Nanoseconds) -> Bool {
     guard let end = context.survey.unseenFaults.end, time <= end else { return false }
     return vms[vm].knownFrom == .never && context.profile.profile.faultLock == .read
   }
@@ -471,9 +471,10 @@ extension Attribution {
     return evidence
   }
 
-  /// Other vCPUs' faults that are open when a fault on `gfn` comes: those in slots, and whether any is in its region.
+  /// Other vCPUs' faults that are open when a fault on `gfn` comes: those in slots, and whether any is in its region. (It changes
+  /// nothing, but as a function that says so it would be handed a copy of the attribution for each fault.)
   @inline(__always)
-  private func peers(
+  private mutating func peers(
     _ gfn: GFN, canHoldBlock: Bool, _ vm: VMIndex
   ) -> (faults: FaultPeers, areInRegion: Bool) {
     let block = lookahead.timelines.block(gfn)
