@@ -57,6 +57,9 @@ struct AgreementTests {
   /// gets -EAGAIN, and which one that is, and whether there is one, nothing tells.
   static let racingRelaxations = ["kvm-vhe-7.3.4-16k-page-table.dat": 2]
 
+  /// After dirty logging a write on one of a block's pages maps the block or relaxes the page: which, no event tells.
+  static let hasOpenSizes = ["pkvm-nvhe-7.3.4-joined-linux-guest.dat", "pkvm-nvhe-7.3.4-migrate-guest.dat"]
+
   @Test("Every kind of operation agrees, but for what cannot be decided", arguments: Recordings.names)
   func agreement(name: String) throws {
     let agreement = try #require(try Recordings.replay(name).result.agreement)
@@ -66,7 +69,7 @@ struct AgreementTests {
       let wrong = max(score.recorded, score.predicted) - score.matched
       #expect(wrong <= Self.slack(name, kind, recorded: score.recorded), "\(kind.name): \(score)")
     }
-    if Self.isContested(name) { return }
+    if Self.isContested(name) || Self.hasOpenSizes.contains(name) { return }
     // -EAGAIN pairs are wrong in the result only: address and size of every map are right.
     for mismatch in agreement.mismatches where mismatch.predicted?.kind == .map {
       guard let predicted = mismatch.predicted, let recorded = mismatch.recorded else { continue }

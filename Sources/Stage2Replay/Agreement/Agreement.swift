@@ -241,7 +241,7 @@ struct Agreement {
   mutating func finish(notifying: [ThreadID: ThreadPlace]) {
     for (tid, rest) in unmet.sorted(by: { $0.key < $1.key }) {
       for operation in rest.operations {
-        if notifying[tid] == rest.place {
+        if operation.kind.isOfNotifier, notifying[tid] == rest.place {
           scores[Int(operation.kind.rawValue)].predicted -= 1
         } else {
           mismatch(operation, nil)

@@ -7,8 +7,8 @@ public struct AgreementScore: Hashable, Sendable {
   public var recorded = 0
   /// Operations that were predicted.
   public var predicted = 0
-  /// Pairs that are equal in address, size and result, at the same place of the thread's stream and in the same order;
-  /// for test_clear_young, whose answer depends on what the hardware did unseen, in address and size.
+  /// Pairs that are equal in address, size and, where the return was recorded, result, at the same place of the thread's stream
+  /// and in the same order; for test_clear_young, whose answer depends on what the hardware did unseen, in address and size.
   public var matched = 0
   /// Matched pairs whose `prot` could be compared.
   public var protCompared = 0

@@ -162,9 +162,6 @@ extension Attribution {
     if peers.areInRegion || access.level < .l2 || peers.faults.contains(.mayResize) {
       noteRivals(of: id, gfn, canHoldBlock: canHoldBlock, vm)
     }
-    if mayHaveUnseenRivals(vm, at: record.time), lookahead[id].mayShareEntry {
-      lookahead[id].sharesEntry = true
-    }
     threads.open(id, at: gfn, of: thread, vm: vm)
   }
 
@@ -192,9 +189,6 @@ extension Attribution {
     guard let vm = threads[thread].vcpu.vm else { preconditionFailure("a fault is of a vCPU") }
     lookahead.close(id, vm: vm, at: clock.now)
     completeEvidence(of: id, vm: vm, on: cpu)
-    if lookahead[id].sharesEntry, !lookahead[id].mayBeInvalidated, mayHaveUnseenRivals(vm, at: time) {
-      lookahead[id].evidence.isOutlasted = true
-    }
     if lookahead[id].evidence.isSlotRemoved {
       let slot = vms[vm].slots.table.slot(lookahead[id].page.gfn(context.pageSize))
       lookahead.close(id, isInSlot: slot != nil, at: clock.now)
@@ -311,14 +305,6 @@ extension Attribution {
         lookahead[id].sharesEntry = true
       }
     }
-  }
-
-  /// Whether faults of a VM may be under way of which no event tells: they began before what is replayed. Under the write lock
-  /// none of them fails.
-  @inline(__always)
-  private mutating func mayHaveUnseenRivals(_ vm: VMIndex, at time: Nanoseconds) -> Bool {
-    guard let end = context.survey.unseenFaults.end, time <= end else { return false }
-    return vms[vm].knownFrom == .never && context.profile.profile.faultLock == .read
   }
 
   /// Whether two faults that are handled under the read lock have to change the same entry.

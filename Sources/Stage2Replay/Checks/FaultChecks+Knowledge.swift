@@ -5,7 +5,7 @@ internal import Stage2Model
 // What the checks of a fault know of its window and of the table.
 
 extension FaultChecks {
-  func windowEvidence(_ fault: SettledFault, _ walk: Stage2Walk, _ vm: KnownVM) -> WindowEvidence {
+  func windowEvidence(_ fault: SettledFault, _ walk: Stage2Walk) -> WindowEvidence {
     let evidence = fault.evidence
     var window = WindowEvidence()
     window.unmapOfRegion = evidence.unmapOfRegion
@@ -14,8 +14,6 @@ extension FaultChecks {
     window.isLeafRecent = table.isLeafRecent(fault, walk, since: evidence.entry)
     window.isRetry = isRetry(fault)
     window.isResized = evidence.peers.contains(.mayResize) || table.isResized(fault)
-    // What a leaf replaced is not known where not all was known before.
-    if window.isLeafRecent, vm.knownFrom != evidence.endEpoch { window.isResized = true }
     return window
   }
 

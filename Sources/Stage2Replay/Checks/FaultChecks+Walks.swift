@@ -60,7 +60,7 @@ extension FaultChecks {
     _ fault: SettledFault, _ walk: Stage2Walk, _ level: TranslationLevel?, _ vm: KnownVM,
     _ backend: inout Backend
   ) -> TranslationCheck {
-    var window = windowEvidence(fault, walk, vm)
+    var window = windowEvidence(fault, walk)
     let profile = context.profile
     let isUnexpected: Bool
     if case .invalid(let modelled) = walk, let level {
@@ -161,10 +161,8 @@ extension FaultChecks {
       {
         table.regions[region].mayLackPages = true
       }
-      // The leaf was there before the fault; an unmap in its window may have taken it.
-      let mayBeGone = fault.mayHaveUntoldHoles || isCorrected && fault.evidence.unmapOfRegion != .none
       table.setLeaf(fault, backend.walk(fault.page)) {
-        $0 = mayBeGone ? [.isEstablished, .isAssumed] : .isEstablished
+        $0 = fault.mayHaveUntoldHoles ? [.isEstablished, .isAssumed] : .isEstablished
       }
       return CheckResult(verdict: judgement.verdict, isCorrected: isCorrected)
     }
@@ -176,7 +174,7 @@ extension FaultChecks {
     _ fault: SettledFault, _ walk: Stage2Walk, _ level: TranslationLevel?, _ vm: KnownVM,
     _ backend: inout Backend
   ) -> LeafCheck {
-    var window = windowEvidence(fault, walk, vm)
+    var window = windowEvidence(fault, walk)
     window.knowledge = knowledge(ofLeaf: fault, walk, vm, &backend)
     return LeafCheck(
       kind: fault.kind, walk: walk, level: level, blockLevel: vm.isProtected ? .l3 : blockLevel,
@@ -216,7 +214,7 @@ extension FaultChecks {
       if !fault.isStage1Walk, let region = fault.evidence.region { table.regions[region].mayBeBlock = false }
     }
     if lacksRight || isOld { return CheckResult(walk: walk) }
-    var window = windowEvidence(fault, walk, vm)
+    var window = windowEvidence(fault, walk)
     window.knowledge = knowledge(ofLeaf: fault, walk, vm, &backend)
     // Other vCPUs' faults on other pages make those young, not this one.
     if case .leaf(.l3, _, _) = walk, !window.peers.contains(.onPage) { window.peers.remove(.inRegion) }

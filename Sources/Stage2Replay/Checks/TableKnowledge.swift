@@ -196,13 +196,12 @@ struct TableKnowledge: ~Copyable {
     return emptySpans[tableKey(.l2, fault.page)] == epoch || emptySpans[tableKey(.l1, fault.page)] == epoch
   }
 
-  /// A translation fault shows that everything below the entry at which it stopped was unmapped, unless another vCPU's fault may
-  /// have broken that entry to change it.
+  /// A translation fault shows that everything below the entry at which it stopped was unmapped.
   @inline(never)
   mutating func learnEmpty(_ fault: SettledFault, _ level: TranslationLevel?) {
     let epoch = fault.evidence.endEpoch
     setLeaf(fault, .invalid(level: .l3)) { $0 = .isEstablished }
-    guard let level, level < .l3, !fault.sharesEntry else { return }
+    guard let level, level < .l3 else { return }
     if let region = fault.evidence.region { regions[region].emptyIn = epoch }
     if level < .l2 { emptySpans[tableKey(.l2, fault.page)] = epoch }
     if level < .l1 { emptySpans[tableKey(.l1, fault.page)] = epoch }
@@ -358,7 +357,6 @@ struct TableKnowledge: ~Copyable {
     }
     if level < .l3 { return }
     let gfn = fault.page.gfn(pageSize)
-    if !openPages.isEmpty { openPages.remove(FrameKey(gfn.rawValue)) }
     recentPages.note(gfn.rawValue, at: fault.end)
     regions.updatePage(regions.number(gfn), of: region) { $0.knowledge = knowledge }
   }

@@ -18,7 +18,7 @@ struct HostMemory: ~Copyable {
   /// A fault showed that the VMM asked KVM to split blocks where a slot begins to log.
   var splitsEagerly = false
 
-  /// When it is a VM's.
+  /// When its VM was there.
   private let life: VMLife
 
   init(pageSize: PageSize, _ life: VMLife) {

@@ -315,7 +315,7 @@ struct Lookahead: ~Copyable {
   }
 
   /// Decides what a fault did. The timelines are searched only where something follows in them, for a search is handed copies of
-  /// them and of the window. (As a function that changes nothing this one would be, too.)
+  /// them and of the window. (Mutating, though it changes nothing: else it would be handed a copy of all of this.)
   @inline(__always)
   private mutating func decide(_ id: FaultID, of vm: VMIndex, isProtected: Bool) -> FaultDecision {
     let outcome =
@@ -562,13 +562,6 @@ struct Lookahead: ~Copyable {
     return false
   }
 
-  /// Whether a fault is taken to come to nothing, such as where an unmap made it retry: then nobody operated before it.
-  private func comesToNothing(_ fault: FaultID, _ vm: VMIndex) -> Bool {
-    guard case .nothing = timelines.outcome(of: faults[fault], in: vm, isProtected: false, isMapped: false)
-    else { return false }
-    return true
-  }
-
   /// Whether the fault at a node of the timeline operated before `fault`, whose window ends earlier.
   private func isAhead(
     _ node: TimelineNode, _ index: TimelineNode.Index, of fault: FaultID, _ vm: VMIndex
@@ -585,13 +578,8 @@ struct Lookahead: ~Copyable {
           && !timelines.faultsAgain(faults[fault], before: node.end)
       } else {
         // Faults that share the lock collide where one replaces an entry: for the time of its break-before-make the
-        // other finds the page unmapped and gets -EAGAIN, again and again. One that has taken the page from itself comes
-        // back for that, and shows nothing of a rival that maps. One that an unmap made retry says nothing of who is first;
-        // on one page that is taken to be the one that was under way already.
-        !(faults[fault].sawOwnUnmap && node.kind == .translationFault)
-          && timelines.faultsAgain(faults[fault], before: node.end)
-          && (faults[fault].page == faults[id].page || !comesToNothing(fault, vm))
-          || faults[fault].findsBroken(by: faults[id], pageSize) && !faults[id].mayBeInvalidated
+        // other finds the page unmapped and gets -EAGAIN, again and again.
+        isFirstUnderReadLock(id, node, of: fault, vm)
       }
     return isFirst && isNext(windowEndingAt: node.end)
   }

@@ -61,7 +61,6 @@ extension TimelineNode {
     kind == .permissionFault && level == fault.level && isWrite == fault.isWrite && isExec == fault.isExec
       && ranOn == fault.cpu && fault.cpu == fault.evidence.endedOn
   }
-
 }
 
 extension RegionTimelines {

@@ -10,6 +10,8 @@ extension RegionTimelines {
     let gfn = fault.page.gfn(pageSize)
     var isPartlyUnmapped = false
     var mayBeSplit = false
+    // A vCPU that had entered before the operation has broken the block since, or put one in place of the pages, perhaps.
+    var (mayBeBroken, mayBeReplaced) = (false, false)
     var index = node(of: fault).next
     while index != TimelineNode.none {
       let node = self[index]
@@ -18,14 +20,25 @@ extension RegionTimelines {
       case .translationFault:
         // A vCPU that entered before the operation may have walked the table as it was before. The level of a fault
         // of a stage-1 walk is not trusted: emulators report that of the stage-1 table.
-        guard node.entry >= fault.end, !node.isStage1Walk else { continue }
-        if node.level == .l3 { return .page }
+        guard node.entry >= fault.end, !node.isStage1Walk else {
+          if node.sequence > fault.begin { mayBeReplaced = true }
+          continue
+        }
+        if node.level == .l3 {
+          return mayBeBroken || mayBeSplit && isPartlyUnmapped ? .assumedPage : .page
+        }
         // The level-3 table is gone, or never was: a partial unmap removes a block whole, but never all pages.
         return isPartlyUnmapped ? .block : nil
       case .permissionFault, .accessFault:
-        guard node.entry >= fault.end, !node.isStage1Walk else { continue }
-        if node.level < .l3 { return node.level == .l2 ? .block : .pud }
-        return mayBeSplit ? MappingSize(level: .l3, basis: .assumed) : .page
+        guard node.entry >= fault.end, !node.isStage1Walk else {
+          if node.kind == .permissionFault, node.isWrite, node.level < .l3 { mayBeBroken = true }
+          continue
+        }
+        if node.level == .l3 { return mayBeSplit || mayBeBroken ? .assumedPage : .page }
+        if fault.evidence.isLoggingSwitched, mayBeReplaced {
+          return MappingSize(level: node.level, basis: .assumed)
+        }
+        return node.level == .l2 ? .block : .pud
       case .age:
         // The host ages what its own table maps: a block as a block, pages page by page. Without an unmap in between,
         // its table was the same when the fault looked at it. (A whole table of aged pages looks like a block.)
@@ -49,4 +62,8 @@ extension RegionTimelines {
     }
     return nil
   }
+}
+
+extension MappingSize {
+  fileprivate static let assumedPage = MappingSize(level: .l3, basis: .assumed)
 }

@@ -19,6 +19,9 @@ public enum OperationKind: UInt8, Hashable, Sendable, CaseIterable {
   /// `kvm_pgtable_stage2_split`.
   case split
 
+  /// Whether it is what a notification leads to (`kvm_unmap_gfn_range`, `kvm_age_gfn`).
+  var isOfNotifier: Bool { self == .unmap || self == .testClearYoung }
+
   /// The name in the operations file.
   public var name: String {
     switch self {

@@ -15,8 +15,7 @@ struct FirstPass {
     pageSize: PageSize, options: ReplayOptions, clock: TraceClock?, command: @escaping (ThreadID) -> String?
   ) {
     survey = TraceSurvey(
-      kvms: options.memslots?.vms.compactMap(\.kvm) ?? [], pageSize: pageSize, clock: clock,
-      from: options.from)
+      kvms: options.memslots?.vms.compactMap(\.kvm) ?? [], pageSize: pageSize, clock: clock)
     evidence = VCPUEvidence(pageSize: pageSize, command: command)
     memslots = MemslotSurvey(pageSize: pageSize, infers: options.infersMemslots, recordsHistory: false)
     hasMemslots = options.memslots != nil
@@ -56,12 +55,10 @@ struct FirstPass {
   /// kvm_entry or kvm_exit: most of all events, which mostly end no fault's window.
   @inline(__always)
   private mutating func enterOrExit(_ tid: ThreadID, at time: Nanoseconds, isEntry: Bool) {
-    let known = windows.count
     if let end = windows.end(byRunOf: tid, isEntry: isEntry), let thread = windows.thread {
       close(thread, end, at: time)
       windows.close()
     }
-    if isEntry, windows.count > known { survey.begin(withEntryAt: time) }
     survey.consumeRun(of: tid, at: time, isEntry: isEntry)
   }
 

@@ -13,11 +13,15 @@ struct HostAges {
   static let placesMax = 1 << 18
   private static let placeShift: UInt64 = 21
 
-  /// When things were aged, `agesMin` of them at a time: the first and the last moment.
+  /// Beyond that many spans two are made one, so that a VM has to have seen twice as much.
+  private static let spansMax = 1 << 12
+
+  /// When things were aged, `spanLength` of them at a time, counted from the trace's beginning: the first and the last moment.
   private var spans: [ClosedRange<Nanoseconds>] = []
   /// The last of them, and how many it has so far.
   private var span = Nanoseconds(0)...Nanoseconds(0)
   private var spanCount = 0
+  private var spanLength = agesMin
   /// When VMs were destroyed (`kvm_arch_destroy_vm`), by the address of their `struct kvm`.
   private var ends: [FrameKey: [Nanoseconds]] = [:]
   private var places: Set<FrameKey> = []
@@ -28,14 +32,22 @@ struct HostAges {
   mutating func note(_ range: HVARange, at time: Nanoseconds) {
     span = spanCount == 0 ? time...time : min(span.lowerBound, time)...max(span.upperBound, time)
     spanCount += 1
-    if spanCount == Self.agesMin {
-      spans.append(span)
-      spanCount = 0
-    }
+    if spanCount == spanLength { endSpan() }
     let place = range.start.rawValue >> Self.placeShift
     guard place != last else { return }
     last = place
     if places.count < Self.placesMax { places.insert(FrameKey(place)) }
+  }
+
+  private mutating func endSpan() {
+    spans.append(span)
+    spanCount = 0
+    guard spans.count == Self.spansMax else { return }
+    spans = stride(from: 0, to: spans.count, by: 2).map {
+      let (one, next) = (spans[$0], spans[$0 + 1])
+      return min(one.lowerBound, next.lowerBound)...max(one.upperBound, next.upperBound)
+    }
+    spanLength *= 2
   }
 
   /// A VM is destroyed.

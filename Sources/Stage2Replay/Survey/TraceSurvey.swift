@@ -24,17 +24,10 @@ struct TraceSurvey {
   private var damage: [Int: Int] = [:]
   /// What the stamps can tell.
   private(set) var clock: ClockSurvey
-  /// Faults that were under way when what is replayed begins.
-  private(set) var unseenFaults: UnseenFaults
 
   /// A survey that knows the addresses of some VMs beforehand.
-  ///
-  /// - Parameter from: where the replay begins, nil for the trace's beginning.
-  init(
-    kvms: [KernelAddress], pageSize: PageSize = .size4K, clock: TraceClock? = nil, from: Nanoseconds? = nil
-  ) {
+  init(kvms: [KernelAddress], pageSize: PageSize = .size4K, clock: TraceClock? = nil) {
     self.clock = ClockSurvey(clock)
-    unseenFaults = UnseenFaults(from: from)
     faults = FaultSurvey(pageSize: pageSize)
     locks = LockSurvey(kvms: kvms)
     markers = MarkerSurvey(pageSize: pageSize)
@@ -95,9 +88,7 @@ struct TraceSurvey {
   mutating func decide() { unseen = recording.unseen }
 
   /// Grows with what a replay has to know in the course of the trace: markers, and threads.
-  var revision: Int {
-    markers.count + creators.count + faults.threadCount + faults.nesting.revision + unseenFaults.revision
-  }
+  var revision: Int { markers.count + creators.count + faults.threadCount + faults.nesting.revision }
 
   /// Takes out the gaps that were found since the last time.
   mutating func takeGaps() -> [Range<UInt64>] { gaps.take() }
@@ -119,7 +110,6 @@ struct TraceSurvey {
     _ windows: FaultWindows, _ thread: ThreadIndex, _ end: FaultWindows.End, at time: Nanoseconds
   ) {
     clock.close(windows[thread], at: time)
-    unseenFaults.close(begunAt: windows[thread].begin.time, at: time)
     locks.close(thread)
     if markers.mapped.hasOpenFault { markers.mapped.close(windows[thread], end) }
   }
@@ -131,9 +121,6 @@ struct TraceSurvey {
     markers.mapped.consumeRun(of: tid)
     recording.consumeRun(of: tid, isEntry: isEntry)
   }
-
-  /// The first event of a thread is kvm_entry.
-  mutating func begin(withEntryAt time: Nanoseconds) { unseenFaults.begin(withEntryAt: time) }
 
   /// What a kvm_exit says.
   @inline(__always)

@@ -1,0 +1,24 @@
+internal import KVMTypes
+
+// Which of two faults that share mmu_lock was first, as far as what follows tells.
+
+extension Lookahead {
+  /// Whether a fault, that of the node, operated before another one of its region that shares the lock.
+  func isFirstUnderReadLock(
+    _ rival: FaultID, _ node: TimelineNode, of fault: FaultID, _ vm: VMIndex
+  ) -> Bool {
+    if faults[fault].findsBroken(by: faults[rival], pageSize), !faults[rival].mayBeInvalidated { return true }
+    // Who has taken the page from itself comes back for that, and shows nothing of a rival that maps.
+    if faults[fault].sawOwnUnmap, node.kind == .translationFault { return false }
+    guard timelines.faultsAgain(faults[fault], before: node.end) else { return false }
+    // Whom an unmap made retry says nothing of who is first; on one page that is taken to be the one that was under way already.
+    return faults[fault].page == faults[rival].page || !comesToNothing(fault, vm)
+  }
+
+  /// Whether a fault is taken to come to nothing, such as where an unmap made it retry: then nobody operated before it.
+  private func comesToNothing(_ fault: FaultID, _ vm: VMIndex) -> Bool {
+    guard case .nothing = timelines.outcome(of: faults[fault], in: vm, isProtected: false, isMapped: false)
+    else { return false }
+    return true
+  }
+}
