@@ -47,7 +47,7 @@ struct CapacityAssumptions {
       lines.append(
         "hyp_vmemmap covers all of the host's memory: what is shown is the part of the VMs' memory")
     }
-    if profile.mapsBlocks, !profile.isPKVM, !profile.isProtected, profile.pageSize == .size4K {
+    if profile.mapsPUDBlocks, !profile.isProtected {
       lines.append(
         "blocks are of 2 MiB, but of 1 GiB where the host backs memory with hugetlb pages of that size")
     }

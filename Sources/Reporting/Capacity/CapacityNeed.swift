@@ -92,8 +92,8 @@ struct VMOverhead: Sendable {
   let vcpus: Int
   /// Whether faults may map blocks for such a VM.
   let mapsBlocks: Bool
-  /// Whether they may map blocks of PUD_SIZE: with 4 KiB pages, and not under pKVM (`fault_supports_stage2_huge_mapping`).
-  var mapsPUDBlocks: Bool { mapsBlocks && !profile.isPKVM && profile.pageSize == .size4K }
+  /// Whether they may map blocks of PUD_SIZE.
+  var mapsPUDBlocks: Bool { mapsBlocks && profile.mapsPUDBlocks }
   /// The PGD.
   let pgdBytes: UInt64
   /// What the vCPUs hold ready.
@@ -157,4 +157,10 @@ struct VMOverhead: Sendable {
     }
     return tables
   }
+}
+
+extension Profile {
+  /// Whether blocks of PUD_SIZE are mapped where the host has such pages: with 4 KiB pages (`KVM_PGTABLE_MIN_BLOCK_LEVEL`),
+  /// and not under pKVM.
+  var mapsPUDBlocks: Bool { mapsBlocks && !isPKVM && pageSize == .size4K }
 }
