@@ -300,7 +300,7 @@ extension Attribution {
         lookahead[id].sharesEntry = true
         lookahead[other.fault].sharesEntry = true
       } else if context.profile.profile.faultLock == .read,
-        lookahead[id].findsBroken(by: lookahead[other.fault], context.pageSize)
+        lookahead[id].mayFindBroken(by: lookahead[other.fault], context.pageSize)
       {
         lookahead[id].sharesEntry = true
       }

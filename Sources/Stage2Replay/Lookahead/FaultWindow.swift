@@ -227,13 +227,21 @@ extension FaultWindow {
   }
 
   /// Whether this fault found an entry empty in which another one, which is under way, had found a block or a table: that one
-  /// breaks it, and makes its own entry later (`stage2_try_break_pte`, `stage2_make_pte`).
+  /// breaks it, and makes its own entry later (`stage2_try_break_pte`, `stage2_make_pte`). Where the level of the walk is not
+  /// known, a vCPU that comes back shows that it found no page missing, which it would have mapped.
   func findsBroken(by other: FaultWindow, _ pageSize: PageSize) -> Bool {
+    mayFindBroken(by: other, pageSize)
+      && (walkLevel != nil || other.walkLevel == .l2 || nextAccess == .again || nextAccess == .againAtOnce)
+  }
+
+  /// Whether it may have, as far as the fault itself tells.
+  func mayFindBroken(by other: FaultWindow, _ pageSize: PageSize) -> Bool {
     guard kind == .translation, other.begin < begin, slot != nil, other.slot != nil,
       page.rawValue >> pageSize.levelShift(.l2) == other.page.rawValue >> pageSize.levelShift(.l2)
     else { return false }
-    if other.kind == .permission, other.walkLevel == .l2 { return (walkLevel ?? .l2) == .l2 }
-    return other.kind != .accessFlag && other.walkLevel == .l3 && walkLevel == .l2
+    let isBlock = other.kind == .permission && other.walkLevel == .l2
+    let isTable = other.kind != .accessFlag && other.walkLevel == .l3
+    return (isBlock || isTable) && (walkLevel ?? .l2) == .l2
   }
 
   /// Whether this fault and another one have to change the same entry: that of a table which both their pages need and

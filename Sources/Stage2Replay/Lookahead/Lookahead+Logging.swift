@@ -16,7 +16,61 @@ extension Lookahead {
       guard fault.slot?.base == slot.base, fault.end > since else { return }
       fault.evidence.isLoggingSwitched = true
     }
+    loggingSwitches.insert(
+      LoggingSwitches.Switch(vm: vm, base: slot.base, isOn: slot.isLogging, since: since, commit: now),
+      oldest: oldestWaiting(now))
     if mayBeSplit { note(.loggingBegins, slot.frames, vm: vm, by: tid, at: now) }
+  }
+
+  /// Decides whether a fault around which its slot's logging was switched found that before or after, if other faults tell.
+  mutating func orderAroundSwitch(_ id: FaultID, _ vm: VMIndex) {
+    let fault = self[id]
+    guard fault.evidence.isLoggingSwitched, let position = loggingSwitches.position(of: fault, vm)
+    else { return }
+    if loggingSwitches[position].foundNew(fault) == nil { searchProof(for: id, position, vm) }
+    guard let foundNew = loggingSwitches[position].foundNew(fault) else { return }
+    let isLogging = foundNew == loggingSwitches[position].isOn
+    self[id].slot?.flags[.logDirtyPages] = isLogging
+    self[id].evidence.isLoggingSwitched = false
+  }
+
+  /// Searches the faults that wait behind one, the last first, for one that is proven to have found the old flags. That costs as much
+  /// as there are, so where none is, a share of them is settled before they are searched again.
+  private mutating func searchProof(for id: FaultID, _ position: Int, _ vm: VMIndex) {
+    guard loggingSwitches[position].untilSearch == 0 else {
+      loggingSwitches[position].untilSearch -= 1
+      return
+    }
+    for place in (0..<waitingCount).reversed() {
+      guard let (later, owner) = waitingFault(at: place), owner == vm, self[later].begin >= self[id].end,
+        self[later].evidence.isLoggingSwitched, loggingSwitches.position(of: self[later], vm) == position,
+        provenLogging(later) == !loggingSwitches[position].isOn,
+        let moment = earliestOfRace(later, vm), moment >= self[id].end
+      else { continue }
+      loggingSwitches[position].foundOld = moment
+      break
+    }
+    loggingSwitches[position].untilSearch = waitingCount / Self.shareBetweenSearches
+  }
+
+  /// What part of the faults that wait is settled before they are searched once more.
+  private static var shareBetweenSearches: Int { 16 }
+
+  /// Whether a fault, or one that it races with, is proven to have found logging on (true) or off (false): by the size of what was
+  /// mapped.
+  private func provenLogging(_ id: FaultID) -> Bool? {
+    guard self[id].node != nil, self[id].signs.contains(.blockFits), !sawPUDs,
+      case .performed(.derived) = self[id].outcome(isProtected: false),
+      let proof = timelines.sizeProof(of: self[id]), proof.basis == .derived
+    else { return nil }
+    return proof.isBlock ? false : self[id].isOnBlock ? true : nil
+  }
+
+  /// The place from which on a fault, or whoever may have mapped in its stead, looked at the slot's flags; nil where the walk of its
+  /// vCPU may have come before what another one mapped.
+  private func earliestOfRace(_ id: FaultID, _ vm: VMIndex) -> Sequence? {
+    guard let node = self[id].node, !timelines[node].followsRival else { return nil }
+    return timelines.isRaced(node, of: vm) ? timelines.earliestRival(of: self[id]) : self[id].begin
   }
 
   /// Decides whether a fault around which its slot's logging was switched found it on, if what follows in the region tells: on, it
@@ -27,6 +81,7 @@ extension Lookahead {
     else { return }
     decision.sizeProof = nil
     guard let proof = timelines.sizeProof(of: self[id]), proof.basis == .derived else { return }
+    noteProof(of: id, vm)
     decision.sizeProof = proof
     if proof.isBlock {
       self[id].slot?.flags.remove(.logDirtyPages)
@@ -35,5 +90,15 @@ extension Lookahead {
       self[id].slot?.flags.insert(.logDirtyPages)
     }
     decision.mayMapBlock = proof.isBlock
+  }
+
+  /// A fault that is proven to have found the new flags: those that begin after it found them, too.
+  private mutating func noteProof(of id: FaultID, _ vm: VMIndex) {
+    guard let position = loggingSwitches.position(of: self[id], vm),
+      let node = self[id].node, !timelines.isRaced(node, of: vm),
+      provenLogging(id) == loggingSwitches[position].isOn
+    else { return }
+    let end = self[id].end
+    loggingSwitches[position].foundNew = min(loggingSwitches[position].foundNew, end)
   }
 }

@@ -12,11 +12,7 @@ struct Lookahead: ~Copyable {
   private(set) var faults = FaultSlab()
   private(set) var timelines: RegionTimelines
   private var queue: LagQueue<PendingRecord>
-  /// For each unmap that waited for mmu_lock, the ends of the windows of the faults that held it first; for the first
-  /// notification by the thread of a fault, that of the fault, which may be ahead of it.
-  private var faultsAhead: [Sequence: [Sequence]] = [:]
-  /// The threads whose records are being settled, while others are settled ahead of them.
-  private var threadsInSettlement: [ThreadID] = []
+  private var order = SettlementOrder()
   /// What waits for its turn of vCPUs that were initialised again, by its place in the queue: that of an event of the VM's alone.
   private var resets: [Sequence: VCPUReset] = [:]
   /// The nodes of open faults whose windows last longer than the timelines reach back.
@@ -26,6 +22,7 @@ struct Lookahead: ~Copyable {
   private let faultLock: Profile.FaultLock
   /// The leaves of level 1 that faults have met.
   private var puds: PUDProofs
+  var loggingSwitches = LoggingSwitches()
   /// VMs whose vCPUs have all left the guest for good; known at the end of the trace only.
   private var stopped: Set<VMIndex> = []
   /// What is settled.
@@ -265,6 +262,7 @@ struct Lookahead: ~Copyable {
       let isProtected = vms[vm].identity.isProtected
       settleThoseAhead(of: id, record, vms)
       adopt(id, vm)
+      if faults[id].evidence.isLoggingSwitched, !isProtected { orderAroundSwitch(id, vm) }
       var decision = decide(id, of: vm, isProtected: isProtected)
       if faults[id].evidence.isSlotOpen {
         if faults[id].evidence.isSlotRemoved { decision.fate = fate(of: id, record, vm) }
@@ -371,8 +369,17 @@ struct Lookahead: ~Copyable {
   /// The fault whose window ended at `sequence`, if it still waits, and its VM.
   func waitingFault(endedAt sequence: Sequence) -> (fault: FaultID, vm: VMIndex)? {
     let position = queue.position { $0.sequence < sequence }
-    guard position < queue.count, queue[position].sequence == sequence, !queue[position].isSettled,
-      case .fault(let fault) = queue[position].action, let vm = queue[position].vm
+    guard position < queue.count, queue[position].sequence == sequence else { return nil }
+    return waitingFault(at: position)
+  }
+
+  /// How many records wait.
+  var waitingCount: Int { queue.count }
+
+  /// The fault that waits at a position from the head, and its VM; nil where something else does.
+  func waitingFault(at position: Int) -> (fault: FaultID, vm: VMIndex)? {
+    guard !queue[position].isSettled, case .fault(let fault) = queue[position].action,
+      let vm = queue[position].vm
     else { return nil }
     return (fault, vm)
   }
@@ -466,14 +473,13 @@ struct Lookahead: ~Copyable {
 
   /// A fault had the lock for which a notification waited that is at `notification` in the queue, or its own thread made that.
   mutating func noteAhead(of notification: Sequence, faultEndedAt end: Sequence, _ now: Sequence) {
-    if notification >= oldestWaiting(now) { faultsAhead[notification, default: []].append(end) }
+    if notification >= oldestWaiting(now) { order.note(ahead: end, of: notification) }
   }
 
   /// Settles the faults that had the lock while an unmap waited for it, although their windows end later, and the one whose
   /// own thread made the notification after it had operated.
   private mutating func settleThoseAhead(ofNotification record: PendingRecord, _ vms: borrowing VMRegister) {
-    guard !faultsAhead.isEmpty, let ends = faultsAhead.removeValue(forKey: record.sequence) else { return }
-    for end in ends {
+    for end in order.takeAhead(of: record.sequence) {
       guard let (id, vm) = waitingFault(endedAt: end) else { continue }
       let isAhead =
         faults[id].tid == record.tid
@@ -539,9 +545,9 @@ struct Lookahead: ~Copyable {
     fault.moment = other.moment ?? other.sequence
     // Nothing that its own thread did in the window came before it.
     if fault.tid == other.tid, case .fault(let id) = fault.action { fault.place = faults[id].place }
-    threadsInSettlement.append(other.tid)
+    order.begin(aheadOf: other.tid)
     settle(fault, vms)
-    threadsInSettlement.removeLast()
+    order.end()
   }
 
   /// Whether everything that its thread did before a fault has been settled: a thread does one thing after the other,
@@ -549,7 +555,7 @@ struct Lookahead: ~Copyable {
   private func isNext(windowEndingAt sequence: Sequence) -> Bool {
     guard let (fault, _) = waitingFault(endedAt: sequence) else { return false }
     let tid = faults[fault].tid
-    return !threadsInSettlement.contains(tid) && !isWaiting(tid: tid, before: sequence)
+    return !order.isInSettlement(tid) && !isWaiting(tid: tid, before: sequence)
   }
 
   /// Whether a record of a thread waits that is older than `sequence`.

@@ -31,6 +31,17 @@ extension RegionTimelines {
     return nil
   }
 
+  /// The place at which the first of the faults began whose windows are open at `fault`, which is one of them.
+  func earliestRival(of fault: FaultWindow) -> Sequence {
+    var earliest = fault.begin
+    var index = node(of: fault).previous
+    while index != TimelineNode.none {
+      if self[index].isFault, self[index].end > fault.begin { earliest = self[index].sequence }
+      index = self[index].previous
+    }
+    return earliest
+  }
+
   /// Whether a fault met a leaf that the one of another vCPU at `rival`, which had found none, may have mapped.
   ///
   /// A permission or access flag fault shows that its leaf is there. So what has to map it is over by then, though its window may
