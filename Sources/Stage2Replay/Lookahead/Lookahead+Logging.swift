@@ -57,13 +57,14 @@ extension Lookahead {
   private static var shareBetweenSearches: Int { 16 }
 
   /// Whether a fault, or one that it races with, is proven to have found logging on (true) or off (false): by the size of what was
-  /// mapped.
+  /// mapped: off, a block; on, a page where the host has a block.
   private func provenLogging(_ id: FaultID) -> Bool? {
     guard self[id].node != nil, self[id].signs.contains(.blockFits), !sawPUDs,
       case .performed(.derived) = self[id].outcome(isProtected: false),
       let proof = timelines.sizeProof(of: self[id]), proof.basis == .derived
     else { return nil }
-    return proof.isBlock ? false : self[id].isOnBlock ? true : nil
+    if proof.isBlock { return false }
+    return self[id].isOnBlock || timelines.hostHasBlock(around: self[id]) ? true : nil
   }
 
   /// The place from which on a fault, or whoever may have mapped in its stead, looked at the slot's flags; nil where the walk of its
@@ -92,13 +93,13 @@ extension Lookahead {
     decision.mayMapBlock = proof.isBlock
   }
 
-  /// A fault that is proven to have found the new flags: those that begin after it found them, too.
+  /// A fault that is proven to have found the new flags, or one of those whose windows were open when it began: what begins after all
+  /// of them found the new ones, too.
   private mutating func noteProof(of id: FaultID, _ vm: VMIndex) {
     guard let position = loggingSwitches.position(of: self[id], vm),
-      let node = self[id].node, !timelines.isRaced(node, of: vm),
       provenLogging(id) == loggingSwitches[position].isOn
     else { return }
-    let end = self[id].end
+    let end = timelines.endOfRivals(of: self[id])
     loggingSwitches[position].foundNew = min(loggingSwitches[position].foundNew, end)
   }
 }

@@ -42,6 +42,17 @@ extension RegionTimelines {
     return earliest
   }
 
+  /// The place at which the last of them ends.
+  func endOfRivals(of fault: FaultWindow) -> Sequence {
+    var latest = fault.end
+    var index = node(of: fault).previous
+    while index != TimelineNode.none {
+      if self[index].isFault, self[index].end > fault.begin { latest = max(latest, self[index].end) }
+      index = self[index].previous
+    }
+    return latest
+  }
+
   /// Whether a fault met a leaf that the one of another vCPU at `rival`, which had found none, may have mapped.
   ///
   /// A permission or access flag fault shows that its leaf is there. So what has to map it is over by then, though its window may

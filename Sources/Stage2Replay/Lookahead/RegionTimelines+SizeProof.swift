@@ -64,6 +64,26 @@ extension RegionTimelines {
   }
 }
 
+extension RegionTimelines {
+  /// Whether the host is known to map the memory of a fault by a block: an earlier one of the region met a block, and nothing of the
+  /// region was unmapped since.
+  func hostHasBlock(around fault: FaultWindow) -> Bool {
+    var walk = Sequence.pending
+    var index = node(of: fault).previous
+    while index != TimelineNode.none, walk == .pending || self[index].sequence > walk {
+      let node = self[index]
+      if node.isLoss { return false }
+      if walk == .pending, node.kind == .permissionFault || node.kind == .accessFault, node.level == .l2,
+        !node.isStage1Walk
+      {
+        walk = node.entry
+      }
+      index = node.previous
+    }
+    return walk != .pending
+  }
+}
+
 extension MappingSize {
   fileprivate static let assumedPage = MappingSize(level: .l3, basis: .assumed)
 }
