@@ -12,6 +12,8 @@ struct MemslotRecorder {
   private var positions: [[GFN: Int]] = []
   /// By VM, the frames of which a change told anything: a slot that was there from the beginning has none of them.
   private var told: [FrameSet] = []
+  /// By VM, whether a probe told of its creation.
+  private var created: [Bool] = []
   /// The addresses that VMs had so far.
   private var known: Set<KernelAddress> = []
   private var sawLoss = false
@@ -57,7 +59,12 @@ struct MemslotRecorder {
   mutating func lose() { sawLoss = true }
 
   /// Whether a VM was created since the trace began.
-  var sawCreation: Bool { history.vms.contains { !$0.isPartial } }
+  ///
+  /// - Parameter areRunning: whether those were there before of which nothing but new slots are told, unless a probe told of their
+  ///   creation.
+  func sawCreation(areRunning: Bool) -> Bool {
+    history.vms.indices.contains { !history.vms[$0].isPartial && (created[$0] || !areRunning) }
+  }
 
   /// The VMs whose slots a change shows to have been there before the trace began.
   var earlier: MemslotHistory {
@@ -70,7 +77,7 @@ struct MemslotRecorder {
   ///
   /// - Parameter all: whether those are among them of which nothing but new slots are told.
   func running(all: Bool) -> [SlotCompletion.Running] {
-    history.vms.indices.filter { history.vms[$0].isPartial || all && !roster.isKnownToLive(VMIndex($0)) }
+    history.vms.indices.filter { history.vms[$0].isPartial || all && !created[$0] }
       .map { SlotCompletion.Running(vm: history.vms[$0], told: told[$0]) }
   }
 
@@ -148,6 +155,7 @@ struct MemslotRecorder {
       // Where another one was taken to be gone, what is there now was not there before the trace began.
       let mayBeOld = known.insert(kvm).inserted
       history.vms[answer.vm.position].isPartial = mayBeOld && roster.wasRunning(answer.vm)
+      created.append(roster.isKnownToLive(answer.vm))
       tables.append(MemslotTable(pageSize: pageSize))
       positions.append([:])
       told.append(FrameSet())

@@ -131,26 +131,39 @@ public struct MemslotSurvey: Sendable {
 
   private func sourceOfRecorded(_ probe: MemslotProbe, _ windows: FaultWindows) -> MemslotSource {
     var source = MemslotSource(probe: probe, history: earlier.earlier)
+    let guests = guestsBeforeProbes(windows)
     // Who asks for a slot does not say whether there was one.
-    source.showsCreation = probe == .commits ? earlier.sawCreation : nil
-    guard let completed = completed(windows) else { return source }
+    source.showsCreation =
+      probe == .commits ? earlier.sawCreation(areRunning: guests?.areAll ?? false) : nil
+    guard let guests else { return source }
+    let completed = completed(guests)
     source.history = completed
     source.isCompleted = completed.vms.flatMap(\.slots).contains { $0.evidence != nil }
     return source
   }
 
-  /// The VMs that were running before the first probe, with slots that are inferred where none is recorded; nil where none
-  /// was running.
-  private func completed(_ windows: FaultWindows) -> MemslotHistory? {
+  /// The guests that ran before the first probe told anything.
+  private struct EarlyGuests {
+    var inferred: MemslotHistory
+    /// Whether no others come: whoever gets new slots is one that was running.
+    var areAll: Bool
+  }
+
+  /// Nil where none ran.
+  private func guestsBeforeProbes(_ windows: FaultWindows) -> EarlyGuests? {
     guard let ranUntil else { return nil }
     var collector = collector
     collector.finish(windows)
     let all = collector.guests(windows)
     let guests = all.filter { $0.first < ranUntil }
-    let inferred = SlotInference(collector, pageSize: pageSize).history(of: guests)
-    // Where no others come, whoever gets new slots is one that was running.
-    let running = earlier.running(all: guests.count == all.count)
-    return SlotCompletion(running, pageSize: pageSize).history(with: inferred.vms)
+    return EarlyGuests(
+      inferred: SlotInference(collector, pageSize: pageSize).history(of: guests),
+      areAll: guests.count == all.count)
+  }
+
+  /// The VMs that were running before the first probe, with slots that are inferred where none is recorded.
+  private func completed(_ guests: EarlyGuests) -> MemslotHistory {
+    SlotCompletion(earlier.running(all: guests.areAll), pageSize: pageSize).history(with: guests.inferred.vms)
   }
 
   private func inferred(_ windows: FaultWindows) -> MemslotHistory {
@@ -162,7 +175,7 @@ public struct MemslotSurvey: Sendable {
   /// The memslots, as far as the trace tells them.
   public var history: MemslotHistory {
     guard let probe, var history = recorders[probe]?.history else { return inferred(windows) }
-    for vm in completed(windows)?.vms ?? [] {
+    for vm in guestsBeforeProbes(windows).map({ completed($0) })?.vms ?? [] {
       if let kvm = vm.kvm, let place = history.vms.firstIndex(where: { $0.kvm == kvm }) {
         history.vms[place].complete(by: vm)
       } else if vm.slots.contains(where: { $0.evidence != nil }) {
