@@ -22,9 +22,9 @@ struct FaultChecks: ~Copyable {
   private var lastRefused: RefusedFault?
   /// By vCPU.
   private var progress: [VCPUProgress] = []
-  /// Faults that were held against the model ahead of their operation, where their leaf was changed for it: the places of
-  /// their events.
-  private var correctedAhead: Set<Sequence> = []
+  /// By vCPU, the place of the event of a fault that was held against the model ahead of its operation, where its leaf was changed
+  /// for it.
+  private var correctedAhead: [Int: Sequence] = [:]
   private(set) var log: DivergenceLog
   /// The place of what is checked among the steps of all VMs.
   var order: UInt64 = 0
@@ -90,12 +90,14 @@ struct FaultChecks: ~Copyable {
   mutating func checkAhead<Backend: Stage2Backend & ~Copyable>(
     _ fault: SettledFault, at time: Nanoseconds, _ vm: KnownVM, _ backend: inout Backend
   ) {
-    if check(fault, at: time, vm, &backend).isCorrected { correctedAhead.insert(fault.begin) }
+    if check(fault, at: time, vm, &backend).isCorrected { correctedAhead[fault.vcpu] = fault.begin }
   }
 
   /// Whether the leaf of a fault was changed when it was held against the model ahead of its operation, which follows.
   mutating func takeCorrection(of fault: SettledFault) -> Bool {
-    !correctedAhead.isEmpty && correctedAhead.remove(fault.begin) != nil
+    guard !correctedAhead.isEmpty, correctedAhead[fault.vcpu] == fault.begin else { return false }
+    correctedAhead[fault.vcpu] = nil
+    return true
   }
 
   // MARK: What is waited for
