@@ -18,6 +18,7 @@ struct Replayer<Backend: Stage2Backend & ~Copyable>: ~Copyable {
   private var steps = ExecutionQueue()
   private let makeBackend: (VMToModel) -> Backend
   private var agreement: Agreement
+  private var streamEnds: StreamEnds
   private var locks: LockObserver
   private var markers: MarkerObserver
   /// Whether performed operations are kept until `takeOperations`.
@@ -38,6 +39,7 @@ struct Replayer<Backend: Stage2Backend & ~Copyable>: ~Copyable {
     pool = ExecutionPool(workers: context.executors)
     locks = LockObserver(lockModes, grid: context.grid, context.options)
     markers = MarkerObserver(context)
+    streamEnds = StreamEnds(before: context.options.to)
     agreement = Agreement(
       isActive: probes != .none && !context.options.ignoresProbes, hasEarlyProtBits: probes == .earlyProtBits,
       keepsTimings: context.options.measuresWork)
@@ -81,6 +83,7 @@ struct Replayer<Backend: Stage2Backend & ~Copyable>: ~Copyable {
       if attribution.lookahead.settled.count >= stepsMax { execute() }
     }
     attribution.clock.endRun(of: records[0].cpu)
+    if agreement.isActive { streamEnds.note(records) }
   }
 
   @inline(__always)
@@ -104,7 +107,7 @@ struct Replayer<Backend: Stage2Backend & ~Copyable>: ~Copyable {
 
   /// Settles and executes what still waits. Must be the last call.
   mutating func finish() {
-    let notifying = attribution.threads.notifyingPlaces
+    let notifying = attribution.threads.notifyingPlaces(streamEnds)
     attribution.finish()
     locks.finish()
     attribution.settleRest()

@@ -236,8 +236,8 @@ struct Agreement {
 
   /// Everything was predicted: what is left was not.
   ///
-  /// - Parameter notifying: the threads whose last event is a notification, and their places. They may perform it, or the rest of
-  ///   it, after the last event: that it was not recorded contradicts no prediction.
+  /// - Parameter notifying: the threads that were in a notification when the events of their processor end, and their places. They may
+  ///   perform it, or the rest of it, after that: that it was not recorded contradicts no prediction.
   mutating func finish(notifying: [ThreadID: ThreadPlace]) {
     for (tid, rest) in unmet.sorted(by: { $0.key < $1.key }) {
       for operation in rest.operations {

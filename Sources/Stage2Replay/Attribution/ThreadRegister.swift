@@ -41,10 +41,10 @@ struct ThreadRegister: ~Copyable {
     open.all.map { (threads[$0.thread.position].tid, threads[$0.thread.position].place) }
   }
 
-  /// The threads whose last event is a notification, and where they are.
-  var notifyingPlaces: [ThreadID: ThreadPlace] {
+  /// The threads that were in a notification when their processor's events end, and where they are.
+  func notifyingPlaces(_ ends: StreamEnds) -> [ThreadID: ThreadPlace] {
     var places: [ThreadID: ThreadPlace] = [:]
-    for thread in indices where self[thread].notifier.last != nil {
+    for thread in indices where self[thread].notifier.last != nil && ends.contain(self[thread].tid) {
       places[self[thread].tid] = self[thread].place
     }
     return places

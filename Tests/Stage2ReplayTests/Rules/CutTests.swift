@@ -41,4 +41,29 @@ struct CutTests {
     let score = try #require(replayed.result.agreement?.scores[.unmap])
     #expect(score.recorded == 1 && score.predicted == 1 && score.derivedWrong == 0, "\(score)")
   }
+
+  /// A thread unmaps a page, which no probe records, though one on another page was.
+  private func unrecorded(then goOn: (Scenario) -> Void) throws -> AgreementScore {
+    let story = Scenario(formats: Self.formats)
+    story.createSlot()
+    story.enter(.vcpu0)
+    story.handle(.vcpu0, story.memory, level: 1)
+    story.unmap(.vmm, story.crookedHVA + story.page)
+    story.recordUnmap(.vmm, story.memory + story.page)
+    story.run(.vmm)
+    story.unmap(.kswapd, story.crookedHVA)
+    goOn(story)
+    story.enter(.vcpu0)
+    return try #require(try story.replay().result.agreement?.scores[.unmap])
+  }
+
+  @Test("A thread's last event is no excuse where its processor went on with others")
+  func processorGoesOn() throws {
+    let ended = try unrecorded { _ in }
+    #expect(ended.predicted == 1 && ended.derivedWrong == 0, "\(ended)")
+    let waits = try unrecorded { $0.contend(.kswapd, lock: 0xffff_0000, flags: 4) }
+    #expect(waits.predicted == 1 && waits.derivedWrong == 0, "\(waits)")
+    let wentOn = try unrecorded { $0.run(Scenario.Thread(tid: 61, cpu: Scenario.Thread.kswapd.cpu)) }
+    #expect(wentOn.predicted == 2 && wentOn.derivedWrong == 1, "\(wentOn)")
+  }
 }
