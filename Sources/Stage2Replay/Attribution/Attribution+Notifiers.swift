@@ -8,13 +8,14 @@ internal import Stage2Model
 extension Attribution {
   mutating func notifier(_ record: TraceRecord, _ kind: TimelineNode.Kind) {
     guard let thread = threads.thread(record.tid) else { return }
+    let isFirst = threads[thread].lastEvent <= clock.partStart
     reach(thread)
     report(threads[thread].order.other(), thread, record)
     let range = record.hvaRange
     guard range.start < range.end else { return }
     if record.kind == .unmapHVARange { checkAlone(unmap: range, thread, record) }
     if kind == .unmap { noteReclaim(range, thread) }
-    let repetition = countRun(of: record.kind, range, thread)
+    let repetition = repetition(of: kind, countRun(of: record.kind, range, thread), thread, isFirst: isFirst)
     if !threads[thread].notifier.named.isEmpty { threads[thread].notifier.named = [] }
     let isCopy = repetition == .copy
     beginNotification(
@@ -60,14 +61,16 @@ extension Attribution {
       if kind == .unmap, vms[vm].mayHaveOtherMemory { noteUnmapOfUnknownFrames(vm: vm) }
       return false
     }
-    let isOpen = owner == .unknown || repetition == .open
+    let isOpen =
+      owner == .unknown || repetition == .open
+      || repetition == .unseen && vms[vm].knownFrom != clock.epoch
     // In a gap the probe's event may be the one that is missing.
     if isOpen, notifiers.areNamed(kind), !clock.isInGap {
       threads[thread].notifier.awaitsName = true
       return true
     }
     notify(
-      vm, kind, range, frames, thread, record, isCopy: repetition == .copy, mayBeOtherMemory: isOpen)
+      vm, kind, range, frames, thread, record, isCopy: repetition == .copy, isOpen ? .otherMemory : [])
     return true
   }
 
@@ -76,6 +79,7 @@ extension Attribution {
   mutating func nameNotified(_ record: TraceRecord) {
     let kind: TimelineNode.Kind = record.kind == .probeUnmapGFN ? .unmap : .age
     notifiers.noteName(kind)
+    if let thread = threads.known(record.tid) { threads[thread].notifier.run?.isNamed = true }
     let told = record.probedRange
     guard told.start < told.end, let vm = vms.roster.vm(at: told.kvm), !vms[vm].identity.isProtected
     else { return }
@@ -100,13 +104,13 @@ extension Attribution {
     if vms.creator(of: vm) == record.tid { vms[vm].activity.last = clock.now }
     notify(
       vm, kind, change.range, change.frames, change.thread, record, isCopy: false,
-      mayBeOtherMemory: isOfClosedFile)
+      isOfClosedFile ? .closedFile : [])
   }
 
   /// Frames of a VM are unmapped, aged or tested.
   private mutating func notify(
     _ vm: VMIndex, _ kind: TimelineNode.Kind, _ range: HVARange, _ frames: FrameRanges,
-    _ thread: ThreadIndex, _ record: TraceRecord, isCopy: Bool, mayBeOtherMemory: Bool
+    _ thread: ThreadIndex, _ record: TraceRecord, isCopy: Bool, _ doubts: RangeDoubts
   ) {
     if threads[thread].vcpu.openFault != nil { noteOwnNotification(vm: vm, thread, record) }
     if kind == .unmap {
@@ -125,7 +129,7 @@ extension Attribution {
         case .age: .age(frames, markOld: true, duringFault: duringFault, epoch: clock.epoch)
         default: .age(frames, markOld: false, duringFault: duringFault, epoch: clock.epoch)
         }
-      enqueue(action, vm: vm, record, threads[thread].place, mayBeOtherMemory: mayBeOtherMemory)
+      enqueue(action, vm: vm, record, threads[thread].place, doubts)
     }
   }
 
@@ -170,8 +174,10 @@ extension Attribution {
         ? isOfFault(of: thread, range) : range.start.rawValue & (context.pageSize.pmdBytes - 1) != 0)
     let vm = isOneProcess ? nil : processVM(of: thread)
     var count = 1
+    var isNamed = false
     if let run = threads[thread].notifier.run, run.kind == kind, run.range == range {
       count = run.count + 1
+      isNamed = run.isNamed
     } else if let run = threads[thread].notifier.run, run.isPage {
       if let vm {
         if vms[vm].copies == nil { vms[vm].copies = NotifierCopies(count: run.count) }
@@ -180,7 +186,7 @@ extension Attribution {
       notifiers.copies.note(run.count, inOneProcess: isOneProcess)
     }
     threads[thread].notifier.run = NotifierRun(
-      kind: kind, range: range, count: count, isPage: isPage)
+      kind: kind, range: range, count: count, isPage: isPage, isNamed: isNamed)
     guard count > 1 else { return .none }
     let ofProcess = vm.flatMap { vms[$0].copies }
     let copies = ofProcess ?? notifiers.copies
@@ -195,6 +201,21 @@ extension Attribution {
     }
     if (count - 1) % max(copies.count, vms.roster.hasFellows ? fellows(at: range) : 1) != 0 { return .copy }
     return isSettled ? .none : .open
+  }
+
+  /// The same, with what else is known of the thread's notifications.
+  ///
+  /// - Parameter isFirst: whether nothing of the thread came before in the part of the trace that is replayed.
+  private func repetition(
+    of kind: TimelineNode.Kind, _ counted: NotifierRepetition, _ thread: ThreadIndex, isFirst: Bool
+  ) -> NotifierRepetition {
+    switch counted {
+    case .none where isFirst: .unseen
+    // The events before reached no slot: they came for VMs that have none there, and one of the next for the VM that has.
+    case .open
+    where notifiers.areNamed(kind) && !clock.isInGap && threads[thread].notifier.run?.isNamed == false: .copy
+    default: counted
+    }
   }
 
   /// A VM came or went.

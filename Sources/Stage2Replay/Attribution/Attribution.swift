@@ -49,6 +49,7 @@ struct Attribution: ~Copyable {
     clock.advance(to: record.time)
     if record.time >= slots.due { applyDueSlotChanges(before: record) }
     if let from = context.options.from, record.time < from {
+      clock.notePartAhead()
       takeLife(record)
       takeMemslotProbe(record, performsOperations: false)
       return false
@@ -103,12 +104,12 @@ struct Attribution: ~Copyable {
   /// Puts something behind all else that happened to a VM.
   mutating func enqueue(
     _ action: PendingRecord.Action, vm: VMIndex, _ record: TraceRecord, _ place: ThreadPlace,
-    mayBeOtherMemory: Bool = false
+    _ doubts: RangeDoubts = []
   ) {
     var pending = PendingRecord(
       action: action, vm: vm, sequence: clock.now, time: record.time, cpu: record.cpu, tid: record.tid,
       place: place)
-    pending.mayBeOtherMemory = mayBeOtherMemory
+    pending.doubts = doubts
     lookahead.enqueue(pending, vms)
   }
 
@@ -311,7 +312,9 @@ extension Attribution {
       note(.slotChange, frames, vm: vm, by: record.tid)
       noteRemoval(of: frames, vm: vm, since: since, basis: update.basis)
       lookahead.doubtNotifications(of: frames, vm: vm, since: since)
-      enqueue(.deleteSlot(frames), vm: vm, record, place)
+      // The frames are unmapped behind the thread's event before and the VM's last commit: perhaps before what is replayed.
+      let isBefore = max(since, vms[vm].slots.lastChange) <= clock.partStart
+      enqueue(.deleteSlot(frames), vm: vm, record, place, isBefore ? .beforePart : [])
     }
     if let frames = removed, update.slot?.isLogging != true {
       if vms[vm].dirtyLogs.logs(frames) {

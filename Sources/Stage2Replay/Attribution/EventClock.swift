@@ -7,6 +7,8 @@ internal import KVMTypes
 struct EventClock {
   /// The place of the event that is being taken in.
   private(set) var now = Sequence.start
+  /// The place of the last event before the part that is replayed; `start` where that begins with the trace.
+  private(set) var partStart = Sequence.start
   private var losses: LossLog
   /// The place before the first event of the run that is being taken in, and for each CPU that of its last event in
   /// earlier runs.
@@ -32,6 +34,9 @@ struct EventClock {
     now.advance()
     losses.advance(to: time)
   }
+
+  /// The event that is being taken in lies before the part of the trace that is replayed.
+  mutating func notePartAhead() { partStart = now }
 
   /// Behind the last event, something else happens.
   mutating func advancePastEnd() { now.advance() }

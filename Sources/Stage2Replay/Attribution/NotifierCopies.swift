@@ -36,4 +36,6 @@ enum NotifierRepetition {
   case copy
   /// It is taken for another notification, while nothing has shown yet how many VMs share the address space.
   case open
+  /// The part of the trace that is replayed begins here for its thread: it may be a copy of one that came before.
+  case unseen
 }

@@ -117,6 +117,8 @@ struct NotifierRun {
   var count: Int
   /// Whether it is of a single page, and of a kind that comes once for each VM of an address space.
   var isPage: Bool
+  /// Whether a probe named the VM of one of them.
+  var isNamed = false
 }
 
 /// Frames of a slot that `kvm_unmap_gfn_range` is called for.

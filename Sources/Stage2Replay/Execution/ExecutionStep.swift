@@ -8,8 +8,7 @@ struct StepOrigin: BitwiseCopyable {
   var tid: ThreadID
   /// Which window and which notifier event of the thread this belongs to.
   var place: ThreadPlace
-  /// A notification may be about the memory of another process, or of a slot that was already elsewhere.
-  var mayBeOtherMemory = false
+  var doubts: RangeDoubts = []
 
   init(_ record: PendingRecord) {
     sequence = record.sequence
@@ -17,7 +16,7 @@ struct StepOrigin: BitwiseCopyable {
     cpu = record.cpu
     tid = record.tid
     place = record.place
-    mayBeOtherMemory = record.mayBeOtherMemory
+    doubts = record.doubts
   }
 }
 

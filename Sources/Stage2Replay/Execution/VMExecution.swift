@@ -153,7 +153,7 @@ struct VMExecution<Backend: Stage2Backend & ~Copyable>: ~Copyable {
       host.unmap(frames, by: origin.tid, &checks.table.regions)
       kvm.kvmUnmapGFNRange(frames.start..<frames.end, mayBlock: true)
       emitRangeCalls(basis: .derived, origin)
-      checks.table.noteUnmapped(frames, isAssumed: origin.mayBeOtherMemory)
+      checks.table.noteUnmapped(frames, isAssumed: !origin.doubts.isEmpty)
       remember(.unmap, frames, origin)
     case .deleteSlot(let frames):
       host.unmap(frames, by: origin.tid, &checks.table.regions)
@@ -191,10 +191,10 @@ struct VMExecution<Backend: Stage2Backend & ~Copyable>: ~Copyable {
       .testClearYoung, address, size: frames.count << pageSize.shift, markOld: markOld,
       result: context.tellsFaults ? young ? 1 : 0 : nil,
       basis: isCertain ? .derived : .assumed, of: known.basis(at: frames.start), origin)
-    if markOld, !age.duringFault, !origin.mayBeOtherMemory, !context.profile.hasHardwareAccessFlag {
+    if markOld, !age.duringFault, origin.doubts.isEmpty, !context.profile.hasHardwareAccessFlag {
       checks.table.noteAged(frames)
     }
-    if markOld, origin.mayBeOtherMemory { checks.table.doubtAge(of: frames) }
+    if markOld, !origin.doubts.isEmpty { checks.table.doubtAge(of: frames) }
   }
 
   /// Hands on what `stage2_apply_range` called.
@@ -248,7 +248,7 @@ struct VMExecution<Backend: Stage2Backend & ~Copyable>: ~Copyable {
     markOld: Bool = false, result: Int32?, basis: Basis, of slot: Basis, _ origin: StepOrigin
   ) {
     let weakest = max(slot, context.hypothesisBasis)
-    let basis = max(basis, origin.mayBeOtherMemory ? .assumed : weakest)
+    let basis = max(basis, origin.doubts.isEmpty ? weakest : .assumed)
     tally.operations[Int(kind.rawValue)].add(kind, pages: size >> pageSize.shift, result, basis)
     guard effects.areKept || context.options.measuresWork else { return }
     keep(

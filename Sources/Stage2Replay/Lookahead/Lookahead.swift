@@ -427,7 +427,7 @@ struct Lookahead: ~Copyable {
       guard record.vm == vm, record.sequence > since else { return }
       switch record.action {
       case .unmap(let range), .age(let range, _, _, _):
-        if range.start < frames.end, frames.start < range.end { record.mayBeOtherMemory = true }
+        if range.start < frames.end, frames.start < range.end { record.doubts.insert(.otherSlot) }
       default: break
       }
     }

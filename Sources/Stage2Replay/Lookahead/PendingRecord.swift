@@ -36,8 +36,7 @@ struct PendingRecord: BitwiseCopyable {
   var tid: ThreadID
   /// Which window and which notifier event of the thread this belongs to.
   var place: ThreadPlace
-  /// A notification may be about the memory of another process, or of a slot that was already elsewhere.
-  var mayBeOtherMemory = false
+  var doubts: RangeDoubts = []
   /// Whether it was settled before its turn, because another fault's turn came that it was ahead of.
   var isSettled = false
   /// The place in the merged trace at which that other record was settled; nil for what waits for its own turn.

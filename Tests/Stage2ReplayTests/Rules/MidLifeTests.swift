@@ -23,6 +23,7 @@ struct MidLifeTests {
   func flagsOnly(flags: UInt64) throws {
     let story = Scenario()
     begin(story)
+    story.run(.kswapd)
     story.unmap(.kswapd, story.crookedHVA)
     story.setFlags(flags, id: 3)
     let slots = try initialSlots(story)
