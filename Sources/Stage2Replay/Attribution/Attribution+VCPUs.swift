@@ -511,9 +511,17 @@ extension Attribution {
     if lookahead[id].sharesEntry { lookahead[id].evidence.isOutlasted = isOutlasted(id, vm) }
   }
 
+  /// Whether a leaf of level 1 may hold the page of a fault. That the host has such memory may come out later.
+  private func mayBeInPUD(_ id: FaultID) -> Bool {
+    let (pageSize, page) = (context.pageSize, lookahead[id].page)
+    guard !context.profile.isPKVM, context.profile.geometry.minBlockLevel == .l1 else { return false }
+    let gfn = page.gfn(pageSize)
+    return lookahead[id].slot?.supportsBlock(of: pageSize.granule(.l1), at: gfn, pageSize) == true
+  }
+
   /// Whether another vCPU's fault on the same entry of level 1 began before a fault and is still open.
   private func isOutlasted(_ id: FaultID, _ vm: VMIndex) -> Bool {
-    lookahead.sawPUDs
+    mayBeInPUD(id)
       && threads.open.contains(of: vm) { other in
         lookahead[other.fault].begin < lookahead[id].begin
           && lookahead[id].needsPUDEntry(of: lookahead[other.fault], context.pageSize)

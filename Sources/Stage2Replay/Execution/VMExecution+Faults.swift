@@ -390,7 +390,9 @@ extension VMExecution where Backend: ~Copyable {
   @inline(never)
   private mutating func lostSharedEntry(_ fault: SettledFault, isBlock: Bool) -> Bool {
     switch (fault.kind, fault.nextAccess) {
-    case (.translation, .again), (.translation, .againAtOnce): return !isBlock && !isMapped(fault.page)
+    // That it lasts shows whose the entry is, whatever is mapped there.
+    case (.translation, .again), (.translation, .againAtOnce):
+      return (!isBlock || fault.lostToLongerFault) && !isMapped(fault.page)
     case (.translation, .unknown):
       return fault.decision.isLeftUnmapped && !isBlock && !isMapped(fault.page)
     // On another CPU the TLB may hold the leaf as it was.

@@ -493,7 +493,7 @@ struct Lookahead: ~Copyable {
   /// Settles the faults that raced with the one of `record` and were ahead of it although their windows end later.
   private mutating func settleThoseAhead(of id: FaultID, _ record: PendingRecord, _ vms: borrowing VMRegister)
   {
-    if !puds.isEmpty, faults[id].lostToLongerFault, faults[id].stopsAtPUD {
+    if faults[id].lostToLongerFault, faults[id].stopsAtPUD {
       settlePUDRivals(of: id, record, vms)
     }
     guard let vm = record.vm, canFollowRival(id, vm) else { return }
