@@ -8,6 +8,7 @@ extension Attribution {
   mutating func entry(_ record: TraceRecord) {
     guard let thread = threads.thread(record.tid) else { return }
     leaveMemoryManagement(thread)
+    if threads[thread].lastEvent <= clock.partStart { noteUnseenFault() }
     reach(thread)
     let isInSlot = isFaultInSlot(thread)
     let pc = record.entryPC
@@ -23,6 +24,15 @@ extension Attribution {
     if threads[thread].nesting.isNested { enterNested(record.entryPC, thread) }
     threads[thread].place.windows &+= 1
     noteActivity(of: thread, at: record.time)
+  }
+
+  /// A thread enters the guest of which nothing came before in what is replayed: it may have been in a fault until now. Whose vCPU
+  /// it runs need not be known yet.
+  @inline(never)
+  private mutating func noteUnseenFault() {
+    for vm in vms.live where vms[vm].knownFrom != clock.epoch {
+      lookahead.settled.append(.unseenFault(until: clock.now), vm)
+    }
   }
 
   mutating func exit(_ record: TraceRecord) {

@@ -26,8 +26,8 @@ extension FaultChecks {
     vm.knownFrom == fault.evidence.endEpoch || table.isRegionKnown(fault) || table.isSpanKnown(fault)
   }
 
-  private func isSpanKnown(_ fault: SettledFault, _ vm: KnownVM) -> Bool {
-    vm.knownFrom == fault.evidence.endEpoch || table.isSpanKnown(fault)
+  private func isSpanKnown(_ fault: SettledFault, below level: TranslationLevel, _ vm: KnownVM) -> Bool {
+    vm.knownFrom == fault.evidence.endEpoch || table.isSpanKnown(fault, below: level)
   }
 
   /// How the leaf of a fault is known, or that there is none.
@@ -59,7 +59,7 @@ extension FaultChecks {
   /// How it is known that there is no table of `level` on the way to a fault.
   func knowledge(ofTable level: TranslationLevel, _ fault: SettledFault, _ vm: KnownVM) -> StateKnowledge {
     if let reason = fault.reasonUnknown { return .unknown(reason) }
-    let isKnown = level == .l3 ? isWholeKnown(fault, vm) : isSpanKnown(fault, vm)
+    let isKnown = level == .l3 ? isWholeKnown(fault, vm) : isSpanKnown(fault, below: level, vm)
     if !isKnown { return .unknown(reasonUnknown(in: fault.evidence.endEpoch, vm)) }
     if vm.slotBasis == .assumed { return .assumed }
     let mayHaveUnseenMappings =
@@ -74,11 +74,11 @@ extension FaultChecks {
     ofLeavesBelow level: TranslationLevel, _ fault: SettledFault, _ vm: KnownVM, _ backend: inout Backend
   ) -> StateKnowledge {
     if let reason = fault.reasonUnknown { return .unknown(reason) }
-    let isKnown = isSpanKnown(fault, vm)
+    let below = TranslationLevel(level.rawValue + 1)
+    let isKnown = isSpanKnown(fault, below: below, vm)
     let known = vm.slotBasis == .assumed ? StateKnowledge.assumed : .known
     let epoch = fault.evidence.endEpoch
     var isAssumed = false
-    let below = TranslationLevel(level.rawValue + 1)
     for index in table.regions.positions(in: table.span(below, fault.page)) {
       let region = table.regions[index]
       let isWhole = isKnown || region.emptyIn == epoch

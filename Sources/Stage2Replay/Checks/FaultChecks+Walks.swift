@@ -154,15 +154,19 @@ extension FaultChecks {
     }
     if let judgement {
       put(judgement, fault.window, at: time, walk, vm.id)
-      let isCorrected = judgement.verdict != .explained && fault.slot != nil
+      // A block that the fault met and that another one broke in its window does not come back.
+      let isBroken = judgement.verdict == .unknown && table.isResized(fault)
+      let isCorrected = judgement.verdict != .explained && fault.slot != nil && !isBroken
       if isCorrected { resyncModel(toLeaf: fault, vm, &backend) }
       // What was taken for the reason that the leaf was not there may have left others, too.
       if isCorrected, judgement.verdict == .unknown, case .invalid = walk, let region = fault.evidence.region
       {
         table.regions[region].mayLackPages = true
       }
+      // An unmap of its region in its window may have taken the leaf that it met.
+      let mayBeGone = fault.mayHaveUntoldHoles || isCorrected && fault.evidence.unmapOfRegion != .none
       table.setLeaf(fault, backend.walk(fault.page)) {
-        $0 = fault.mayHaveUntoldHoles ? [.isEstablished, .isAssumed] : .isEstablished
+        $0 = mayBeGone ? [.isEstablished, .isAssumed] : .isEstablished
       }
       return CheckResult(verdict: judgement.verdict, isCorrected: isCorrected)
     }

@@ -14,6 +14,8 @@ struct TableKnowledge: ~Copyable {
   private var tablesInstalledAt: [FrameKey: Sequence] = [:]
   /// The epoch in which a fault showed that nothing was mapped below a table of levels 1 and 2.
   private var emptySpans: [FrameKey: Epoch] = [:]
+  /// Where a fault that began before what is replayed was over, at the latest.
+  private var unseenUntil = Sequence.start
   /// Tables that hold something that no fault has mapped.
   private var untracedTables: Set<FrameKey> = []
   /// How many pages a block has replaced that is an assumption.
@@ -190,21 +192,30 @@ struct TableKnowledge: ~Copyable {
     return fault.evidence.region.map { regions[$0].emptyIn == epoch } ?? false
   }
 
-  /// Whether all below a table of levels 1 or 2 on the way to a fault is known.
-  func isSpanKnown(_ fault: SettledFault) -> Bool {
+  /// Whether all below the table of `level` on the way to a fault is known: levels 1 and 2, or what is below.
+  func isSpanKnown(_ fault: SettledFault, below level: TranslationLevel = .l2) -> Bool {
     let epoch = fault.evidence.endEpoch
-    return emptySpans[tableKey(.l2, fault.page)] == epoch || emptySpans[tableKey(.l1, fault.page)] == epoch
+    return level >= .l2 && emptySpans[tableKey(.l2, fault.page)] == epoch
+      || emptySpans[tableKey(.l1, fault.page)] == epoch
   }
 
-  /// A translation fault shows that everything below the entry at which it stopped was unmapped.
+  /// A translation fault shows that everything below the entry at which it stopped was unmapped. Another vCPU may have filled it
+  /// since, if that vCPU's fault began before what is replayed.
   @inline(never)
   mutating func learnEmpty(_ fault: SettledFault, _ level: TranslationLevel?) {
     let epoch = fault.evidence.endEpoch
     setLeaf(fault, .invalid(level: .l3)) { $0 = .isEstablished }
-    guard let level, level < .l3 else { return }
+    guard let level, level < .l3, fault.end > unseenUntil, fault.evidence.entry > .start else { return }
     if let region = fault.evidence.region { regions[region].emptyIn = epoch }
     if level < .l2 { emptySpans[tableKey(.l2, fault.page)] = epoch }
     if level < .l1 { emptySpans[tableKey(.l1, fault.page)] = epoch }
+  }
+
+  /// A fault that began before what is replayed was under way until `end`, perhaps: it may have mapped what was empty.
+  mutating func noteUnseenFault(until end: Sequence) {
+    unseenUntil = end
+    emptySpans = [:]
+    for region in regions.all { regions[region].emptyIn = .never }
   }
 
   /// A walk found a table of `level` where the model has none. Whether that was known already.

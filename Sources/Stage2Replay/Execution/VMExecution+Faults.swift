@@ -167,6 +167,7 @@ extension VMExecution where Backend: ~Copyable {
       && (!relaxes || size.level != .l2 || isInPages)
       && (!fault.sharesEntry || fault.nextAccess == .progressed && size.level != .l1) && !fault.isEndUnseen
       && (!isGuestMemfd || fault.kind != .permission || context.profile.profile.era.relaxesGuestMemfd)
+      && !mayPrecedePart(fault)
     emit(
       done, protBasis: known.isProtected ? .derived : protBasis(of: fault, slot),
       basis: isCertain ? max(outcome, size.basis) : .assumed, of: slot.basis, origin)
@@ -182,6 +183,12 @@ extension VMExecution where Backend: ~Copyable {
         || fault.mayHaveUntoldHoles,
       isSizeAssumed: size.basis != .derived,
       isReadMapped: isWritable && !fault.isWrite && !isGuestMemfd)
+  }
+
+  /// Whether what a fault found may have changed before what is replayed: its vCPU entered the guest before that.
+  @inline(__always)
+  private func mayPrecedePart(_ fault: SettledFault) -> Bool {
+    fault.evidence.entry == .start && known.knownFrom != fault.evidence.endEpoch
   }
 
   @inline(never)

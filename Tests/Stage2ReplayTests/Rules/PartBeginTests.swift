@@ -1,0 +1,186 @@
+import KVMTypes
+import Stage2Model
+import Testing
+import TraceSynth
+
+@testable import Stage2Replay
+
+/// A replay of a part of a trace: what was under way where it begins, no event of it tells.
+@Suite("Where a part of a trace begins")
+struct PartBeginTests {
+  private static let formats = KVMEventFormats.all + StageTwoProbeFormats.all
+
+  /// The replay begins here.
+  private func cut(_ story: Scenario) { story.options.from = Nanoseconds(story.now + 1) }
+
+  private func expectNothingUnexplained(_ replayed: Replayed) {
+    #expect(!replayed.divergences.contains { $0.contains("unexplained") }, "\(replayed.divergences)")
+  }
+
+  /// The probe on `kvm_unmap_gfn_range` for a page of the slot.
+  private func name(_ thread: Scenario.Thread, _ story: Scenario, page: UInt64) {
+    let gfn = story.memory >> story.pageSize.shift + page
+    story.emit(StageTwoProbeFormats.unmapGFN, thread, [0, 0xffff_0000, gfn, gfn + 1])
+  }
+
+  @Test(
+    "A slot may have been unmapped before the part, though its removal is committed in it",
+    arguments: [false, true])
+  func removal(isInPart: Bool) throws {
+    let story = Scenario()
+    story.createSlot()
+    story.enter(.vcpu0)
+    story.handle(.vcpu0, story.memory, level: 1)
+    cut(story)
+    story.enter(.vcpu0)
+    if isInPart { story.run(.vmm) }
+    story.deleteSlot()
+    let basis = isInPart ? "derived" : "assumed"
+    #expect(try story.replay().operations(.unmap) == ["unmap 40000000+400000 = 0, \(basis)"])
+  }
+
+  @Test(
+    "A thread's first notification may be a copy of one from before the part, unless a probe names its VM")
+  func firstNotification() throws {
+    let story = Scenario(formats: Self.formats)
+    story.createSlot()
+    story.enter(.vcpu0)
+    story.handle(.vcpu0, story.memory, level: 1)
+    cut(story)
+    for page in 0..<UInt64(3) {
+      story.unmap(page == 1 ? .vmm : .kswapd, story.crookedHVA + page * story.page)
+      if page != 1 { name(.kswapd, story, page: page) }
+    }
+    #expect(
+      try story.replay().operations(.unmap)
+        == ["unmap 40000000+1000 = 0, assumed", "unmap 40002000+1000 = 0, derived"])
+  }
+
+  @Test(
+    "Of two events of which a probe names the VM of the second alone, the first came for a VM without slots")
+  func unnamedBefore() throws {
+    let story = Scenario(formats: Self.formats)
+    story.createSlot()
+    story.enter(.vcpu0)
+    story.handle(.vcpu0, story.memory, level: 1)
+    story.unmap(.vmm, story.crookedHVA, bytes: 2 * story.page)
+    story.emit(
+      StageTwoProbeFormats.unmapGFN, .vmm, [0, 0xffff_0000, story.memory >> 12, story.memory >> 12 + 2])
+    story.run(.vmm)
+    for _ in 0..<2 { story.unmap(.vmm, story.crookedHVA + 4 * story.page, bytes: 2 * story.page) }
+    story.emit(
+      StageTwoProbeFormats.unmapGFN, .vmm, [0, 0xffff_0000, story.memory >> 12 + 4, story.memory >> 12 + 6])
+    #expect(
+      try story.replay().operations(.unmap)
+        == ["unmap 40000000+2000 = 0, derived", "unmap 40004000+2000 = 0, derived"])
+  }
+
+  @Test("A leaf that a fault met may be gone by an unmap in its window")
+  func unmapInWindow() throws {
+    let story = Scenario()
+    story.createSlot()
+    story.enter(.vcpu0)
+    story.handle(.vcpu0, story.memory, level: 1)
+    cut(story)
+    story.handle(.vcpu0, story.memory + 8 * story.page)
+    story.handle(.vcpu0, story.memory + 9 * story.page)
+    story.unmap(.kswapd, story.crookedHVA)
+    story.fault(.vcpu0, story.memory, .permission, .write)
+    story.enter(.kswapd)
+    story.enter(.vcpu0)
+    story.handle(.vcpu0, story.memory, .translation, .write)
+    let replayed = try story.replay()
+    expectNothingUnexplained(replayed)
+    #expect(replayed.divergences.contains("D1 unknown"), "\(replayed.divergences)")
+  }
+
+  @Test("A fault that was under way may map what another one found empty")
+  func unseenFault() throws {
+    let story = Scenario()
+    story.createSlot(hva: story.congruentHVA)
+    story.enter(.vcpu0)
+    story.enter(.vcpu1)
+    story.fault(.vcpu1, story.memory, level: 1, .write)
+    cut(story)
+    story.exit(.vcpu0, exceptionClass: 1)
+    story.enter(.vcpu0)
+    story.handle(.vcpu0, story.memory + story.block, level: 1, .write)
+    story.enter(.vcpu1)
+    story.handle(.vcpu0, story.memory, .permission, level: 3, .exec)
+    expectNothingUnexplained(try story.replay())
+  }
+
+  @Test("Where a fault found nothing in 1 GiB, the table above may have more")
+  func spans() throws {
+    let story = Scenario()
+    story.profile.ipaBits = 48
+    story.createSlot()
+    story.createSlot(id: 1, ipa: 0x1000, pages: 16, hva: 0xee00_0000_0000)
+    story.enter(.vcpu0)
+    story.handle(.vcpu0, 0x1000, level: 0)
+    cut(story)
+    story.exit(.vcpu0, exceptionClass: 1)
+    story.enter(.vcpu0)
+    story.handle(.vcpu0, story.memory, level: 1)
+    story.unmap(.vmm, story.crookedHVA, bytes: 1024 * story.page)
+    story.run(.vmm)
+    story.exit(.vcpu0, exceptionClass: 1)
+    story.enter(.vcpu0)
+    story.handle(.vcpu0, story.memory, level: 1)
+    expectNothingUnexplained(try story.replay())
+  }
+
+  @Test("What a fault found may have changed before the part, if its vCPU was in the guest since before that")
+  func entryBefore() throws {
+    let story = Scenario()
+    story.createSlot()
+    story.enter(.vcpu0)
+    story.handle(.vcpu0, story.memory, level: 1)
+    cut(story)
+    story.handle(.vcpu0, story.memory + story.page)
+    story.handle(.vcpu0, story.memory + 2 * story.page)
+    #expect(
+      try story.replay().operations(.map)
+        == ["map 40001000+1000 = 0, assumed", "map 40002000+1000 = 0, derived"])
+  }
+
+  @Test("A block that two faults met and that the first of them broke does not come back")
+  func brokenBlock() throws {
+    let story = Scenario()
+    story.profile = Profile(path: .traditional, era: .v7_3)
+    story.createSlot(hva: story.congruentHVA)
+    story.enter(.vcpu0)
+    story.enter(.vcpu1)
+    story.handle(.vcpu0, story.memory, level: 1, .write)
+    story.setFlags(1, hva: story.congruentHVA)
+    cut(story)
+    for vcpu in [Scenario.Thread.vcpu0, .vcpu1] {
+      story.exit(vcpu, exceptionClass: 1)
+      story.enter(vcpu)
+    }
+    story.fault(.vcpu0, story.memory + 3 * story.page, .permission, level: 2, .write)
+    story.fault(.vcpu1, story.memory + 5 * story.page, .permission, level: 2, .write)
+    story.enter(.vcpu0)
+    story.enter(.vcpu1)
+    story.handle(.vcpu0, story.memory + 3 * story.page, .permission, level: 3, .exec)
+    expectNothingUnexplained(try story.replay())
+  }
+
+  @Test(
+    "Who faults again at level 1 as long as another fault there lasts lost to it, though no such leaf was met yet"
+  )
+  func firstGigabyte() throws {
+    let story = PUDBlockTests.story()
+    story.enter(.vcpu1)
+    story.handle(.vcpu0, story.memory + PUDBlockTests.gib, level: 0, .write)
+    story.fault(.vcpu1, story.memory, level: 1, .write)
+    for _ in 0..<3 { story.handle(.vcpu0, story.memory + 5 * story.block, level: 1, .write) }
+    story.enter(.vcpu1)
+    story.handle(.vcpu0, story.memory + 5 * story.block, .permission, level: 1, .exec)
+    let replayed = try story.replay()
+    expectNothingUnexplained(replayed)
+    let maps = replayed.operations(.map)
+    // Of the last one nothing tells: it gets on.
+    #expect(maps.count { $0.contains("= -11, assumed") } == 2, "\(maps)")
+  }
+}
