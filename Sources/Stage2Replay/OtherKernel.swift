@@ -2,8 +2,10 @@ internal import Stage2Model
 
 /// Another kernel under which the guest's recorded accesses are modelled, in place of the one that was traced.
 ///
-/// What the guest did is read off the trace with the traced kernel's rules; each fault then stands for an access, and
-/// the other kernel's model says whether it faults there, too, and what is done. The trace does not tell everything:
+/// The traced kernel is replayed, and what is decided there of host and guest holds for the other one: whose memory it is, what came
+/// of each fault, what was unmapped, aged, split or reset, and where the table was corrected. Where the other kernel's table is what
+/// the traced one's was, a fault is its fault, too; elsewhere it stands for an access, and that kernel's model says whether it faults,
+/// and what is done. So the traced kernel itself comes to what its replay does. The trace does not tell everything:
 ///
 /// - A kernel that maps pages only would fault on every page that the guest touches in what the traced kernel mapped as
 ///   a block, and those touches left no event.
@@ -12,8 +14,8 @@ internal import Stage2Model
 ///
 /// So where the two differ in that, there is a least and a most.
 ///
-/// Faults that only the timing of the traced kernel caused, such as those in the moment in which it replaced an entry, are
-/// no faults of the other one.
+/// Faults that only the lock of the traced kernel's faults let happen, such as those in the moment in which it replaced an entry, are
+/// none where the other one has another lock.
 public struct OtherKernel: Hashable, Sendable {
   /// What is assumed where the trace does not tell.
   public enum Extent: Hashable, Sendable, CaseIterable {

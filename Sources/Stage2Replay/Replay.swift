@@ -68,9 +68,6 @@ public enum Replay {
     _ source: any EventSource, _ request: ProfileRequest, _ options: ReplayOptions,
     _ begin: (PreparedReplay) -> RunningReplay
   ) throws -> (result: ReplayResult, statistics: EventStatistics) {
-    // What the traced kernel was timed at says nothing about another one.
-    var options = options
-    if options.otherKernel != nil { options.ignoresProbes = true }
     guard source.canBeReadTwice else { return try runOnce(over: source, request, options, begin) }
     return try source.withSeveralPasses { try runTwice(over: source, request, options, begin) }
   }

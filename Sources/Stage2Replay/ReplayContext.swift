@@ -28,8 +28,6 @@ final class ReplayContext: Sendable {
   let recorded: ThreadOrder.Recorded
   /// Whether the trace has guests' faults, so that it is known what ages found.
   let tellsFaults: Bool
-  /// Whether the model is held against the trace: another kernel is not the one that the trace shows.
-  let checksRules: Bool
   /// No operation is more certain than this: what a trace does not record forces nothing.
   let hypothesisBasis: Basis
   /// Whether the host seems to map pages only.
@@ -54,7 +52,6 @@ final class ReplayContext: Sendable {
     self.grid = grid
     recorded = survey.recorded
     tellsFaults = survey.events.tellsFaults
-    checksRules = options.otherKernel == nil
     hypothesisBasis = survey.events.supportsDerivation ? .derived : .assumed
     areRegionsOfPages = survey.regions.areOfPages
     mapsPUDs = !profile.isPKVM && profile.geometry.minBlockLevel < .l2

@@ -41,7 +41,9 @@ struct Replayer<Backend: Stage2Backend & ~Copyable>: ~Copyable {
     markers = MarkerObserver(context)
     streamEnds = StreamEnds(before: context.options.to)
     agreement = Agreement(
-      isActive: probes != .none && !context.options.ignoresProbes, hasEarlyProtBits: probes == .earlyProtBits,
+      // What the traced kernel did says nothing about another one.
+      isActive: probes != .none && !context.options.ignoresProbes && context.options.otherKernel == nil,
+      hasEarlyProtBits: probes == .earlyProtBits,
       keepsTimings: context.options.measuresWork)
     stepsMax = Self.stepsMax(jobs: context.options.jobs, comparesOperations: agreement.isActive)
   }
@@ -127,7 +129,10 @@ struct Replayer<Backend: Stage2Backend & ~Copyable>: ~Copyable {
       let vm = attribution.vms[VMIndex(pool.count)]
       let isProtected = context.model.modelsProtected(vm.identity.isProtected)
       let backend = makeBackend(VMToModel(profile: context.model, isProtected: isProtected))
-      pool.append(VMExecution(vm, context, backend: backend, keepsOperations: keepsOperations))
+      pool.append(
+        VMExecution(
+          vm, context, of: context.model, backend: backend, keepsOperations: keepsOperations,
+          beside: context.tracedExecution(of: vm)))
     }
     steps.take(from: &attribution.lookahead.settled)
     if steps.markers.isEmpty { return pool.start(steps) }
@@ -136,8 +141,8 @@ struct Replayer<Backend: Stage2Backend & ~Copyable>: ~Copyable {
     swap(&observer, &markers)
     pool.execute(steps) { marker, order in
       observer.compare(marker, order: order) { vm in
-        pool[vm.index].kvm.stage2.passGracePeriod()
-        return MemoryBounds(&pool[vm.index], vm)
+        pool[vm.index].passGracePeriod()
+        return pool[vm.index].bounds(vm)
       }
     }
     swap(&observer, &markers)
@@ -261,7 +266,7 @@ extension Replayer where Backend: ~Copyable {
   /// What the replay found. Nothing may be consumed afterwards.
   borrowing func result(lockModes: RecordedLockModes) -> ReplayResult {
     var logs = [attribution.divergences, markers.divergences]
-    for vm in attribution.vms.indices { logs.append(pool[vm].checks.log) }
+    for vm in attribution.vms.indices { logs.append(pool[vm].log) }
     let isOtherKernel = context.options.otherKernel != nil
     let tellsTimes = !isOtherKernel && context.survey.clock.measuresTime
     return ReplayResult(
@@ -286,8 +291,8 @@ extension Replayer where Backend: ~Copyable {
         attribution.vms.roster.kvm(of: vm.id) != nil
         && events.missing.isDisjoint(with: [.contentionBegin, .contentionEnd])
       result.lock = locks.result(of: vm.id, performed: Set(result.operations.keys), tellsWaits: tellsWaits)
+      result.sections = locks.sections(of: vm.id)
     }
-    if context.survey.clock.measuresTime { result.sections = locks.sections(of: vm.id) }
     // Faults tell what is mapped, in slots; and what was mapped before the first of them, or in a gap, none tells.
     result.isTableKnown =
       context.events.tellsFaults && (!vm.slots.history.isEmpty || vm.faults.total == vm.faults.mmio)

@@ -17,6 +17,8 @@ actor ReplayedRecordings {
     var samples: [VMSample]
     /// When each of these VMs appeared, and when a vCPU of it ran last.
     var lives: [ClosedRange<Nanoseconds>]
+    /// What `compare` holds against another kernel.
+    var metrics: [Metric]
     /// What the host counted itself.
     var markers: [MarkerResult]
     /// The kernel and machine.
@@ -48,7 +50,8 @@ actor ReplayedRecordings {
       lives: samples.map { sample in
         let vm = result.vms[sample.vm]
         return vm.since...vm.lastSeen
-      }, markers: result.markers, profile: result.profile.profile,
+      }, metrics: Metric.metrics([result], statistics), markers: result.markers,
+      profile: result.profile.profile,
       pgdPages: result.profile.pgdPages)
   }
 }

@@ -385,7 +385,7 @@ extension Attribution {
   /// The same with what accounts for it.
   @inline(__always)
   mutating func report(_ judgement: Judgement?, _ thread: ThreadIndex, _ record: TraceRecord) {
-    if let judgement, context.recorded.loop, context.checksRules { reportBroken(judgement, thread, record) }
+    if let judgement, context.recorded.loop { reportBroken(judgement, thread, record) }
   }
 
   /// Whether a slot holds the address of the fault that a thread is handling, and is not on its way out.
@@ -415,7 +415,7 @@ extension Attribution {
 
   /// D9, D19 and D20: what an event must satisfy by itself.
   private mutating func checkAlone(_ fault: GuestFault, _ thread: ThreadIndex, _ record: TraceRecord) {
-    guard context.checksRules, let rule = SyndromeRules.check(fault.esr, fault.ipa) else { return }
+    guard let rule = SyndromeRules.check(fault.esr, fault.ipa) else { return }
     // What EL2 makes up for a protected guest lacks a bit in some kernels.
     if fault.isMemShare, let vm = threads[thread].vcpu.vm, vms[vm].identity.isProtected { return }
     reportBroken(.unexplained(rule), thread, record)
@@ -423,7 +423,7 @@ extension Attribution {
 
   mutating func checkAlone(unmap range: HVARange, _ thread: ThreadIndex, _ record: TraceRecord) {
     let coversPages = SyndromeRules.coversPages(start: range.start, end: range.end, context.pageSize)
-    if context.checksRules, !coversPages {
+    if !coversPages {
       reportBroken(.unexplained(.notifierCoversPages), thread, record)
     }
   }

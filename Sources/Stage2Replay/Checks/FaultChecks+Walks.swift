@@ -135,6 +135,7 @@ extension FaultChecks {
     let limit = UInt64(1) << UInt64(context.profile.ipaBits)
     guard start.rawValue < limit else { return }
     _ = backend.unmap(start, size: min(bytes, limit - start.rawValue))
+    note(.unmap(start, size: bytes))
   }
 
   // MARK: Permission and access flag faults
@@ -244,19 +245,28 @@ extension FaultChecks {
     let level = fault.isStage1Walk ? .l3 : fault.level
     guard level >= .l2 || level >= blockLevel && holdsBlock(fault, level) else { return }
     let bytes = level < .l3 && context.profile.profile.mapsBlocks ? pageSize.granule(level) : pageSize.bytes
-    let address = fault.page.alignedDown(to: bytes)
     // Nothing but the end takes a page from a protected guest, and it has no other rights.
     if vm.isProtected { return }
-    if case .leaf(let modelled, _, _) = backend.walk(fault.page) {
+    let walk = backend.walk(fault.page)
+    if case .leaf(let modelled, _, _) = walk {
       // Of the block's other pages nothing is known now.
       if modelled < .l2, level > modelled { table.doubtPUD(around: fault.page) }
       if level == .l3, let region = fault.evidence.region { table.regions[region].mayLackPages = true }
     }
-    backend.topUpMemcache(vcpu: VCPUIndex(fault.vcpu), pages: context.profile.minPages)
-    _ = backend.unmap(address, size: bytes)
-    let result = backend.map(address, size: bytes, pfn: nil, prot: .read, vcpu: VCPUIndex(fault.vcpu))
+    backend.mapProven(fault, bytes, minPages: context.profile.minPages)
+    note(.map(size: bytes, before: walk))
+  }
+}
+
+extension Stage2Backend where Self: ~Copyable {
+  /// Maps what a permission or access flag fault shows to be mapped, in a leaf of `bytes`.
+  mutating func mapProven(_ fault: SettledFault, _ bytes: UInt64, minPages: Int) {
+    let address = fault.page.alignedDown(to: bytes)
+    topUpMemcache(vcpu: VCPUIndex(fault.vcpu), pages: minPages)
+    _ = unmap(address, size: bytes)
+    let result = map(address, size: bytes, pfn: nil, prot: .read, vcpu: VCPUIndex(fault.vcpu))
     if result.isSuccess, fault.kind == .accessFlag {
-      _ = backend.testClearYoung(address, size: bytes, markOld: true)
+      _ = testClearYoung(address, size: bytes, markOld: true)
     }
   }
 }

@@ -26,6 +26,8 @@ struct FaultChecks: ~Copyable {
   /// for it.
   private var correctedAhead: [Int: Sequence] = [:]
   private(set) var log: DivergenceLog
+  /// How the table was corrected last.
+  private var resync: CarriedResync?
   /// The place of what is checked among the steps of all VMs.
   var order: UInt64 = 0
 
@@ -99,6 +101,12 @@ struct FaultChecks: ~Copyable {
     correctedAhead[fault.vcpu] = nil
     return true
   }
+
+  /// How the table was corrected since the last time that this was asked.
+  mutating func takeResync() -> CarriedResync? { resync.take() }
+
+  /// The table is corrected.
+  mutating func note(_ correction: CarriedResync) { resync = correction }
 
   // MARK: What is waited for
 

@@ -19,9 +19,15 @@ extension VMExecution where Backend: ~Copyable {
   /// clears only parts, or later than it read the log, clears less than this.
   private mutating func clearDirtyLog(_ frames: FrameRange, _ origin: StepOrigin) {
     guard let dirty = host.dirty.clear(frames.start) else { return }
+    carried.note(.clearedDirtyLog(frames, first: dirty.first, masks: dirty.masks))
+    clearDirtyLog(frames, first: dirty.first, masks: dirty.masks, origin)
+  }
+
+  /// `kvm_vm_ioctl_clear_dirty_log`, of these words from a page of the slot on.
+  mutating func clearDirtyLog(_ frames: FrameRange, first: UInt64, masks: [UInt64], _ origin: StepOrigin) {
     var slot = Stage2Model.Memslot(frames)
     slot.flags = .logDirtyPages
-    kvm.clearDirtyLog(slot: slot, first: dirty.first, masks: dirty.masks)
+    kvm.clearDirtyLog(slot: slot, first: first, masks: masks)
     emitRangeCalls(basis: .assumed, origin)
     remember(.writeProtection, frames, origin)
   }
@@ -33,6 +39,12 @@ extension VMExecution where Backend: ~Copyable {
   mutating func proveWriteProtection(_ fault: SettledFault, _ origin: StepOrigin) {
     guard isWritable(fault.page), host.usedWriteGrant(fault, pageSize) else { return }
     let gfn = fault.page.gfn(pageSize)
+    carried.note(.writeProtected(gfn))
+    writeProtect(gfn, origin)
+  }
+
+  /// `kvm_arch_mmu_enable_log_dirty_pt_masked` for one page.
+  mutating func writeProtect(_ gfn: GFN, _ origin: StepOrigin) {
     kvm.kvmArchMMUEnableLogDirtyPTMasked(
       Stage2Model.Memslot(FrameRange(start: gfn, end: gfn + 1)), offset: 0, mask: 1, initiallySet: false)
     emitRangeCalls(basis: .assumed, origin)
@@ -73,15 +85,28 @@ extension VMExecution where Backend: ~Copyable {
     for region in checks.table.regions.positions(in: blocks) {
       let base = GFN(checks.table.regions.block(of: region) * pageSize.pagesPerPMD).ipa(pageSize)
       guard case .leaf(.l2, _, let isYoung) = kvm.stage2.walk(base) else { continue }
-      _ = kvm.stage2.topUpSplitCache(pages: 1)
-      let result = kvm.stage2.split(base, size: pageSize.pmdBytes, vcpu: VCPUIndex(0))
-      guard result.isSuccess else { continue }
-      emit(
-        .split, base, size: pageSize.pmdBytes, result: result.rawValue, basis: .assumed,
-        of: known.basis(at: base.gfn(pageSize)), origin)
+      let isAged = proven != nil && !isYoung
+      guard split(base, isAged: isAged, origin) else { continue }
+      carried.note(.split(base, isAged: isAged))
       checks.table.noteSplit(region, at: origin.sequence, isProven: region == proven)
-      if proven != nil, !isYoung { keepAge(of: base) }
     }
+  }
+
+  /// Splits one block.
+  ///
+  /// - Parameter isAged: it was aged since it was split, of which nothing was known then.
+  /// - Returns: whether there was one.
+  @discardableResult
+  mutating func split(_ base: IPA, isAged: Bool, _ origin: StepOrigin) -> Bool {
+    guard case .leaf(.l2, _, _) = kvm.stage2.walk(base) else { return false }
+    _ = kvm.stage2.topUpSplitCache(pages: 1)
+    let result = kvm.stage2.split(base, size: pageSize.pmdBytes, vcpu: VCPUIndex(0))
+    guard result.isSuccess else { return false }
+    emit(
+      .split, base, size: pageSize.pmdBytes, result: result.rawValue, basis: .assumed,
+      of: known.basis(at: base.gfn(pageSize)), origin)
+    if isAged { keepAge(of: base) }
+    return true
   }
 
   /// A split that a fault proved was done when logging began, and makes pages young (`kvm_pgtable_stage2_create_unlinked`). What

@@ -8,22 +8,27 @@ extension VMExecution where Backend: ~Copyable {
   @inline(__always)
   mutating func handleGuestAbort(_ fault: SettledFault, _ origin: StepOrigin) {
     let outcome = outcome(of: fault)
-    if fault.kind.needsLeaf, context.checksRules { proveSplit(fault, origin) }
-    let isChecked = fault.evidence.isChecked || !context.checksRules
+    if fault.kind.needsLeaf { proveSplit(fault, origin) }
     let checked =
-      isChecked
+      fault.evidence.isChecked
       ? CheckResult(isCorrected: checks.takeCorrection(of: fault))
       : checks.checkExpected(fault, knownFrom: known.knownFrom, &kvm.stage2)
         ?? checks.check(fault, at: origin.time, known, &kvm.stage2)
+    carryResync()
     let before = checked.walk ?? kvm.stage2.walk(fault.page)
     guard case .performed(let basis) = outcome else {
       return handleOther(fault, outcome, before, contradicts: checked.verdict == .unexplained, origin)
     }
     guard let slot = fault.slot, let region = fault.evidence.region else { return }
-    if checked.isCorrected, slot.flags.contains(.guestMemfd) { emitHole(fault, origin) }
+    if checked.isCorrected, slot.flags.contains(.guestMemfd) {
+      emitHole(fault, origin)
+      carried.note(.hole)
+    }
     var effect = perform(fault, region, basis, isCorrected: checked.isCorrected, origin)
-    if fault.decision.fate == .gone { effect = forgetMapping(of: fault) }
-    guard context.checksRules else { return }
+    if fault.decision.fate == .gone {
+      effect = forgetMapping(of: fault)
+      carried.note(.forgotten)
+    }
     var isStuck = false
     // Nobody else maps the page, and yet the kernel says so.
     if case .again = effect, case .invalid = before, !fault.decision.isRaced, !fault.failed,
@@ -38,7 +43,7 @@ extension VMExecution where Backend: ~Copyable {
 
   /// A fault was handled, and then its slot went: what it mapped went with that, whose unmap is done already.
   @inline(never)
-  private mutating func forgetMapping(of fault: SettledFault) -> FaultEffect {
+  mutating func forgetMapping(of fault: SettledFault) -> FaultEffect {
     if !known.isProtected, case .leaf(let level, _, _) = kvm.stage2.walk(fault.page) {
       let bytes = pageSize.granule(level)
       _ = kvm.stage2.unmap(fault.page.alignedDown(to: bytes), size: bytes)
@@ -58,23 +63,33 @@ extension VMExecution where Backend: ~Copyable {
       isRetried = reason == .faultedAgain
       effect = end(fault, reason) ?? effect
     } else {
-      kvm.handleAccessFault(fault.address)
       // The leaf stays what it was, but young. If no slot holds the page any more, a fault in one mapped it.
       if case .leaf(let level, _, _) = before,
         let region = fault.evidence.region ?? checks.table.region(of: fault)
       {
         touch(fault, in: region, level: level, origin)
       }
-      // handle_access_fault hands on what the hardware gave it.
-      emit(
-        .mkyoung, fault.address, size: 0, result: nil, basis: .derived,
-        of: fault.slot?.basis ?? known.slotBasis, origin)
+      handleAccessFault(fault, origin)
+      carried.note(.accessFault)
       effect = .madeYoung
     }
-    guard context.checksRules else { return }
     checks.note(
       effect, of: fault, before, at: origin.time, known.id, knownFrom: known.knownFrom,
       contradicts: contradicts, isRetried: isRetried)
+  }
+
+  /// `handle_access_fault`, which hands on the address that the hardware gave it.
+  mutating func handleAccessFault(_ fault: SettledFault, _ origin: StepOrigin) {
+    kvm.handleAccessFault(fault.address)
+    emit(
+      .mkyoung, fault.address, size: 0, result: nil, basis: .derived,
+      of: fault.slot?.basis ?? known.slotBasis, origin)
+  }
+
+  /// A correction of the table is another kernel's, too.
+  @inline(__always)
+  mutating func carryResync() {
+    if carried.areKept, let resync = checks.takeResync() { carried.note(.resync(resync)) }
   }
 
   /// What became of a fault.
@@ -94,6 +109,7 @@ extension VMExecution where Backend: ~Copyable {
     guard outcome == .nothing(.failed), fault.isBadAddress, kvm.stage2.takeByForce(fault.page) else {
       return outcome
     }
+    carried.note(.takenByForce)
     return .performed(.derived)
   }
 
@@ -106,7 +122,7 @@ extension VMExecution where Backend: ~Copyable {
       return nil
     }
     tally.nothing[Int(reason.rawValue)] += 1
-    if reason.isInUserMemAbort, context.checksRules, fault.slot != nil {
+    if reason.isInUserMemAbort, fault.slot != nil {
       let faultIn: FaultIn =
         switch reason {
         case .failed: .failed
@@ -143,11 +159,6 @@ extension VMExecution where Backend: ~Copyable {
       : fault.decision.mayMapBlock ? mappingSize(fault, slot, region) : .page
     noteOpenSize(fault, region, size)
     if slot.hva == nil { proveUnmap(fault, origin) }
-    if !context.checksRules {
-      access(fault, in: region, slot, size, outcome, origin)
-      if fault.isWrite, slot.isLogging { host.dirty.mark(fault.page.gfn(pageSize), of: slot) }
-      return .again
-    }
     if fault.kind == .permission, fault.isWrite, slot.isLogging { proveWriteProtection(fault, origin) }
 
     let relaxes = fault.kind == .permission && !known.isProtected && fault.level == size.level
@@ -159,7 +170,8 @@ extension VMExecution where Backend: ~Copyable {
     // The slot of an inferred history may log though nobody told so: else a fault on a block would keep it.
     let mayLog = slot.hva == nil && fault.isOnBlock && !size.isBlock
     let done = memAbort(
-      fault, .page(page), mayLog: mayLog, isOvertaken: lostEntry(fault, isBlock: size.isBlock))
+      fault, .page(page), mayLog: mayLog, isOvertaken: lostEntry(fault, isBlock: size.isBlock),
+      performed: CarriedAbort.Performed(size: size, outcome: outcome))
     touch(fault, in: region, level: size.level, origin)
     let result = done.stage2Result
     let isCertain =
@@ -203,17 +215,23 @@ extension VMExecution where Backend: ~Copyable {
   ///   - mayLog: the slot is taken to log dirty pages, whatever is known of it.
   ///   - isRetried: the VMM's memory changed since the host was asked (`mmu_invalidate_retry`).
   ///   - isOvertaken: another vCPU's fault changed the entry first.
+  ///   - performed: the mapping that is made.
   @inline(__always)
-  private mutating func memAbort(
+  mutating func memAbort(
     _ fault: SettledFault, _ faultIn: FaultIn, mayLog: Bool = false, isRetried: Bool = false,
-    isOvertaken: Bool = false
+    isOvertaken: Bool = false, performed: CarriedAbort.Performed? = nil
   ) -> Stage2Model.FaultOutcome {
+    carried.note(
+      .abort(
+        CarriedAbort(
+          before: kvm.stage2.walk(fault.page), faultIn: faultIn, mayLog: mayLog, isRetried: isRetried,
+          isOvertaken: isOvertaken, performed: performed)))
     let abort = Stage2Fault(
       ipa: fault.address, kind: fault.kind, level: fault.level, isWrite: fault.isWrite, isExec: fault.isExec)
     var slot = Stage2Model.Memslot(fault.slot!, pageSize)
     if mayLog { slot.flags.insert(.logDirtyPages) }
     let vcpu = VCPUIndex(fault.vcpu)
-    if known.isProtected { return kvm.pkvmMemAbort(abort, slot: slot, vcpu: vcpu, faultIn: faultIn) }
+    if modelsProtected { return kvm.pkvmMemAbort(abort, slot: slot, vcpu: vcpu, faultIn: faultIn) }
     let seq = isRetried ? kvm.invalidateSeq &- 1 : kvm.invalidateSeq
     if slot.flags.contains(.guestMemfd) {
       return gmemAbort(abort, slot, vcpu, faultIn, seq: seq, next: fault.nextAccess)
@@ -239,7 +257,7 @@ extension VMExecution where Backend: ~Copyable {
   /// A translation fault on what was mapped, of a guest_memfd: a hole was punched into the file, which unmaps the frames behind it
   /// and emits no event (`kvm_gmem_punch_hole`). Of its range only this page is known; the model has taken it out.
   @inline(never)
-  private mutating func emitHole(_ fault: SettledFault, _ origin: StepOrigin) {
+  mutating func emitHole(_ fault: SettledFault, _ origin: StepOrigin) {
     guard fault.kind == .translation, let slot = fault.slot else { return }
     emit(
       .unmap, fault.page, size: pageSize.bytes, result: 0, basis: .assumed, of: slot.basis, origin)
@@ -247,7 +265,7 @@ extension VMExecution where Backend: ~Copyable {
 
   /// Hands on what a fault asked of the backend.
   @inline(__always)
-  private mutating func emit(
+  mutating func emit(
     _ done: Stage2Model.FaultOutcome, protBasis: Basis, basis: Basis, of slot: Basis, _ origin: StepOrigin
   ) {
     let result = done.stage2Result.rawValue
@@ -416,6 +434,12 @@ extension VMExecution where Backend: ~Copyable {
   private mutating func proveUnmap(_ fault: SettledFault, _ origin: StepOrigin) {
     guard fault.kind == .translation, !fault.decision.isRaced, isMapped(fault.page) else { return }
     let gfn = fault.page.gfn(pageSize)
+    carried.note(.unmapped(gfn))
+    unmapProven(gfn, origin)
+  }
+
+  /// An unmap of one page of which a fault tells.
+  mutating func unmapProven(_ gfn: GFN, _ origin: StepOrigin) {
     kvm.kvmUnmapGFNRange(gfn..<gfn + 1, mayBlock: true)
     emitRangeCalls(basis: .assumed, origin)
   }

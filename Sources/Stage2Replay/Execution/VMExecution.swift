@@ -22,22 +22,33 @@ struct VMExecution<Backend: Stage2Backend & ~Copyable>: ~Copyable {
   var tally = VMTally()
   private(set) var series = VMSeries()
   /// What the steps did, in their order.
-  private(set) var effects: ExecutionEffects
+  var effects: ExecutionEffects
   /// What the last range operation called.
   private var rangeCalls: [RangeCall] = []
   /// The work of the model up to the step's last operation.
-  private var workBefore = Stage2Work()
+  var workBefore = Stage2Work()
+  /// The same under the traced kernel, where this is another one.
+  private let traced: (any TracedExecution)?
+  /// What the other kernel has to be told, where this is the traced one.
+  var carried: CarriedDecisions
 
-  /// - Parameter keepsOperations: whether anybody looks at the operations one by one.
+  /// - Parameters:
+  ///   - model: the kernel and machine that are modelled.
+  ///   - keepsOperations: whether anybody looks at the operations one by one.
+  ///   - isTracedAlong: this is the traced kernel, and another one takes over what is decided here.
+  ///   - traced: what this kernel takes over, where it is another one.
   init(
-    _ vm: AttributedVM, _ context: ReplayContext, backend: consuming Backend, keepsOperations: Bool
+    _ vm: AttributedVM, _ context: ReplayContext, of model: ReplayProfile, backend: consuming Backend,
+    keepsOperations: Bool = false, isTracedAlong: Bool = false, beside traced: (any TracedExecution)? = nil
   ) {
     self.context = context
+    self.traced = traced
+    carried = CarriedDecisions(areKept: isTracedAlong)
     known = KnownVM(vm, pageSize: context.pageSize)
-    var profile = context.model.profile
-    profile.isProtected = context.model.modelsProtected(vm.identity.isProtected)
+    var profile = model.profile
+    profile.isProtected = model.modelsProtected(vm.identity.isProtected)
     kvm = KVM(
-      profile: profile, geometry: context.model.geometry, stage2: backend,
+      profile: profile, geometry: model.geometry, stage2: backend,
       keeps: context.options.measuresWork ? [.rangeCalls, .sections] : .rangeCalls)
     host = HostMemory(pageSize: context.pageSize, vm.identity.life)
     checks = FaultChecks(context)
@@ -46,7 +57,7 @@ struct VMExecution<Backend: Stage2Backend & ~Copyable>: ~Copyable {
 
   var pageSize: PageSize { context.pageSize }
   /// Whether it is modelled as a protected guest. No kernel's protected guest lets go of memory.
-  var modelsProtected: Bool { context.model.modelsProtected(known.isProtected) }
+  var modelsProtected: Bool { kvm.profile.isProtected }
 
   /// The memory of its stage 2, nothing where the backend accounts for none.
   var memory: MemoryAccounting { kvm.stage2.accountedMemory ?? MemoryAccounting(pageSize: pageSize) }
@@ -91,8 +102,9 @@ struct VMExecution<Backend: Stage2Backend & ~Copyable>: ~Copyable {
     }
   }
 
-  private mutating func execute(_ step: UnsafePointer<ExecutionStep>, of place: UnsafePointer<ExecutionBatch>)
-  {
+  /// Executes one step.
+  mutating func execute(_ step: UnsafePointer<ExecutionStep>, of place: UnsafePointer<ExecutionBatch>) {
+    if let traced { return execute(step, of: place, beside: traced) }
     if case .learn(let position) = step.pointee.action { return learn(place.pointee.fact(position)) }
     guard let origin = step.pointee.origin else { return }
     checks.order = step.pointee.order
@@ -101,8 +113,7 @@ struct VMExecution<Backend: Stage2Backend & ~Copyable>: ~Copyable {
     if context.options.measuresWork { workBefore = kvm.stage2.work }
     switch step.pointee.action {
     case .fault(let position): handleGuestAbort(place.pointee.fault(position), origin)
-    case .check(let position):
-      if context.checksRules { check(place.pointee.fault(position), origin) }
+    case .check(let position): check(place.pointee.fault(position), origin)
     case .endLogging(let frames):
       checks.table.endLogging(frames)
       host.dirty.free(frames.start)
@@ -119,9 +130,10 @@ struct VMExecution<Backend: Stage2Backend & ~Copyable>: ~Copyable {
   @inline(never)
   private mutating func check(_ fault: SettledFault, _ origin: StepOrigin) {
     checks.checkAhead(fault, at: origin.time, known, &kvm.stage2)
+    carryResync()
   }
 
-  private mutating func learn(_ fact: VMFact) {
+  mutating func learn(_ fact: VMFact) {
     if case .regionTouched(let region, let block) = fact {
       checks.table.regions.append(region, block: block)
       checks.table.regions[region].host = host.mappings.touch(block)
@@ -134,7 +146,7 @@ struct VMExecution<Backend: Stage2Backend & ~Copyable>: ~Copyable {
 
   /// An interval may have ended since the VM's last operation: its memory was what it is now.
   @inline(__always)
-  private mutating func sampleMemory(before time: Nanoseconds) {
+  mutating func sampleMemory(before time: Nanoseconds) {
     if series.memory.isDue(at: time) { takeSample(before: time) }
   }
 
@@ -146,9 +158,23 @@ struct VMExecution<Backend: Stage2Backend & ~Copyable>: ~Copyable {
     series.memory.advance(to: time, context.grid, MemorySample(memory))
   }
 
+  /// An RCU grace period passes.
+  mutating func passGracePeriod() {
+    traced?.passGracePeriod()
+    kvm.stage2.passGracePeriod()
+  }
+
+  /// What the stage 2 of the VM occupied under the traced kernel.
+  mutating func bounds(_ member: MarkerRoster.VM) -> MemoryBounds {
+    traced?.bounds(member) ?? MemoryBounds(&self, member)
+  }
+
+  /// Where the traced kernel's model and the trace differ.
+  var log: DivergenceLog { traced?.log ?? checks.log }
+
   // MARK: Range operations
 
-  private mutating func executeRange(_ action: ExecutionStep.Action, _ origin: StepOrigin) {
+  mutating func executeRange(_ action: ExecutionStep.Action, _ origin: StepOrigin) {
     switch action {
     case .unmap(let frames, let isDead):
       if isDead { return }
@@ -177,7 +203,10 @@ struct VMExecution<Backend: Stage2Backend & ~Copyable>: ~Copyable {
     }
   }
 
-  private mutating func age(_ age: AgeOfFrames, _ origin: StepOrigin) {
+  /// Handles an age of frames, or a test.
+  ///
+  /// - Parameter isTracedCertain: under another kernel, whether the traced one certainly found nothing young.
+  mutating func age(_ age: AgeOfFrames, _ origin: StepOrigin, isTracedCertain: Bool? = nil) {
     let (frames, markOld) = (age.frames, age.markOld)
     let address = frames.start.ipa(pageSize)
     if markOld { host.age(frames, by: origin.tid, &checks.table.regions) }
@@ -187,8 +216,10 @@ struct VMExecution<Backend: Stage2Backend & ~Copyable>: ~Copyable {
     // A fault that was open may have set the flag just before or just after, as may the hardware at any time.
     let isUnmapped = frames.count == 1 && !isMapped(address)
     let isCertain =
-      !young && !age.duringFault && (!context.profile.hasHardwareAccessFlag || isUnmapped)
-      && checks.table.isKnownOld(frames, in: age.epoch, knownFrom: known.knownFrom)
+      !young
+      && (isTracedCertain ?? !age.duringFault && (!context.profile.hasHardwareAccessFlag || isUnmapped)
+        && checks.table.isKnownOld(frames, in: age.epoch, knownFrom: known.knownFrom))
+    if isCertain { carried.note(.certainAge) }
     emit(
       .testClearYoung, address, size: frames.count << pageSize.shift, markOld: markOld,
       result: context.tellsFaults ? young ? 1 : 0 : nil,
@@ -235,6 +266,7 @@ struct VMExecution<Backend: Stage2Backend & ~Copyable>: ~Copyable {
   mutating func touch(
     _ fault: SettledFault, in region: RegionIndex, level: TranslationLevel, _ origin: StepOrigin
   ) {
+    carried.note(.touched(region, level))
     series.workingSet.touch(
       fault.page.gfn(pageSize), in: region, of: &checks.table.regions, level: level,
       isFixed: fault.slot.map { GuestMemory.isFixed($0, besides: known.largestSlot) } ?? false,
@@ -285,6 +317,10 @@ struct VMExecution<Backend: Stage2Backend & ~Copyable>: ~Copyable {
 
   /// The trace has ended.
   mutating func finish(_ order: UInt64) {
+    if let traced {
+      traced.finish(order)
+      tally.takeOver(traced)
+    }
     checks.order = order
     checks.finish(known.id)
     if let end = known.end {

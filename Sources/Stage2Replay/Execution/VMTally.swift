@@ -14,6 +14,12 @@ struct VMTally: ~Copyable {
   var nothing: [Int] = Array(repeating: 0, count: NoOperationReason.allCases.count)
   /// What else than operations rests on assumptions.
   var doubts = ReplayDoubts()
+
+  /// Takes over what is the guest's and the host's affair from the execution under the traced kernel.
+  mutating func takeOver(_ traced: any TracedExecution) {
+    nothing = traced.nothing
+    doubts.outcomes = traced.doubts.outcomes
+  }
 }
 
 /// How often one kind of operation was performed on a VM's table, and how that is known.

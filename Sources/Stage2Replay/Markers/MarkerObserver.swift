@@ -40,7 +40,6 @@ struct MarkerObserver {
   /// The next event of ftrace:print; nil for one that is no marker, or does not matter.
   mutating func next() -> Point? {
     defer { prints += 1 }
-    guard context.checksRules else { return nil }
     let markers = context.survey.markers
     let point = Point(memory: markers.memory[prints], isQuiet: markers.quiet.contains(prints))
     return point.memory != nil || point.isQuiet ? point : nil

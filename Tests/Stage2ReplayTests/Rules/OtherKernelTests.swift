@@ -1,6 +1,7 @@
 import KVMTypes
 import Stage2Model
 import Testing
+import TraceSynth
 
 @testable import Stage2Replay
 
@@ -73,6 +74,60 @@ struct OtherKernelTests {
     #expect(most.operations[.map]?.count == 1)
     #expect(most.memory.blockMappings.peak == 1)
     #expect(most.accesses == 5 && most.modelledFaults == 1)
+  }
+
+  @Test("What only a probe tells to be unmapped is unmapped under the other kernel, too")
+  func toldHole() throws {
+    let story = Scenario(formats: Scenario.markedFormats + StageTwoProbeFormats.all)
+    story.profile = Profile(path: .traditional, era: .v7_3)
+    story.profile.ipaBits = 40
+    story.createSlot(hva: story.congruentHVA, flags: 4)
+    story.enter(.vcpu0)
+    story.handle(.vcpu0, story.memory, level: 1)
+    let first = story.memory >> story.pageSize.shift
+    story.emit(StageTwoProbeFormats.unmapGFN, .vmm, [0, 0xffff_0000, first, first + 2])
+    story.handle(.vcpu0, story.memory + 3 * story.page, level: 3)
+    story.handle(.vcpu0, story.memory, level: 3)
+    let other = try Self.under(Profile(path: .pkvm, era: .v7_3), .least, story)
+    #expect(
+      other.all.map(\.kind) == [.map, .unmap, .map, .map]
+        && other.all.filter { $0.kind == .map }.allSatisfy { $0.result == 0 })
+    #expect(other.result.vms[0].hypercalls?[.hostUnshareGuest] == 1)
+  }
+
+  @Test("vCPUs that are initialised again lose the guest's memory under the other kernel, too")
+  func reset() throws {
+    let story = Scenario()
+    story.createSlot()
+    func boot() {
+      story.enter(.vcpu0, pc: story.memory)
+      story.handle(.vcpu0, story.memory, level: 1, .exec, pc: story.memory)
+    }
+    boot()
+    story.stop(.vcpu0)
+    boot()
+    let other = try Self.under(Profile(path: .traditional, era: .v7_3), .least, story)
+    #expect(other.all.map(\.kind) == [.map, .unmap, .map])
+    #expect(other.result.vms[0].resets.count == 1)
+  }
+
+  @Test("The model of the other kernel is corrected where that of the traced one is")
+  func corrections() throws {
+    // A fault on a block where the model has pages, for want of an event that says why.
+    let story = Scenario()
+    story.createSlot(pages: 1024, hva: story.congruentHVA)
+    story.enter(.vcpu0)
+    story.handle(.vcpu0, story.memory, level: 2)
+    story.handle(.vcpu0, story.memory + story.page, level: 3)
+    story.handle(.vcpu0, story.memory + story.page, .permission, level: 2, .exec)
+    let recorded = try story.replay()
+    for extent in OtherKernel.Extent.allCases {
+      let again = try Self.under(Profile(path: .pkvm, era: .v7_3), extent, story)
+      #expect(again.all.map(\.size) == recorded.all.map(\.size))
+      #expect(again.all.map(\.result) == recorded.all.map(\.result))
+      #expect(again.result.vms[0].memory == recorded.result.vms[0].memory)
+      #expect(again.result.divergences.unexplained == recorded.result.divergences.unexplained)
+    }
   }
 
   @Test("Two vCPUs that raced for a page race under the other kernel, too")
