@@ -10,7 +10,7 @@ struct ReplayOutputTests {
     let outcome = try Tool.run(["replay", Tool.recording, "--ops", "-"])
     #expect(outcome.status == 0 && outcome.errors.isEmpty)
     let lines = outcome.output.split(separator: "\n")
-    #expect(lines.first == "timeNs,cpu,tid,vm,operation,address,size,prot,ret,basis")
+    #expect(lines.first == "timeNs,cpu,tid,vm,operation,address,size,prot,ret,basis,protBasis")
     #expect(lines.count > 1000)
     let names: Set<Substring> = [
       "map", "unmap", "wrprotect", "relax_perms", "mkyoung", "test_clear_young", "flush", "split",
@@ -18,14 +18,43 @@ struct ReplayOutputTests {
     var last: UInt64 = 0
     for line in lines.dropFirst() {
       let cells = line.split(separator: ",", omittingEmptySubsequences: false)
-      try #require(cells.count == 10, "\(line)")
+      try #require(cells.count == 11, "\(line)")
       let time = try #require(UInt64(cells[0]))
       #expect(time >= last)
       last = time
       #expect(names.contains(cells[4]), "\(line)")
       #expect(UInt64(cells[5]) != nil && UInt64(cells[6]) != nil, "\(line)")
-      #expect(["recorded", "derived", "assumed"].contains(cells[9]), "\(line)")
+      #expect(["derived", "assumed"].contains(cells[9]), "\(line)")
+      let protBases: Set<Substring> = cells[7].isEmpty ? [""] : ["derived", "assumed"]
+      #expect(protBases.contains(cells[10]), "\(line)")
     }
+  }
+
+  /// A recording in which rights are assumed where the operation is derived.
+  @Test("The rows of the operations file, counted by operation and basis, are the table of the report")
+  func operationBases() throws {
+    let file = try UnnamedFile()
+    let outcome = try Tool.run(["replay", Tool.guestBoot, "--ops", file.path, "--json", "-"])
+    let rows = try String(contentsOfFile: file.path, encoding: .utf8).split(separator: "\n").dropFirst()
+    var counted: [String: Int] = [:]
+    for row in rows {
+      let cells = row.split(separator: ",", omittingEmptySubsequences: false)
+      counted["\(cells[3]) \(cells[4]) \(cells[9])", default: 0] += 1
+    }
+    #expect(rows.contains { $0.hasSuffix(",derived,assumed") })
+    let report = try #require(
+      try JSONSerialization.jsonObject(with: Data(outcome.output.utf8)) as? [String: Any])
+    var reported: [String: Int] = [:]
+    let names = ["relaxPerms": "relax_perms", "testClearYoung": "test_clear_young"]
+    for vm in try #require(report["vms"] as? [[String: Any]]) {
+      let id = try #require(vm["id"] as? Int)
+      for (kind, entry) in try #require(vm["operations"] as? [String: [String: Any]]) {
+        for (basis, count) in try #require(entry["basis"] as? [String: Int]) where count > 0 {
+          reported["\(id) \(names[kind] ?? kind) \(basis)"] = count
+        }
+      }
+    }
+    #expect(counted == reported)
   }
 
   @Test("JSON goes to a file beside the page of text, or to standard output in its place")

@@ -97,7 +97,7 @@ struct SeveralInputsTests {
   @Test("Operations and series are kept apart")
   func files() throws {
     let several = try Tool.run(["replay", "--ops", "-"] + Self.both).output.split(separator: "\n")
-    #expect(several.first == "timeNs,cpu,tid,vm,operation,address,size,prot,ret,basis,input")
+    #expect(several.first == "timeNs,cpu,tid,vm,operation,address,size,prot,ret,basis,protBasis,input")
     let directory = FileManager.default.temporaryDirectory.appending(path: "series-\(UUID().uuidString)")
     defer { try? FileManager.default.removeItem(at: directory) }
     _ = try Tool.run(["replay", "--csv", directory.path()] + Self.both)

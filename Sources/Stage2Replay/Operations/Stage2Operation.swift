@@ -63,8 +63,6 @@ public struct Stage2Operation: Hashable, Sendable {
   public var basis: Basis
   /// How `prot` is known, where there is one.
   public var protBasis: Basis?
-  /// How all of that is known: the weaker of the two.
-  public var weakestBasis: Basis { max(basis, protBasis ?? basis) }
 
   /// An operation.
   public init(

@@ -13,7 +13,7 @@ final class OperationsFile {
     self.tellsInput = tellsInput
     output = try Output(target)
     try output.line(
-      "timeNs,cpu,tid,vm,operation,address,size,prot,ret,basis" + (tellsInput ? ",input" : ""))
+      "timeNs,cpu,tid,vm,operation,address,size,prot,ret,basis,protBasis" + (tellsInput ? ",input" : ""))
   }
 
   func write(_ operation: Stage2Operation, input: Int) throws {
@@ -21,7 +21,8 @@ final class OperationsFile {
     let result = operation.result.map(String.init) ?? ""
     try output.line(
       "\(operation.time.rawValue),\(operation.cpu.rawValue),\(operation.tid.rawValue),\(operation.vm),"
-        + "\(operation.kind.name),\(operation.address.rawValue),\(operation.size),\(prot),\(result),\(operation.weakestBasis.name)"
+        + "\(operation.kind.name),\(operation.address.rawValue),\(operation.size),\(prot),\(result),"
+        + "\(operation.basis.name),\(operation.prot == nil ? "" : operation.protBasis?.name ?? "")"
         + (tellsInput ? ",\(input)" : "")
     )
   }
