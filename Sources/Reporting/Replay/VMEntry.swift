@@ -124,7 +124,7 @@ extension ReplayReport {
     public var eagain: Int
     /// Calls that returned another error.
     public var errors: Int
-    /// The host's pages that the calls covered.
+    /// The host's pages in the ranges of the calls that did not fail, mapped or not; one for a function on one address.
     public var pages: UInt64
     /// Calls by how they are known.
     public var basis: [Basis: Int]

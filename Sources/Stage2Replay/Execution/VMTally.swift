@@ -30,7 +30,8 @@ public struct OperationCounts: Hashable, Sendable {
   public var again = 0
   /// Calls that returned another error.
   public var errors = 0
-  /// The host's pages that the calls covered.
+  /// The host's pages in the ranges of the calls that did not fail: what was mapped, and of functions on a range what was asked
+  /// for, mapped or not. A function on one address counts one.
   public var pages: UInt64 = 0
   /// Calls by basis.
   public var derived = 0
@@ -41,9 +42,10 @@ public struct OperationCounts: Hashable, Sendable {
   @inline(__always)
   mutating func add(_ kind: OperationKind, pages covered: UInt64, _ result: Int32?, _ basis: Basis) {
     count &+= 1
-    pages &+= max(covered, 1)
-    if kind != .testClearYoung, let result {
-      if result == KernelResult.again.rawValue { again += 1 } else if result < 0 { errors += 1 }
+    if let result, result < 0, kind != .testClearYoung {
+      if result == KernelResult.again.rawValue { again += 1 } else { errors += 1 }
+    } else {
+      pages &+= max(covered, 1)
     }
     if basis == .derived { derived &+= 1 } else { assumed &+= 1 }
   }
