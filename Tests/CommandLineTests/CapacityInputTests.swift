@@ -20,6 +20,43 @@ struct CapacityInputTests {
       try JSONSerialization.jsonObject(with: Data(outcome.output.utf8)) as? [String: Any])
   }
 
+  @Test("Recordings of pKVM and the traditional MMU are held apart, unless a profile makes them alike")
+  func mixedPaths() throws {
+    let inputs = [Self.path("kvm-nvhe-7.3.4-plain-guest"), Self.path("pkvm-nvhe-7.3.4-plain-guest")]
+    let text = try Tool.run(Self.plan + inputs).output
+    #expect(text.contains("recorded on hosts of 2 kinds"), "\(text)")
+    #expect(text.contains("plain-guest.dat (pKVM, 4 KiB pages)"))
+    #expect(text.contains("over 3 VMs on traditional MMU, 4 KiB pages, for each GiB of RAM"))
+    for (order, own) in [(inputs, "traditional MMU"), (inputs.reversed(), "pKVM")] {
+      let plan = try Self.json(order)
+      let cases = try #require(plan["cases"] as? [[String: Any]])
+      #expect(cases.compactMap { $0["input"] as? Int }.allSatisfy { $0 == 0 })
+      let groups = try #require(plan["groups"] as? [[String: Any]])
+      let distribution = try #require(groups[0]["distribution"] as? [[String: Any]])
+      #expect(distribution.allSatisfy { $0["samples"] as? Int == 3 })
+      let trees = distribution.filter { $0["figure"] as? String == "mappingTreeBytesPerGiB" }
+      #expect(trees.compactMap { $0["host"] as? String }.first?.hasPrefix(own) == true && trees.count == 2)
+      for tree in trees {
+        let isNothing = (tree["most"] as? [String: Any])?["value"] as? Double == 0
+        #expect(isNothing == (tree["host"] as? String)?.hasPrefix("traditional"))
+      }
+    }
+    let alike = try Self.json(["--profile", "7.3-pkvm"] + inputs)
+    let samples = try #require(alike["samples"] as? [[String: Any]])
+    #expect(Set(samples.compactMap { $0["host"] as? String }) == ["pKVM, 4 KiB pages"])
+  }
+
+  @Test("Of a VM that was there before the trace nothing is told since its boot")
+  func midLife() throws {
+    let joined = Self.path("kvm-nvhe-7.3.4-joined-guest")
+    let text = try Tool.run(Self.plan + [joined]).output
+    #expect(text.contains("shares of the VM's time since the beginning of the trace"), "\(text)")
+    #expect(!text.contains("since its boot") && text.contains("0:0: there before the trace began"))
+    let both = try Tool.run(Self.plan + [joined, Self.path("kvm-nvhe-7.3.4-plain-guest")]).output
+    #expect(both.contains("since its boot, or, of a VM that was there before (+),"), "\(both)")
+    #expect(both.contains("\n  0:0+ ") && both.contains("\n  1:0 "))
+  }
+
   @Test("A page size that is stated is the plan's, with and without a profile")
   func statedPageSize() throws {
     let plain = try Tool.run(Self.plan)

@@ -98,14 +98,27 @@ struct TickClockTests {
     #expect(behind.status == 64 && behind.errors.contains("1,500 ticks to 1,504 ticks"), "\(behind.errors)")
   }
 
-  @Test(
-    "What asks how long things took refuses a clock that does not tell",
-    arguments: [["calibrate"], ["capacity", "--vms", "2", "--memory", "1GiB"]])
-  func refused(verb: [String]) throws {
+  @Test("calibrate, which asks how long things took, refuses a clock that does not tell")
+  func refused() throws {
     let file = try trace("counter")
-    let outcome = try Tool.run(verb + [file.path])
+    let outcome = try Tool.run(["calibrate", file.path])
     #expect(outcome.status == 64 && outcome.output.isEmpty && outcome.errorLines.count == 1)
     #expect(
       outcome.errors.contains("its clock, counter, counts ticks (one is an event)"), "\(outcome.errors)")
+  }
+
+  @Test("capacity tells what memory costs, and leaves out what needs time")
+  func memory() throws {
+    let plan = ["capacity", "--vms", "2", "--memory", "1GiB"]
+    let recording = Tool.root.appending(path: "traces/pkvm-nvhe-7.3.4-coarse-clock.dat").path()
+    for path in [try trace("counter").path, recording] {
+      let outcome = try Tool.run(plan + [path])
+      #expect(outcome.status == 0 && outcome.output.contains("most recorded (0:0)"), "\(outcome.errors)")
+      #expect(outcome.errors.contains("the clock does not tell how long anything takes"))
+      #expect(outcome.output.contains("the clock of the trace does not tell"), "\(outcome.output)")
+      #expect(!outcome.output.contains("shares of the VM's time") && !outcome.output.contains("host lock "))
+    }
+    let curve = try Tool.run(plan + ["--curve", "-", recording])
+    #expect(curve.output.split(separator: "\n").count == 1, "\(curve.output)")
   }
 }

@@ -63,6 +63,18 @@ struct CapacityAssumptions {
     )
     lines.append("each figure of a recorded VM is the most that it had, at its own moment")
     lines.append("total: the most at one moment, not the sum")
+    let joined = samples.filter(\.curve.beganMidLife)
+    if !joined.isEmpty {
+      lines.append(
+        "\(Self.names(joined)): there before the trace began, so the boot and what was mapped then are not known: the peak is a "
+          + "lower bound")
+    }
+    let timeless = samples.filter(\.curve.points.isEmpty)
+    if !timeless.isEmpty {
+      lines.append(
+        "\(Self.names(timeless)): the clock of the trace does not tell how long anything took: in no figure of time, neither the "
+          + "curves nor the locks")
+    }
     if request.profile.mapsBlocks, samples.contains(where: { !$0.isProtected }) {
       lines.append(
         "mean mix: blocks and pages in the proportion in which the recorded VMs had them, the mean over the VMs"
@@ -81,9 +93,11 @@ struct CapacityAssumptions {
     lines.append("expected: " + PredictedRange.rule + "; one VM alone shows no spread: what is possible")
     let others = samples.filter { $0.kind != VMSample.Kind(request.profile) }
     if !others.isEmpty {
+      let isAny = others.count < samples.count
       lines.append(
         "\(others.count) of \(Quantity.count(samples.count, "VM")) ran on a host of another kind: only the share of RAM touched "
           + "is used"
+          + (isAny ? ", and not for the recorded cases; --profile models hosts of one page size alike" : "")
       )
     }
     let planned = request.profile.pageSize
@@ -94,6 +108,11 @@ struct CapacityAssumptions {
         "recorded with \(Quantity.bytes(size.bytes)) pages, not \(Quantity.bytes(planned.bytes)): "
           + inputs.map(String.init).joined(separator: ", "))
     }
+  }
+
+  /// The first of them by name.
+  private static func names(_ samples: [VMSample]) -> String {
+    samples.prefix(6).map(\.name).joined(separator: ", ") + (samples.count > 6 ? ", ..." : "")
   }
 
   private mutating func addLocks(

@@ -7,7 +7,7 @@ public struct CapacityGroup: Sendable, Encodable {
   public let isProtected: Bool
   /// How many VMs were recorded.
   public let samples: Int
-  /// What they had at their peaks for each GiB of RAM, and the share of it that they touched.
+  /// What they had at their peaks for each GiB of RAM, and the share of it that they touched, by kind of host.
   public let distribution: [SampleDistribution]
   /// By figure: where that of one more such VM is to be expected.
   public let predicted: [String: PredictedRange]
@@ -73,6 +73,10 @@ public struct SampleDistribution: Sendable, Encodable {
 
   /// What it is of.
   public let figure: String
+  /// The kind of host that the VMs ran on: figures of different paths and pages are held apart.
+  public let host: String
+  /// How many VMs there are.
+  public let samples: Int
   /// The smallest.
   public let least: Value
   /// The middle one; the lower of the two middle ones where their number is even.
@@ -87,16 +91,21 @@ public struct SampleDistribution: Sendable, Encodable {
       Value(value: value($0), recording: $0.recording, input: $0.input, vm: $0.vm)
     }.sorted { ($0.value, $0.input, $0.vm) < ($1.value, $1.input, $1.vm) }
     self.figure = figure
+    host = samples[0].host
+    self.samples = samples.count
     least = sorted[0]
     median = sorted[(sorted.count - 1) / 2]
     most = sorted[sorted.count - 1]
     mean = sorted.reduce(0) { $0 + $1.value } / Double(sorted.count)
   }
 
-  /// Those of all figures; none where there is no sample.
+  /// Those of all figures, for each kind of host in the order of the recordings.
   static func all(_ samples: [VMSample]) -> [SampleDistribution] {
-    if samples.isEmpty { return [] }
-    return [
+    VMSample.hosts(samples).flatMap { host in onOneHost(samples.filter { $0.host == host }) }
+  }
+
+  private static func onOneHost(_ samples: [VMSample]) -> [SampleDistribution] {
+    [
       Self("touchedShare", samples) { $0.touchedShare },
       Self("mappingTreeBytesPerGiB", samples) { $0.perGiB($0.peakMost.mappingTreeBytes) },
       Self("tableBytesPerGiB", samples) { $0.perGiB($0.peakMost.tableBytes + $0.peakMost.pgdBytes) },

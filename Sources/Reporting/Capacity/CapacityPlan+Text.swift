@@ -36,7 +36,12 @@ extension CapacityPlan {
     var last = -1
     for sample in samples where sample.input != last {
       last = sample.input
-      page.line("  \(last)  \(sample.recording)")
+      page.line("  \(last)  \(sample.recording)" + (hosts.count > 1 ? " (\(sample.host))" : ""))
+    }
+    if hosts.count > 1 {
+      page.line(
+        "recorded on hosts of \(Quantity.count(hosts.count, "kind")), whose figures do not compare: each kind has its own below"
+      )
     }
     page.blank()
     let shown = shownSamples
@@ -59,27 +64,39 @@ extension CapacityPlan {
       })
   }
 
+  private var hosts: [String] { VMSample.hosts(samples) }
+
   private func writeDistribution(_ page: inout TextPage) {
-    for group in groups where group.samples > 0 {
-      page.blank()
-      page.line(
-        "over \(Quantity.count(group.samples, group.isProtected ? "protected VM" : "VM")), for each GiB of RAM"
-      )
-      page.table(
-        header: ["", "least", "VM", "median", "VM", "mean", "most", "VM"],
-        alignRight: [false, true, false, true, false, true, true, false],
-        rows: group.distribution.map { figure in
-          func text(_ value: Double) -> String {
-            figure.figure == "touchedShare"
-              ? Self.percent(value) : Quantity.bytes(UInt64(nearest: value))
-          }
-          return [
-            Self.words[figure.figure] ?? figure.figure, text(figure.least.value), figure.least.name,
-            text(figure.median.value), figure.median.name, text(figure.mean), text(figure.most.value),
-            figure.most.name,
-          ]
-        })
+    for group in groups {
+      for host in hosts {
+        writeDistribution(group.distribution.filter { $0.host == host }, group, &page)
+      }
     }
+  }
+
+  private func writeDistribution(
+    _ figures: [SampleDistribution], _ group: CapacityGroup, _ page: inout TextPage
+  ) {
+    guard let first = figures.first else { return }
+    page.blank()
+    page.line(
+      "over \(Quantity.count(first.samples, group.isProtected ? "protected VM" : "VM"))"
+        + (hosts.count > 1 ? " on \(first.host)" : "") + ", for each GiB of RAM"
+    )
+    page.table(
+      header: ["", "least", "VM", "median", "VM", "mean", "most", "VM"],
+      alignRight: [false, true, false, true, false, true, true, false],
+      rows: figures.map { figure in
+        func text(_ value: Double) -> String {
+          figure.figure == "touchedShare"
+            ? Self.percent(value) : Quantity.bytes(UInt64(nearest: value))
+        }
+        return [
+          Self.words[figure.figure] ?? figure.figure, text(figure.least.value), figure.least.name,
+          text(figure.median.value), figure.median.name, text(figure.mean), text(figure.most.value),
+          figure.most.name,
+        ]
+      })
   }
 
   private static let words = [
@@ -89,15 +106,26 @@ extension CapacityPlan {
 
   private func writeCurves(_ page: inout TextPage) {
     let shares = [0.125, 0.25, 0.5, 0.75, 1]
+    let samples = shownSamples.filter { !$0.curve.points.isEmpty }
+    if samples.isEmpty { return }
+    let joined = samples.filter(\.curve.beganMidLife)
+    let start =
+      joined.isEmpty
+      ? "its boot"
+      : (joined.count < samples.count ? "its boot, or, of a VM that was there before (+), " : "")
+        + "the beginning of the trace"
     page.blank()
-    page.line("all bytes as recorded, and what was touched, at shares of the VM's time since its boot")
+    page.line("all bytes as recorded, and what was touched, at shares of the VM's time since \(start)")
     page.table(
       header: ["VM", "time"] + shares.map { $0 == 1 ? "end" : Self.percent($0) },
       alignRight: [false] + Array(repeating: true, count: shares.count + 1),
-      rows: shownSamples.flatMap { sample in
+      rows: samples.flatMap { sample in
         let points = shares.map { sample.curve.point(at: $0) }
         return [
-          [sample.name, Quantity.duration(sample.curve.recordedNs)]
+          [
+            sample.name + (sample.curve.beganMidLife && joined.count < samples.count ? "+" : ""),
+            Quantity.duration(sample.curve.recordedNs),
+          ]
             + points.map { $0.map { Quantity.bytes($0.totalBytes) } ?? "unknown" },
           ["", ""] + points.map { Self.percent($0?.touchedShare) },
         ]

@@ -72,7 +72,7 @@ public struct CapacityRecording: Sendable {
 
   /// What its VMs ask of the host lock; nothing of a host without pKVM.
   func hostLockLoads(_ costs: CostModel) -> [HostLockLoad] {
-    result.profile.profile.isPKVM
+    result.profile.profile.isPKVM && result.measuresTime
       ? result.vms.compactMap { HostLockLoad(name, input: position, $0, costs) } : []
   }
 }

@@ -5,7 +5,7 @@ internal import Stage2Replay
 public struct VMCurve: Sendable, Encodable {
   /// One moment.
   public struct Point: Hashable, Sendable, Encodable {
-    /// The time since the VM appeared.
+    /// The time since the VM appeared; of one that was there before, since the trace began.
     public let sinceBootNs: UInt64
     /// All that the stage 2 occupied.
     public let totalBytes: UInt64
@@ -28,7 +28,7 @@ public struct VMCurve: Sendable, Encodable {
   }
 
   /// At the end of each interval of the trace's grid while a vCPU of it ran, where anything changed; the last one always. Of the
-  /// interval in which the VM ended, what it had last.
+  /// interval in which the VM ended, what it had last. None where the trace's clock does not tell how long anything took.
   public let points: [Point]
   /// Whether it had settled.
   public let settled: Settling
@@ -42,6 +42,12 @@ public struct VMCurve: Sendable, Encodable {
   /// The rule of `Settling`, in words.
   static let rule =
     "settled: neither its bytes nor its touched memory grew by over 5 % in the last quarter of its time"
+  /// What a trace tells whose clock does not say how long anything took.
+  init(withoutTimeOf vm: VMResult) {
+    (points, settled, low, recordedNs) = ([], .unknown, nil, 0)
+    beganMidLife = vm.wasRunning
+  }
+
   private static let growth = 1.05
   private static let intervalsMin = 8
   private static let timeMin: UInt64 = 1_000_000_000

@@ -10,6 +10,8 @@ public struct VMSample: Sendable, Encodable {
   public let input: Int
   /// The VM's number in the recording.
   public let vm: Int
+  /// The kind of host that the peaks are of, in words.
+  public private(set) var host: String
   /// Whether it is a protected guest.
   public let isProtected: Bool
   /// Its vCPUs, 1 at least.
@@ -49,6 +51,12 @@ public struct VMSample: Sendable, Encodable {
       pageSize = profile.pageSize
       mapsBlocks = profile.mapsBlocks
     }
+
+    /// It in words: `pKVM, 4 KiB pages`.
+    var name: String {
+      "\(path == .pkvm ? "pKVM" : "traditional MMU"), \(Quantity.bytes(pageSize.bytes)) pages"
+        + (mapsBlocks ? "" : ", no blocks")
+    }
   }
 
   /// What `result` tells of its VM `vm`; nil where no RAM is known or none was touched.
@@ -71,8 +79,12 @@ public struct VMSample: Sendable, Encodable {
     blockShare = Double(vm.workingSet.blockPages) / Double(vm.workingSet.pages)
     peak = Stage2Peak(vm)
     peakMost = peak
-    curve = VMCurve(vm, result.grid, ramPages: memory.ramPages, pageSize: result.profile.profile.pageSize)
+    curve =
+      result.measuresTime
+      ? VMCurve(vm, result.grid, ramPages: memory.ramPages, pageSize: result.profile.profile.pageSize)
+      : VMCurve(withoutTimeOf: vm)
     kind = Kind(result.profile.profile)
+    host = kind.name
   }
 
   /// The same workload under another kernel of the same page size, with the least and the most that the recording allows.
@@ -81,17 +93,25 @@ public struct VMSample: Sendable, Encodable {
     other.peak = Stage2Peak(least)
     other.peakMost = Stage2Peak(most)
     other.kind = Kind(profile)
+    other.host = other.kind.name
     return other
   }
 
   /// How reports name the VM: its input and its number there.
   public var name: String { "\(input):\(vm)" }
 
+  /// The kinds of host that VMs ran on, in their order.
+  static func hosts(_ samples: [VMSample]) -> [String] {
+    var hosts: [String] = []
+    for sample in samples where !hosts.contains(sample.host) { hosts.append(sample.host) }
+    return hosts
+  }
+
   /// `bytes` for each GiB of RAM.
   func perGiB(_ bytes: UInt64) -> Double { Double(bytes) / Double(ramBytes) * Double(1 << 30) }
 
   private enum CodingKeys: String, CodingKey {
-    case recording, input, vm, isProtected = "protected", vcpus, ramBytes, fixedBytes, pieces,
+    case recording, input, vm, host, isProtected = "protected", vcpus, ramBytes, fixedBytes, pieces,
       touchedFixedBytes, touchedBytes
     case touchedShare, blockShare, peak, peakMost, curve
   }
