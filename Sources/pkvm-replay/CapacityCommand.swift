@@ -119,6 +119,8 @@ struct CapacityCommand: CheckedCommand {
       if recording.samples.isEmpty {
         Diagnostics.note(
           "\(inputs[position]): left out, for \(recording.result.lack ?? "no VM touched memory")")
+      } else {
+        for caveat in recording.result.caveats { Diagnostics.note("\(inputs[position]): \(caveat)") }
       }
       let unexplained = recording.result.divergences.unexplained
       if unexplained > 0 {

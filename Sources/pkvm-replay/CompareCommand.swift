@@ -126,11 +126,6 @@ struct CompareCommand: CheckedCommand {
     if !failed.isEmpty { throw ExitStatus.divergence }
   }
 
-  /// Says for want of which events the figures of a trace are less certain than others.
-  private static func noteLack(of trace: TraceFile, _ result: ReplayResult) {
-    if let lack = result.lack { Diagnostics.note("\(trace.path): \(lack)") }
-  }
-
   private static func threshold(_ text: String) throws -> Threshold {
     do {
       return try Threshold(text)
@@ -167,7 +162,7 @@ struct CompareCommand: CheckedCommand {
   ) throws -> (ReplayResult, EventStatistics) {
     let (result, statistics) = try Replays.run(trace, profile: traced, options: options)
     losses.note(trace, statistics)
-    Self.noteLack(of: trace, result)
+    losses.note(trace, result)
     return (result, statistics)
   }
 
@@ -190,7 +185,7 @@ struct CompareCommand: CheckedCommand {
     }
     var comparison = Comparison(.recordings, found[0], found[1])
     comparison.notes =
-      RecordedHost.repetition(sides.flatMap(\.self)) + RecordedHost.differences(hosts[0], hosts[1])
+      RecordedHost.repetition(sides.flatMap(\.self)) + RecordedHost.differences(hosts[0], hosts[1]) + losses.lacks
     return comparison
   }
 
@@ -226,7 +221,7 @@ struct CompareCommand: CheckedCommand {
       }
     }
     var comparison = Comparison(.kernels, sides[0], sides[1])
-    comparison.notes = difference
+    comparison.notes = difference + losses.lacks
     return comparison
   }
 
@@ -258,7 +253,7 @@ struct CompareCommand: CheckedCommand {
       statistics = read
       losses.note(trace, read)
     }
-    if let result = results.first { Self.noteLack(of: trace, result) }
+    if let result = results.first { losses.note(trace, result) }
     return statistics.map { Metric.metrics(results, $0) } ?? []
   }
 }

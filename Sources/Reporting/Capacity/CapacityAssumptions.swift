@@ -69,6 +69,12 @@ struct CapacityAssumptions {
         "\(Self.names(joined)): there before the trace began, so the boot and what was mapped then are not known: the peak is a "
           + "lower bound")
     }
+    for sample in samples {
+      guard let faults = sample.nestedFaults else { continue }
+      lines.append(
+        "\(sample.name): \(Quantity.count(faults, "fault")) of nested guests not replayed: what their shadow tables take is in no "
+          + "figure")
+    }
     let timeless = samples.filter(\.curve.points.isEmpty)
     if !timeless.isEmpty {
       lines.append(

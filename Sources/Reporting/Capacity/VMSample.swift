@@ -14,6 +14,8 @@ public struct VMSample: Sendable, Encodable {
   public private(set) var host: String
   /// Whether it is a protected guest.
   public let isProtected: Bool
+  /// Faults of its own guests, which are not replayed; nil where there are none.
+  public let nestedFaults: Int?
   /// Its vCPUs, 1 at least.
   public let vcpus: Int
   /// The RAM that it had at most at one moment (`GuestMemory`).
@@ -69,6 +71,7 @@ public struct VMSample: Sendable, Encodable {
     self.input = input
     self.vm = vm.id
     isProtected = vm.isProtected
+    nestedFaults = vm.faults.nested > 0 ? vm.faults.nested : nil
     vcpus = max(vm.vcpus.count, 1)
     ramBytes = memory.ramPages << shift
     fixedBytes = memory.fixedPages << shift
@@ -111,7 +114,7 @@ public struct VMSample: Sendable, Encodable {
   func perGiB(_ bytes: UInt64) -> Double { Double(bytes) / Double(ramBytes) * Double(1 << 30) }
 
   private enum CodingKeys: String, CodingKey {
-    case recording, input, vm, host, isProtected = "protected", vcpus, ramBytes, fixedBytes, pieces,
+    case recording, input, vm, host, isProtected = "protected", nestedFaults, vcpus, ramBytes, fixedBytes, pieces,
       touchedFixedBytes, touchedBytes
     case touchedShare, blockShare, peak, peakMost, curve
   }

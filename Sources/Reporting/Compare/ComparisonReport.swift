@@ -20,6 +20,8 @@ public struct ComparisonReport: Encodable, Sendable {
   public var metrics: [String: Entry]
   /// The thresholds that are exceeded.
   public var exceeded: [String]
+  /// What a reader must know of the sides, a sentence each.
+  public var notes: [String]
 
   /// Something of both sides.
   public struct Sides<Value: Encodable & Sendable>: Encodable, Sendable {
@@ -62,6 +64,7 @@ public struct ComparisonReport: Encodable, Sendable {
     replays = Sides(before: comparison.before.replays.count, after: comparison.after.replays.count)
     confidence = comparison.hasNoiseFloor ? NoiseFloor.confidence : nil
     self.exceeded = exceeded
+    notes = comparison.notes
     metrics = [:]
     for row in comparison.rows {
       var entry = Entry(row)

@@ -32,6 +32,12 @@ extension TraceInfo {
     page.row("events", "\(Quantity.count(events)) of \(Quantity.count(eventCounts.count, "kind"))")
     page.row("lost", lossText)
     if let guests { page.row("guests", Self.text(guests)) }
+    if let entries = guests?.nestedEntries {
+      page.row(
+        "nested",
+        "guests of a guest, entered \(entries == 1 ? "once" : "\(Quantity.count(entries)) times"): replay counts their faults and leaves "
+          + "their shadow tables out")
+    }
     if let recording {
       page.row(
         "recording",

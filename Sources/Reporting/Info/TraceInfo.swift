@@ -45,6 +45,8 @@ public struct TraceInfo: Encodable, Sendable {
     public var vcpus: [VCPUEntry]
     /// Recorded changes of memslots.
     public var memslotChanges: Int
+    /// How often guests of guests were entered, as far as events tell; nil where none was.
+    public var nestedEntries: UInt64?
   }
 
   /// The version of this layout.
@@ -120,7 +122,8 @@ public struct TraceInfo: Encodable, Sendable {
           VCPUEntry(
             tid: $0.tid.rawValue, command: source.command(of: $0.tid), entries: $0.entries, faults: $0.faults)
         },
-        memslotChanges: census.slotChanges)
+        memslotChanges: census.slotChanges,
+        nestedEntries: census.nestedEntries > 0 ? census.nestedEntries : nil)
     }
     path = source.path
     format = source.format

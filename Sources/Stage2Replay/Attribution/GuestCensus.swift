@@ -19,7 +19,10 @@ public struct GuestCensus: Sendable {
   public var vmCount: Int { roster.count }
   /// How many memslot changes were recorded.
   public private(set) var slotChanges = 0
+  /// How often a guest of a guest was entered; where no event tells, how often a guest's ERET was trapped, which leads there.
+  public var nestedEntries: UInt64 { entries.nested > 0 ? entries.nested : entries.trapped }
 
+  private var entries: (nested: UInt64, trapped: UInt64) = (0, 0)
   private var positions = ThreadTable()
   private var roster = VMRoster()
   /// By VM.
@@ -36,6 +39,8 @@ public struct GuestCensus: Sendable {
       switch records[index].kind {
       case .entry: if let position = position(of: records[index].tid) { vcpus[position].entries += 1 }
       case .guestFault: if let position = position(of: records[index].tid) { vcpus[position].faults += 1 }
+      case .exit: if records[index].vcpuExit.isERET { entries.trapped += 1 }
+      case .nestedERET: if !records[index].nestedRegime.isHypervisor { entries.nested += 1 }
       case .commitMemoryRegion: commit(records[index])
       case .initVM: _ = roster.initVM(records[index].vmCreation.kvm, records[index].vmCreation.type)
       case .destroyVM: _ = roster.destroyVM(records[index].destroyedVM)

@@ -1,10 +1,13 @@
 import KVMTrace
 import Reporting
+import Stage2Replay
 
 /// What the traces of one command lack: reported after its output, once each.
 struct Losses {
   private var lines: [String] = []
   private var failure: IngestError?
+  /// For want of what the figures of traces are less certain, or say less, than others: a line each.
+  private(set) var lacks: [String] = []
 
   /// A trace was read.
   mutating func note(_ trace: TraceFile, _ statistics: EventStatistics) {
@@ -12,6 +15,15 @@ struct Losses {
     let info = TraceInfo(trace, statistics)
     let line = "\(info.path): \(info.incompleteness)"
     if info.isIncomplete, !lines.contains(line) { lines.append(line) }
+  }
+
+  /// A trace was replayed; what lacks is told at once, however often the trace is replayed.
+  mutating func note(_ trace: TraceFile, _ result: ReplayResult) {
+    guard let lack = result.lack else { return }
+    let line = "\(trace.path): \(lack)"
+    if lacks.contains(line) { return }
+    lacks.append(line)
+    Diagnostics.note(line)
   }
 
   /// Ends a command on one trace with `ExitStatus.incomplete` if that lacks anything, unless the user allows it; with
