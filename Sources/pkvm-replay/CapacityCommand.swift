@@ -111,10 +111,14 @@ struct CapacityCommand: CheckedCommand {
     var losses = Losses()
     var divergent = false
     for (position, trace) in traces {
+      let slots = try memslots.resolve(position, for: trace, machine.tracedPageSize)
       let (recording, statistics) = try Replays.explaining(trace) {
         try CapacityRecording.replay(
-          trace, name: inputs[position], position: position, traced: machine.traced,
-          memslots: memslots.resolve(position, for: trace, machine.tracedPageSize), host: machine.host)
+          trace, name: inputs[position], position: position, traced: machine.traced, memslots: slots,
+          host: machine.host)
+      }
+      for doubt in MemslotFit.doubts(slots, recording.result, statistics) {
+        Diagnostics.note("\(inputs[position]): \(doubt)")
       }
       if recording.samples.isEmpty {
         Diagnostics.note(

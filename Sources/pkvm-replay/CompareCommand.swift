@@ -162,7 +162,7 @@ struct CompareCommand: CheckedCommand {
   ) throws -> (ReplayResult, EventStatistics) {
     let (result, statistics) = try Replays.run(trace, profile: traced, options: options)
     losses.note(trace, statistics)
-    losses.note(trace, result)
+    losses.note(trace, result, statistics, memslots: options.memslots)
     return (result, statistics)
   }
 
@@ -185,7 +185,8 @@ struct CompareCommand: CheckedCommand {
     }
     var comparison = Comparison(.recordings, found[0], found[1])
     comparison.notes =
-      RecordedHost.repetition(sides.flatMap(\.self)) + RecordedHost.differences(hosts[0], hosts[1]) + losses.lacks
+      RecordedHost.repetition(sides.flatMap(\.self)) + RecordedHost.differences(hosts[0], hosts[1])
+      + losses.lacks
     return comparison
   }
 
@@ -253,7 +254,8 @@ struct CompareCommand: CheckedCommand {
       statistics = read
       losses.note(trace, read)
     }
-    if let result = results.first { losses.note(trace, result) }
-    return statistics.map { Metric.metrics(results, $0) } ?? []
+    guard let result = results.first, let statistics else { return [] }
+    losses.note(trace, result, statistics, memslots: options.memslots)
+    return Metric.metrics(results, statistics)
   }
 }

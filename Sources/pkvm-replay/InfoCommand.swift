@@ -58,8 +58,10 @@ struct InfoCommand: ParsableCommand {
       survey?.consume(run)
     }
     let info = TraceInfo(trace, events.statistics, host, census, markers: markers)
+    var history = survey?.history
+    history?.origin = MemslotHistory.Origin(trace.path, events.statistics)
     let text =
-      survey.map { MemslotFile.json($0.history, by: .current) } ?? (json ? JSON.signed(info) : info.text)
+      history.map { MemslotFile.json($0, by: .current) } ?? (json ? JSON.signed(info) : info.text)
     try Output.write(text, to: target)
     try Losses.check(info, events.statistics, of: input, allowLoss: allowLoss)
   }

@@ -227,6 +227,9 @@ struct ReplayCommand: CheckedCommand {
     }
     var (result, statistics) = try Replays.run(
       trace, profile: request, options: options, onOperation: write)
+    for doubt in MemslotFit.doubts(options.memslots, result, statistics) {
+      Diagnostics.note("\(input): \(doubt)")
+    }
     try result.requireVMs(asked, of: input)
     if !isWhole {
       result.vms.removeAll { !asked.contains($0.id) }

@@ -10,6 +10,10 @@ struct MemslotsOutputTests {
   {
     let outcome = try Tool.run(["replay", recording, "--ops", "-"] + arguments)
     #expect(outcome.status == 0)
+    // What the coarse clock does not tell is said in any case.
+    let isSaid = recording.hasSuffix("coarse-clock.dat")
+    #expect(
+      outcome.errorLines.allSatisfy { isSaid && $0.contains("clock") }, "\(recording): \(outcome.errors)")
     return outcome.output.split(separator: "\n")
   }
 
@@ -42,6 +46,28 @@ struct MemslotsOutputTests {
     let given = try operations(["--memslots", file.path], of: recording)
     let told = try operations([], of: recording)
     #expect(told.count > 1000 && withoutBasis(given) == withoutBasis(told))
+  }
+
+  @Test("A file of another recording is told by what it was made of, and by the faults that are in no slot")
+  func another() throws {
+    let other = Tool.root.appending(path: "traces/kvm-vhe-7.3.4-16k-page-table.dat").path()
+    let info = try Tool.run(["info", other, "--memslots"]).output
+    #expect(info.contains(#""recording" : {"#) && info.contains("kvm-vhe-7.3.4-16k-page-table.dat"))
+    let made = try UnnamedFile(info.utf8)
+    for verb in [["replay"], ["capacity", "--vms", "1", "--memory", "1GiB"]] {
+      let outcome = try Tool.run(verb + [Tool.recording, "--memslots", made.path])
+      #expect(outcome.errors.contains("were made of another recording, "), "\(outcome.errors)")
+      #expect(outcome.errors.contains("are in none of the memslots that were given"), "\(outcome.errors)")
+    }
+    let compared = try Tool.run([
+      "compare", Tool.recording, "--memslots", made.path, "--profile", "auto", "--profile", "6.14",
+    ])
+    #expect(compared.errors.matches(of: /made of another recording/).count == 1, "\(compared.errors)")
+    #expect(compared.output.contains("were made of another recording"))
+    // One that somebody wrote says nothing of where it comes from.
+    let written = try UnnamedFile(#"{"version": 1, "vms": [{"slots": [{"gfn": 1, "pages": 1}]}]}"#.utf8)
+    let outcome = try Tool.run(["replay", Tool.recording, "--memslots", written.path])
+    #expect(!outcome.errors.contains("made of") && outcome.errors.contains("they do not fit"))
   }
 
   @Test("Inferred memslots are written in the same form and lead to what replay infers itself")

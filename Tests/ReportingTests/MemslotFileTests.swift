@@ -35,6 +35,19 @@ struct MemslotFileTests {
     #expect(history.vms[0].creator == nil && history.vms[0].tids == nil && !history.vms[0].isPartial)
   }
 
+  @Test("What the file was made of is read and written again, and may be missing")
+  func origin() throws {
+    var history = MemslotHistory()
+    history.origin = MemslotHistory.Origin(
+      path: "a.dat", first: Nanoseconds(5), last: Nanoseconds(9), events: 3)
+    let text = MemslotFile.json(history, by: ToolIdentity(version: "1", commit: "2"))
+    #expect(try read(text) == history)
+    #expect(
+      problem(#"{"version": 1, "recording": {"path": 3, "events": 1}, "vms": []}"#)
+        == "recording.path: must be a text")
+    #expect(problem(#"{"version": 1, "recording": [], "vms": []}"#) == "recording: must be an object")
+  }
+
   @Test("Every field is read, and written again")
   func everything() throws {
     let text = """

@@ -114,7 +114,8 @@ public struct VMSample: Sendable, Encodable {
   func perGiB(_ bytes: UInt64) -> Double { Double(bytes) / Double(ramBytes) * Double(1 << 30) }
 
   private enum CodingKeys: String, CodingKey {
-    case recording, input, vm, host, isProtected = "protected", nestedFaults, vcpus, ramBytes, fixedBytes, pieces,
+    case recording, input, vm, host, isProtected = "protected", nestedFaults, vcpus, ramBytes, fixedBytes,
+      pieces,
       touchedFixedBytes, touchedBytes
     case touchedShare, blockShare, peak, peakMost, curve
   }

@@ -45,6 +45,18 @@ struct Fields {
     return isTrue
   }
 
+  /// A text that must be there.
+  func text(_ name: String) throws(Failure) -> String {
+    guard case .string(let text) = object[name] else { throw failure(name, "must be a text") }
+    return text
+  }
+
+  func object(_ name: String) throws(Failure) -> Fields? {
+    guard let value = object[name], value != .null else { return nil }
+    guard case .object(let object) = value else { throw failure(name, "must be an object") }
+    return Fields(path: path.isEmpty ? name : "\(path).\(name)", object: object)
+  }
+
   func objects(_ name: String, required: Bool) throws(Failure) -> [Fields] {
     guard let value = object[name], value != .null else {
       if required { throw failure(name, "is missing") }

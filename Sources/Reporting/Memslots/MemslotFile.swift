@@ -24,12 +24,28 @@ public enum MemslotFile {
 
   /// `history` as such a file, written by `tool`.
   public static func json(_ history: MemslotHistory, by tool: ToolIdentity) -> String {
-    JSON.text(Root(version: version, vms: history.vms.map(VMEntry.init)), by: tool)
+    JSON.text(
+      Root(
+        version: version, recording: history.origin.map(OriginEntry.init), vms: history.vms.map(VMEntry.init)),
+      by: tool)
   }
 
   private struct Root: Encodable {
     var version: Int
+    var recording: OriginEntry?
     var vms: [VMEntry]
+  }
+
+  private struct OriginEntry: Encodable {
+    var path: String
+    var firstNs: UInt64?
+    var lastNs: UInt64?
+    var events: UInt64
+
+    init(_ origin: MemslotHistory.Origin) {
+      path = origin.path
+      (firstNs, lastNs, events) = (origin.first?.rawValue, origin.last?.rawValue, origin.events)
+    }
   }
 
   private struct VMEntry: Encodable {

@@ -35,7 +35,7 @@ struct MemslotFileReader {
       throw Failure(description: "is not a JSON object with \"version\" and \"vms\"")
     }
     let fields = Fields(path: "", object: root)
-    try fields.expectOnly(ToolIdentity.fields.union(["version", "vms"]))
+    try fields.expectOnly(ToolIdentity.fields.union(["version", "recording", "vms"]))
     guard let version = try fields.number("version", upTo: .max) else {
       throw Failure(description: "version: is missing; this program reads version \(MemslotFile.version)")
     }
@@ -45,9 +45,18 @@ struct MemslotFileReader {
         field: "version")
     }
     var history = MemslotHistory()
+    if let recording = try fields.object("recording") { history.origin = try origin(recording) }
     for vm in try fields.objects("vms", required: true) { history.vms.append(try self.vm(vm)) }
     try checkThreads(history)
     return history
+  }
+
+  private func origin(_ fields: Fields) throws(Failure) -> MemslotHistory.Origin {
+    try fields.expectOnly(["path", "firstNs", "lastNs", "events"])
+    return MemslotHistory.Origin(
+      path: try fields.text("path"), first: try fields.number("firstNs", upTo: .max).map(Nanoseconds.init),
+      last: try fields.number("lastNs", upTo: .max).map(Nanoseconds.init),
+      events: try fields.required("events", upTo: .max))
   }
 
   private func vm(_ fields: Fields) throws(Failure) -> MemslotHistory.VM {

@@ -5,9 +5,38 @@ public import KVMTypes
 public struct MemslotHistory: Hashable, Sendable {
   /// The VMs, in the order of appearance.
   public var vms: [VM] = []
+  /// The recording that they were read from, nil where nobody says.
+  public var origin: Origin?
 
   /// No VMs.
   public init() {}
+
+  /// A recording, as far as one is told from another.
+  public struct Origin: Hashable, Sendable {
+    /// Where it was, which may be elsewhere by now.
+    public var path: String
+    /// The least stamp of its events, nil where it has none.
+    public var first: Nanoseconds?
+    /// The greatest one.
+    public var last: Nanoseconds?
+    /// All events.
+    public var events: UInt64
+
+    /// The recording at `path`.
+    public init(path: String, first: Nanoseconds?, last: Nanoseconds?, events: UInt64) {
+      (self.path, self.first, self.last, self.events) = (path, first, last, events)
+    }
+
+    /// The recording at `path`, of which a pass counted `statistics`.
+    public init(_ path: String, _ statistics: EventStatistics) {
+      self.init(path: path, first: statistics.first, last: statistics.last, events: statistics.total)
+    }
+
+    /// Whether it is the same recording, wherever that lies.
+    public func isSame(as other: Origin) -> Bool {
+      first == other.first && last == other.last && events == other.events
+    }
+  }
 
   /// One VM.
   public struct VM: Hashable, Sendable {

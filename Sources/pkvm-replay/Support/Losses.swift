@@ -18,12 +18,16 @@ struct Losses {
   }
 
   /// A trace was replayed; what lacks is told at once, however often the trace is replayed.
-  mutating func note(_ trace: TraceFile, _ result: ReplayResult) {
-    guard let lack = result.lack else { return }
-    let line = "\(trace.path): \(lack)"
-    if lacks.contains(line) { return }
-    lacks.append(line)
-    Diagnostics.note(line)
+  ///
+  /// - Parameter memslots: those that a file gave.
+  mutating func note(
+    _ trace: TraceFile, _ result: ReplayResult, _ statistics: EventStatistics, memslots: MemslotHistory?
+  ) {
+    let found = [result.lack].compactMap(\.self) + MemslotFit.doubts(memslots, result, statistics)
+    for line in found.map({ "\(trace.path): \($0)" }) where !lacks.contains(line) {
+      lacks.append(line)
+      Diagnostics.note(line)
+    }
   }
 
   /// Ends a command on one trace with `ExitStatus.incomplete` if that lacks anything, unless the user allows it; with
