@@ -130,6 +130,10 @@ struct ReplayCommand: CheckedCommand {
     if jsonPath == "-", operationsPath == "-" {
       throw ValidationError("--json and --ops cannot both go to standard output")
     }
+    if csvDirectory == "-" {
+      throw ValidationError("--csv writes several files, not to standard output: name a directory")
+    }
+    if csvDirectory?.isEmpty == true { throw ValidationError("--csv has an empty name: name a directory") }
     guard scale.allSatisfy({ $0 > 0 && $0 <= 1024 }) else {
       throw ValidationError("--scale is above 0, at most 1024")
     }

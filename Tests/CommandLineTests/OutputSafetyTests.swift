@@ -133,6 +133,17 @@ struct OutputSafetyTests {
     directory.expectUntouched()
   }
 
+  @Test(
+    "The series go to a directory, and to nothing else",
+    arguments: ["replay own.dat --csv -", "replay own.dat own.dat --csv -", "replay own.dat --csv ''"])
+  func seriesDirectory(words: String) throws {
+    let directory = try Directory()
+    let outcome = try directory.run(words)
+    #expect(outcome.status == 64 && outcome.errorLines.count == 1, "\(outcome.errors)")
+    #expect(outcome.errors.contains("--csv") && outcome.errors.contains("name a directory"))
+    directory.expectUntouched()
+  }
+
   @Test("Where the space ends in the middle, what was there stays")
   func full() throws {
     let directory = try Directory()

@@ -39,6 +39,13 @@ struct SideFileTests {
     #expect(outcome.output.contains("9.9 is not known: modelled as 7.3 (assumed)"), "\(outcome.output)")
   }
 
+  @Test("Standard input is none: it is for recordings", arguments: options)
+  func standardInput(option: String) throws {
+    let outcome = try replay(option, "-")
+    #expect(outcome.status == 64 && outcome.output.isEmpty && outcome.errorLines.count == 1)
+    #expect(outcome.errors.contains("standard input, which is for recordings"), "\(outcome.errors)")
+  }
+
   @Test("A directory is none", arguments: options)
   func directory(option: String) throws {
     let outcome = try replay(option, "/tmp")

@@ -11,6 +11,10 @@ enum SideFile {
   ///
   /// - Parameter missing: what to say where there is no such file.
   static func text(at path: String, else missing: String = "No such file") throws -> String {
+    guard path != "-" else {
+      throw Diagnostics.failure(
+        "- is standard input, which is for recordings: name a file of memslots, costs or a profile", .usage)
+    }
     var status = stat()
     guard stat(path, &status) == 0 else {
       let isMissing = errno == ENOENT || errno == ENOTDIR
