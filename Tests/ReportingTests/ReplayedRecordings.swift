@@ -17,6 +17,8 @@ actor ReplayedRecordings {
     var samples: [VMSample]
     /// When each of these VMs appeared, and when a vCPU of it ran last.
     var lives: [ClosedRange<Nanoseconds>]
+    /// What the stage 2 of each of these VMs occupied just before it ended, nil of one that has not.
+    var lastBytes: [Int?]
     /// What `compare` holds against another kernel.
     var metrics: [Metric]
     /// What the host counted itself.
@@ -50,7 +52,8 @@ actor ReplayedRecordings {
       lives: samples.map { sample in
         let vm = result.vms[sample.vm]
         return vm.since...vm.lastSeen
-      }, metrics: Metric.metrics([result], statistics), markers: result.markers,
+      }, lastBytes: samples.map { result.vms[$0.vm].lastMemory?.totalBytes.live },
+      metrics: Metric.metrics([result], statistics), markers: result.markers,
       profile: result.profile.profile,
       pgdPages: result.profile.pgdPages)
   }

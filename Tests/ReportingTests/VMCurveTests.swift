@@ -7,11 +7,17 @@ struct VMCurveTests {
   @Test("The least of the last quarter is of the guest's life, not of the time after its teardown")
   func leastOfLife() async throws {
     let samples = try await ReplayedRecordings.shared.replay("kvm-nvhe-7.2.12-plain-guest").samples
-    let ended = samples.filter { $0.curve.settled != .unknown }
-    #expect(!ended.isEmpty)
-    for sample in ended {
+    let told = samples.filter { $0.curve.settled != .unknown }
+    #expect(told.count == 3 && samples.count == 3)
+    for sample in told {
       let low = try #require(sample.curve.low)
-      #expect(low.totalBytes * 2 > sample.peak.totalBytes, "\(sample.name)")
+      let end = sample.curve.recordedNs
+      // A point of the curve itself, in its last quarter, and the least of those in which there was a stage 2.
+      let quarter = sample.curve.points.filter { $0.sinceBootNs * 4 >= end * 3 && $0.totalBytes > 0 }
+      #expect(low.sinceBootNs <= end && low.totalBytes > 0 && low.totalBytes <= sample.peak.totalBytes)
+      let least = try #require(quarter.map(\.totalBytes).min())
+      #expect(low.totalBytes <= least, "\(sample.name)")
+      #expect(sample.curve.points.contains { $0.totalBytes == low.totalBytes }, "\(sample.name)")
     }
   }
 
@@ -19,11 +25,12 @@ struct VMCurveTests {
     "A VM that has ended ends with what it had last, on either path",
     arguments: ["kvm-nvhe-7.2.12-plain-guest", "pkvm-nvhe-7.3.4-16k-short-lived-guests"])
   func end(name: String) async throws {
-    let samples = try await ReplayedRecordings.shared.replay(name).samples
-    #expect(!samples.isEmpty)
-    for sample in samples {
-      let last = try #require(sample.curve.points.last)
-      #expect(last.totalBytes * 2 > sample.peak.totalBytes && last.totalBytes <= sample.peak.totalBytes)
+    let replayed = try await ReplayedRecordings.shared.replay(name)
+    #expect(!replayed.samples.isEmpty)
+    for (sample, last) in zip(replayed.samples, replayed.lastBytes) {
+      let point = try #require(sample.curve.points.last)
+      #expect(point.totalBytes == UInt64(try #require(last)), "\(sample.name)")
+      #expect(point.totalBytes > 0 && point.totalBytes <= sample.peak.totalBytes, "\(sample.name)")
     }
   }
 }
