@@ -64,6 +64,7 @@ struct MarkerReportTests {
     #expect(markers.map { $0["point"] as? String } == ["begin", "mapped"])
     let figures = try #require(markers[1]["figures"] as? [[String: Any]])
     #expect(figures.map { $0["figure"] as? String } == ["secPageTablesBytes", "hugeBytes", "exits"])
+    #expect(figures.map { $0["sinceFirst"] as? Bool } == [true, false, false])
     #expect(figures.map { $0["recorded"] as? Int } == [20480, 2_097_152, 1])
     #expect(figures.map { $0["modelled"] as? Int } == [16384, 0, 1])
     #expect(figures.map { $0["difference"] as? Int } == [4096, 2_097_152, 0])
@@ -76,12 +77,28 @@ struct MarkerReportTests {
     let start = try #require(lines.firstIndex { $0.contains("figures at quiet points") })
     #expect(
       lines[start + 3].split(whereSeparator: \.isWhitespace).joined(separator: " ")
-        == "mapped SecPageTables 20,480 16,384 differs")
+        == "mapped SecPageTables since the first 20,480 16,384 differs")
     #expect(
       lines[start + 4].split(whereSeparator: \.isWhitespace).joined(separator: " ")
         == "blocks in huge pages of 9 2,097,152 0 covers")
     #expect(lines.contains { $0.hasPrefix("  D24 ") })
     #expect(try !report(kilobytes: 16).text.contains("D24"))
+  }
+
+  @Test("What neither side has any of is left out, unless it counts from the first marker on")
+  func nothing() async throws {
+    // Its first VM is gone at the point vmm-2, and that of pages has no huge ones.
+    let trace = try TraceFile(path: Recordings.path("kvm-nvhe-7.3.4-reset-guest"))
+    let (result, statistics) = try Replay.run(trace, profile: ProfileRequest(), options: ReplayOptions())
+    let text = ReplayReport(trace, statistics, result).text
+    let lines = text.split(separator: "\n").map { $0.split(whereSeparator: \.isWhitespace) }
+    let gone = try #require(lines.firstIndex { $0.first == "vmm-2" })
+    #expect(lines[gone].dropFirst().joined(separator: " ") == "SecPageTables since the first 0 0 agrees")
+    #expect(lines[gone + 1].first == "vmm-ended")
+    #expect(!text.contains("blocks in huge pages of 134"), "\(text)")
+    let words = lines.joined(separator: [" "]).joined(separator: " ")
+    #expect(words.contains("3 figures of what neither side has any of"), "\(text)")
+    #expect(words.contains("Since the first: what the host had at the first point is taken off."))
   }
 
   @Test("A trace without markers has no word of them")

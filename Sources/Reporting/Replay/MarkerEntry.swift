@@ -16,6 +16,9 @@ public struct MarkerEntry: Encodable, Sendable {
     public var figure: MarkerFigure.Kind
     /// The VMM, for figures that are one process's.
     public var pid: Int32?
+    /// Whether it counts from the first marker on, else what there is at this one; of exits and device accesses those of the VMs that
+    /// are there.
+    public var sinceFirst: Bool
     /// What the host counted.
     public var recorded: Int
     /// What the model has.
@@ -45,6 +48,7 @@ extension MarkerEntry.Figure {
   init(_ figure: MarkerFigure) {
     self.figure = figure.kind
     pid = figure.process?.rawValue
+    sinceFirst = figure.kind.isSinceFirst
     recorded = figure.recorded
     modelled = figure.modelled
     difference = figure.difference
@@ -59,13 +63,18 @@ extension MarkerEntry.Figure {
   var title: String {
     let words =
       switch figure {
-      case .secPageTables: "SecPageTables"
-      case .mappings: "mapping objects"
+      case .secPageTables: "SecPageTables since the first"
+      case .mappings: "mapping objects since the first"
       case .anonHuge, .huge: "blocks in huge pages"
       case .exits: "exits"
       case .mmioExits: "device accesses"
       }
     return words + (pid.map { " of \($0)" } ?? "")
+  }
+
+  /// Whether there is none of what is counted, on either side: no VM, or no huge page.
+  fileprivate var isOfNothing: Bool {
+    !sinceFirst && recorded == 0 && least == 0 && most == 0
   }
 
   /// "agrees", with what is open, or what the host's figure covers, or why nothing can be said.
@@ -79,14 +88,14 @@ extension ReplayReport {
   /// How many markers the page shows.
   private static let markersMax = 20
 
-  /// The quiet points: what the host counted since the first one, and what the model has.
+  /// The quiet points: what the host counted, and what the model has.
   func writeMarkers(_ page: inout TextPage) {
     guard let memoryMarkers, memoryMarkers.contains(where: { !$0.figures.isEmpty }) else { return }
     page.blank()
     page.line("the host's own figures at quiet points, against the model")
     var rows: [[String]] = []
     for marker in memoryMarkers.prefix(Self.markersMax) {
-      for (position, figure) in marker.figures.enumerated() {
+      for (position, figure) in marker.figures.filter({ !$0.isOfNothing }).enumerated() {
         rows.append([
           position == 0 ? marker.point : "", figure.title, Quantity.count(figure.recorded),
           Quantity.count(figure.modelled), figure.outcome,
@@ -97,6 +106,17 @@ extension ReplayReport {
       header: ["point", "figure", "recorded", "modelled", "verdict"],
       alignRight: [false, false, true, true, false], rows: rows)
     let figures = memoryMarkers.prefix(Self.markersMax).flatMap(\.figures)
+    if figures.contains(where: \.sinceFirst) {
+      page.line(
+        "  Since the first: what the host had at the first point is taken off. All else is what there is at the point."
+      )
+    }
+    let nothing = figures.count(where: \.isOfNothing)
+    if nothing > 0 {
+      page.line(
+        "  \(Quantity.count(nothing, "figure")) of what neither side has any of, as where no VM is left, \(nothing == 1 ? "is" : "are") "
+          + "left out; --json has them.")
+    }
     if figures.contains(where: { $0.least < $0.most }) {
       page.line("  A range is what the model may have, given what the trace leaves open.")
     }

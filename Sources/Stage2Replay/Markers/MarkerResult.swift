@@ -41,6 +41,9 @@ public struct MarkerFigure: Hashable, Sendable {
       }
     }
 
+    /// Whether it is what the host has more than at the first marker; the others are as they are counted at the marker.
+    public var isSinceFirst: Bool { self == .secPageTables || self == .mappings }
+
     /// Whether events are counted, which needs no model.
     var isOfEvents: Bool { self == .exits || self == .mmioExits }
   }
