@@ -63,7 +63,8 @@ struct MemslotsOutputTests {
       "compare", Tool.recording, "--memslots", made.path, "--profile", "auto", "--profile", "6.14",
     ])
     #expect(compared.errors.matches(of: /made of another recording/).count == 1, "\(compared.errors)")
-    #expect(compared.output.contains("were made of another recording"))
+    let words = compared.output.split(whereSeparator: \.isWhitespace).joined(separator: " ")
+    #expect(words.contains("were made of another recording"), "\(compared.output)")
     // One that somebody wrote says nothing of where it comes from.
     let written = try UnnamedFile(#"{"version": 1, "vms": [{"slots": [{"gfn": 1, "pages": 1}]}]}"#.utf8)
     let outcome = try Tool.run(["replay", Tool.recording, "--memslots", written.path])

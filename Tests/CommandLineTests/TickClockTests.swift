@@ -111,11 +111,13 @@ struct TickClockTests {
   func memory() throws {
     let plan = ["capacity", "--vms", "2", "--memory", "1GiB"]
     let recording = Tool.root.appending(path: "traces/pkvm-nvhe-7.3.4-coarse-clock.dat").path()
-    for path in [try trace("counter").path, recording] {
+    let made = try trace("counter")
+    for path in [made.path, recording] {
       let outcome = try Tool.run(plan + [path])
-      #expect(outcome.status == 0 && outcome.output.contains("most recorded (0:0)"), "\(outcome.errors)")
+      #expect(outcome.status == 0 && outcome.output.contains("most recorded (0:"), "\(outcome.errors)")
       #expect(outcome.errors.contains("the clock does not tell how long anything takes"))
-      #expect(outcome.output.contains("the clock of the trace does not tell"), "\(outcome.output)")
+      let words = outcome.output.split(whereSeparator: \.isWhitespace).joined(separator: " ")
+      #expect(words.contains("the clock of the trace does not tell"), "\(outcome.output)")
       #expect(!outcome.output.contains("shares of the VM's time") && !outcome.output.contains("host lock "))
     }
     let curve = try Tool.run(plan + ["--curve", "-", recording])

@@ -142,8 +142,8 @@ private struct CaseBuilder {
   /// VMs that touch as much as the recorded ones: those of the planned kind, where there are any. Of the others only the share of
   /// RAM that they touched is known to hold.
   func recorded(_ all: [SampleNeed]) -> [CapacityPlan.Case] {
-    let own = all.filter(\.isOfPlannedKind)
-    let needs = own.isEmpty ? all : own
+    let planned = all.filter(\.isOfPlannedKind)
+    let needs = planned.isEmpty ? all : planned
     guard let least = needs.min(by: { $0.least.totalBytes < $1.least.totalBytes }),
       let most = needs.max(by: { $0.most.totalBytes < $1.most.totalBytes })
     else { return [] }
