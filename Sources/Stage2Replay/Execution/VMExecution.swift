@@ -11,7 +11,7 @@ internal import Stage2Model
 /// | `VMExecution+Faults.swift` | faults |
 /// | `VMExecution+Resets.swift` | vCPUs that are initialised again |
 /// | `VMExecution+DirtyLog.swift` | write protection and splitting by dirty logging |
-/// | `VMExecution+OtherKernel.swift` | the same accesses under another kernel |
+/// | `VMExecution+OtherKernel.swift` | the same under another kernel, by what the traced one decides |
 struct VMExecution<Backend: Stage2Backend & ~Copyable>: ~Copyable {
   let context: ReplayContext
   private(set) var known: KnownVM
