@@ -6,9 +6,9 @@ internal import Stage2Model
 // (KVM_ARM_VCPU_INIT, `kvm_arch_vcpu_ioctl_vcpu_init`): without FEAT_S2FWB that unmaps all slots, once for each vCPU that
 // has run, and leaves no event.
 //
-// What shows it: all vCPUs of the VM had left KVM_RUN; the first one to enter again goes on elsewhere than where it left, which only
-// the VMM can bring about; and the first thing that it does there, fetching its instruction, takes a translation fault whose walk
-// stops where nothing is mapped at all. PSCI's CPU_ON sets a vCPU's registers, too, but it unmaps nothing, and the vCPU
+// What shows it: all vCPUs of the VM had left KVM_RUN; those that enter again go on elsewhere than where they left, which only the VMM
+// can bring about; and the first thing that one of them does there, fetching its instruction, takes a translation fault whose walk
+// stops where nothing is mapped at all. Which of them is the first to enter says nothing of which is the first to fetch. PSCI's CPU_ON sets a vCPU's registers, too, but it unmaps nothing, and the vCPU
 // that calls for it is in KVM_RUN.
 
 extension Attribution {
@@ -42,11 +42,11 @@ extension Attribution {
       other != vm && vms.creator(of: other) == creator && vms[other].identity.since > stop.time
     }
     if isOfOther { return }
-    let areAllOut = vms[vm].vcpus.allSatisfy { tid in
+    let haveAllStopped = vms[vm].vcpus.allSatisfy { tid in
       guard let other = threads.known(tid), threads[other].vcpu.vm == vm else { return true }
-      return threads[other].vcpu.isInUserspace
+      return threads[other].vcpu.isInUserspace || threads[other].jump != nil
     }
-    if areAllOut { threads[thread].jump = pc }
+    if haveAllStopped { threads[thread].jump = pc }
   }
 
   /// The vCPU leaves the guest again: if it got on, what it executed was mapped.

@@ -157,6 +157,7 @@ extension VMExecution where Backend: ~Copyable {
       fault.evidence.isLoggingSwitched
       ? mappingSize(aroundSwitch: fault, slot, region)
       : fault.decision.mayMapBlock ? mappingSize(fault, slot, region) : .page
+    if fault.isOnBlock, slot.isLogging { learnBlock(of: fault, slot, region) }
     noteOpenSize(fault, region, size)
     if slot.hva == nil { proveUnmap(fault, origin) }
     if fault.kind == .permission, fault.isWrite, slot.isLogging { proveWriteProtection(fault, origin) }
@@ -356,6 +357,17 @@ extension VMExecution where Backend: ~Copyable {
     size.basis = .assumed
     if fault.isOnBlock { checks.table.regions[region].mayBeSplit = true }
     return size
+  }
+
+  /// A fault in a slot that logs met a block, of which it maps a page. The host still has the block, and has it when logging is over,
+  /// whether the trace saw it mapped or not.
+  @inline(never)
+  private mutating func learnBlock(of fault: SettledFault, _ slot: Memslot, _ region: RegionIndex) {
+    guard slot.hva != nil, fault.signs.contains(.blockFits), fault.evidence.unmapOfRegion == .none,
+      context.profile.profile.mapsBlocks, !known.isProtected
+    else { return }
+    let size = MappingSize(level: fault.level, basis: .derived)
+    host.learn(size, of: fault.page.gfn(pageSize), region, &checks.table.regions, slot)
   }
 
   @inline(never)

@@ -137,4 +137,77 @@ struct LoggingSwitchTests {
       ])
     #expect(replayed.divergences.allSatisfy { $0.hasPrefix("D1 explained E2") })
   }
+
+  @Test("Who is proven to have found the old flags shows that all before it found them")
+  func orderedByOldFlags() throws {
+    let story = block()
+    switchLog(1, story)
+    story.handle(.vcpu1, story.memory + story.block, level: 2, .write)
+    story.handle(.vcpu0, story.memory, .permission, level: 2, .write)
+    story.handle(.vcpu0, story.memory + story.page, level: 3, .write)
+    switchLog(0, story)
+    let replayed = try story.replay()
+    #expect(replayed.operations(.map).contains("map 40200000+1000 = 0, derived"))
+    #expect(replayed.divergences == [])
+  }
+
+  @Test("Who is proven to have found the new flags shows that all after it found them")
+  func orderedByNewFlags() throws {
+    let story = block()
+    story.handle(.vcpu0, story.memory, .permission, level: 2, .write)
+    story.handle(.vcpu0, story.memory + story.page, level: 3, .write)
+    story.handle(.vcpu1, story.memory + story.block, level: 2, .write)
+    switchLog(1, story)
+    let replayed = try story.replay()
+    #expect(replayed.operations(.map).last == "map 40200000+1000 = 0, derived")
+    #expect(replayed.divergences == [])
+  }
+
+  @Test("Who overlaps with the one that is proven may have found either")
+  func openAroundProof() throws {
+    let story = block()
+    switchLog(1, story)
+    story.fault(.vcpu1, story.memory + story.block, level: 2, .write)
+    story.handle(.vcpu0, story.memory, .permission, level: 2, .write)
+    story.handle(.vcpu0, story.memory + story.page, level: 3, .write)
+    story.enter(.vcpu1)
+    switchLog(0, story)
+    #expect(
+      try story.replay().operations(.map).contains { $0.hasPrefix("map 40200000") && $0.hasSuffix("assumed") }
+    )
+  }
+
+  @Test("So does a vCPU that walks the guest's own table, as long as it comes back")
+  func brokenTableOfWalk() throws {
+    let story = pages()
+    story.run(.vmm)
+    switchLog(0, story)
+    story.fault(.vcpu0, story.memory + 2 * story.page, level: 3, .write)
+    for _ in 0..<3 { story.handle(.vcpu1, story.memory + 9 * story.page, level: 1, .stage1Walk) }
+    story.handle(.vcpu1, story.memory + story.block, level: 2, .write)
+    story.enter(.vcpu0)
+    story.handle(.vcpu0, story.memory + 8 * story.page, .permission, level: 2, .exec)
+    let replayed = try story.replay()
+    #expect(
+      replayed.all.filter { $0.kind == .map && $0.tid == ThreadID(1002) }.prefix(2).map(\.result) == [
+        -11, -11,
+      ])
+  }
+
+  @Test(
+    "A block that is met under logging comes back when that is over, though the trace did not see it mapped")
+  func blockBeforeTrace() throws {
+    let story = Scenario()
+    story.profile = Profile(path: .traditional, era: .v7_3)
+    switchLog(1, story)
+    story.enter(.vcpu0)
+    story.handle(.vcpu0, story.memory, .permission, level: 2, .write)
+    story.handle(.vcpu0, story.memory + 3 * story.page, level: 3)
+    story.run(.vmm)
+    switchLog(0, story)
+    story.handle(.vcpu0, story.memory + 3 * story.page, .permission, level: 3, .write)
+    let replayed = try story.replay()
+    #expect(replayed.operations(.map).last == "map 40000000+200000 = 0, derived")
+    #expect(replayed.operations(.relaxPerms) == [])
+  }
 }

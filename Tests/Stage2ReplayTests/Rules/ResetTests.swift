@@ -102,6 +102,18 @@ struct ResetTests {
     #expect(replayed.operations(.unmap) == [] && replayed.divergences == [])
   }
 
+  @Test("Which of the vCPUs enters first says nothing of which is the first to fetch")
+  func secondFetchesFirst() throws {
+    let story = story()
+    stop(story)
+    story.enter(.vcpu1, pc: story.memory)
+    boot(story)
+    story.exit(.vcpu1, exceptionClass: 0x01, pc: story.memory + 8)
+    let replayed = try story.replay()
+    #expect(replayed.operations == [first, second] + round + round + [first])
+    #expect(replayed.divergences == [])
+  }
+
   @Test("A vCPU that got on where it went was not initialised, though all was unmapped later")
   func gotOn() throws {
     let story = story()
