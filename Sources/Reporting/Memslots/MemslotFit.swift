@@ -17,8 +17,9 @@ public enum MemslotFit {
     }
     let outside = result.faultsOutsideSlots
     let all = result.vms.reduce(result.unattributedFaults) { $0 + $1.faults.total }
-    // Of slots that are the recording's own, a guest's memory faults in.
-    if outside > all / 2 {
+    // Of slots that are the recording's own, a guest's memory faults in. Where no event tells devices from it, most may be those.
+    let tellsDevices = !result.missingEvents.contains { $0.events.contains("kvm_mmio") }
+    if tellsDevices, outside > all / 2 {
       doubts.append(
         "\(Quantity.count(outside)) of \(Quantity.count(all, "fault")) are in none of the memslots that were given: they do not fit"
       )

@@ -19,7 +19,7 @@ struct StreamEnds {
   }
 
   /// Whether the last event of a processor is a thread's.
-  func contain(_ tid: ThreadID) -> Bool { threads.contains(tid) }
+  func contains(_ tid: ThreadID) -> Bool { threads.contains(tid) }
 
   private func isInPart(_ record: TraceRecord) -> Bool {
     record.kind != .lost && end.map { record.time < $0 } ?? true

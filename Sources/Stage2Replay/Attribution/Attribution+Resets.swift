@@ -17,7 +17,8 @@ extension Attribution {
   /// other calls that return at once it is not known whether they came before or after.
   @inline(__always)
   mutating func noteStop(of thread: ThreadIndex, _ record: TraceRecord) {
-    guard let vm = threads[thread].vcpu.vm else { return }
+    // One that was made to go on elsewhere and has executed nothing since does not show when.
+    guard threads[thread].jump == nil, let vm = threads[thread].vcpu.vm else { return }
     let tid = vms.creator(of: vm) ?? record.tid
     vms[vm].resets.leaveRun(
       VMStop(

@@ -323,7 +323,8 @@ extension Attribution {
     if lookahead[one].mayShareEntry, lookahead[one].needsEntry(of: lookahead[other], context.pageSize) {
       return true
     }
-    return lookahead.sawPUDs && lookahead[one].needsPUDEntry(of: lookahead[other], context.pageSize)
+    return lookahead.sawPUDs
+      && lookahead[one].needsPUDEntry(of: lookahead[other], context.pageSize, arePUDsKnown: true)
   }
 
   /// What a thread's fault says about its fault before, where that may have come to nothing.
@@ -534,7 +535,8 @@ extension Attribution {
     mayBeInPUD(id)
       && threads.open.contains(of: vm) { other in
         lookahead[other.fault].begin < lookahead[id].begin
-          && lookahead[id].needsPUDEntry(of: lookahead[other.fault], context.pageSize)
+          && lookahead[id].needsPUDEntry(
+            of: lookahead[other.fault], context.pageSize, arePUDsKnown: lookahead.sawPUDs)
       }
   }
 }

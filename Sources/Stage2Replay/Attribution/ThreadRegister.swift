@@ -44,7 +44,7 @@ struct ThreadRegister: ~Copyable {
   /// The threads that were in a notification when their processor's events end, and where they are.
   func notifyingPlaces(_ ends: StreamEnds) -> [ThreadID: ThreadPlace] {
     var places: [ThreadID: ThreadPlace] = [:]
-    for thread in indices where self[thread].notifier.last != nil && ends.contain(self[thread].tid) {
+    for thread in indices where self[thread].notifier.last != nil && ends.contains(self[thread].tid) {
       places[self[thread].tid] = self[thread].place
     }
     return places

@@ -199,13 +199,14 @@ struct TableKnowledge: ~Copyable {
       || emptySpans[tableKey(.l1, fault.page)] == epoch
   }
 
-  /// A translation fault shows that everything below the entry at which it stopped was unmapped. Another vCPU may have filled it
-  /// since, if that vCPU's fault began before what is replayed.
+  /// A translation fault shows that everything below the entry at which it stopped was unmapped when its vCPU walked the table. Another
+  /// one may have filled it since, if that one's fault began before what is replayed.
   @inline(never)
   mutating func learnEmpty(_ fault: SettledFault, _ level: TranslationLevel?) {
     let epoch = fault.evidence.endEpoch
     setLeaf(fault, .invalid(level: .l3)) { $0 = .isEstablished }
-    guard let level, level < .l3, fault.end > unseenUntil, fault.evidence.entry > .start else { return }
+    guard let level, level < .l3, fault.evidence.entry >= unseenUntil, fault.evidence.entry > .start
+    else { return }
     if let region = fault.evidence.region { regions[region].emptyIn = epoch }
     if level < .l2 { emptySpans[tableKey(.l2, fault.page)] = epoch }
     if level < .l1 { emptySpans[tableKey(.l1, fault.page)] = epoch }

@@ -96,7 +96,7 @@ extension VMExecution where Backend: ~Copyable {
       )
       emit(done, protBasis: .modelled, basis: .modelled, of: slot.basis, origin)
     } else {
-      access(fault, slot, performed.size, size, origin)
+      access(fault, slot, performed.size, size, isRaced: fault.decision.isRaced && isSameRace, origin)
     }
   }
 
@@ -151,7 +151,8 @@ extension VMExecution where Backend: ~Copyable {
 
   /// An access to what the traced kernel mapped, which this one maps in another size, or with another table.
   private mutating func access(
-    _ fault: SettledFault, _ slot: Memslot, _ recorded: MappingSize, _ size: UInt64, _ origin: StepOrigin
+    _ fault: SettledFault, _ slot: Memslot, _ recorded: MappingSize, _ size: UInt64, isRaced: Bool,
+    _ origin: StepOrigin
   ) {
     let extent = pageSize.granule(recorded.level)
     if size < extent, context.options.otherKernel?.extent == .most {
@@ -161,7 +162,7 @@ extension VMExecution where Backend: ~Copyable {
         access(IPA(address), fault, slot, size: size, isRaced: false, origin)
       }
     } else {
-      access(fault.page, fault, slot, size: size, isRaced: fault.decision.isRaced, origin)
+      access(fault.page, fault, slot, size: size, isRaced: isRaced, origin)
     }
   }
 

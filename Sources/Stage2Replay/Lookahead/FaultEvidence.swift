@@ -35,6 +35,7 @@ struct FaultEvidence: BitwiseCopyable {
     static let endsInSignal = Signs(rawValue: 128)
     static let replaced = Signs(rawValue: 256)
     static let loggingSwitched = Signs(rawValue: 512)
+    static let loggingSwitchedAgain = Signs(rawValue: 1024)
   }
 
   /// An age of the region was under way at some moment of the window.
@@ -83,6 +84,11 @@ struct FaultEvidence: BitwiseCopyable {
   var isLoggingSwitched: Bool {
     get { signs[.loggingSwitched] }
     set { signs[.loggingSwitched] = newValue }
+  }
+  /// That was done more than once: the first switch may be forgotten by the time the fault is decided.
+  var isLoggingSwitchedAgain: Bool {
+    get { signs[.loggingSwitchedAgain] }
+    set { signs[.loggingSwitchedAgain] = newValue }
   }
   /// Whether its slot may not be the one that was known at the fault.
   var isSlotOpen: Bool { !signs.isDisjoint(with: [.slotRemoved, .loggingSwitched]) }

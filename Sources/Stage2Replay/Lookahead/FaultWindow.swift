@@ -212,10 +212,16 @@ extension FaultWindow {
   /// Whether the walk ended where a block of PUD_SIZE would be, or above, or may have.
   var stopsAtPUD: Bool { (walkLevel ?? .l1) <= .l1 }
 
+  private var isKnownToStopAtPUD: Bool { walkLevel.map { $0 <= .l1 } ?? false }
+
   /// Whether this fault and another one have to change the same entry of level 1, which may hold a block: one of them found it
   /// empty, or the block there denied it access, and the other does too or has tables replaced by a block. Dirty logging maps
   /// pages, which leaves a table alone.
-  func needsPUDEntry(of other: FaultWindow, _ pageSize: PageSize) -> Bool {
+  ///
+  /// - Parameter arePUDsKnown: whether any leaf of level 1 was met. Until then a fault of which it is not known where its walk
+  ///   stopped is taken to have gone further.
+  func needsPUDEntry(of other: FaultWindow, _ pageSize: PageSize, arePUDsKnown: Bool) -> Bool {
+    guard arePUDsKnown || isKnownToStopAtPUD && other.isKnownToStopAtPUD else { return false }
     guard page.rawValue >> pageSize.levelShift(.l1) == other.page.rawValue >> pageSize.levelShift(.l1),
       let slot, other.slot != nil, kind != .accessFlag, other.kind != .accessFlag
     else { return false }

@@ -42,7 +42,7 @@ struct LoggingSwitches {
 
   /// The place of the one switch that a fault had in reach; nil where that may be any of several.
   func position(of fault: FaultWindow, _ vm: VMIndex) -> Int? {
-    guard let slot = fault.slot else { return nil }
+    guard let slot = fault.slot, !fault.evidence.isLoggingSwitchedAgain else { return nil }
     var found: Int?
     for (position, item) in switches.enumerated()
     where item.vm == vm && item.base == slot.base && fault.begin < item.commit && fault.end > item.since {

@@ -14,6 +14,7 @@ extension Lookahead {
   ) {
     updateFaults(threads, where: { $0 == vm }) { fault in
       guard fault.slot?.base == slot.base, fault.end > since else { return }
+      if fault.evidence.isLoggingSwitched { fault.evidence.isLoggingSwitchedAgain = true }
       fault.evidence.isLoggingSwitched = true
     }
     loggingSwitches.insert(
@@ -44,7 +45,7 @@ extension Lookahead {
     for place in (0..<waitingCount).reversed() {
       guard let (later, owner) = waitingFault(at: place), owner == vm, self[later].begin >= self[id].end,
         self[later].evidence.isLoggingSwitched, loggingSwitches.position(of: self[later], vm) == position,
-        provenLogging(later) == !loggingSwitches[position].isOn,
+        provenLogging(later, vm) == !loggingSwitches[position].isOn,
         let moment = earliestOfRace(later, vm), moment >= self[id].end
       else { continue }
       loggingSwitches[position].foundOld = moment
@@ -58,13 +59,23 @@ extension Lookahead {
 
   /// Whether a fault, or one that it races with, is proven to have found logging on (true) or off (false): by the size of what was
   /// mapped: off, a block; on, a page where the host has a block.
-  private func provenLogging(_ id: FaultID) -> Bool? {
+  private func provenLogging(_ id: FaultID, _ vm: VMIndex) -> Bool? {
     guard self[id].node != nil, self[id].signs.contains(.blockFits), !sawPUDs,
+      self[id].evidence.unmapOfRegion == .none,
       case .performed(.derived) = self[id].outcome(isProtected: false),
       let proof = timelines.sizeProof(of: self[id]), proof.basis == .derived
     else { return nil }
     if proof.isBlock { return false }
-    return self[id].isOnBlock || timelines.hostHasBlock(around: self[id]) ? true : nil
+    return self[id].isOnBlock || hostHasBlock(around: id, vm) ? true : nil
+  }
+
+  /// Whether the host is known to have a block behind the page of a fault: an earlier one of the region met it, and nothing of the
+  /// region was unmapped since that one's vCPU had entered.
+  private func hostHasBlock(around id: FaultID, _ vm: VMIndex) -> Bool {
+    guard let region = self[id].evidence.region,
+      let entry = timelines.entryOfBlockFault(before: self[id])
+    else { return false }
+    return activity(in: region, of: vm).lastUnmap < entry
   }
 
   /// The place from which on a fault, or whoever may have mapped in its stead, looked at the slot's flags; nil where the walk of its
@@ -97,7 +108,7 @@ extension Lookahead {
   /// of them found the new ones, too.
   private mutating func noteProof(of id: FaultID, _ vm: VMIndex) {
     guard let position = loggingSwitches.position(of: self[id], vm),
-      provenLogging(id) == loggingSwitches[position].isOn
+      provenLogging(id, vm) == loggingSwitches[position].isOn
     else { return }
     let end = timelines.endOfRivals(of: self[id])
     loggingSwitches[position].foundNew = min(loggingSwitches[position].foundNew, end)

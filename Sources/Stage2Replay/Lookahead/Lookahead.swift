@@ -516,7 +516,8 @@ struct Lookahead: ~Copyable {
       guard queue[position].vm == record.vm, !queue[position].isSettled,
         case .fault(let other) = queue[position].action, faults[other].tid != faults[id].tid,
         faults[other].begin < faults[id].begin, faults[other].end > end,
-        faults[other].needsPUDEntry(of: faults[id], pageSize), isNext(windowEndingAt: faults[other].end),
+        faults[other].needsPUDEntry(of: faults[id], pageSize, arePUDsKnown: sawPUDs),
+        isNext(windowEndingAt: faults[other].end),
         let rival = takeWaitingFault(endedAt: faults[other].end)
       else { continue }
       return settle(rival, aheadOf: record, vms)

@@ -35,22 +35,32 @@ extension RegionTimelines {
   func earliestRival(of fault: FaultWindow) -> Sequence {
     var earliest = fault.begin
     var index = node(of: fault).previous
-    while index != TimelineNode.none {
+    while index != TimelineNode.none, !isFarBack(index, from: fault) {
       if self[index].isFault, self[index].end > fault.begin { earliest = self[index].sequence }
       index = self[index].previous
     }
     return earliest
   }
 
-  /// The place at which the last of them ends.
+  /// The place at which the last of the faults ends whose windows overlap that of `fault`, which is one of them.
   func endOfRivals(of fault: FaultWindow) -> Sequence {
     var latest = fault.end
     var index = node(of: fault).previous
-    while index != TimelineNode.none {
+    while index != TimelineNode.none, !isFarBack(index, from: fault) {
       if self[index].isFault, self[index].end > fault.begin { latest = max(latest, self[index].end) }
       index = self[index].previous
     }
+    index = node(of: fault).next
+    while index != TimelineNode.none, self[index].sequence < fault.end {
+      if self[index].isFault { latest = max(latest, self[index].end) }
+      index = self[index].next
+    }
     return latest
+  }
+
+  /// Windows end in about the order in which they begin: what ended before the vCPU of a fault entered is far enough back.
+  private func isFarBack(_ index: TimelineNode.Index, from fault: FaultWindow) -> Bool {
+    self[index].isFault && self[index].end <= fault.evidence.entry
   }
 
   /// Whether a fault met a leaf that the one of another vCPU at `rival`, which had found none, may have mapped.

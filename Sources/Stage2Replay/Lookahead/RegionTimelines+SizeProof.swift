@@ -28,10 +28,16 @@ extension RegionTimelines {
           return mayBeBroken || mayBeSplit && isPartlyUnmapped ? .assumedPage : .page
         }
         // The level-3 table is gone, or never was: a partial unmap removes a block whole, but never all pages.
-        return isPartlyUnmapped ? .block : nil
+        guard isPartlyUnmapped else { return nil }
+        let isOpen = fault.evidence.isLoggingSwitched && mayBeReplaced
+        return isOpen ? MappingSize(level: .l2, basis: .assumed) : .block
       case .permissionFault, .accessFault:
         guard node.entry >= fault.end, !node.isStage1Walk else {
-          if node.kind == .permissionFault, node.isWrite, node.level < .l3 { mayBeBroken = true }
+          // Dirty logging maps a page in a block whatever the access is; without it a block takes the place of pages.
+          if node.kind == .permissionFault {
+            if node.level < .l3 || node.isStage1Walk { mayBeBroken = true }
+            if node.level == .l3 || node.isStage1Walk { mayBeReplaced = true }
+          }
           continue
         }
         if node.level == .l3 { return mayBeSplit || mayBeBroken ? .assumedPage : .page }
@@ -65,22 +71,17 @@ extension RegionTimelines {
 }
 
 extension RegionTimelines {
-  /// Whether the host is known to map the memory of a fault by a block: an earlier one of the region met a block, and nothing of the
-  /// region was unmapped since.
-  func hostHasBlock(around fault: FaultWindow) -> Bool {
-    var walk = Sequence.pending
+  /// Where the vCPU had entered that met a block before `fault` did anything in the region, nil where none is known to have. The
+  /// host has that block as long as nothing of the region is unmapped.
+  func entryOfBlockFault(before fault: FaultWindow) -> Sequence? {
     var index = node(of: fault).previous
-    while index != TimelineNode.none, walk == .pending || self[index].sequence > walk {
+    while index != TimelineNode.none, !self[index].isLoss {
       let node = self[index]
-      if node.isLoss { return false }
-      if walk == .pending, node.kind == .permissionFault || node.kind == .accessFault, node.level == .l2,
-        !node.isStage1Walk
-      {
-        walk = node.entry
-      }
+      let isOnLeaf = node.kind == .permissionFault || node.kind == .accessFault
+      if isOnLeaf, node.level == .l2, !node.isStage1Walk { return node.entry }
       index = node.previous
     }
-    return walk != .pending
+    return nil
   }
 }
 
