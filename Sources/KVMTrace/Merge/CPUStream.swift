@@ -13,6 +13,8 @@ struct CPUStream: ~Copyable {
   private var pendingLoss: UInt64?
   private var isPendingKernels = true
   private let capacity: Int
+  /// Whether the CPU's first events may be one that was written twice.
+  private var mayRepeat: Bool
   private var storage: UnsafeMutablePointer<TraceRecord>?
   private(set) var count = 0
   var position = 0
@@ -43,6 +45,7 @@ struct CPUStream: ~Copyable {
     source = PageSource(
       file: file, area: area, buffer: buffer, kept: kept, bigEndian: contents.bigEndian)
     capacity = PageDecoder.recordsMax(pageBytes: buffer.pageBytes)
+    mayRepeat = TraceClock(buffer.clock, isConverted: contents.time.multiplier != 0)?.isNanoseconds ?? true
   }
 
   deinit { storage?.deallocate() }
@@ -92,6 +95,7 @@ struct CPUStream: ~Copyable {
         page = next
         count = outcome.recordCount
         doubtCount = source.damage.places.count - source.damage.gapCount
+        if mayRepeat { skipRepetition(plan, counts) }
         return true
       }
     }
@@ -102,6 +106,22 @@ struct CPUStream: ~Copyable {
 }
 
 extension CPUStream {
+  /// `trace-cmd split` writes the first event of each CPU twice: the second is none. Nothing happens twice within a nanosecond.
+  private mutating func skipRepetition(_ plan: borrowing DecodePlan, _ counts: UnsafeMutablePointer<UInt64>) {
+    mayRepeat = false
+    guard count > 1, records[0].time == records[1].time, records[0].formatID == records[1].formatID,
+      data(of: records[0]).elementsEqual(data(of: records[1]))
+    else { return }
+    position = 1
+    counts[plan.plan(of: records[0].formatID).pointee.formatIndex] -= 1
+  }
+
+  /// An event's data in the page.
+  private func data(of record: TraceRecord) -> Slice<UnsafeRawBufferPointer> {
+    let begin = Int(record.payloadOffset)
+    return page[begin..<min(begin + Int(record.payloadLength), page.count)]
+  }
+
   /// Takes in what a page turned out to be.
   private mutating func note(_ outcome: PageDecoder.Outcome, _ header: PageDecoder.Header) {
     if let damage = outcome.damage {

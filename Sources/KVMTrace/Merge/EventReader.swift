@@ -52,7 +52,7 @@ public struct EventReader: ~Copyable {
     var first: [Nanoseconds?] = []
     for index in 0..<streamCount {
       let hasRecord = streams[index].refill(plan: plan, counts: counts)
-      first.append(hasRecord ? streams[index].records[0].time : nil)
+      first.append(hasRecord ? streams[index].records[streams[index].position].time : nil)
       origins[index].page = streams[index].page
     }
     tournament = StreamTournament(first)
