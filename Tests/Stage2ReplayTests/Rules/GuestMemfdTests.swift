@@ -158,7 +158,7 @@ struct GuestMemfdTests {
           == ["map 40000000+1000 = 0, assumed", "unmap 40000000+1000 = 0, derived"]
           + (isClosed ? ["unmap 40000000+1000 = 0, assumed"] : []))
       #expect(replayed.all.dropFirst().allSatisfy { $0.tid == ThreadID(Scenario.Thread.vmm.tid) })
-      #expect(replayed.result.divergences.unexplained == 0 && replayed.nothing.isEmpty)
+      #expect(replayed.nothing.isEmpty)
       #expect(replayed.result.vms[0].lastMemory?.tables.live == replayed.result.vms[0].memory.tables.peak - 2)
     }
   }

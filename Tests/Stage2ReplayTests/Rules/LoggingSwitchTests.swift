@@ -153,7 +153,7 @@ struct LoggingSwitchTests {
 
   @Test("Who is proven to have found the new flags shows that all after it found them")
   func orderedByNewFlags() throws {
-    let story = block()
+    let story = block(.read)
     story.handle(.vcpu0, story.memory, .permission, level: 2, .write)
     story.handle(.vcpu0, story.memory + story.page, level: 3, .write)
     story.handle(.vcpu1, story.memory + story.block, level: 2, .write)
