@@ -8,8 +8,8 @@ internal import Stage2Model
 //
 // What shows it: all vCPUs of the VM had left KVM_RUN; those that enter again go on elsewhere than where they left, which only the VMM
 // can bring about; and the first thing that one of them does there, fetching its instruction, takes a translation fault whose walk
-// stops where nothing is mapped at all. Which of them is the first to enter says nothing of which is the first to fetch. PSCI's CPU_ON sets a vCPU's registers, too, but it unmaps nothing, and the vCPU
-// that calls for it is in KVM_RUN.
+// stops where nothing is mapped at all. Which of them is the first to enter says nothing of which is the first to fetch. PSCI's
+// CPU_ON sets a vCPU's registers, too, but it unmaps nothing, and the vCPU that calls for it is in KVM_RUN.
 
 extension Attribution {
   /// A vCPU's thread leaves KVM_RUN: it may be the last of its VM to do so. Where it had only completed the guest's read of a
