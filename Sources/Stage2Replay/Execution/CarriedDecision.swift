@@ -6,8 +6,8 @@ internal import Stage2Model
 enum CarriedDecision {
   /// A fault of what a slot holds was handled.
   case abort(CarriedAbort)
-  /// `handle_access_fault`: the leaf was made young.
-  case accessFault
+  /// `handle_access_fault`: the leaf that a walk found before was made young.
+  case accessFault(before: Stage2Walk)
   /// The guest used the page of the fault, which a leaf of this level maps.
   case touched(RegionIndex, TranslationLevel)
   /// The model took the hardware's word.

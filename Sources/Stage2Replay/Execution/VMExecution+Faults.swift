@@ -70,7 +70,7 @@ extension VMExecution where Backend: ~Copyable {
         touch(fault, in: region, level: level, origin)
       }
       handleAccessFault(fault, origin)
-      carried.note(.accessFault)
+      carried.note(.accessFault(before: before))
       effect = .madeYoung
     }
     checks.note(

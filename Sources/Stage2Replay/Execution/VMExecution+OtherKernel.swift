@@ -66,7 +66,7 @@ extension VMExecution where Backend: ~Copyable {
   private mutating func follow(_ decision: CarriedDecision, _ fault: SettledFault, _ origin: StepOrigin) {
     switch decision {
     case .abort(let abort): follow(abort, fault, origin)
-    case .accessFault: handleAccessFault(fault, origin)
+    case .accessFault(let before): follow(accessFaultOn: before, fault, origin)
     case .touched(let region, let level): touch(fault, in: region, level: level, origin)
     case .resync(let resync): if !modelsProtected { follow(resync, fault) }
     case .takenByForce: take(fault.page)
@@ -98,6 +98,18 @@ extension VMExecution where Backend: ~Copyable {
     } else {
       access(fault, slot, performed.size, size, isRaced: fault.decision.isRaced && isSameRace, origin)
     }
+  }
+
+  /// An access to a leaf that is old under the traced kernel.
+  private mutating func follow(
+    accessFaultOn before: Stage2Walk, _ fault: SettledFault, _ origin: StepOrigin
+  ) {
+    guard let slot = fault.slot, case .leaf(let level, _, _) = before,
+      kvm.stage2.walk(fault.page) != before || modelsProtected != known.isProtected
+    else { return handleAccessFault(fault, origin) }
+    tally.accesses += 1
+    let recorded = MappingSize(level: level, basis: .derived)
+    access(fault, slot, recorded, otherSize(fault, slot, recorded), isRaced: false, origin)
   }
 
   private mutating func noteAccess(
@@ -166,6 +178,13 @@ extension VMExecution where Backend: ~Copyable {
     }
   }
 
+  /// An access to what is old in this kernel's table faults (`handle_access_fault`).
+  private mutating func makeYoung(_ page: IPA, _ slot: Memslot, _ origin: StepOrigin) {
+    tally.modelledFaults += 1
+    kvm.handleAccessFault(page)
+    emit(.mkyoung, page, size: 0, result: nil, basis: .modelled, of: slot.basis, origin)
+  }
+
   /// An access to one page, which `size` would map.
   private mutating func access(
     _ page: IPA, _ fault: SettledFault, _ slot: Memslot, size: UInt64, isRaced: Bool, _ origin: StepOrigin
@@ -174,7 +193,12 @@ extension VMExecution where Backend: ~Copyable {
     if fault.isExec { prot.insert(.execute) }
     if fault.isWrite || (!slot.flags.contains(.readOnly) && !slot.isLogging) { prot.insert(.write) }
     var relaxes = false
-    if case .leaf(let level, let rights, _) = kvm.stage2.walk(page), !isRaced || fault.kind == .permission {
+    if case .leaf(let level, let rights, let isYoung) = kvm.stage2.walk(page),
+      !isRaced || fault.kind == .permission
+    {
+      if !isYoung, !context.profile.hasHardwareAccessFlag { makeYoung(page, slot, origin) }
+      // A right that is lacking, too, is another fault, which is recorded if this one is.
+      if fault.kind == .accessFlag { return }
       let lacksWrite = fault.isWrite && !rights.contains(.write)
       let lacksExecute = fault.isExec && !rights.contains(.execute)
       guard lacksWrite || lacksExecute || isRaced else { return }
