@@ -8,8 +8,8 @@ extension Attribution {
   mutating func entry(_ record: TraceRecord) {
     guard let thread = threads.thread(record.tid) else { return }
     leaveMemoryManagement(thread)
-    if threads[thread].lastEvent <= clock.partStart { noteUnseenFault() }
     reach(thread)
+    if threads[thread].mayEndUnseenFault { noteUnseenFault() }
     let isInSlot = isFaultInSlot(thread)
     let pc = record.entryPC
     report(threads[thread].order.entry(at: pc, isInSlot: isInSlot, context.recorded), thread, record)
@@ -26,8 +26,8 @@ extension Attribution {
     noteActivity(of: thread, at: record.time)
   }
 
-  /// A thread enters the guest of which nothing came before in what is replayed: it may have been in a fault until now. Whose vCPU
-  /// it runs need not be known yet.
+  /// A thread of which it was not known where it was in the loop of KVM_RUN enters the guest or leaves to the VMM: it may have been in a
+  /// fault until now. Whose vCPU it runs need not be known yet.
   @inline(never)
   private mutating func noteUnseenFault() {
     for vm in vms.live where vms[vm].knownFrom != clock.epoch {
@@ -61,7 +61,9 @@ extension Attribution {
     leaveMemoryManagement(thread)
     reach(thread)
     switch record.kind {
-    case .userspaceExit: userspaceExit(record, thread)
+    case .userspaceExit:
+      if threads[thread].mayEndUnseenFault { noteUnseenFault() }
+      userspaceExit(record, thread)
     case .mmio, .mmioNISV: mmio(record, thread)
     // kvm_access_fault tells the replay nothing that the fault's own syndrome did not.
     default: report(threads[thread].order.accessFault(record.accessFaultIPA), thread, record)
@@ -323,8 +325,14 @@ extension Attribution {
     if lookahead[one].mayShareEntry, lookahead[one].needsEntry(of: lookahead[other], context.pageSize) {
       return true
     }
-    return lookahead.sawPUDs
+    return arePUDsKnown(one, other)
       && lookahead[one].needsPUDEntry(of: lookahead[other], context.pageSize, arePUDsKnown: true)
+  }
+
+  /// Whether leaves of level 1 are known to be there: a fault met one, or `one` found the table gone that `other` had found, as it is
+  /// while a block takes its place.
+  private func arePUDsKnown(_ one: FaultID, _ other: FaultID) -> Bool {
+    lookahead.sawPUDs || lookahead[one].findsTableGone(of: lookahead[other]) && mayBeInPUD(one)
   }
 
   /// What a thread's fault says about its fault before, where that may have come to nothing.
@@ -455,6 +463,7 @@ extension Attribution {
     evidence.entryEpoch = threads[thread].vcpu.entryEpoch
     evidence.ranOn = threads[thread].vcpu.ranOn
     evidence.peers = peers
+    evidence.mayHaveUntoldUnmap = vms[vm].knownFrom != clock.epoch
     evidence.repeatsRetry = threads[thread].vcpu.hasRetried
     threads[thread].vcpu.hasRetried = false
     guard isInSlot else { return evidence }
@@ -530,13 +539,13 @@ extension Attribution {
     return lookahead[id].slot?.supportsBlock(of: pageSize.granule(.l1), at: gfn, pageSize) == true
   }
 
-  /// Whether another vCPU's fault on the same entry of level 1 began before a fault and is still open.
+  /// Whether another vCPU's fault on the same entry of level 1, which may have come first, is still open.
   private func isOutlasted(_ id: FaultID, _ vm: VMIndex) -> Bool {
     mayBeInPUD(id)
       && threads.open.contains(of: vm) { other in
-        lookahead[other.fault].begin < lookahead[id].begin
+        lookahead[id].mayFollow(lookahead[other.fault])
           && lookahead[id].needsPUDEntry(
-            of: lookahead[other.fault], context.pageSize, arePUDsKnown: lookahead.sawPUDs)
+            of: lookahead[other.fault], context.pageSize, arePUDsKnown: arePUDsKnown(id, other.fault))
       }
   }
 }

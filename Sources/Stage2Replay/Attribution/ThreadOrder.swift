@@ -34,6 +34,10 @@ struct ThreadOrder: Hashable {
     var accessFaults = false
   }
 
+  /// Whether nothing is known of where it is.
+  @inline(__always)
+  var isUnknown: Bool { place == .unknown }
+
   /// Events are missing, or may be.
   mutating func forget() {
     place = .unknown

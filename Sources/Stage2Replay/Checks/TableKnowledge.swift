@@ -16,6 +16,8 @@ struct TableKnowledge: ~Copyable {
   private var emptySpans: [FrameKey: Epoch] = [:]
   /// Where a fault that began before what is replayed was over, at the latest.
   private var unseenUntil = Sequence.start
+  /// Whether a fault showed any region to be empty since then.
+  private var isAnythingEmpty = false
   /// Tables that hold something that no fault has mapped.
   private var untracedTables: Set<FrameKey> = []
   /// How many pages a block has replaced that is an assumption.
@@ -207,6 +209,7 @@ struct TableKnowledge: ~Copyable {
     setLeaf(fault, .invalid(level: .l3)) { $0 = .isEstablished }
     guard let level, level < .l3, fault.evidence.entry >= unseenUntil, fault.evidence.entry > .start
     else { return }
+    isAnythingEmpty = true
     if let region = fault.evidence.region { regions[region].emptyIn = epoch }
     if level < .l2 { emptySpans[tableKey(.l2, fault.page)] = epoch }
     if level < .l1 { emptySpans[tableKey(.l1, fault.page)] = epoch }
@@ -215,6 +218,8 @@ struct TableKnowledge: ~Copyable {
   /// A fault that began before what is replayed was under way until `end`, perhaps: it may have mapped what was empty.
   mutating func noteUnseenFault(until end: Sequence) {
     unseenUntil = end
+    if !isAnythingEmpty { return }
+    isAnythingEmpty = false
     emptySpans = [:]
     for region in regions.all { regions[region].emptyIn = .never }
   }

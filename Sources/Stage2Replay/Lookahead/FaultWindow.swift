@@ -189,15 +189,18 @@ extension FaultWindow {
   /// memory has failed, or rights were not relaxed (`PKVMEra.relaxesGuestMemfd`).
   var isOpenToNext: Bool {
     @inline(__always) get {
-      mayBeInvalidated || sharesEntry || evidence.endsInSignal
+      mayBeInvalidated || sharesEntry || evidence.endsInSignal || evidence.mayHaveUntoldUnmap
         || kind == .permission && slot.map { $0.flags.contains(.guestMemfd) } == true
     }
   }
 
+  /// Whether the thread's next fault was the same.
+  var isRepeated: Bool { nextAccess == .again || nextAccess == .againAtOnce }
+
   /// Whether the vCPU found the same entry of a table empty once more, which another one's fault had been busy with since before
   /// and went on to be (`stage2_try_break_pte`).
   var lostToLongerFault: Bool {
-    kind == .translation && (nextAccess == .again || nextAccess == .againAtOnce) && evidence.isOutlasted
+    kind == .translation && isRepeated && evidence.isOutlasted
   }
 
   /// Whether a fault of another vCPU may have to change the same entry: not where each page has one of its own.
@@ -232,12 +235,22 @@ extension FaultWindow {
     }
   }
 
+  /// Whether another fault whose window overlaps may have operated before this one, which found no leaf: one that met a leaf later may
+  /// have met this one's.
+  func mayFollow(_ other: FaultWindow) -> Bool { other.begin < begin || other.kind == .translation }
+
+  /// Whether this fault's walk stopped at level 1, or above, where that of another one, which is under way, had gone on.
+  func findsTableGone(of other: FaultWindow) -> Bool {
+    kind == .translation && isKnownToStopAtPUD && other.begin < begin
+      && other.walkLevel.map { $0 > .l1 } ?? false
+  }
+
   /// Whether this fault found an entry empty in which another one, which is under way, had found a block or a table: that one
   /// breaks it, and makes its own entry later (`stage2_try_break_pte`, `stage2_make_pte`). Where the level of the walk is not
   /// known, a vCPU that comes back shows that it found no page missing, which it would have mapped.
   func findsBroken(by other: FaultWindow, _ pageSize: PageSize) -> Bool {
     mayFindBroken(by: other, pageSize)
-      && (walkLevel != nil || other.walkLevel == .l2 || nextAccess == .again || nextAccess == .againAtOnce)
+      && (walkLevel != nil || other.walkLevel == .l2 || isRepeated)
   }
 
   /// Whether it may have, as far as the fault itself tells.

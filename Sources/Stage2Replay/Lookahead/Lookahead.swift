@@ -515,8 +515,9 @@ struct Lookahead: ~Copyable {
     for position in 0..<queue.count {
       guard queue[position].vm == record.vm, !queue[position].isSettled,
         case .fault(let other) = queue[position].action, faults[other].tid != faults[id].tid,
-        faults[other].begin < faults[id].begin, faults[other].end > end,
-        faults[other].needsPUDEntry(of: faults[id], pageSize, arePUDsKnown: sawPUDs),
+        faults[id].mayFollow(faults[other]), faults[other].end > end,
+        faults[other].needsPUDEntry(
+          of: faults[id], pageSize, arePUDsKnown: sawPUDs || faults[id].findsTableGone(of: faults[other])),
         isNext(windowEndingAt: faults[other].end),
         let rival = takeWaitingFault(endedAt: faults[other].end)
       else { continue }

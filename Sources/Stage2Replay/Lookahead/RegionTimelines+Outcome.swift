@@ -49,7 +49,8 @@ extension FaultWindow {
     // the guest (mem_cgroup_handle_over_high).
     if sawOwnUnmap { return .nothing(.ownUnmap) }
     if evidence.isReplaced { return .nothing(.faultedAgain) }
-    if mayBeInvalidated { return nil }
+    // An unmap of which nothing tells shows by the fault that it made retry.
+    if mayBeInvalidated || evidence.mayHaveUntoldUnmap && isRepeated { return nil }
     return .performed(signs.contains(.leavingSlot) ? .assumed : .derived)
   }
 }
@@ -110,9 +111,7 @@ extension RegionTimelines {
   /// Whether the same access faults again, and the page may have been taken away between the two faults: then the second
   /// one says nothing of the first.
   private func isTakenBeforeNextFault(_ fault: FaultWindow) -> Bool {
-    guard fault.kind == .translation, fault.nextAccess == .again || fault.nextAccess == .againAtOnce else {
-      return false
-    }
+    guard fault.kind == .translation, fault.isRepeated else { return false }
     var next = node(of: fault).nextOnPage
     while next != TimelineNode.none, self[next].tid != fault.tid || self[next].entry < fault.end {
       next = self[next].nextOnPage
@@ -144,8 +143,8 @@ extension RegionTimelines {
       if node.kind == .translationFault {
         // While a region changes between pages and a block, another vCPU can find it empty.
         if node.tid != fault.tid, isRaced(later, of: vm) { continue }
-        // What took the leaf came later than this fault.
-        if isLeafSeen { break }
+        // What took the leaf came later than this fault, unless it was unmapped in the window.
+        if isLeafSeen || fault.kind == .permission && fault.evidence.unmapOfRegion == .none { break }
         return .nothing(.faultedAgain)
       }
       // The mapping may be another vCPU's, whose copy-on-write made this fault retry.

@@ -110,6 +110,41 @@ struct PartBeginTests {
     expectNothingUnexplained(try story.replay())
   }
 
+  @Test("A fault that was under way may map what another one found empty though its thread notifies first")
+  func unseenCopyOnWrite() throws {
+    let story = Scenario()
+    story.createSlot(hva: story.congruentHVA)
+    story.enter(.vcpu0)
+    story.enter(.vcpu1)
+    story.fault(.vcpu1, story.memory, level: 1, .write)
+    cut(story)
+    story.unmap(.vcpu1, story.congruentHVA)
+    story.exit(.vcpu0, exceptionClass: 1)
+    story.enter(.vcpu0)
+    story.handle(.vcpu0, story.memory + story.block, level: 1, .write)
+    story.enter(.vcpu1)
+    story.handle(.vcpu0, story.memory, .permission, level: 3, .exec)
+    expectNothingUnexplained(try story.replay())
+  }
+
+  @Test("An unmap whose event came before the part may make faults retry long after others have got on")
+  func untoldUnmap() throws {
+    let story = Scenario()
+    story.createSlot()
+    story.enter(.vcpu0)
+    story.handle(.vcpu0, story.memory, level: 1)
+    story.unmap(.kswapd, story.crookedHVA)
+    cut(story)
+    for page in [1, 2, 3, 4, 4, 4, 5] as [UInt64] {
+      story.handle(.vcpu0, story.memory + page * story.page, .translation, .write)
+    }
+    let replayed = try story.replay()
+    expectNothingUnexplained(replayed)
+    #expect(
+      replayed.operations(.map).map { $0.prefix(12) }
+        == ["map 40001000", "map 40002000", "map 40003000", "map 40004000", "map 40005000"])
+  }
+
   @Test("What a fault found may have changed before the part, if its vCPU was in the guest since before that")
   func entryBefore() throws {
     let story = Scenario()
@@ -162,5 +197,22 @@ struct PartBeginTests {
     let maps = replayed.operations(.map)
     // Of the last one nothing tells: it gets on.
     #expect(maps.count { $0.contains("= -11, assumed") } == 2, "\(maps)")
+  }
+
+  @Test("Who finds no table where another fault, which is under way, had found one lost to a block of 1 GiB")
+  func replacedTables() throws {
+    let story = PUDBlockTests.story()
+    story.enter(.vcpu1)
+    story.handle(.vcpu0, story.memory, level: 1, .write)
+    cut(story)
+    story.exit(.vcpu1, exceptionClass: 1)
+    story.enter(.vcpu1)
+    story.fault(.vcpu1, story.memory, .permission, level: 3, .write)
+    for _ in 0..<4 { story.handle(.vcpu0, story.memory + 5 * story.block, level: 1, .write) }
+    story.enter(.vcpu1)
+    let replayed = try story.replay()
+    expectNothingUnexplained(replayed)
+    #expect(
+      replayed.operations(.map).count { $0.contains("= -11, assumed") } >= 3, "\(replayed.operations(.map))")
   }
 }

@@ -179,6 +179,23 @@ struct RetryTests {
     #expect(replayed.nothing == [:])
   }
 
+  @Test("A leaf that lacked a right was there, so where none is found later it went since")
+  func leafGoneAfterRight() throws {
+    let story = Scenario()
+    story.createSlot(hva: story.congruentHVA)
+    story.enter(.vcpu0)
+    story.handle(.vcpu0, story.memory, level: 1, .write)
+    story.unmap(.kswapd, story.congruentHVA + story.block)
+    story.handle(.vcpu0, story.memory, .permission, level: 2, .exec, pc: 0x2000)
+    story.run(.kswapd)
+    story.setFlags(1, hva: story.congruentHVA)
+    story.handle(.vcpu0, story.memory + 5 * story.page, .permission, level: 2, .write, pc: 0x3000)
+    story.handle(.vcpu0, story.memory, pc: 0x4000)
+    let replayed = try story.replay()
+    #expect(replayed.operations(.relaxPerms) == ["relax_perms 40000000 = 0, assumed"])
+    #expect(replayed.divergences.isEmpty)
+  }
+
   @Test("A right that is only taken to be granted is missing later, and contradicts nothing")
   func assumedRightMissing() throws {
     let story = Scenario()
