@@ -25,7 +25,8 @@ struct PreparedReplay {
       model = try ReplayProfile(other.request, found.profile, on: profile)
     }
     context = ReplayContext(
-      profile: profile, model: model, options: options, survey: found.survey, grid: found.grid(options))
+      profile: profile, model: model, options: options, survey: found.survey, grid: found.grid(options),
+      isKernelNamed: found.profile.kernel != nil || request.namesKernel)
   }
 }
 

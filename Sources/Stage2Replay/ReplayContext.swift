@@ -35,11 +35,13 @@ final class ReplayContext: Sendable {
   /// Whether the traced kernel maps blocks of PUD_SIZE: the traditional path alone, and with pages of 4 KiB
   /// (`fault_supports_stage2_huge_mapping`, `KVM_PGTABLE_MIN_BLOCK_LEVEL`).
   let mapsPUDs: Bool
-  /// Whether it is known if CTR_EL0.DIC is set: with it everything is mapped executable.
-  let isDICKnown: Bool
+  /// What is known of the traced host, which its profile has a guess of otherwise.
+  let hostKnowledge: HostKnowledge
 
+  /// - Parameter isKernelNamed: whether the trace or whoever replays it says which kernel it is of.
   init(
-    profile: ReplayProfile, model: ReplayProfile, options: ReplayOptions, survey: TraceSurvey, grid: TimeGrid
+    profile: ReplayProfile, model: ReplayProfile, options: ReplayOptions, survey: TraceSurvey, grid: TimeGrid,
+    isKernelNamed: Bool
   ) {
     self.profile = profile
     self.model = model
@@ -55,7 +57,8 @@ final class ReplayContext: Sendable {
     hypothesisBasis = survey.events.supportsDerivation ? .derived : .assumed
     areRegionsOfPages = survey.regions.areOfPages
     mapsPUDs = !profile.isPKVM && profile.geometry.minBlockLevel < .l2
-    isDICKnown = profile.basis[.dic] == .derived
+    hostKnowledge = HostKnowledge(
+      isDICKnown: profile.basis[.dic] == .derived, isKernelNamed: isKernelNamed, pageSize: profile.pageSize)
   }
 
   /// The survey found out more of threads, markers and the ages of memory. What was settled before the first event stays as it is.
@@ -63,4 +66,24 @@ final class ReplayContext: Sendable {
 
   /// The host's page size.
   var pageSize: PageSize { profile.pageSize }
+}
+
+/// What is known of the traced host.
+struct HostKnowledge: OptionSet {
+  let rawValue: UInt8
+
+  /// Whether CTR_EL0.DIC is set: with it everything is mapped executable.
+  static let dic = HostKnowledge(rawValue: 1)
+  /// With which address pages are mapped: where a page is larger than 4 KiB, kernels differ (`PKVMEra.alignsFaultIPA`).
+  static let pageAddress = HostKnowledge(rawValue: 2)
+  /// Whether rights to pages of a guest_memfd are relaxed (`PKVMEra.relaxesGuestMemfd`).
+  static let guestMemfd = HostKnowledge(rawValue: 4)
+
+  init(rawValue: UInt8) { self.rawValue = rawValue }
+
+  init(isDICKnown: Bool, isKernelNamed: Bool, pageSize: PageSize) {
+    self = isKernelNamed ? [.pageAddress, .guestMemfd] : []
+    if isDICKnown { insert(.dic) }
+    if pageSize == .size4K { insert(.pageAddress) }
+  }
 }

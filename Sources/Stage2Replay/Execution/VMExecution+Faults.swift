@@ -179,8 +179,8 @@ extension VMExecution where Backend: ~Copyable {
       (result == .success || result == .badAddress) && !fault.decision.isRaced && !isCorrected
       && (!relaxes || size.level != .l2 || isInPages)
       && (!fault.sharesEntry || fault.nextAccess == .progressed && size.level != .l1) && !fault.isEndUnseen
-      && (!isGuestMemfd || fault.kind != .permission || context.profile.profile.era.relaxesGuestMemfd)
-      && !mayPrecedePart(fault)
+      && (!isGuestMemfd || fault.kind != .permission || relaxesGuestMemfd)
+      && !mayPrecedePart(fault) && (size.isBlock || isAddressKnown(fault))
     emit(
       done, protBasis: known.isProtected ? .derived : protBasis(of: fault, slot),
       basis: isCertain ? max(outcome, size.basis) : .assumed, of: slot.basis, origin)
@@ -196,6 +196,17 @@ extension VMExecution where Backend: ~Copyable {
         || fault.mayHaveUntoldHoles,
       isSizeAssumed: size.basis != .derived,
       isReadMapped: isWritable && !fault.isWrite && !isGuestMemfd)
+  }
+
+  /// Whether the traced kernel certainly relaxes rights to pages of a guest_memfd.
+  private var relaxesGuestMemfd: Bool {
+    context.hostKnowledge.contains(.guestMemfd) && context.profile.profile.era.relaxesGuestMemfd
+  }
+
+  /// Whether it is known with which address the traced kernel maps the page of a fault.
+  @inline(__always)
+  private func isAddressKnown(_ fault: SettledFault) -> Bool {
+    context.hostKnowledge.contains(.pageAddress) || fault.address == fault.page
   }
 
   /// Whether what a fault found may have changed before what is replayed: its vCPU entered the guest before that.
@@ -413,7 +424,7 @@ extension VMExecution where Backend: ~Copyable {
     let isWriteKnown =
       fault.isWrite || !slot.flags.isDisjoint(with: [.readOnly, .guestMemfd])
       || slot.isLogging && !fault.evidence.isLoggingSwitched
-    let isExecuteKnown = fault.isExec || context.isDICKnown
+    let isExecuteKnown = fault.isExec || context.hostKnowledge.contains(.dic)
     return isWriteKnown && isExecuteKnown ? .derived : .assumed
   }
 

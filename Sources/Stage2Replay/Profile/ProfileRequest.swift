@@ -24,6 +24,9 @@ public struct ProfileRequest: Hashable, Sendable {
     fields[field] = value
   }
 
+  /// Whether it says which kernel is modelled, or as which one.
+  var namesKernel: Bool { profile != nil || kernel != nil || fields["era"] != nil }
+
   /// The host's page size, where it is stated.
   public var pageSize: PageSize? {
     get {

@@ -281,4 +281,22 @@ struct MappingSizeTests {
         "map \(address)+4000 = 0, derived", "relax_perms \(address) = 0, derived",
       ])
   }
+
+  @Test(
+    "Where nothing names the kernel, the address with which it maps a larger page is an assumption",
+    arguments: [nil, "6.12.5", "7.3.1"])
+  func unnamedKernel(release: String?) throws {
+    let story = Scenario(.size16K)
+    story.uname = release.map { "Linux host \($0) #1 SMP aarch64" }
+    story.request = ProfileRequest()
+    story.request?.pageSize = .size16K
+    story.createSlot()
+    story.enter(.vcpu0)
+    story.handle(.vcpu0, story.memory + 2 * story.page)
+    story.handle(.vcpu0, story.memory + 0x7000)
+    story.handle(.vcpu0, story.memory + 4 * story.page)
+    #expect(
+      try story.replay().all.map(\.basis)
+        == [.derived, release == nil ? .assumed : .derived, .derived])
+  }
 }
