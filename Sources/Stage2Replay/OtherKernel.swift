@@ -12,7 +12,8 @@ internal import Stage2Model
 /// - A kernel that maps blocks would do so where the host's memory is huge, which a kernel that maps pages only never
 ///   shows.
 ///
-/// So where the two differ in that, there is a least and a most.
+/// So where the two differ in that, there is a least and a most. An access flag fault is an access, too: under a kernel that maps pages it
+/// is a fault on that page, which is old, or is not mapped yet; the rest of the block is as open as with the fault that mapped it.
 ///
 /// Faults that only the lock of the traced kernel's faults let happen, such as those in the moment in which it replaced an entry, are
 /// none where the other one has another lock.

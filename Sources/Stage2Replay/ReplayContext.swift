@@ -66,6 +66,11 @@ final class ReplayContext: Sendable {
 
   /// The host's page size.
   var pageSize: PageSize { profile.pageSize }
+
+  /// Whether the traced kernel may map a block of PUD_SIZE around a frame of a slot.
+  func mayMapPUD(_ slot: Memslot, at gfn: GFN) -> Bool {
+    mapsPUDs && slot.supportsBlock(of: pageSize.granule(.l1), at: gfn, pageSize)
+  }
 }
 
 /// What is known of the traced host.

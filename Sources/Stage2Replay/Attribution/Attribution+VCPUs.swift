@@ -533,10 +533,7 @@ extension Attribution {
 
   /// Whether a leaf of level 1 may hold the page of a fault. That the host has such memory may come out later.
   private func mayBeInPUD(_ id: FaultID) -> Bool {
-    let (pageSize, page) = (context.pageSize, lookahead[id].page)
-    guard !context.profile.isPKVM, context.profile.geometry.minBlockLevel == .l1 else { return false }
-    let gfn = page.gfn(pageSize)
-    return lookahead[id].slot?.supportsBlock(of: pageSize.granule(.l1), at: gfn, pageSize) == true
+    lookahead[id].slot.map { context.mayMapPUD($0, at: lookahead[id].page.gfn(context.pageSize)) } ?? false
   }
 
   /// Whether another vCPU's fault on the same entry of level 1, which may have come first, is still open.

@@ -132,9 +132,7 @@ extension FaultChecks {
     if vm.isProtected { return }
     let bytes = pageSize.granule(level)
     let start = fault.page.alignedDown(to: bytes)
-    let limit = UInt64(1) << UInt64(context.profile.ipaBits)
-    guard start.rawValue < limit else { return }
-    _ = backend.unmap(start, size: min(bytes, limit - start.rawValue))
+    backend.unmapProven(start, size: bytes, ipaBits: context.profile.ipaBits)
     note(.unmap(start, size: bytes))
   }
 
@@ -259,6 +257,12 @@ extension FaultChecks {
 }
 
 extension Stage2Backend where Self: ~Copyable {
+  /// Unmaps what a fault shows not to be mapped, as far as there are addresses.
+  mutating func unmapProven(_ start: IPA, size: UInt64, ipaBits: Int) {
+    let limit = UInt64(1) << UInt64(ipaBits)
+    if start.rawValue < limit { _ = unmap(start, size: min(size, limit - start.rawValue)) }
+  }
+
   /// Maps what a permission or access flag fault shows to be mapped, in a leaf of `bytes`.
   mutating func mapProven(_ fault: SettledFault, _ bytes: UInt64, minPages: Int) {
     let address = fault.page.alignedDown(to: bytes)

@@ -389,7 +389,7 @@ extension VMExecution where Backend: ~Copyable {
     let size = MappingSize(
       of: fault, isHostAddressKnown: slot.hva != nil,
       known: host.mappings.size(of: gfn, checks.table.regions[region].host),
-      mayBePUD: context.mapsPUDs && slot.supportsBlock(of: pageSize.granule(.l1), at: gfn, pageSize)
+      mayBePUD: context.mayMapPUD(slot, at: gfn)
     ) { host.tally(slot, areRegionsOfPages: context.areRegionsOfPages) }
     host.learn(size, of: gfn, region, &checks.table.regions, slot)
     return size

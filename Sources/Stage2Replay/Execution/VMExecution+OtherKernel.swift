@@ -136,9 +136,7 @@ extension VMExecution where Backend: ~Copyable {
   private mutating func follow(_ resync: CarriedResync, _ fault: SettledFault) {
     switch resync {
     case .unmap(let start, let size):
-      let limit = UInt64(1) << UInt64(kvm.profile.ipaBits)
-      guard start.rawValue < limit else { return }
-      _ = kvm.stage2.unmap(start, size: min(size, limit - start.rawValue))
+      kvm.stage2.unmapProven(start, size: size, ipaBits: kvm.profile.ipaBits)
     case .map(let size, let before):
       let walk = kvm.stage2.walk(fault.page)
       if walk != before, case .leaf = walk { return }

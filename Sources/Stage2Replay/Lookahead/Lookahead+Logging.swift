@@ -82,7 +82,8 @@ extension Lookahead {
   /// vCPU may have come before what another one mapped.
   private func earliestOfRace(_ id: FaultID, _ vm: VMIndex) -> Sequence? {
     guard let node = self[id].node, !timelines[node].followsRival else { return nil }
-    return timelines.isRaced(node, of: vm) ? timelines.earliestRival(of: self[id]) : self[id].begin
+    return timelines.isRaced(node, of: vm)
+      ? timelines.windowsOfRivals(of: self[id]).lowerBound : self[id].begin
   }
 
   /// Decides whether a fault around which its slot's logging was switched found it on, if what follows in the region tells: on, it
@@ -110,7 +111,7 @@ extension Lookahead {
     guard let position = loggingSwitches.position(of: self[id], vm),
       provenLogging(id, vm) == loggingSwitches[position].isOn
     else { return }
-    let end = timelines.endOfRivals(of: self[id])
+    let end = timelines.windowsOfRivals(of: self[id]).upperBound
     loggingSwitches[position].foundNew = min(loggingSwitches[position].foundNew, end)
   }
 }
