@@ -183,4 +183,47 @@ struct MemslotFileTests {
       slotProblem(#"{"id": 1, "gfn": 0, "pages": 10}, {"id": 1, "gfn": 10, "pages": 1}"#)
         == "vms[0].slots[1].id: is the number of slots[0], too")
   }
+
+  @Test("A slot that comes and goes, moves and changes its flags thousands of times is read as it is written")
+  func many() throws {
+    var vm = MemslotHistory.VM()
+    var long = MemslotHistory.Slot(
+      Memslot(id: 0, base: GFN(0), pages: 8, hva: nil, flags: [], basis: .assumed))
+    for time in UInt64(0)..<5_000 {
+      long.changes.append(
+        .init(at: Nanoseconds(time / 2), flags: time % 2 == 0 ? .logDirtyPages : []))
+      // Here, and there where it goes on at the moment at which it ends here.
+      var slot = Memslot(id: 1, base: GFN(64 + time % 2 * 4), pages: 8, hva: nil, flags: [], basis: .assumed)
+      vm.slots.append(.init(slot, from: Nanoseconds(10 * time), to: Nanoseconds(10 * time + 10)))
+      slot.id = 2
+      slot.base = GFN(128)
+      vm.slots.append(.init(slot, from: Nanoseconds(10 * time), to: Nanoseconds(10 * time + 5)))
+    }
+    vm.slots[0].from = nil
+    vm.slots.append(long)
+    var history = MemslotHistory()
+    history.vms = [vm]
+    let text = MemslotFile.json(history, by: ToolIdentity(version: "1", commit: "2"))
+    var read = try read(text)
+    read.vms[0].slots[1].from = Nanoseconds(0)
+    history.vms[0].slots[1].from = Nanoseconds(0)
+    #expect(read == history)
+    let last = vm.slots.count - 2
+    history.vms[0].slots[last].from = Nanoseconds(5)
+    let refused = MemslotFile.json(history, by: ToolIdentity(version: "1", commit: "2"))
+    #expect(problem(refused)?.hasPrefix("vms[0].slots[\(last)].gfn: the slot overlaps slots[") == true)
+  }
+
+  @Test("More slots at a time than a kernel has are refused, one after the other are not")
+  func tooMany() {
+    func slots(_ count: Int, _ more: (Int) -> String = { _ in "" }) -> String {
+      (0..<count).map { "{\"gfn\": \($0), \"pages\": 1\(more($0))}" }.joined(separator: ",")
+    }
+    #expect(slotProblem(slots(32_767)) == nil)
+    let found = slotProblem(slots(32_768))
+    #expect(
+      found?.hasSuffix("the VM has 32767 slots at that time already, and no kernel has more") == true,
+      "\(found ?? "")")
+    #expect(slotProblem(slots(32_768) { ", \"fromNs\": \($0 + 1), \"toNs\": \($0 + 2)" }) == nil)
+  }
 }

@@ -134,26 +134,17 @@ struct MemslotFileReader {
       place: Int(try fields.number(place, upTo: UInt64(Int32.max)) ?? 0))
   }
 
-  /// The kernel has no two slots on one frame at a time (`-EEXIST`), nor two of one number.
+  /// The kernel has no two slots on one frame at a time (`-EEXIST`), nor two of one number, nor more than there are numbers.
   private func checkOverlaps(_ vm: MemslotHistory.VM, _ fields: [Fields]) throws(Failure) {
-    let order = vm.slots.indices.sorted { vm.slots[$0].slot.base < vm.slots[$1].slot.base }
-    // The slots that begin at or below the one at hand and reach it.
-    var reaching: [Int] = []
-    for index in order {
-      let slot = vm.slots[index].slot
-      reaching.removeAll { vm.slots[$0].slot.base + vm.slots[$0].slot.pages <= slot.base }
-      if let other = reaching.first(where: { vm.slots[$0].isContemporary(with: vm.slots[index]) }) {
-        throw fields[max(index, other)].failure("gfn", "the slot overlaps slots[\(min(index, other))]")
-      }
-      reaching.append(index)
+    if let (one, other) = SlotConflict.ofFrames(vm.slots) {
+      throw fields[max(one, other)].failure("gfn", "the slot overlaps slots[\(min(one, other))]")
     }
-    var byID: [Int16: [Int]] = [:]
-    for (index, life) in vm.slots.enumerated() {
-      guard let id = life.slot.id else { continue }
-      if let other = byID[id]?.first(where: { vm.slots[$0].isContemporary(with: life) }) {
-        throw fields[index].failure("id", "is the number of slots[\(other)], too")
-      }
-      byID[id, default: []].append(index)
+    if let (one, other) = SlotConflict.ofNumbers(vm.slots) {
+      throw fields[max(one, other)].failure("id", "is the number of slots[\(min(one, other))], too")
+    }
+    if let one = SlotConflict.firstBeyond(SlotConflict.slotsMax, vm.slots) {
+      throw fields[one].failure(
+        "fromNs", "the VM has \(SlotConflict.slotsMax) slots at that time already, and no kernel has more")
     }
   }
 
@@ -174,12 +165,8 @@ struct MemslotFileReader {
 
 extension MemslotHistory.Slot {
   /// When it begins, and behind how many other events of that moment.
-  fileprivate var begin: (Nanoseconds, Int) { (from ?? Nanoseconds(0), from == nil ? 0 : fromOrigin.place) }
+  var begin: (Nanoseconds, Int) { (from ?? Nanoseconds(0), from == nil ? 0 : fromOrigin.place) }
 
   /// When it ends, likewise; nil for one that stays.
-  fileprivate var end: (Nanoseconds, Int)? { to.map { ($0, toOrigin.place) } }
-
-  fileprivate func isContemporary(with other: MemslotHistory.Slot) -> Bool {
-    (other.end.map { begin < $0 } ?? true) && (end.map { other.begin < $0 } ?? true)
-  }
+  var end: (Nanoseconds, Int)? { to.map { ($0, toOrigin.place) } }
 }
