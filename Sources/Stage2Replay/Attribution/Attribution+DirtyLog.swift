@@ -28,12 +28,12 @@ extension Attribution {
     enqueue(.dirtyLog(.allocate(slot.base)), vm: vm, record, place)
   }
 
-  /// Logging of a slot is switched on or off by the change at `record`, which was made after `since`.
+  /// Logging of a slot is switched on or off by the change at `record`, which was made after `since` and the VM's last change.
   mutating func switchLogging(
     _ slot: Memslot, vm: VMIndex, _ record: TraceRecord, _ place: ThreadPlace, since: Sequence
   ) {
     lookahead.switchLogging(
-      of: slot, vm: vm, since: max(since, vms[vm].slots.lastChange),
+      of: slot, vm: vm, since: since,
       mayBeSplit: slot.isLogging && !context.profile.isPKVM, threads, by: record.tid, at: clock.now)
     if !slot.isLogging { enqueue(.endLogging(slot.frames), vm: vm, record, place) }
   }

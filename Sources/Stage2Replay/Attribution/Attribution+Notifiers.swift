@@ -368,7 +368,7 @@ extension Attribution {
       if frames.contains(open.gfn) { lookahead.noteRemoval(at: clock.now, for: open.fault) }
     }
     // The slot may have been out of force since the thread's event before.
-    lookahead.updateFaults(threads, where: { $0 == vm }) { fault in
+    lookahead.updateFaults(threads, where: { $0 == vm }, endingAfter: since) { fault in
       guard fault.end > since, fault.isExec || fault.isStage1Walk, let slot = fault.slot,
         frames.contains(slot.base)
       else { return }

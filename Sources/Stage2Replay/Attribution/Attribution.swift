@@ -307,13 +307,15 @@ extension Attribution {
     _ update: MemslotUpdate, vm: VMIndex, _ record: TraceRecord, _ place: ThreadPlace, since: Sequence,
     performsOperations: Bool
   ) {
+    // A VM changes one slot at a time (`kvm->slots_lock`), so this change is made behind its last commit, too, whoever makes it.
+    let since = max(since, vms[vm].slots.lastChange)
     let removed = update.change == .delete || update.change == .move ? removeSlot(update, vm: vm) : nil
     if let frames = removed, performsOperations {
       note(.slotChange, frames, vm: vm, by: record.tid)
       noteRemoval(of: frames, vm: vm, since: since, basis: update.basis)
       lookahead.doubtNotifications(of: frames, vm: vm, since: since)
-      // The frames are unmapped behind the thread's event before and the VM's last commit: perhaps before what is replayed.
-      let isBefore = max(since, vms[vm].slots.lastChange) <= clock.partStart
+      // The frames are unmapped behind that: perhaps before what is replayed.
+      let isBefore = since <= clock.partStart
       enqueue(.deleteSlot(frames), vm: vm, record, place, isBefore ? .beforePart : [])
     }
     if let frames = removed, update.slot?.isLogging != true {

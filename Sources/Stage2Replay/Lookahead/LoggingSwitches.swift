@@ -20,8 +20,15 @@ struct LoggingSwitches {
     var foundOld = Sequence.start
     /// Faults that began then or later found the new ones.
     var foundNew = Sequence.pending
+    /// Faults that had it in reach had ended by then, as far as they have ended.
+    var lastEnd: Sequence
     /// How many faults are still to be settled before what follows is searched for a later proof once more.
     var untilSearch = 0
+
+    init(vm: VMIndex, base: GFN, isOn: Bool, since: Sequence, commit: Sequence) {
+      (self.vm, self.base, self.isOn, self.since, self.commit) = (vm, base, isOn, since, commit)
+      lastEnd = commit
+    }
 
     /// What a fault found: nil where that is open.
     func foundNew(_ fault: FaultWindow) -> Bool? {
@@ -30,30 +37,47 @@ struct LoggingSwitches {
     }
   }
 
-  private var switches: [Switch] = []
+  /// By VM, in the order in which they came, which is that of `since` and of `commit`, too: a VM changes one slot at a time.
+  private var switches: [VMIndex: [Switch]] = [:]
+  /// Those whose commit comes before are of no account any more.
+  private var oldest = Sequence.start
 
   /// Takes in a switch.
   ///
   /// - Parameter oldest: the place of the oldest record that still waits. Faults that had ended before it are settled.
   mutating func insert(_ new: Switch, oldest: Sequence) {
-    switches.removeAll { $0.commit < oldest }
-    switches.append(new)
+    self.oldest = oldest
+    var own = switches.removeValue(forKey: new.vm) ?? []
+    let gone = own.partitioningIndex { $0.commit >= oldest }
+    // A VM may switch again and again: not for each switch are all others moved.
+    if gone > own.count / 2 { own.removeFirst(gone) }
+    own.append(new)
+    switches[new.vm] = own
   }
 
-  /// The place of the one switch that a fault had in reach; nil where that may be any of several.
+  /// The place among those of the VM of the one switch that a fault had in reach; nil where that may be any of several.
   func position(of fault: FaultWindow, _ vm: VMIndex) -> Int? {
-    guard let slot = fault.slot, !fault.evidence.isLoggingSwitchedAgain else { return nil }
+    guard let slot = fault.slot, !fault.evidence.isLoggingSwitchedAgain, let own = switches[vm]
+    else { return nil }
     var found: Int?
-    for (position, item) in switches.enumerated()
-    where item.vm == vm && item.base == slot.base && fault.begin < item.commit && fault.end > item.since {
+    let first = own.partitioningIndex { $0.commit >= oldest && $0.commit > fault.begin }
+    for position in first..<own.count {
+      if own[position].since >= fault.end { break }
+      guard own[position].base == slot.base else { continue }
       guard found == nil else { return nil }
       found = position
     }
     return found
   }
 
-  subscript(position: Int) -> Switch {
-    get { switches[position] }
-    set { switches[position] = newValue }
+  /// The window of a fault has ended.
+  mutating func noteEnd(of fault: FaultWindow, _ vm: VMIndex) {
+    guard let position = position(of: fault, vm) else { return }
+    self[position, vm].lastEnd = max(self[position, vm].lastEnd, fault.end)
+  }
+
+  subscript(position: Int, vm: VMIndex) -> Switch {
+    get { switches[vm]![position] }
+    set { switches[vm]![position] = newValue }
   }
 }

@@ -12,7 +12,7 @@ extension Lookahead {
     of slot: Memslot, vm: VMIndex, since: Sequence, mayBeSplit: Bool, _ threads: borrowing ThreadRegister,
     by tid: ThreadID, at now: Sequence
   ) {
-    updateFaults(threads, where: { $0 == vm }) { fault in
+    updateFaults(threads, where: { $0 == vm }, endingAfter: since) { fault in
       guard fault.slot?.base == slot.base, fault.end > since else { return }
       if fault.evidence.isLoggingSwitched { fault.evidence.isLoggingSwitchedAgain = true }
       fault.evidence.isLoggingSwitched = true
@@ -28,9 +28,9 @@ extension Lookahead {
     let fault = self[id]
     guard fault.evidence.isLoggingSwitched, let position = loggingSwitches.position(of: fault, vm)
     else { return }
-    if loggingSwitches[position].foundNew(fault) == nil { searchProof(for: id, position, vm) }
-    guard let foundNew = loggingSwitches[position].foundNew(fault) else { return }
-    let isLogging = foundNew == loggingSwitches[position].isOn
+    if loggingSwitches[position, vm].foundNew(fault) == nil { searchProof(for: id, position, vm) }
+    guard let foundNew = loggingSwitches[position, vm].foundNew(fault) else { return }
+    let isLogging = foundNew == loggingSwitches[position, vm].isOn
     self[id].slot?.flags[.logDirtyPages] = isLogging
     self[id].evidence.isLoggingSwitched = false
   }
@@ -38,20 +38,21 @@ extension Lookahead {
   /// Searches the faults that wait behind one, the last first, for one that is proven to have found the old flags. That costs as much
   /// as there are, so where none is, a share of them is settled before they are searched again.
   private mutating func searchProof(for id: FaultID, _ position: Int, _ vm: VMIndex) {
-    guard loggingSwitches[position].untilSearch == 0 else {
-      loggingSwitches[position].untilSearch -= 1
+    guard loggingSwitches[position, vm].untilSearch == 0 else {
+      loggingSwitches[position, vm].untilSearch -= 1
       return
     }
-    for place in (0..<waitingCount).reversed() {
+    let lastEnd = loggingSwitches[position, vm].lastEnd
+    for place in positions(after: self[id].end, upTo: lastEnd).reversed() {
       guard let (later, owner) = waitingFault(at: place), owner == vm, self[later].begin >= self[id].end,
         self[later].evidence.isLoggingSwitched, loggingSwitches.position(of: self[later], vm) == position,
-        provenLogging(later, vm) == !loggingSwitches[position].isOn,
+        provenLogging(later, vm) == !loggingSwitches[position, vm].isOn,
         let moment = earliestOfRace(later, vm), moment >= self[id].end
       else { continue }
-      loggingSwitches[position].foundOld = moment
+      loggingSwitches[position, vm].foundOld = moment
       break
     }
-    loggingSwitches[position].untilSearch = waitingCount / Self.shareBetweenSearches
+    loggingSwitches[position, vm].untilSearch = waitingCount / Self.shareBetweenSearches
   }
 
   /// What part of the faults that wait is settled before they are searched once more.
@@ -109,9 +110,9 @@ extension Lookahead {
   /// of them found the new ones, too.
   private mutating func noteProof(of id: FaultID, _ vm: VMIndex) {
     guard let position = loggingSwitches.position(of: self[id], vm),
-      provenLogging(id, vm) == loggingSwitches[position].isOn
+      provenLogging(id, vm) == loggingSwitches[position, vm].isOn
     else { return }
     let end = timelines.windowsOfRivals(of: self[id]).upperBound
-    loggingSwitches[position].foundNew = min(loggingSwitches[position].foundNew, end)
+    loggingSwitches[position, vm].foundNew = min(loggingSwitches[position, vm].foundNew, end)
   }
 }

@@ -65,6 +65,7 @@ struct Lookahead: ~Copyable {
       faults[fault].node = timelines.append(fault: node, vm: vm, canHoldBlock: false)
     }
     faults[fault].end = sequence
+    if faults[fault].evidence.isLoggingSwitched { loggingSwitches.noteEnd(of: faults[fault], vm) }
     if let node = faults[fault].node { timelines.close(node, at: sequence) }
   }
 
@@ -384,6 +385,13 @@ struct Lookahead: ~Copyable {
     return (fault, vm)
   }
 
+  /// The positions, from the head, of what waits from behind a place in the merged trace up to another one.
+  func positions(after first: Sequence, upTo last: Sequence = .pending) -> Range<Int> {
+    let begin = first == .start ? 0 : queue.position { $0.sequence <= first }
+    let end = last == .pending ? queue.count : queue.position { $0.sequence <= last }
+    return begin..<max(begin, end)
+  }
+
   /// Takes the fault whose window ended at `sequence` out of its turn, if it still waits.
   private mutating func takeWaitingFault(endedAt sequence: Sequence) -> PendingRecord? {
     guard waitingFault(endedAt: sequence) != nil else { return nil }
@@ -394,13 +402,18 @@ struct Lookahead: ~Copyable {
 
   /// Changes the faults that still wait, the oldest first, and those whose window is open: those of VMs that are
   /// concerned.
+  ///
+  /// - Parameter since: those alone whose windows end after that place. A slot may change between any two events, and then what
+  ///   waits from before the last change is not looked through for each.
   mutating func updateFaults(
     _ threads: borrowing ThreadRegister, where isConcerned: (VMIndex) -> Bool,
+    endingAfter since: Sequence = .start,
     _ body: (inout FaultWindow) -> Void
   ) {
-    queue.forEach { record in
-      guard let vm = record.vm, !record.isSettled, case .fault(let fault) = record.action, isConcerned(vm)
-      else { return }
+    for position in positions(after: since) {
+      guard let vm = queue[position].vm, !queue[position].isSettled,
+        case .fault(let fault) = queue[position].action, isConcerned(vm)
+      else { continue }
       body(&faults[fault])
     }
     for open in threads.open.all where isConcerned(open.vm) {
@@ -423,11 +436,12 @@ struct Lookahead: ~Copyable {
 
   /// A slot with these frames goes. From some moment after `since` notifications of its memory met it where it is next.
   mutating func doubtNotifications(of frames: FrameRange, vm: VMIndex, since: Sequence) {
-    queue.update { record in
-      guard record.vm == vm, record.sequence > since else { return }
-      switch record.action {
+    for position in positions(after: since) where queue[position].vm == vm {
+      switch queue[position].action {
       case .unmap(let range), .age(let range, _, _, _):
-        if range.start < frames.end, frames.start < range.end { record.doubts.insert(.otherSlot) }
+        if range.start < frames.end, frames.start < range.end {
+          queue[position].doubts.insert(.otherSlot)
+        }
       default: break
       }
     }
