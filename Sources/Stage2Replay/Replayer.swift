@@ -320,7 +320,8 @@ extension VMResult {
     let kinds = OperationKind.allCases.map { ($0, execution.tally.operations[Int($0.rawValue)]) }
     let work = execution.tally.work
     var nothing = execution.tally.nothing
-    nothing[Int(NoOperationReason.noSlot.rawValue)] += vm.unaddressableFaults
+    nothing[Int(NoOperationReason.noSlot.rawValue)] += vm.faultsOutside
+    nothing[Int(NoOperationReason.cutOff.rawValue)] += vm.faults.cut
     let reasons = NoOperationReason.allCases.map { ($0, nothing[Int($0.rawValue)]) }
     let end = vm.identity.end
     let memory = execution.memory

@@ -19,7 +19,12 @@ struct ReportWordsTests {
     #expect(
       ReplayReport.words([.noSlot: 8, .faultedAgain: 1_200, .unknownSlots: 3])
         == "1,208 led to no operation: 1,200 that came again, 8 in no slot")
-    #expect(ReplayReport.words([.unknownSlots: 3]) == nil && ReplayReport.words([:]) == nil)
+    #expect(ReplayReport.words([.unknownSlots: 3, .cutOff: 1]) == nil && ReplayReport.words([:]) == nil)
+    #expect(
+      ReplayReport.unknownWords([.noSlot: 8, .unknownSlots: 3, .cutOff: 1]) == [
+        "3 of them in no slot that the trace tells: what became of them is unknown",
+        "1 of them under way at the end: what became of it is unknown",
+      ])
   }
 
   /// A recording in which flags change, slots move, and some VMs were there before.

@@ -18,13 +18,16 @@ extension ReplayReport {
 
     /// All that was not known of one input, nil for nothing.
     static func all(_ report: ReplayReport, _ result: ReplayResult) -> [Self]? {
-      let unknownSlots = result.vms.reduce(0) { $0 + ($1.faultsWithoutOperation[.unknownSlots] ?? 0) }
+      func faults(_ reason: NoOperationReason) -> Int {
+        result.vms.reduce(0) { $0 + ($1.faultsWithoutOperation[reason] ?? 0) }
+      }
       let notifiers = report.unattributedNotifiers
       let holds = report.unattributedHolds
       let losses = report.inputs.reduce(0) { $0 + $1.lossCount + $1.damage.count }
       let missing = report.notRecorded?.reduce(0) { $0 + $1.events.count } ?? 0
       var all = [
-        Self(.nestedFaults, result.nestedFaults), Self(.faultsInUnknownSlots, unknownSlots),
+        Self(.nestedFaults, result.nestedFaults), Self(.faultsInUnknownSlots, faults(.unknownSlots)),
+        Self(.faultsCutOff, faults(.cutOff)),
         Self(.faultsOfNoVM, report.unattributedFaults),
         Self(.notifiersInUnknownSlots, notifiers.total, " (\(notifiers.words))"),
         Self(.holdsOfNoVM, holds?.count ?? 0, holds.map { " (\(Quantity.duration($0.heldNs)))" } ?? ""),
@@ -67,6 +70,8 @@ extension ReplayReport.NotKnownEntry {
     case nestedFaults
     /// Faults in slots that the trace does not tell.
     case faultsInUnknownSlots
+    /// Faults that were under way when the trace ended, or the part of it that is replayed.
+    case faultsCutOff
     /// Faults of threads that belong to no VM.
     case faultsOfNoVM
     /// Notifiers on memory in no slot that is known.
@@ -90,6 +95,7 @@ extension ReplayReport.NotKnownEntry {
       return switch self {
       case .nestedFaults: "\(number("fault")) of nested guests, which are not replayed"
       case .faultsInUnknownSlots: "\(number("fault")) in slots that no event tells"
+      case .faultsCutOff: "\(number("fault")) under way at the end"
       case .faultsOfNoVM: "\(number("fault")) of no VM"
       case .notifiersInUnknownSlots: "\(number("notifier")) on memory in no known slot"
       case .holdsOfNoVM: "\(number("hold")) of mmu_lock under page tables of no known VM"

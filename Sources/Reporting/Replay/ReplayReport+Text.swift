@@ -115,11 +115,7 @@ extension ReplayReport {
     if let nested = vm.faults?.nested {
       page.row("", "\(Quantity.count(nested)) of nested guests besides, whose shadow tables are in no figure")
     }
-    if let unknown = vm.faultsWithoutOperation?[.unknownSlots], unknown > 0 {
-      page.row(
-        "",
-        "\(Quantity.count(unknown)) of them in no slot that the trace tells: what became of them is unknown")
-    }
+    for unknown in ReplayReport.unknownWords(vm.faultsWithoutOperation ?? [:]) { page.row("", unknown) }
     write(vm.memory, &page)
     if let hypercalls = vm.hypercalls, let total = vm.hypercallsTotal, total > 0 {
       page.row(

@@ -17,8 +17,8 @@ struct AttributedVM {
   var resets = VMResets()
   var dirtyLogs = DirtyLogs()
   var faults = FaultCounts()
-  /// Faults beyond all addresses: no slot can hold them.
-  var unaddressableFaults = 0
+  /// Faults in no slot that are not handed down: those beyond all addresses, and accesses to devices that the trace cuts.
+  var faultsOutside = 0
   /// In this epoch everything is known of its table: the VM appeared in it, with nothing mapped. `never` for one that was
   /// running, or appeared in a gap.
   let knownFrom: Epoch

@@ -137,7 +137,7 @@ extension Attribution {
     vms[vm].faults.add(event.esr)
     vms[vm].activity.lastSeen = record.time
     guard page.rawValue < IPA.limit else {
-      vms[vm].unaddressableFaults += 1
+      vms[vm].faultsOutside += 1
       return
     }
     open(event, page, vm, thread, record)
@@ -235,9 +235,17 @@ extension Attribution {
     threads[thread].place.windows &+= 1
   }
 
-  /// Nothing will be known of the thread's open fault.
+  /// Nothing more will be known of the thread's open fault.
   mutating func abandonOpenFault(of thread: ThreadIndex) {
     guard let fault = threads.closeFault(of: thread), let vm = threads[thread].vcpu.vm else { return }
+    let sawMMIO = lookahead[fault].sawMMIO
+    if sawMMIO { vms[vm].faults.mmio += 1 }
+    // An access to a device came to nothing, whatever follows.
+    if sawMMIO, lookahead[fault].slot == nil {
+      vms[vm].faultsOutside += 1
+    } else {
+      vms[vm].faults.cut += 1
+    }
     lookahead.abandon(fault, vm: vm)
   }
 

@@ -14,6 +14,8 @@ public struct FaultCounts: Hashable, Sendable {
   public var mmio = 0
   /// Faults of any other status.
   public var other = 0
+  /// Faults that were under way when the trace ended, or the part of it that is replayed: what became of them it does not tell.
+  public internal(set) var cut = 0
   /// Faults of guests of the VM's own, on addresses of theirs: they are in no other figure, and not replayed.
   public internal(set) var nested = 0
   /// Faults by the level at which the walk stopped, -1 to 3.

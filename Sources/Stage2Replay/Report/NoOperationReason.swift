@@ -18,12 +18,17 @@ public enum NoOperationReason: UInt8, Hashable, Sendable, CaseIterable, BitwiseC
   case gotException
   /// The fault is neither of translation nor of permission: KVM injects or fails.
   case otherFault
+  /// The trace ends in the fault's window, or the part of it that is replayed: what became of the fault is not known.
+  case cutOff
+
+  /// Whether it says that what became of the fault is not known.
+  public var isUnknown: Bool { self == .unknownSlots || self == .cutOff }
 
   /// Whether the fault got as far as `user_mem_abort` before it came to nothing.
   var isInUserMemAbort: Bool {
     switch self {
     case .ownUnmap, .faultedAgain, .failed, .gotException: true
-    case .noSlot, .unknownSlots, .readOnlySlot, .otherFault: false
+    case .noSlot, .unknownSlots, .readOnlySlot, .otherFault, .cutOff: false
     }
   }
 
@@ -38,6 +43,7 @@ public enum NoOperationReason: UInt8, Hashable, Sendable, CaseIterable, BitwiseC
     case .failed: "failed"
     case .gotException: "gotException"
     case .otherFault: "otherFault"
+    case .cutOff: "cutOff"
     }
   }
 }

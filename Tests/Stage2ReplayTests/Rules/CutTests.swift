@@ -42,6 +42,43 @@ struct CutTests {
     #expect(score.recorded == 1 && score.predicted == 1 && score.derivedWrong == 0, "\(score)")
   }
 
+  @Test("Every fault is in one count, whether it led to an operation or not, or the part ends in its window")
+  func everyFaultCounts() throws {
+    func story() -> Scenario {
+      let story = Scenario(formats: Self.formats)
+      story.createSlot()
+      story.enter(.vcpu0)
+      story.enter(.vcpu1)
+      story.handle(.vcpu0, story.memory, level: 1)
+      story.fault(.vcpu0, story.memory + story.page)
+      story.fault(.vcpu1, 0x900_0000, level: 1)
+      return story
+    }
+    func check(_ story: Scenario, mmio: Int, _ nothing: [NoOperationReason: Int]) throws {
+      let replayed = try story.replay()
+      let faults = try #require(replayed.result.vms.first?.faults)
+      #expect(
+        faults.total == 3 && faults.mmio == mmio && replayed.nothing == nothing,
+        "\(faults) \(replayed.nothing)")
+      #expect(replayed.all.count + nothing.values.reduce(0, +) == faults.total)
+    }
+    try check(story(), mmio: 0, [.cutOff: 2])
+    let device = story()
+    device.mmio(.vcpu1, 0x900_0000)
+    try check(device, mmio: 1, [.cutOff: 1, .noSlot: 1])
+    let part = story()
+    part.options.to = Nanoseconds(part.now + 1)
+    part.mmio(.vcpu1, 0x900_0000)
+    part.enter(.vcpu1)
+    part.enter(.vcpu0)
+    try check(part, mmio: 0, [.cutOff: 2])
+    let whole = story()
+    whole.mmio(.vcpu1, 0x900_0000)
+    whole.enter(.vcpu1)
+    whole.enter(.vcpu0)
+    try check(whole, mmio: 1, [.noSlot: 1])
+  }
+
   /// A thread unmaps a page, which no probe records, though one on another page was.
   private func unrecorded(then goOn: (Scenario) -> Void) throws -> AgreementScore {
     let story = Scenario(formats: Self.formats)
