@@ -1,4 +1,6 @@
+import KVMTrace
 import KVMTypes
+import Stage2Replay
 import Testing
 
 @testable import Reporting
@@ -36,6 +38,20 @@ struct ComparisonTests {
     #expect(try #require(open.relative) == (-0.25, 0.5))
     #expect(open.kind == .range && open.verdict == .mayDiffer)
     #expect(Self.row(Self.metric("x", 0), Self.metric("x", 5)).relative == nil)
+  }
+
+  @Test("A figure over VMs is their sum, but for a depth, of which it is the greatest")
+  func overVMs() throws {
+    let trace = try TraceFile(path: Recordings.path("pkvm-hvhe-7.3.4-protected-guest"))
+    let (result, statistics) = try Replay.run(trace, profile: ProfileRequest(), options: ReplayOptions())
+    let metrics = Metric.metrics([result], statistics)
+    func figure(_ name: String) throws -> Double { try #require(metrics.first { $0.name == name }).most }
+    let memory = ReplayReport(trace, statistics, result).vms.map(\.memory)
+    let depths = memory.compactMap { $0.treeDepth?.max }
+    #expect(depths.count > 1 && Set(depths).count > 1)
+    #expect(try figure("memory.treeDepth.max") == Double(try #require(depths.max())))
+    let peaks = memory.compactMap { $0.mappings?.peak }
+    #expect(try figure("memory.mappings.peak") == Double(peaks.reduce(0, +)))
   }
 
   @Test("Shares differ by percentage points")

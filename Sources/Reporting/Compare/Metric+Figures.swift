@@ -34,14 +34,22 @@ private struct FigureList {
     certainty = Certainty(result)
   }
 
+  /// How the figures of VMs make one.
+  private enum Combination {
+    case sum
+    /// Of what does not add up, such as a depth.
+    case greatest
+  }
+
   private mutating func add(
     _ name: String, or otherName: String? = nil, in unit: Metric.Unit = .count, _ basis: Basis,
-    ifAny: Bool = false, _ value: (VMResult) -> Int
+    ifAny: Bool = false, by combination: Combination = .sum, _ value: (VMResult) -> Int
   ) {
-    if ifAny, !result.vms.contains(where: { value($0) != 0 }) { return }
-    let sum = Double(result.vms.reduce(0) { $0 + value($1) })
+    let values = result.vms.map(value)
+    if ifAny, !values.contains(where: { $0 != 0 }) { return }
+    let all = Double(combination == .sum ? values.reduce(0, +) : values.max() ?? 0)
     metrics.append(
-      Metric(name: name, otherName: otherName, unit: unit, least: sum, most: sum, basis: basis))
+      Metric(name: name, otherName: otherName, unit: unit, least: all, most: all, basis: basis))
   }
 
   mutating func addVMs() { add("vms", certainty.slots) { _ in 1 } }
@@ -81,7 +89,9 @@ private struct FigureList {
     add("treeNodesVisited", certainty.allOperations, ifAny: true) {
       $0.work.values.reduce(0) { $0 + $1.treeNodes }
     }
-    add(name("treeDepth.max"), or: "treeDepth.max", basis, ifAny: true) { $0.treeDepth?.maximum ?? 0 }
+    add(name("treeDepth.max"), or: "treeDepth.max", basis, ifAny: true, by: .greatest) {
+      $0.treeDepth?.maximum ?? 0
+    }
     add(name("tablePages.live"), or: "tablePages.live", in: .pages, basis) { $0.memory.tables.live }
     add(name("tablePages.peak"), or: "tablePages.peak", in: .pages, basis) { $0.memory.tables.peak }
     add(name("memcachePages.live"), or: "memcachePages.live", in: .pages, basis) {
