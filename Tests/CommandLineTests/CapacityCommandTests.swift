@@ -129,6 +129,30 @@ struct CapacityCommandTests {
   }
 
   @Test(
+    "What is said of the host lock follows from what VMs ask for: they hold less, and saturate it where they ask for all"
+  )
+  func hostLockOfManyVMs() throws {
+    let alone = try #require(try Self.plan("pkvm-nvhe-7.3.4-guest-damon", [])["hostLock"] as? [String: Any])
+    let saturates = try #require(alone["saturatesAtLeast"] as? Double)
+    let limit = Int(saturates.rounded(.up))
+    for vms in [limit - 1, limit, 2 * limit] {
+      // A later --vms stands for an earlier one.
+      let plan = try Self.plan("pkvm-nvhe-7.3.4-guest-damon", ["--vms", String(vms)])
+      let host = try #require(plan["hostLock"] as? [String: Any])
+      let asked = try #require(host["demandMost"] as? Double)
+      let held = try #require(host["utilisationMost"] as? Double)
+      #expect(abs(asked - Double(vms) / saturates) < 1e-9 && (asked >= 1) == (vms >= limit))
+      #expect(held < asked && held <= 1 && held > 0.8 * min(asked, 1), "\(held) of \(asked)")
+    }
+    let outcome = try Tool.run([
+      "capacity", "\(Self.folder)/pkvm-nvhe-7.3.4-guest-damon.dat", "--vms", "10", "--memory", "1GiB",
+    ])
+    let text = outcome.output.split(whereSeparator: \.isWhitespace).joined(separator: " ")
+    #expect(text.contains("slow each other down, from \(limit) VMs on where each takes the most"), "\(text)")
+    #expect(!text.contains("always held"))
+  }
+
+  @Test(
     "Every case lies between nothing and everything touched, figure by figure",
     arguments: ["pkvm-hvhe-7.3.4-16k-demand-paging", "kvm-nvhe-7.2.12-16k-page-table"])
   func bounds(recording: String) throws {
@@ -165,7 +189,9 @@ struct CapacityCommandTests {
     #expect(text.contains("of the time from the first recorded section of a vCPU to the last, held to write"))
     #expect(text.contains("to read unknown (modelled)"))
     #expect(text.contains("mean wait, at most ") && !text.contains("at most, on average"))
-    #expect(text.contains("saturated, so that it is always held, from "))
+    #expect(
+      text.contains("saturated, so that they ask for all of the time or more and slow each other down, from ")
+    )
     #expect(text.contains("mean mix: blocks and pages in the proportion"))
     let lock = try #require(
       try Self.plan("pkvm-nvhe-7.3.4-guest-damon", [])["mmuLock"] as? [[String: Any]])

@@ -185,8 +185,9 @@ extension CapacityPlan {
     let rate = Quantity.decimal(UInt64(nearest: lock.acquisitionsPerSecond * 10), by: 10, digits: 1)
     page.row(
       "host lock",
-      "EL2's, shared by all VMs: held \(Self.percent(lock.utilisationLeast)) to \(Self.percent(lock.utilisationMost)) of the "
-        + "time in which they run (modelled)"
+      "EL2's, shared by all VMs: of the time in which they run, they ask for it \(Self.percent(lock.demandLeast)) to "
+        + "\(Self.percent(lock.demandMost)), and hold it \(Self.percent(lock.utilisationLeast)) to "
+        + "\(Self.percent(lock.utilisationMost)), for who waits for it asks later (modelled)"
     )
     page.row(
       "",
@@ -196,7 +197,8 @@ extension CapacityPlan {
       "", "the rate is the recorded VMs' with their vCPUs and RAM, not scaled to the planned ones")
     page.row(
       "",
-      "saturated, so that it is always held, from \(Self.vms(lock.saturatesAtLeast)) on where each takes the most, "
+      "saturated, so that they ask for all of the time or more and slow each other down, from "
+        + "\(Self.vms(lock.saturatesAtLeast)) on where each takes the most, "
         + (lock.saturatesAtMost.map { "from \(Self.number($0)) on where each takes the least" }
           ?? "from a number on that the costs do not tell where each takes the least"))
     page.row(
@@ -219,8 +221,9 @@ extension CapacityPlan {
         ? " (unknown of \(Quantity.count(shares.count - known.count, "VM")))" : "")
   }
 
+  /// The least whole number that is not below `value`.
   private static func number(_ value: Double) -> String {
-    value < 1e15 ? Quantity.count(UInt64(value.rounded(.down))) : "more than 10^15"
+    value < 1e15 ? Quantity.count(UInt64(value.rounded(.up))) : "more than 10^15"
   }
 
   private static func vms(_ count: Double) -> String {

@@ -20,13 +20,20 @@ public struct HostLockPlan: Sendable, Encodable {
   public let perVMLeast: Double
   /// The most.
   public let perVMMost: Double
-  /// The share of the time in which the planned VMs hold it, simulated: never above 1.
+  /// The share of the time for which the planned VMs would hold it if none ever waited: above 1 they ask for more than
+  /// one lock has.
+  public let demandLeast: Double
+  /// The most.
+  public let demandMost: Double
+  /// The share of the time in which they hold it, simulated. It is below what they ask for, and never above 1: who waits
+  /// for the lock asks for it later.
   public let utilisationLeast: Double
   /// The most.
   public let utilisationMost: Double
   /// What one acquisition waits for it on average, at the most.
   public let meanWaitMostNs: Double
-  /// How many VMs of this kind it takes until the lock is always held, if each takes the most.
+  /// How many VMs of this kind ask for all of the lock's time, if each takes the most. With more of them the lock is held
+  /// nearly always, and each slows down the others.
   public let saturatesAtLeast: Double
   /// If each takes the least; nil where the costs have nothing for EL2's part.
   public let saturatesAtMost: Double?
@@ -52,6 +59,8 @@ public struct HostLockPlan: Sendable, Encodable {
     let most = mean { $0.heldMostNs / Double($0.spanNs) } * (1 + error)
     perVMLeast = min(least, most)
     perVMMost = most
+    demandLeast = perVMLeast * Double(vms)
+    demandMost = most * Double(vms)
     saturatesAtLeast = 1 / most
     saturatesAtMost = perVMLeast > 0 ? 1 / perVMLeast : nil
     let threads = max(1, Int(mean { Double($0.vcpus) }.rounded()))
