@@ -169,6 +169,28 @@ struct CapacityCommandTests {
     }
   }
 
+  @Test(
+    "What one more VM may need lies between nothing and everything touched, however little memory it has",
+    arguments: [
+      "pkvm-nvhe-7.3.4-guest-damon", "pkvm-hvhe-7.2.12-16k-plain-guest", "kvm-vhe-7.3.4-plain-guest",
+    ],
+    ["64KiB", "1MiB", "1GiB"])
+  func prediction(recording: String, memory: String) throws {
+    let plan = try Self.plan(recording, ["--memory", memory])
+    let cases = try #require(plan["cases"] as? [[String: Any]])
+    let totals = cases.compactMap { $0["vmTotalBytes"] as? Int }
+    let group = try #require((plan["groups"] as? [[String: Any]])?.first)
+    let total = try #require((group["predicted"] as? [String: [String: Any]])?["totalBytes"])
+    let (least, most) = (try #require(total["least"] as? Int), try #require(total["most"] as? Int))
+    #expect(least >= totals.first! && most <= totals.last!, "\(least) to \(most) of \(totals)")
+    if total["isAllPossible"] as? Bool == true { #expect(least == totals.first! && most == totals.last!) }
+    // No more mappings than pages, besides those of slots that are no RAM.
+    let bytes = try #require(plan["memoryBytes"] as? Int)
+    let page = try #require(plan["pageSizeBytes"] as? Int)
+    let tree = try #require((cases.last?["vm"] as? [String: Int])?["mappingTreeBytes"])
+    #expect(tree <= (bytes / page + 64) * 64, "\(tree)")
+  }
+
   @Test("A host lock whose costs do not fit is unknown, and the limit of protected-mode VMs is named")
   func limits() throws {
     let path = "\(Self.folder)/pkvm-hvhe-7.3.4-16k-demand-paging.dat"

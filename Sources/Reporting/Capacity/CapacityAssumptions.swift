@@ -34,7 +34,7 @@ struct CapacityAssumptions {
     )
     lines.append(
       "PGD: \(profile.ipaBits) bits of IPA (\(request.ipaBasis.name)) with \(profile.pageSize.bytes / 1024) KiB pages "
-        + "(\(request.pageSizeBasis.name))")
+        + "(\(request.pageSizeBasis.name))" + Self.pgdRange(request.pgdPages))
     if profile.isPKVM {
       lines.append("EL2: its structures of a VM and of each vCPU have the sizes of one build (assumed)")
     }
@@ -114,6 +114,13 @@ struct CapacityAssumptions {
         "recorded with \(Quantity.bytes(size.bytes)) pages, not \(Quantity.bytes(planned.bytes)): "
           + inputs.map(String.init).joined(separator: ", "))
     }
+  }
+
+  /// Of how many pages the PGD may be, where the bits are a guess.
+  private static func pgdRange(_ pages: ClosedRange<Int>?) -> String {
+    guard let pages, pages.count > 1 else { return "" }
+    return
+      ": a guess, so the bounds have a PGD of \(Quantity.count(pages.lowerBound, "page")) and one of \(pages.upperBound)"
   }
 
   /// The first of them by name.

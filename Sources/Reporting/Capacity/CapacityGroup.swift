@@ -28,7 +28,7 @@ public struct CapacityGroup: Sendable, Encodable {
     let used = own.count > 1 ? own : needs
     let none = CapacityNeed(overhead)
     let everything = SampleNeed.everything(needs, overhead, memoryBytes: request.memoryBytes)
-    let pgd = request.pgdPages.map { Self.margins($0, overhead) } ?? (less: 0, more: 0)
+    let pgd = overhead.pgdMargins(request.pgdPages)
     predicted = Dictionary(
       uniqueKeysWithValues: HostFigure.allCases.map { figure in
         let values = used.map { $0.figure(figure) }
@@ -36,17 +36,6 @@ public struct CapacityGroup: Sendable, Encodable {
         let range = PredictedRange(values, possible: min(figure.value(none, overhead), most)...most)
         return (figure.rawValue, figure.hasPGD(overhead) ? range.widened(pgd.less, pgd.more) : range)
       })
-  }
-
-  /// How many bytes less and more the PGD may have than the profile says.
-  private static func margins(
-    _ pages: ClosedRange<Int>, _ overhead: VMOverhead
-  ) -> (less: UInt64, more: UInt64) {
-    let shift = overhead.profile.pageSize.shift
-    let bytes = (UInt64(pages.lowerBound) << shift, UInt64(pages.upperBound) << shift)
-    return (
-      overhead.pgdBytes - min(bytes.0, overhead.pgdBytes), max(bytes.1, overhead.pgdBytes) - overhead.pgdBytes
-    )
   }
 
   private enum CodingKeys: String, CodingKey {

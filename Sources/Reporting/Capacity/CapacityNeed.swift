@@ -52,7 +52,9 @@ public struct CapacityNeed: Hashable, Sendable, Encodable {
     let regions = Self.quotient(touchedBytes, pageSize.pmdBytes)
     let blocks = overhead.mapsBlocks ? UInt64((blockShare * Double(regions)).rounded(.down)) : 0
     let pageRegions = regions - min(blocks, regions)
-    let mappings = blocks + pageRegions * pageSize.pagesPerPMD
+    // The last region may be one of which the memory has a part.
+    let inPages = touchedBytes - min(blocks * pageSize.pmdBytes, touchedBytes)
+    let mappings = blocks + Self.quotient(inPages, pageSize.bytes)
     mappingTreeBytes = profile.isPKVM ? mappings * UInt64(profile.bytesPerNode) : 0
     tableBytes = (pageRegions + overhead.upperTables(touchedBytes)) << pageSize.shift
   }
@@ -144,6 +146,14 @@ struct VMOverhead: Sendable {
         IPA(UInt64(fault) << profile.pageSize.shift), size: profile.pageSize.bytes, pfn: nil,
         prot: [.read, .write, .execute], vcpu: vcpu)
     }
+  }
+
+  /// How many bytes less and more the PGD may have than the profile says, where it may have so many pages.
+  func pgdMargins(_ pages: ClosedRange<Int>?) -> (less: UInt64, more: UInt64) {
+    guard let pages else { return (0, 0) }
+    let shift = profile.pageSize.shift
+    let (least, most) = (UInt64(pages.lowerBound) << shift, UInt64(pages.upperBound) << shift)
+    return (pgdBytes - min(least, pgdBytes), max(most, pgdBytes) - pgdBytes)
   }
 
   /// Tables between the PGD and level 3 for `bytes` of contiguous memory that are mapped.

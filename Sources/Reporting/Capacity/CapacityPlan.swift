@@ -160,9 +160,13 @@ private struct CaseBuilder {
   }
 
   /// What is possible if nothing is touched, and if everything is. They have the spare pages of the samples where these
-  /// make them wider, so each other case lies between the first and the last.
+  /// make them wider, and the least and the most PGD where its size is a guess, so each other case and each prediction lies
+  /// between the first and the last.
   func bounds(_ needs: [SampleNeed]) -> [CapacityPlan.Case] {
-    var cases = [item("nothing touched", CapacityNeed(overhead), touched: 0, blocks: nil)]
+    let pgd = overhead.pgdMargins(request.pgdPages)
+    var nothing = CapacityNeed(overhead)
+    nothing.pgdBytes -= pgd.less
+    var cases = [item("nothing touched", nothing, touched: 0, blocks: nil)]
     if overhead.mapsPUDBlocks {
       let puds = CapacityNeed(overhead, pudsOf: request.memoryBytes)
       cases.append(item("all touched, 1 GiB blocks", puds, touched: 1, blocks: 1))
@@ -177,7 +181,8 @@ private struct CaseBuilder {
       cases.append(
         item("all touched, mean mix", Self.mean(mixes, overhead), touched: 1, blocks: nil))
     }
-    let pages = SampleNeed.everything(needs, overhead, memoryBytes: request.memoryBytes)
+    var pages = SampleNeed.everything(needs, overhead, memoryBytes: request.memoryBytes)
+    pages.pgdBytes += pgd.more
     return cases + [item("all touched, all pages", pages, touched: 1, blocks: 0)]
   }
 
