@@ -191,6 +191,38 @@ struct CapacityCommandTests {
     #expect(tree <= (bytes / page + 64) * 64, "\(tree)")
   }
 
+  @Test("Under a kernel that leaves open what a VM would have had, the tables of VMs show the range")
+  func ranges() throws {
+    let plan = try Self.plan("pkvm-nvhe-7.3.4-guest-damon", ["--profile", "6.14"])
+    let sample = try #require((plan["samples"] as? [[String: Any]])?.first)
+    func total(_ peak: String) throws -> Double {
+      try #require((sample[peak] as? [String: Double])?["totalBytes"])
+    }
+    let (least, most) = (try total("peak"), try total("peakMost"))
+    #expect(least < most)
+    let group = try #require((plan["groups"] as? [[String: Any]])?.first)
+    let figures = try #require(group["distribution"] as? [[String: Any]])
+    let figure = try #require(figures.first { $0["figure"] as? String == "totalBytesPerGiB" })
+    func value(_ name: String) throws -> Double {
+      try #require((figure[name] as? [String: Any])?["value"] as? Double)
+    }
+    let ram = try #require(sample["ramBytes"] as? Double) / Double(1 << 30)
+    let shown = try ["least", "median", "most"].map { try value($0) * ram }
+    #expect(zip(shown, [least, (least + most) / 2, most]).allSatisfy { abs($0 - $1) < 1 }, "\(shown)")
+    let outcome = try Tool.run([
+      "capacity", "\(Self.folder)/pkvm-nvhe-7.3.4-guest-damon.dat", "--vms", "10", "--memory", "1GiB",
+      "--profile", "6.14",
+    ])
+    let lines = outcome.output.split(separator: "\n")
+    let row = try #require(lines.firstIndex { $0.hasPrefix("  0:0 ") })
+    #expect(lines[row].contains(String(format: "%.1f KiB", least / 1024)), "\(lines[row])")
+    let words = lines[row + 1].split(separator: " ")
+    #expect(
+      words.first == "to" && lines[row + 1].contains(String(format: "%.1f MiB", most / 1_048_576)),
+      "\(lines[row + 1])")
+    #expect(outcome.output.contains("had at the peak, under 6.14 from the least to the most"))
+  }
+
   @Test("A host lock whose costs do not fit is unknown, and the limit of protected-mode VMs is named")
   func limits() throws {
     let path = "\(Self.folder)/pkvm-hvhe-7.3.4-16k-demand-paging.dat"

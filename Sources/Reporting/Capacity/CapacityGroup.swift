@@ -66,26 +66,31 @@ public struct SampleDistribution: Sendable, Encodable {
   public let host: String
   /// How many VMs there are.
   public let samples: Int
-  /// The smallest.
+  /// The smallest; under another kernel than the recorded one by the least that the recordings allow.
   public let least: Value
-  /// The middle one; the lower of the two middle ones where their number is even.
+  /// The middle one; the lower of the two middle ones where their number is even. Of what a recording leaves open it takes the
+  /// middle, as `mean` does.
   public let median: Value
   /// The mean of all.
   public let mean: Double
-  /// The greatest.
+  /// The greatest; by the most that the recordings allow.
   public let most: Value
 
-  init(_ figure: String, _ samples: [VMSample], _ value: (VMSample) -> Double) {
-    let sorted = samples.map {
-      Value(value: value($0), recording: $0.recording, input: $0.input, vm: $0.vm)
-    }.sorted { ($0.value, $0.input, $0.vm) < ($1.value, $1.input, $1.vm) }
+  init(_ figure: String, _ samples: [VMSample], _ value: (VMSample, Stage2Peak) -> Double) {
+    func sorted(_ value: (VMSample) -> Double) -> [Value] {
+      samples.map { Value(value: value($0), recording: $0.recording, input: $0.input, vm: $0.vm) }
+        .sorted { ($0.value, $0.input, $0.vm) < ($1.value, $1.input, $1.vm) }
+    }
+    let low = sorted { value($0, $0.peak) }
+    let high = sorted { value($0, $0.peakMost) }
+    let middle = sorted { (value($0, $0.peak) + value($0, $0.peakMost)) / 2 }
     self.figure = figure
     host = samples[0].host
     self.samples = samples.count
-    least = sorted[0]
-    median = sorted[(sorted.count - 1) / 2]
-    most = sorted[sorted.count - 1]
-    mean = sorted.reduce(0) { $0 + $1.value } / Double(sorted.count)
+    least = low[0]
+    median = middle[(middle.count - 1) / 2]
+    most = high[high.count - 1]
+    mean = middle.reduce(0) { $0 + $1.value } / Double(middle.count)
   }
 
   /// Those of all figures, for each kind of host in the order of the recordings.
@@ -95,12 +100,12 @@ public struct SampleDistribution: Sendable, Encodable {
 
   private static func onOneHost(_ samples: [VMSample]) -> [SampleDistribution] {
     [
-      Self("touchedShare", samples) { $0.touchedShare },
-      Self("mappingTreeBytesPerGiB", samples) { $0.perGiB($0.peakMost.mappingTreeBytes) },
-      Self("tableBytesPerGiB", samples) { $0.perGiB($0.peakMost.tableBytes + $0.peakMost.pgdBytes) },
-      Self("memcacheBytesPerGiB", samples) { $0.perGiB($0.peakMost.memcacheBytes) },
-      Self("hypBytesPerGiB", samples) { $0.perGiB($0.peakMost.hypBytes) },
-      Self("totalBytesPerGiB", samples) { $0.perGiB($0.peakMost.totalBytes) },
+      Self("touchedShare", samples) { sample, _ in sample.touchedShare },
+      Self("mappingTreeBytesPerGiB", samples) { $0.perGiB($1.mappingTreeBytes) },
+      Self("tableBytesPerGiB", samples) { $0.perGiB($1.tableBytes + $1.pgdBytes) },
+      Self("memcacheBytesPerGiB", samples) { $0.perGiB($1.memcacheBytes) },
+      Self("hypBytesPerGiB", samples) { $0.perGiB($1.hypBytes) },
+      Self("totalBytesPerGiB", samples) { $0.perGiB($1.totalBytes) },
     ]
   }
 }

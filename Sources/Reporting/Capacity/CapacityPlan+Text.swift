@@ -47,21 +47,27 @@ extension CapacityPlan {
     let shown = shownSamples
     page.line(
       "what \(Quantity.count(samples.count, "recorded VM")) had at the peak"
+        + (shown.contains(where: \.isRange)
+          ? ", under \(profile) from the least to the most that the recording allows" : "")
         + (shown.count < samples.count ? "; \(shown.count) are shown, all are in the JSON" : ""))
     page.table(
       header: ["VM", "RAM", "vCPUs", "touched", "tree", "tables", "caches", "EL2", "total", "settled"],
       alignRight: [false] + Array(repeating: true, count: 8) + [false],
-      rows: shown.map { sample in
-        let peak = sample.peakMost
-        return [
-          sample.name, Quantity.bytes(sample.ramBytes), String(sample.vcpus),
-          Self.percent(sample.touchedShare),
-        ]
-          + [
-            peak.mappingTreeBytes, peak.tableBytes + peak.pgdBytes, peak.memcacheBytes, peak.hypBytes,
-            peak.totalBytes,
-          ].map(Quantity.bytes) + [sample.curve.settled.rawValue]
+      rows: shown.flatMap { sample in
+        let row =
+          [
+            sample.name, Quantity.bytes(sample.ramBytes), String(sample.vcpus),
+            Self.percent(sample.touchedShare),
+          ] + Self.words(sample.peak) + [sample.curve.settled.rawValue]
+        return sample.isRange ? [row, ["", "", "", "to"] + Self.words(sample.peakMost) + [""]] : [row]
       })
+  }
+
+  private static func words(_ peak: Stage2Peak) -> [String] {
+    [
+      peak.mappingTreeBytes, peak.tableBytes + peak.pgdBytes, peak.memcacheBytes, peak.hypBytes,
+      peak.totalBytes,
+    ].map(Quantity.bytes)
   }
 
   private var hosts: [String] { VMSample.hosts(samples) }

@@ -100,6 +100,9 @@ public struct VMSample: Sendable, Encodable {
     return other
   }
 
+  /// Whether the recording leaves open what it would have had, since another kernel is modelled.
+  var isRange: Bool { peak != peakMost }
+
   /// How reports name the VM: its input and its number there.
   public var name: String { "\(input):\(vm)" }
 
