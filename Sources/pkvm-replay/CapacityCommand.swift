@@ -40,7 +40,8 @@ struct CapacityCommand: CheckedCommand {
 
   @Option(
     help: ArgumentHelp(
-      "The RAM of each VM with its unit, such as 4GiB, 1.5GiB or 512MiB.", valueName: "size"),
+      "The RAM of each VM with its unit, such as 4GiB, 1.5GiB or 512MiB; a whole number of the host's pages.",
+      valueName: "size"),
     transform: MemorySize.parse)
   var memory: MemorySize
 
@@ -162,10 +163,17 @@ struct CapacityCommand: CheckedCommand {
     }
   }
 
-  /// The memory has to fit into a VM, and that of all of them into what a number can tell.
+  /// The memory has to fit into a VM and be one that a VMM can give it, and that of all of them into what a number can tell.
   private func checkMemory(_ profile: Profile) throws {
     guard (1...(try profile.geometry().ipaLimit)).contains(memory.bytes) else {
       throw ValidationError("--memory \(memory) does not fit into \(profile.ipaBits) bits of IPA")
+    }
+    let page = profile.pageSize.bytes
+    guard memory.bytes % page == 0 else {
+      let fewer = memory.bytes / page * page
+      throw ValidationError(
+        "--memory \(memory) is no whole number of the host's pages of \(page / 1024) KiB, which a memslot has: say "
+          + (fewer > 0 ? "\(MemorySize(bytes: fewer)) or " : "") + "\(MemorySize(bytes: fewer + page))")
     }
     guard !memory.bytes.multipliedReportingOverflow(by: UInt64(vms)).overflow else {
       throw ValidationError("--vms \(vms) of \(memory) are more memory than 64 bits can address")

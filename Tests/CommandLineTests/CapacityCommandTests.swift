@@ -223,6 +223,17 @@ struct CapacityCommandTests {
     #expect(outcome.output.contains("had at the peak, under 6.14 from the least to the most"))
   }
 
+  @Test("Memory that is no whole number of the host's pages is refused, with what is near it")
+  func wholePages() throws {
+    let small = try Tool.run(["capacity", "--vms", "1", "--memory", "4097B"])
+    #expect(
+      small.status == 64
+        && small.errors.contains("--memory 4097B is no whole number of the host's pages of 4 KiB"))
+    #expect(small.errors.contains("say 4KiB or 8KiB"), "\(small.errors)")
+    let large = try Tool.run(["capacity", "--vms", "1", "--memory", "4KiB", "--page-size", "64K"])
+    #expect(large.status == 64 && large.errors.contains("pages of 64 KiB, which a memslot has: say 64KiB"))
+  }
+
   @Test("A host lock whose costs do not fit is unknown, and the limit of protected-mode VMs is named")
   func limits() throws {
     let path = "\(Self.folder)/pkvm-hvhe-7.3.4-16k-demand-paging.dat"
