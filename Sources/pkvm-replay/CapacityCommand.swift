@@ -22,7 +22,8 @@ struct CapacityCommand: CheckedCommand {
       Cases: a VM like those recorded, with the planned memory and vCPUs; and the bounds, everything touched by blocks (of \
       1 GiB, too, where the host may map such) or by pages alone. A protected guest has pages alone. All lie between nothing touched and all touched by \
       pages. "One more such VM" is where another VM of the kind is to be expected, 19 \
-      times of 20. A VM had settled if neither its bytes nor its touched memory grew by over 5 % in the last quarter of its time.
+      times of 20. A VM had settled if neither the most bytes that it ever had nor its touched memory grew by over 5 % in the last \
+      quarter of its time.
 
       mmu_lock is one for each VM: the recorded sections are simulated with the planned vCPUs. Under pKVM the host lock of \
       EL2 is one for the machine, held by each share, unshare, donate and reclaim: the loads of the VMs add up until it is \

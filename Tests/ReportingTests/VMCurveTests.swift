@@ -21,6 +21,23 @@ struct VMCurveTests {
     }
   }
 
+  @Test("What a VM gave back and took again is no growth: more bytes than ever are, or more touched memory")
+  func settling() {
+    func settled(_ bytes: [UInt64], touched: [Double] = []) -> VMCurve.Settling {
+      let points = bytes.indices.map { index in
+        VMCurve.Point(
+          sinceBootNs: UInt64(index), totalBytes: bytes[index], mappingTreeBytes: 0, secPageTablesBytes: 0,
+          touchedShare: touched.isEmpty ? 0.5 : touched[index])
+      }
+      return VMCurve.settling(points, from: points.count * 3 / 4)
+    }
+    #expect(settled([100, 100, 200, 200, 120, 100, 100, 200]) == .settled)
+    #expect(settled([100, 100, 200, 200, 120, 100, 100, 210]) == .settled)
+    #expect(settled([100, 100, 200, 200, 120, 100, 100, 211]) == .growing)
+    #expect(settled([100, 100, 100, 100], touched: [0.1, 0.2, 0.2, 0.3]) == .growing)
+    #expect(VMCurve.rule.contains("the most bytes that a VM ever had"))
+  }
+
   @Test(
     "A VM that has ended ends with what it had last, on either path",
     arguments: ["kvm-nvhe-7.2.12-plain-guest", "pkvm-nvhe-7.3.4-16k-short-lived-guests"])

@@ -16,9 +16,10 @@ public struct CapacityPlan: Sendable, Encodable {
     public let input: Int?
     /// The number of that VM in it.
     public let vm: Int?
-    /// The share of a VM's memory that is touched; nil for a mean.
+    /// The share of a VM's memory that is touched, of a recorded case that of its VM; nil for a mean.
     public let touchedShare: Double?
-    /// The share of the touched memory that blocks map, nil where the case is a recording's own mix.
+    /// The share of the touched memory that blocks map, of a recorded case that of its VM; nil for a mean, and where nothing is
+    /// touched.
     public let blockShare: Double?
     /// What one VM needs.
     public let need: CapacityNeed

@@ -19,11 +19,13 @@ public struct VMCurve: Sendable, Encodable {
 
   /// Whether what a VM occupies had stopped growing.
   public enum Settling: String, Sendable, Encodable {
-    /// In the last quarter of its time neither its bytes nor its touched memory grew by more than a twentieth.
+    /// In the last quarter of its time neither the most bytes that it ever had nor its touched memory grew by more than a
+    /// twentieth. Bytes that it gave back and took again are no growth.
     case settled = "yes"
     /// One of them did: the peak is a lower bound.
     case growing = "no"
-    /// It was recorded for too short a time, or not from its boot on.
+    /// It was recorded for under a second or 8 intervals of the series, or not from its boot on, or by a clock that does not
+    /// tell how long anything took.
     case unknown
   }
 
@@ -41,7 +43,7 @@ public struct VMCurve: Sendable, Encodable {
 
   /// The rule of `Settling`, in words.
   static let rule =
-    "settled: neither its bytes nor its touched memory grew by over 5 % in the last quarter of its time"
+    "settled: neither the most bytes that a VM ever had nor its touched memory grew by over 5 % in the last quarter of its time"
   /// What a trace tells whose clock does not say how long anything took.
   init(withoutTimeOf vm: VMResult) {
     (points, settled, low, recordedNs) = ([], .unknown, nil, 0)
@@ -104,7 +106,7 @@ public struct VMCurve: Sendable, Encodable {
   }
 
   /// The most until a moment is what counts: memory that was given back may be needed again.
-  private static func settling(_ points: [Point], from quarter: Int) -> Settling {
+  static func settling(_ points: [Point], from quarter: Int) -> Settling {
     func most(_ points: ArraySlice<Point>, _ figure: (Point) -> Double) -> Double {
       points.map(figure).max() ?? 0
     }
