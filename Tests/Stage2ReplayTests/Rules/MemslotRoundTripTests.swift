@@ -56,6 +56,34 @@ struct MemslotRoundTripTests {
     try expectSame(trace)
   }
 
+  @Test(
+    "With slots that are given, what contradicts the table is not known; what needs no slots is as before")
+  func contradictions() throws {
+    let story = Scenario()
+    story.createSlot()
+    story.enter(.vcpu0)
+    story.handle(.vcpu0, story.memory, level: 1)
+    story.handle(.vcpu0, story.memory + story.page)
+    // It is mapped.
+    story.handle(.vcpu0, story.memory)
+    story.exit(.vcpu0)
+    story.enter(.vcpu0)
+    let trace = try trace(story)
+    func causes(_ memslots: MemslotHistory?) throws -> [String] {
+      var options = ReplayOptions()
+      options.memslots = memslots
+      let items = try Replay.run(over: trace, profile: ProfileRequest(), options: options).result.divergences
+        .items
+      return items.map { "\($0.rule.id) \($0.verdict.name)" }.sorted()
+    }
+    // As they are read from a file.
+    var given = survey(trace)
+    for place in given.vms[0].slots.indices { given.vms[0].slots[place].slot.basis = .assumed }
+    #expect(try causes(nil) == ["D1 unexplained", "O2 unexplained"])
+    #expect(try causes(given) == ["D1 unknown", "O2 unexplained"])
+    try expectSame(trace)
+  }
+
   @Test("In one tick of a clock a slot comes and goes where it did")
   func ticks() throws {
     let story = Scenario()
