@@ -1,8 +1,20 @@
 internal import KVMTypes
 
-// Which of two faults that share mmu_lock was first, as far as what follows tells.
+// Whether others can have changed what a fault found or made, and which of two that share mmu_lock was first, as far as what follows
+// tells.
 
 extension Lookahead {
+  /// Whether no other vCPU can have mapped the page of a fault, before or after it.
+  func isAlone(_ fault: FaultID, of vm: VMIndex) -> Bool { timelines.isAlone(faults[fault], of: vm) }
+
+  /// Whether nothing has taken the page of a fault away since, if it mapped that.
+  func isStillMapped(_ fault: FaultID) -> Bool { !timelines.isTaken(after: faults[fault], before: .pending) }
+
+  /// Whether the leaf that a fault met was seen to be gone before `sequence`.
+  func isLeafGone(after fault: FaultID, before sequence: Sequence) -> Bool {
+    timelines.isLeafGone(after: faults[fault], before: sequence)
+  }
+
   /// Whether a fault, that of the node, operated before another one of its region that shares the lock.
   func isFirstUnderReadLock(
     _ rival: FaultID, _ node: TimelineNode, of fault: FaultID, _ vm: VMIndex

@@ -474,17 +474,6 @@ struct Lookahead: ~Copyable {
 
   // MARK: Races
 
-  /// Whether no other vCPU can have mapped the page of a fault, before or after it.
-  func isAlone(_ fault: FaultID, of vm: VMIndex) -> Bool { timelines.isAlone(faults[fault], of: vm) }
-
-  /// Whether nothing has taken the page of a fault away since, if it mapped that.
-  func isStillMapped(_ fault: FaultID) -> Bool { !timelines.isTaken(after: faults[fault], before: .pending) }
-
-  /// Whether the leaf that a fault met was seen to be gone before `sequence`.
-  func isLeafGone(after fault: FaultID, before sequence: Sequence) -> Bool {
-    timelines.isLeafGone(after: faults[fault], before: sequence)
-  }
-
   /// A fault had the lock for which a notification waited that is at `notification` in the queue, or its own thread made that.
   mutating func noteAhead(of notification: Sequence, faultEndedAt end: Sequence, _ now: Sequence) {
     if notification >= oldestWaiting(now) { order.note(ahead: end, of: notification) }
