@@ -24,9 +24,13 @@ struct PreparedReplay {
     if let other = options.otherKernel {
       model = try ReplayProfile(other.request, found.profile, on: profile)
     }
+    let hostKnowledge = HostKnowledge(
+      isDICKnown: profile.basis[.dic] == .derived,
+      release: request.kernel.map(\.release) ?? found.profile.kernel,
+      isEraStated: request.statesEra, profile.profile)
     context = ReplayContext(
-      profile: profile, model: model, options: options, survey: found.survey, grid: found.grid(options),
-      isKernelNamed: found.profile.kernel != nil || request.namesKernel)
+      profile: profile, model: model, hostKnowledge: hostKnowledge, options: options, survey: found.survey,
+      grid: found.grid(options))
   }
 }
 

@@ -38,10 +38,9 @@ final class ReplayContext: Sendable {
   /// What is known of the traced host, which its profile has a guess of otherwise.
   let hostKnowledge: HostKnowledge
 
-  /// - Parameter isKernelNamed: whether the trace or whoever replays it says which kernel it is of.
   init(
-    profile: ReplayProfile, model: ReplayProfile, options: ReplayOptions, survey: TraceSurvey, grid: TimeGrid,
-    isKernelNamed: Bool
+    profile: ReplayProfile, model: ReplayProfile, hostKnowledge: HostKnowledge, options: ReplayOptions,
+    survey: TraceSurvey, grid: TimeGrid
   ) {
     self.profile = profile
     self.model = model
@@ -57,8 +56,7 @@ final class ReplayContext: Sendable {
     hypothesisBasis = survey.events.supportsDerivation ? .derived : .assumed
     areRegionsOfPages = survey.regions.areOfPages
     mapsPUDs = !profile.isPKVM && profile.geometry.minBlockLevel < .l2
-    hostKnowledge = HostKnowledge(
-      isDICKnown: profile.basis[.dic] == .derived, isKernelNamed: isKernelNamed, pageSize: profile.pageSize)
+    self.hostKnowledge = hostKnowledge
   }
 
   /// The survey found out more of threads, markers and the ages of memory. What was settled before the first event stays as it is.
@@ -79,16 +77,25 @@ struct HostKnowledge: OptionSet {
 
   /// Whether CTR_EL0.DIC is set: with it everything is mapped executable.
   static let dic = HostKnowledge(rawValue: 1)
-  /// With which address pages are mapped: where a page is larger than 4 KiB, kernels differ (`PKVMEra.alignsFaultIPA`).
+  /// Whether the address of a fault is aligned to a page that is larger than 4 KiB (`PKVMEra.alignsFaultIPA`).
   static let pageAddress = HostKnowledge(rawValue: 2)
   /// Whether rights to pages of a guest_memfd are relaxed (`PKVMEra.relaxesGuestMemfd`).
   static let guestMemfd = HostKnowledge(rawValue: 4)
 
   init(rawValue: UInt8) { self.rawValue = rawValue }
 
-  init(isDICKnown: Bool, isKernelNamed: Bool, pageSize: PageSize) {
-    self = isKernelNamed ? [.pageAddress, .guestMemfd] : []
+  /// - Parameters:
+  ///   - release: that of the kernel which the trace or whoever replays it names, nil where neither does.
+  ///   - isEraStated: whether who replays it says as which kernel.
+  init(isDICKnown: Bool, release: KernelRelease?, isEraStated: Bool, _ profile: Profile) {
+    self = isEraStated || release != nil ? .guestMemfd : []
     if isDICKnown { insert(.dic) }
-    if pageSize == .size4K { insert(.pageAddress) }
+    // Two series have the fix in their later stable releases, whose third number is not read.
+    let isTold = release.map {
+      $0 < KernelRelease(major: 6, minor: 18) || $0 > KernelRelease(major: 6, minor: 19)
+    }
+    if profile.pageSize == .size4K || profile.alignsFaultIPA != nil || isEraStated || isTold == true {
+      insert(.pageAddress)
+    }
   }
 }

@@ -38,7 +38,7 @@ struct Certainty {
   /// Of the number of calls of one function.
   func operations(_ kind: OperationKind) -> Basis {
     switch kind {
-    case .map where isOtherKernel: Self.basis(areAccessesCertain)
+    case .map where isOtherKernel, .mkyoung where isOtherKernel: Self.basis(areAccessesCertain)
     case .relaxPerms where isOtherKernel: Self.basis(areAccessesCertain && areRightsCertain)
     case .map, .relaxPerms, .mkyoung: Self.basis(isDecided(kind) && areOutcomesCertain)
     case .unmap, .wrprotect, .testClearYoung, .flush, .split: Self.basis(isDecided(kind))

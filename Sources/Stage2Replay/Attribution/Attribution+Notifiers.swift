@@ -340,6 +340,19 @@ extension Attribution {
     }
   }
 
+  /// The part of the trace begins that is replayed, and with it what was unmapped then: what was done before the part is not known.
+  @inline(never)
+  mutating func beginUnmapsAhead() {
+    for unmap in notifiers.ahead.takeAll() {
+      guard let thread = threads.thread(unmap.tid) else { continue }
+      threads[thread].notifier.last = clock.partStart
+      for vm in vms.live where !vms[vm].identity.isProtected {
+        let frames = vms[vm].slots.table.overlaps(unmap.range)
+        if !frames.isEmpty { beginUnmap(vm: vm, unmap.range, frames, thread) }
+      }
+    }
+  }
+
   /// An unmap is over, at the latest.
   private mutating func end(_ unmap: UnfinishedUnmap, _ thread: ThreadIndex) {
     vms[unmap.vm].unmaps.unfinished -= 1
@@ -388,6 +401,8 @@ struct NotifierState {
   /// The copies in which notifications come.
   var copies = NotifierCopies()
   var unmapsUnderway: [UnmapUnderway] = []
+  /// Those that began before the part of the trace that is replayed.
+  var ahead = UnmapsAhead()
   /// The kinds of notification of which a probe names the VM.
   private var hasNamedUnmap = false
   private var hasNamedAge = false

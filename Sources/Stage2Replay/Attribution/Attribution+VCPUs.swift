@@ -9,7 +9,7 @@ extension Attribution {
     guard let thread = threads.thread(record.tid) else { return }
     leaveMemoryManagement(thread)
     reach(thread)
-    if threads[thread].mayEndUnseenFault { noteUnseenFault() }
+    if threads[thread].order.isUnknown { noteUnseenFault() }
     let isInSlot = isFaultInSlot(thread)
     let pc = record.entryPC
     report(threads[thread].order.entry(at: pc, isInSlot: isInSlot, context.recorded), thread, record)
@@ -30,6 +30,8 @@ extension Attribution {
   /// fault until now. Whose vCPU it runs need not be known yet.
   @inline(never)
   private mutating func noteUnseenFault() {
+    // What is found in a gap is not relied on.
+    if clock.isInGap { return }
     for vm in vms.live where vms[vm].knownFrom != clock.epoch {
       lookahead.settled.append(.unseenFault(until: clock.now), vm)
     }
@@ -62,7 +64,7 @@ extension Attribution {
     reach(thread)
     switch record.kind {
     case .userspaceExit:
-      if threads[thread].mayEndUnseenFault { noteUnseenFault() }
+      if threads[thread].order.isUnknown { noteUnseenFault() }
       userspaceExit(record, thread)
     case .mmio, .mmioNISV: mmio(record, thread)
     // kvm_access_fault tells the replay nothing that the fault's own syndrome did not.
@@ -316,7 +318,7 @@ extension Attribution {
       if other.gfn == gfn || canHoldBlock && lookahead.timelines.block(other.gfn) == block {
         lookahead.markRace(other.fault, id)
       }
-      if sharesEntry(id, other.fault) {
+      if sharesEntry(id, other.fault, vm) {
         lookahead[id].sharesEntry = true
         lookahead[other.fault].sharesEntry = true
       } else if context.profile.profile.faultLock == .read,
@@ -328,19 +330,21 @@ extension Attribution {
   }
 
   /// Whether two faults that are handled under the read lock have to change the same entry.
-  private func sharesEntry(_ one: FaultID, _ other: FaultID) -> Bool {
+  private func sharesEntry(_ one: FaultID, _ other: FaultID, _ vm: VMIndex) -> Bool {
     guard context.profile.profile.faultLock == .read else { return false }
     if lookahead[one].mayShareEntry, lookahead[one].needsEntry(of: lookahead[other], context.pageSize) {
       return true
     }
-    return arePUDsKnown(one, other)
+    return arePUDsKnown(one, other, vm)
       && lookahead[one].needsPUDEntry(of: lookahead[other], context.pageSize, arePUDsKnown: true)
   }
 
-  /// Whether leaves of level 1 are known to be there: a fault met one, or `one` found the table gone that `other` had found, as it is
-  /// while a block takes its place.
-  private func arePUDsKnown(_ one: FaultID, _ other: FaultID) -> Bool {
-    lookahead.sawPUDs || lookahead[one].findsTableGone(of: lookahead[other]) && mayBeInPUD(one)
+  /// Whether leaves of level 1 are known to be there: a fault met one, or `one` found the table gone that `other` had found, though
+  /// nothing was unmapped in between, as it is while a block takes its place.
+  private func arePUDsKnown(_ one: FaultID, _ other: FaultID, _ vm: VMIndex) -> Bool {
+    if lookahead.sawPUDs { return true }
+    guard lookahead[one].findsTableGone(of: lookahead[other]), mayBeInPUD(one) else { return false }
+    return vms[vm].unmaps.unfinished == 0 && vms[vm].unmaps.last <= lookahead[other].evidence.entry
   }
 
   /// What a thread's fault says about its fault before, where that may have come to nothing.
@@ -370,7 +374,8 @@ extension Attribution {
 
   /// A fault's thread got on. If nobody else can have mapped the page, the fault did: no unmap made it retry.
   private mutating func noteProgress(of id: FaultID, _ vm: VMIndex) {
-    guard lookahead[id].kind == .translation, lookahead[id].slot != nil, !lookahead[id].sawOwnUnmap,
+    guard lookahead[id].mayBeInvalidated, lookahead[id].kind == .translation, lookahead[id].slot != nil,
+      !lookahead[id].sawOwnUnmap,
       !lookahead[id].sawMMIO, !lookahead[id].failed, !lookahead[id].gotException,
       lookahead.isAlone(id, of: vm), lookahead[id].evidence.entryEpoch == clock.epoch, !clock.isInGap
     else { return }
@@ -471,7 +476,6 @@ extension Attribution {
     evidence.entryEpoch = threads[thread].vcpu.entryEpoch
     evidence.ranOn = threads[thread].vcpu.ranOn
     evidence.peers = peers
-    evidence.mayHaveUntoldUnmap = vms[vm].knownFrom != clock.epoch
     evidence.repeatsRetry = threads[thread].vcpu.hasRetried
     threads[thread].vcpu.hasRetried = false
     guard isInSlot else { return evidence }
@@ -550,7 +554,7 @@ extension Attribution {
       && threads.open.contains(of: vm) { other in
         lookahead[id].mayFollow(lookahead[other.fault])
           && lookahead[id].needsPUDEntry(
-            of: lookahead[other.fault], context.pageSize, arePUDsKnown: arePUDsKnown(id, other.fault))
+            of: lookahead[other.fault], context.pageSize, arePUDsKnown: arePUDsKnown(id, other.fault, vm))
       }
   }
 }

@@ -20,10 +20,6 @@ struct TracedThread {
   var jump: GuestVA?
   /// Whether its vCPU runs on the VM's own stage 2.
   var nesting = NestingContext()
-
-  /// Whether a fault of its own may end with its next kvm_entry or kvm_userspace_exit whose event was not seen.
-  @inline(__always)
-  var mayEndUnseenFault: Bool { order.isUnknown && vcpu.openFault == nil }
 }
 
 /// A thread as that of a vCPU.

@@ -16,7 +16,7 @@ struct VMUnmaps {
   var unfinished = 0
   /// Where in the merged trace the last unmap of any of its memory was over.
   var last = Sequence.start
-  /// The epoch in which a fault is known to have operated: of the unmaps of which no event tells, none was under way then. One that
-  /// waited for `mmu_lock` may have begun later.
+  /// The epoch in which a fault is known to have operated: unmaps that began before the epoch, of which no event tells,
+  /// are taken to have been over by then.
   var settledEpoch = Epoch.never
 }

@@ -170,6 +170,10 @@ extension VMExecution where Backend: ~Copyable {
     let page = HostPage(pageSize, level: size.level, isHugetlb: isHugetlb, isWritable: isWritable)
     // The slot of an inferred history may log though nobody told so: else a fault on a block would keep it.
     let mayLog = slot.hva == nil && fault.isOnBlock && !size.isBlock
+    // Blocks are mapped at their own address, and pages of a guest_memfd and of a protected guest at the fault's.
+    let isOfUnnamedKernel =
+      !isAddressKnown(fault) && (relaxes || !size.isBlock) && !isGuestMemfd && !known.isProtected
+      || isGuestMemfd && fault.kind == .permission && !context.hostKnowledge.contains(.guestMemfd)
     let done = memAbort(
       fault, .page(page), mayLog: mayLog, isOvertaken: lostEntry(fault, isBlock: size.isBlock),
       performed: CarriedAbort.Performed(size: size, outcome: outcome))
@@ -179,8 +183,8 @@ extension VMExecution where Backend: ~Copyable {
       (result == .success || result == .badAddress) && !fault.decision.isRaced && !isCorrected
       && (!relaxes || size.level != .l2 || isInPages)
       && (!fault.sharesEntry || fault.nextAccess == .progressed && size.level != .l1) && !fault.isEndUnseen
-      && (!isGuestMemfd || fault.kind != .permission || relaxesGuestMemfd)
-      && !mayPrecedePart(fault) && (size.isBlock || isAddressKnown(fault))
+      && (!isGuestMemfd || fault.kind != .permission || context.profile.profile.era.relaxesGuestMemfd)
+      && !mayPrecedePart(fault) && !isOfUnnamedKernel
     emit(
       done, protBasis: known.isProtected ? .derived : protBasis(of: fault, slot),
       basis: isCertain ? max(outcome, size.basis) : .assumed, of: slot.basis, origin)
@@ -189,18 +193,15 @@ extension VMExecution where Backend: ~Copyable {
       if let gfn = done.dirty { host.dirty.mark(gfn, of: slot) }
     }
     if !result.isSuccess { return .again }
-    if case .relaxPerms = done.operation { return .relaxed(isAssumed: outcome != .derived) }
+    if case .relaxPerms = done.operation {
+      return .relaxed(isAssumed: outcome != .derived || isOfUnnamedKernel)
+    }
     return .mapped(
       level: size.level,
       isAssumed: max(outcome, size.basis) != .derived || fault.decision.fate == .unclear
-        || fault.mayHaveUntoldHoles,
+        || fault.mayHaveUntoldHoles || isOfUnnamedKernel,
       isSizeAssumed: size.basis != .derived,
       isReadMapped: isWritable && !fault.isWrite && !isGuestMemfd)
-  }
-
-  /// Whether the traced kernel certainly relaxes rights to pages of a guest_memfd.
-  private var relaxesGuestMemfd: Bool {
-    context.hostKnowledge.contains(.guestMemfd) && context.profile.profile.era.relaxesGuestMemfd
   }
 
   /// Whether it is known with which address the traced kernel maps the page of a fault.
@@ -261,7 +262,8 @@ extension VMExecution where Backend: ~Copyable {
   ) -> Stage2Model.FaultOutcome {
     var error = KernelResult.success
     if case .failed = faultIn { error = .badAddress }
-    let isFixed = kvm.profile.era.relaxesGuestMemfd || next != .again && next != .againAtOnce
+    let isKnown = context.options.otherKernel != nil || context.hostKnowledge.contains(.guestMemfd)
+    let isFixed = isKnown && kvm.profile.era.relaxesGuestMemfd || next != .again && next != .againAtOnce
     return kvm.gmemAbort(
       abort, slot: slot, vcpu: vcpu, pfn: nil, error: error, relaxesPerms: isFixed, seq: seq)
   }

@@ -195,8 +195,6 @@ extension VMExecution where Backend: ~Copyable {
       !isRaced || fault.kind == .permission
     {
       if !isYoung, !context.profile.hasHardwareAccessFlag { makeYoung(page, slot, origin) }
-      // A right that is lacking, too, is another fault, which is recorded if this one is.
-      if fault.kind == .accessFlag { return }
       let lacksWrite = fault.isWrite && !rights.contains(.write)
       let lacksExecute = fault.isExec && !rights.contains(.execute)
       guard lacksWrite || lacksExecute || isRaced else { return }

@@ -36,7 +36,6 @@ struct FaultEvidence: BitwiseCopyable {
     static let replaced = Signs(rawValue: 256)
     static let loggingSwitched = Signs(rawValue: 512)
     static let loggingSwitchedAgain = Signs(rawValue: 1024)
-    static let unmapUntold = Signs(rawValue: 2048)
   }
 
   /// An age of the region was under way at some moment of the window.
@@ -90,12 +89,6 @@ struct FaultEvidence: BitwiseCopyable {
   var isLoggingSwitchedAgain: Bool {
     get { signs[.loggingSwitchedAgain] }
     set { signs[.loggingSwitchedAgain] = newValue }
-  }
-  /// An unmap may come in the window of which no event tells: its event was before what is replayed, and since then it has waited for
-  /// `mmu_lock`, perhaps for long.
-  var mayHaveUntoldUnmap: Bool {
-    get { signs[.unmapUntold] }
-    set { signs[.unmapUntold] = newValue }
   }
   /// Whether its slot may not be the one that was known at the fault.
   var isSlotOpen: Bool { !signs.isDisjoint(with: [.slotRemoved, .loggingSwitched]) }

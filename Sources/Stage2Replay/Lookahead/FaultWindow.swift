@@ -189,7 +189,7 @@ extension FaultWindow {
   /// memory has failed, or rights were not relaxed (`PKVMEra.relaxesGuestMemfd`).
   var isOpenToNext: Bool {
     @inline(__always) get {
-      mayBeInvalidated || sharesEntry || evidence.endsInSignal || evidence.mayHaveUntoldUnmap
+      mayBeInvalidated || sharesEntry || evidence.endsInSignal
         || kind == .permission && slot.map { $0.flags.contains(.guestMemfd) } == true
     }
   }
@@ -197,8 +197,8 @@ extension FaultWindow {
   /// Whether the thread's next fault was the same.
   var isRepeated: Bool { nextAccess == .again || nextAccess == .againAtOnce }
 
-  /// Whether the vCPU found the same entry of a table empty once more, which another one's fault had been busy with since before
-  /// and went on to be (`stage2_try_break_pte`).
+  /// Whether the vCPU found the same entry of a table empty once more, with which another one's fault, that may have come first, is busy
+  /// beyond the window (`stage2_try_break_pte`).
   var lostToLongerFault: Bool {
     kind == .translation && isRepeated && evidence.isOutlasted
   }
@@ -235,13 +235,13 @@ extension FaultWindow {
     }
   }
 
-  /// Whether another fault whose window overlaps may have operated before this one, which found no leaf: one that met a leaf later may
-  /// have met this one's.
+  /// Whether `other` may have operated before this one, which found no leaf: it began first, or found none either. Else the leaf that it
+  /// met may be what this one mapped.
   func mayFollow(_ other: FaultWindow) -> Bool { other.begin < begin || other.kind == .translation }
 
-  /// Whether this fault's walk stopped at level 1, or above, where that of another one, which is under way, had gone on.
+  /// Whether this fault's walk stopped at level 1 where that of another one, which is under way, had gone on.
   func findsTableGone(of other: FaultWindow) -> Bool {
-    kind == .translation && isKnownToStopAtPUD && other.begin < begin
+    kind == .translation && walkLevel == .l1 && other.begin < begin
       && other.walkLevel.map { $0 > .l1 } ?? false
   }
 

@@ -519,8 +519,8 @@ struct Lookahead: ~Copyable {
       guard queue[position].vm == record.vm, !queue[position].isSettled,
         case .fault(let other) = queue[position].action, faults[other].tid != faults[id].tid,
         faults[id].mayFollow(faults[other]), faults[other].end > end,
-        faults[other].needsPUDEntry(
-          of: faults[id], pageSize, arePUDsKnown: sawPUDs || faults[id].findsTableGone(of: faults[other])),
+        // That such leaves are there is settled: it is why the fault is known to be outlasted.
+        faults[other].needsPUDEntry(of: faults[id], pageSize, arePUDsKnown: true),
         isNext(windowEndingAt: faults[other].end),
         let rival = takeWaitingFault(endedAt: faults[other].end)
       else { continue }

@@ -49,8 +49,7 @@ extension FaultWindow {
     // the guest (mem_cgroup_handle_over_high).
     if sawOwnUnmap { return .nothing(.ownUnmap) }
     if evidence.isReplaced { return .nothing(.faultedAgain) }
-    // An unmap of which nothing tells shows by the fault that it made retry.
-    if mayBeInvalidated || evidence.mayHaveUntoldUnmap && isRepeated { return nil }
+    if mayBeInvalidated { return nil }
     return .performed(signs.contains(.leavingSlot) ? .assumed : .derived)
   }
 }
@@ -90,10 +89,10 @@ extension RegionTimelines {
       // The mapping may be another vCPU's, whose copy-on-write made this fault retry.
       let isRetry = fault.mayRaceCopyOnWrite && fault.kind == .translation && isMapped
       return isRetry ? .nothing(.faultedAgain) : .performed(.assumed)
-    // Reading the dirty log may have taken the right to write away again, which leaves no event; but hardly while the
-    // unmap goes on that makes faults retry.
     // What it was given went with its slot, so that it faults again says nothing.
     case .again where fault.evidence.isSlotRemoved, .againAtOnce where fault.evidence.isSlotRemoved: break
+    // Reading the dirty log may have taken the right to write away again, which leaves no event; but hardly while the
+    // unmap goes on that makes faults retry.
     case .again
     where fault.kind == .translation || !fault.isWrite || !slot.isLogging
       || fault.evidence.unmapOfVM == .underway:
@@ -144,7 +143,10 @@ extension RegionTimelines {
         // While a region changes between pages and a block, another vCPU can find it empty.
         if node.tid != fault.tid, isRaced(later, of: vm) { continue }
         // What took the leaf came later than this fault, unless it was unmapped in the window.
-        if isLeafSeen || fault.kind == .permission && fault.evidence.unmapOfRegion == .none { break }
+        if isLeafSeen || fault.kind == .permission && fault.evidence.unmapOfRegion == .none && slot.hva != nil
+        {
+          break
+        }
         return .nothing(.faultedAgain)
       }
       // The mapping may be another vCPU's, whose copy-on-write made this fault retry.

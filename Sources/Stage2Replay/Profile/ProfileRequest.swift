@@ -24,8 +24,8 @@ public struct ProfileRequest: Hashable, Sendable {
     fields[field] = value
   }
 
-  /// Whether it says which kernel is modelled, or as which one.
-  var namesKernel: Bool { profile != nil || kernel != nil || fields["era"] != nil }
+  /// Whether it says as which kernel the trace is replayed, whatever that one was.
+  var statesEra: Bool { profile != nil || fields["era"] != nil || kernel.map { $0.release == nil } ?? false }
 
   /// The host's page size, where it is stated.
   public var pageSize: PageSize? {
