@@ -94,7 +94,8 @@ extension FaultChecks {
           ? table.pudKnowledge(fault.page)
           : leafLevel < .l3 ? region.blockKnowledge : table.regions.page(number, of: index).knowledge
         guard isWhole || (region.epoch == epoch && leaf.contains(.isEstablished)) else { continue }
-        if !leaf.contains(.isAssumed), !region.mayBeBlock { return known }
+        // Pages or a block in their place: something is there.
+        if !leaf.contains(.isAssumed), !region.mayBeGone { return known }
         isAssumed = true
         if leafLevel < .l3 { break }
       }

@@ -54,6 +54,7 @@ extension FaultChecks {
     if level == .l3, fault.evidence.peers.isEmpty, let region = fault.evidence.region {
       table.regions[region].mayBeBlock = false
     }
+    if let level, level < .l2 { table.noteNoTable(below: level, fault.page) }
   }
 
   private func translationCheck<Backend: Stage2Backend & ~Copyable>(
@@ -82,7 +83,7 @@ extension FaultChecks {
       walk: walk, level: level,
       startLevel: profile.isPKVM ? profile.geometry.startLevel : vm.startLevel, isProtected: vm.isProtected,
       mayHaveUntracedTable: isUnexpected && !profile.isPKVM
-        && level.map { hasRoom(around: fault.page, $0, vm) } ?? false,
+        && level.map { !table.hadNoTable($0, fault.page) && hasRoom(around: fault.page, $0, vm) } ?? false,
       window: window, hasFailed: fault.failed)
   }
 

@@ -20,6 +20,8 @@ struct TableKnowledge: ~Copyable {
   private var isAnythingEmpty = false
   /// Tables that hold something that no fault has mapped.
   private var untracedTables: Set<FrameKey> = []
+  /// Tables of levels 1 and 2 that a fault showed not to be there, whatever came later.
+  private var missingTables: Set<FrameKey> = []
   /// How many pages a block has replaced that is an assumption.
   var replacedPages: [RegionIndex: Int] = [:]
   /// Pages with whose faults nothing was done, which is an assumption: they may be mapped.
@@ -233,6 +235,18 @@ struct TableKnowledge: ~Copyable {
     untracedTables.insert(tableKey(level, page))
   }
 
+  /// A walk stopped at `level`: the kernel has mapped nothing below that entry of its own accord. It maps the vGIC before a vCPU of
+  /// the VM runs (`kvm_vgic_map_resources`), and never takes it out.
+  @inline(never)
+  mutating func noteNoTable(below level: TranslationLevel, _ page: IPA) {
+    missingTables.insert(tableKey(TranslationLevel(level.rawValue + 1), page))
+  }
+
+  /// Whether the table of `level`, or one above it, was seen not to be there.
+  func hadNoTable(_ level: TranslationLevel, _ page: IPA) -> Bool {
+    missingTables.contains(tableKey(.l1, page)) || level > .l1 && missingTables.contains(tableKey(.l2, page))
+  }
+
   // MARK: What operations did
 
   /// Frames were unmapped. Where a part of a block was unmapped, all of it is gone; but if the block was an assumption, pages
@@ -245,6 +259,7 @@ struct TableKnowledge: ~Copyable {
     }
     regions.forEach(in: frames) { region, regions in
       let first = GFN(regions.block(of: region) * pages)
+      regions[region].noteUnmapped()
       if isAssumed {
         regions[region].mayLackPages = true
       } else if frames.start <= first, first + pages <= frames.end {

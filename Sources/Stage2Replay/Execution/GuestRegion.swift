@@ -59,13 +59,23 @@ struct GuestRegion {
     static let inUse = Signs(rawValue: 4)
     static let lacksPages = Signs(rawValue: 8)
     static let split = Signs(rawValue: 16)
+    static let partlyUnmapped = Signs(rawValue: 32)
   }
 
   /// A map whose size is an assumption was made where the model has pages: it may have put a block in their place, or have
   /// been one.
   var mayBeBlock: Bool {
     get { signs[.block] }
-    set { signs[.block] = newValue }
+    set {
+      signs[.block] = newValue
+      if !newValue { signs[.partlyUnmapped] = false }
+    }
+  }
+  /// A part of it was unmapped meanwhile: if it was a block, nothing is left of that.
+  var mayBeGone: Bool { signs[.partlyUnmapped] }
+  /// Something of it is unmapped.
+  mutating func noteUnmapped() {
+    if mayBeBlock { signs[.partlyUnmapped] = true }
   }
   /// A fault is assumed to have mapped nothing here.
   var mayHaveUnseenMappings: Bool {

@@ -46,9 +46,9 @@ struct SensitivityTests {
       }
     }
     #expect(all > 30 * Self.seeds.count)
-    // Two of the recordings switch dirty logging by a thread that leaves no other event. Which of their last faults before it found it
-    // on is open, and so is the size of what they mapped: what rests on that is explained, a forged event, too.
-    #expect(wrong.count * 18 <= all, "\(wrong.joined(separator: "\n"))")
+    // None of the default seeds'. Two of the recordings switch dirty logging by a thread that leaves no other event: which of their last
+    // faults before it found it on is open, and what rests on that is explained.
+    #expect(wrong.count * 20 <= all, "\(wrong.joined(separator: "\n"))")
   }
 
   @Test(
