@@ -47,9 +47,10 @@ extension Lookahead {
       guard let (later, owner) = waitingFault(at: place), owner == vm, self[later].begin >= self[id].end,
         self[later].evidence.isLoggingSwitched, loggingSwitches.position(of: self[later], vm) == position,
         provenLogging(later, vm) == !loggingSwitches[position, vm].isOn,
-        let moment = earliestOfRace(later, vm), moment >= self[id].end
+        !followsRival(later)
       else { continue }
-      loggingSwitches[position, vm].foundOld = moment
+      // Who may have mapped in its stead began later.
+      loggingSwitches[position, vm].foundOld = self[later].begin
       break
     }
     loggingSwitches[position, vm].untilSearch = waitingCount / Self.shareBetweenSearches
@@ -79,12 +80,10 @@ extension Lookahead {
     return activity(in: region, of: vm).lastUnmap < entry
   }
 
-  /// The place from which on a fault, or whoever may have mapped in its stead, looked at the slot's flags; nil where the walk of its
-  /// vCPU may have come before what another one mapped.
-  private func earliestOfRace(_ id: FaultID, _ vm: VMIndex) -> Sequence? {
-    guard let node = self[id].node, !timelines[node].followsRival else { return nil }
-    return timelines.isRaced(node, of: vm)
-      ? timelines.windowsOfRivals(of: self[id]).lowerBound : self[id].begin
+  /// Whether the walk of a fault's vCPU may have come before what another one mapped.
+  private func followsRival(_ id: FaultID) -> Bool {
+    guard let node = self[id].node else { return true }
+    return timelines[node].followsRival
   }
 
   /// Decides whether a fault around which its slot's logging was switched found it on, if what follows in the region tells: on, it
@@ -112,7 +111,7 @@ extension Lookahead {
     guard let position = loggingSwitches.position(of: self[id], vm),
       provenLogging(id, vm) == loggingSwitches[position, vm].isOn
     else { return }
-    let end = timelines.windowsOfRivals(of: self[id]).upperBound
+    let end = timelines.endOfRivals(of: self[id])
     loggingSwitches[position, vm].foundNew = min(loggingSwitches[position, vm].foundNew, end)
   }
 }

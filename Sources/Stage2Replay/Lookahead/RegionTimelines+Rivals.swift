@@ -31,16 +31,12 @@ extension RegionTimelines {
     return nil
   }
 
-  /// From where the first of the faults began whose windows were open when `fault` began, to where the last of those ends whose windows
-  /// overlap its own. It is one of them itself.
-  func windowsOfRivals(of fault: FaultWindow) -> ClosedRange<Sequence> {
-    var (earliest, latest) = (fault.begin, fault.end)
+  /// The place at which the last of the faults ends whose windows overlap that of `fault`, which is one of them.
+  func endOfRivals(of fault: FaultWindow) -> Sequence {
+    var latest = fault.end
     var index = node(of: fault).previous
     while index != TimelineNode.none, !isFarBack(index, from: fault) {
-      if self[index].isFault, self[index].end > fault.begin {
-        earliest = self[index].sequence
-        latest = max(latest, self[index].end)
-      }
+      if self[index].isFault, self[index].end > fault.begin { latest = max(latest, self[index].end) }
       index = self[index].previous
     }
     index = node(of: fault).next
@@ -48,7 +44,7 @@ extension RegionTimelines {
       if self[index].isFault { latest = max(latest, self[index].end) }
       index = self[index].next
     }
-    return earliest...latest
+    return latest
   }
 
   /// Windows end in about the order in which they begin: what ended before the vCPU of a fault entered is far enough back.
