@@ -210,4 +210,121 @@ struct LoggingSwitchTests {
     #expect(replayed.operations(.map).last == "map 40000000+200000 = 0, derived")
     #expect(replayed.operations(.relaxPerms) == [])
   }
+
+  @Test("A fault on a page ends that there may be a block, while another one is open elsewhere, too")
+  func openElsewhere() throws {
+    for (isOnPage, verdict) in [(true, "differs"), (false, "agrees")] {
+      let story = pages()
+      story.options.lag = 2
+      story.handle(.vcpu0, story.memory + 2 * story.page, level: 3, .write)
+      switchLog(0, story)
+      for _ in 0..<4 { story.testAge(.kswapd, story.congruentHVA + story.block) }
+      story.fault(.vcpu1, story.memory + story.block, level: 2, .write)
+      if isOnPage {
+        for page in [3, 4] as [UInt64] {
+          story.handle(.vcpu0, story.memory + page * story.page, level: 3, .write)
+        }
+      }
+      story.exitToVMM(.vcpu1, errno: -14)
+      story.mark("off", kilobytes: 12)
+      let figures = try story.replay().figures
+      #expect(figures == ["off secPageTablesBytes 12288 16384 \(verdict)"])
+    }
+  }
+
+  // MARK: What proves which flags were found
+
+  /// Pages of the first block are mapped one after the other: the first is proven to be one.
+  private func mapPages(_ story: Scenario) {
+    for page in [1, 2] as [UInt64] {
+      story.handle(.vcpu0, story.memory + page * story.page, level: 3, .write)
+    }
+  }
+
+  @Test("A page where the host has a block, as an earlier fault met it, shows that logging was on")
+  func pageInBlock() throws {
+    for (isUnmapped, basis) in [(false, "derived"), (true, "assumed")] {
+      let story = block()
+      switchLog(1, story)
+      story.run(.vmm)
+      if isUnmapped {
+        // The block that the next fault met may be none by now.
+        story.unmap(.kswapd, story.congruentHVA + 9 * story.page)
+        story.run(.kswapd)
+      }
+      story.fault(.vcpu0, story.memory, .permission, level: 2, .write)
+      story.handle(.vcpu1, story.memory + story.block, level: 2, .write)
+      story.enter(.vcpu0)
+      mapPages(story)
+      switchLog(0, story)
+      #expect(try story.replay().operations(.map).contains("map 40200000+1000 = 0, \(basis)"))
+    }
+  }
+
+  @Test("A block that is proven shows that logging was off, and off for all that begins after it")
+  func blockIsNew() throws {
+    for (isProven, bytes) in [(true, "200000"), (false, "1000")] {
+      let story = story(flags: 1)
+      story.handle(.vcpu0, story.memory, level: 1, .write)
+      if isProven { story.handle(.vcpu0, story.memory + 5 * story.page, .permission, level: 2, .exec) }
+      story.handle(.vcpu1, story.memory + story.block, level: 2, .write)
+      switchLog(0, story)
+      let replayed = try story.replay()
+      #expect(replayed.operations(.map).last == "map 40200000+\(bytes) = 0, assumed")
+      #expect(replayed.divergences == [])
+    }
+  }
+
+  @Test("Until all are over that raced with who found the new flags, a fault may have found the old ones")
+  func rivalOutlastsProof() throws {
+    for isBefore in [true, false] {
+      let story = block(.read)
+      let page = story.memory + 7 * story.page
+      if isBefore { story.fault(.vcpu1, page, .permission, level: 2, .exec) }
+      story.fault(.vcpu0, story.memory, .permission, level: 2, .write)
+      if !isBefore { story.fault(.vcpu1, page, level: 2) }
+      story.enter(.vcpu0)
+      story.handle(.vcpu0, story.memory + story.page, level: 3, .write)
+      story.handle(.vcpu0, story.memory + story.block, level: 2, .write)
+      story.enter(.vcpu1)
+      switchLog(1, story)
+      let map = try story.replay().all.last { $0.address == IPA(story.memory + story.block) }
+      #expect(map?.basis == .assumed)
+    }
+  }
+
+  @Test("Who may have met what another vCPU mapped proves nothing of the flags that it found")
+  func rivalBeforeProof() throws {
+    let vcpu2 = Scenario.Thread(tid: 1003, cpu: 2)
+    let story = block()
+    story.enter(vcpu2)
+    switchLog(1, story)
+    story.fault(vcpu2, story.memory + 9 * story.page, .permission, level: 2, .exec)
+    story.handle(.vcpu1, story.memory + story.block, level: 2, .write)
+    story.handle(.vcpu0, story.memory, .permission, level: 2, .write)
+    story.handle(.vcpu0, story.memory + story.page, level: 3, .write)
+    story.enter(vcpu2)
+    switchLog(0, story)
+    let map = try story.replay().all.last { $0.address == IPA(story.memory + story.block) }
+    #expect(map?.basis == .assumed)
+  }
+
+  @Test("Pages or a block in their place: a walk cannot have stopped above, unless a part was unmapped")
+  func somethingIsThere() throws {
+    for (isUnmapped, verdict) in [(false, "unexplained"), (true, "unknown")] {
+      let story = pages()
+      story.options.lag = 2
+      story.handle(.vcpu0, story.memory + 2 * story.page, level: 3, .write)
+      switchLog(0, story)
+      if isUnmapped {
+        story.unmap(.kswapd, story.congruentHVA)
+        story.run(.kswapd)
+        story.stop(.vcpu0)
+        story.enter(.vcpu0)
+      }
+      story.handle(.vcpu0, story.memory + 3 * story.page, level: 2, .write)
+      let divergences = try story.replay().divergences
+      #expect(divergences == ["D1 \(verdict)"])
+    }
+  }
 }
