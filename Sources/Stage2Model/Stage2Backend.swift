@@ -98,6 +98,9 @@ public protocol Stage2Backend: SendableMetatype, ~Copyable {
   /// The hypercalls made so far, nil where the path makes none.
   var hypercallCounts: HypercallCounts? { get }
 
+  /// What was called since `counts` were made was a correction of the model: no kernel called it.
+  mutating func forgetHypercalls(since counts: HypercallCounts?)
+
   /// The depth of the tree of mappings (`pkvm_mappings`) and the mean depth of its nodes, nil where there is no tree or
   /// nothing in it.
   borrowing func mappingTreeDepth() -> (maximum: Int, mean: Double)?
@@ -177,6 +180,10 @@ extension Stage2Backend where Self: ~Copyable {
   /// Nil: the backend makes no hypercalls.
   @inlinable
   public var hypercallCounts: HypercallCounts? { nil }
+
+  /// Nothing: the backend counts no hypercalls.
+  @inlinable
+  public mutating func forgetHypercalls(since counts: HypercallCounts?) {}
 
   /// Nil: the backend keeps no tree.
   @inlinable

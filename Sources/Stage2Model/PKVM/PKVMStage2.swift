@@ -137,6 +137,11 @@ extension PKVMStage2: Stage2Backend {
   /// The hypercalls made so far.
   public var hypercallCounts: HypercallCounts? { hypercalls }
 
+  /// What was called since `counts` were made was a correction of the model.
+  public mutating func forgetHypercalls(since counts: HypercallCounts?) {
+    if let counts { hypercalls = counts }
+  }
+
   /// The depth of the host's tree, nil while it is empty and where none is kept.
   public borrowing func mappingTreeDepth() -> (maximum: Int, mean: Double)? {
     let depth = treeDepth()

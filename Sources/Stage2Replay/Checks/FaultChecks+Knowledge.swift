@@ -43,6 +43,7 @@ extension FaultChecks {
     }
     if (fault.slot?.basis ?? vm.slotBasis) == .assumed { return .assumed }
     guard case .invalid(let stop) = walk else {
+      if table.mayHaveUnseenRival(fault) { return .unknown(reasonUnknown(in: fault.evidence.endEpoch, vm)) }
       // That a hole may have taken the leaf accounts for its absence, and for nothing else.
       return leaf.contains(.isAssumed) && !fault.mayHaveUntoldHoles ? .assumed : .known
     }
@@ -76,8 +77,9 @@ extension FaultChecks {
     if let reason = fault.reasonUnknown { return .unknown(reason) }
     let below = TranslationLevel(level.rawValue + 1)
     let isKnown = isSpanKnown(fault, below: below, vm)
-    let known = vm.slotBasis == .assumed ? StateKnowledge.assumed : .known
     let epoch = fault.evidence.endEpoch
+    var known = vm.slotBasis == .assumed ? StateKnowledge.assumed : .known
+    if table.mayHaveUnseenRival(fault) { known = .unknown(reasonUnknown(in: epoch, vm)) }
     var isAssumed = false
     for index in table.regions.positions(in: table.span(below, fault.page)) {
       let region = table.regions[index]

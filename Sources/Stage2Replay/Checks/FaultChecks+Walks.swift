@@ -261,12 +261,16 @@ extension Stage2Backend where Self: ~Copyable {
   /// Unmaps what a fault shows not to be mapped, as far as there are addresses.
   mutating func unmapProven(_ start: IPA, size: UInt64, ipaBits: Int) {
     let limit = UInt64(1) << UInt64(ipaBits)
+    let made = hypercallCounts
     if start.rawValue < limit { _ = unmap(start, size: min(size, limit - start.rawValue)) }
+    forgetHypercalls(since: made)
   }
 
   /// Maps what a permission or access flag fault shows to be mapped, in a leaf of `bytes`.
   mutating func mapProven(_ fault: SettledFault, _ bytes: UInt64, minPages: Int) {
     let address = fault.page.alignedDown(to: bytes)
+    let made = hypercallCounts
+    defer { forgetHypercalls(since: made) }
     topUpMemcache(vcpu: VCPUIndex(fault.vcpu), pages: minPages)
     _ = unmap(address, size: bytes)
     let result = map(address, size: bytes, pfn: nil, prot: .read, vcpu: VCPUIndex(fault.vcpu))

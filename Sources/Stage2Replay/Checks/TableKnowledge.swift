@@ -226,6 +226,9 @@ struct TableKnowledge: ~Copyable {
     for region in regions.all { regions[region].emptyIn = .never }
   }
 
+  /// Whether a fault that was not seen may have changed the table while the vCPU of this one walked it.
+  func mayHaveUnseenRival(_ fault: SettledFault) -> Bool { fault.evidence.entry < unseenUntil }
+
   /// A walk found a table of `level` where the model has none. Whether that was known already.
   func hasUntracedTable(_ level: TranslationLevel, _ page: IPA) -> Bool {
     untracedTables.contains(tableKey(level, page))

@@ -75,6 +75,22 @@ struct PartBeginTests {
         == ["unmap 40000000+2000 = 0, derived", "unmap 40004000+2000 = 0, derived"])
   }
 
+  @Test("What was mapped before the part took no hypercall in it")
+  func mappedBefore() throws {
+    let story = Scenario()
+    story.createSlot()
+    story.enter(.vcpu0)
+    story.handle(.vcpu0, story.memory, level: 1)
+    cut(story)
+    story.enter(.vcpu0)
+    story.handle(.vcpu0, story.memory, .permission, .exec)
+    story.handle(.vcpu0, story.memory + story.page)
+    let replayed = try story.replay()
+    #expect(replayed.all.map(\.kind) == [.relaxPerms, .map])
+    #expect(replayed.result.vms[0].hypercalls?[.hostShareGuest] == 1)
+    #expect(replayed.result.vms[0].memory.mappings.peak == 2)
+  }
+
   @Test("A leaf that a fault met may be gone by an unmap in its window")
   func unmapInWindow() throws {
     let story = Scenario()
@@ -162,6 +178,26 @@ struct PartBeginTests {
       }
       #expect(try story.replay().divergences.contains { $0.contains("D1 unexplained") })
     }
+  }
+
+  @Test("A fault that was not seen may put a block in the place of pages, which others do not find meanwhile")
+  func unseenBlock() throws {
+    let story = Scenario()
+    story.profile = Profile(path: .traditional, era: .v7_3)
+    story.profile.hasHardwareAF = false
+    story.createSlot(hva: story.congruentHVA)
+    story.enter(.vcpu0)
+    story.enter(.vcpu1)
+    story.fault(.vcpu1, story.memory, .permission, level: 3, .write)
+    cut(story)
+    story.exit(.vcpu0, exceptionClass: 1)
+    story.enter(.vcpu0)
+    story.handle(.vcpu0, story.memory + story.page, level: 3, .write)
+    for _ in 0..<2 { story.handle(.vcpu0, story.memory + 2 * story.page, level: 2, .write) }
+    story.enter(.vcpu1)
+    let replayed = try story.replay()
+    expectNothingUnexplained(replayed)
+    #expect(replayed.divergences.contains { $0.hasPrefix("D1") }, "\(replayed.divergences)")
   }
 
   @Test("A fault that was not seen may end with KVM_RUN")
