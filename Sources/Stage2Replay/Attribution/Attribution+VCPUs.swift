@@ -321,6 +321,9 @@ extension Attribution {
       if sharesEntry(id, other.fault, vm) {
         lookahead[id].sharesEntry = true
         lookahead[other.fault].sharesEntry = true
+        if lookahead[id].findsTableGone(of: lookahead[other.fault]) {
+          lookahead[id].evidence.peers.insert(.mayResize)
+        }
       } else if context.profile.profile.faultLock == .read,
         lookahead[id].mayFindBroken(by: lookahead[other.fault], context.pageSize)
       {
