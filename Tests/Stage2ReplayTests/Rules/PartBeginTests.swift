@@ -110,36 +110,36 @@ struct PartBeginTests {
     #expect(replayed.divergences.contains("D1 unknown"), "\(replayed.divergences)")
   }
 
-  @Test("A fault that was under way may map what another one found empty")
-  func unseenFault() throws {
+  /// A vCPU's fault of before the part goes on in it, while another vCPU finds that memory empty, and maps a page there, which that one
+  /// meets when the fault is over.
+  private func unseenFaultStory(
+    beginning: (Scenario) -> Void = { _ in }, ending: (Scenario) -> Void
+  ) -> Scenario {
     let story = Scenario()
     story.createSlot(hva: story.congruentHVA)
     story.enter(.vcpu0)
     story.enter(.vcpu1)
     story.fault(.vcpu1, story.memory, level: 1, .write)
     cut(story)
+    beginning(story)
     story.exit(.vcpu0, exceptionClass: 1)
     story.enter(.vcpu0)
     story.handle(.vcpu0, story.memory + story.block, level: 1, .write)
-    story.enter(.vcpu1)
+    ending(story)
     story.handle(.vcpu0, story.memory, .permission, level: 3, .exec)
+    return story
+  }
+
+  @Test("A fault that was under way may map what another one found empty")
+  func unseenFault() throws {
+    let story = unseenFaultStory(ending: { $0.enter(.vcpu1) })
     expectNothingUnexplained(try story.replay())
   }
 
   @Test("A fault that was under way may map what another one found empty though its thread notifies first")
   func unseenCopyOnWrite() throws {
-    let story = Scenario()
-    story.createSlot(hva: story.congruentHVA)
-    story.enter(.vcpu0)
-    story.enter(.vcpu1)
-    story.fault(.vcpu1, story.memory, level: 1, .write)
-    cut(story)
-    story.unmap(.vcpu1, story.congruentHVA)
-    story.exit(.vcpu0, exceptionClass: 1)
-    story.enter(.vcpu0)
-    story.handle(.vcpu0, story.memory + story.block, level: 1, .write)
-    story.enter(.vcpu1)
-    story.handle(.vcpu0, story.memory, .permission, level: 3, .exec)
+    let story = unseenFaultStory(
+      beginning: { $0.unmap(.vcpu1, $0.congruentHVA) }, ending: { $0.enter(.vcpu1) })
     expectNothingUnexplained(try story.replay())
   }
 
@@ -202,17 +202,7 @@ struct PartBeginTests {
 
   @Test("A fault that was not seen may end with KVM_RUN")
   func unseenFaultOfKVMRun() throws {
-    let story = Scenario()
-    story.createSlot(hva: story.congruentHVA)
-    story.enter(.vcpu0)
-    story.enter(.vcpu1)
-    story.fault(.vcpu1, story.memory, level: 1, .write)
-    cut(story)
-    story.exit(.vcpu0, exceptionClass: 1)
-    story.enter(.vcpu0)
-    story.handle(.vcpu0, story.memory + story.block, level: 1, .write)
-    story.exitToVMM(.vcpu1, reason: 10, errno: -4)
-    story.handle(.vcpu0, story.memory, .permission, level: 3, .exec)
+    let story = unseenFaultStory(ending: { $0.exitToVMM(.vcpu1, reason: 10, errno: -4) })
     expectNothingUnexplained(try story.replay())
   }
 
