@@ -5,6 +5,10 @@ extension HVARange {
   /// Whether an address lies in it.
   func contains(_ hva: HVA) -> Bool { start <= hva && hva < end }
 
+  /// Whether it has an address in common with another one.
+  @inline(__always)
+  func overlaps(_ other: HVARange) -> Bool { start < other.end && other.start < end }
+
   /// The range, rounded outwards to multiples of `bytes`.
   func rounded(to bytes: UInt64) -> HVARange {
     let (up, overflows) = end.rawValue.addingReportingOverflow(bytes - 1)

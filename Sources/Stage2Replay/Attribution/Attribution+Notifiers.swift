@@ -305,7 +305,7 @@ extension Attribution {
     let rounded = range?.rounded(to: context.pageSize.pmdBytes)
     var kept: [UnfinishedUnmap] = []
     for unmap in threads[thread].notifier.unfinishedUnmaps {
-      if let rounded, rounded.start < unmap.range.end, unmap.range.start < rounded.end {
+      if let rounded, rounded.overlaps(unmap.range) {
         kept.append(unmap)
       } else {
         end(unmap, thread)

@@ -35,8 +35,7 @@ extension Attribution {
   /// unmapped for the same reason.
   @inline(__always)
   mutating func noteReclaim(_ range: HVARange, _ thread: ThreadIndex) {
-    guard let last = threads[thread].notifier.run, last.kind != .testAgeHVA, last.range.start < range.end,
-      range.start < last.range.end
+    guard let last = threads[thread].notifier.run, last.kind != .testAgeHVA, last.range.overlaps(range)
     else {
       threads[thread].notifier.isReclaiming = false
       return

@@ -25,8 +25,7 @@ struct UnmapsAhead {
     let range = isUnmap ? record.hvaRange : nil
     // Inside an invalidation only one that overlaps it can begin.
     list.removeAll { unmap in
-      unmap.tid == record.tid
-        && range.map { $0.end <= unmap.range.start || unmap.range.end <= $0.start } ?? true
+      unmap.tid == record.tid && !(range?.overlaps(unmap.range) ?? false)
     }
     if let range, range.start < range.end,
       !list.contains(where: { $0.tid == record.tid && $0.range == range })
