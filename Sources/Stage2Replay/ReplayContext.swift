@@ -94,7 +94,8 @@ struct HostKnowledge: OptionSet {
     let isTold = release.map {
       $0 < KernelRelease(major: 6, minor: 18) || $0 > KernelRelease(major: 6, minor: 19)
     }
-    if profile.pageSize == .size4K || profile.alignsFaultIPA != nil || isEraStated || isTold == true {
+    let isToldByEra = isEraStated && ![.v6_18, .v6_19].contains(profile.era)
+    if profile.pageSize == .size4K || profile.alignsFaultIPA != nil || isToldByEra || isTold == true {
       insert(.pageAddress)
     }
   }

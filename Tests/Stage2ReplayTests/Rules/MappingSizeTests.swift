@@ -299,4 +299,19 @@ struct MappingSizeTests {
       try story.replay().all.map(\.basis)
         == [.derived, release == "6.12.5" || release == "7.3.1" ? .derived : .assumed, .derived])
   }
+
+  @Test(
+    "Nor does an era tell that has kernels on both sides of the fix",
+    arguments: [("6.16", Basis.derived), ("6.18", .assumed), ("6.19", .assumed), ("7.3", .derived)])
+  func statedEra(era: String, basis: Basis) throws {
+    let story = Scenario(.size16K)
+    story.request = ProfileRequest()
+    story.request?.pageSize = .size16K
+    try story.request?.set("era", to: .word(era))
+    story.createSlot()
+    story.enter(.vcpu0)
+    story.handle(.vcpu0, story.memory + 4 * story.page)
+    story.handle(.vcpu0, story.memory + 0x7000)
+    #expect(try story.replay().all.map(\.basis) == [.derived, basis])
+  }
 }
