@@ -238,14 +238,14 @@ struct TableKnowledge: ~Copyable {
     untracedTables.insert(tableKey(level, page))
   }
 
-  /// A walk stopped at `level`: the kernel has mapped nothing below that entry of its own accord. It maps the vGIC before a vCPU of
-  /// the VM runs (`kvm_vgic_map_resources`), and never takes it out.
+  /// A walk stopped at `level`: the kernel has mapped nothing below that entry of its own accord. It maps the CPU interface of a GICv2
+  /// before a vCPU of the VM runs (`kvm_vgic_map_resources`, `kvm_phys_addr_ioremap`), and never takes it out.
   @inline(never)
   mutating func noteNoTable(below level: TranslationLevel, _ page: IPA) {
     missingTables.insert(tableKey(TranslationLevel(level.rawValue + 1), page))
   }
 
-  /// Whether the table of `level`, or one above it, was seen not to be there.
+  /// Whether a table of level 1 or 2 on the way to the one of `level`, or that one, was seen not to be there.
   func hadNoTable(_ level: TranslationLevel, _ page: IPA) -> Bool {
     missingTables.contains(tableKey(.l1, page)) || level > .l1 && missingTables.contains(tableKey(.l2, page))
   }
@@ -462,6 +462,8 @@ extension GuestRegion {
     {
       mayBeBlock = true
     }
+    // Its page is there, whatever was unmapped before.
+    if !knowledge.contains(.isAssumed) { noteHeld() }
     if isBlock {
       mayBeSplit = false
       blockInstalledAt = end

@@ -71,8 +71,10 @@ struct GuestRegion {
       if !newValue { signs[.partlyUnmapped] = false }
     }
   }
-  /// A part of it was unmapped meanwhile: if it was a block, nothing is left of that.
+  /// A part of it was unmapped while it may have been a block: if it was one, nothing is mapped here now.
   var mayBeGone: Bool { signs[.partlyUnmapped] }
+  /// Something of it is mapped.
+  mutating func noteHeld() { signs[.partlyUnmapped] = false }
   /// Something of it is unmapped.
   mutating func noteUnmapped() {
     if mayBeBlock { signs[.partlyUnmapped] = true }
