@@ -26,6 +26,11 @@ struct AttributedVM {
   /// Whether the VM is gone, or another one has taken its place: no event concerns it any more.
   var isGone: Bool { identity.end != nil }
 
+  /// Where the last unmap was over that concerns a region which no fault of `epoch` has touched yet: none where the VM is known from
+  /// its creation, for nothing was mapped there.
+  @inline(__always)
+  func unmapsBefore(_ epoch: Epoch) -> Sequence { knownFrom == epoch ? .start : unmaps.last }
+
   /// Whether it may have memory at host addresses that are not known.
   @inline(__always)
   var mayHaveOtherMemory: Bool { slots.hasUnplaced || identity.wasRunning }

@@ -453,14 +453,14 @@ extension Attribution {
     }
   }
 
-  /// Whether every unmap that may be under way has been seen to begin.
+  /// Whether every unmap that may be under way has been seen to begin, or is taken to have.
   @inline(__always)
   private func isSettled(_ vm: VMIndex) -> Bool {
     vms[vm].knownFrom == clock.epoch || vms[vm].unmaps.settledEpoch == clock.epoch
   }
 
-  /// A thread faults again. If it got through its fault before, that was not made to retry, so no unmap was under way
-  /// in its window (`mmu_invalidate_retry`).
+  /// A thread faults again. If it got through its fault before, that was not made to retry: no unmap was under way in its window
+  /// (`mmu_invalidate_retry`), but for one that still waited for mmu_lock.
   private mutating func settleUnmaps(_ thread: ThreadIndex, _ event: GuestFault) {
     guard let last = threads[thread].vcpu.lastFault, let vm = threads[thread].vcpu.vm, !isSettled(vm),
       !clock.isInGap, threads[thread].vcpu.entryEpoch == clock.epoch,
@@ -482,7 +482,7 @@ extension Attribution {
     evidence.repeatsRetry = threads[thread].vcpu.hasRetried
     threads[thread].vcpu.hasRetried = false
     guard isInSlot else { return evidence }
-    let region = lookahead.touch(gfn, vm: vm)
+    let region = lookahead.touch(gfn, vm: vm, lastUnmap: vms[vm].unmapsBefore(clock.epoch))
     evidence.region = region
     // The age that a thread asked for last is under way until the thread does anything else.
     let activity = lookahead.activity(in: region, of: vm)

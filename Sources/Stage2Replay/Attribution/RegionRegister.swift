@@ -31,8 +31,11 @@ struct RegionRegister: ~Copyable {
     @inline(__always) unsafeMutableAddress { regions.place(of: region.position) }
   }
 
-  /// The region of `gfn`, taken in if it is new. What was unmapped in it before is of no concern, for nothing was mapped.
-  mutating func insert(_ gfn: GFN) -> (region: RegionIndex, isNew: Bool) {
+  /// The region of `gfn`, taken in if it is new.
+  ///
+  /// - Parameter lastUnmap: where the VM's last unmap was over at the latest, of one that ran before it was known. Of any other it is of
+  ///   no concern, for nothing was mapped in the region.
+  mutating func insert(_ gfn: GFN, lastUnmap: Sequence) -> (region: RegionIndex, isNew: Bool) {
     let block = block(gfn)
     if block == lastBlock { return (lastIndex, false) }
     lastBlock = block
@@ -42,7 +45,7 @@ struct RegionRegister: ~Copyable {
     }
     lastIndex = RegionIndex(regions.count)
     indices.insert(lastIndex, at: block)
-    regions.append(RegionActivity(block: block))
+    regions.append(RegionActivity(block: block, lastUnmap: lastUnmap))
     return (lastIndex, true)
   }
 

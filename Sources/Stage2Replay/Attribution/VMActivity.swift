@@ -17,6 +17,6 @@ struct VMUnmaps {
   /// Where in the merged trace the last unmap of any of its memory was over.
   var last = Sequence.start
   /// The epoch in which a fault is known to have operated: unmaps that began before the epoch, of which no event tells,
-  /// are taken to have been over by then.
+  /// are taken to have been over by then, though one may still wait for mmu_lock.
   var settledEpoch = Epoch.never
 }

@@ -269,9 +269,10 @@ extension Stage2Backend where Self: ~Copyable {
   /// Maps what a permission or access flag fault shows to be mapped, in a leaf of `bytes`.
   mutating func mapProven(_ fault: SettledFault, _ bytes: UInt64, minPages: Int) {
     let address = fault.page.alignedDown(to: bytes)
+    // It may be the vCPU's first: that EL2 is told of it is counted.
+    topUpMemcache(vcpu: VCPUIndex(fault.vcpu), pages: minPages)
     let made = hypercallCounts
     defer { forgetHypercalls(since: made) }
-    topUpMemcache(vcpu: VCPUIndex(fault.vcpu), pages: minPages)
     _ = unmap(address, size: bytes)
     let result = map(address, size: bytes, pfn: nil, prot: .read, vcpu: VCPUIndex(fault.vcpu))
     if result.isSuccess, fault.kind == .accessFlag {

@@ -15,6 +15,7 @@ extension VMExecution where Backend: ~Copyable {
       : checks.checkExpected(fault, knownFrom: known.knownFrom, &kvm.stage2)
         ?? checks.check(fault, at: origin.time, known, &kvm.stage2)
     carryResync()
+    if checked.isCorrected, context.options.measuresWork { workBefore = kvm.stage2.work }
     let before = checked.walk ?? kvm.stage2.walk(fault.page)
     guard case .performed(let basis) = outcome else {
       return handleOther(fault, outcome, before, contradicts: checked.verdict == .unexplained, origin)
@@ -184,7 +185,7 @@ extension VMExecution where Backend: ~Copyable {
       && (!relaxes || size.level != .l2 || isInPages)
       && (!fault.sharesEntry || fault.nextAccess == .progressed && size.level != .l1) && !fault.isEndUnseen
       && (!isGuestMemfd || fault.kind != .permission || context.profile.profile.era.relaxesGuestMemfd)
-      && !mayPrecedePart(fault) && !isOfUnnamedKernel
+      && !mayPrecedePart(fault) && !checks.table.mayHaveUnseenRival(fault) && !isOfUnnamedKernel
     emit(
       done, protBasis: known.isProtected ? .derived : protBasis(of: fault, slot),
       basis: isCertain ? max(outcome, size.basis) : .assumed, of: slot.basis, origin)
@@ -199,7 +200,9 @@ extension VMExecution where Backend: ~Copyable {
     return .mapped(
       level: size.level,
       isAssumed: max(outcome, size.basis) != .derived || fault.decision.fate == .unclear
-        || fault.mayHaveUntoldHoles || isOfUnnamedKernel,
+        || fault.mayHaveUntoldHoles || isOfUnnamedKernel
+        // An unmap that still waits for mmu_lock when the window ends may take what was mapped in it.
+        || fault.evidence.unmapOfRegion == .underway,
       isSizeAssumed: size.basis != .derived,
       isReadMapped: isWritable && !fault.isWrite && !isGuestMemfd)
   }

@@ -156,9 +156,11 @@ struct Lookahead: ~Copyable {
   // MARK: Regions
 
   /// The region of a frame that a fault touches.
-  mutating func touch(_ gfn: GFN, vm: VMIndex) -> RegionIndex {
+  ///
+  /// - Parameter lastUnmap: as in `RegionRegister.insert`.
+  mutating func touch(_ gfn: GFN, vm: VMIndex, lastUnmap: Sequence) -> RegionIndex {
     while regions.count <= vm.position { regions.append(RegionRegister(pageSize: pageSize)) }
-    let (region, isNew) = regions[vm.position].insert(gfn)
+    let (region, isNew) = regions[vm.position].insert(gfn, lastUnmap: lastUnmap)
     if isNew { settled.append(.regionTouched(region, block: timelines.block(gfn)), vm) }
     return region
   }
@@ -262,7 +264,7 @@ struct Lookahead: ~Copyable {
     case .fault(let id):
       let isProtected = vms[vm].identity.isProtected
       settleThoseAhead(of: id, record, vms)
-      adopt(id, vm)
+      adopt(id, vm, vms)
       if faults[id].evidence.isLoggingSwitched, !isProtected { orderAroundSwitch(id, vm) }
       var decision = decide(id, of: vm, isProtected: isProtected)
       if faults[id].evidence.isSlotOpen {
@@ -307,9 +309,11 @@ struct Lookahead: ~Copyable {
   }
 
   /// A fault whose slot came into force after it: its region is looked up now.
-  private mutating func adopt(_ id: FaultID, _ vm: VMIndex) {
+  private mutating func adopt(_ id: FaultID, _ vm: VMIndex, _ vms: borrowing VMRegister) {
     guard faults[id].evidence.region == nil, faults[id].slot != nil else { return }
-    faults[id].evidence.region = touch(faults[id].page.gfn(pageSize), vm: vm)
+    let gfn = faults[id].page.gfn(pageSize)
+    let lastUnmap = vms[vm].unmapsBefore(faults[id].evidence.endEpoch)
+    faults[id].evidence.region = touch(gfn, vm: vm, lastUnmap: lastUnmap)
     faults[id].evidence.isAdopted = true
   }
 
@@ -556,7 +560,7 @@ struct Lookahead: ~Copyable {
   }
 
   /// Whether everything that its thread did before a fault has been settled: a thread does one thing after the other,
-  /// so a fault is not ahead of what its own thread did before.
+  /// so a fault is not ahead of what its own thread did before. That which is being settled does not wait any more.
   private func isNext(windowEndingAt sequence: Sequence) -> Bool {
     guard let (fault, _) = waitingFault(endedAt: sequence) else { return false }
     let tid = faults[fault].tid

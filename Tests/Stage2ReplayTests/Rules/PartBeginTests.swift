@@ -295,4 +295,78 @@ struct PartBeginTests {
     #expect(
       replayed.operations(.map).count { $0.contains("= -11, assumed") } >= 3, "\(replayed.operations(.map))")
   }
+
+  /// A vCPU's fault on a page is under way where the part begins, and another vCPU gets on.
+  private func openFaultStory() -> Scenario {
+    let story = Scenario()
+    story.createSlot()
+    story.enter(.vcpu0)
+    story.enter(.vcpu1)
+    story.handle(.vcpu0, story.memory + 9 * story.page, level: 1)
+    story.fault(.vcpu1, story.memory + story.page)
+    cut(story)
+    story.exit(.vcpu0, exceptionClass: 1)
+    story.enter(.vcpu0)
+    for page in [2, 3] as [UInt64] { story.handle(.vcpu0, story.memory + page * story.page) }
+    return story
+  }
+
+  @Test("A fault that was under way may have mapped a page before the next one did")
+  func unseenRival() throws {
+    let story = openFaultStory()
+    story.handle(.vcpu0, story.memory + story.page)
+    story.handle(.vcpu0, story.memory + 4 * story.page)
+    story.enter(.vcpu1)
+    let maps = try story.replay().operations(.map)
+    #expect(maps.first { $0.hasPrefix("map 40001000") } == "map 40001000+1000 = 0, assumed")
+  }
+
+  @Test("An unmap that waits for mmu_lock may take what was mapped meanwhile, from before the part or in it")
+  func unmapAfterMap() throws {
+    for isAhead in [true, false] {
+      let story = Scenario()
+      story.createSlot()
+      story.enter(.vcpu0)
+      story.handle(.vcpu0, story.memory + 9 * story.page, level: 1)
+      story.unmap(.kswapd, story.crookedHVA + story.page)
+      if isAhead { cut(story) }
+      story.exit(.vcpu0, exceptionClass: 1)
+      story.enter(.vcpu0)
+      for page in [1, 2] as [UInt64] { story.handle(.vcpu0, story.memory + page * story.page) }
+      story.run(.kswapd)
+      for page in [3, 1] as [UInt64] { story.handle(.vcpu0, story.memory + page * story.page) }
+      expectNothingUnexplained(try story.replay())
+    }
+  }
+
+  @Test("Of a VM that ran before, memory may be unmapped that no fault of the part has touched yet")
+  func unmapOfUntouched() throws {
+    let story = Scenario()
+    story.createSlot()
+    story.enter(.vcpu0)
+    story.handle(.vcpu0, story.memory, level: 1)
+    cut(story)
+    story.enter(.vcpu0)
+    for page in [0, 1] as [UInt64] {
+      story.handle(.vcpu0, story.memory + story.block + page * story.page)
+    }
+    story.unmap(.kswapd, story.crookedHVA)
+    story.run(.kswapd)
+    story.fault(.vcpu0, story.memory, .permission, .write)
+    story.enter(.vcpu0)
+    story.handle(.vcpu0, story.memory, .translation, .write)
+    expectNothingUnexplained(try story.replay())
+  }
+
+  @Test("That EL2 is told of a vCPU is counted, though its first fault shows a leaf that was missing")
+  func firstVCPU() throws {
+    let story = Scenario()
+    story.createSlot()
+    story.enter(.vcpu0)
+    story.handle(.vcpu0, story.memory, level: 1)
+    story.enter(.vcpu1)
+    story.handle(.vcpu1, story.memory + story.page, .permission, .exec)
+    story.handle(.vcpu1, story.memory + 2 * story.page)
+    #expect(try story.replay().result.vms[0].hypercalls?[.initVCPU] == 2)
+  }
 }

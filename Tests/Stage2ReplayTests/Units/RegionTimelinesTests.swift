@@ -192,20 +192,20 @@ struct RegionRegisterTests {
   @Test("A region is taken in once, and found from each of its frames")
   func insert() {
     var regions = RegionRegister(pageSize: .size4K)
-    let first = regions.insert(GFN(0x40000))
+    let first = regions.insert(GFN(0x40000), lastUnmap: .start)
     #expect(first.isNew)
-    let again = regions.insert(GFN(0x401ff))
+    let again = regions.insert(GFN(0x401ff), lastUnmap: .start)
     #expect(again.region == first.region && !again.isNew)
-    let other = regions.insert(GFN(0x40200))
+    let other = regions.insert(GFN(0x40200), lastUnmap: .start)
     #expect(other.isNew && other.region != first.region)
-    #expect(regions.insert(GFN(0x40000)).region == first.region)
+    #expect(regions.insert(GFN(0x40000), lastUnmap: .start).region == first.region)
   }
 
   @Test("What happens to a range reaches the regions in it, however long it is", arguments: [0x201, 1 << 30])
   func update(last: UInt64) {
     var regions = RegionRegister(pageSize: .size4K)
-    let inside = [GFN(0x40000), GFN(0x40200)].map { regions.insert($0).region }
-    let outside = regions.insert(GFN(0x1000)).region
+    let inside = [GFN(0x40000), GFN(0x40200)].map { regions.insert($0, lastUnmap: .start).region }
+    let outside = regions.insert(GFN(0x1000), lastUnmap: .start).region
     regions.update(in: 0x200...last) { $0.lastUnmap = Sequence(9) }
     #expect(inside.allSatisfy { regions[$0].lastUnmap == Sequence(9) })
     #expect(regions[outside].lastUnmap == .start)
