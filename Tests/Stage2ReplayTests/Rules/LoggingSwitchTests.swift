@@ -177,6 +177,27 @@ struct LoggingSwitchTests {
     )
   }
 
+  @Test("Who began before an earlier switch may have found the flags from before that one")
+  func twoSwitches() throws {
+    for isOpenBefore in [true, false] {
+      let story = block()
+      story.options.lag = 6
+      let fault = { story.fault(.vcpu1, story.memory + story.block, level: 2, .write) }
+      if isOpenBefore { fault() }
+      switchLog(1, story)
+      // So much happens that nothing waits any more from before that.
+      for _ in 0..<8 { story.age(.kswapd, story.congruentHVA + 9 * story.page) }
+      if !isOpenBefore { fault() }
+      story.enter(.vcpu1)
+      // Proven to have found that logging was on, when it was not off yet.
+      story.handle(.vcpu0, story.memory, .permission, level: 2, .write)
+      story.handle(.vcpu0, story.memory + story.page, level: 3, .write)
+      switchLog(0, story)
+      let map = try story.replay().all.last { $0.address == IPA(story.memory + story.block) }
+      #expect(map?.basis == (isOpenBefore ? .assumed : .derived))
+    }
+  }
+
   @Test("So does a vCPU that walks the guest's own table, as long as it comes back")
   func brokenTableOfWalk() throws {
     let story = pages()

@@ -96,4 +96,28 @@ struct PUDRaceTests {
     story.enter(.vcpu0)
     #expect(try story.replay().operations(.map).allSatisfy { $0.hasSuffix("= 0, derived") })
   }
+
+  @Test("A fault is not ahead of its own thread's fault before, though another one is ahead of that")
+  func ownThread() throws {
+    let story = PUDBlockTests.story()
+    story.enter(.vcpu1)
+    let (a, b) = (story.memory + story.block, story.memory + 5 * story.block)
+    story.handle(.vcpu0, story.memory + PUDBlockTests.gib, level: 0, .write)
+    // It makes the faults that follow retry.
+    story.unmap(.kswapd, story.congruentHVA, bytes: PUDBlockTests.gib)
+    story.fault(.vcpu0, a, level: 1, .write)
+    story.fault(.vcpu1, b, level: 1, .write)
+    story.enter(.vcpu0)
+    story.fault(.vcpu0, a, level: 1, .write)
+    story.enter(.vcpu1)
+    story.fault(.vcpu1, b, level: 1, .write)
+    story.run(.kswapd)
+    story.enter(.vcpu0)
+    story.handle(.vcpu0, story.memory + 2 * PUDBlockTests.gib, level: 1, .write)
+    story.enter(.vcpu1)
+    let tid = Scenario.Thread.vcpu0.tid
+    let own = try story.replay().all.filter { $0.kind == .map && $0.tid.rawValue == tid }
+    #expect(own.map(\.time) == own.map(\.time).sorted())
+    #expect(own.dropFirst().map(\.result) == [-11, 0, 0])
+  }
 }
