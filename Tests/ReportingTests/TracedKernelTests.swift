@@ -8,7 +8,7 @@ import Testing
 /// The kernel that was traced, modelled as `compare` models another one.
 @Suite("The traced kernel as another kernel")
 struct TracedKernelTests {
-  /// One recording for each kind of decision that the traced kernel's replay hands on, unless all are asked for (`tools/traced-kernel`): each is
+  /// One recording for each kind of decision that the traced kernel's replay hands on, unless all are asked for (`tools/all-recordings`): each is
   /// replayed once more, under two models.
   private static let names =
     ProcessInfo.processInfo.environment["PKVM_REPLAY_ALL"] == nil

@@ -11,7 +11,7 @@ struct RecordedMemslotTests {
   /// Inference takes what a VMM's VMs have one after another at the same addresses for one slot, and a slot that moved for
   /// one that did not: it is no match for the small VMM, which does little else. Nor does it see when slots log, as all of a VM
   /// that migrates do: they map pages then, and not blocks.
-  static let names = Recordings.names.filter {
+  static let names = Recordings.sample.filter {
     !AgreementTests.isContested($0) && !$0.contains("migrate-guest")
   }
 
@@ -83,7 +83,7 @@ struct RecordedMemslotTests {
 
   @Test(
     "A slot of which 16 pages or more tell their host address is found, in full",
-    arguments: Recordings.names)
+    arguments: Recordings.sample)
   func nothingMissing(name: String) throws {
     let (recorded, pageSize) = try Self.survey(name, infers: false)
     let (inferred, _) = try Self.survey(name, infers: true)
@@ -142,7 +142,7 @@ struct RecordedMemslotTests {
 
   @Test(
     "The recorded slots, given as a history, lead to the same operations",
-    arguments: Recordings.names)
+    arguments: Recordings.sample)
   func roundTrip(name: String) throws {
     func operations(_ memslots: MemslotHistory?) throws -> [Stage2Operation] {
       let trace = try Recordings.trace(name)
