@@ -311,9 +311,8 @@ struct Lookahead: ~Copyable {
   /// A fault whose slot came into force after it: its region is looked up now.
   private mutating func adopt(_ id: FaultID, _ vm: VMIndex, _ vms: borrowing VMRegister) {
     guard faults[id].evidence.region == nil, faults[id].slot != nil else { return }
-    let gfn = faults[id].page.gfn(pageSize)
     let lastUnmap = vms[vm].unmapsBefore(faults[id].evidence.endEpoch)
-    faults[id].evidence.region = touch(gfn, vm: vm, lastUnmap: lastUnmap)
+    faults[id].evidence.region = touch(faults[id].page.gfn(pageSize), vm: vm, lastUnmap: lastUnmap)
     faults[id].evidence.isAdopted = true
   }
 
@@ -559,8 +558,8 @@ struct Lookahead: ~Copyable {
     order.end()
   }
 
-  /// Whether everything that its thread did before a fault has been settled: a thread does one thing after the other,
-  /// so a fault is not ahead of what its own thread did before. That which is being settled does not wait any more.
+  /// Whether everything that its thread did before a fault has been settled, for it is not ahead of that. What is being settled does not
+  /// wait any more.
   private func isNext(windowEndingAt sequence: Sequence) -> Bool {
     guard let (fault, _) = waitingFault(endedAt: sequence) else { return false }
     let tid = faults[fault].tid
