@@ -41,7 +41,20 @@ public final class TraceFile {
   public func events(_ selection: EventSelection) -> EventReader {
     kept?.isLastPass = selection.isLast && keepingCalls == 1
     return EventReader(
-      file: file, contents: contents, formats: formats, selection: selection, kept: kept ?? unshared)
+      streams(kept ?? unshared), file: file, contents: contents, formats: formats, selection: selection)
+  }
+
+  /// The streams of a pass: each CPU's events of each buffer.
+  private func streams(_ kept: KeptChunks) -> [EventReader.Stream] {
+    contents.buffers.enumerated().flatMap { index, buffer in
+      let clock = TraceClock(buffer.clock, isConverted: contents.time.multiplier != 0)
+      return buffer.areas.map { area in
+        EventReader.Stream(
+          source: PageSource(
+            file: file, area: area, buffer: buffer, kept: kept, bigEndian: contents.bigEndian),
+          bufferIndex: index, mayRepeat: clock?.isNanoseconds ?? true)
+      }
+    }
   }
 
   /// Calls `body`, which makes several passes: what they decompress is kept until it returns, if it is little.
@@ -70,7 +83,7 @@ public final class TraceFile {
     let unshared = unshared
     for buffer in contents.buffers {
       for area in buffer.areas {
-        var source = PageSource(
+        let source = PageSource(
           file: file, area: area, buffer: buffer, kept: unshared, bigEndian: contents.bigEndian)
         while let page = source.next() { bytes += page.count }
       }

@@ -1,18 +1,18 @@
 public import KVMTypes
 
-/// The records of one CPU in one buffer: a page of them decoded at a time.
+/// The records of one CPU in one buffer, or of several CPUs that lie in one order: a page of them, which is of one CPU, decoded at a
+/// time.
 ///
 /// Invariant: once a page was read, `records` has room for every record that one page can hold, and `count` of them
 /// are initialised; `page` is valid until the next `refill`.
 struct CPUStream: ~Copyable {
-  let cpu: UInt16
-  private let decoder: PageDecoder
-  private var source: PageSource
+  private var decoder: PageDecoder
+  private let source: any PageSupply
   private var continuity: PageContinuity
   /// How many events are missing since the last one, as `PageDecoder.Outcome.lost` counts them.
   private var pendingLoss: UInt64?
   private var isPendingKernels = true
-  private let capacity: Int
+  private var capacity = 0
   /// Whether the CPU's first events may be one that was written twice.
   private var mayRepeat: Bool
   private var storage: UnsafeMutablePointer<TraceRecord>?
@@ -32,21 +32,20 @@ struct CPUStream: ~Copyable {
   private(set) var lostEvents: UInt64 = 0
   private static let lossesMax = 1024
 
-  init(
-    file: FileBytes, contents: borrowing TraceDatContents, kept: KeptChunks,
-    area: TraceDatContents.CPUArea, of buffer: TraceDatContents.Buffer
-  ) {
-    cpu = area.cpu
-    let time = contents.time(ofCPU: area.cpu)
+  /// - Parameters:
+  ///   - source: where the pages come from.
+  ///   - mayRepeat: whether the CPU's first event may be written twice.
+  init(_ source: any PageSupply, contents: borrowing TraceDatContents, mayRepeat: Bool) {
+    let time = contents.time(ofCPU: source.cpu)
     decoder = PageDecoder(
       bigEndian: contents.bigEndian, headerBytes: 8 + contents.kernelLongSize, time: time,
-      cpu: CPUIndex(area.cpu))
+      cpu: CPUIndex(source.cpu))
     continuity = PageContinuity(time)
-    source = PageSource(
-      file: file, area: area, buffer: buffer, kept: kept, bigEndian: contents.bigEndian)
-    capacity = PageDecoder.recordsMax(pageBytes: buffer.pageBytes)
-    mayRepeat = TraceClock(buffer.clock, isConverted: contents.time.multiplier != 0)?.isNanoseconds ?? true
+    self.source = source
+    self.mayRepeat = mayRepeat
   }
+
+  private var cpu: UInt16 { source.cpu }
 
   deinit { storage?.deallocate() }
 
@@ -80,15 +79,14 @@ struct CPUStream: ~Copyable {
     count = 0
     position = 0
     while let next = source.next() {
+      decoder.cpu = CPUIndex(source.cpu)
       let header = decoder.header(of: next)
       if source.isBehindGap { noteGap() }
       if continuity.skips(next, header, room: next.count - decoder.headerBytes, at: source.pageOffset) {
         continue
       }
       if let hole = continuity.takeHole(before: header.stamp) { report(hole) }
-      // Not before: a damaged table can name thousands of areas that hold no page.
-      let records = storage ?? .allocate(capacity: capacity)
-      storage = records
+      let records = room(forPageOf: next.count)
       let outcome = decoder.decode(next, lost: pendingLoss, plan: plan, into: records, counts: counts)
       note(outcome, header)
       if outcome.recordCount > 0 {
@@ -106,6 +104,18 @@ struct CPUStream: ~Copyable {
 }
 
 extension CPUStream {
+  /// Room for the records of a page of so many bytes. Not before there is one: a damaged table can name thousands of areas that hold no
+  /// page.
+  @inline(__always)
+  private mutating func room(forPageOf bytes: Int) -> UnsafeMutablePointer<TraceRecord> {
+    let needed = PageDecoder.recordsMax(pageBytes: bytes)
+    if let storage, needed <= capacity { return storage }
+    storage?.deallocate()
+    let room = UnsafeMutablePointer<TraceRecord>.allocate(capacity: needed)
+    (storage, capacity) = (room, needed)
+    return room
+  }
+
   /// `trace-cmd split` writes the first event of each CPU twice: the second is none. Nothing happens twice within a nanosecond.
   private mutating func skipRepetition(_ plan: borrowing DecodePlan, _ counts: UnsafeMutablePointer<UInt64>) {
     mayRepeat = false

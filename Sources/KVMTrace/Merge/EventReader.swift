@@ -3,7 +3,7 @@ internal import KVMTypes
 /// The selected events of a trace in time order, in one streaming pass.
 ///
 /// Each CPU's buffer is in order by itself (where it is not, that is reported, and it stays as recorded), so the
-/// streams are merged: a tournament tells the stream with the next stamp, and whatever the first stream has before
+/// streams are merged (in a recording of another tool that has all CPUs in one order it is one stream): a tournament tells the stream with the next stamp, and whatever the first stream has before
 /// the next stamp of any other one goes out as one *run*. Equal stamps go by the order of the streams, then by position, so the
 /// result is the same every time. Only one page of every stream is decoded at any moment: memory depends on the
 /// number of CPUs and the page size, never on the trace's length.
@@ -26,27 +26,32 @@ public struct EventReader: ~Copyable {
   /// The stream whose records the last run came from.
   private var current: Int?
 
+  /// A stream of events, and which buffer of the trace it is of.
+  struct Stream {
+    let source: any PageSupply
+    let bufferIndex: Int
+    /// Whether each CPU's first event may be written twice.
+    let mayRepeat: Bool
+  }
+
   init(
-    file: FileBytes, contents: TraceDatContents, formats: EventFormats, selection: EventSelection,
-    kept: KeptChunks
+    _ sources: [Stream], file: FileBytes, contents: TraceDatContents, formats: EventFormats,
+    selection: EventSelection
   ) {
     plan = DecodePlan(formats, selection: selection, bigEndian: contents.bigEndian)
     self.formats = formats
     self.file = file
     beganWhole = file.isWhole
-    let areas = contents.buffers.enumerated().flatMap { index, buffer in buffer.areas.map { (index, $0) } }
-    streamCount = areas.count
-    streams = .allocate(capacity: max(areas.count, 1))
-    origins = .allocate(capacity: max(areas.count, 1))
+    streamCount = sources.count
+    streams = .allocate(capacity: max(sources.count, 1))
+    origins = .allocate(capacity: max(sources.count, 1))
     counts = .allocate(capacity: formats.formats.count + 1)
     counts.initialize(repeating: 0, count: formats.formats.count + 1)
-    for (position, (index, area)) in areas.enumerated() {
+    for (position, stream) in sources.enumerated() {
       (streams + position).initialize(
-        to: CPUStream(
-          file: file, contents: contents, kept: kept, area: area, of: contents.buffers[index])
-      )
+        to: CPUStream(stream.source, contents: contents, mayRepeat: stream.mayRepeat))
       (origins + position).initialize(
-        to: EventRun.Origin(formats: Unmanaged.passUnretained(formats), bufferIndex: index))
+        to: EventRun.Origin(formats: Unmanaged.passUnretained(formats), bufferIndex: stream.bufferIndex))
     }
     tournament = StreamTournament([])
     var first: [Nanoseconds?] = []

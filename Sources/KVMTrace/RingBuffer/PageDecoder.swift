@@ -16,7 +16,8 @@ struct PageDecoder {
   /// Bytes of the page header: 8 + the kernel's long size.
   let headerBytes: Int
   let time: TimeConversion
-  let cpu: CPUIndex
+  /// The CPU of the page that is decoded.
+  var cpu: CPUIndex
   /// Whether bytes and stamps are as the plain loop takes them.
   private var isPlain: Bool { !bigEndian && time.isOffsetOnly }
 

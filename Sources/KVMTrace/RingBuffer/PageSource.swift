@@ -7,7 +7,7 @@
 ///
 /// Invariant: the bytes of the page that `next` returned stay valid until the next call. `chunk` has `chunkCount` bytes at least; it
 /// is filled anew only while nobody else holds it.
-struct PageSource: ~Copyable {
+final class PageSource: PageSupply {
   private let file: FileBytes
   private let area: TraceDatContents.CPUArea
   private let pageBytes: Int
@@ -23,6 +23,7 @@ struct PageSource: ~Copyable {
   private var chunk: SectionBytes?
   private var chunkCount = 0
   private var chunkPosition = 0
+  var cpu: UInt16 { area.cpu }
   /// Where in the file the page lies that was returned last, or its chunk.
   private(set) var pageOffset = 0
   /// Whether pages are missing before the one that was returned last.
@@ -53,12 +54,12 @@ struct PageSource: ~Copyable {
   }
 
   /// The next page, nil at the end.
-  mutating func next() -> UnsafeRawBufferPointer? {
+  func next() -> UnsafeRawBufferPointer? {
     isBehindGap = false
     return isCompressed ? nextOfChunk() : nextInPlace()
   }
 
-  private mutating func nextInPlace() -> UnsafeRawBufferPointer? {
+  private func nextInPlace() -> UnsafeRawBufferPointer? {
     let left = area.offset + area.count - position
     guard left >= pageBytes else {
       if left > 0 {
@@ -78,7 +79,7 @@ struct PageSource: ~Copyable {
     return page
   }
 
-  private mutating func nextOfChunk() -> UnsafeRawBufferPointer? {
+  private func nextOfChunk() -> UnsafeRawBufferPointer? {
     while chunkPosition == chunkCount {
       guard loadChunk() else { return nil }
     }
@@ -89,7 +90,7 @@ struct PageSource: ~Copyable {
   }
 
   /// Decompresses the next chunk that can be; false when there is none.
-  private mutating func loadChunk() -> Bool {
+  private func loadChunk() -> Bool {
     chunkCount = 0
     chunkPosition = 0
     guard chunksLeft > 0 || findUncounted() else { return false }
@@ -129,13 +130,13 @@ struct PageSource: ~Copyable {
   }
 
   /// Goes on with a chunk that an earlier pass has decompressed.
-  private mutating func take(_ known: KeptChunks.Chunk, at offset: Int) {
+  private func take(_ known: KeptChunks.Chunk, at offset: Int) {
     chunksLeft -= 1
     (chunk, chunkCount, position, pageOffset) = (known.pages, known.count, known.end, offset)
   }
 
   /// Whether another chunk stands where, by the area's size, one more must be, though all that were counted are read.
-  private mutating func findUncounted() -> Bool {
+  private func findUncounted() -> Bool {
     guard position + 8 < min(area.offset + area.count, area.limit),
       let compressed = window.word(at: position, bigEndian: bigEndian),
       let uncompressed = window.word(at: position + 4, bigEndian: bigEndian), compressed > 0,
@@ -151,7 +152,7 @@ struct PageSource: ~Copyable {
   }
 
   /// Fills `chunk`, or says why it cannot.
-  private mutating func unpack(at offset: Int, _ compressed: Int, to uncompressed: Int) -> String? {
+  private func unpack(at offset: Int, _ compressed: Int, to uncompressed: Int) -> String? {
     guard compressed <= Decompressor.chunkBytesMax, uncompressed <= Decompressor.chunkBytesMax,
       uncompressed > 0, uncompressed % pageBytes == 0
     else { return "a chunk of CPU \(area.cpu) claims \(uncompressed) bytes, not a number of pages; left out" }
@@ -172,18 +173,19 @@ struct PageSource: ~Copyable {
   }
 }
 
-/// The damaged places of one CPU's pages.
+/// The damaged places of one stream's pages.
 struct DamageLog {
   /// How many places are kept.
   private static let placesMax = 256
 
-  let cpu: UInt16
+  /// nil where the pages are not those of one CPU.
+  let cpu: UInt16?
   /// The first places.
   private(set) var places: [Damage] = []
   /// How many of them have what is missing told by a loss of its own: events before and behind are as they were.
   private(set) var gapCount = 0
 
-  init(cpu: UInt16) { self.cpu = cpu }
+  init(cpu: UInt16?) { self.cpu = cpu }
 
   mutating func report(at offset: Int, _ what: String) {
     if places.count < Self.placesMax { places.append(Damage(offset: offset, cpu: cpu, what: what)) }

@@ -13,7 +13,7 @@ struct PageSourceTests {
     let file = try FileBytes(path: temporary.path)
     let area = area ?? 0..<bytes.count
     let cpuArea = TraceDatContents.CPUArea(cpu: 3, offset: area.lowerBound, count: area.count)
-    var source = PageSource(
+    let source = PageSource(
       file: file, area: cpuArea,
       buffer: .init(name: "", clock: "", pageBytes: pageBytes, isCompressed: isCompressed, areas: [cpuArea]),
       kept: KeptChunks(.none, storedBytes: 0), bigEndian: false)

@@ -1,0 +1,17 @@
+/// Where the sub-buffer pages of one stream of events come from, one after another: from a trace.dat as they lie there, or made of
+/// another format's events by a `PageWriter`.
+///
+/// One call for each page: nothing is asked for each event.
+protocol PageSupply: AnyObject {
+  /// The CPU of the page that `next` returned last, or will return first.
+  var cpu: UInt16 { get }
+  /// Where in the file what that page holds begins.
+  var pageOffset: Int { get }
+  /// Whether pages are missing before it.
+  var isBehindGap: Bool { get }
+  /// What is wrong with the stream's pages.
+  var damage: DamageLog { get set }
+
+  /// The next page, nil at the end. It is valid until the next call.
+  func next() -> UnsafeRawBufferPointer?
+}
