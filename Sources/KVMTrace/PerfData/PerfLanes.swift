@@ -1,0 +1,184 @@
+/// A part of the records, all of whose samples are of one stream.
+struct PerfRun {
+  private static let gapBit: UInt64 = 1 << 63
+
+  private let place: UInt64
+  private let count: Int
+
+  init(_ records: Range<Int>, isBehindGap: Bool) {
+    place = UInt64(records.lowerBound) | (isBehindGap ? Self.gapBit : 0)
+    count = records.count
+  }
+
+  /// Where in the file they lie.
+  var records: Range<Int> {
+    let begin = Int(place & ~Self.gapBit)
+    return begin..<(begin + count)
+  }
+  /// Whether what stands before is damaged: samples may be missing.
+  var isBehindGap: Bool { place & Self.gapBit != 0 }
+}
+
+/// Samples in the order of time: those of a CPU, or where rings were written for threads, some of them.
+struct PerfLane {
+  let cpu: UInt16
+  var runs: [PerfRun] = []
+  /// The greatest stamp so far.
+  var greatest: UInt64 = 0
+  /// How many samples were lost behind the last one.
+  var lostAtEnd: UInt64 = 0
+}
+
+/// Deals the samples of a perf.data out to lanes, while they are met in the order of the file.
+///
+/// perf writes what the rings hold one ring after another, in rounds. A ring is in the order of time, and mostly that of a CPU; but
+/// with --per-thread a thread's ring has samples of several CPUs, and several rings have samples of one. So a sample goes behind the
+/// last one of its CPU if it is no older; otherwise another lane of that CPU begins, or goes on that ends before it. There are then
+/// as many lanes of a CPU as rings overlap, each is in order without any sorting, and what joins the streams does the rest.
+///
+/// An index has 16 bytes for each run of samples that follow one another. Where there are very many, as in a file that was sorted
+/// by time, a run may have samples of several CPUs: that file then needs but one.
+///
+/// A ring that is written from its end to its beginning (--overwrite) has the newest sample first. All the same holds for it, with the
+/// order of time turned round.
+struct PerfLanes {
+  /// By how much a sample may be older than the one before, in nanoseconds: an interrupt comes between a stamp and its place in the ring.
+  static let jitterNs = PageContinuity.jitterNs
+  /// So many lanes can there be: of all CPUs, and of one.
+  static let lanesMax = 1024
+  private static let lanesOfCPUMax = 64
+  /// From so many runs on, they may have samples of several CPUs; there are never more than the latter, whatever the stamps.
+  private static let runsOfOneCPUMax = 1 << 20
+  private static let runsMax = 1 << 22
+  /// A run that is read from its end to its beginning is in memory at once, so many bytes at most and one record.
+  private static let backwardBytesMax = 64 << 10
+
+  /// Whether the newest sample comes first.
+  let isBackward: Bool
+
+  private(set) var lanes: [PerfLane] = []
+  private var lanesOfCPU: [UInt16: [Int]] = [:]
+  /// The run that goes on, and its lane.
+  var openRun: OpenRun?
+  private var openLane = 0
+  /// Where the first sample stands that is left out, because there are as many runs as can be.
+  private(set) var firstLeftOut: Int?
+  private var runCount = 0
+
+  init(isBackward: Bool) { self.isBackward = isBackward }
+
+  /// The lanes in the order of their CPUs.
+  var ordered: [PerfLane] {
+    lanes.enumerated().sorted { ($0.element.cpu, $0.offset) < ($1.element.cpu, $1.offset) }.map(\.element)
+  }
+
+  /// The run that goes on with the samples that are met.
+  struct OpenRun {
+    let begin: Int
+    var end: Int
+    let isBehindGap: Bool
+    /// The CPU of the first sample.
+    let cpu: UInt16
+    /// The greatest stamp so far in the lane.
+    private(set) var greatest: UInt64
+    /// Whether there may be samples of several CPUs, and whether they need not be in order.
+    private let mixesCPUs: Bool
+    private let mixesTimes: Bool
+
+    fileprivate init(
+      _ records: Range<Int>, isBehindGap: Bool, cpu: UInt16, greatest: UInt64, runCount: Int
+    ) {
+      (begin, end, self.isBehindGap) = (records.lowerBound, records.upperBound, isBehindGap)
+      (self.cpu, self.greatest) = (cpu, greatest)
+      (mixesCPUs, mixesTimes) = (runCount >= PerfLanes.runsOfOneCPUMax, runCount >= PerfLanes.runsMax)
+    }
+
+    /// Whether the run goes on with a sample.
+    @inline(__always)
+    mutating func takes(cpu: UInt32, time: UInt64) -> Bool {
+      let isBehind = time >= greatest
+      guard isBehind || time &+ PerfLanes.jitterNs >= greatest || mixesTimes,
+        cpu == UInt32(self.cpu) || mixesCPUs && cpu <= UInt32(UInt16.max)
+      else { return false }
+      if isBehind { greatest = time }
+      return true
+    }
+  }
+
+  /// Lets the run go on with a sample that ends at `end`; false where it must not.
+  mutating func extend(cpu: UInt16, time: UInt64, to end: Int) -> Bool {
+    guard var run = openRun, !isBackward || end - run.begin <= Self.backwardBytesMax,
+      run.takes(cpu: UInt32(cpu), time: order(time))
+    else { return false }
+    run.end = end
+    openRun = run
+    return true
+  }
+
+  /// Lets the run go on with a loss that its CPU is told of.
+  mutating func extendByLoss(cpu: UInt16, to end: Int) -> Bool {
+    guard openRun?.cpu == cpu else { return false }
+    openRun?.end = end
+    return true
+  }
+
+  /// Begins a run with a sample, or with a loss, which has no time of its own.
+  @inline(never)
+  mutating func begin(cpu: UInt16, time: UInt64?, at records: Range<Int>, isBehindGap: Bool) {
+    guard runCount < Self.runsMax else {
+      // In whatever order, as long as no other data stand between.
+      if openRun != nil {
+        openRun!.end = records.upperBound
+      } else {
+        firstLeftOut = firstLeftOut ?? records.lowerBound
+      }
+      return
+    }
+    close()
+    let time = time.map(order)
+    openLane = lane(cpu: cpu, time: time)
+    openRun = OpenRun(
+      records, isBehindGap: isBehindGap, cpu: cpu, greatest: max(lanes[openLane].greatest, time ?? 0),
+      runCount: runCount)
+  }
+
+  /// Ends the run that goes on, if one does.
+  mutating func close() {
+    guard let run = openRun else { return }
+    lanes[openLane].runs.append(PerfRun(run.begin..<run.end, isBehindGap: run.isBehindGap))
+    lanes[openLane].greatest = run.greatest
+    openRun = nil
+    runCount += 1
+  }
+
+  /// What grows from a sample to the next.
+  private func order(_ time: UInt64) -> UInt64 { isBackward ? ~time : time }
+
+  /// All samples are dealt out.
+  mutating func finish() {
+    close()
+    guard isBackward else { return }
+    for lane in lanes.indices { lanes[lane].runs.reverse() }
+  }
+
+  /// Of the CPU's lanes that end before `time` the one that ends last; a new one where none does.
+  private mutating func lane(cpu: UInt16, time: UInt64?) -> Int {
+    let own = lanesOfCPU[cpu] ?? []
+    let fitting = own.filter { time.map { $0 &+ Self.jitterNs } ?? .max >= lanes[$0].greatest }
+    if let last = fitting.max(by: { lanes[$0].greatest < lanes[$1].greatest }) { return last }
+    guard own.count < Self.lanesOfCPUMax, lanes.count < Self.lanesMax else {
+      // Nothing is in order any more; the reader of the stream says by how much.
+      return own.min { lanes[$0].greatest < lanes[$1].greatest } ?? Int(cpu) % lanes.count
+    }
+    lanesOfCPU[cpu, default: []].append(lanes.count)
+    lanes.append(PerfLane(cpu: cpu))
+    return lanes.count - 1
+  }
+
+  /// Samples of `cpu` were lost at the end, of any where that is nil.
+  mutating func add(lostAtEnd count: UInt64, cpu: UInt16?) {
+    let own = cpu.flatMap { lanesOfCPU[$0] } ?? Array(lanes.indices)
+    guard let last = own.max(by: { lanes[$0].greatest < lanes[$1].greatest }) else { return }
+    lanes[last].lostAtEnd &+= count
+  }
+}

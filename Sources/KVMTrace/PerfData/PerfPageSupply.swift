@@ -1,0 +1,184 @@
+internal import Glibc
+internal import KVMTypes
+
+/// Makes pages of the ring buffer of the samples of one lane: of each the kernel's own record, as it lies there.
+///
+/// A page has events of one CPU. It ends before a loss, before damage, and where the CPU is another one.
+final class PerfPageSupply: PageSupply {
+  private var pages: PerfPages
+
+  /// - Parameters:
+  ///   - file: where the records are.
+  ///   - pieceBytes: how much of them is read at once.
+  init(
+    _ file: FileBytes, bigEndian: Bool, events: PerfEvents, lane: PerfLane, swapping: PerfByteOrder?,
+    pieceBytes: Int
+  ) {
+    pages = PerfPages(
+      reader: PerfRecordReader(file, bigEndian: bigEndian, 0..<0, pieceBytes: pieceBytes),
+      events: events,
+      lane: lane, swapping: swapping)
+  }
+
+  var cpu: UInt16 { pages.cpu }
+  var pageOffset: Int { pages.pageOffset }
+  var isBehindGap: Bool { pages.isBehindGap }
+  var damage: DamageLog {
+    get { pages.damage }
+    set { pages.damage = newValue }
+  }
+
+  func next() -> UnsafeRawBufferPointer? { pages.next() }
+}
+
+/// The state of a `PerfPageSupply`, which one call fills a page with.
+private struct PerfPages: ~Copyable {
+  /// PERF_MAX_TRACE_SIZE, the longest record of the kernel's, is half of it.
+  private static let pageBytes = 16 << 10
+
+  private let events: PerfEvents
+  private let lane: PerfLane
+  private let swapping: PerfByteOrder?
+  private let plain: PerfPlainLayout?
+  private var reader: PerfRecordReader
+  private var writer = PageWriter(pageBytes: Self.pageBytes)
+  /// The position in the lane of the run that comes next.
+  private var nextRun = 0
+  /// What is missing before the next event: so many samples, and more behind damage.
+  private var lost: UInt64?
+  private(set) var isBehindGap = false
+  private(set) var cpu: UInt16
+  private(set) var pageOffset = 0
+  var damage: DamageLog
+
+  init(
+    reader: consuming PerfRecordReader, events: PerfEvents, lane: PerfLane,
+    swapping: PerfByteOrder?
+  ) {
+    self.reader = reader
+    self.events = events
+    self.lane = lane
+    self.swapping = swapping
+    plain = PerfPlainLayout(events, bigEndian: self.reader.bigEndian)
+    cpu = lane.cpu
+    damage = DamageLog(cpu: lane.cpu)
+  }
+
+  /// The next page, nil at the end.
+  mutating func next() -> UnsafeRawBufferPointer? {
+    writer.begin()
+    isBehindGap = false
+    repeat {
+      guard takeSamples() else { break }
+    } while enterRun()
+    if writer.eventCount == 0, nextRun == lane.runs.count, lane.lostAtEnd > 0 {
+      nextRun += 1
+      lost = (lost ?? 0) &+ lane.lostAtEnd
+    }
+    guard writer.eventCount > 0 || lost != nil && nextRun >= lane.runs.count else { return nil }
+    if writer.eventCount == 0 { (writer.lost, lost) = (lost, nil) }
+    return writer.finish()
+  }
+
+  /// Goes on with the next run; false where there is none, or the page ends before it.
+  private mutating func enterRun() -> Bool {
+    guard nextRun < lane.runs.count else { return false }
+    let run = lane.runs[nextRun]
+    if run.isBehindGap {
+      guard writer.eventCount == 0 else { return false }
+      isBehindGap = true
+      damage.reportGap(
+        at: run.records.lowerBound,
+        "what stands before a sample of CPU \(lane.cpu) is damaged; some may be missing")
+    }
+    nextRun += 1
+    reader.enter(run.records, isBackward: events.isBackward)
+    return true
+  }
+
+  /// Writes the samples of the run into the page; false where the page is at its end, true where the run is.
+  private mutating func takeSamples() -> Bool {
+    let events = events
+    while true {
+      takePlain()
+      guard let record = reader.next() else { break }
+      if record.type == PerfRecord.Kind.sample {
+        guard take(record, events) else {
+          reader.stepBack()
+          return false
+        }
+      } else if record.type == PerfRecord.Kind.lost, record.size >= 24 {
+        guard writer.eventCount == 0 else {
+          reader.stepBack()
+          return false
+        }
+        lost = (lost ?? 0) &+ record.word64(16)
+      }
+    }
+    if reader.damaged != nil, reader.isFileWhole {
+      damage.report(
+        at: reader.offset, "the samples of CPU \(lane.cpu) are not what they were when the file was opened")
+    }
+    return true
+  }
+
+  /// Writes a sample into the page; false where that must end before it.
+  @inline(__always)
+  private mutating func take(_ record: PerfRecord, _ events: PerfEvents) -> Bool {
+    guard let layout = events.layout(of: record), let sample = PerfSample(record, layout) else { return true }
+    if writer.eventCount == 0 {
+      pageOffset = record.offset
+      cpu = sample.cpu
+      (writer.lost, lost) = (lost, nil)
+    } else if sample.cpu != cpu {
+      return false
+    }
+    guard let data = writer.reserve(sample.rawBytes, at: sample.time) else { return skipsTooLong(record) }
+    Self.copy(record.base + sample.rawPlace, sample.rawBytes, to: data)
+    if let swapping { swapping.swap(data, sample.rawBytes) }
+    return true
+  }
+
+  /// Writes samples into the page for as long as they are plain, of its CPU, and fit: nearly all there are. The rest is left to `take`,
+  /// and so is every doubt.
+  private mutating func takePlain() {
+    guard let plain, var cursor = writer.cursor else { return }
+    let ahead = reader.ahead
+    guard let base = ahead.baseAddress else { return }
+    let (cpu, count) = (UInt32(cpu), ahead.count)
+    var (place, size) = (0, 0)
+    while let sample = plain.sample(base + place, room: count &- place), sample.cpu == cpu,
+      let data = cursor.reserve(sample.rawBytes, at: sample.time)
+    {
+      Self.copy(sample.raw, sample.rawBytes, to: data)
+      size = sample.size
+      place &+= size
+    }
+    writer.cursor = cursor
+    reader.skip(place, last: size)
+  }
+
+  /// Copies eight bytes or more, word by word: the last two words may overlap.
+  @inline(__always)
+  private static func copy(_ source: UnsafeRawPointer, _ count: Int, to target: UnsafeMutableRawPointer) {
+    var place = 0
+    while place &+ 8 < count {
+      (target + place).storeBytes(
+        of: source.loadUnaligned(fromByteOffset: place, as: UInt64.self), as: UInt64.self)
+      place &+= 8
+    }
+    let last = count &- 8
+    (target + last).storeBytes(
+      of: source.loadUnaligned(fromByteOffset: last, as: UInt64.self), as: UInt64.self)
+  }
+
+  /// Whether an event that does not fit is left out, because it would fit no page.
+  @inline(never)
+  private mutating func skipsTooLong(_ record: PerfRecord) -> Bool {
+    guard writer.eventCount == 0 else { return false }
+    lost = (writer.lost ?? 0) &+ 1
+    damage.report(
+      at: record.offset, "an event of CPU \(lane.cpu) is longer than any of the kernel's; left out")
+    return true
+  }
+}

@@ -1,0 +1,223 @@
+internal import KVMTypes
+
+/// The one pass over all records that opening a perf.data takes: what they say of host, events and threads, and where the samples lie.
+struct PerfScan: ~Copyable {
+  /// So many places of damage are kept.
+  private static let damageMax = 256
+  /// perf describes all events before the first sample.
+  private static let descriptionsMax = 64
+  /// A feature in a record stands behind its number.
+  private static let featureOffset = 16
+  /// PERF_RECORD_MISC_LOST_SAMPLES_BPF: a filter of the user's dropped them.
+  private static let droppedByFilter: UInt16 = 1 << 15
+
+  private let file: FileBytes
+  private let bigEndian: Bool
+  private var reader: PerfRecordReader
+  private var attributes: [PerfAttribute]
+  private var instances: [(id: UInt64, event: Int)]
+  private(set) var metadata: PerfMetadata
+  private(set) var lanes = PerfLanes(isBackward: false)
+  private(set) var tally = PerfTally()
+  private var known: PerfEvents?
+  /// How often the description of an event came when others had been used.
+  private var descriptions = 0
+  /// Damage behind which no sample has come so far.
+  private var gap: Damage?
+  /// Where a loss stands whose CPU is not known: before the next sample.
+  private var lossBegin: Int?
+
+  init(_ file: FileBytes, _ header: PerfHeader, _ records: Range<Int>, _ metadata: PerfMetadata) {
+    self.file = file
+    bigEndian = header.bigEndian
+    self.metadata = metadata
+    (attributes, instances) = (header.attributes, header.instances)
+    reader = PerfRecordReader(file, bigEndian: header.bigEndian, records)
+  }
+
+  /// The events; in what a pipe delivered, those that have been described so far.
+  var events: PerfEvents {
+    mutating get {
+      if let known { return known }
+      let events = PerfEvents(attributes, instances: instances)
+      known = events
+      if events.isBackward, lanes.lanes.isEmpty { lanes = PerfLanes(isBackward: true) }
+      return events
+    }
+  }
+
+  /// Reads all records; false where some are compressed.
+  mutating func run() -> Bool {
+    while let record = reader.next() {
+      if let place = reader.damaged { note(place) }
+      switch record.type {
+      case PerfRecord.Kind.sample:
+        reader.stepBack()
+        takeSamples()
+      case PerfRecord.Kind.compressed, PerfRecord.Kind.compressed2: return false
+      default: take(record)
+      }
+    }
+    if let place = reader.damaged { note(place) }
+    settle()
+    return true
+  }
+
+  /// Takes samples, up to the next record that is none.
+  private mutating func takeSamples() {
+    let events = events
+    let plain = PerfPlainLayout(events, bigEndian: bigEndian)
+    while let record = reader.next() {
+      if let place = reader.damaged { note(place) }
+      guard record.type == PerfRecord.Kind.sample else { return reader.stepBack() }
+      take(sample: record, events)
+      if let plain, gap == nil, lossBegin == nil, !lanes.isBackward { take(plain) }
+    }
+    if let place = reader.damaged { note(place) }
+  }
+
+  /// Takes samples for as long as they are plain and belong to the run that goes on: nearly all there are.
+  private mutating func take(_ plain: PerfPlainLayout) {
+    let ahead = reader.ahead
+    guard let base = ahead.baseAddress, var run = lanes.openRun else { return }
+    let count = ahead.count
+    var (place, size) = (0, 0)
+    while let sample = plain.sample(base + place, room: count &- place),
+      run.takes(cpu: sample.cpu, time: sample.time.rawValue)
+    {
+      size = sample.size
+      place &+= size
+    }
+    guard place > 0 else { return }
+    reader.skip(place, last: size)
+    run.end = reader.offset
+    lanes.openRun = run
+  }
+
+  private mutating func take(sample record: PerfRecord, _ events: PerfEvents) {
+    guard let layout = events.layout(of: record) else {
+      tally.note(unreadable: record)
+      return
+    }
+    guard let sample = PerfSample(record, layout) else {
+      note(record.offset..<(record.offset + record.size))
+      return
+    }
+    let end = record.offset &+ record.size
+    if gap == nil, lanes.extend(cpu: sample.cpu, time: sample.time.rawValue, to: end) {
+      lossBegin = nil
+      return
+    }
+    lanes.begin(
+      cpu: sample.cpu, time: sample.time.rawValue, at: (lossBegin ?? record.offset)..<end,
+      isBehindGap: gap != nil)
+    (gap, lossBegin) = (nil, nil)
+  }
+
+  /// Takes a record that is no sample.
+  private mutating func take(_ record: PerfRecord) {
+    switch record.type {
+    case PerfRecord.Kind.comm: metadata.takeCommand(record)
+    case PerfRecord.Kind.fork: metadata.takeFork(record)
+    case PerfRecord.Kind.lost: takeLoss(record)
+    case PerfRecord.Kind.lostSamples: takeLostSamples(record)
+    case PerfRecord.Kind.idIndex: tally.takeIndex(record)
+    case PerfRecord.Kind.headerAttribute: takeAttribute(record)
+    case PerfRecord.Kind.headerFeature: takeFeature(record)
+    case PerfRecord.Kind.auxtrace, PerfRecord.Kind.headerTracingData: takeTrailing(record)
+    default: break
+    }
+  }
+
+  /// PERF_RECORD_LOST: u64 instance, u64 number; the ring was full before the next sample of it.
+  private mutating func takeLoss(_ record: PerfRecord) {
+    guard record.size >= 24 else { return }
+    let end = record.offset + record.size
+    guard let trailer = events.trailer(of: record), trailer.cpuFromEnd > 0,
+      let cpu = UInt16(exactly: record.word32(record.size - trailer.cpuFromEnd))
+    else {
+      tally.note(lost: record.word64(16), cpu: nil)
+      if lossBegin == nil { lossBegin = record.offset }
+      return
+    }
+    tally.note(lost: record.word64(16), cpu: cpu)
+    if gap == nil, lossBegin == nil, lanes.extendByLoss(cpu: cpu, to: end) { return }
+    lanes.begin(cpu: cpu, time: nil, at: record.offset..<end, isBehindGap: false)
+  }
+
+  /// PERF_RECORD_LOST_SAMPLES: u64 number; perf writes what each instance lost in all, when it ends.
+  private mutating func takeLostSamples(_ record: PerfRecord) {
+    guard record.size >= 16, record.misc & Self.droppedByFilter == 0 else { return }
+    let trailer = events.trailer(of: record)
+    let id = trailer.flatMap { $0.idFromEnd > 0 ? record.word64(record.size - $0.idFromEnd) : nil }
+    tally.note(lostSamples: record.word64(8), id: id)
+  }
+
+  /// PERF_RECORD_HEADER_ATTR: an attribute, as long as it says, then the numbers of the instances.
+  private mutating func takeAttribute(_ record: PerfRecord) {
+    let end = record.offset + record.size
+    var reader = ByteReader(file, bigEndian: bigEndian, at: record.offset + PerfRecord.headerBytes, end: end)
+    guard descriptions < Self.descriptionsMax, attributes.count < PerfEvents.eventsMax,
+      let attribute = try? PerfAttribute(&reader, bytes: nil)
+    else {
+      note(damage: Damage(offset: record.offset, what: "the description of an event is damaged"))
+      return
+    }
+    attributes.append(attribute)
+    while instances.count < PerfEvents.instancesMax, let id = try? reader.u64() {
+      instances.append((id, attributes.count - 1))
+    }
+    if known != nil { descriptions += 1 }
+    known = nil
+  }
+
+  /// PERF_RECORD_HEADER_FEATURE: u64 feature, then what a file has behind its records.
+  private mutating func takeFeature(_ record: PerfRecord) {
+    guard record.size >= Self.featureOffset, let feature = Int(exactly: record.word64(8)) else { return }
+    var reader = ByteReader(
+      file, bigEndian: bigEndian, at: record.offset + Self.featureOffset, end: record.offset + record.size)
+    metadata.take(feature, &reader, file)
+  }
+
+  /// Skips what follows a record, and reads the formats of events there.
+  private mutating func takeTrailing(_ record: PerfRecord) {
+    let begin = record.offset + record.size
+    guard let count = record.trailingBytes, count <= file.count - begin else {
+      note(
+        damage: Damage(
+          offset: record.offset, what: "what follows a record runs past the end; it is not skipped"))
+      return
+    }
+    if record.type == PerfRecord.Kind.headerTracingData {
+      metadata.takeFormats(file, begin..<(begin + count), bigEndian: bigEndian)
+    }
+    // A run holds nothing but records.
+    lanes.close()
+    reader.move(to: begin + count)
+  }
+
+  private mutating func note(_ place: Range<Int>) {
+    guard file.isWhole else { return }
+    gap =
+      gap
+      ?? Damage(
+        offset: place.lowerBound,
+        what: "\(place.count) bytes are no records of a perf.data; samples may be missing")
+  }
+
+  private mutating func note(damage: Damage) {
+    if metadata.damage.count < Self.damageMax { metadata.damage.append(damage) }
+  }
+
+  /// What is only known at the end.
+  private mutating func settle() {
+    lanes.finish()
+    if let place = lanes.firstLeftOut {
+      note(
+        damage: Damage(
+          offset: place, what: "the samples from here on are in more pieces than can be; left out"))
+    }
+    if let gap { note(damage: gap) }
+    for (cpu, count) in tally.lostAtEnd { lanes.add(lostAtEnd: count, cpu: cpu) }
+  }
+}

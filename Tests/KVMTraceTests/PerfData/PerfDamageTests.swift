@@ -1,0 +1,206 @@
+import Foundation
+@testable import KVMTrace
+import SeededRandom
+import Testing
+import TraceSynth
+import UnnamedFiles
+
+/// Damaged files: what is intact is used, and what is not is told.
+@Suite("Damage of a perf.data")
+struct PerfDamageTests {
+  typealias Place = PerfDataBuilder.Place
+
+  /// How long the record of a `kvm_entry` is.
+  private static let entryBytes = 80
+
+  /// Samples of one CPU, one each 1,000 ns.
+  private static func row(_ count: UInt64, _ builder: PerfDataBuilder = PerfDataBuilder()) -> PerfDataBuilder
+  {
+    var builder = builder
+    for step in 0..<count { builder.entry(Place(time: 1_000 * step), pc: step) }
+    return builder
+  }
+
+  @Test("of what a pipe delivered, cut anywhere, all whole samples are read")
+  func truncation() throws {
+    let builder = Self.row(20)
+    let bytes = builder.pipe()
+    let begin = bytes.count - builder.records.count
+    for end in stride(from: 0, to: bytes.count, by: 7) {
+      let cut = Array(bytes[..<end])
+      guard end > begin else {
+        // Without formats, or cut among them.
+        if let reading = try? PerfReading(cut) { #expect(reading.events.isEmpty) }
+        continue
+      }
+      let reading = try PerfReading(cut)
+      #expect(reading.events.count == (end - begin) / Self.entryBytes)
+      #expect(reading.damage.isEmpty == ((end - begin) % Self.entryBytes == 0))
+    }
+  }
+
+  @Test("a file that is cut says that the formats stood at its end")
+  func cutFile() throws {
+    let bytes = Self.row(20).file()
+    let error = #expect(throws: IngestError.self) { try PerfReading(Array(bytes[..<1_000])) }
+    #expect(error?.what == "is a perf.data that is cut: the formats of its events stood at its end")
+    for end in stride(from: 1, to: bytes.count, by: 11) { _ = try? PerfReading(Array(bytes[..<end])) }
+  }
+
+  @Test(
+    "a record that is none costs what stands in it, and the loss is told",
+    arguments: [0, 3, 0xfff8, 81] as [UInt16])
+  func badSize(size: UInt16) throws {
+    let builder = Self.row(20)
+    var bytes = builder.pipe()
+    let record = bytes.count - builder.records.count + 5 * Self.entryBytes
+    bytes.patch([UInt8(size & 0xff), UInt8(size >> 8)], at: record + 6)
+    let reading = try PerfReading(bytes)
+    #expect(reading.events.count >= 18)
+    #expect(Set(reading.events.map(\.first)).isSuperset(of: [0, 1, 2, 3, 4, 7, 8, 19]))
+    #expect(reading.losses.contains { $0.count == nil && $0.before != nil })
+    #expect(reading.damage.count == 1)
+  }
+
+  @Test("raw data that is longer than its sample costs that sample")
+  func badRawSize() throws {
+    let builder = Self.row(20)
+    var bytes = builder.pipe()
+    let record = bytes.count - builder.records.count + 5 * Self.entryBytes
+    bytes.patch([0xff, 0xff, 0xff, 0xff], at: record + 56)
+    let reading = try PerfReading(bytes)
+    #expect(reading.events.map(\.first) == Array(0..<5) + Array(6..<20))
+    #expect(reading.losses == [PerfReading.Loss(stream: 0, before: 6_000, count: nil)])
+    #expect(reading.damage.count == 1)
+  }
+
+  @Test("zeros in the middle cost no more than what they cover")
+  func zeros() throws {
+    let builder = Self.row(60)
+    var bytes = builder.pipe()
+    let begin = bytes.count - builder.records.count
+    bytes.patch([UInt8](repeating: 0, count: 1_000), at: begin + 20 * Self.entryBytes + 24)
+    let reading = try PerfReading(bytes)
+    #expect(Set(reading.events.map(\.first)).isSuperset(of: Set(0..<20).union(34..<60)))
+    #expect(reading.losses.count == 1)
+  }
+
+  @Test("what is compressed before a damaged place is used")
+  func damagedCompression() throws {
+    let plain = Self.row(4_000).records
+    var builder = PerfDataBuilder()
+    builder.compress(plain, partBytes: 2_000, isPadded: true)
+    builder.entry(Place(time: 99_000_000), pc: 77)
+    var bytes = builder.pipe()
+    // The last part but the sample: what it refers to is all there, and what it holds is not.
+    bytes.patch([UInt8](repeating: 0xff, count: 600), at: bytes.count - Self.entryBytes - 700)
+    let reading = try PerfReading(bytes)
+    #expect(reading.events.count > 1_000)
+    #expect(Set(reading.events.map(\.first)).isSuperset(of: 0..<1_000))
+    #expect(reading.events.last?.first == 77)
+    #expect(reading.damage.contains { $0.what.contains("cannot be decompressed") })
+  }
+
+  @Test("at most 256 places are told")
+  func manyPlaces() throws {
+    let builder = Self.row(3_000)
+    var bytes = builder.pipe()
+    let begin = bytes.count - builder.records.count
+    for step in stride(from: 0, to: 3_000, by: 6) {
+      bytes.patch([0xff, 0xff, 0xff, 0xff], at: begin + step * Self.entryBytes + 56)
+    }
+    let reading = try PerfReading(bytes)
+    #expect(reading.events.count == 2_500)
+    #expect(reading.losses.count == 500)
+    #expect(reading.damage.count <= 256)
+  }
+
+  @Test("samples that alternate between CPUs take no more runs than there may be")
+  func manyRuns() throws {
+    var lanes = PerfLanes(isBackward: false)
+    for step in 0..<(1 << 20 + 1_000) as Range<Int> {
+      let cpu = UInt16(step % 2)
+      if !lanes.extend(cpu: cpu, time: UInt64(step), to: step * 8 + 8) {
+        lanes.begin(cpu: cpu, time: UInt64(step), at: (step * 8)..<(step * 8 + 8), isBehindGap: false)
+      }
+    }
+    lanes.finish()
+    #expect(lanes.lanes.count == 2)
+    #expect(lanes.lanes.reduce(0) { $0 + $1.runs.count } <= 1 << 20 + 2)
+  }
+
+  @Test("a run of samples of several CPUs becomes pages of one CPU each")
+  func mixedRun() throws {
+    var builder = PerfDataBuilder()
+    for step in 0..<10 as Range<UInt64> { builder.entry(Place(time: step, cpu: UInt32(step / 3))) }
+    let bytes = builder.file()
+    let named = try UnnamedFile(bytes)
+    let file = try FileBytes(path: named.path)
+    let header = try PerfHeader(file)
+    var lane = PerfLane(cpu: 0)
+    lane.runs = [PerfRun(header.records, isBehindGap: false)]
+    let supply = PerfPageSupply(
+      file, bigEndian: false, events: PerfEvents(header.attributes, instances: header.instances), lane: lane,
+      swapping: nil, pieceBytes: 1 << 16)
+    var pages: [(cpu: UInt16, first: UInt64)] = []
+    while let page = supply.next() { pages.append((supply.cpu, page.loadUnaligned(as: UInt64.self))) }
+    #expect(pages.map(\.cpu) == [0, 1, 2, 3])
+    #expect(pages.map(\.first) == [0, 3, 6, 9])
+  }
+
+  @Test("a file that is cut after it was opened is read as far as it goes")
+  func shrinking() throws {
+    let builder = Self.row(5_000)
+    let named = try UnnamedFile(builder.pipe())
+    let file = try FileBytes(path: named.path)
+    let trace = try PerfData(file)
+    let left = builder.pipe().count - builder.records.count / 2
+    try #require(truncate(named.path, left) == 0)
+    let supply = trace.pages(ofStream: 0)
+    var pages = 0
+    while supply.next() != nil { pages += 1 }
+    #expect(pages > 1)
+    #expect(file.shrinkage?.offset == left)
+    #expect(supply.damage.places.isEmpty)
+  }
+
+  @Test("descriptions of events that never end cost no more than a few", .timeLimit(.minutes(1)))
+  func manyDescriptions() throws {
+    var builder = PerfDataBuilder()
+    let attribute = builder.attribute(builder.events[0])
+    for time in 0..<300 as Range<UInt64> {
+      builder.append(64) { out in
+        out.raw(attribute)
+        for id in 0..<200 as Range<UInt64> { out.u64(id) }
+      }
+      builder.entry(Place(time: time))
+    }
+    let reading = try PerfReading(builder.pipe())
+    #expect(reading.events.count == 300)
+    #expect(!reading.damage.isEmpty && reading.damage.count <= 256)
+  }
+
+  @Test("no damage makes the reader crash, hang or take what is not there", .timeLimit(.minutes(1)))
+  func mutants() throws {
+    var ring = Self.row(40)
+    ring.lost(3, Place(time: 40_000))
+    ring.entry(Place(time: 41_000, cpu: 1))
+    var packed = PerfDataBuilder()
+    packed.compress(ring.records, partBytes: 100, isPadded: false)
+    var swapped = Self.row(30, PerfDataBuilder(byteOrder: .big))
+    swapped.events[0].sampleType |= PerfDataBuilder.SampleType.callchain
+    var turned = ring
+    turned.events[0].flags |= 1 << 27
+    let whole = [ring.file(), ring.pipe(), packed.file(), packed.pipe(), swapped.pipe(), turned.pipe()]
+    for (index, bytes) in whole.enumerated() {
+      for mutation in Mutation.allCases {
+        for seed in 0..<40 as Range<UInt64> {
+          let mutant = mutation.apply(to: bytes, seed: 1_000 * UInt64(index) + seed)
+          guard !mutant.isEmpty, let reading = try? PerfReading(mutant) else { continue }
+          #expect(reading.events.count <= 200)
+          for place in reading.damage { #expect(place.offset >= 0) }
+        }
+      }
+    }
+  }
+}

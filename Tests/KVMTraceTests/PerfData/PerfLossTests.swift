@@ -1,0 +1,94 @@
+@testable import KVMTrace
+import KVMTypes
+import Testing
+
+/// What perf says of samples that were lost.
+@Suite("Losses of a perf.data")
+struct PerfLossTests {
+  typealias Place = PerfDataBuilder.Place
+  typealias Loss = PerfReading.Loss
+
+  @Test("a loss stands before the next sample of its CPU")
+  func place() throws {
+    var builder = PerfDataBuilder()
+    builder.entry(Place(time: 1_000, cpu: 0))
+    builder.entry(Place(time: 2_000, cpu: 1))
+    builder.lost(5, Place(time: 4_100, cpu: 0))
+    builder.finishedRound()
+    builder.entry(Place(time: 3_000, cpu: 1))
+    builder.entry(Place(time: 4_000, cpu: 0))
+    let reading = try PerfReading(builder.file())
+    #expect(reading.losses == [Loss(stream: 0, before: 4_000, count: 5)])
+    #expect(reading.streams.map { $0.map(\.time) } == [[1_000, 4_000], [2_000, 3_000]])
+  }
+
+  @Test("several losses before one sample are one")
+  func sum() throws {
+    var builder = PerfDataBuilder()
+    builder.entry(Place(time: 1))
+    builder.lost(5, Place(time: 2))
+    builder.lost(6, Place(time: 2))
+    builder.entry(Place(time: 3))
+    #expect(try PerfReading(builder.file()).losses == [Loss(stream: 0, before: 3, count: 11)])
+  }
+
+  @Test("a loss that does not say its CPU stands before the next sample")
+  func withoutCPU() throws {
+    var builder = PerfDataBuilder()
+    builder.events[0].flags = 0
+    builder.entry(Place(time: 1_000, cpu: 0))
+    builder.lost(5, Place(time: 0))
+    builder.entry(Place(time: 2_000, cpu: 1))
+    #expect(try PerfReading(builder.file()).losses == [Loss(stream: 1, before: 2_000, count: 5)])
+  }
+
+  @Test("samples that were lost at the end are told by their number alone")
+  func atEnd() throws {
+    var builder = PerfDataBuilder()
+    builder.idIndex([(11, 0), (12, 1)])
+    builder.entry(Place(time: 1_000, cpu: 0))
+    builder.lost(5, Place(time: 1_000, cpu: 0))
+    builder.entry(Place(time: 2_000, cpu: 0))
+    builder.entry(Place(time: 1_500, cpu: 1))
+    builder.lostSamples(5, id: 11)
+    builder.lostSamples(7, id: 12)
+    // A filter dropped these.
+    builder.lostSamples(9, id: 12, misc: 1 << 15)
+    let reading = try PerfReading(builder.file())
+    #expect(
+      reading.losses == [Loss(stream: 0, before: 2_000, count: 5), Loss(stream: 1, before: nil, count: 7)])
+  }
+
+  @Test("a page that only tells of a loss has the stamp of the last event")
+  func emptyPage() {
+    var writer = PageWriter(pageBytes: 4096)
+    _ = writer.reserve(8, at: Nanoseconds(1_000))
+    _ = writer.reserve(8, at: Nanoseconds(5_000))
+    writer.begin()
+    writer.lost = 3
+    let page = writer.finish()
+    #expect(page.loadUnaligned(as: UInt64.self) == 5_000)
+  }
+
+  @Test("a page's cursor writes what the page does, and leaves the rest to it")
+  func cursor() throws {
+    var whole = PageWriter(pageBytes: 4096)
+    var inParts = PageWriter(pageBytes: 4096)
+    // The third event comes late, the fourth before it, and the fifth is long.
+    let events: [(bytes: Int, time: UInt64)] = [
+      (8, 1_000), (20, 1_500), (12, 1 << 40), (12, 900), (200, 1_000), (9, 1_001),
+    ]
+    for event in events {
+      let room = whole.reserve(event.bytes, at: Nanoseconds(event.time))
+      let data = try #require(room)
+      data.initializeMemory(as: UInt8.self, repeating: 7, count: event.bytes)
+      var cursor = inParts.cursor
+      var other = cursor?.reserve(event.bytes, at: Nanoseconds(event.time))
+      inParts.cursor = cursor
+      if other == nil { other = inParts.reserve(event.bytes, at: Nanoseconds(event.time)) }
+      try #require(other).initializeMemory(as: UInt8.self, repeating: 7, count: event.bytes)
+    }
+    let isSame = whole.finish().elementsEqual(inParts.finish())
+    #expect(isSame)
+  }
+}
