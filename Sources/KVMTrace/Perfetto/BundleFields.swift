@@ -1,0 +1,47 @@
+internal import Glibc
+
+/// The fields of a bundle (FtraceEventBundle): which there are, and where the next event begins behind what is none of them.
+enum BundleFields {
+  /// The tag of `event`.
+  static let eventTag: UInt64 = 2 << 3 | WireType.bytes
+
+  /// Whether a bundle can have a field with this tag.
+  @inline(__always)
+  static func canHave(_ tag: UInt64) -> Bool {
+    switch tag >> 3 {
+    case 0: false
+    // cpu, lost_events, ftrace_clock, ftrace_timestamp, boot_timestamp, last_read_event_timestamp, previous_bundle_end_timestamp
+    case 1, 3, 5, 6, 7, 9, 10: tag & 7 == WireType.varint
+    // event, compact_sched, error, generic_event_descriptors, broken_abi_trace_page
+    case 2, 4, 8, 11, 512: tag & 7 == WireType.bytes
+    // There may be more one day.
+    case 12..<64, 513..<576:
+      [WireType.varint, WireType.bytes, WireType.fixed32, WireType.fixed64].contains(tag & 7)
+    default: false
+    }
+  }
+
+  /// Where an event begins behind `place`; nil where there is none before `end`.
+  ///
+  /// It must be as Perfetto writes one, and another one must begin behind it, or the bundle end there.
+  static func event(behind place: UnsafeRawPointer, end: UnsafeRawPointer) -> UnsafeRawPointer? {
+    var start = place + 1
+    while start < end, let found = memchr(start, Int32(eventTag), end - start) {
+      let candidate = UnsafeRawPointer(found)
+      if let next = endOfEvent(at: candidate, end), next == end || endOfEvent(at: next, end) != nil {
+        return candidate
+      }
+      start = candidate + 1
+    }
+    return nil
+  }
+
+  /// Where the event at `place` ends; nil where there is none.
+  private static func endOfEvent(at place: UnsafeRawPointer, _ end: UnsafeRawPointer) -> UnsafeRawPointer? {
+    var cursor = WireCursor(place, end: end)
+    guard cursor.takes(UInt8(eventTag)), let count = cursor.varint() else { return nil }
+    let begin = cursor.position
+    guard cursor.skip(count), EventHead(WireCursor(begin, end: cursor.position)) != nil else { return nil }
+    return cursor.position
+  }
+}

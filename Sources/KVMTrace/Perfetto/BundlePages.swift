@@ -1,0 +1,233 @@
+internal import KVMTypes
+
+/// The pages of one stream of bundles, made of their events while it is read.
+///
+/// Invariant: what `next` returned lies in `writer`, which is written again only in the next call.
+final class BundlePages: PageSupply {
+  /// How much of a file is read at once, in bytes. No event is longer.
+  private static let pieceBytes = 1 << 16
+  /// Few events are longer: so much is looked at twice where an event is looked for.
+  private static let usualEventBytesMax = 4096
+  /// So many gaps have pages of their own.
+  private static let gapsMax = 200
+  /// A tag and a length, of a field whose value may be long, are no longer.
+  private static let headBytesMax = 32
+
+  private(set) var pageOffset = 0
+  private(set) var isBehindGap = false
+  var damage: DamageLog
+
+  private let file: FileBytes
+  private let stream: BundleStream
+  private let cache: PacketCache
+  private let transcoder: EventTranscoder
+  private var window: PaddedWindow
+  private var writer: PageWriter
+  /// The bundle that is read, and how far its events are written.
+  private var place = (run: 0, offset: 0)
+  /// Whether events are missing before the next one because they cannot be read.
+  private var hasGap = false
+  private var hasEnded = false
+
+  init(
+    _ file: FileBytes, _ stream: BundleStream, _ cache: PacketCache, _ transcoder: EventTranscoder,
+    pageBytes: Int
+  ) {
+    self.file = file
+    self.stream = stream
+    self.cache = cache
+    self.transcoder = transcoder
+    window = PaddedWindow(file, pieceBytes: Self.pieceBytes)
+    writer = PageWriter(pageBytes: pageBytes)
+    damage = DamageLog(cpu: stream.cpu)
+  }
+
+  var cpu: UInt16 { stream.cpu }
+
+  func next() -> UnsafeRawBufferPointer? {
+    guard !hasEnded else { return nil }
+    writer.begin()
+    isBehindGap = false
+    while place.run < stream.runs.count {
+      let run = stream.runs[place.run]
+      guard canBegin(run), read(run) else { return writer.finish() }
+      place = (place.run + 1, 0)
+    }
+    hasEnded = true
+    if stream.endsWithLoss, writer.eventCount > 0 {
+      // Behind the page's events, so in one of its own.
+      hasEnded = false
+      return writer.finish()
+    }
+    if stream.endsWithLoss { writer.lost = writer.lost ?? 0 }
+    isBehindGap = isBehindGap || hasGap
+    return writer.eventCount > 0 || writer.lost != nil || isBehindGap ? writer.finish() : nil
+  }
+
+  /// Whether the page can go on with `run`: what is missing before it can be told only before a page.
+  private func canBegin(_ run: BundleRun) -> Bool {
+    if place.offset == 0 {
+      let isBehindLoss = run.flags.contains(.isBehindLoss)
+      if run.flags.contains(.isBehindGap) { hasGap = true }
+      if writer.eventCount > 0, isBehindLoss { return false }
+      if isBehindLoss { writer.lost = stream.knownLoss }
+    }
+    return takeGap()
+  }
+
+  /// Tells a gap before the page; false where the page has events already.
+  private func takeGap() -> Bool {
+    guard hasGap else { return true }
+    // Where there are very many, one is told for several.
+    guard writer.eventCount == 0 else { return damage.places.count > Self.gapsMax }
+    (isBehindGap, hasGap) = (true, false)
+    return true
+  }
+
+  /// Writes the events of `run` from `place` on; false where the page is to be finished before its end.
+  private func read(_ run: BundleRun) -> Bool {
+    var wanted = 1
+    while place.offset < run.count {
+      let left = Int(run.count) - place.offset
+      if writer.eventCount == 0 { pageOffset = fileOffset(of: run) }
+      var packet: SectionBytes?
+      guard let bytes = bytes(of: run, atLeast: min(wanted, left), &packet) else {
+        giveUp(run)
+        return takeGap()
+      }
+      wanted = 1
+      let step = withExtendedLifetime(packet) { BundleStep.write(bytes, transcoder, into: &writer) }
+      place.offset += step.count
+      switch step.end {
+      case .endOfBytes: break
+      case .pageIsFull: return false
+      case .malformed: resume(run)
+      case .needs(let count):
+        wanted = take(need: count, run, left: left - step.count, there: bytes.count - step.count)
+      }
+      if !takeGap() { return false }
+    }
+    return true
+  }
+
+  /// A field that does not lie wholly in what was read. Returns how much to read of it; one that is too long is passed over.
+  private func take(need count: UInt64, _ run: BundleRun, left: Int, there: Int) -> Int {
+    let isUnknown = count == 0
+    if there >= left || (isUnknown && there >= Self.headBytesMax) || count > UInt64(left) {
+      resume(run)
+    } else if count > UInt64(Self.pieceBytes) {
+      place.offset += Int(count)
+    } else {
+      return isUnknown ? Self.headBytesMax : Int(count)
+    }
+    return 1
+  }
+
+  /// What begins at `place` is damaged: goes on at the next event of `run`. Where the file ends inside it, that was told.
+  private func resume(_ run: BundleRun) {
+    let (damaged, offset) = (place, fileOffset(of: run))
+    var packet: SectionBytes?
+    var isFound = false
+    while place.offset < run.count, !isFound {
+      let left = Int(run.count) - place.offset
+      guard let bytes = bytes(of: run, atLeast: min(left, Self.pieceBytes), &packet),
+        let start = bytes.baseAddress
+      else { return giveUp(run) }
+      let event = withExtendedLifetime(packet) {
+        BundleFields.event(behind: start, end: start + bytes.count)
+      }
+      isFound = event != nil
+      let step = bytes.count < left ? max(bytes.count - Self.usualEventBytesMax, 1) : left
+      place.offset += event.map { $0 - start } ?? step
+    }
+    guard isFound || !run.flags.contains(.isCut) else { return }
+    report(
+      at: offset,
+      """
+      a bundle of events of CPU \(cpu) is damaged; \(place.offset - damaged.offset) bytes of it are left out
+      """)
+  }
+
+  /// Nothing more of `run` can be read.
+  private func giveUp(_ run: BundleRun) {
+    // Else the file tells.
+    if file.isWhole { report(at: fileOffset(of: run), "the events of CPU \(cpu) cannot be read any more") }
+    place.offset = Int(run.count)
+  }
+
+  private func report(at offset: Int, _ what: String) {
+    damage.reportGap(at: offset, what)
+    hasGap = true
+  }
+
+  private func fileOffset(of run: BundleRun) -> Int {
+    run.flags.contains(.isCompressed) ? cache.places[run.position].offset : run.position + place.offset
+  }
+
+  /// The bytes of `run` from `place` on, as many as are at hand. `packet` owns them if it is set.
+  private func bytes(
+    of run: BundleRun, atLeast count: Int, _ packet: inout SectionBytes?
+  ) -> UnsafeRawBufferPointer? {
+    let left = Int(run.count) - place.offset
+    if run.flags.contains(.isCompressed) {
+      guard let known = cache.packet(run.position) else { return nil }
+      packet = known
+      let begin = Int(run.offsetInPacket) + place.offset
+      return UnsafeRawBufferPointer(rebasing: UnsafeRawBufferPointer(known.bytes)[begin..<(begin + left)])
+    }
+    // Behind the bundle lie those of other CPUs.
+    let end = run.position + Int(run.count)
+    return window.bytes(at: run.position + place.offset, atLeast: count, before: end).map {
+      UnsafeRawBufferPointer(rebasing: $0.prefix(left))
+    }
+  }
+}
+
+/// How far events of a bundle were written, and why not further.
+struct BundleStep {
+  enum End {
+    case endOfBytes
+    case pageIsFull
+    /// What follows is no field, or no event.
+    case malformed
+    /// The next field does not lie wholly in the bytes: it takes so many, 0 where that is not known.
+    case needs(UInt64)
+  }
+
+  /// How many bytes are done with.
+  let count: Int
+  let end: End
+
+  /// Writes the events in `bytes`, which lie in a bundle and begin with a field.
+  static func write(
+    _ bytes: UnsafeRawBufferPointer, _ transcoder: EventTranscoder, into writer: inout PageWriter
+  ) -> BundleStep {
+    var cursor = WireCursor(bytes)
+    let start = cursor.position
+    while !cursor.isAtEnd {
+      let begin = cursor.position
+      func step(_ position: UnsafeRawPointer, _ end: End) -> BundleStep {
+        BundleStep(count: position - start, end: end)
+      }
+      guard let tag = cursor.varint() else { return step(begin, .needs(0)) }
+      guard tag == BundleFields.eventTag || BundleFields.canHave(tag) else { return step(begin, .malformed) }
+      guard tag & 7 == WireType.bytes else {
+        guard cursor.skipValue(ofType: tag & 7) else { return step(begin, .needs(0)) }
+        continue
+      }
+      guard let count = cursor.varint() else { return step(begin, .needs(0)) }
+      let event = cursor.position
+      guard cursor.skip(count) else {
+        let head = UInt64(event - begin)
+        return step(begin, count > UInt64(UInt32.max) ? .malformed : .needs(head + count))
+      }
+      guard tag == BundleFields.eventTag else { continue }
+      switch transcoder.write(WireCursor(event, end: cursor.position), into: &writer) {
+      case .written: continue
+      case .pageIsFull: return step(begin, .pageIsFull)
+      case .malformed: return step(begin, .malformed)
+      }
+    }
+    return BundleStep(count: bytes.count, end: .endOfBytes)
+  }
+}

@@ -1,0 +1,99 @@
+/// Where a bundle of events of one CPU lies. There is one of these for each bundle, and nothing for an event: they are all that is
+/// held of a trace while it is read.
+struct BundleRun {
+  struct Flags: OptionSet {
+    let rawValue: UInt8
+    /// The kernel or the recorder lost events before the bundle.
+    static let isBehindLoss = Flags(rawValue: 1)
+    /// A damaged part of the file lies before it.
+    static let isBehindGap = Flags(rawValue: 2)
+    /// It lies in a compressed packet.
+    static let isCompressed = Flags(rawValue: 4)
+    /// The file ends inside it.
+    static let isCut = Flags(rawValue: 8)
+  }
+
+  /// Positions in a file have fewer bits.
+  private static let positionBits: UInt64 = 56
+
+  private let packed: UInt64
+  /// Where it begins in the decompressed packet, 0 for one that is not compressed.
+  let offsetInPacket: UInt32
+  /// How long it is, in bytes.
+  let count: UInt32
+  /// The stamp of its first event, of the recording's own clock.
+  let first: UInt64
+
+  /// - Parameter position: where it lies in the file, or the number of its compressed packet.
+  init(position: Int, offsetInPacket: Int, count: Int, first: UInt64, flags: Flags) {
+    packed = UInt64(position) | UInt64(flags.rawValue) << Self.positionBits
+    self.offsetInPacket = UInt32(offsetInPacket)
+    self.count = UInt32(count)
+    self.first = first
+  }
+
+  var position: Int { Int(packed & (1 << Self.positionBits - 1)) }
+  var flags: Flags { Flags(rawValue: UInt8(truncatingIfNeeded: packed >> Self.positionBits)) }
+}
+
+/// The bundles of one CPU, of one writer.
+struct BundleStream {
+  let cpu: UInt16
+  /// `trusted_packet_sequence_id`: who wrote them.
+  let sequence: UInt32
+  let clock: FtraceClock
+  private(set) var runs: [BundleRun] = []
+  private var isSorted = true
+  /// How many bundles lie behind a loss.
+  private(set) var lossCount = 0
+  /// How many events were lost before the only bundle that lies behind a loss, as far as that is known.
+  var knownLoss: UInt64 = 0
+  /// Whether events were lost behind the last bundle.
+  var endsWithLoss = false
+  /// How many losses of the sequence, and how many damaged places, lie before what was added last.
+  var sequenceLosses = 0
+  var gaps = 0
+  /// Whether a bundle without events said that some were lost.
+  var hasPendingLoss = false
+
+  init(cpu: UInt16, sequence: UInt32, clock: FtraceClock) {
+    self.cpu = cpu
+    self.sequence = sequence
+    self.clock = clock
+  }
+
+  mutating func append(_ run: BundleRun) {
+    if let last = runs.last, run.first < last.first { isSorted = false }
+    if run.flags.contains(.isBehindLoss) { lossCount += 1 }
+    runs.append(run)
+  }
+
+  /// Puts the bundles in the order of their first events.
+  mutating func sort() {
+    guard !isSorted else { return }
+    let order = runs.indices.sorted { (runs[$0].first, $0) < (runs[$1].first, $1) }
+    runs = order.map { runs[$0] }
+    isSorted = true
+  }
+}
+
+/// FtraceClock: what the kernel's stamps count.
+enum FtraceClock: UInt64 {
+  /// CLOCK_BOOTTIME, which a recorder does not name.
+  case boot = 0
+  case unknown = 1
+  case global = 2
+  case local = 3
+  case monotonicRaw = 4
+
+  /// The kernel's name for it.
+  var name: String {
+    switch self {
+    case .boot: "boot"
+    case .unknown: ""
+    case .global: "global"
+    case .local: "local"
+    case .monotonicRaw: "mono_raw"
+    }
+  }
+}

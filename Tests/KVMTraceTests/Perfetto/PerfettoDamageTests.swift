@@ -1,0 +1,287 @@
+import Foundation
+import Testing
+import UnnamedFiles
+
+@testable import KVMTrace
+@testable import TraceSynth
+
+@Suite("Damaged Perfetto traces")
+struct PerfettoDamageTests {
+  private typealias Parts = PerfettoParts
+
+  /// Ten packets with ten events each, of two CPUs in turn.
+  private static let packets = (0..<10).map { packet in
+    Parts.packet(Parts.entries(cpu: packet % 2, (0..<10).map { UInt64(packet * 100 + $0 + 1) }))
+  }
+  private static let whole = Parts.trace(packets)
+  private static let wholeTimes = Set(
+    (0..<10).flatMap { packet in (0..<10).map { UInt64(packet * 100 + $0 + 1) } })
+
+  /// Where each packet begins.
+  private static let begins: [Int] = packets.reduce(into: [0]) { places, packet in
+    places.append(places.last! + ProtoMessage().adding(1, packet).bytes.count)
+  }
+
+  @Test("packets in a compressed packet", arguments: [(50, TraceFlavour.Compression.zlib), (133, .zstd)])
+  func compressed(field: Int, method: TraceFlavour.Compression) throws {
+    let inner = Parts.trace(Parts.packet(Parts.entries([1, 2])), Parts.packet(Parts.entries(cpu: 1, [3])))
+    let bytes = Parts.trace(
+      Parts.clocks(raw: 1, boot: 2), ProtoMessage().adding(UInt64(field), Compressor(method).compress(inner)),
+      Parts.packet(Parts.entries([5])))
+    let reading = try PerfettoReading(bytes)
+    #expect(reading.times == [1, 2, 5, 3] && reading.damage.isEmpty && reading.losses.isEmpty)
+    #expect(reading.trace.compression == (field == 50 ? "zlib" : "zstd"))
+  }
+
+  @Test("more compressed packets than are kept are read, each when a CPU comes to it")
+  func manyCompressed() throws {
+    // Together they are longer than what is kept.
+    let filler = ProtoMessage().adding(900, [UInt8](repeating: 7, count: 4 << 20))
+    let packets = (0..<5 as Range<UInt64>).map { number -> ProtoMessage in
+      let first = Parts.packet(Parts.entries(cpu: 0, [number * 10 + 1]))
+      let second = Parts.packet(Parts.entries(cpu: 1, [number * 10 + 2]))
+      let inner = Parts.trace(first, filler, second)
+      return ProtoMessage().adding(50, Compressor(.zlib).compress(inner))
+    }
+    let reading = try PerfettoReading(Parts.trace(packets))
+    #expect(reading.times == [1, 11, 21, 31, 41, 2, 12, 22, 32, 42] && reading.damage.isEmpty)
+  }
+
+  @Test("a compressed packet that does not decompress is left out, and every CPU has a gap there")
+  func brokenCompressed() throws {
+    var packed = Compressor(.zlib).compress(Parts.trace(Self.packets))
+    packed[packed.count / 2] ^= 0xff
+    let reading = try PerfettoReading(
+      Parts.trace(
+        Parts.packet(Parts.entries([1])), ProtoMessage().adding(50, packed), Parts.packet(Parts.entries([2])))
+    )
+    #expect(reading.times == [1, 2])
+    #expect(reading.damage.map(\.what) == ["compressed packets do not decompress; they are left out"])
+    #expect(reading.losses == [.init(cpu: 0, count: nil, before: 2)])
+  }
+
+  @Test("a compressed packet that is too long when it is decompressed is left out")
+  func bomb() throws {
+    let zeros = ProtoMessage().adding(900, [UInt8](repeating: 0, count: PacketInflater.bytesMax)).bytes
+    let bytes = Parts.trace(
+      ProtoMessage().adding(50, Compressor(.zlib).compress(zeros)), Parts.packet(Parts.entries([2])))
+    let reading = try PerfettoReading(bytes)
+    #expect(reading.times == [2])
+    #expect(
+      reading.damage.map(\.what) == ["compressed packets decompress to more than 64 MiB; they are left out"])
+  }
+
+  @Test("of a file that ends early everything before is read", arguments: [false, true])
+  func truncated(isCompressed: Bool) throws {
+    let bytes =
+      isCompressed
+      ? Parts.trace(ProtoMessage().adding(50, Compressor(.zlib).compress(Self.whole))) : Self.whole
+    var most = 0
+    for count in stride(from: 1, to: bytes.count, by: isCompressed ? 1 : 3) {
+      guard let reading = try? PerfettoReading(Array(bytes[..<count]), withFields: false) else {
+        #expect(most == 0)
+        continue
+      }
+      #expect(Set(reading.times).isSubset(of: Self.wholeTimes) && reading.events.count >= most)
+      most = max(most, reading.events.count)
+      #expect(reading.trace.streamCount <= 2)
+      let isBetween = Self.begins.contains(count) && !isCompressed
+      #expect(reading.damage.map(\.what) == (isBetween ? [] : ["the file ends inside a packet"]), "\(count)")
+      guard !isCompressed else { continue }
+      let packets = Self.begins.lastIndex { $0 <= count }!
+      #expect(reading.events.count >= packets * 10 && reading.events.count <= packets * 10 + 10)
+    }
+    #expect(most >= 90)
+  }
+
+  @Test("a hole of zeros takes what it covers, and the CPUs have a gap there")
+  func hole() throws {
+    var bytes = Self.whole
+    let hole = (Self.begins[3] + 5)..<(Self.begins[5] + 7)
+    for position in hole { bytes[position] = 0 }
+    let reading = try PerfettoReading(bytes)
+    #expect(Set(reading.times).isSuperset(of: Self.wholeTimes.filter { $0 < 300 || $0 > 600 }))
+    #expect(reading.times.count < 100 && !reading.damage.isEmpty)
+    #expect(reading.damage.allSatisfy { hole.overlaps(($0.offset - 200)..<($0.offset + 200)) })
+    #expect(reading.losses.contains { $0.cpu == 0 && $0.count == nil })
+    #expect(reading.losses.contains { $0.cpu == 1 && $0.count == nil })
+  }
+
+  @Test(
+    "of a packet whose length is damaged the events are read, and the next one is found",
+    arguments: [1, 0x7f, 0x83])
+  func packetLength(value: UInt8) throws {
+    var bytes = Self.whole
+    bytes[Self.begins[4] + 1] = value
+    let reading = try PerfettoReading(bytes)
+    // A length that seems to take two bytes hides where the message begins.
+    let isHidden = value >= 0x80
+    #expect(
+      Set(reading.times) == Self.wholeTimes.filter { !isHidden || !(400..<500).contains($0) })
+    #expect(reading.damage.map(\.offset) == [Self.begins[4]])
+  }
+
+  @Test("a packet of whose tag one bit is another is read", arguments: 0..<8)
+  func packetTag(bit: UInt8) throws {
+    var bytes = Self.whole
+    bytes[Self.begins[4]] ^= 1 << bit
+    let reading = try PerfettoReading(bytes)
+    #expect(Set(reading.times) == Self.wholeTimes)
+    #expect(
+      reading.damage == [
+        Damage(offset: Self.begins[4], what: "the tag of a packet is damaged; the packet is read")
+      ])
+    bytes[0] ^= 1 << bit
+    #expect(Set(try PerfettoReading(bytes).times) == Self.wholeTimes)
+  }
+
+  @Test("a row of packets that begins inside a damaged length is found")
+  func packetsInLength() throws {
+    // 0x0a and a length that go on with the first packet of the row.
+    let reading = try PerfettoReading([0x0a] + Self.whole)
+    #expect(Set(reading.times) == Self.wholeTimes && reading.damage.map(\.offset) == [0])
+  }
+
+  @Test("a packet that claims to be longer than the file is left out where others follow")
+  func pastEnd() throws {
+    let long = ProtoMessage.varint(1 << 40)
+    let bytes = Array(Self.whole[..<Self.begins[4]]) + [0x0a] + long + Array(Self.whole[Self.begins[4]...])
+    let reading = try PerfettoReading(bytes)
+    #expect(Set(reading.times) == Self.wholeTimes && reading.damage.map(\.offset) == [Self.begins[4]])
+  }
+
+  @Test("of a packet whose fields do not fill it the events are read")
+  func packetFields() throws {
+    // The length of the bundle.
+    for change: UInt8 in [0xff, 1] {
+      var bytes = Self.whole
+      let place = try #require(bytes[Self.begins[4]...].dropFirst(2).firstIndex(of: 0x0a)) + 1
+      bytes[place] = bytes[place] &+ change
+      let reading = try PerfettoReading(bytes)
+      #expect(reading.events.count >= 99 && Set(reading.times).isSubset(of: Self.wholeTimes))
+      #expect(
+        reading.damage.first.map(\.what) == "a packet is damaged; of what it holds only events are used")
+    }
+  }
+
+  @Test("an event that is damaged is left out, and the CPU has a gap there")
+  func event() throws {
+    let events = [Parts.entry(1), ProtoMessage().appending([0x0f, 3]), Parts.entry(3)]
+    let payload = Parts.event(4, 376, ProtoMessage().appending([0x08, 0x80]))
+    let reading = try PerfettoReading(
+      Parts.trace(Parts.packet(Parts.bundle(events + [payload, Parts.entry(5)]))))
+    #expect(reading.events.filter { $0.name == "kvm:kvm_entry" }.map(\.time) == [1, 3, 5])
+    #expect(
+      reading.damage.map(\.what) == [
+        "a bundle of events of CPU 0 is damaged; 4 bytes of it are left out",
+        "a bundle of events of CPU 0 is damaged; 11 bytes of it are left out",
+      ])
+    #expect(
+      reading.losses == [.init(cpu: 0, count: nil, before: 3), .init(cpu: 0, count: nil, before: 5)])
+  }
+
+  @Test("behind what is no field of a bundle the next event is found")
+  func bundle() throws {
+    let bundle = Parts.entries([1, 2]).appending([0x13, 0x13]).adding(2, Parts.entry(3))
+      .adding(2, Parts.event(4, 390, ProtoMessage().adding(8, 1)))
+    let last = Parts.entries([5]).appending([0x13, 0x13, 0x12])
+    let reading = try PerfettoReading(
+      Parts.trace(Parts.packet(bundle), Parts.packet(last), Parts.packet(Parts.entries([6]))))
+    #expect(reading.times == [1, 2, 3, 4, 5, 6] && reading.events[3].name == "kvm:kvm_sys_access")
+    #expect(
+      reading.damage.map(\.what) == [
+        "a bundle of events of CPU 0 is damaged; 2 bytes of it are left out",
+        "a bundle of events of CPU 0 is damaged; 3 bytes of it are left out",
+      ])
+    #expect(
+      reading.losses == [.init(cpu: 0, count: nil, before: 3), .init(cpu: 0, count: nil, before: 6)])
+  }
+
+  @Test(
+    "the next event is found far behind, also in a bundle that is not read at once", arguments: [false, true])
+  func farBehind(isCompressed: Bool) throws {
+    let middle = [UInt8](repeating: 0x13, count: 300_000)
+    let bundle = Parts.entries([1]).appending(middle).adding(2, eachOf: [Parts.entry(3), Parts.entry(4)])
+    let trace = Parts.trace(Parts.packet(bundle))
+    let reading = try PerfettoReading(
+      isCompressed ? Parts.trace(ProtoMessage().adding(50, Compressor(.zlib).compress(trace))) : trace)
+    #expect(reading.times == [1, 3, 4])
+    #expect(reading.losses == [.init(cpu: 0, count: nil, before: 3)])
+  }
+
+  @Test("any bit of a tag or a length of an event costs that event at most", arguments: 0..<16)
+  func anyBit(bit: Int) throws {
+    let events = (1...20).map {
+      Parts.event(UInt64($0) * 1000, 380, ProtoMessage().adding(1, 0x9200_0007).adding(3, 5))
+    }
+    var bytes = Parts.trace(Parts.packet(Parts.bundle(events)), Parts.packet(Parts.entries([100_000])))
+    let begin = try #require(
+      bytes.firstRange(of: Parts.bundle([events[9]]).bytes.suffix(events[9].bytes.count + 2)))
+    bytes[begin.lowerBound + bit / 8] ^= 1 << UInt8(bit % 8)
+    let reading = try PerfettoReading(bytes)
+    let times = reading.events.filter { $0.name != "" }.map(\.time)
+    #expect(Set(times).isSuperset(of: (1...20).map { UInt64($0) * 1000 }.filter { $0 != 10_000 } + [100_000]))
+    #expect(!reading.damage.isEmpty && reading.losses.contains { $0.count == nil })
+  }
+
+  @Test("fields of a bundle that are longer than what is read at once are passed over")
+  func longFields() throws {
+    let long = [UInt8](repeating: 0x55, count: 200_000)
+    let bundle = ProtoMessage().adding(1, 0).adding(4, long).adding(2, Parts.entry(1))
+      .adding(2, Parts.event(2, 376, ProtoMessage().adding(9, long))).adding(512, long).adding(
+        2, Parts.entry(3))
+    for packet in [
+      Parts.packet(bundle),
+      ProtoMessage().adding(50, Compressor(.zlib).compress(Parts.trace(Parts.packet(bundle)))),
+    ] {
+      let reading = try PerfettoReading(Parts.trace(packet))
+      #expect(Set(reading.times).isSuperset(of: [1, 3]) && reading.times.count <= 3)
+    }
+  }
+
+  @Test("a text that is longer than a record can be is left out, and told")
+  func longText() throws {
+    let text = String(repeating: "x", count: 65_500)
+    let events = [Parts.entry(1), Parts.event(2, 3, ProtoMessage().adding(2, text)), Parts.entry(3)]
+    let reading = try PerfettoReading(Parts.trace(Parts.packet(Parts.bundle(events))))
+    #expect(reading.times == [1, 3] && reading.damage.count == 1)
+  }
+
+  @Test("what only looks like packets is soon done with")
+  func lookalikes() throws {
+    let reading = try PerfettoReading(Self.whole + [UInt8](repeating: 0x0a, count: 4 << 20))
+    #expect(Set(reading.times) == Self.wholeTimes && !reading.damage.isEmpty)
+  }
+
+  @Test("a file that becomes shorter is read as far as it goes, and tells so itself")
+  func shrinking() throws {
+    let unnamed = try UnnamedFile(Self.whole + Self.whole)
+    let file = try FileBytes(path: unnamed.path)
+    let trace = try PerfettoTrace(file)
+    try #require(truncate(unnamed.path, Self.begins[4] + 20) == 0)
+    var pages = 0
+    for stream in 0..<trace.streamCount {
+      let supply = trace.pages(ofStream: stream)
+      while supply.next() != nil { pages += 1 }
+      #expect(supply.damage.places.isEmpty)
+    }
+    #expect(pages == trace.streamCount && file.shrinkage != nil && trace.damage.isEmpty)
+  }
+
+  @Test("bundles of nothing are not kept in mind")
+  func emptyBundles() throws {
+    let empty = ProtoMessage().adding(1, Parts.packet(Parts.entries([]))).bytes
+    var bytes: [UInt8] = []
+    for _ in 0..<50_000 { bytes += empty }
+    let reading = try PerfettoReading(bytes + Self.whole)
+    #expect(reading.events.count == 100 && reading.damage.isEmpty && reading.losses.isEmpty)
+  }
+
+  @Test("more CPUs than there can be streams are told")
+  func manyStreams() throws {
+    let packets = (0..<(BundleIndex.streamsMax + 10)).map { Parts.packet(Parts.entries([1]), sequence: $0) }
+    let trace = try PerfettoReading.open(Parts.trace(packets))
+    #expect(trace.streamCount == BundleIndex.streamsMax)
+    #expect(trace.damage.contains { $0.what.hasPrefix("there are more bundles") })
+  }
+}

@@ -1,0 +1,125 @@
+import Testing
+
+@testable import KVMTrace
+
+@Suite("Losses of a Perfetto trace")
+struct PerfettoLossTests {
+  private typealias Parts = PerfettoParts
+  private typealias Loss = PerfettoReading.Loss
+
+  /// What is lost in a trace of these packets.
+  private func losses(_ packets: ProtoMessage...) throws -> [Loss] {
+    let reading = try PerfettoReading(Parts.trace(packets))
+    #expect(reading.damage.isEmpty)
+    return reading.losses
+  }
+
+  private func lossy(cpu: Int, _ times: [UInt64]) -> ProtoMessage {
+    Parts.packet(Parts.entries(cpu: cpu, isBehindLoss: true, times))
+  }
+
+  @Test("how many were lost before a CPU's only bundle behind a loss, the statistics tell")
+  func known() throws {
+    let found = try losses(
+      Parts.statistics(phase: 1, [100, 7]), Parts.packet(Parts.entries(cpu: 0, [1, 2])),
+      lossy(cpu: 0, [5, 6]), lossy(cpu: 1, [3]), Parts.statistics(phase: 2, [130, 9]))
+    #expect(found == [Loss(cpu: 0, count: 30, before: 5), Loss(cpu: 1, count: 2, before: 3)])
+  }
+
+  @Test("how many were lost before each of two bundles is not known")
+  func two() throws {
+    let found = try losses(
+      Parts.statistics(phase: 1, [0]), lossy(cpu: 0, [1, 2]), lossy(cpu: 0, [5, 6]),
+      Parts.statistics(phase: 2, [30]))
+    #expect(found == [Loss(cpu: 0, count: 0, before: 1), Loss(cpu: 0, count: 0, before: 5)])
+  }
+
+  @Test("statistics of another writer, of one end only, or that go back tell no number")
+  func unusable() throws {
+    #expect(
+      try losses(
+        Parts.statistics(phase: 1, [0], sequence: 3), lossy(cpu: 0, [1]),
+        Parts.statistics(phase: 2, [30], sequence: 3)) == [Loss(cpu: 0, count: 0, before: 1)])
+    #expect(
+      try losses(lossy(cpu: 0, [1]), Parts.statistics(phase: 2, [30])) == [Loss(cpu: 0, count: 0, before: 1)])
+    #expect(
+      try losses(Parts.statistics(phase: 1, [40]), lossy(cpu: 0, [1]), Parts.statistics(phase: 2, [30]))
+        == [Loss(cpu: 0, count: 0, before: 1)])
+  }
+
+  @Test("a flag behind the events, as official writers put it, is before them all the same")
+  func order() throws {
+    let bundle = ProtoMessage().adding(2, Parts.entry(4)).adding(3, 1).adding(1, 0)
+    #expect(try losses(Parts.packet(bundle)) == [Loss(cpu: 0, count: 0, before: 4)])
+  }
+
+  @Test("a packet that was lost may have been any CPU's")
+  func packets() throws {
+    let found = try losses(
+      Parts.packet(Parts.entries(cpu: 0, [1]), isBehindLoss: true, isFirst: true),
+      Parts.packet(Parts.entries(cpu: 1, [2])),
+      Parts.packet(Parts.entries(cpu: 1, [5]), isBehindLoss: true), Parts.packet(Parts.entries(cpu: 0, [6])),
+      Parts.packet(Parts.entries(cpu: 0, [8])))
+    #expect(found == [Loss(cpu: 0, count: 0, before: 6), Loss(cpu: 1, count: 0, before: 5)])
+  }
+
+  @Test("a loss behind a CPU's last event is told at the end")
+  func end() throws {
+    let found = try losses(
+      Parts.packet(Parts.entries(cpu: 0, [1])), Parts.packet(Parts.entries(cpu: 1, [5]), isBehindLoss: true))
+    // Nothing tells that the first packet is the writer's first, but nothing says that one is missing, either.
+    #expect(found == [Loss(cpu: 0, count: 0, before: nil), Loss(cpu: 1, count: 0, before: 5)])
+  }
+
+  @Test("another writer's losses are none of the bundles'")
+  func otherWriter() throws {
+    let other = ProtoMessage().adding(2, ProtoMessage()).adding(10, 9).adding(42, 1)
+    #expect(
+      try losses(Parts.packet(Parts.entries([1])), other, Parts.packet(Parts.entries([2]))).isEmpty)
+  }
+
+  @Test("a ring buffer of the recorder has lost what came first, which recorders before 29 do not tell")
+  func ringBuffer() throws {
+    let packet = Parts.packet(Parts.entries([1]), isBehindLoss: true)
+    #expect(try losses(packet) == [Loss(cpu: 0, count: 0, before: 1)])
+    #expect(
+      try losses(Parts.system(version: "Perfetto v56.0 (N/A)"), packet)
+        == [Loss(cpu: 0, count: 0, before: 1)])
+    #expect(try losses(Parts.system(version: "Perfetto v28.1 (N/A)"), packet).isEmpty)
+    #expect(
+      try losses(Parts.system(version: "Perfetto v28.1 (N/A)"), packet, packet)
+        == [Loss(cpu: 0, count: 0, before: 1)])
+  }
+
+  @Test("a buffer of the recorder that was full has not what came last")
+  func fullBuffer() throws {
+    func statistics(_ discarded: [Int], buffer: Int) -> ProtoMessage {
+      ProtoMessage().adding(
+        35,
+        ProtoMessage().adding(1, eachOf: discarded.map { ProtoMessage().adding(18, $0) })
+          .adding(18, ProtoMessage().adding(1, 2).adding(4, buffer)))
+    }
+    let packet = Parts.packet(Parts.entries([1]))
+    #expect(try losses(packet, statistics([3], buffer: 0)) == [Loss(cpu: 0, count: 0, before: nil)])
+    #expect(try losses(packet, statistics([0, 3], buffer: 1)) == [Loss(cpu: 0, count: 0, before: nil)])
+    #expect(try losses(packet, statistics([0, 3], buffer: 0)).isEmpty)
+    #expect(try losses(packet, statistics([0, 3], buffer: 7)).isEmpty)
+  }
+
+  @Test("a bundle without events tells of a loss, and so does a page that the recorder could not read")
+  func withoutEvents() throws {
+    let empty = Parts.packet(Parts.entries(isBehindLoss: true, []))
+    #expect(
+      try losses(Parts.packet(Parts.entries([1])), empty, Parts.packet(Parts.entries([3])))
+        == [Loss(cpu: 0, count: 0, before: 3)])
+    #expect(
+      try losses(Parts.packet(Parts.entries([1])), empty) == [Loss(cpu: 0, count: 0, before: nil)])
+    let error = ProtoMessage().adding(8, ProtoMessage().adding(1, 5).adding(2, 3))
+    let reading = try PerfettoReading(
+      Parts.trace(Parts.packet(Parts.entries(cpu: 1, [1]).appending(error.bytes))))
+    #expect(reading.losses == [Loss(cpu: 1, count: 0, before: 1)])
+    #expect(
+      reading.damage.map(\.what) == ["the recorder could not read 1 pages of CPU 1; their events are missing"]
+    )
+  }
+}
