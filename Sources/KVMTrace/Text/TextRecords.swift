@@ -1,0 +1,129 @@
+/// What the passes over a text share: how its lines are read.
+struct TextContents {
+  /// nil where no line is an event.
+  let style: LineStyle?
+  let events: TextEvents
+  let firstCPU: UInt16
+  /// How many events of every CPU are missing before its first one, 0 for an unknown number; nil for none.
+  let lostBefore: UInt64?
+}
+
+/// The records of a text's lines, in the order of the lines.
+struct TextRecords: ~Copyable {
+  private var lines: LineReader
+  private var heads: LineHeadParser
+  private let events: TextEvents
+  private let recent = RecentNames()
+  private var losses: TextLosses
+  /// Whether an event may be missing before the next line.
+  private var isBehindGap = false
+  private var hasEvent = false
+
+  init(_ file: FileBytes, _ contents: TextContents) {
+    lines = LineReader(file)
+    heads = LineHeadParser(contents.style ?? .bracket)
+    events = contents.events
+    losses = TextLosses(before: contents.lostBefore)
+  }
+
+  /// Fills `window`; false where the text ends.
+  mutating func fill(_ window: inout ReorderWindow, _ damage: inout DamageLog) -> Bool {
+    while !window.isFull {
+      guard let line = lines.next() else {
+        losses.report(to: &damage)
+        return false
+      }
+      guard !line.isCut, let head = heads.head(of: line.text) else {
+        note(line, &damage)
+        continue
+      }
+      if let found = recent.find(head.event) {
+        take(head, found.position, found.text, at: line.offset, &window, &damage)
+      } else if let event = TextLine(head) {
+        take(event, at: line.offset, &window, &damage)
+      } else {
+        note(line, &damage)
+      }
+    }
+    return true
+  }
+
+  /// Takes in an event whose name no line had lately.
+  private mutating func take(
+    _ line: TextLine, at offset: Int, _ window: inout ReorderWindow, _ damage: inout DamageLog
+  ) {
+    hasEvent = true
+    guard let entry = events.entry(of: line.name) else {
+      reportUnreadable(line.head, at: offset, &damage)
+      return
+    }
+    recent.note(line.head.event, entry)
+    take(line.head, entry.position, line.text, at: offset, &window, &damage)
+  }
+
+  /// Takes in the event at `position` of `events`.
+  @inline(__always)
+  private mutating func take(
+    _ head: LineHead, _ position: Int, _ text: TextCursor, at offset: Int, _ window: inout ReorderWindow,
+    _ damage: inout DamageLog
+  ) {
+    hasEvent = true
+    var slot = RecordSlot(base: window.room)
+    guard events[position].pointee.read(text, tid: head.tid, into: &slot) else {
+      reportUnreadable(head, at: offset, &damage)
+      return
+    }
+    window.append(
+      ReorderWindow.Entry(
+        stamp: head.stamp, line: offset, begin: 0, count: UInt32(truncatingIfNeeded: slot.count),
+        cpu: head.cpu, isBehindGap: isBehindGap, lost: losses.take(head.cpu)))
+    isBehindGap = false
+  }
+
+  private mutating func reportUnreadable(_ head: LineHead, at offset: Int, _ damage: inout DamageLog) {
+    isBehindGap = true
+    let name = TextLine(head)?.name.text ?? ""
+    damage.reportGap(at: offset, "the text of an event \(name) cannot be read; it is left out")
+  }
+
+  /// Takes in a line that is no event.
+  private mutating func note(_ line: LineReader.Line, _ damage: inout DamageLog) {
+    if line.isCut {
+      if !line.text.isAtEnd || line.isTooLong {
+        damage.reportGap(at: line.offset, "the last line is cut; it is left out")
+      }
+      return
+    }
+    if line.isTooLong {
+      isBehindGap = true
+      damage.reportGap(
+        at: line.offset, "a line is longer than \(LineReader.lineBytesMax) bytes; it is left out")
+      return
+    }
+    switch TextNote(line.text) {
+    case .silent: break
+    case .lost(let cpu, let count): losses.note(cpu, count, at: line.offset)
+    case .begins(let cpu): losses.note(beginOf: cpu, at: line.offset)
+    case .unknown: noteForeign(line, &damage)
+    }
+  }
+
+  /// Takes in a line that is neither an event nor a remark.
+  private mutating func noteForeign(_ line: LineReader.Line, _ damage: inout DamageLog) {
+    let head = heads.head(of: line.text)
+    if let head, TextLine.isPerfRecord(head.event) {
+      if let count = TextLine.lost(head.event) { losses.note(head.cpu, count, at: line.offset) }
+      return
+    }
+    var facts = TextFacts()
+    if !hasEvent {
+      if !facts.note(line.text), line.offset == 0 {
+        damage.reportGap(at: 0, "the first line is no event, or its beginning is cut off; it is left out")
+      }
+      return
+    }
+    isBehindGap = true
+    let what = head == nil ? "thread, CPU, stamp and event" : "name of an event"
+    damage.reportGap(at: line.offset, "a line has no \(what); it is left out")
+  }
+}

@@ -1,0 +1,120 @@
+/// The first pass over a text: how its lines begin, which kinds of event, threads and CPUs it has.
+///
+/// Texts have no list of these, and formats have to be known before the first event is decoded, so that all lines are looked at.
+struct TextSurvey: ~Copyable {
+  /// How many lines that are no events a text may begin with, remarks apart.
+  private static let foreignLinesMax = 1000
+  /// Within how many bytes the first event must come.
+  private static let foreignBytesMax = 16 << 20
+
+  let events = TextEvents()
+  private(set) var facts = TextFacts()
+  private(set) var threads = ThreadTable()
+  /// nil where no line is an event.
+  private(set) var style: LineStyle?
+  /// The highest CPU, plus one.
+  private(set) var cpuCount = 0
+  private(set) var firstCPU: UInt16 = 0
+  /// Whether all events are of one CPU.
+  private var isOfOneCPU = true
+  private var eventCount: UInt64 = 0
+  private var ticks = TickSurvey()
+  private var suspicion = TextSuspicion()
+
+  /// Looks at all lines of `file`.
+  init(_ file: FileBytes) throws(IngestError) {
+    var lines = LineReader(file)
+    lines.limit = Self.foreignBytesMax
+    guard let first = findStyle(&lines) else {
+      let isTrace = facts.writer != .unknown
+      if !isTrace || suspicion.hasLines { throw suspicion.refusal(of: file, isTrace: isTrace) }
+      return
+    }
+    lines.limit = .max
+    var heads = first.heads
+    style = heads.style
+    firstCPU = first.line.head.cpu
+    let storage = UnsafeMutableRawPointer.allocate(byteCount: RecordSlot.bytesMax, alignment: 8)
+    defer { storage.deallocate() }
+    var slot = RecordSlot(base: storage)
+    let recent = RecentNames()
+    note(first.line, recent, &slot)
+    while let line = lines.next() {
+      guard !line.isCut, let head = heads.head(of: line.text) else { continue }
+      if let found = recent.find(head.event) {
+        note(head)
+        events.survey(found.position, found.text, &slot)
+      } else if let event = TextLine(head) {
+        note(event, recent, &slot)
+      }
+    }
+    events.settle()
+  }
+
+  /// The kernel's name for the clock, as far as stamps show it.
+  var clock: String { ticks.clock }
+
+  /// How many events of every CPU are missing before its first one, because others were written over them; 0 for an unknown number,
+  /// nil for none.
+  var lostBefore: UInt64? {
+    if facts.overwritten == 0 { return nil }
+    // The numbers are those of all CPUs, also in the file of one: only where no other has events are they its own.
+    return isOfOneCPU && eventCount == facts.held ? facts.overwritten : 0
+  }
+
+  private mutating func note(_ line: TextLine, _ recent: borrowing RecentNames, _ slot: inout RecordSlot) {
+    note(line.head)
+    guard events.survey(line.name, line.text, &slot), let entry = events.entry(of: line.name) else { return }
+    recent.note(line.head.event, entry)
+  }
+
+  @inline(__always)
+  private mutating func note(_ head: LineHead) {
+    eventCount += 1
+    threads.note(head)
+    if Int(head.cpu) >= cpuCount { cpuCount = Int(head.cpu) + 1 }
+    if head.cpu != firstCPU { isOfOneCPU = false }
+    if head.isTicks { ticks.note(head.stamp) }
+  }
+
+  /// The first line that is an event, and what read its head; nil where there is none among so many as one may look at.
+  private mutating func findStyle(
+    _ lines: inout LineReader
+  ) -> (heads: LineHeadParser, line: TextLine)? {
+    var foreign = 0
+    while foreign < Self.foreignLinesMax, let line = lines.next() {
+      if line.isCut { continue }
+      if facts.note(line.text) || line.text.isAtEnd { continue }
+      for style in LineStyle.allCases {
+        var heads = LineHeadParser(style)
+        if let head = heads.head(of: line.text), let event = TextLine(head), Self.fits(event, style) {
+          return (heads, event)
+        }
+      }
+      suspicion.note(line.text)
+      foreign += 1
+    }
+    return nil
+  }
+
+  /// Whether a line is not taken for one of perf by chance: perf names the system of an event.
+  private static func fits(_ event: TextLine, _ style: LineStyle) -> Bool {
+    guard style == .spaced || style == .cpuless else { return true }
+    var name = event.name
+    return name.skip(behind: UInt8(ascii: ":")) && event.head.hasCommand
+  }
+}
+
+/// What the stamps of a clock are that are no nanoseconds.
+private struct TickSurvey {
+  private var last: UInt64?
+  private var hasEqual = false
+
+  mutating func note(_ stamp: UInt64) {
+    if stamp == last { hasEqual = true }
+    last = stamp
+  }
+
+  /// Every event has a number of its own by the clock `counter`; by `uptime` many share a tick.
+  var clock: String { last == nil ? "" : hasEqual ? "uptime" : "counter" }
+}

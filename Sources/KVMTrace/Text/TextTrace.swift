@@ -1,0 +1,46 @@
+/// A trace as text: what the kernel's files `trace` and `trace_pipe`, `trace-cmd report` and `perf script` print.
+///
+/// Lines become records of `CanonicalFormats`. There is one stream, in the order of the file: stamps of microseconds order nothing that
+/// lies within one, but lines do.
+final class TextTrace: TranscodedTrace {
+  private let file: FileBytes
+  private let contents: TextContents
+  private let facts: TextFacts
+  let clock: String
+  let cpuCount: Int
+  let commands: [Int32: String]
+  /// The processes of threads, by thread, as far as the text tells them.
+  let processes: [Int32: Int32]
+
+  /// Looks through the text in `file`.
+  init(_ file: FileBytes) throws(IngestError) {
+    let survey = try TextSurvey(file)
+    if let failure = file.failure { throw failure }
+    self.file = file
+    facts = survey.facts
+    contents = TextContents(
+      style: survey.style, events: survey.events, firstCPU: survey.firstCPU, lostBefore: survey.lostBefore)
+    clock = survey.clock
+    cpuCount = max(survey.facts.cpuCount, survey.cpuCount)
+    commands = survey.threads.commands
+    processes = survey.threads.processes
+  }
+
+  var format: String {
+    switch (facts.writer, contents.style) {
+    case (.perf, _), (_, .spaced), (_, .cpuless): "text of perf script"
+    case (.traceCmd, _): "text of trace-cmd report"
+    case (.kernel, _): "text of tracefs (trace)"
+    case (.unknown, _): "text of tracefs (trace_pipe)"
+    }
+  }
+
+  var compression: String { "none" }
+  var uname: String { facts.uname }
+  var formatTexts: [(system: String, text: String)] { contents.events.formatTexts }
+  var damage: [Damage] { [] }
+  var streamCount: Int { 1 }
+
+  func cpu(ofStream stream: Int) -> UInt16 { contents.firstCPU }
+  func pages(ofStream stream: Int) -> any PageSupply { TextPages(file, contents) }
+}

@@ -1,0 +1,150 @@
+import Foundation
+import Testing
+import UnnamedFiles
+
+@testable import KVMTrace
+
+/// What is missing in a text, and what of it cannot be read.
+@Suite("Losses and damage of texts")
+struct TextLossTests {
+  private static func line(_ cpu: Int, _ time: Int, _ text: String = "kvm_entry: PC: 0x1") -> String {
+    "             vmm-139   [00\(cpu)]     1.00000\(time): \(text)"
+  }
+
+  private static func read(_ lines: String...) throws -> TextReading {
+    try TextReading(lines.map { $0 + "\n" }.joined())
+  }
+
+  @Test(
+    "lost events stand before the next one of their CPU",
+    arguments: [
+      ("CPU:1 [LOST 12 EVENTS]", 12), ("CPU:1 [LOST EVENTS]", 0), ("CPU:1 [12 EVENTS DROPPED]", 12),
+      ("CPU:1 [EVENTS DROPPED]", 0),
+      ("tc: CPU:1 [12 EVENTS DROPPED]", 12), ("##### CPU 1 buffer started ####", 0),
+    ] as [(String, UInt64)])
+  func lost(text: String, count: UInt64) throws {
+    let reading = try Self.read(Self.line(0, 1), text, Self.line(0, 2), Self.line(1, 3), Self.line(1, 4))
+    #expect(reading.gaps == [.init(index: 2, cpu: 1, lost: count)])
+    #expect(reading.damage.isEmpty)
+    #expect(reading.events.count == 4)
+  }
+
+  @Test("two losses in one place are one, of an unknown number if that of one is")
+  func twice() throws {
+    let known = try Self.read("CPU:0 [LOST 2 EVENTS]", "CPU:0 [LOST 3 EVENTS]", Self.line(0, 1))
+    #expect(known.gaps.map(\.lost) == [5])
+    let unknown = try Self.read("CPU:0 [LOST 2 EVENTS]", "CPU:0 [LOST EVENTS]", Self.line(0, 1))
+    #expect(unknown.gaps.map(\.lost) == [0])
+  }
+
+  @Test("a loss behind the last event of its CPU is damage")
+  func last() throws {
+    let reading = try Self.read(Self.line(0, 1), "CPU:1 [LOST 2 EVENTS]")
+    #expect(reading.damage.map(\.what) == ["events of CPU 1 were lost behind its last one"])
+  }
+
+  @Test("overwritten events are missing before the first one of each CPU")
+  func overwritten() throws {
+    let header = "# tracer: nop\n#\n# entries-in-buffer/entries-written: 3/10   #P:2\n#"
+    let reading = try Self.read(header, Self.line(0, 1), Self.line(1, 2), Self.line(0, 3))
+    #expect(reading.gaps == [.init(index: 0, cpu: 0, lost: 0), .init(index: 1, cpu: 1, lost: 0)])
+    #expect(reading.damage.isEmpty)
+    // Where all that are left are of one CPU, so are the others.
+    let one = try Self.read(header, Self.line(0, 1), Self.line(0, 2), Self.line(0, 3))
+    #expect(one.gaps == [.init(index: 0, cpu: 0, lost: 7)])
+  }
+
+  @Test("a line that cannot be read is told, and missing before the next one")
+  func unreadable() throws {
+    let reading = try Self.read(
+      Self.line(0, 1), "Segmentation fault", Self.line(0, 2), Self.line(0, 3, "kvm_entry: PC: what"),
+      Self.line(0, 4, "UNKNOWN TYPE 5"), Self.line(0, 5))
+    #expect(reading.events.map(\.time) == [1_000_001_000, 1_000_002_000, 1_000_005_000])
+    #expect(reading.gaps == [.init(index: 1, cpu: 0, lost: nil), .init(index: 2, cpu: 0, lost: nil)])
+    let length = Self.line(0, 1).utf8.count + 1
+    #expect(reading.damage.map(\.offset) == [length, 2 * length + 19, 3 * length + 20])
+    #expect(
+      reading.damage.map(\.what) == [
+        "a line has no thread, CPU, stamp and event; it is left out",
+        "the text of an event kvm_entry cannot be read; it is left out",
+        "a line has no name of an event; it is left out",
+      ])
+  }
+
+  @Test("256 damaged places are told, and all events are read")
+  func manyPlaces() throws {
+    let lines = (0..<600).map { _ in "no event\n" + Self.line(0, 1) + "\n" }
+    let reading = try TextReading(Self.line(0, 1) + "\n" + lines.joined())
+    #expect(reading.events.count == 601)
+    #expect(reading.damage.count == 256)
+  }
+
+  @Test("the last line is left out where it is cut")
+  func cutEnd() throws {
+    let reading = try TextReading(Self.line(0, 1) + "\n" + Self.line(0, 2, "kvm_entry: PC: 0x12"))
+    #expect(reading.events.count == 1)
+    #expect(reading.damage.map(\.what) == ["the last line is cut; it is left out"])
+    #expect(reading.gaps.isEmpty)
+  }
+
+  @Test(
+    "what is no trace is refused with what it looks like",
+    arguments: [
+      ("hello\nworld\n", "is a text file that is no trace"),
+      ("{\"a\": 1}\n", "is a text file that is no trace"),
+      (
+        "278 0 192696372720 type: 1581\n",
+        "is a trace as text with the option raw or hex, which has no names of events"
+      ),
+      (
+        "# tracer: nop\n#\n00003d70 00000000 000019b591cf9a68 type: 367\n",
+        "is a trace as text with the option raw or hex, which has no names of events"
+      ),
+      (
+        "# tracer: function_graph\n#\n 0)   1.234 us    |  kvm_vcpu_load();\n",
+        "is a text of the tracer function_graph, whose events have no stamps"
+      ),
+      ("kvm:kvm_entry: PC: 0x1\n", "has the names of events without threads and stamps"),
+      (
+        "# tracer: nop\n#\nsched_process_exit: comm=timeout pid=15728\n",
+        "is a trace as text whose lines have no threads and stamps"
+      ),
+      ("\n", "is a text file that is no trace"),
+    ])
+  func refused(text: String, what: String) throws {
+    let error = #expect(throws: IngestError.self) { try TextReading(text) }
+    #expect(error?.kind == .notATrace)
+    #expect(error?.what == what)
+    #expect(error?.advice?.contains("trace-cmd record -e kvm") == true)
+  }
+
+  @Test("a large file that is no text is not read to its end")
+  func binary() throws {
+    let size = 40 << 20
+    let file = try UnnamedFile([UInt8](repeating: 0x01, count: size))
+    var furthest = 0
+    let bytes = try FileBytes(path: "binary", descriptor: open(file.path, O_RDONLY)) {
+      furthest = max(furthest, $3 + $2)
+      return pread($0, $1, $2, off_t($3))
+    }
+    let error = #expect(throws: IngestError.self) { try TextReading(bytes) }
+    #expect(error?.what == "is not a trace")
+    #expect(furthest < size / 2)
+  }
+
+  @Test(
+    "an empty trace is a trace",
+    arguments: ["# tracer: nop\n#\n# entries-in-buffer/entries-written: 0/0   #P:2\n#\n", "cpus=2\n"])
+  func empty(text: String) throws {
+    let reading = try TextReading(text)
+    #expect(reading.events.isEmpty)
+    #expect(reading.damage.isEmpty)
+    #expect(reading.trace.cpuCount == 2)
+  }
+
+  @Test("events that nothing here knows are events")
+  func noKVM() throws {
+    let reading = try Self.read(Self.line(0, 1, "sched_wakeup: comm=a pid=1 prio=120 target_cpu=001"))
+    #expect(reading.counts == ["probes:sched_wakeup": 1])
+  }
+}

@@ -1,0 +1,127 @@
+import Foundation
+import Testing
+
+@testable import KVMTrace
+
+/// Texts that are damaged, or that somebody made to do harm.
+///
+/// `PKVM_REPLAY_MUTANTS` makes more mutants, `PKVM_REPLAY_SEED` others.
+@Suite("Damaged texts")
+struct TextRobustnessTests {
+  private static let environment = ProcessInfo.processInfo.environment
+  private static let firstSeed = environment["PKVM_REPLAY_SEED"].flatMap { UInt64($0) } ?? 20_240_607
+  private static let seedCount = environment["PKVM_REPLAY_MUTANTS"].flatMap { UInt64($0) } ?? 8
+  private static let samples = TextSampleTests.alike + ["trace-fields.txt", "report-wrapped.txt"]
+
+  /// How many lines of `bytes` have an end.
+  private static func lines(_ bytes: ArraySlice<UInt8>) -> Int { bytes.count { $0 == 0x0a } }
+
+  @Test("a cut text has all events of its whole lines", arguments: samples)
+  func truncation(name: String) throws {
+    let bytes = try TextSampleTests.bytes(name)
+    let whole = try TextReading(bytes)
+    // Where the lines are that are no events, and the end of each line that is one.
+    var ends: [Int] = []
+    var begin = 0
+    for (offset, byte) in bytes.enumerated() where byte == 0x0a {
+      if TextReadingLine.isEvent(bytes[begin..<offset]) { ends.append(offset) }
+      begin = offset + 1
+    }
+    #expect(ends.count == whole.events.count)
+    for length in stride(from: ends[0] + 1, to: bytes.count, by: 1511) {
+      let reading = try TextReading(bytes[..<length])
+      let expected = ends.prefix { $0 < length }.count
+      #expect(reading.events.count == expected)
+      #expect(reading.events.map(\.values) == whole.events.prefix(expected).map(\.values))
+    }
+  }
+
+  @Test("mutants lose no more than what they damage", arguments: samples, Mutation.allCases)
+  func mutants(name: String, mutation: Mutation) throws {
+    let bytes = try TextSampleTests.bytes(name)
+    let whole = try TextReading(bytes)
+    for seed in Self.firstSeed..<(Self.firstSeed + Self.seedCount) {
+      let mutant = mutation.apply(to: bytes, seed: seed)
+      guard let reading = try? TextReading(mutant) else {
+        // A text whose first event is gone is none.
+        #expect(mutation == .truncate)
+        continue
+      }
+      #expect(reading.events.count <= Self.lines(mutant[...]))
+      if mutation != .truncate { #expect(reading.events.count + 9 >= whole.events.count) }
+    }
+  }
+
+  @Test("a line without end takes no memory, and what follows is read", .timeLimit(.minutes(1)))
+  func longLine() throws {
+    let line = "             vmm-139   [000]     1.000001: kvm_entry: PC: 0x1\n"
+    for filler in ["x", " ", "[0]", ": ", "-1 ", "\0", "CPU:", "a=1 ", "("] {
+      let long = String(repeating: filler, count: (3 << 20) / filler.utf8.count)
+      let reading = try TextReading(line + long + "\n" + line)
+      #expect(reading.events.count == 2)
+      #expect(reading.damage.map(\.what) == ["a line is longer than 65536 bytes; it is left out"])
+      #expect(reading.gaps == [.init(index: 1, cpu: 0, lost: nil)])
+      // As long as a line may just be.
+      let most = String(repeating: filler, count: 65_000 / filler.utf8.count)
+      for begin in [
+        "", "             vmm-139   [000]     1.000001: kvm_entry: ",
+        "             vmm-139   [000]     1.000001: trap_reg: ",
+      ] {
+        #expect(try TextReading(line + begin + most + "\n" + line).events.count >= 2)
+      }
+    }
+  }
+
+  @Test("thousands of events' names and threads are only so many")
+  func manyNames() throws {
+    let lines = (0..<6000).map { "             vmm-\($0)   [000]     1.000001: event_\($0): a=\($0)\n" }
+    let reading = try TextReading(lines.joined())
+    #expect(reading.events.count == TextEvents.eventsMax)
+    #expect(reading.damage.count == 256)
+    #expect(reading.trace.commands.count == 6000)
+  }
+
+  @Test("long texts of events are cut, and lie in pages")
+  func longTexts() throws {
+    let text = String(repeating: "y", count: 60_000)
+    let lines = (0..<300).map {
+      "             vmm-1   [000]     1.000001: tracing_mark_write: \($0)\(text)\n"
+    }
+    let reading = try TextReading(lines.joined())
+    #expect(reading.events.count == 300)
+    guard case .text(let first) = reading.events[0].values["buf"] else {
+      Issue.record("a marker has a text")
+      return
+    }
+    #expect(first.utf8.count == RecordSlot.textBytesMax)
+  }
+
+  @Test("numbers that have no room are no numbers")
+  func overflow() throws {
+    let line = "             vmm-139   [000]     1.000001: kvm_entry: PC: 0x1\n"
+    for bad in [
+      "             vmm-99999999999   [000]     1.000001: kvm_entry: PC: 0x1",
+      "             vmm-139   [99999]     1.000001: kvm_entry: PC: 0x1",
+      "             vmm-139   [000]     99999999999.000001: kvm_entry: PC: 0x1",
+      "             vmm-139   [000]     1.0000000000: kvm_entry: PC: 0x1",
+      "             vmm-139   [000]     1.000001: kvm_entry: PC: 0x10000000000000000",
+      "CPU:99999 [LOST 1 EVENTS]",
+    ] {
+      let reading = try TextReading(line + bad + "\n" + line)
+      #expect(reading.events.count == 2)
+      #expect(reading.damage.count == 1)
+    }
+    let losses = "CPU:0 [LOST 18446744073709551615 EVENTS]\n"
+    #expect(try TextReading(losses + losses + line).gaps.map(\.lost) == [UInt64(Int64.max)])
+    #expect(try TextReading("CPU:0 [LOST 99999999999999999999999 EVENTS]\n" + line).gaps.map(\.lost) == [0])
+  }
+}
+
+/// Whether a line of a sample is an event, as a person sees it.
+private enum TextReadingLine {
+  static func isEvent(_ line: ArraySlice<UInt8>) -> Bool {
+    let text = String(decoding: line, as: UTF8.self)
+    return text.contains("] ") && text.contains(": ") && !text.hasPrefix("#") && !text.hasPrefix("CPU:")
+      && !text.hasPrefix("kvm_arch")
+  }
+}
