@@ -68,7 +68,7 @@ extension EventSource {
 
 extension TraceFile: EventSource {
   /// The size of a sub-buffer, or what the head calls the page size.
-  public var pageBytesMax: Int? { min(pageBytes, subBufferBytes) }
+  public var pageBytesMax: Int? { subBufferBytes.map { min(pageBytes, $0) } }
   /// A pipe is copied when it is opened.
   public var canBeReadTwice: Bool { true }
 

@@ -10,23 +10,42 @@ public final class TraceFile {
   public let formats: EventFormats
   private let file: FileBytes
   private let contents: TraceDatContents
+  /// The reader of a recording that is no trace.dat.
+  private let transcoded: (any TranscodedTrace)?
+  /// How the file is compressed as a whole, nil where it is not.
+  private let wrapping: String?
   private let formatDamage: [Damage]
   /// What passes share, while several are made, and how many calls say so.
   private var kept: KeptChunks?
   private var keepingCalls = 0
 
-  /// Opens the trace.dat at `path`, or on standard input for "-".
+  /// Opens the recording at `path`, or on standard input for "-". Of what kind it is its content tells.
   ///
   /// - Parameter spoolLimit: the most bytes of a pipe that are copied to a temporary file, which is where a pipe is read;
   ///   nil for half of what is free there.
   public convenience init(path: String, spoolLimit: UInt64? = nil) throws(IngestError) {
-    try self.init(path: path, FileBytes(path: path, spoolLimit: spoolLimit))
+    let file = try FileBytes(path: path, spoolLimit: spoolLimit)
+    try self.init(path: path, RecordingOpener.unwrapped(file, spoolLimit: spoolLimit))
   }
 
-  init(path: String, _ file: FileBytes) throws(IngestError) {
+  convenience init(path: String, _ file: FileBytes) throws(IngestError) {
+    try self.init(path: path, RecordingOpener.Unwrapped(file: file))
+  }
+
+  private init(path: String, _ unwrapped: RecordingOpener.Unwrapped) throws(IngestError) {
     self.path = path
+    let file = unwrapped.file
     self.file = file
-    contents = try TraceDatOpener.open(file)
+    transcoded = try RecordingOpener.transcoded(file)
+    var contents: TraceDatContents
+    if let transcoded {
+      contents = transcoded.contents(in: file)
+    } else {
+      contents = try TraceDatOpener.open(file)
+    }
+    if let damage = unwrapped.damage { contents.damage.insert(damage, at: 0) }
+    self.contents = contents
+    wrapping = unwrapped.compression
     let parsed = EventFormats(
       contents.formats.map { ($0.system, $0.text) }, bigEndian: contents.bigEndian,
       kernelLongSize: contents.kernelLongSize)
@@ -41,10 +60,11 @@ public final class TraceFile {
   public func events(_ selection: EventSelection) -> EventReader {
     kept?.isLastPass = selection.isLast && keepingCalls == 1
     return EventReader(
-      streams(kept ?? unshared), file: file, contents: contents, formats: formats, selection: selection)
+      transcoded?.streams() ?? streams(kept ?? unshared), file: file, contents: contents, formats: formats,
+      selection: selection)
   }
 
-  /// The streams of a pass: each CPU's events of each buffer.
+  /// The streams of a pass over a trace.dat: each CPU's events of each buffer.
   private func streams(_ kept: KeptChunks) -> [EventReader.Stream] {
     contents.buffers.enumerated().flatMap { index, buffer in
       let clock = TraceClock(buffer.clock, isConverted: contents.time.multiplier != 0)
@@ -91,10 +111,10 @@ public final class TraceFile {
     return bytes
   }
 
-  /// "trace.dat v6" or "trace.dat v7".
-  public var format: String { "trace.dat v\(contents.version)" }
-  /// "none", "zlib" or "zstd".
-  public var compression: String { contents.compression }
+  /// "trace.dat v6", "trace.dat v7", "perf.data", "Perfetto trace", or what kind of text it is.
+  public var format: String { transcoded?.format ?? "trace.dat v\(contents.version)" }
+  /// "none", "zlib", "zstd", "gzip" or "deflate".
+  public var compression: String { wrapping ?? contents.compression }
   /// Whether the traced machine is big-endian.
   public var isBigEndian: Bool { contents.bigEndian }
   /// The size of a long in the traced kernel, in bytes.
@@ -110,8 +130,15 @@ public final class TraceFile {
   /// What the head of a trace.dat calls the page size, in bytes: the size of the ring buffer's sub-buffers, or of old recorders
   /// the host's page size. The host's pages are no bigger.
   public var pageBytes: Int { contents.pageBytes }
-  /// The size of a sub-buffer of the ring buffer in bytes, the host's page size by default (`buffer_subbuf_size_kb`).
-  public var subBufferBytes: Int { contents.subBufferBytes ?? contents.pageBytes }
+  /// The size of a sub-buffer of the ring buffer in bytes, the host's page size by default (`buffer_subbuf_size_kb`); nil of a
+  /// recording that tells nothing of it.
+  public var subBufferBytes: Int? {
+    transcoded == nil ? contents.subBufferBytes ?? contents.pageBytes : nil
+  }
+  /// The size of the host's pages, nil where the recording does not say.
+  public var pageSize: PageSize? {
+    transcoded?.hostPageBytes.flatMap { PageSize(bytes: UInt64(clamping: $0)) }
+  }
   /// How many processors the host had.
   public var cpuCount: Int {
     max(
@@ -119,7 +146,7 @@ public final class TraceFile {
       Int(contents.buffers.flatMap(\.areas).map(\.cpu).max() ?? 0) + (contents.buffers.isEmpty ? 0 : 1))
   }
   /// The names of the buffers, "" for the top one.
-  public var bufferNames: [String] { contents.buffers.map(\.name) }
+  public var bufferNames: [String] { transcoded == nil ? contents.buffers.map(\.name) : [""] }
   /// Where the file's metadata is damaged or cut.
   public var damage: [Damage] { contents.damage + formatDamage }
 
@@ -127,6 +154,28 @@ public final class TraceFile {
   public var unreadableEvents: [String] {
     formats.formats.filter { $0.fields.isEmpty && formats.isWithoutFields($0) }
       .map { "\($0.system):\($0.name)" }
+  }
+
+  /// The content of each format file, with its system and the event's number; nil where that cannot be read.
+  package var formatTexts: [(system: String, id: UInt16?, text: String)] {
+    contents.formats.map { format in
+      (
+        format.system, FormatSource(system: format.system, text: format.text)?.id,
+        String(decoding: format.text, as: UTF8.self)
+      )
+    }
+  }
+  /// The commands of threads, in the order of their numbers.
+  package var commandLines: [(tid: Int32, name: String)] {
+    contents.commands.sorted { $0.key < $1.key }.map { ($0.key, $0.value) }
+  }
+  /// The format strings of `trace_printk`, as `printk_formats` shows them.
+  package var printkText: String {
+    contents.printFormats.map { "0x\(String($0.address, radix: 16)) : \"\($0.text)\"\n" }.joined()
+  }
+  /// The kernel's symbols, as `/proc/kallsyms` shows them; "" where the recording has none.
+  package var symbolText: String {
+    contents.symbolText(in: file).map { String(decoding: $0, as: UTF8.self) } ?? ""
   }
 
   /// Whether the trace can hold probes on the kernel's stage-2 operations.
@@ -155,4 +204,12 @@ public final class TraceFile {
 
   /// The command that the thread ran, nil where it was not recorded.
   public func command(of tid: ThreadID) -> String? { contents.commands[tid.rawValue] }
+}
+
+extension EventFormats {
+  /// What the events of a format mean.
+  public func kind(of format: EventFormat) -> EventKind {
+    EventSchema.schema(
+      system: format.system, name: format.name, fieldNames: Set(format.fields.map(\.name)))?.kind ?? .other
+  }
 }

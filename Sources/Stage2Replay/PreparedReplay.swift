@@ -18,6 +18,9 @@ struct PreparedReplay {
   ) throws(ProfileProblem) {
     self.found = found
     self.probes = probes
+    var options = options
+    // A part that was cut out of a recording begins there, as if `from` said so.
+    if let begin = found.survey.markers.begin { options.from = max(options.from ?? begin, begin) }
     let profile = try ReplayProfile(request, found.profile)
     lockModes = try RecordedLockModes(request, found.profile)
     var model = profile

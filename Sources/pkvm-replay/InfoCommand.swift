@@ -14,7 +14,7 @@ struct InfoCommand: ParsableCommand {
       input; 74 read or write error.
       """)
 
-  @Argument(help: "A trace.dat of version 6 or 7, or - for standard input.")
+  @Argument(help: "A recording of any format, or - for standard input.")
   var input: String
 
   @Flag(help: "Print JSON.")

@@ -20,7 +20,7 @@ struct ReplayCommand: CheckedCommand {
       65 not a trace, none of an arm64 KVM host, or not a file of memslots; 66 no such input; 74 read or write error.
       """)
 
-  @Argument(help: "Recordings: trace.dat of version 6 or 7, or - for standard input.")
+  @Argument(help: "Recordings of any format, or - for standard input.")
   var inputs: [String]
 
   @Option(

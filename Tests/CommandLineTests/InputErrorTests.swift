@@ -13,7 +13,7 @@ struct InputErrorTests {
   @Test("a text file is no trace", arguments: verbs)
   func text(verb: String) throws {
     let file = try UnnamedFile(Array("This is not a trace.\nIt is text.\n".utf8))
-    try expectFailure([verb, file.path], status: 65, saying: [file.path, "is not a trace"])
+    try expectFailure([verb, file.path], status: 65, saying: [file.path, "is a text file, not a trace"])
   }
 
   @Test("an empty file is no trace", arguments: verbs)

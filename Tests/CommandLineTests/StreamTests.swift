@@ -36,7 +36,7 @@ struct StreamTests {
       // There is no place to which anyone could copy.
       let outcome = try Tool.shell("TMPDIR=/nowhere $tool \(verb) \(input)", [])
       #expect(outcome.status == 65, "\(input): \(outcome.errors)")
-      #expect(outcome.errorLines.count == 1 && outcome.errors.contains("is not a trace"))
+      #expect(outcome.errorLines.count == 1 && outcome.errors.contains("not a trace"))
     }
   }
 

@@ -4,7 +4,7 @@ import Glibc
 ///
 /// A pipe is copied to an unlinked temporary file: trace.dat keeps the list of its buffers behind the buffers and each
 /// CPU's events in a place of their own, so it cannot be read front to back. Its first bytes are looked at before
-/// anything is copied, for some devices never end.
+/// anything is copied, for some devices never end: what can be no recording is refused.
 enum InputDescriptor {
   /// A descriptor of a regular file with the content of `path`, "-" for standard input.
   static func open(path: String, spoolLimit: UInt64?) throws(IngestError) -> Int32 {
@@ -52,16 +52,15 @@ enum InputDescriptor {
     let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: capacity, alignment: 16)
     defer { buffer.deallocate() }
     var filled = 0
-    while filled < TraceDatOpener.magic.count {
+    while filled < RecordingSignature.prefixBytes {
       let received = try receive(
         descriptor, UnsafeMutableRawBufferPointer(rebasing: buffer[filled...]), path: path)
       if received == 0 { break }
       filled += received
     }
     if filled == 0 { throw IngestError(.notATrace, path: path, what: "is empty, not a trace") }
-    guard TraceDatOpener.isTrace(UnsafeRawBufferPointer(rebasing: buffer[..<filled])) else {
-      throw TraceDatOpener.notATrace(path)
-    }
+    let prefix = Array(buffer[..<min(filled, RecordingSignature.prefixBytes)])
+    if let refusal = RecordingOpener.refusal(of: prefix, path: path) { throw refusal }
     var file = try SpoolFile(path: path, limit: limit, what: "a pipe")
     repeat {
       try file.append(UnsafeRawBufferPointer(rebasing: buffer[..<filled]))

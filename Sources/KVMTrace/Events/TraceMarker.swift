@@ -11,6 +11,9 @@ public enum TraceMarker: Hashable, Sendable {
   case memory(MemoryMarker)
   /// `pkvm-replay:lab`: how the recording was made.
   case lab([Setting])
+  /// `pkvm-replay:slice from=NS`: a part was cut out of a recording that begins here. Of what comes before, only the events are kept
+  /// that tell of VMs and their memslots.
+  case slice(from: Nanoseconds)
 
   /// A `key=value` of a marker.
   public struct Setting: Hashable, Sendable {
@@ -35,6 +38,11 @@ public enum TraceMarker: Hashable, Sendable {
     case "quiet": self = .quiet
     case "memory": self = .memory(MemoryMarker(settings))
     case "lab": self = .lab(settings)
+    case "slice":
+      guard let from = settings.first(where: { $0.key == "from" }).flatMap({ UInt64($0.value) }) else {
+        return nil
+      }
+      self = .slice(from: Nanoseconds(from))
     default: return nil
     }
   }
@@ -107,9 +115,19 @@ extension EventFormats {
   ///
   /// - Parameter id: the event's number.
   func marker(_ payload: UnsafeRawBufferPointer, id: UInt16) -> TraceMarker? {
-    guard let field = format(id: id)?.fields.first(where: { $0.name == "buf" }),
+    text(ofField: "buf", payload, id: id).flatMap { TraceMarker($0) }
+  }
+
+  /// What an event of `ftrace:print` prints; nil for any other.
+  package func printedText(_ payload: UnsafeRawBufferPointer, id: UInt16) -> String? {
+    guard let format = format(id: id), format.system == "ftrace", format.name == "print" else { return nil }
+    return text(ofField: "buf", payload, id: id)
+  }
+
+  private func text(ofField name: String, _ payload: UnsafeRawBufferPointer, id: UInt16) -> String? {
+    guard let field = format(id: id)?.fields.first(where: { $0.name == name }),
       case .text(let text) = value(of: field, in: payload)
     else { return nil }
-    return TraceMarker(text)
+    return text
   }
 }

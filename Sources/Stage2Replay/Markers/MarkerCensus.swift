@@ -17,7 +17,7 @@ public struct MarkerCensus: Sendable {
       switch run.marker(position) {
       case .memory(let marker): points.append(marker.point)
       case .lab(let settings): if self.settings.isEmpty { self.settings = settings }
-      case .quiet, nil: break
+      case .quiet, .slice, nil: break
       }
     }
   }

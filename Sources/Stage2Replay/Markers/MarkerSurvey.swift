@@ -9,6 +9,8 @@ struct MarkerSurvey {
   private(set) var quiet: Set<Int> = []
   /// How the recording was made, by the first marker that says so.
   private(set) var settings: [TraceMarker.Setting] = []
+  /// Where the part begins that was cut out of a recording, nil for a whole one: of what comes before, most events are missing.
+  private(set) var begin: Nanoseconds?
   /// Whether probes tell of VMs.
   private(set) var sawVMs = false
   /// The types of VMs that had memslots.
@@ -42,6 +44,7 @@ struct MarkerSurvey {
       memory[prints] = marker
       if let mappings = marker.mappings { mapped.note(mappings: mappings) }
     case .lab(let settings): if self.settings.isEmpty { self.settings = settings }
+    case .slice(let from): begin = max(begin ?? from, from)
     case nil: break
     }
   }

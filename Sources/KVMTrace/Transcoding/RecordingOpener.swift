@@ -1,0 +1,135 @@
+internal import Glibc
+
+/// Finds out what an input is by its content, and opens it.
+enum RecordingOpener {
+  /// A file, or what it holds where it is compressed as a whole.
+  struct Unwrapped {
+    let file: FileBytes
+    /// How it is compressed, nil where it is not.
+    var compression: String?
+    /// Where what is compressed is damaged or cut: what came before is there.
+    var damage: Damage?
+  }
+
+  /// How much is decompressed at once, in bytes.
+  private static let pieceBytes = 1 << 18
+
+  /// What a file holds that is compressed as a whole, decompressed into a file without a name; any other file as it is. Places in it are
+  /// then those of the decompressed bytes.
+  static func unwrapped(_ file: FileBytes, spoolLimit: UInt64?) throws(IngestError) -> Unwrapped {
+    let prefix = prefix(of: file)
+    if prefix.starts(with: [0x1f, 0x8b]) { return try unwrap(file, .gzip, spoolLimit) }
+    if prefix.starts(with: [0x28, 0xb5, 0x2f, 0xfd]) { return try unwrap(file, .zstd, spoolLimit) }
+    return Unwrapped(file: file)
+  }
+
+  private static func unwrap(
+    _ file: FileBytes, _ kind: StreamDecompressor.Kind, _ limit: UInt64?
+  ) throws(IngestError) -> Unwrapped {
+    var spool = try SpoolFile(path: file.path, limit: limit, what: "what it holds")
+    var decompressor = StreamDecompressor(kind)
+    let input = SectionBytes(count: pieceBytes)
+    let output = SectionBytes(count: pieceBytes)
+    var damage: Damage?
+    var (offset, made) = (0, 0)
+    while offset < file.count, damage == nil {
+      let filled = file.read(at: offset, into: input.bytes)
+      if filled == 0 { break }
+      var used = 0
+      repeat {
+        let rest = UnsafeRawBufferPointer(rebasing: input.bytes[used..<filled])
+        let step = decompressor.decompress(rest, into: output.bytes)
+        try spool.append(UnsafeRawBufferPointer(rebasing: output.bytes[..<step.made]))
+        used += step.used
+        made += step.made
+        if step.isDamaged {
+          damage = Damage(
+            offset: offset + used,
+            what: "what is compressed (\(kind.rawValue)) is damaged here; what came before is read")
+        }
+        // A full buffer may hold back more than it gave.
+        if used == filled, step.made < pieceBytes { break }
+      } while damage == nil
+      offset += used
+    }
+    if damage == nil, decompressor.isInStream {
+      damage = Damage(
+        offset: file.count,
+        what: "the file ends inside what is compressed (\(kind.rawValue)); what came before is read")
+    }
+    if let failure = file.failure { throw failure }
+    guard made > 0 else {
+      throw IngestError(
+        .notATrace, path: file.path,
+        what: "is compressed (\(kind.rawValue)), and nothing can be read of what it holds")
+    }
+    let content = try FileBytes(
+      path: file.path, descriptor: spool.takeDescriptor(), read: { pread($0, $1, $2, off_t($3)) })
+    return Unwrapped(file: content, compression: kind.rawValue, damage: damage)
+  }
+
+  /// The reader of a recording that is no trace.dat; nil for a trace.dat.
+  static func transcoded(_ file: FileBytes) throws(IngestError) -> (any TranscodedTrace)? {
+    let prefix = prefix(of: file)
+    if let failure = file.failure { throw failure }
+    if let refusal = refusal(of: prefix, path: file.path) { throw refusal }
+    return switch RecordingSignature(prefix: prefix) {
+    case .perfData: try PerfData(file)
+    case .perfetto: try PerfettoTrace(file)
+    case .text: try TextTrace(file)
+    default: nil
+    }
+  }
+
+  private static func prefix(of file: FileBytes) -> [UInt8] {
+    let count = min(RecordingSignature.prefixBytes, file.count)
+    return file.bytes(at: 0, size: count).map { Array(UnsafeRawBufferPointer(start: $0, count: count)) } ?? []
+  }
+
+  /// Why a file that begins with `prefix` cannot be read, said by what it is; nil where it may be.
+  static func refusal(of prefix: [UInt8], path: String) -> IngestError? {
+    if prefix.isEmpty { return IngestError(.notATrace, path: path, what: "is empty, not a trace") }
+    if let known = known.first(where: { prefix.dropFirst($0.offset).starts(with: $0.bytes) }) {
+      return IngestError(.notATrace, path: path, what: "is \(known.what)", advice: known.advice)
+    }
+    switch RecordingSignature(prefix: prefix) {
+    case .traceDat, .perfData, .perfetto, .text, .compressed: return nil
+    case .binary:
+      return IngestError(.notATrace, path: path, what: "is a binary file, not a trace", advice: advice)
+    case nil: return IngestError(.notATrace, path: path, what: "is a text file, not a trace", advice: advice)
+    }
+  }
+
+  private static let advice =
+    "trace.dat, perf.data, Perfetto traces and the text of trace, trace_pipe, trace-cmd report and perf script can be read; "
+    + "trace-cmd record -e kvm makes the best one"
+
+  /// What else there is, by how it begins.
+  private struct Known {
+    let offset: Int
+    let bytes: [UInt8]
+    let what: String
+    let advice: String
+
+    init(_ bytes: [UInt8], at offset: Int = 0, _ what: String, _ advice: String = RecordingOpener.advice) {
+      (self.bytes, self.offset, self.what, self.advice) = (bytes, offset, what, advice)
+    }
+  }
+
+  private static let known: [Known] = [
+    Known([0x7f] + Array("ELF".utf8), "an ELF file, not a trace"),
+    Known([0xfd] + Array("7zXZ".utf8), "compressed with xz", "xz -dc FILE | pkvm-replay info - reads it"),
+    Known(Array("BZh".utf8), "compressed with bzip2", "bzip2 -dc FILE | pkvm-replay info - reads it"),
+    Known([0x04, 0x22, 0x4d, 0x18], "compressed with lz4", "lz4 -dc FILE | pkvm-replay info - reads it"),
+    Known(Array("PK\u{3}\u{4}".utf8), "a zip archive", "unpack it first"),
+    Known(Array("ustar".utf8), at: 257, "a tar archive", "unpack it first"),
+    Known([0xc1, 0x1f, 0xfc, 0xc1], "a CTF stream of LTTng", "record with trace-cmd record -e kvm"),
+    Known(Array("/* CTF".utf8), "CTF metadata of LTTng", "record with trace-cmd record -e kvm"),
+    Known([0xd4, 0xc3, 0xb2, 0xa1], "a packet capture, not a trace"),
+    Known([0x0a, 0x0d, 0x0d, 0x0a], "a packet capture, not a trace"),
+    Known(
+      Array("{\"traceEvents\"".utf8), "a Chrome trace of JSON, which has no KVM events",
+      "record with Perfetto (ftrace_events: \"kvm/*\") or trace-cmd"),
+    Known(Array("SQLite format 3".utf8), "a SQLite database, not a trace"),
+  ]
+}
