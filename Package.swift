@@ -66,10 +66,13 @@ let package = Package(
     .target(
       name: "TraceSynth", dependencies: ["KVMTypes", "SeededRandom", "CZstd", "CZlib"],
       swiftSettings: strict),
+    // A recording, or a part of it, as a trace.dat.
+    .target(name: "TraceExport", dependencies: ["KVMTypes", "KVMTrace", "TraceSynth"], swiftSettings: strict),
     .executableTarget(
       name: "pkvm-replay",
       dependencies: [
         "KVMTypes", "KVMTrace", "Stage2Model", "Stage2Replay", "CostFit", "Reporting", "TraceSynth",
+        "TraceExport",
         "CMemoryHints", .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ],
       swiftSettings: strict, plugins: ["CommitOfBuild"]),

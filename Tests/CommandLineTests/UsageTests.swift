@@ -83,6 +83,7 @@ struct UsageTests {
     // What a verb cannot do without is missed first.
     let needed = [
       "compare": ["--profile", "6.14", "--profile", "7.3"], "capacity": ["--vms", "1", "--memory", "1GiB"],
+      "convert": ["out.dat"], "slice": ["out.dat"],
     ]
     try expectUsageError(
       [verb, Tool.recording] + (needed[verb] ?? []) + ["--no-such-option"], naming: "--no-such-option")

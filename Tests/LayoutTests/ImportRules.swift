@@ -24,6 +24,8 @@ enum ImportRules {
       "KVMTypes", "KVMTrace", "Stage2Model", "Stage2Replay", "CostFit", "LockModel",
     ]),
     "TraceSynth": system.union(["KVMTypes", "SeededRandom", "CZstd", "CZlib"]),
+    // A recording, or a part of it, as a trace.dat.
+    "TraceExport": ["KVMTypes", "KVMTrace", "TraceSynth"],
     // The naive twin of the model, and the program that runs the two against each other for long.
     "ModelOracle": ["KVMTypes", "Stage2Model", "SeededRandom"],
     "model-soak": system.union(["ModelOracle"]),
@@ -46,7 +48,7 @@ enum ImportRules {
     "CommitOfBuild": ["Foundation", "PackagePlugin"],
     "pkvm-replay": system.union([
       "KVMTypes", "KVMTrace", "Stage2Model", "Stage2Replay", "Reporting", "TraceSynth", "ArgumentParser",
-      "CMemoryHints", "CostFit",
+      "CMemoryHints", "CostFit", "TraceExport",
     ]),
   ]
 

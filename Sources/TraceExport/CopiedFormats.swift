@@ -1,0 +1,61 @@
+internal import KVMTrace
+internal import TraceSynth
+
+/// The format files that a copy of a recording carries: those of the recording, and one for the markers that the copy itself writes.
+struct CopiedFormats {
+  /// By system, as the writer wants them.
+  let ofEvents: [TraceSynth.EventFormat]
+  /// Those of ftrace's own events.
+  let ofFtrace: [String]
+  /// The number of `ftrace:print`.
+  private let markerID: UInt16
+
+  init(_ trace: TraceFile, kinds: Set<UInt16>?) {
+    let known = trace.formats.formats
+    let print = known.first { $0.system == "ftrace" && $0.name == "print" }
+    let used = Set(known.map(\.id))
+    markerID = print?.id ?? (5...UInt16.max).first { !used.contains($0) } ?? 5
+    var events: [TraceSynth.EventFormat] = []
+    var ftrace: [String] = []
+    for (system, id, text) in trace.formatTexts {
+      if let kinds, let id, !kinds.contains(id), id != markerID { continue }
+      if system == "ftrace" {
+        ftrace.append(text)
+      } else {
+        events.append(
+          TraceSynth.EventFormat(
+            system: system, name: "", id: id ?? 0, fields: [], printFormat: "", textOverride: text))
+      }
+    }
+    if print == nil { ftrace.append(Self.printFormat(markerID)) }
+    (ofEvents, ofFtrace) = (events, ftrace)
+  }
+
+  private static func printFormat(_ id: UInt16) -> String {
+    """
+    name: print
+    ID: \(id)
+    format:
+    \tfield:unsigned short common_type;\toffset:0;\tsize:2;\tsigned:0;
+    \tfield:unsigned char common_flags;\toffset:2;\tsize:1;\tsigned:0;
+    \tfield:unsigned char common_preempt_count;\toffset:3;\tsize:1;\tsigned:0;
+    \tfield:int common_pid;\toffset:4;\tsize:4;\tsigned:1;
+
+    \tfield:unsigned long ip;\toffset:8;\tsize:8;\tsigned:0;
+    \tfield:char buf[];\toffset:16;\tsize:0;\tsigned:0;
+
+    print fmt: "%ps: %s", (void *)REC->ip, REC->buf
+
+    """
+  }
+
+  /// The data of what a thread prints.
+  func marker(_ text: String, tid: Int32) -> [UInt8] {
+    var data = [UInt8](repeating: 0, count: 16)
+    data.withUnsafeMutableBytes { bytes in
+      bytes.storeBytes(of: markerID, as: UInt16.self)
+      bytes.storeBytes(of: tid, toByteOffset: 4, as: Int32.self)
+    }
+    return data + Array(text.utf8) + [10, 0]
+  }
+}

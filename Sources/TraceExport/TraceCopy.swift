@@ -1,0 +1,147 @@
+public import KVMTrace
+public import KVMTypes
+public import TraceSynth
+
+/// Writes events of a recording, of whatever format, as a trace.dat of version 7 that trace-cmd and KernelShark read.
+///
+/// Events come in the order of time and go to the pages of their CPUs. Stamps are nanoseconds where those of the recording can be turned
+/// into them. What is missing in the recording is missing in the copy, and its pages say so as the kernel's do.
+public final class TraceCopy {
+  /// Which buffer and CPU a page is of.
+  private struct Place: Hashable {
+    let buffer: Int
+    let cpu: UInt16
+  }
+
+  /// The page of a CPU that is being filled.
+  private final class OpenPage {
+    var writer: PageWriter
+
+    init(pageBytes: Int) {
+      writer = PageWriter(pageBytes: pageBytes)
+      writer.begin()
+    }
+  }
+
+  private let trace: TraceFile
+  private let writer: TraceDatWriter
+  private let pageBytes: Int
+  private var pages: [Place: OpenPage] = [:]
+  private let anonymizer: Anonymizer?
+  private var formats: CopiedFormats
+  /// Events that are longer than any page, and are left out.
+  public private(set) var tooLong = 0
+
+  /// - Parameters:
+  ///   - trace: the recording.
+  ///   - kinds: the numbers of the events that may come, nil for all: of others the copy has no format, and so says that they were not
+  ///     recorded.
+  ///   - compression: how the copy is compressed.
+  ///   - anonymizer: what takes the names out of events, nil to leave them.
+  ///   - spillDirectory: where pages wait that are more than a megabyte of a CPU.
+  public init(
+    _ trace: TraceFile, kinds: Set<UInt16>? = nil, compression: TraceFlavour.Compression,
+    anonymizer: Anonymizer? = nil, spillDirectory: String
+  ) {
+    self.trace = trace
+    pageBytes = Self.pageBytes(of: trace)
+    self.anonymizer = anonymizer
+    formats = CopiedFormats(trace, kinds: kinds)
+    anonymizer?.prepare(formats: trace.formats)
+    let flavour = TraceFlavour(version: .v7, pageBytes: pageBytes, compression: compression)
+    let cpus = (0..<UInt32(min(trace.cpuCount, 1 << 16))).map { $0 }
+    let clock = Self.clock(of: trace)
+    var description = TraceDescription(
+      flavour, formats: formats.ofEvents,
+      buffers: Self.bufferNames(of: trace).map { TraceBuffer(name: $0, clock: clock, cpus: cpus) })
+    description.ftraceFormats = formats.ofFtrace
+    // Larger than the ten of trace-cmd, which reads any: what is alike lies together.
+    description.pagesPerChunk = 32
+    description.commandLines = trace.commandLines.map { tid, name in
+      (anonymizer?.thread(tid) ?? tid, anonymizer?.command(name) ?? name)
+    }
+    if !clock.isEmpty { description.options.append(.clock("[\(clock)]")) }
+    let uname = anonymizer?.uname(trace.uname) ?? trace.uname
+    if !uname.isEmpty { description.options.append(.uname(uname)) }
+    if let id = trace.traceID { description.options.append(.traceID(id)) }
+    if anonymizer == nil {
+      description.printkFormats = trace.printkText
+      description.kallsyms = trace.symbolText
+    }
+    writer = TraceDatWriter(description, spillDirectory: spillDirectory)
+  }
+
+  /// The top buffer stands first, and is always there.
+  private static func bufferNames(of trace: TraceFile) -> [String] {
+    trace.bufferNames.first == "" ? trace.bufferNames : [""] + trace.bufferNames
+  }
+
+  /// The size of the recording's own sub-buffers, which tells something of the host's pages; where nothing is known of those, as large
+  /// as any.
+  private static func pageBytes(of trace: TraceFile) -> Int {
+    trace.subBufferBytes ?? trace.pageSize.map { Int($0.bytes) } ?? 1 << 16
+  }
+
+  /// A clock whose ticks have become nanoseconds is none that a reader would take for ticks.
+  private static func clock(of trace: TraceFile) -> String {
+    guard let clock = trace.clock else { return "" }
+    return clock.isNanoseconds && TraceClock(clock.name)?.isNanoseconds == false ? "" : clock.name
+  }
+
+  /// Takes over an event, or a loss.
+  public func append(_ record: TraceRecord, _ payload: UnsafeRawBufferPointer, ofBuffer buffer: Int) throws {
+    let place = Place(buffer: buffer, cpu: record.cpu.rawValue)
+    if record.kind == .lost {
+      // The mark stands at the head of a page.
+      try close(place)
+      page(place).writer.lost = record.lostCount ?? 0
+      return
+    }
+    guard payload.count > 0 else { return }
+    if let anonymizer, let text = trace.formats.printedText(payload, id: record.formatID) {
+      let data = formats.marker(anonymizer.printed(text), tid: anonymizer.thread(record.tid.rawValue))
+      return try data.withUnsafeBytes { try write($0, at: record.time, place) }
+    }
+    try write(payload, at: record.time, place)
+  }
+
+  /// Writes a line to the trace as a recorder does through trace_marker.
+  public func mark(_ text: String, at time: Nanoseconds, cpu: CPUIndex) throws {
+    let data = formats.marker(text, tid: 0)
+    try data.withUnsafeBytes { try write($0, at: time, Place(buffer: 0, cpu: cpu.rawValue)) }
+  }
+
+  private func write(_ payload: UnsafeRawBufferPointer, at time: Nanoseconds, _ place: Place) throws {
+    let page = page(place)
+    var room = page.writer.reserve(payload.count, at: time)
+    if room == nil, page.writer.eventCount > 0 {
+      try close(place)
+      room = page.writer.reserve(payload.count, at: time)
+    }
+    guard let room else {
+      tooLong += 1
+      return
+    }
+    room.copyMemory(from: payload.baseAddress!, byteCount: payload.count)
+    anonymizer?.rewrite(UnsafeMutableRawBufferPointer(start: room, count: payload.count))
+  }
+
+  private func page(_ place: Place) -> OpenPage {
+    if let open = pages[place] { return open }
+    let new = OpenPage(pageBytes: pageBytes)
+    pages[place] = new
+    return new
+  }
+
+  private func close(_ place: Place) throws {
+    guard let open = pages[place], open.writer.eventCount > 0 else { return }
+    try writer.append(Array(open.writer.finish()), cpu: UInt32(place.cpu), buffer: place.buffer)
+    open.writer.begin()
+  }
+
+  /// Writes the file. Nothing can be appended afterwards.
+  public func finish(to output: OutputFile) throws {
+    for place in pages.keys { try close(place) }
+    try writer.finish(to: output)
+  }
+}

@@ -1,0 +1,53 @@
+import ArgumentParser
+import KVMTrace
+import Reporting
+import TraceExport
+
+/// `convert`: a recording of any format as a trace.dat.
+struct ConvertCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "convert",
+    abstract: "Writes a recording of any format as a trace.dat of version 7.",
+    discussion: """
+      trace-cmd and KernelShark read the copy. All events are in it that can be read, in the order and with the stamps that they have \
+      here; where events are missing, the copy says so as the kernel does. Damaged places are left out.
+
+      --anonymize makes a copy to hand on: what was equal stays equal, so that it replays alike. Addresses of guests, and of their memory \
+      in the VMM, stay.
+
+      Exit status: 0 done; 2 the recording is damaged or lost events, unless --allow-loss: the copy is written all the same; 64 usage; \
+      65 not a trace; 66 no such input; 74 read or write error.
+
+      Examples:
+        pkvm-replay convert trace.perfetto-trace trace.dat
+        pkvm-replay convert --anonymize perf.data to-hand-on.dat
+      """)
+
+  @Argument(help: ArgumentHelp("The recording, - for standard input.", valueName: "in"))
+  var input: String
+
+  @Argument(help: ArgumentHelp("The file to write, - for standard output.", valueName: "out"))
+  var output: String
+
+  @OptionGroup var options: CopyOptions
+  @OptionGroup var spool: SpoolOptions
+
+  @Flag(help: "Exit with 0 even if events were lost or the file is damaged.")
+  var allowLoss = false
+
+  func run() throws {
+    var outputs = try OutputPlan(inputs: [input])
+    let target = try outputs.target(output, replacesRecordings: options.overwrite)
+    let trace = try Diagnostics.open(input, spool)
+    let copy = try options.copy(of: trace)
+    var events = trace.events(.all)
+    while let run = events.nextRun() {
+      for position in 0..<run.count {
+        try copy.append(run[position], run.payload(position), ofBuffer: run.bufferIndex)
+      }
+    }
+    try options.write(copy, to: target, input: input)
+    try Losses.check(
+      TraceInfo(trace, events.statistics), events.statistics, of: input, allowLoss: allowLoss)
+  }
+}

@@ -1,0 +1,76 @@
+import ArgumentParser
+import KVMTrace
+import KVMTypes
+import Reporting
+import TraceExport
+
+/// `slice`: a part of a recording, with what its replay needs.
+struct SliceCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "slice",
+    abstract: "Cuts a part out of a recording, by time, VM, thread, CPU or event, into a trace.dat.",
+    discussion: """
+      What was chosen is told as for `events`. Of a part that does not begin with the recording, the events of before are kept that tell \
+      of VMs and their memslots, and the markers; so it replays as the whole does with the same --from and --to: slots are known, and what \
+      was mapped before is not. A marker in the file says where the part begins.
+
+      Exit status: 0 done, also where no event matches; 2 the recording is damaged or lost events, unless --allow-loss: the part is \
+      written all the same; 64 usage; 65 not a trace; 66 no such input; 74 read or write error.
+
+      Examples:
+        pkvm-replay slice trace.dat second.dat --from +10 --to +11
+        pkvm-replay slice --anonymize --vm 2 trace.dat to-hand-on.dat
+      """)
+
+  @Argument(help: ArgumentHelp("The recording, - for standard input.", valueName: "in"))
+  var input: String
+
+  @Argument(help: ArgumentHelp("The file to write, - for standard output.", valueName: "out"))
+  var output: String
+
+  @OptionGroup var choice: EventChoiceOptions
+  @OptionGroup var options: CopyOptions
+  @OptionGroup var spool: SpoolOptions
+
+  @Flag(help: "Exit with 0 even if events were lost or the file is damaged.")
+  var allowLoss = false
+
+  func validate() throws { try choice.check(needsVMs: false) }
+
+  func run() throws {
+    var outputs = try OutputPlan(inputs: [input, choice.memslots?.path].compactMap(\.self))
+    let target = try outputs.target(output, replacesRecordings: options.overwrite)
+    let trace = try Diagnostics.open(input, spool)
+    var chosen = try ChosenEvents(choice, of: trace, input: input)
+    let copy = try options.copy(of: trace, kinds: chosen.ids.map { $0.union(Self.contextKinds(of: trace)) })
+    var context = SliceContext()
+    var begin = chosen.begin
+    var events = trace.events(.all)
+    while let run = events.nextRun() {
+      for position in 0..<run.count {
+        let record = run[position]
+        let payload = run.payload(position)
+        if let moment = begin {
+          if record.time < moment {
+            context.take(record, payload, ofBuffer: run.bufferIndex)
+          } else {
+            try context.write(to: copy, begin: moment, cpu: record.cpu)
+            begin = nil
+          }
+        }
+        guard chosen.take(record, payload) != nil else { continue }
+        try copy.append(record, payload, ofBuffer: run.bufferIndex)
+      }
+    }
+    try chosen.checkTimes(in: events.statistics, of: trace)
+    try options.write(copy, to: target, input: input)
+    chosen.noteOmissions(of: trace, input: input)
+    try Losses.check(
+      TraceInfo(trace, events.statistics), events.statistics, of: input, allowLoss: allowLoss)
+  }
+
+  /// The numbers of the events that are kept whatever was chosen.
+  private static func contextKinds(of trace: TraceFile) -> [UInt16] {
+    trace.formats.formats.filter { SliceContext.isContext(trace.formats.kind(of: $0)) }.map(\.id)
+  }
+}

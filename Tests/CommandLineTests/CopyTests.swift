@@ -1,0 +1,103 @@
+import Foundation
+import Testing
+import UnnamedFiles
+
+/// `convert` and `slice`.
+@Suite("Copies of recordings")
+struct CopyTests {
+  private static func path(_ name: String) -> String {
+    Tool.root.appendingPathComponent("traces/\(name)").path
+  }
+
+  /// Runs a line of bash in a folder of its own, of which nothing is left.
+  private static func shell(_ line: String, _ arguments: [String]) throws -> Tool.Outcome {
+    try Tool.shell(#"d=$(mktemp -d); trap 'rm -rf "$d"' EXIT; \#(line)"#, arguments)
+  }
+
+  static let inputs = [
+    "pkvm-nvhe-7.3.4-memslot-move.dat", "inputs/simultaneous/sim.perfetto-trace.gz",
+    "inputs/simultaneous/sim-perf.data.gz", "inputs/perf/lost.data", "inputs/perfetto/pf-lost.perfetto-trace",
+  ]
+
+  @Test("A copy has the events of the recording, word by word, and says what is missing", arguments: inputs)
+  func sameEvents(name: String) throws {
+    let outcome = try Self.shell(
+      #"""
+      "$tool" convert --allow-loss "$1" "$d/copy.dat" &&
+        cmp <("$tool" events --allow-loss "$1") <("$tool" events --allow-loss "$d/copy.dat") && echo same
+      """#, [Self.path(name)])
+    #expect(outcome.output == "same\n", "\(outcome.errors)")
+  }
+
+  @Test("trace-cmd reads a copy")
+  func traceCmd() throws {
+    for compression in ["none", "zstd"] {
+      let outcome = try Self.shell(
+        #"""
+        "$tool" convert --compression "$2" "$1" "$d/copy.dat" && trace-cmd report -N "$d/copy.dat" | grep -c kvm_guest_fault
+        """#, [Self.path("inputs/simultaneous/sim.perfetto-trace.gz"), compression])
+      #expect(outcome.output == "1218\n", "\(outcome.errors)")
+    }
+  }
+
+  @Test("A copy without names replays as the recording does, and has none of them")
+  func anonymized() throws {
+    let outcome = try Self.shell(
+      #"""
+      "$tool" convert --anonymize "$1" "$d/copy.dat" || exit
+      for file in "$1" "$d/copy.dat"; do
+        "$tool" replay "$file" --no-series --ops "$d/ops" >/dev/null; cut -d, -f1,2,4- "$d/ops" | sha256sum
+      done
+      "$tool" events --format csv "$d/copy.dat" | grep -c -e vmm -e kswapd -e ffff0000
+      "$tool" info "$d/copy.dat" | grep -c deb13-cloud-arm64
+      """#, [Self.path("pkvm-nvhe-7.3.4-memslot-move.dat")])
+    let lines = outcome.output.split(separator: "\n")
+    #expect(lines.count == 4 && lines[0] == lines[1], "\(outcome.output) \(outcome.errors)")
+    #expect(lines.suffix(2) == ["0", "1"])
+  }
+
+  @Test(
+    "A part replays as the whole does with the same times",
+    arguments: [
+      ("pkvm-nvhe-7.3.4-memslot-move.dat", "+20", "+60"), ("kvm-nvhe-7.3.4-reset-guest.dat", "+2", "+4"),
+      ("pkvm-nvhe-7.3.4-plain-guest.dat", "+5", "+9"),
+    ])
+  func sliced(name: String, from: String, to: String) throws {
+    let outcome = try Self.shell(
+      #"""
+      "$tool" slice "$1" "$d/part.dat" --from "$2" --to "$3" || exit
+      "$tool" replay "$1" --from "$2" --to "$3" --no-series --ops "$d/whole.csv" >/dev/null
+      "$tool" replay "$d/part.dat" --no-series --ops "$d/part.csv" >/dev/null
+      [[ $(wc -l <"$d/part.csv") -gt 100 ]] && cmp "$d/whole.csv" "$d/part.csv" && echo same
+      """#, [Self.path(name), from, to])
+    #expect(outcome.output == "same\n", "\(outcome.errors)")
+  }
+
+  @Test("Parts are cut by VM, thread, CPU, event and filter, as events chooses them")
+  func chosen() throws {
+    let path = Self.path("pkvm-nvhe-7.3.4-memslot-move.dat")
+    for choice in [
+      ["--vm", "1"], ["--cpu", "1"], ["--event", "kvm_guest_fault"], ["--where", "esr.level == 3"],
+    ] {
+      let outcome = try Self.shell(
+        #"""
+        file=$1; shift
+        "$tool" slice "$file" "$d/part.dat" "$@" || exit
+        cmp <("$tool" events "$file" "$@") <("$tool" events "$d/part.dat") && echo same
+        """#, [path] + choice)
+      #expect(outcome.output == "same\n", "\(choice) \(outcome.errors)")
+    }
+  }
+
+  @Test("No copy takes the place of a recording, nor of its own input")
+  func safe() throws {
+    let outcome = try Self.shell(
+      #"""
+      cp "$1" "$d/a.dat"; cp "$1" "$d/b.dat"
+      "$tool" convert "$d/a.dat" "$d/b.dat"; echo $?
+      "$tool" slice "$d/a.dat" "$d/a.dat" --from +1 --overwrite; echo $?
+      "$tool" convert "$d/a.dat" "$d/b.dat" --overwrite; echo $?
+      """#, [Tool.smallRecording])
+    #expect(outcome.output == "64\n64\n0\n", "\(outcome.errors)")
+  }
+}
