@@ -1,70 +1,90 @@
 internal import KVMTrace
 internal import KVMTypes
 
-/// Takes out of events what tells whose host it was: commands, thread numbers, addresses of the kernel, and what somebody printed. What
-/// was equal stays equal and what differed differs, so that the copy replays alike. Addresses of guests and of their memory in the
-/// VMM stay: page sizes and offsets follow from them.
+/// Takes out of events what tells whose host it was: names and other texts, thread numbers, addresses of the kernel, and what somebody
+/// printed. Numbers that were equal stay equal and those that differed differ, so that the copy replays alike. Addresses of guests and of
+/// their memory in the VMM stay: page sizes and offsets follow from them.
 public final class Anonymizer {
   /// What is done with a field.
   private enum Rewriting {
-    case thread(offset: Int)
+    case thread(offset: Int, size: Int)
     /// Eight bytes that may be an address of the kernel.
     case address(offset: Int)
-    /// A name, in a field of so many bytes.
-    case name(offset: Int, size: Int)
+    /// A name, a path, a stack: zeros take its place.
+    case blank(offset: Int, size: Int)
+    /// The same, where the field says where it lies.
+    case located(offset: Int, isRelative: Bool)
   }
 
   private static let threadFields: Set<String> = [
-    "common_pid", "pid", "tid", "tgid", "next_pid", "prev_pid", "child_pid", "parent_pid",
+    "common_pid", "pid", "tid", "tgid", "next_pid", "prev_pid", "old_pid", "child_pid", "parent_pid",
   ]
-  private static let nameFields: Set<String> = [
-    "comm", "next_comm", "prev_comm", "child_comm", "parent_comm",
-  ]
+  /// Of KVM's events only these are addresses of the kernel: all others are the guest's own.
+  private static let kvmFields: Set<String> = ["kvm", "vcpu"]
   /// Addresses of an arm64 kernel begin here, with 52 bits of them.
   private static let kernelBegin: UInt64 = 0xfff0_0000_0000_0000
   /// What looks like one stands for itself here and above: -1 and other small negative numbers.
   private static let kernelEnd: UInt64 = 0xffff_ffff_ffff_f000
 
+  /// By the number of the event; of others than these nothing is kept but the head.
   private var rewritings: [UInt16: [Rewriting]] = [:]
   private var threads: [Int32: Int32] = [:]
-  private var addresses: [UInt64: UInt64] = [:]
+  /// By page: what lies in one page stays in one, at its place.
+  private var pages: [UInt64: UInt64] = [:]
   private var commands: [String: String] = [:]
 
   /// One that has met nothing yet.
   public init() {}
 
-  /// Learns where in events what lies.
+  /// Learns where in events what lies. What others than `print` write freely is not looked through.
   func prepare(formats: EventFormats) {
-    for format in formats.formats {
-      var own: [Rewriting] = [.thread(offset: 4)]
-      for field in format.fields {
-        if Self.nameFields.contains(field.name), !field.isScalar {
-          own.append(.name(offset: field.offset, size: field.size))
-        } else if Self.threadFields.contains(field.name), field.size == 4 {
-          own.append(.thread(offset: field.offset))
-        } else if field.isScalar, field.size == 8 {
-          own.append(.address(offset: field.offset))
-        }
-      }
-      rewritings[format.id] = own
+    for format in formats.formats
+    where !format.fields.isEmpty && (format.system != "ftrace" || format.name == "print") {
+      let own = format.fields.compactMap { rewriting($0, of: format) }
+      rewritings[format.id] = [.thread(offset: 4, size: 4)] + own
     }
+  }
+
+  private func rewriting(_ field: EventFormat.Field, of format: EventFormat) -> Rewriting? {
+    if field.isDynamic { return .located(offset: field.offset, isRelative: field.isRelative) }
+    // A printed text is written anew.
+    guard field.isScalar else {
+      return format.name == "print" ? nil : .blank(offset: field.offset, size: field.size)
+    }
+    if Self.threadFields.contains(field.name) { return .thread(offset: field.offset, size: field.size) }
+    let isGuests = format.system == "kvm" && !Self.kvmFields.contains(field.name)
+    return field.size == 8 && !isGuests ? .address(offset: field.offset) : nil
   }
 
   /// Rewrites an event's data in place.
   func rewrite(_ data: UnsafeMutableRawBufferPointer) {
     guard data.count >= 8 else { return }
-    for rewriting in rewritings[data.loadUnaligned(as: UInt16.self)] ?? [.thread(offset: 4)] {
-      switch rewriting {
-      case .thread(let offset) where offset + 4 <= data.count:
-        let tid = data.loadUnaligned(fromByteOffset: offset, as: Int32.self)
-        data.storeBytes(of: thread(tid), toByteOffset: offset, as: Int32.self)
-      case .address(let offset) where offset + 8 <= data.count:
-        let value = data.loadUnaligned(fromByteOffset: offset, as: UInt64.self)
-        data.storeBytes(of: address(value), toByteOffset: offset, as: UInt64.self)
-      case .name(let offset, let size) where offset + size <= data.count:
-        for index in offset..<(offset + size) { data[index] = 0 }
-      default: break
-      }
+    guard let own = rewritings[data.loadUnaligned(as: UInt16.self)] else {
+      rewrite(.thread(offset: 4, size: 4), in: data)
+      return rewrite(.blank(offset: 8, size: data.count - 8), in: data)
+    }
+    for rewriting in own { rewrite(rewriting, in: data) }
+  }
+
+  private func rewrite(_ rewriting: Rewriting, in data: UnsafeMutableRawBufferPointer) {
+    switch rewriting {
+    case .thread(let offset, 4) where offset + 4 <= data.count:
+      let tid = data.loadUnaligned(fromByteOffset: offset, as: Int32.self)
+      data.storeBytes(of: thread(tid), toByteOffset: offset, as: Int32.self)
+    case .thread(let offset, 8) where offset + 8 <= data.count:
+      let tid = data.loadUnaligned(fromByteOffset: offset, as: Int64.self)
+      let own = Int64(thread(Int32(truncatingIfNeeded: tid)))
+      data.storeBytes(of: own, toByteOffset: offset, as: Int64.self)
+    case .address(let offset) where offset + 8 <= data.count:
+      let value = data.loadUnaligned(fromByteOffset: offset, as: UInt64.self)
+      data.storeBytes(of: address(value), toByteOffset: offset, as: UInt64.self)
+    case .blank(let offset, let size):
+      for index in min(offset, data.count)..<min(offset + size, data.count) { data[index] = 0 }
+    case .located(let offset, let isRelative) where offset + 4 <= data.count:
+      let locator = data.loadUnaligned(fromByteOffset: offset, as: UInt32.self)
+      let begin = Int(locator & 0xffff) + (isRelative ? offset + 4 : 0)
+      rewrite(.blank(offset: begin, size: Int(locator >> 16)), in: data)
+    default: break
     }
   }
 
@@ -96,10 +116,10 @@ public final class Anonymizer {
 
   private func address(_ value: UInt64) -> UInt64 {
     guard value >= Self.kernelBegin, value < Self.kernelEnd else { return value }
-    if let known = addresses[value] { return known }
-    let new = 0xffff_8000_0000_0000 + UInt64(addresses.count) << 12
-    addresses[value] = new
-    return new
+    let page = value >> 12
+    let own = pages[page] ?? 0xffff_8000_0000_0 + UInt64(pages.count)
+    pages[page] = own
+    return own << 12 | value & 0xfff
   }
 
   /// What stands for a command: one word for each, but for the threads of vCPUs as QEMU calls them, which tell nothing.

@@ -29,8 +29,11 @@ public final class TraceCopy {
   private var pages: [Place: OpenPage] = [:]
   private let anonymizer: Anonymizer?
   private var formats: CopiedFormats
-  /// Events that are longer than any page, and are left out.
-  public private(set) var tooLong = 0
+  /// How many damaged places each CPU's events had so far.
+  private var damageCounts: [Place: Int] = [:]
+  private let cpuCount: UInt16
+  /// Events that are longer than any page, or of a CPU that the recording does not have, and are left out.
+  public private(set) var leftOut = 0
 
   /// - Parameters:
   ///   - trace: the recording.
@@ -49,11 +52,15 @@ public final class TraceCopy {
     formats = CopiedFormats(trace, kinds: kinds)
     anonymizer?.prepare(formats: trace.formats)
     let flavour = TraceFlavour(version: .v7, pageBytes: pageBytes, compression: compression)
-    let cpus = (0..<UInt32(min(trace.cpuCount, 1 << 16))).map { $0 }
+    cpuCount = UInt16(clamping: trace.cpuCount)
+    let cpus = Array(0..<UInt32(cpuCount))
     let clock = Self.clock(of: trace)
     var description = TraceDescription(
       flavour, formats: formats.ofEvents,
-      buffers: Self.bufferNames(of: trace).map { TraceBuffer(name: $0, clock: clock, cpus: cpus) })
+      buffers: Self.bufferNames(of: trace).enumerated().map { index, name in
+        let own = anonymizer == nil || index == 0 ? name : "buffer\(index)"
+        return TraceBuffer(name: own, clock: clock, cpus: cpus)
+      })
     description.ftraceFormats = formats.ofFtrace
     // Larger than the ten of trace-cmd, which reads any: what is alike lies together.
     description.pagesPerChunk = 32
@@ -88,18 +95,21 @@ public final class TraceCopy {
     return clock.isNanoseconds && TraceClock(clock.name)?.isNanoseconds == false ? "" : clock.name
   }
 
+  /// The events that follow are those of a run. Where its CPU's events were damaged since the run before, some are missing.
+  public func begin(_ run: EventRun) throws {
+    let place = Place(buffer: run.bufferIndex, cpu: run[0].cpu.rawValue)
+    guard run.damageCount > damageCounts[place] ?? 0 else { return }
+    damageCounts[place] = run.damageCount
+    try noteLoss(of: 0, place)
+  }
+
   /// Takes over an event, or a loss.
   public func append(_ record: TraceRecord, _ payload: UnsafeRawBufferPointer, ofBuffer buffer: Int) throws {
     let place = Place(buffer: buffer, cpu: record.cpu.rawValue)
-    if record.kind == .lost {
-      // The mark stands at the head of a page.
-      try close(place)
-      page(place).writer.lost = record.lostCount ?? 0
-      return
-    }
+    if record.kind == .lost { return try noteLoss(of: record.lostCount ?? 0, place) }
     guard payload.count > 0 else { return }
     if let anonymizer, let text = trace.formats.printedText(payload, id: record.formatID) {
-      let data = formats.marker(anonymizer.printed(text), tid: anonymizer.thread(record.tid.rawValue))
+      let data = formats.marker(anonymizer.printed(text), tid: record.tid.rawValue)
       return try data.withUnsafeBytes { try write($0, at: record.time, place) }
     }
     try write(payload, at: record.time, place)
@@ -111,7 +121,19 @@ public final class TraceCopy {
     try data.withUnsafeBytes { try write($0, at: time, Place(buffer: 0, cpu: cpu.rawValue)) }
   }
 
+  /// Events are missing before the next one, 0 for an unknown number. The mark stands at the head of a page.
+  private func noteLoss(of count: UInt64, _ place: Place) throws {
+    guard place.cpu < cpuCount else { return }
+    if page(place).writer.eventCount > 0 { try close(place) }
+    let known = page(place).writer.lost
+    page(place).writer.lost = known == 0 || count == 0 ? 0 : (known ?? 0) + count
+  }
+
   private func write(_ payload: UnsafeRawBufferPointer, at time: Nanoseconds, _ place: Place) throws {
+    guard place.cpu < cpuCount else {
+      leftOut += 1
+      return
+    }
     let page = page(place)
     var room = page.writer.reserve(payload.count, at: time)
     if room == nil, page.writer.eventCount > 0 {
@@ -119,8 +141,8 @@ public final class TraceCopy {
       room = page.writer.reserve(payload.count, at: time)
     }
     guard let room else {
-      tooLong += 1
-      return
+      leftOut += 1
+      return try noteLoss(of: 1, place)
     }
     room.copyMemory(from: payload.baseAddress!, byteCount: payload.count)
     anonymizer?.rewrite(UnsafeMutableRawBufferPointer(start: room, count: payload.count))
@@ -134,7 +156,7 @@ public final class TraceCopy {
   }
 
   private func close(_ place: Place) throws {
-    guard let open = pages[place], open.writer.eventCount > 0 else { return }
+    guard let open = pages[place], open.writer.eventCount > 0 || open.writer.lost != nil else { return }
     try writer.append(Array(open.writer.finish()), cpu: UInt32(place.cpu), buffer: place.buffer)
     open.writer.begin()
   }

@@ -39,15 +39,17 @@ struct ConvertCommand: ParsableCommand {
     var outputs = try OutputPlan(inputs: [input])
     let target = try outputs.target(output, replacesRecordings: options.overwrite)
     let trace = try Diagnostics.open(input, spool)
-    let copy = try options.copy(of: trace)
-    var events = trace.events(.all)
-    while let run = events.nextRun() {
-      for position in 0..<run.count {
-        try copy.append(run[position], run.payload(position), ofBuffer: run.bufferIndex)
+    var statistics = EventStatistics()
+    try options.write(trace, to: target) { copy in
+      var events = trace.events(.all)
+      while let run = events.nextRun() {
+        try copy.begin(run)
+        for position in 0..<run.count {
+          try copy.append(run[position], run.payload(position), ofBuffer: run.bufferIndex)
+        }
       }
+      statistics = events.statistics
     }
-    try options.write(copy, to: target, input: input)
-    try Losses.check(
-      TraceInfo(trace, events.statistics), events.statistics, of: input, allowLoss: allowLoss)
+    try Losses.check(TraceInfo(trace, statistics), statistics, of: input, allowLoss: allowLoss)
   }
 }

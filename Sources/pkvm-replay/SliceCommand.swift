@@ -12,7 +12,8 @@ struct SliceCommand: ParsableCommand {
     discussion: """
       What was chosen is told as for `events`. Of a part that does not begin with the recording, the events of before are kept that tell \
       of VMs and their memslots, and the markers; so it replays as the whole does with the same --from and --to: slots are known, and what \
-      was mapped before is not. A marker in the file says where the part begins.
+      was mapped before is not. A marker in the file says where the part begins. What only other parts tell of the host, a part lacks: where \
+      replay says that the MMU or the page size of a part is assumed, --profile states it.
 
       Exit status: 0 done, also where no event matches; 2 the recording is damaged or lost events, unless --allow-loss: the part is \
       written all the same; 64 usage; 65 not a trace; 66 no such input; 74 read or write error.
@@ -42,11 +43,23 @@ struct SliceCommand: ParsableCommand {
     let target = try outputs.target(output, replacesRecordings: options.overwrite)
     let trace = try Diagnostics.open(input, spool)
     var chosen = try ChosenEvents(choice, of: trace, input: input)
-    let copy = try options.copy(of: trace, kinds: chosen.ids.map { $0.union(Self.contextKinds(of: trace)) })
+    let kinds = chosen.ids.map { $0.union(Self.contextKinds(of: trace)) }
+    var statistics = EventStatistics()
+    try options.write(trace, kinds: kinds, to: target) { copy in
+      statistics = try fill(copy, from: trace, &chosen)
+    }
+    chosen.noteOmissions(of: trace, input: input)
+    try Losses.check(TraceInfo(trace, statistics), statistics, of: input, allowLoss: allowLoss)
+  }
+
+  private func fill(
+    _ copy: TraceCopy, from trace: TraceFile, _ chosen: inout ChosenEvents
+  ) throws -> EventStatistics {
     var context = SliceContext()
     var begin = chosen.begin
     var events = trace.events(.all)
     while let run = events.nextRun() {
+      try copy.begin(run)
       for position in 0..<run.count {
         let record = run[position]
         let payload = run.payload(position)
@@ -58,15 +71,14 @@ struct SliceCommand: ParsableCommand {
             begin = nil
           }
         }
-        guard chosen.take(record, payload) != nil else { continue }
+        // Whatever else is chosen of the part: a replay that did not know what becomes of the slots would be wrong.
+        let isContext = choice.vms.isEmpty && SliceContext.isContext(record.kind) && chosen.isInTime(record)
+        guard chosen.take(record, payload) != nil || isContext else { continue }
         try copy.append(record, payload, ofBuffer: run.bufferIndex)
       }
     }
     try chosen.checkTimes(in: events.statistics, of: trace)
-    try options.write(copy, to: target, input: input)
-    chosen.noteOmissions(of: trace, input: input)
-    try Losses.check(
-      TraceInfo(trace, events.statistics), events.statistics, of: input, allowLoss: allowLoss)
+    return events.statistics
   }
 
   /// The numbers of the events that are kept whatever was chosen.

@@ -65,6 +65,14 @@ struct EveryFormTests {
     }
   }
 
+  @Test("A file that fills the buffers to the last byte is whole", arguments: ["gzip", "zstd -q"])
+  func fullBuffers(packing: String) throws {
+    let path = Self.folder.appendingPathComponent("trace.txt.gz").path
+    let outcome = try Tool.shell(
+      #"{ gzip -dc "$1"; yes '# '; } | head -c 1572864 | \#(packing) -c | "$tool" info - --json"#, [path])
+    #expect(!outcome.output.contains("compressed (") && outcome.output.contains("1218"), "\(outcome.output)")
+  }
+
   @Test("Of a compressed file that is cut, what comes before is used, and the place is told")
   func cut() throws {
     let path = Self.folder.appendingPathComponent("trace.txt.gz").path

@@ -46,7 +46,7 @@ struct StreamDecompressor: ~Copyable {
     if let context { ZSTD_freeDCtx(context) }
   }
 
-  /// Decompresses from `input`, of which one byte at least is there, into `output`.
+  /// Decompresses from `input` into `output`. Without input, what is held back of what came before.
   mutating func decompress(
     _ input: UnsafeRawBufferPointer, into output: UnsafeMutableRawBufferPointer
   ) -> Step {
@@ -63,12 +63,12 @@ struct StreamDecompressor: ~Copyable {
     stream.pointee.avail_in = uInt(given)
     stream.pointee.next_out = output.bindMemory(to: Bytef.self).baseAddress
     stream.pointee.avail_out = uInt(room)
-    isInStream = true
+    if input.count > 0 { isInStream = true }
     let status = inflate(stream, Z_NO_FLUSH)
     var step = Step(used: given - Int(stream.pointee.avail_in), made: room - Int(stream.pointee.avail_out))
     switch status {
     case Z_OK: break
-    case Z_BUF_ERROR: step.isDamaged = step.used == 0 && step.made == 0
+    case Z_BUF_ERROR: step.isDamaged = input.count > 0 && step.used == 0 && step.made == 0
     case Z_STREAM_END:
       isInStream = false
       inflateReset(stream)
@@ -82,7 +82,7 @@ struct StreamDecompressor: ~Copyable {
   ) -> Step {
     var source = ZSTD_inBuffer(src: input.baseAddress, size: input.count, pos: 0)
     var target = ZSTD_outBuffer(dst: output.baseAddress, size: output.count, pos: 0)
-    isInStream = true
+    if input.count > 0 { isInStream = true }
     let left = ZSTD_decompressStream(context, &target, &source)
     if left == 0 { isInStream = false }
     return Step(used: source.pos, made: target.pos, isDamaged: ZSTD_isError(left) != 0)

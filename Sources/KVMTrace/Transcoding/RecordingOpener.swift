@@ -81,9 +81,10 @@ enum RecordingOpener {
     }
   }
 
+  /// The first bytes of a file, as far as they are there: it may be shorter by now than it was when it was opened.
   private static func prefix(of file: FileBytes) -> [UInt8] {
-    let count = min(RecordingSignature.prefixBytes, file.count)
-    return file.bytes(at: 0, size: count).map { Array(UnsafeRawBufferPointer(start: $0, count: count)) } ?? []
+    let buffer = SectionBytes(count: min(RecordingSignature.prefixBytes, file.count))
+    return Array(buffer.bytes.prefix(file.read(at: 0, into: buffer.bytes)))
   }
 
   /// Why a file that begins with `prefix` cannot be read, said by what it is; nil where it may be.

@@ -21,7 +21,7 @@ struct CopyOptions: ParsableArguments {
   var overwrite = false
 
   /// A copy of `trace`, of whose events those with the numbers `kinds` may come.
-  func copy(of trace: TraceFile, kinds: Set<UInt16>? = nil) throws -> TraceCopy {
+  private func copy(of trace: TraceFile, kinds: Set<UInt16>?) throws -> TraceCopy {
     if trace.isBigEndian {
       throw Diagnostics.failure(
         "\(trace.path): is of a big-endian machine, and copies are little-endian; trace-cmd convert keeps it",
@@ -32,18 +32,23 @@ struct CopyOptions: ParsableArguments {
       spillDirectory: Self.temporaryDirectory)
   }
 
-  /// Writes a finished copy to the output that was planned.
-  func write(_ copy: TraceCopy, to target: OutputTarget, input: String) throws {
+  /// Makes a copy of `trace` with `fill` and writes it to the output that was planned.
+  func write(
+    _ trace: TraceFile, kinds: Set<UInt16>? = nil, to target: OutputTarget, _ fill: (TraceCopy) throws -> Void
+  ) throws {
+    let copy = try copy(of: trace, kinds: kinds)
+    // A file that cannot be written is told before all is read.
     let opened = try OpenedOutput(target)
     do {
+      try fill(copy)
       try copy.finish(to: OutputFile(descriptor: opened.descriptor, name: opened.name))
-    } catch {
-      throw Diagnostics.failure("\(error)", .inputOutput)
+    } catch let error as TraceWriteError {
+      throw Diagnostics.failure("\(error); TMPDIR names where pages wait", .inputOutput)
     }
     try opened.finish()
-    if copy.tooLong > 0 {
-      let count = copy.tooLong == 1 ? "1 event is" : "\(copy.tooLong) events are"
-      Diagnostics.note("\(input): \(count) longer than a page, and left out")
+    if copy.leftOut > 0 {
+      let count = copy.leftOut == 1 ? "1 event is" : "\(copy.leftOut) events are"
+      Diagnostics.note("\(trace.path): \(count) longer than a page, or of no CPU that there is, and left out")
     }
   }
 

@@ -97,8 +97,7 @@ struct ChosenEvents {
     if record.kind != .lost { all += 1 }
     let about = attributor?.vms(of: record) ?? []
     if !options.cpus.isEmpty, !options.cpus.contains(record.cpu.rawValue) { return nil }
-    if let from, record.time < from.moment { return nil }
-    if let to, record.time >= to.moment { return nil }
+    if !isInTime(record) { return nil }
     if record.kind == .lost { return about }
     if let ids, !ids.contains(record.formatID) { return nil }
     if !options.threads.isEmpty, !options.threads.contains(record.tid.rawValue) { return nil }
@@ -109,6 +108,11 @@ struct ChosenEvents {
     }
     matching += 1
     return about
+  }
+
+  /// Whether an event lies in the chosen time.
+  func isInTime(_ record: TraceRecord) -> Bool {
+    record.time >= from?.moment ?? Nanoseconds(0) && to.map { record.time < $0.moment } ?? true
   }
 
   /// Refuses times that lie outside of the trace.

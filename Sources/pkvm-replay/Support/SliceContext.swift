@@ -35,8 +35,8 @@ struct SliceContext {
       if own.count == Self.nestingMax { own.removeFirst() }
       own.append(Event(record: record, payload: Array(payload), buffer: buffer))
       unmaps[record.tid] = own
-    // A wait for mmu_lock, and what probes tell of the unmap itself, lie inside it.
-    case .contentionBegin, .contentionEnd, .lost: break
+    // A wait for mmu_lock, what probes tell of the unmap itself, and what is none of KVM's may lie inside it.
+    case .contentionBegin, .contentionEnd, .lost, .other: break
     case let kind where kind.isOperationProbe: break
     default: if !unmaps.isEmpty { unmaps[record.tid] = nil }
     }
