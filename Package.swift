@@ -67,7 +67,8 @@ let package = Package(
       name: "TraceSynth", dependencies: ["KVMTypes", "SeededRandom", "CZstd", "CZlib"],
       swiftSettings: strict),
     // A recording, or a part of it, as a trace.dat.
-    .target(name: "TraceExport", dependencies: ["KVMTypes", "KVMTrace", "TraceSynth"], swiftSettings: strict),
+    .target(
+      name: "TraceExport", dependencies: ["KVMTypes", "KVMTrace", "TraceSynth"], swiftSettings: strict),
     .executableTarget(
       name: "pkvm-replay",
       dependencies: [
@@ -89,6 +90,10 @@ let package = Package(
       name: "tree-bench", dependencies: ["KVMTypes", "Stage2Model", "CTreeBench"], swiftSettings: strict),
     // How fast a trace is read, alone.
     .executableTarget(name: "ingest-bench", dependencies: ["KVMTypes", "KVMTrace"], swiftSettings: strict),
+    // What tools/fuzz gives changed recordings to; built as it is, it reads files.
+    .executableTarget(
+      name: "fuzz-readers", dependencies: ["KVMTypes", "KVMTrace", "UnnamedFiles"], exclude: ["dictionaries"],
+      swiftSettings: strict),
     .executableTarget(name: "model-soak", dependencies: ["ModelOracle"], swiftSettings: strict),
     // Files that are gone with whoever made them.
     .target(name: "UnnamedFiles", swiftSettings: strict),

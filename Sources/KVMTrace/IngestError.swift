@@ -35,7 +35,7 @@ public struct IngestError: Error, Hashable, Sendable {
     var text = "\(path == "-" ? "standard input" : path): \(what)"
     if let offset { text += " at byte \(offset)" }
     if let advice { text += "; \(advice)" }
-    return text
+    return text.inOneLine
   }
 }
 
@@ -52,6 +52,24 @@ public struct Damage: Hashable, Sendable {
   public init(offset: Int, cpu: UInt16? = nil, what: String) {
     self.offset = offset
     self.cpu = cpu
-    self.what = what
+    self.what = what.inOneLine
+  }
+}
+
+extension String {
+  /// The text with its code in the place of each control character: names that a file tells can hold line ends, and what a terminal
+  /// takes for orders.
+  fileprivate var inOneLine: String {
+    guard unicodeScalars.contains(where: { $0.properties.generalCategory == .control }) else { return self }
+    var text = UnicodeScalarView()
+    for scalar in unicodeScalars {
+      guard scalar.properties.generalCategory == .control else {
+        text.append(scalar)
+        continue
+      }
+      let code = String(scalar.value, radix: 16)
+      text.append(contentsOf: "\\x\(code.count < 2 ? "0" : "")\(code)".unicodeScalars)
+    }
+    return String(text)
   }
 }

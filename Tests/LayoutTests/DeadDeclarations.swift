@@ -8,8 +8,9 @@ struct DeadDeclarations {
     "createBuildCommands": "the package manager calls it",
     "_rawHashValue": "the standard library's tables call it",
     "allValueStrings": "ArgumentParser calls it",
-    "IngestBench": "a program", "LockSimulationCheck": "a program", "ModelSoak": "a program",
-    "PKVMReplay": "a program",
+    "readOneInput": "libFuzzer calls it",
+    "FuzzReaders": "a program", "IngestBench": "a program", "LockSimulationCheck": "a program",
+    "ModelSoak": "a program", "PKVMReplay": "a program",
     "ReplaySensitivity": "a program", "TreeBench": "a program",
   ]
 

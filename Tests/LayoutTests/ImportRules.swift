@@ -43,6 +43,8 @@ enum ImportRules {
     "CTreeBench": [],
     // Reading alone.
     "ingest-bench": system.union(["KVMTypes", "KVMTrace"]),
+    // Reading of changed recordings.
+    "fuzz-readers": system.union(["KVMTypes", "KVMTrace", "UnnamedFiles"]),
     "tree-bench": system.union(["KVMTypes", "Stage2Model", "CTreeBench"]),
     // A plug-in of the build.
     "CommitOfBuild": ["Foundation", "PackagePlugin"],

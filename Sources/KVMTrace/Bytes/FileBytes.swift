@@ -98,7 +98,7 @@ final class FileBytes {
     guard size <= Self.keptBytesMax - keptBytes else { return nil }
     let section = SectionBytes(count: size)
     guard fill(section.bytes) else { return nil }
-    keptBytes += size
+    keptBytes = min(keptBytes + size + SectionBytes.overhead, Self.keptBytesMax)
     kept.append(section)
     return UnsafeRawBufferPointer(section.bytes)
   }
@@ -124,6 +124,9 @@ final class FileBytes {
 
 /// Bytes of a file in memory.
 final class SectionBytes {
+  /// What one takes besides its bytes, about: a forged file can have millions that are empty.
+  static let overhead = 96
+
   let bytes: UnsafeMutableRawBufferPointer
 
   init(count: Int) { bytes = .allocate(byteCount: count, alignment: 16) }

@@ -28,6 +28,8 @@ struct PrintFormatSyntax {
   private var rest: Substring
   private var token = Token.end
   private var depth = 0
+  /// Whether what is read is the last branch of a conditional, and not in brackets there.
+  private var isLastBranch = false
 
   private struct Malformed: Error {}
 
@@ -60,9 +62,14 @@ struct PrintFormatSyntax {
     guard token == .end else { throw Malformed() }
   }
 
-  private mutating func expression() throws {
+  private mutating func expression(isLastBranch: Bool = false) throws {
+    let outer = self.isLastBranch
+    self.isLastBranch = isLastBranch
     depth += 1
-    defer { depth -= 1 }
+    defer {
+      depth -= 1
+      self.isLastBranch = outer
+    }
     guard depth < Self.depthMax else { throw Malformed() }
     try unary()
     while case .symbol(let symbol) = token, Self.operators.contains(symbol) {
@@ -75,7 +82,7 @@ struct PrintFormatSyntax {
       try advance()
       try expression()
       try expect(":")
-      try expression()
+      try expression(isLastBranch: true)
     }
   }
 
@@ -149,6 +156,8 @@ struct PrintFormatSyntax {
     default: throw Malformed()
     }
     while true {
+      // libtraceevent takes the conditional for what such a suffix belongs to, and crashes.
+      if isLastBranch, [.symbol("["), .symbol("->"), .symbol(".")].contains(token) { throw Malformed() }
       switch token {
       case .symbol("["):
         try advance()

@@ -22,6 +22,8 @@ final class PrintFormats {
   private static let scratchBytes = 4 * FormatSource.payloadBytesMax
   /// A format of `trace_printk` with more conversions could lead libtraceevent out of `scratch`.
   private static let printkBytesMax = 8192
+  /// libtraceevent looks at the last three bytes behind the quotation mark that it begins with, whether there are so many or not.
+  private static let printkBytesMin = 3
   /// What is farther away from a symbol is not part of it.
   private static let symbolBytesMax: UInt64 = 1 << 20
 
@@ -58,7 +60,9 @@ final class PrintFormats {
 
   /// Formats that could print for ever are left out, as they are of events.
   func register(printFormat: String, address: UInt64) {
-    guard printFormat.utf8.count <= Self.printkBytesMax, PrintFormatSyntax.areConversionsHarmless(printFormat)
+    let quoteBytes = printFormat.utf8.first == UInt8(ascii: "\"") ? 1 : 0
+    guard printFormat.utf8.count - quoteBytes >= Self.printkBytesMin,
+      printFormat.utf8.count <= Self.printkBytesMax, PrintFormatSyntax.areConversionsHarmless(printFormat)
     else { return }
     if let tep {
       tep_register_print_string(tep, printFormat, address)

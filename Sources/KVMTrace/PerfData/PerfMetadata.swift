@@ -16,6 +16,8 @@ struct PerfMetadata {
 
   /// The most threads whose commands are kept.
   private static let commandsMax = 1 << 18
+  /// So many damaged places are kept.
+  static let damageMax = 256
   /// The longest command, with its end: TASK_COMM_LEN of the kernel.
   private static let commandBytesMax = 64
   /// The longest name of a host that is believed, in bytes.
@@ -32,7 +34,10 @@ struct PerfMetadata {
   private(set) var eventNames: [String] = []
   /// Formats, and sizes of the host; nil where there are none.
   private(set) var formats: TraceDatContents?
-  var damage: [Damage] = []
+  /// The first damaged places.
+  var damage: [Damage] = [] {
+    didSet { if damage.count > Self.damageMax { damage.removeLast(damage.count - Self.damageMax) } }
+  }
 
   /// What a file says behind its records.
   init(_ header: PerfHeader, _ file: FileBytes) {

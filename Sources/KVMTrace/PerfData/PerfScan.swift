@@ -2,8 +2,6 @@ internal import KVMTypes
 
 /// The one pass over all records that opening a perf.data takes: what they say of host, events and threads, and where the samples lie.
 struct PerfScan: ~Copyable {
-  /// So many places of damage are kept.
-  private static let damageMax = 256
   /// perf describes all events before the first sample.
   private static let descriptionsMax = 64
   /// A feature in a record stands behind its number.
@@ -160,7 +158,8 @@ struct PerfScan: ~Copyable {
     guard descriptions < Self.descriptionsMax, attributes.count < PerfEvents.eventsMax,
       let attribute = try? PerfAttribute(&reader, bytes: nil)
     else {
-      note(damage: Damage(offset: record.offset, what: "the description of an event is damaged"))
+      metadata.damage.append(
+        Damage(offset: record.offset, what: "the description of an event is damaged"))
       return
     }
     attributes.append(attribute)
@@ -183,8 +182,8 @@ struct PerfScan: ~Copyable {
   private mutating func takeTrailing(_ record: PerfRecord) {
     let begin = record.offset + record.size
     guard let count = record.trailingBytes, count <= file.count - begin else {
-      note(
-        damage: Damage(
+      metadata.damage.append(
+        Damage(
           offset: record.offset, what: "what follows a record runs past the end; it is not skipped"))
       return
     }
@@ -205,19 +204,15 @@ struct PerfScan: ~Copyable {
         what: "\(place.count) bytes are no records of a perf.data; samples may be missing")
   }
 
-  private mutating func note(damage: Damage) {
-    if metadata.damage.count < Self.damageMax { metadata.damage.append(damage) }
-  }
-
   /// What is only known at the end.
   private mutating func settle() {
     lanes.finish()
     if let place = lanes.firstLeftOut {
-      note(
-        damage: Damage(
+      metadata.damage.append(
+        Damage(
           offset: place, what: "the samples from here on are in more pieces than can be; left out"))
     }
-    if let gap { note(damage: gap) }
+    if let gap { metadata.damage.append(gap) }
     for (cpu, count) in tally.lostAtEnd { lanes.add(lostAtEnd: count, cpu: cpu) }
   }
 }

@@ -3,9 +3,6 @@ internal import KVMTypes
 // Where the CPUs' events lie: offsets and sizes as the file claims them, made to fit the file.
 
 extension TraceDatContents {
-  /// How many areas are told of that cannot be.
-  private static let damageMax = 1024
-
   /// Whether a host can have pages of `bytes`: a power of two; large sub-buffers go up to megabytes.
   static func isPageSize(_ bytes: Int) -> Bool {
     (512...(16 << 20)).contains(bytes) && bytes & (bytes - 1) == 0
@@ -17,13 +14,11 @@ extension TraceDatContents {
     to areas: inout [CPUArea]
   ) {
     guard let cpu = UInt16(exactly: cpu) else {
-      guard damage.count < Self.damageMax else { return }
       damage.append(Damage(offset: 0, what: "CPU \(cpu) has a number that no kernel gives; left out"))
       return
     }
     guard count > 0 else { return }
     guard offset < UInt64(limit) else {
-      guard damage.count < Self.damageMax else { return }
       damage.append(
         Damage(
           offset: limit, cpu: cpu,

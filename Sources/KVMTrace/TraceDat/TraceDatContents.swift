@@ -41,6 +41,15 @@ struct TraceDatContents {
   /// The most formats that are believed: the number of an event has 16 bits.
   static let formatsMax = 1 << 16
 
+  /// The most commands and format strings of `trace_printk` that are believed. A kernel saves fewer than it can number threads.
+  static let linesMax = 1 << 20
+  /// The most buffers that are believed: each is a directory of tracefs that somebody made.
+  static let buffersMax = 4096
+  /// The most options that are read: there are some for each processor of each buffer. Those of a forged file can lie in each other.
+  static let optionsMax = 1 << 18
+  /// The most damaged places of the metadata that are told. A forged file can have one every few bytes.
+  static let damageMax = 1024
+
   /// Where the kernel's symbols are.
   enum Symbols {
     case none
@@ -68,6 +77,8 @@ struct TraceDatContents {
   var traceID: UInt64?
   var time = TimeConversion()
   var formats: [FormatText] = []
+  /// How many options were read.
+  private(set) var optionCount = 0
   /// Where sections begin: nothing that lies before one reaches behind it.
   var sectionOffsets: [Int] = []
   /// TIME_SHIFT: the clocks of a guest's CPUs by their numbers, nil for one that was not measured.
@@ -76,9 +87,18 @@ struct TraceDatContents {
   var commands: [Int32: String] = [:]
   var printFormats: [(address: UInt64, text: String)] = []
   var buffers: [Buffer] = []
-  var damage: [Damage] = []
+  /// The first damaged places.
+  var damage: [Damage] = [] {
+    didSet { if damage.count > Self.damageMax { damage.removeLast(damage.count - Self.damageMax) } }
+  }
   /// The per-CPU statistics that the kernel kept, as text: its own account of what was lost.
   var cpuStatistics: [String] = []
+
+  /// Another option is read, whose content begins at `offset`.
+  mutating func countOption(at offset: Int) throws(ByteReader.Overrun) {
+    optionCount += 1
+    guard optionCount <= Self.optionsMax else { throw ByteReader.Overrun(offset: offset) }
+  }
 
   /// What makes nanoseconds of a CPU's stamps.
   func time(ofCPU cpu: UInt16) -> TimeConversion {

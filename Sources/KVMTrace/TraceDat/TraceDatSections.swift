@@ -87,6 +87,7 @@ extension TraceDatContents {
       guard let colon = line.firstIndex(of: UInt8(ascii: ":")) else { continue }
       let address = String(decoding: line[..<colon].filter { $0 != UInt8(ascii: " ") }, as: UTF8.self)
       guard address.hasPrefix("0x"), let value = UInt64(address.dropFirst(2), radix: 16) else { continue }
+      guard printFormats.count < Self.linesMax else { break }
       let format = line[(colon + 1)...].drop { $0 == UInt8(ascii: " ") }
       printFormats.append((value, String(decoding: format, as: UTF8.self)))
     }
@@ -99,6 +100,7 @@ extension TraceDatContents {
       guard let blank = line.firstIndex(of: UInt8(ascii: " ")),
         let tid = Int32(String(decoding: line[..<blank], as: UTF8.self))
       else { continue }
+      guard commands.count < Self.linesMax else { break }
       commands[tid] = String(decoding: line[(blank + 1)...].prefix { $0 != 0 }, as: UTF8.self)
     }
   }

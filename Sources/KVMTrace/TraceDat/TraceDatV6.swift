@@ -25,8 +25,10 @@ enum TraceDatV6 {
     }
     // An instance may name instances itself, and a damaged one even itself.
     var visited: Set<UInt64> = []
-    while !instances.isEmpty {
-      let instance = instances.removeFirst()
+    var next = 0
+    while next < instances.count {
+      let instance = instances[next]
+      next += 1
       guard visited.insert(instance.offset).inserted else { continue }
       do {
         try reader.seek(to: instance.offset)
@@ -116,12 +118,14 @@ enum TraceDatV6 {
       if id == TraceDatOption.done.rawValue { return }
       let size = try reader.u32()
       let start = reader.offset
+      try contents.countOption(at: start)
       var body = ByteReader(try reader.slice(UInt64(size)), bigEndian: reader.bigEndian)
       guard let option = TraceDatOption(rawValue: id) else { continue }
       guard option == .buffer else {
         contents.take(option, body, at: start)
         continue
       }
+      guard instances.count < TraceDatContents.buffersMax else { continue }
       do {
         // The writer stores this offset in its own byte order, whatever the file's is: take what fits.
         let stored = try body.u64()

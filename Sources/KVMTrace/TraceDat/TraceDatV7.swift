@@ -5,6 +5,10 @@
 struct TraceDatV7: ~Copyable {
   /// What the options point at, and which of them were read.
   struct Index {
+    /// The most sections of metadata that are read: trace-cmd writes one of each kind. A forged file could name a million that
+    /// lie in each other.
+    static let metadataMax = 64
+
     var optionSections: Set<UInt64> = []
     var metadata: [(option: TraceDatOption, offset: UInt64)] = []
     var bufferSections: Set<UInt64> = []
@@ -80,6 +84,7 @@ struct TraceDatV7: ~Copyable {
     while true {
       let id = try section.u16()
       let size = try section.u32()
+      try contents.countOption(at: section.offset)
       // Where in the file the option's data stands, or its section if that was compressed.
       let place = section.isInMemory ? Int(offset) : section.offset
       var body = ByteReader(try section.slice(UInt64(size)), bigEndian: bigEndian)
@@ -89,10 +94,14 @@ struct TraceDatV7: ~Copyable {
       case .symbols: contents.symbols = .section(try body.u64())
       case .headerInfo, .ftraceEvents, .eventFormats, .printFormats, .commands:
         let target = try body.u64()
-        // A forged file could name one section a million times.
-        if !index.metadata.contains(where: { $0 == (option, target) }) {
-          index.metadata.append((option, target))
+        guard !index.metadata.contains(where: { $0 == (option, target) }) else { continue }
+        guard index.metadata.count < Index.metadataMax else {
+          contents.damage.append(
+            Damage(
+              offset: place, what: "there are more than \(Index.metadataMax) sections of metadata; left out"))
+          continue
         }
+        index.metadata.append((option, target))
       case .buffer:
         do {
           try readBuffer(&body, into: &contents, index: &index)
@@ -125,7 +134,9 @@ struct TraceDatV7: ~Copyable {
     try header.seek(to: sectionOffset)
     let id = try header.u16()
     let isCompressed = try header.u16() & 1 != 0
-    guard id == TraceDatOption.buffer.rawValue else { throw ByteReader.Overrun(offset: header.offset) }
+    guard id == TraceDatOption.buffer.rawValue, contents.buffers.count < TraceDatContents.buffersMax else {
+      throw ByteReader.Overrun(offset: header.offset)
+    }
     var areas: [TraceDatContents.CPUArea] = []
     let count = try body.u32()
     // What the option has room for counts, whatever number it names.

@@ -21,6 +21,7 @@ struct PrintFormatSyntaxTests {
       #""%c", REC->a == 'x' ? '\n' : -REC->b"#, #""%lu", (REC)->a << 32 | (REC)->b"#,
       #""%*pbl %.*s", 8, REC->name, 3, REC->name"#, "\"two\nlines\", REC->a",
       #""%s", REC->a < 0 ? (REC->a == -4 ? "restart" : "error") : "ok""#,
+      #""%d", REC->a ? REC->b[1] : (REC->b[2])"#,
     ])
   func wellFormed(text: String) {
     #expect(PrintFormatSyntax.isWellFormed(text, fields: Self.fields))
@@ -35,6 +36,9 @@ struct PrintFormatSyntaxTests {
       // libtraceevent would divide by 0.
       #""%d", REC->a / REC->b"#, #""%d", REC->a / 0"#, #""%d", REC->a % (8 - 8)"#, #""%d", 1 / (REC->a)"#,
       #""%d", REC->a / 0x0UL"#, #""%d", REC->a / -1"#,
+      // It would take the conditional for what has the index.
+      #""%d", REC->a ? 2 : REC->b[1]"#, #""%d", REC->a ? 2 : c->d"#, #""%d", REC->a ? 2 : (u8)REC->b[1]"#,
+      #""%d", REC->a ? REC->b ? 1 : c.d : 3"#,
       // It would print for ever.
       #""%2000000000d", REC->a"#, #""%.99999999d", REC->a"#, #""%*d", REC->a, REC->b"#,
       "\"\u{1}\", REC->a", #""é", REC->a"#, #""%d", REC->a @ 1"#, #""%d", 0x"#, #""%d", 12abc"#,

@@ -15,7 +15,7 @@ enum Mutants {
   static func run(
     _ trace: SmallTrace, _ mutation: Mutation, seeds: Range<UInt64>, journal: String
   ) throws {
-    try limitResources()
+    try limitResources(seconds: secondsMax, bytes: bytesMax)
     let bytes = try trace.build().bytes
     let file = try UnnamedFile()
     let journal = open(journal, O_WRONLY)
@@ -34,12 +34,12 @@ enum Mutants {
     }
   }
 
-  /// Ends this process where it takes too much.
-  private static func limitResources() throws {
+  /// Ends this process where it takes more than that of a processor's time and, besides what it has, of address space.
+  static func limitResources(seconds: rlim_t, bytes: rlim_t) throws {
     let pages = try String(contentsOfFile: "/proc/self/statm", encoding: .utf8).split(separator: " ")[0]
     let used = rlim_t(pages)! * rlim_t(sysconf(Int32(_SC_PAGESIZE)))
-    var space = rlimit(rlim_cur: used + bytesMax, rlim_max: used + bytesMax)
-    var time = rlimit(rlim_cur: secondsMax, rlim_max: secondsMax)
+    var space = rlimit(rlim_cur: used + bytes, rlim_max: used + bytes)
+    var time = rlimit(rlim_cur: seconds, rlim_max: seconds)
     precondition(setrlimit(__rlimit_resource_t(RLIMIT_AS.rawValue), &space) == 0)
     precondition(setrlimit(__rlimit_resource_t(RLIMIT_CPU.rawValue), &time) == 0)
   }
