@@ -186,7 +186,7 @@ struct LoggingSwitchTests {
       if isOpenBefore { fault() }
       switchLog(1, story)
       // So much happens that nothing waits any more from before that.
-      for _ in 0..<8 { story.age(.kswapd, story.congruentHVA + 9 * story.page) }
+      for page in 9..<17 as Range<UInt64> { story.age(.kswapd, story.congruentHVA + page * story.page) }
       if !isOpenBefore { fault() }
       story.enter(.vcpu1)
       // Proven to have found that logging was on, when it was not off yet.
