@@ -164,7 +164,7 @@ struct PerfDamageTests {
     #expect(supply.damage.places.isEmpty)
   }
 
-  @Test("descriptions of events that never end cost no more than a few", .timeLimit(.minutes(1)))
+  @Test("descriptions of events that never end cost no more than a few")
   func manyDescriptions() throws {
     var builder = PerfDataBuilder()
     let attribute = builder.attribute(builder.events[0])
@@ -180,7 +180,7 @@ struct PerfDamageTests {
     #expect(!reading.damage.isEmpty && reading.damage.count <= 256)
   }
 
-  @Test("no damage makes the reader crash, hang or take what is not there", .timeLimit(.minutes(1)))
+  @Test("no damage makes the reader crash, hang or take what is not there")
   func mutants() throws {
     var ring = Self.row(40)
     ring.lost(3, Place(time: 40_000))

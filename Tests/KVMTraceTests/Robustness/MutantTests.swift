@@ -15,7 +15,7 @@ struct MutantTests {
   static let seed = environment["PKVM_REPLAY_SEED"].flatMap { UInt64($0) } ?? 20_240_607
   static let count = environment["PKVM_REPLAY_MUTANTS"].flatMap { UInt64($0) } ?? 60
 
-  @Test("mutants", .timeLimit(.minutes(10)), arguments: SmallTrace.allCases, Mutation.allCases)
+  @Test("mutants", arguments: SmallTrace.allCases, Mutation.allCases)
   func mutants(trace: SmallTrace, mutation: Mutation) async throws {
     let seeds = Self.seed..<(Self.seed + Self.count)
     #if compiler(>=6.3)
