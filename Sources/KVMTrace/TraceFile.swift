@@ -21,22 +21,25 @@ public final class TraceFile {
 
   /// Opens the recording at `path`, or on standard input for "-". Of what kind it is its content tells.
   ///
-  /// - Parameter spoolLimit: the most bytes of a pipe that are copied to a temporary file, which is where a pipe is read;
-  ///   nil for half of what is free there.
+  /// - Parameter spoolLimit: the most bytes of a pipe that are copied to a temporary file, which is where a pipe is read, and of
+  ///   what a compressed file holds; nil for half of what is free there.
   public convenience init(path: String, spoolLimit: UInt64? = nil) throws(IngestError) {
     let file = try FileBytes(path: path, spoolLimit: spoolLimit)
-    try self.init(path: path, RecordingOpener.unwrapped(file, spoolLimit: spoolLimit))
+    try self.init(
+      path: path, RecordingOpener.unwrapped(file, spoolLimit: spoolLimit), spoolLimit: spoolLimit)
   }
 
   convenience init(path: String, _ file: FileBytes) throws(IngestError) {
-    try self.init(path: path, RecordingOpener.Unwrapped(file: file))
+    try self.init(path: path, RecordingOpener.Unwrapped(file: file), spoolLimit: nil)
   }
 
-  private init(path: String, _ unwrapped: RecordingOpener.Unwrapped) throws(IngestError) {
+  private init(
+    path: String, _ unwrapped: RecordingOpener.Unwrapped, spoolLimit: UInt64?
+  ) throws(IngestError) {
     self.path = path
     let file = unwrapped.file
     self.file = file
-    transcoded = try RecordingOpener.transcoded(file)
+    transcoded = try RecordingOpener.transcoded(file, spoolLimit: spoolLimit)
     var contents: TraceDatContents
     if let transcoded {
       contents = transcoded.contents(in: file)

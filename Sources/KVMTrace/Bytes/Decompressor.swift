@@ -29,6 +29,7 @@ final class Decompressor {
 
   private let compression: Compression
   private let context: OpaquePointer?
+  private var budget = DecompressionBudget()
 
   init(_ compression: Compression) {
     self.compression = compression
@@ -37,8 +38,9 @@ final class Decompressor {
 
   deinit { if let context { ZSTD_freeDCtx(context) } }
 
-  /// Decompresses `input` so that it fills `output`; false where it does not.
+  /// Decompresses `input` so that it fills `output`; false where it does not, or where all that was decompressed comes to too much.
   func decompress(_ input: UnsafeRawBufferPointer, into output: UnsafeMutableRawBufferPointer) -> Bool {
+    guard budget.allows(output.count, from: input.count) else { return false }
     switch compression {
     case .none:
       guard input.count == output.count else { return false }

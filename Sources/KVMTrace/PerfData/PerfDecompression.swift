@@ -19,6 +19,7 @@ struct PerfDecompression: ~Copyable {
   private let bigEndian: Bool
   private let context: OpaquePointer?
   private let output: UnsafeMutableRawBufferPointer
+  private var budget = DecompressionBudget()
   private var filled = 0
   private var damage: [Damage] = []
   /// Whether anything was decompressed.
@@ -104,17 +105,21 @@ struct PerfDecompression: ~Copyable {
     var isFull = false
     while input.pos < input.size || isFull {
       var part = ZSTD_outBuffer(dst: output.baseAddress! + filled, size: output.count - filled, pos: 0)
+      let used = input.pos
       let status = ZSTD_decompressStream(context, &part, &input)
       guard ZSTD_isError(status) == 0 else { return breakOff(at: record.offset) }
+      guard budget.allows(part.pos, from: input.pos - used) else {
+        return breakOff(at: record.offset, "holds \(DecompressionBudget.excess)")
+      }
       filled += part.pos
       isFull = part.pos == part.size
       try drain(into: &spool, at: record.offset)
     }
   }
 
-  private mutating func breakOff(at offset: Int) {
+  private mutating func breakOff(at offset: Int, _ problem: String = "cannot be decompressed") {
     isBroken = true
-    note(offset, "what is compressed from here on cannot be decompressed; its samples are missing")
+    note(offset, "what is compressed from here on \(problem); its samples are missing")
   }
 
   /// Writes the whole records of what is decompressed, and keeps the beginning of the next one.

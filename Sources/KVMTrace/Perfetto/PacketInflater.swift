@@ -30,6 +30,7 @@ final class PacketInflater {
   private let context: OpaquePointer?
   private var buffer = SectionBytes(count: 1 << 16 + WireCursor.slackBytes)
   private var count = 0
+  private var budget = DecompressionBudget()
 
   init() { context = ZSTD_createDCtx() }
 
@@ -53,6 +54,8 @@ final class PacketInflater {
     case .zstd: outcome = inflateZstd(input)
     }
     switch outcome {
+    case _ where !budget.allows(count, from: input.count):
+      return .failed("hold \(DecompressionBudget.excess)")
     case .ended: return .whole(bytes)
     case .needsInput: return .cut(bytes)
     case .broken: return .failed("do not decompress")

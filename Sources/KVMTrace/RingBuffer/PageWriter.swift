@@ -50,19 +50,11 @@ package struct PageWriter: ~Copyable {
   ///   - time: the stamp.
   @inline(__always)
   package mutating func reserve(_ count: Int, at time: Nanoseconds) -> UnsafeMutableRawPointer? {
-    let delta = time.rawValue &- stamp
-    let room = (count &+ 3) & ~3
-    if eventCount > 0, delta >> Self.deltaBits == 0, room <= Self.shortBytesMax, room > 0 {
-      let begin = end
-      guard begin &+ 4 &+ room <= pageBytes &- 8 else { return nil }
-      storage.storeBytes(
-        of: UInt32(truncatingIfNeeded: room / 4) | UInt32(truncatingIfNeeded: delta) << 5,
-        toByteOffset: begin, as: UInt32.self)
-      storage.storeBytes(of: 0, toByteOffset: begin &+ room, as: UInt32.self)
-      (end, stamp, eventCount) = (begin &+ 4 &+ room, time.rawValue, eventCount &+ 1)
-      return storage + (begin &+ 4)
+    if var place = cursor, let data = place.reserve(count, at: time) {
+      cursor = place
+      return data
     }
-    return reserveSlowly(room, at: time)
+    return reserveSlowly((count &+ 3) & ~3, at: time)
   }
 
   @inline(never)

@@ -31,6 +31,7 @@ enum RecordingOpener {
     let input = SectionBytes(count: pieceBytes)
     let output = SectionBytes(count: pieceBytes)
     var damage: Damage?
+    var budget = DecompressionBudget()
     var (offset, made) = (0, 0)
     while offset < file.count, damage == nil {
       let filled = file.read(at: offset, into: input.bytes)
@@ -46,6 +47,12 @@ enum RecordingOpener {
           damage = Damage(
             offset: offset + used,
             what: "what is compressed (\(kind.rawValue)) is damaged here; what came before is read")
+        } else if !budget.allows(step.made, from: step.used) {
+          damage = Damage(
+            offset: offset + used,
+            what: """
+              what is compressed (\(kind.rawValue)) holds \(DecompressionBudget.excess); what came before is read
+              """)
         }
         // A full buffer may hold back more than it gave.
         if used == filled, step.made < pieceBytes { break }
@@ -69,12 +76,16 @@ enum RecordingOpener {
   }
 
   /// The reader of a recording that is no trace.dat; nil for a trace.dat.
-  static func transcoded(_ file: FileBytes) throws(IngestError) -> (any TranscodedTrace)? {
+  ///
+  /// - Parameter spoolLimit: how much of what is compressed inside it may be written to a temporary file, in bytes.
+  static func transcoded(
+    _ file: FileBytes, spoolLimit: UInt64?
+  ) throws(IngestError) -> (any TranscodedTrace)? {
     let prefix = prefix(of: file)
     if let failure = file.failure { throw failure }
     if let refusal = refusal(of: prefix, path: file.path) { throw refusal }
     return switch RecordingSignature(prefix: prefix) {
-    case .perfData: try PerfData(file)
+    case .perfData: try PerfData(file, spoolLimit: spoolLimit)
     case .perfetto: try PerfettoTrace(file)
     case .text: try TextTrace(file)
     default: nil

@@ -182,7 +182,11 @@ struct PerfDataBuilder {
 
   /// Appends `plain` as one zstd stream, cut into records of `partBytes`; of the newer kind if that says so.
   mutating func compress(_ plain: [UInt8], partBytes: Int, isPadded: Bool) {
-    let stream = Compressor(.zstd).compress(plain)
+    compress(frame: Compressor(.zstd).compress(plain), partBytes: partBytes, isPadded: isPadded)
+  }
+
+  /// Appends a zstd stream, cut into records of `partBytes`; of the newer kind if that says so.
+  mutating func compress(frame stream: [UInt8], partBytes: Int, isPadded: Bool) {
     for begin in stride(from: 0, to: stream.count, by: partBytes) {
       let part = stream[begin..<min(begin + partBytes, stream.count)]
       append(isPadded ? 83 : 81) { out in

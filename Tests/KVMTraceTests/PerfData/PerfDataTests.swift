@@ -205,8 +205,7 @@ struct PerfDataTests {
     var builder = PerfDataBuilder()
     builder.compress(Self.small().records, partBytes: 1_000, isPadded: true)
     let named = try UnnamedFile(builder.file())
-    let file = try FileBytes(path: named.path)
-    let error = #expect(throws: IngestError.self) { try PerfData(file, spoolLimit: 100) }
+    let error = #expect(throws: IngestError.self) { try TraceFile(path: named.path, spoolLimit: 100) }
     #expect(error?.kind == .inputOutput)
     #expect(error?.what.contains("is longer than 100 bytes") == true)
   }

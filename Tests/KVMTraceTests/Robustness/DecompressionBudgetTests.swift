@@ -1,0 +1,79 @@
+import KVMTypes
+import TraceSynth
+import Testing
+import UnnamedFiles
+
+@testable import KVMTrace
+
+/// What is forged to hold a thousand times what it takes is not decompressed to its end.
+@Suite("What takes little and holds much")
+struct DecompressionBudgetTests {
+  /// A beginning as it stands, then one byte so many times as to exceed what any file may hold.
+  private static func bomb(of byte: UInt8, behind beginning: [UInt8] = []) -> [UInt8] {
+    frame(of: byte, behind: beginning, bytes: DecompressionBudget.leastBytes + (100 << 20))
+  }
+
+  /// A frame of zstd: no content size, a window of 2 MiB; a block as it stands, blocks of one byte, and an empty last one.
+  private static func frame(of byte: UInt8, behind beginning: [UInt8] = [], bytes: Int) -> [UInt8] {
+    let blockBytes = 128 << 10
+    func head(_ kind: Int, _ size: Int, isLast: Bool = false) -> [UInt8] {
+      let word = size << 3 | kind << 1 | (isLast ? 1 : 0)
+      return [UInt8(word & 255), UInt8(word >> 8 & 255), UInt8(word >> 16)]
+    }
+    var result: [UInt8] = [0x28, 0xb5, 0x2f, 0xfd, 0x00, 0x58]
+    if !beginning.isEmpty { result += head(0, beginning.count) + beginning }
+    for _ in 0..<(bytes / blockBytes) { result += head(1, blockBytes) + [byte] }
+    return result + head(0, 0, isLast: true)
+  }
+
+  @Test("So many bytes may come of each, and of any file a least number")
+  func budget() {
+    var budget = DecompressionBudget()
+    let steps = [(DecompressionBudget.leastBytes, 0), (DecompressionBudget.ratioMax, 1), (1, 0)]
+    #expect(steps.map { budget.allows($0.0, from: $0.1) } == [true, true, false])
+  }
+
+  @Test("A text that is compressed as a whole")
+  func text() throws {
+    let file = try UnnamedFile(Self.bomb(of: UInt8(ascii: "\n"), behind: Array("# tracer: nop\n#\n".utf8)))
+    let unwrapped = try withExtendedLifetime(file) {
+      try RecordingOpener.unwrapped(FileBytes(path: file.path), spoolLimit: nil)
+    }
+    #expect(unwrapped.damage?.what.contains(DecompressionBudget.excess) == true)
+    #expect(unwrapped.file.count < DecompressionBudget.leastBytes + (20 << 20))
+  }
+
+  @Test("Chunks of a trace.dat")
+  func chunks() {
+    let decompressor = Decompressor(.zstd)
+    let chunk = Self.frame(of: 0, bytes: Decompressor.chunkBytesMax)
+    let output = SectionBytes(count: Decompressor.chunkBytesMax)
+    let taken = (0..<20).prefix { _ in
+      chunk.withUnsafeBytes { decompressor.decompress($0, into: output.bytes) }
+    }
+    #expect(taken.count == 16)
+  }
+
+  @Test("Packets of a Perfetto trace")
+  func packets() {
+    let inflater = PacketInflater()
+    let packet = Self.frame(of: 0, bytes: 60 << 20)
+    let taken = (0..<8).prefix { _ in
+      packet.withUnsafeBytes {
+        if case .whole = inflater.inflate($0, .zstd) { return true }
+        return false
+      }
+    }
+    #expect(taken.count == 4)
+  }
+
+  @Test("Records of a perf.data")
+  func records() throws {
+    var builder = PerfDataBuilder()
+    // Records of 2,056 bytes and of an unknown kind.
+    builder.compress(frame: Self.bomb(of: 8), partBytes: 30_000, isPadded: true)
+    let file = try UnnamedFile(builder.file())
+    let reading = try withExtendedLifetime(file) { try TraceFile(path: file.path) }
+    #expect(reading.damage.contains { $0.what.contains(DecompressionBudget.excess) }, "\(reading.damage)")
+  }
+}
