@@ -58,8 +58,9 @@ final class PrintFormats {
 
   func register(symbols: KernelSymbols) { self.symbols = symbols }
 
-  /// Formats that could print for ever are left out, as they are of events.
-  func register(printFormat: String, address: UInt64) {
+  /// Formats that could print for ever are left out, as they are of events. For libtraceevent a text ends at its first zero.
+  func register(printFormat text: String, address: UInt64) {
+    let printFormat = String(decoding: text.utf8.prefix { $0 != 0 }, as: UTF8.self)
     let quoteBytes = printFormat.utf8.first == UInt8(ascii: "\"") ? 1 : 0
     guard printFormat.utf8.count - quoteBytes >= Self.printkBytesMin,
       printFormat.utf8.count <= Self.printkBytesMax, PrintFormatSyntax.areConversionsHarmless(printFormat)
