@@ -13,7 +13,7 @@ struct PerfettoMutationTests {
   @Test("mutants of recordings are read to their end", arguments: Mutation.allCases)
   func mutants(mutation: Mutation) throws {
     for (number, sample) in Self.samples.enumerated() {
-      for seed in 0..<4 as Range<UInt64> {
+      for seed in MutantSeeds.first(4) {
         try read(mutation.apply(to: sample, seed: seed), "\(number) \(mutation) \(seed)")
       }
     }
@@ -23,8 +23,8 @@ struct PerfettoMutationTests {
     "mutants of a small trace with parts of every kind are read to their end", arguments: Mutation.allCases)
   func small(mutation: Mutation) throws {
     let bytes = Self.small
-    for seed in 0..<120 as Range<UInt64> {
-      try read(mutation.apply(to: bytes, seed: 1000 + seed), "small \(mutation) \(seed)")
+    for seed in MutantSeeds.first(120) {
+      try read(mutation.apply(to: bytes, seed: seed), "small \(mutation) \(seed)")
     }
   }
 

@@ -6,18 +6,12 @@ import UnnamedFiles
 /// Damaged files of all kinds: whatever they hold, the ingester comes back with events, damage or an error.
 ///
 /// Each batch runs in a process of its own, so that a crash is a failure that names the mutant (not with Swift 6.2,
-/// see below). `PKVM_REPLAY_SEED`
-/// and `PKVM_REPLAY_MUTANTS` (how many for each kind of file and damage) make longer or other runs; a seed and one
-/// mutant repeat a failure.
+/// see below).
 @Suite("Damaged files")
 struct MutantTests {
-  private static let environment = ProcessInfo.processInfo.environment
-  static let seed = environment["PKVM_REPLAY_SEED"].flatMap { UInt64($0) } ?? 20_240_607
-  static let count = environment["PKVM_REPLAY_MUTANTS"].flatMap { UInt64($0) } ?? 60
-
   @Test("mutants", arguments: SmallTrace.allCases, Mutation.allCases)
   func mutants(trace: SmallTrace, mutation: Mutation) async throws {
-    let seeds = Self.seed..<(Self.seed + Self.count)
+    let seeds = MutantSeeds.first(60)
     #if compiler(>=6.3)
       try await Self.runInChild(trace, mutation, seeds: seeds)
     #else

@@ -4,13 +4,8 @@ import Testing
 @testable import KVMTrace
 
 /// Texts that are damaged, or that somebody made to do harm.
-///
-/// `PKVM_REPLAY_MUTANTS` makes more mutants, `PKVM_REPLAY_SEED` others.
 @Suite("Damaged texts")
 struct TextRobustnessTests {
-  private static let environment = ProcessInfo.processInfo.environment
-  private static let firstSeed = environment["PKVM_REPLAY_SEED"].flatMap { UInt64($0) } ?? 20_240_607
-  private static let seedCount = environment["PKVM_REPLAY_MUTANTS"].flatMap { UInt64($0) } ?? 8
   private static let samples = TextSampleTests.alike + ["trace-fields.txt", "report-wrapped.txt"]
 
   /// How many lines of `bytes` have an end.
@@ -40,7 +35,7 @@ struct TextRobustnessTests {
   func mutants(name: String, mutation: Mutation) throws {
     let bytes = try TextSampleTests.bytes(name)
     let whole = try TextReading(bytes)
-    for seed in Self.firstSeed..<(Self.firstSeed + Self.seedCount) {
+    for seed in MutantSeeds.first(8) {
       let mutant = mutation.apply(to: bytes, seed: seed)
       guard let reading = try? TextReading(mutant) else {
         // A text whose first event is gone is none.
