@@ -8,6 +8,7 @@ import KVMTypes
 /// How fast a trace is read on one thread, with the fields of every KVM event decoded and all CPUs merged.
 ///
 ///     ingest-bench FILE [ROUNDS]
+///     ingest-bench --repeat TIMES FILE LONGER
 ///
 /// Beside it stands what reading and decompressing the same pages takes, with nothing decoded: no reader can be faster. Each figure
 /// is the best of the rounds, in CPU time, so that a busy machine does not count; a file that is in the page cache is taken for
@@ -16,8 +17,11 @@ import KVMTypes
 struct IngestBench {
   static func main() throws {
     let arguments = CommandLine.arguments
+    if arguments.count == 5, arguments[1] == "--repeat", let times = UInt64(arguments[2]), times > 0 {
+      return try LongerRecording.make(times, of: arguments[3], at: arguments[4])
+    }
     guard arguments.count > 1 else {
-      print("usage: ingest-bench FILE [ROUNDS]")
+      print("usage: ingest-bench FILE [ROUNDS], or ingest-bench --repeat TIMES FILE LONGER")
       exit(64)
     }
     let trace = try TraceFile(path: arguments[1])
