@@ -54,7 +54,8 @@ extension TraceDatV7 {
       let pageBytes = contents.subBufferBytes ?? contents.pageBytes
       let ranges =
         section.isCompressed
-        ? compressedAreas(section, alignment: contents.pageBytes, pageBytes: pageBytes)
+        ? compressedAreas(
+          section, alignment: min(contents.pageBytes, Self.packedAlignment), pageBytes: pageBytes)
         : plainAreas(
           section, alignment: contents.pageBytes, pageBytes: pageBytes, cpuCount: contents.cpuCount)
       contents.sectionOffsets.append(section.offset)
@@ -91,15 +92,12 @@ extension TraceDatV7 {
             id: Self.sectionIDMax, isCompressed: false, offset: header.offset, end: file.count, isCut: true))
         break
       }
-      guard let id = try? header.u16(), let flags = try? header.u16(), (try? header.u32()) != nil,
-        let size = try? header.u64()
-      else { break }
-      // Beyond these bounds it is no header. Only a buffer's size can be 0: it is filled in when the buffer is complete.
-      guard id <= Self.sectionIDMax, flags <= 1, size > 0 || id == TraceDatOption.buffer.rawValue else {
-        break
-      }
+      guard let (id, flags, size) = Self.sectionHeader(&header) else { break }
       let offset = header.offset - Self.headerBytes
-      let isWhole = size > 0 && size <= UInt64(header.remaining)
+      // The size of a buffer is filled in when it is complete; that of one without events is 0, and the next section follows.
+      var next = header
+      let isEmpty = size == 0 && Self.sectionHeader(&next) != nil
+      let isWhole = isEmpty || size > 0 && size <= UInt64(header.remaining)
       let end = isWhole ? header.offset + Int(size) : file.count
       sections.append(
         Section(id: id, isCompressed: flags & 1 != 0, offset: offset, end: end, isCut: !isWhole))
@@ -109,17 +107,35 @@ extension TraceDatV7 {
     return sections
   }
 
+  /// What a section's header says, which `reader` is then behind; nil where there is none.
+  private static func sectionHeader(_ reader: inout ByteReader) -> (id: UInt16, flags: UInt16, size: UInt64)?
+  {
+    guard let id = try? reader.u16(), let flags = try? reader.u16(), (try? reader.u32()) != nil,
+      let size = try? reader.u64(), id <= sectionIDMax, flags <= 1, size < sectionBytesMax,
+      size > 0 || id == TraceDatOption.buffer.rawValue
+    else { return nil }
+    return (id, flags, size)
+  }
+
   /// The highest number that a section may have; trace-cmd writes up to 25.
   private static let sectionIDMax: UInt16 = 32
+  /// What is longer is no section: what follows a buffer's header may be its first chunk.
+  private static let sectionBytesMax: UInt64 = 1 << 47
+  /// The least that recorders align compressed events to, in bytes, where pages are no smaller.
+  private static let packedAlignment = 4096
 
-  /// The areas of a compressed buffer: each begins at a page of the file with the number of its chunks.
+  /// The areas of a compressed buffer: each begins at a multiple of `alignment` in the file with the number of its chunks.
   private func compressedAreas(_ section: Section, alignment: Int, pageBytes: Int) -> [Range<Int>] {
     var areas: [Range<Int>] = []
     var reader = ByteReader(file, bigEndian: bigEndian, end: section.end)
     var start = Self.aligned(section.body, to: alignment)
     while start < section.end {
       reader.offset = start
-      guard let chunks = try? reader.u32(), chunks > 0 else { break }
+      guard let chunks = try? reader.u32() else { break }
+      guard chunks > 0 else {
+        start += alignment
+        continue
+      }
       for chunk in 0..<chunks {
         guard let packed = try? reader.u32(), let plain = try? reader.u32(),
           plain > 0, Int(plain) <= Decompressor.chunkBytesMax, Int(plain) % pageBytes == 0,

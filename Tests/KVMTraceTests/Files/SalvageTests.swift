@@ -60,6 +60,24 @@ struct SalvageTests {
     #expect(cut.damage[1].what == "a buffer has no description; events of 3 CPUs were found in it")
   }
 
+  @Test("behind a top buffer without events, of size 0, those of an instance are found", arguments: flavours)
+  func instance(flavour: TraceFlavour) throws {
+    var description = TraceDescription(
+      flavour, formats: [KVMEventFormats.entry],
+      buffers: [TraceBuffer(cpus: []), TraceBuffer(name: "kvm", cpus: [0])])
+    description.pagesPerChunk = 1
+    let writer = TraceDatWriter(description)
+    for number in 0..<9 {
+      let time = UInt64(1000 * number)
+      try writer.append(TraceBuilding.entries([time, time + 100], flavour, pid: 7), cpu: 0, buffer: 1)
+    }
+    let bytes = try writer.bytes()
+    let whole = try Reading(bytes)
+    // The last section, which says where the events are, is gone.
+    let cut = try Reading(Array(bytes.dropLast(100)))
+    #expect(whole.events.count == 18 && cut.events.map(\.time) == whole.events.map(\.time))
+  }
+
   @Test("CPU numbers are assumed where the number of CPUs is not known", arguments: flavours)
   func assumed(flavour: TraceFlavour) throws {
     let (bytes, _, end) = try build(flavour, countsCPUs: false)
