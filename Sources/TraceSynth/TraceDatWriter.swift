@@ -54,12 +54,11 @@ struct AreaPlacement {
   var area: CPUArea
   var offset: UInt64
 
-  /// Places the areas one after the other from `position` on, each at a multiple of a page, and moves
-  /// `position` behind the last.
-  static func place(_ areas: [CPUArea], pageBytes: Int, from position: inout UInt64) -> [AreaPlacement] {
-    let page = UInt64(pageBytes)
+  /// Places the areas one after the other from `position` on, each at a multiple of `alignment`, and moves `position` behind the last.
+  static func place(_ areas: [CPUArea], alignment: Int, from position: inout UInt64) -> [AreaPlacement] {
+    let unit = UInt64(alignment)
     return areas.map { area in
-      let offset = (position + page - 1) / page * page
+      let offset = (position + unit - 1) / unit * unit
       if area.fileBytes > 0 { position = offset + area.fileBytes }
       return AreaPlacement(area: area, offset: offset)
     }

@@ -38,6 +38,11 @@ public struct TraceDescription: Sendable {
   public var headerPageOverride: String?
   /// The compression library's version as the file states it.
   public var compressionVersion: String?
+  /// What each CPU's events in a v7 file begin at a multiple of: a page, which sub-buffers of 64 KiB would leave much room before that
+  /// nobody compresses.
+  var areaAlignment: Int {
+    flavour.compression == .none ? flavour.pageBytes : min(flavour.pageBytes, 4096)
+  }
   /// Whether a v7 file lists CPUs that have no data.
   public var listsEmptyCPUs = false
   /// Pages in one compressed chunk; trace-cmd takes ten.

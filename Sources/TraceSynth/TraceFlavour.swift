@@ -34,7 +34,7 @@ public struct TraceFlavour: Hashable, Sendable {
   public var userLongBytes: Int
   /// The bytes of a `long` in the traced kernel: decides the sub-buffer header and the event layouts.
   public var kernelLongBytes: Int
-  /// The bytes of a ring-buffer sub-buffer, which is also the alignment of per-CPU data.
+  /// The bytes of a ring-buffer sub-buffer, which is also the alignment of per-CPU data that is stored.
   public var pageBytes: Int
   /// How sections and per-CPU data are packed.
   public var compression: Compression

@@ -38,8 +38,7 @@ struct VersionSevenLayout {
       let start = position
       position += 16
       let listed = cpus.filter { description.listsEmptyCPUs || $0.fileBytes > 0 }
-      let placed = AreaPlacement.place(
-        listed, pageBytes: description.flavour.pageBytes, from: &position)
+      let placed = AreaPlacement.place(listed, alignment: description.areaAlignment, from: &position)
       buffers.append((start, position, placed))
     }
 

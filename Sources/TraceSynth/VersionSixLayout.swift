@@ -24,7 +24,7 @@ struct VersionSixLayout {
       tableOffsets.append(position)
       position += UInt64(table(index, []).count)
       placements.append(
-        AreaPlacement.place(cpus, pageBytes: description.flavour.pageBytes, from: &position))
+        AreaPlacement.place(cpus, alignment: description.flavour.pageBytes, from: &position))
     }
     try output.write(head(tableOffsets: tableOffsets).bytes)
     for (index, placed) in placements.enumerated() {
