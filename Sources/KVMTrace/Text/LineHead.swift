@@ -52,6 +52,8 @@ struct LineHeadParser {
   private static let headBytesMax = 256
   /// How wide a command is printed: 15 characters at most, and one that is never there.
   private static let commandColumns = 16
+  /// And where a line has the columns of latency-format: what is longer is cut. Before it may stand a buffer's name.
+  private static let latencyCommandColumns = 8
 
   let style: LineStyle
   /// Where the mark of the last line stood, and the point of its time.
@@ -168,7 +170,8 @@ extension LineHeadParser {
     behind.skipWord()
     behind.skipSpaces()
     var head = LineHead(
-      command: Self.command(line.place, upTo: mark, isPadded: false), event: behind)
+      command: Self.command(max(line.place, mark - latencyCommandColumns), upTo: mark, isPadded: false),
+      event: behind)
     head.tid = Int32(truncatingIfNeeded: tid)
     head.cpu = UInt16(truncatingIfNeeded: cpu)
     return Self.takeTime(&head, behind) ? head : nil

@@ -149,6 +149,17 @@ struct TextHeadTests {
     #expect(reading.events.map(\.time) == reading.events.map(\.time).sorted())
   }
 
+  @Test("with latency-format, a buffer's name before the command is none of it")
+  func bufferName() throws {
+    let reading = try TextReading(
+      """
+      tc:      vmm-139      0d..1.    19.705202: kvm_entry: PC: 0x1204
+      tc: kdamond.-49       0d..1.    19.705611: kvm_entry: PC: 0x1204
+
+      """)
+    #expect(reading.trace.commands == [139: "vmm", 49: "kdamond."])
+  }
+
   @Test("the header says how many CPUs there are, and which kernel it is")
   func facts() throws {
     let line = "             vmm     139 [002]    48.522105: kvm:kvm_entry: PC: 0x1\n"
