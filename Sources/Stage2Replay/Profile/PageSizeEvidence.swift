@@ -15,10 +15,12 @@ internal import Stage2Model
 /// - Slots count frames: with another page size the faults on memory lie in none of them.
 ///
 /// Where this is most of what the trace has, it decides: `derived`. Else what is left is the size of the flavour that the
-/// kernel's release names (`-16k`, `+64k`), else the biggest, which is the sub-buffer's own by default.
+/// kernel's release names (`-16k`, `+64k`), else the biggest, which is the sub-buffer's own by default; where nothing tells of sub-buffers,
+/// as in a text, the smallest, which most hosts have.
 struct PageSizeEvidence: ~Copyable {
   private var possible: [PageSize]
   private let isBufferPossible: Bool
+  private let isBufferKnown: Bool
   private let flavour: PageSize?
   private var relevant = 0
   private var faults = 0
@@ -40,6 +42,7 @@ struct PageSizeEvidence: ~Copyable {
   private static let slotsMax = 64
 
   init(pageBytesMax: Int?, uname: String) {
+    isBufferKnown = pageBytesMax != nil
     let limit = UInt64(pageBytesMax ?? .max)
     let fitting = PageSize.allCases.filter { $0.bytes <= limit }
     // No host has smaller pages: the buffer is nobody's.
@@ -60,7 +63,8 @@ struct PageSizeEvidence: ~Copyable {
       return HostPageSize(left[0], .derived)
     }
     if let flavour, candidates.contains(flavour) { return HostPageSize(flavour, .assumed) }
-    return candidates.max { $0.bytes < $1.bytes }.map { HostPageSize($0, .assumed) }
+    let sizes = candidates.sorted { $0.bytes < $1.bytes }
+    return (isBufferKnown ? sizes.last : sizes.first).map { HostPageSize($0, .assumed) }
   }
 
   /// Takes in events of a source until enough have been seen.
