@@ -19,6 +19,8 @@ public protocol EventSource {
   /// A number of bytes than which the host's pages are no bigger, such as the size of a sub-buffer of the ring buffer; nil where
   /// nothing tells.
   var pageBytesMax: Int? { get }
+  /// Whether it tells where events were lost: if not, that it tells of none means nothing.
+  var tellsLosses: Bool { get }
   /// The kinds of event that there can be, nil where that is not known. Of a kind that there can be, none need come.
   var recordableKinds: Set<EventKind>? { get }
   /// Whether there can be probes on the kernel's own stage-2 operations.
@@ -53,6 +55,8 @@ extension EventSource {
   public var pageSize: PageSize? { nil }
   /// Not known.
   public var pageBytesMax: Int? { nil }
+  /// A recorder writes them.
+  public var tellsLosses: Bool { true }
   /// Not known.
   public var recordableKinds: Set<EventKind>? { nil }
   /// None.

@@ -142,6 +142,10 @@ public final class TraceFile {
   public var pageSize: PageSize? {
     transcoded?.hostPageBytes.flatMap { PageSize(bytes: UInt64(clamping: $0)) }
   }
+  /// Whether it tells where events were lost; a text of perf script does not.
+  public var tellsLosses: Bool { transcoded?.tellsLosses ?? true }
+  /// Whether events with one stamp are in the order in which they happened, also those of different CPUs: in a text the lines say so.
+  package var ordersEqualStamps: Bool { transcoded?.ordersEqualStamps ?? false }
   /// How many processors the host had.
   public var cpuCount: Int {
     max(

@@ -32,6 +32,8 @@ public final class TraceCopy {
   /// How many damaged places each CPU's events had so far.
   private var damageCounts: [Place: Int] = [:]
   private let cpuCount: UInt16
+  /// The stamp and CPU of the last event.
+  private var last = (time: Nanoseconds(0), cpu: CPUIndex(0))
   /// Events that are longer than any page, or of a CPU that the recording does not have, and are left out.
   public private(set) var leftOut = 0
 
@@ -70,6 +72,7 @@ public final class TraceCopy {
     if !clock.isEmpty { description.options.append(.clock("[\(clock)]")) }
     let uname = anonymizer?.uname(trace.uname) ?? trace.uname
     if !uname.isEmpty { description.options.append(.uname(uname)) }
+    description.options.append(.cpuCount(UInt32(cpuCount)))
     if let id = trace.traceID { description.options.append(.traceID(id)) }
     if anonymizer == nil {
       description.printkFormats = trace.printkText
@@ -106,13 +109,26 @@ public final class TraceCopy {
   /// Takes over an event, or a loss.
   public func append(_ record: TraceRecord, _ payload: UnsafeRawBufferPointer, ofBuffer buffer: Int) throws {
     let place = Place(buffer: buffer, cpu: record.cpu.rawValue)
+    let time = stamp(record)
     if record.kind == .lost { return try noteLoss(of: record.lostCount ?? 0, place) }
     guard payload.count > 0 else { return }
     if let anonymizer, let text = trace.formats.printedText(payload, id: record.formatID) {
       let data = formats.marker(anonymizer.printed(text), tid: record.tid.rawValue)
-      return try data.withUnsafeBytes { try write($0, at: record.time, place) }
+      return try data.withUnsafeBytes { try write($0, at: time, place) }
     }
-    try write(payload, at: record.time, place)
+    try write(payload, at: time, place)
+  }
+
+  /// When an event is written to have happened. A trace.dat has no order of events with one stamp on different CPUs. Those of a text,
+  /// whose stamps are whole microseconds, have the order of its lines: each gets a nanosecond more.
+  private func stamp(_ record: TraceRecord) -> Nanoseconds {
+    guard trace.ordersEqualStamps else { return record.time }
+    var time = record.time
+    if time <= last.time, (last.time - time).rawValue < 1000 {
+      time = record.cpu == last.cpu ? last.time : last.time + Nanoseconds(1)
+    }
+    last = (time, record.cpu)
+    return time
   }
 
   /// Writes a line to the trace as a recorder does through trace_marker.

@@ -10,7 +10,8 @@ struct ConvertCommand: ParsableCommand {
     abstract: "Writes a recording of any format as a trace.dat of version 7.",
     discussion: """
       trace-cmd and KernelShark read the copy. All events are in it that can be read, in the order and with the stamps that they have \
-      here; where events are missing, the copy says so as the kernel does. Damaged places are left out.
+      here (those of a text that have one stamp on several CPUs get a nanosecond more each, for a trace.dat has no other order of them); \
+      where events are missing, the copy says so as the kernel does. Damaged places are left out.
 
       --anonymize makes a copy to hand on: what was equal stays equal, so that it replays alike. Addresses of guests, and of their memory \
       in the VMM, stay.

@@ -82,11 +82,36 @@ struct EveryFormTests {
     #expect(outcome.output.contains("\"kvm_guest_fault\""))
   }
 
+  @Test("That a text of perf script tells of no loss means nothing")
+  func lossesUnknown() throws {
+    let path = Self.folder.appendingPathComponent("sim-perf.script-guestmount.txt.gz").path
+    let info = try Tool.run(["info", path]).output
+    #expect(info.contains("lost        unknown"), "\(info)")
+    let replay = try Tool.run(["replay", path]).output
+    #expect(!replay.contains("complete"), "\(replay)")
+    #expect(replay.contains("whether events were lost is unknown"), "\(replay)")
+    let other = Self.folder.appendingPathComponent("trace.txt.gz").path
+    #expect(try Tool.run(["info", other]).output.contains("lost        nothing"))
+  }
+
+  @Test("Where a text tells nothing of the size of pages, it is taken for 4 KiB")
+  func pageSize() throws {
+    let path = Self.folder.appendingPathComponent("trace.txt.gz").path
+    let outcome = try Tool.shell(
+      #"gzip -dc "$1" | grep -E '^#|kvm_entry' | head -100 | "$tool" info -"#, [path])
+    #expect(outcome.output.contains("4 KiB pages (assumed)"), "\(outcome.output)")
+  }
+
   @Test("What cannot be read is named for what it is, with what to do")
   func named() throws {
     let cases = [
       (#"head -c 5000 "$tool""#, "an ELF file"), (#"echo '{"traceEvents":[]}'"#, "a Chrome trace"),
       (#"printf '\xfd7zXZ\0aaaa'"#, "compressed with xz"), (#"echo hello"#, "a text file"),
+      (#"printf 'name: kvm_entry\nID: 3\nformat:\n'"#, "a format file of tracefs"),
+      (
+        #"{ printf '\360M\231\335,\0\0\0\024\0\0\0\0\0\0\0\001\0\0\0aaaa\002\0\0\0aaaa\0\0\0\0'; head -c 4064 /dev/zero; }"#,
+        "trace_pipe_raw"
+      ),
       (#"gzip -c /dev/null"#, "nothing can be read of what it holds"),
     ]
     for (command, what) in cases {

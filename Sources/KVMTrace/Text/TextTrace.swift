@@ -27,12 +27,20 @@ final class TextTrace: TranscodedTrace {
   }
 
   var format: String {
-    switch (facts.writer, contents.style) {
-    case (.perf, _), (_, .spaced), (_, .cpuless): "text of perf script"
-    case (.traceCmd, _): "text of trace-cmd report"
-    case (.kernel, _): "text of tracefs (trace)"
-    case (.unknown, _): "text of tracefs (trace_pipe)"
+    if isOfPerf { return "text of perf script" }
+    return switch facts.writer {
+    case .traceCmd: "text of trace-cmd report"
+    case .kernel: "text of tracefs (trace)"
+    default: "text of tracefs (trace_pipe)"
     }
+  }
+
+  /// perf script tells of losses with --show-lost-events alone.
+  var tellsLosses: Bool { !isOfPerf }
+  var ordersEqualStamps: Bool { true }
+
+  private var isOfPerf: Bool {
+    facts.writer == .perf || contents.style == .spaced || contents.style == .cpuless
   }
 
   var compression: String { "none" }

@@ -106,6 +106,11 @@ enum RecordingOpener {
     }
     switch RecordingSignature(prefix: prefix) {
     case .traceDat, .perfData, .perfetto, .text, .compressed: return nil
+    case .binary where RingBufferDump.begins(prefix):
+      return IngestError(
+        .notATrace, path: path,
+        what: "is pages of the kernel's ring buffer (trace_pipe_raw), which do not say what their events are",
+        advice: "trace-cmd extract writes them with their formats, and so does trace-cmd record -e kvm")
     case .binary:
       return IngestError(.notATrace, path: path, what: "is a binary file, not a trace", advice: advice)
     case nil: return IngestError(.notATrace, path: path, what: "is a text file, not a trace", advice: advice)
@@ -143,5 +148,6 @@ enum RecordingOpener {
       Array("{\"traceEvents\"".utf8), "a Chrome trace of JSON, which has no KVM events",
       "record with Perfetto (ftrace_events: \"kvm/*\") or trace-cmd"),
     Known(Array("SQLite format 3".utf8), "a SQLite database, not a trace"),
+    Known(Array("name: ".utf8), "a format file of tracefs, which describes an event and holds none"),
   ]
 }

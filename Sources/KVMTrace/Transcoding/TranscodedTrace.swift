@@ -22,6 +22,10 @@ protocol TranscodedTrace: AnyObject {
   var formatTexts: [(system: String, text: String)] { get }
   /// Where the metadata is damaged or cut, and what was left out because nothing here can read it.
   var damage: [Damage] { get }
+  /// Whether it tells where events were lost: if not, that it tells of none means nothing.
+  var tellsLosses: Bool { get }
+  /// Whether events with one stamp are in the order in which they happened, also those of different CPUs.
+  var ordersEqualStamps: Bool { get }
   /// How many streams there are. Each is in the order of time by itself.
   var streamCount: Int { get }
   /// The CPU of a stream's events; of a stream with events of several CPUs that of the first.
@@ -32,6 +36,8 @@ protocol TranscodedTrace: AnyObject {
 
 extension TranscodedTrace {
   var hostPageBytes: Int? { nil }
+  var tellsLosses: Bool { true }
+  var ordersEqualStamps: Bool { false }
 
   /// The streams of a pass.
   func streams() -> [EventReader.Stream] {

@@ -92,6 +92,7 @@ extension TraceInfo {
   }
 
   private var lossText: String {
+    if lossesUnknown == true { return "unknown: perf script tells of losses with --show-lost-events alone" }
     if lossCount == 0 { return damage.isEmpty ? "nothing" : "nothing by the kernel; damage is listed below" }
     let unknown = losses.contains { $0.count == nil }
     return

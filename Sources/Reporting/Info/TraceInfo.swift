@@ -86,6 +86,8 @@ public struct TraceInfo: Encodable, Sendable {
   public var lostEvents: UInt64
   /// Places where events were lost, those of unknown number included.
   public var lossCount: Int
+  /// Whether the recording would not tell of losses, so that none may mean nothing; nil where it would, or tells of some.
+  public var lossesUnknown: Bool?
   /// The first of those places.
   public var losses: [LossEntry]
   /// At how many of them pages of the file are missing; at the others the kernel lost events. Nil for none.
@@ -138,6 +140,7 @@ public struct TraceInfo: Encodable, Sendable {
     events = statistics.total
     lostEvents = statistics.lostTotal
     lossCount = statistics.lossCount
+    if !source.tellsLosses, lossCount == 0 { lossesUnknown = true }
     if statistics.gapCount > 0 { gapCount = statistics.gapCount }
     losses = statistics.losses.map { LossEntry(cpu: $0.cpu, beforeNs: $0.before.rawValue, count: $0.count) }
     damage = (source.damage + statistics.damage).map {

@@ -40,8 +40,12 @@ extension ReplayReport {
         + (input.firstNs.flatMap { first in
           input.lastNs.map { " in \(input.unit.duration($0 - min(first, $0)))" }
         } ?? "")
-        + (input.isIncomplete ? ", incomplete" : ", complete")
+        + (input.isIncomplete ? ", incomplete" : input.lossesUnknown == true ? "" : ", complete")
         + (input.pagesText.map { "; host with \($0)" } ?? ""))
+    if input.lossesUnknown == true {
+      page.row(
+        "", "whether events were lost is unknown: perf script tells of it with --show-lost-events alone")
+    }
     if input.clockUnit != nil, let clock = input.clock.flatMap({ TraceClock($0) }) {
       page.row(
         "clock",
