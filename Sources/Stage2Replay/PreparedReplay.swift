@@ -18,9 +18,10 @@ struct PreparedReplay {
   ) throws(ProfileProblem) {
     self.found = found
     self.probes = probes
+    // A part that was cut out of a recording is replayed as if `from` and `to` said so.
+    let part = TracePart(from: options.from, to: options.to, of: found.survey.markers.slice)
     var options = options
-    // A part that was cut out of a recording begins there, as if `from` said so.
-    if let begin = found.survey.markers.begin { options.from = max(options.from ?? begin, begin) }
+    (options.from, options.to) = (part.from, part.to)
     let profile = try ReplayProfile(request, found.profile)
     lockModes = try RecordedLockModes(request, found.profile)
     var model = profile
@@ -33,7 +34,8 @@ struct PreparedReplay {
       isEraStated: request.statesEra, profile.profile)
     context = ReplayContext(
       profile: profile, model: model, hostKnowledge: hostKnowledge, options: options, survey: found.survey,
-      grid: found.grid(options))
+      part: part,
+      grid: found.grid(part))
   }
 }
 

@@ -22,6 +22,8 @@ final class ReplayContext: Sendable {
   let events: RecordedEvents
   /// What the survey of the trace found.
   private(set) nonisolated(unsafe) var survey: TraceSurvey
+  /// The part of the trace that is replayed.
+  let part: TracePart
   /// The intervals of all series.
   let grid: TimeGrid
   /// Which events of a vCPU's loop the trace has.
@@ -40,7 +42,7 @@ final class ReplayContext: Sendable {
 
   init(
     profile: ReplayProfile, model: ReplayProfile, hostKnowledge: HostKnowledge, options: ReplayOptions,
-    survey: TraceSurvey, grid: TimeGrid
+    survey: TraceSurvey, part: TracePart, grid: TimeGrid
   ) {
     self.profile = profile
     self.model = model
@@ -50,6 +52,7 @@ final class ReplayContext: Sendable {
     executors = others.count > 1 ? Array(others.dropFirst()) : others
     self.survey = survey
     events = survey.events
+    self.part = part
     self.grid = grid
     recorded = survey.recorded
     tellsFaults = survey.events.tellsFaults

@@ -270,7 +270,7 @@ extension Replayer where Backend: ~Copyable {
     let isOtherKernel = context.options.otherKernel != nil
     let tellsTimes = !isOtherKernel && context.survey.clock.measuresTime
     return ReplayResult(
-      profile: context.model, lockModes: lockModes, grid: context.grid,
+      profile: context.model, lockModes: lockModes, part: context.part, grid: context.grid,
       vms: attribution.vms.indices.map { result(of: attribution.vms[$0]) },
       agreement: agreement.result(timesCalls: context.survey.clock.measuresTime),
       unattributedFaults: attribution.found.unattributedFaults,
@@ -326,11 +326,11 @@ extension VMResult {
     let end = vm.identity.end
     let memory = execution.memory
     // Of a VM that was there before what is replayed, the model makes up the calls that created it.
-    let sawCreation =
-      !vm.identity.wasRunning && context.options.from.map { vm.identity.since >= $0 } ?? true
+    let since = max(vm.identity.since, context.part.from ?? vm.identity.since)
+    let beganBefore = vm.identity.wasRunning || vm.identity.since < since
     self.init(
-      id: vm.id.position, creator: creator, since: vm.identity.since,
-      lastSeen: max(vm.identity.since, vm.activity.lastSeen), wasRunning: vm.identity.wasRunning,
+      id: vm.id.position, creator: creator, since: since, lastSeen: max(since, vm.activity.lastSeen),
+      wasRunning: vm.identity.wasRunning, beganBefore: beganBefore,
       isProtected: execution.modelsProtected, vcpus: vm.vcpus, slots: vm.slots.history,
       slotEvidence: vm.slots.evidence, resets: vm.resets.found, faults: vm.faults,
       accesses: execution.tally.accesses,
@@ -339,7 +339,7 @@ extension VMResult {
       faultsWithoutOperation: Dictionary(uniqueKeysWithValues: reasons.filter { $0.1 > 0 }),
       hypercalls: execution.kvm.stage2.hypercallCounts.map { counts in
         Dictionary(
-          uniqueKeysWithValues: Hypercall.allCases.filter { sawCreation || !$0.isOfCreation }
+          uniqueKeysWithValues: Hypercall.allCases.filter { !beganBefore || !$0.isOfCreation }
             .map { ($0, counts[$0]) }.filter { $0.1 > 0 })
       },
       memory: end == nil ? memory : memory.released(), end: end, lastMemory: end == nil ? nil : memory,

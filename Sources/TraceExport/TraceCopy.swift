@@ -1,5 +1,5 @@
 public import KVMTrace
-public import KVMTypes
+internal import KVMTypes
 public import TraceSynth
 
 /// Writes events of a recording, of whatever format, as a trace.dat of version 7 that trace-cmd and KernelShark read.
@@ -34,6 +34,8 @@ public final class TraceCopy {
   private let cpuCount: UInt16
   /// The stamp and CPU of the last event.
   private var last = (time: Nanoseconds(0), cpu: CPUIndex(0))
+  /// What stands in the trace before its first event, as a recorder writes it there through trace_marker.
+  public var heading: String?
   /// Events that are longer than any page, or of a CPU that the recording does not have, and are left out.
   public private(set) var leftOut = 0
 
@@ -112,6 +114,11 @@ public final class TraceCopy {
     let time = stamp(record)
     if record.kind == .lost { return try noteLoss(of: record.lostCount ?? 0, place) }
     guard payload.count > 0 else { return }
+    if let heading {
+      self.heading = nil
+      let data = formats.marker(heading, tid: 0)
+      try data.withUnsafeBytes { try write($0, at: time, Place(buffer: 0, cpu: record.cpu.rawValue)) }
+    }
     if let anonymizer, let text = trace.formats.printedText(payload, id: record.formatID) {
       let data = formats.marker(anonymizer.printed(text), tid: record.tid.rawValue)
       return try data.withUnsafeBytes { try write($0, at: time, place) }
@@ -129,12 +136,6 @@ public final class TraceCopy {
     }
     last = (time, record.cpu)
     return time
-  }
-
-  /// Writes a line to the trace as a recorder does through trace_marker.
-  public func mark(_ text: String, at time: Nanoseconds, cpu: CPUIndex) throws {
-    let data = formats.marker(text, tid: 0)
-    try data.withUnsafeBytes { try write($0, at: time, Place(buffer: 0, cpu: cpu.rawValue)) }
   }
 
   /// Events are missing before the next one, 0 for an unknown number. The mark stands at the head of a page.

@@ -39,7 +39,8 @@ struct EventsCommand: ParsableCommand {
 
   @OptionGroup var choice: EventChoiceOptions
 
-  @Flag(help: "Print times since the first event of the trace: relativeNs in CSV and JSON lines.")
+  @Flag(
+    help: "Print times since the first event, or the beginning of a part: relativeNs in CSV and JSON lines.")
   var relative = false
 
   @Flag(help: "Tell the VMs that each event is about; replays the trace first, as --vm does.")
@@ -61,13 +62,17 @@ struct EventsCommand: ParsableCommand {
       format, trace: trace, ids: chosen.ids, tellsVM: vmColumn, isRelative: relative)
     var output = try Output(target)
     if let header = printer.header { try output.line(header) }
-    var isFirst = true
+    var isCounting = !relative
+    if relative, let begin = trace.slice?.from {
+      printer.count(from: begin)
+      isCounting = true
+    }
     var events = trace.events(.all)
     while let run = events.nextRun() {
       for position in 0..<run.count {
         let record = run[position]
-        if isFirst, relative { printer.count(from: record.time) }
-        isFirst = false
+        if !isCounting { printer.count(from: record.time) }
+        isCounting = true
         let payload = run.payload(position)
         guard let about = chosen.take(record, payload) else { continue }
         try output.line(printer.line(record, payload, vms: about))

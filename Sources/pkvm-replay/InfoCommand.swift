@@ -57,7 +57,8 @@ struct InfoCommand: ParsableCommand {
       markers.consume(run)
       survey?.consume(run)
     }
-    let info = TraceInfo(trace, events.statistics, host, census, markers: markers)
+    var info = TraceInfo(trace, events.statistics, host, census, markers: markers)
+    if markers.slice != nil { info.window = try TraceTime.window(of: trace, from: nil, to: nil) }
     var history = survey?.history
     history?.origin = MemslotHistory.Origin(trace.path, events.statistics)
     let text =

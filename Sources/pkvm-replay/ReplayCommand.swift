@@ -40,13 +40,13 @@ struct ReplayCommand: CheckedCommand {
 
   @Option(
     help: ArgumentHelp(
-      "Replay events from this moment on, in seconds of the trace's clock (ticks of one that counts those), or +SECONDS since its first event.",
+      "Replay events from this moment on, in seconds of the trace's clock (ticks of one that counts those), or +SECONDS since its first event, or the beginning of a part.",
       valueName: "seconds"))
   var from: TraceTime?
 
   @Option(
     help: ArgumentHelp(
-      "Replay events before this moment, in seconds of the trace's clock (ticks of one that counts those), or +SECONDS since its first event.",
+      "Replay events before this moment, in seconds of the trace's clock (ticks of one that counts those), or +SECONDS since its first event, or the beginning of a part.",
       valueName: "seconds"))
   var to: TraceTime?
 

@@ -2,6 +2,7 @@ import ArgumentParser
 import KVMTrace
 import KVMTypes
 import Reporting
+import Stage2Replay
 import TraceExport
 
 /// `slice`: a part of a recording, with what its replay needs.
@@ -42,10 +43,12 @@ struct SliceCommand: ParsableCommand {
     var outputs = try OutputPlan(inputs: [input, choice.memslots?.path].compactMap(\.self))
     let target = try outputs.target(output, replacesRecordings: options.overwrite)
     let trace = try Diagnostics.open(input, spool)
-    var chosen = try ChosenEvents(choice, of: trace, input: input)
+    var chosen = try ChosenEvents(choice, of: trace, input: input, leavesContext: true)
+    let slice = Replay.slice(of: trace, chosen.part)
     let kinds = chosen.ids.map { $0.union(Self.contextKinds(of: trace)) }
     var statistics = EventStatistics()
     try options.write(trace, kinds: kinds, to: target) { copy in
+      copy.heading = slice.text
       statistics = try fill(copy, from: trace, &chosen)
     }
     chosen.noteOmissions(of: trace, input: input)
@@ -56,18 +59,20 @@ struct SliceCommand: ParsableCommand {
     _ copy: TraceCopy, from trace: TraceFile, _ chosen: inout ChosenEvents
   ) throws -> EventStatistics {
     var context = SliceContext()
-    var begin = chosen.begin
+    var begin = chosen.part.from
     var events = trace.events(.all)
     while let run = events.nextRun() {
       try copy.begin(run)
       for position in 0..<run.count {
         let record = run[position]
+        // The copy has its own.
+        if record.kind == .marker, case .slice? = run.marker(position) { continue }
         let payload = run.payload(position)
         if let moment = begin {
           if record.time < moment {
             context.take(record, payload, ofBuffer: run.bufferIndex)
           } else {
-            try context.write(to: copy, begin: moment, cpu: record.cpu)
+            try context.write(to: copy)
             begin = nil
           }
         }

@@ -116,7 +116,7 @@ struct CopyTests {
         #"""
         file=$1; shift
         "$tool" slice "$file" "$d/part.dat" "$@" || exit
-        cmp <("$tool" events "$file" "$@") <("$tool" events "$d/part.dat" "$@") && echo same
+        cmp <("$tool" events "$file" "$@") <("$tool" events "$d/part.dat" "$@" | grep -v pkvm-replay:slice) && echo same
         """#, [path] + choice)
       #expect(outcome.output == "same\n", "\(choice) \(outcome.errors)")
     }

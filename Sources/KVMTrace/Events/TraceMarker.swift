@@ -11,9 +11,8 @@ public enum TraceMarker: Hashable, Sendable {
   case memory(MemoryMarker)
   /// `pkvm-replay:lab`: how the recording was made.
   case lab([Setting])
-  /// `pkvm-replay:slice from=NS`: a part was cut out of a recording that begins here. Of what comes before, only the events are kept
-  /// that tell of VMs and their memslots.
-  case slice(from: Nanoseconds)
+  /// `pkvm-replay:slice`: the trace is a part that was cut out of a recording.
+  case slice(SliceMarker)
 
   /// A `key=value` of a marker.
   public struct Setting: Hashable, Sendable {
@@ -38,11 +37,7 @@ public enum TraceMarker: Hashable, Sendable {
     case "quiet": self = .quiet
     case "memory": self = .memory(MemoryMarker(settings))
     case "lab": self = .lab(settings)
-    case "slice":
-      guard let from = settings.first(where: { $0.key == "from" }).flatMap({ UInt64($0.value) }) else {
-        return nil
-      }
-      self = .slice(from: Nanoseconds(from))
+    case "slice": self = .slice(SliceMarker(settings))
     default: return nil
     }
   }

@@ -47,7 +47,7 @@ public struct VMCurve: Sendable, Encodable {
   /// What a trace tells whose clock does not say how long anything took.
   init(withoutTimeOf vm: VMResult) {
     (points, settled, low, recordedNs) = ([], .unknown, nil, 0)
-    beganMidLife = vm.wasRunning
+    beganMidLife = vm.beganBefore
   }
 
   private static let growth = 1.05
@@ -57,7 +57,7 @@ public struct VMCurve: Sendable, Encodable {
   init(_ vm: VMResult, _ grid: TimeGrid, ramPages: UInt64, pageSize: PageSize) {
     let end = max(grid.index(of: vm.lastSeen), vm.memorySeries.first)
     recordedNs = vm.lastSeen.rawValue - vm.since.rawValue
-    beganMidLife = vm.wasRunning
+    beganMidLife = vm.beganBefore
     var touched = 0
     for index in vm.workingSet.samples.keys where index < vm.memorySeries.first {
       touched += Self.ram(vm.workingSet.samples[index]!)
@@ -81,7 +81,7 @@ public struct VMCurve: Sendable, Encodable {
       $0 == 0 || $0 == all.count - 1 || !Self.isSame(all[$0], all[$0 - 1])
     }.map { all[$0] }
     let quarter = all.count * 3 / 4
-    let isTold = !vm.wasRunning && all.count >= Self.intervalsMin && recordedNs >= Self.timeMin
+    let isTold = !beganMidLife && all.count >= Self.intervalsMin && recordedNs >= Self.timeMin
     low = isTold ? Self.least(all, from: quarter, vm, grid) : nil
     settled = isTold ? Self.settling(all, from: quarter) : .unknown
   }

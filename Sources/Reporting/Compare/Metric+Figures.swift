@@ -17,7 +17,7 @@ extension Metric {
           figures.addOperations()
           figures.addMemory()
         }
-        figures.addLock(statistics.bounds)
+        figures.addLock(result.part.span(statistics))
         return figures.metrics
       })
   }

@@ -23,11 +23,18 @@ extension TraceInfo {
     if let buffers, buffers.count > 1 {
       page.row("buffers", buffers.map { $0.isEmpty ? "top" : $0 }.joined(separator: ", "))
     }
-    if let firstNs, let lastNs {
+    if firstNs != nil {
+      let (first, last) = (replayed.lowerBound, replayed.upperBound)
       page.row(
         "time",
-        "\(unit.stamp(firstNs)) to \(unit.stamp(lastNs)) (\(unit.duration(lastNs - min(firstNs, lastNs))))"
+        "\(unit.stamp(first)) to \(unit.stamp(last)) (\(unit.duration(last - first)))"
           + (clockUnit != nil ? clock.flatMap { TraceClock($0) }.map { "; a tick is \($0.tick)" } ?? "" : ""))
+    }
+    if let window {
+      page.row(
+        "part",
+        "cut out of a recording \(window.text)"
+          + (window.events.map { ": \(Quantity.count($0, "event")), the others are carried along" } ?? ""))
     }
     page.row("events", "\(Quantity.count(events)) of \(Quantity.count(eventCounts.count, "kind"))")
     page.row("lost", lossText)

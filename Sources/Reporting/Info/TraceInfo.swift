@@ -78,7 +78,7 @@ public struct TraceInfo: Encodable, Sendable {
   public var cpus: Int
   /// The names of the buffers, "" for the top one.
   public var buffers: [String]?
-  /// The part that was replayed, nil where that is the whole trace.
+  /// The part that was replayed, or that was cut out of a recording; nil where that is the whole trace.
   public var window: TraceWindow?
   /// All events.
   public var events: UInt64

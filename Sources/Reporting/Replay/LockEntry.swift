@@ -160,7 +160,7 @@ extension VMResult {
   /// The time from the VM's appearance to its end, as far as it lies in a span: all of one in which it was there before and
   /// has not ended.
   func lifeNs(in span: Range<UInt64>) -> UInt64 {
-    let first = max(wasRunning ? span.lowerBound : since.rawValue, span.lowerBound)
+    let first = beganBefore ? span.lowerBound : max(since.rawValue, span.lowerBound)
     let last = min(end?.time.rawValue ?? span.upperBound, span.upperBound)
     return last > first ? last - first : 0
   }

@@ -35,11 +35,13 @@ extension ReplayReport {
     page.title(input.path + (input.window.map { ", \($0.text)" } ?? ""))
     page.row(
       "trace",
-      (input.window.map { "\(Quantity.count($0.events, "event")) in this window of " } ?? "")
+      (input.window?.events.map { "\(Quantity.count($0, "event")) in this window of " } ?? "")
         + Quantity.count(input.events, "event")
-        + (input.firstNs.flatMap { first in
-          input.lastNs.map { " in \(input.unit.duration($0 - min(first, $0)))" }
-        } ?? "")
+        + (input.window?.isOfSlice == true
+          ? ""
+          : input.firstNs.flatMap { first in
+            input.lastNs.map { " in \(input.unit.duration($0 - min(first, $0)))" }
+          } ?? "")
         + (input.isIncomplete ? ", incomplete" : input.lossesUnknown == true ? "" : ", complete")
         + (input.pagesText.map { "; host with \($0)" } ?? ""))
     if input.lossesUnknown == true {

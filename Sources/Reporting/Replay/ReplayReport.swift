@@ -87,13 +87,15 @@ public struct ReplayReport: Encodable, Sendable {
   }
 
   /// The report of one replayed source, or of a part of one.
+  ///
+  /// - Parameter window: the part with its counts, where somebody counted.
   public init(
     _ trace: some EventSource, _ statistics: EventStatistics, _ result: ReplayResult,
     window: TraceWindow? = nil
   ) {
     var input = TraceInfo(trace, statistics, result.profile.host)
-    input.window = window
-    let span = input.replayed
+    input.window = window ?? (result.part.isWhole ? nil : TraceWindow(result.part, statistics, trace.clock))
+    let span = result.part.span(statistics)
     input.setRecording(result.recordingSettings)
     inputs = [input]
     memoryMarkers = result.markers.isEmpty ? nil : result.markers.map(MarkerEntry.init)

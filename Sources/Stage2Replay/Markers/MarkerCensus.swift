@@ -7,6 +7,9 @@ public struct MarkerCensus: Sendable {
   /// The quiet points at which the host's memory was counted, in the order of time.
   public private(set) var points: [String] = []
 
+  /// What the trace says of the part of a recording that it is, nil where it says nothing.
+  public private(set) var slice: SliceMarker?
+
   /// No marker yet.
   public init() {}
 
@@ -17,7 +20,8 @@ public struct MarkerCensus: Sendable {
       switch run.marker(position) {
       case .memory(let marker): points.append(marker.point)
       case .lab(let settings): if self.settings.isEmpty { self.settings = settings }
-      case .quiet, .slice, nil: break
+      case .slice(let slice): if self.slice == nil { self.slice = slice }
+      case .quiet, nil: break
       }
     }
   }

@@ -9,8 +9,8 @@ struct MarkerSurvey {
   private(set) var quiet: Set<Int> = []
   /// How the recording was made, by the first marker that says so.
   private(set) var settings: [TraceMarker.Setting] = []
-  /// Where the part begins that was cut out of a recording, nil for a whole one: of what comes before, most events are missing.
-  private(set) var begin: Nanoseconds?
+  /// What the trace says of the part of a recording that it is, by the first marker that says so; nil for a whole one.
+  private(set) var slice: SliceMarker?
   /// Whether probes tell of VMs.
   private(set) var sawVMs = false
   /// The types of VMs that had memslots.
@@ -44,7 +44,7 @@ struct MarkerSurvey {
       memory[prints] = marker
       if let mappings = marker.mappings { mapped.note(mappings: mappings) }
     case .lab(let settings): if self.settings.isEmpty { self.settings = settings }
-    case .slice(let from): begin = max(begin ?? from, from)
+    case .slice(let slice): if self.slice == nil { self.slice = slice }
     case nil: break
     }
   }

@@ -8,6 +8,8 @@ public struct ReplayResult: Sendable {
   public var profile: ReplayProfile
   /// How the traced host took `mmu_lock`, whatever was modelled.
   public var lockModes: RecordedLockModes
+  /// The part of the trace that was replayed: times, rates and shares are of that.
+  public var part: TracePart
   /// The intervals of the series.
   public var grid: TimeGrid
   /// The VMs, in the order of appearance.
@@ -120,12 +122,14 @@ public struct VMResult: Sendable {
   public var id: Int
   /// The thread that created its slots, nil where no probe told.
   public var creator: ThreadID?
-  /// When it appeared.
+  /// When it appeared, in the part that was replayed.
   public var since: Nanoseconds
   /// When one of its vCPUs ran last.
   public var lastSeen: Nanoseconds
   /// Whether it had slots before the trace began: its boot was not recorded.
   public var wasRunning: Bool
+  /// Whether it was there before what was replayed: its boot is in no figure.
+  public var beganBefore: Bool
   /// Whether it is a protected guest (`kvm_vm_is_protected`): its memory is donated to it.
   public var isProtected: Bool
   /// The threads that ran its vCPUs, in the order of appearance.

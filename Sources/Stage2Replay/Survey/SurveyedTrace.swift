@@ -39,10 +39,10 @@ struct SurveyedTrace {
 
   /// The intervals of all series. Where the replay begins before the trace was read, they end with what has been read, and
   /// the last one stands for all that follows.
-  func grid(_ options: ReplayOptions) -> TimeGrid {
-    let first = survey.first ?? Nanoseconds(0)
+  func grid(_ part: TracePart) -> TimeGrid {
+    let span = part.span(first: survey.first ?? Nanoseconds(0), last: survey.last)
     return TimeGrid(
-      from: max(first, options.from ?? first), to: min(survey.last, options.to ?? survey.last),
+      from: Nanoseconds(span.lowerBound), to: Nanoseconds(span.upperBound),
       isOfTicks: survey.clock.countsTicks)
   }
 }

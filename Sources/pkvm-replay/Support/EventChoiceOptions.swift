@@ -40,13 +40,13 @@ struct EventChoiceOptions: ParsableArguments {
 
   @Option(
     help: ArgumentHelp(
-      "Only events from this moment on, in seconds of the trace's clock (ticks of one that counts those), or +SECONDS since its first event.",
+      "Only events from this moment on, in seconds of the trace's clock (ticks of one that counts those), or +SECONDS since its first event, or the beginning of a part.",
       valueName: "seconds"))
   var from: TraceTime?
 
   @Option(
     help: ArgumentHelp(
-      "Only events before this moment, in seconds of the trace's clock (ticks of one that counts those), or +SECONDS since its first event.",
+      "Only events before this moment, in seconds of the trace's clock (ticks of one that counts those), or +SECONDS since its first event, or the beginning of a part.",
       valueName: "seconds"))
   var to: TraceTime?
 
@@ -67,8 +67,8 @@ struct ChosenEvents {
   private let options: EventChoiceOptions
   /// The numbers of the events that --event names, nil where it names none.
   let ids: Set<UInt16>?
-  private let from: TraceTime?
-  private let to: TraceTime?
+  /// The time that was chosen.
+  let part: TracePart
   private let filter: EventFilter?
   private let fields: EventPrinter
   private var attributor: VMAttributor?
@@ -76,10 +76,17 @@ struct ChosenEvents {
   /// Events that are not known to be about any VM, all of the trace, and those that were chosen.
   private var (unattributed, all, matching) = (0, 0, 0)
 
-  /// - Parameter tellsVMs: whether the VMs of each event are wanted besides.
-  init(_ options: EventChoiceOptions, of trace: TraceFile, input: String, tellsVMs: Bool = false) throws {
+  /// - Parameters:
+  ///   - tellsVMs: whether the VMs of each event are wanted besides.
+  ///   - leavesContext: whether of a part that was cut out of a recording what is carried along is no event to choose.
+  init(
+    _ options: EventChoiceOptions, of trace: TraceFile, input: String, tellsVMs: Bool = false,
+    leavesContext: Bool = false
+  ) throws {
     self.options = options
-    (from, to) = try TraceTime.resolve(from: options.from, to: options.to, in: trace)
+    let slice = trace.slice
+    let choice = try TraceTime.choice(of: trace, slice, from: options.from, to: options.to)
+    part = leavesContext ? choice.of(slice) : choice
     ids = try Self.chosenEvents(options.names, of: trace, input: input)
     filter = try Self.filter(options.condition, of: trace, ids: ids, input: input)
     fields = EventPrinter(.text, trace: trace, ids: ids)
@@ -88,9 +95,6 @@ struct ChosenEvents {
       attributor = try Self.attributor(for: trace, options, options.vms + (filter?.vms ?? []), input: input)
     }
   }
-
-  /// The first moment that is chosen, nil where that is the beginning.
-  var begin: Nanoseconds? { from?.moment }
 
   /// The VMs that the next event of the trace is about, as far as that was asked for; nil where it is not chosen.
   mutating func take(_ record: TraceRecord, _ payload: UnsafeRawBufferPointer) -> [Int]? {
@@ -112,12 +116,12 @@ struct ChosenEvents {
 
   /// Whether an event lies in the chosen time.
   func isInTime(_ record: TraceRecord) -> Bool {
-    record.time >= from?.moment ?? Nanoseconds(0) && to.map { record.time < $0.moment } ?? true
+    record.time >= part.from ?? Nanoseconds(0) && part.to.map { record.time < $0 } ?? true
   }
 
   /// Refuses times that lie outside of the trace.
   func checkTimes(in statistics: EventStatistics, of trace: TraceFile) throws {
-    try TraceTime.check(from: from, to: to, in: statistics, of: trace)
+    try TraceTime.check(part, in: statistics, of: trace)
   }
 
   /// Says on standard error what the output lacks though the trace has it.

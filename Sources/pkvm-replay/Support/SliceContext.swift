@@ -45,12 +45,11 @@ struct SliceContext {
   /// So many unmaps of a thread are kept.
   private static let nestingMax = 16
 
-  /// Writes what was kept, in the order of time, and where the part begins.
-  func write(to copy: TraceCopy, begin: Nanoseconds, cpu: CPUIndex) throws {
+  /// Writes what was kept, in the order of time.
+  func write(to copy: TraceCopy) throws {
     let all = kept + unmaps.values.joined()
     for event in all.sorted(by: { $0.record.time < $1.record.time }) {
       try event.payload.withUnsafeBytes { try copy.append(event.record, $0, ofBuffer: event.buffer) }
     }
-    try copy.mark("pkvm-replay:slice from=\(begin.rawValue)", at: begin, cpu: cpu)
   }
 }

@@ -9,7 +9,7 @@ struct TraceTime: ExpressibleByArgument {
   var moment: Nanoseconds
   /// The same number of ticks, for a clock that does not count nanoseconds; nil for a number with a point.
   private var ticks: UInt64?
-  /// Whether it counts from the first event.
+  /// Whether it counts from the first event, or the part's beginning.
   private var isRelative = false
 
   init?(argument: String) {
@@ -35,12 +35,14 @@ extension TraceTime {
     }
   }
 
-  /// Both on the trace's clock.
-  static func resolve(
-    from: TraceTime?, to: TraceTime?, in trace: TraceFile
-  ) throws -> (from: TraceTime?, to: TraceTime?) {
-    var origin = Nanoseconds(0)
-    if from?.isRelative == true || to?.isRelative == true {
+  /// The part of a trace that two moments choose, of all that it has.
+  ///
+  /// - Parameter slice: what the trace says of the part of a recording that it is.
+  static func choice(
+    of trace: TraceFile, _ slice: SliceMarker?, from: TraceTime?, to: TraceTime?
+  ) throws -> TracePart {
+    var origin = slice?.from ?? Nanoseconds(0)
+    if slice?.from == nil, from?.isRelative == true || to?.isRelative == true {
       var events = trace.events(.all)
       if let run = events.nextRun(), run.count > 0 { origin = run[0].time }
     }
@@ -58,17 +60,15 @@ extension TraceTime {
       time.isRelative = false
       return time
     }
-    let part = (try from.map(resolved), try to.map(resolved))
-    try check(from: part.0, to: part.1)
-    return part
+    let (from, to) = (try from.map(resolved), try to.map(resolved))
+    try check(from: from, to: to)
+    return TracePart(from: from?.moment, to: to?.moment)
   }
 
   /// Refuses a part that lies outside of the trace.
-  static func check(
-    from: TraceTime?, to: TraceTime?, in statistics: EventStatistics, of trace: TraceFile
-  ) throws {
+  static func check(_ part: TracePart, in statistics: EventStatistics, of trace: TraceFile) throws {
     do {
-      try TraceWindow.check(from: from?.moment, to: to?.moment, statistics, trace.clock)
+      try TraceWindow.check(part, statistics, trace.clock)
     } catch {
       throw Diagnostics.failure("\(trace.path): \(error)", .usage)
     }
@@ -76,10 +76,11 @@ extension TraceTime {
 
   /// The part of a trace that is chosen, nil where that is all of it.
   static func window(of trace: TraceFile, from: TraceTime?, to: TraceTime?) throws -> TraceWindow? {
-    if from == nil, to == nil { return nil }
-    let (from, to) = try resolve(from: from, to: to, in: trace)
+    let slice = trace.slice
+    let part = try choice(of: trace, slice, from: from, to: to).of(slice)
+    if part.isWhole { return nil }
     do {
-      return try TraceWindow(of: trace, from: from?.moment, to: to?.moment)
+      return try TraceWindow(of: trace, part)
     } catch {
       throw Diagnostics.failure("\(trace.path): \(error)", .usage)
     }

@@ -1,0 +1,113 @@
+import Foundation
+import Testing
+
+/// What other commands say of a part that `slice` cut out of a recording.
+@Suite("Parts of recordings")
+struct SliceTests {
+  private typealias Object = [String: Any]
+
+  private static func path(_ name: String) -> String {
+    Tool.root.appendingPathComponent("traces/\(name)").path
+  }
+
+  /// Runs a line of bash in a folder of its own, of which nothing is left, and takes its output as lines of JSON.
+  private static func json(_ line: String, _ arguments: [String]) throws -> [Object] {
+    let outcome = try Tool.shell(
+      #"d=$(mktemp -d); trap 'rm -rf "$d"' EXIT; \#(line)"#, arguments)
+    let objects = try outcome.output.split(separator: "\n").map {
+      try JSONSerialization.jsonObject(with: Data($0.utf8)) as? Object ?? [:]
+    }
+    return try #require(objects.isEmpty ? nil : objects, "\(outcome.errors)")
+  }
+
+  /// Where two values differ, as paths.
+  private static func differences(_ a: Any?, _ b: Any?, _ path: String = "") -> [String] {
+    switch (a, b) {
+    case (let a as Object, let b as Object):
+      Set(a.keys).union(b.keys).sorted().flatMap { differences(a[$0], b[$0], "\(path).\($0)") }
+    case (let a as [Any], let b as [Any]) where a.count == b.count:
+      zip(a, b).flatMap { differences($0, $1, path) }
+    case (let a as NSObject, let b as NSObject) where a == b: []
+    case (nil, nil): []
+    default: [path]
+    }
+  }
+
+  /// What the file is, rather than what was replayed: it has less in it, and a marker more.
+  private static let ofFile = ["events", "firstNs", "lastNs", "path"]
+
+  @Test(
+    "The report of a part is that of the whole with the same times, but for what it says of the file",
+    arguments: [
+      ("pkvm-nvhe-7.3.4-memslot-move.dat", "+20", "+40"),
+      ("pkvm-nvhe-6.18.15-dirty-log-thp.dat", "+0.684", "+1.368"),
+      ("kvm-nvhe-7.3.4-reset-guest.dat", "+2", "+4"),
+    ])
+  func sameReport(name: String, from: String, to: String) throws {
+    let reports = try Self.json(
+      #"""
+      "$tool" slice "$1" "$d/part.dat" --from "$2" --to "$3" || exit
+      "$tool" replay "$1" --from "$2" --to "$3" --json - | tr -d '\n'; echo
+      "$tool" replay "$d/part.dat" --json - | tr -d '\n'
+      """#, [Self.path(name), from, to])
+    try #require(reports.count == 2)
+    let found = Self.differences(reports[0], reports[1]).map { $0.replacing(".inputs.", with: "") }
+    let others = found.filter { !$0.hasPrefix("eventCounts.") && !Self.ofFile.contains($0) }
+    let bases = try reports.map { try #require($0["profileBasis"] as? [String: String]) }
+    for field in others {
+      // What the whole derived, the part reads in its marker.
+      try #require(field.hasPrefix(".profileBasis."), "\(field)")
+      let name = String(field.dropFirst(".profileBasis.".count))
+      #expect(bases[0][name] == "derived" && bases[1][name] == "recorded", "\(field)")
+    }
+    // Not for want of anything that could differ.
+    #expect((reports[0]["vms"] as? [Object])?.first?["lock"] != nil)
+  }
+
+  @Test("Times of a part count from where it begins, and info says where that is")
+  func relativeTimes() throws {
+    let reports = try Self.json(
+      #"""
+      "$tool" slice "$1" "$d/part.dat" --from +30 --to +36 &&
+        "$tool" slice "$d/part.dat" "$d/sub.dat" --from +2 --to +4 || exit
+      "$tool" replay "$1" --from +32 --to +34 --json - --no-series | tr -d '\n'; echo
+      "$tool" replay "$d/part.dat" --from +2 --to +4 --json - --no-series | tr -d '\n'; echo
+      "$tool" replay "$d/sub.dat" --json - --no-series | tr -d '\n'; echo
+      "$tool" info "$d/sub.dat" --json | tr -d '\n'
+      """#, [Self.path("pkvm-nvhe-7.3.4-memslot-move.dat")])
+    try #require(reports.count == 4)
+    for part in [1, 2] {
+      let found = Self.differences(reports[0], reports[part]).map { $0.replacing(".inputs.", with: "") }
+      let others = found.filter { !$0.hasPrefix("eventCounts.") && !Self.ofFile.contains($0) }
+      #expect(others.filter { !$0.hasPrefix(".profileBasis.") } == [])
+    }
+    let window = try #require((reports[0]["inputs"] as? [Object])?.first?["window"])
+    #expect(Self.differences(window, reports[3]["window"]) == [])
+  }
+
+  @Test("The first time that events prints of a part is since its beginning")
+  func relativeEvents() throws {
+    let outcome = try Tool.shell(
+      #"""
+      d=$(mktemp -d); trap 'rm -rf "$d"' EXIT
+      "$tool" slice "$1" "$d/part.dat" --from +20 --to +40 || exit
+      first() { "$tool" events "$1" --relative --from "$2" --format csv | awk -F, 'NR == 2 { print $1 }'; }
+      echo $(($(first "$1" +25) - 20000000000)); first "$d/part.dat" +5
+      """#, [Self.path("pkvm-nvhe-7.3.4-memslot-move.dat")])
+    let lines = outcome.output.split(separator: "\n")
+    #expect(lines.count == 2 && lines[0] == lines[1], "\(outcome.output) \(outcome.errors)")
+  }
+
+  @Test("A VM that was there before a part has no boot in it, and no time before it")
+  func capacity() throws {
+    let plans = try Self.json(
+      #"""
+      "$tool" slice "$1" "$d/part.dat" --from +20 --to +40 || exit
+      "$tool" capacity "$d/part.dat" --vms 2 --memory 1GiB --json - | tr -d '\n'
+      """#, [Self.path("pkvm-nvhe-7.3.4-memslot-move.dat")])
+    let sample = try #require((plans[0]["samples"] as? [Object])?.first)
+    let curve = try #require(sample["curve"] as? Object)
+    #expect(curve["beganMidLife"] as? Bool == true)
+    #expect((curve["recordedNs"] as? Int).map { $0 <= 20_000_000_000 } == true)
+  }
+}
