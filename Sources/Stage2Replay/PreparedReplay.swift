@@ -29,7 +29,7 @@ struct PreparedReplay {
       model = try ReplayProfile(other.request, found.profile, on: profile)
     }
     let hostKnowledge = HostKnowledge(
-      isDICKnown: profile.basis[.dic] == .derived,
+      isDICKnown: profile.basis[.dic] ?? .assumed != .assumed,
       release: request.kernel.map(\.release) ?? found.profile.kernel,
       isEraStated: request.statesEra, profile.profile)
     context = ReplayContext(

@@ -42,6 +42,8 @@ struct SliceTests {
       ("pkvm-nvhe-7.3.4-memslot-move.dat", "+20", "+40"),
       ("pkvm-nvhe-6.18.15-dirty-log-thp.dat", "+0.684", "+1.368"),
       ("kvm-nvhe-7.3.4-reset-guest.dat", "+2", "+4"),
+      // Of this one the part has none of the faults that tell of the CPU.
+      ("pkvm-nvhe-7.3.4-dirty-log-thp.dat", "+0.684", "+1.368"),
     ])
   func sameReport(name: String, from: String, to: String) throws {
     let reports = try Self.json(
@@ -109,5 +111,29 @@ struct SliceTests {
     let curve = try #require(sample["curve"] as? Object)
     #expect(curve["beganMidLife"] as? Bool == true)
     #expect((curve["recordedNs"] as? Int).map { $0 <= 20_000_000_000 } == true)
+  }
+
+  @Test("A part is replayed on the machine of the whole, but for what is stated")
+  func sameMachine() throws {
+    let reports = try Self.json(
+      #"""
+      for path in "$1" "$2"; do
+        # Without the waits that tell of the MMU.
+        "$tool" slice "$path" "$d/part.dat" --event kvm_entry,kvm_exit,kvm_guest_fault --overwrite || exit
+        for profile in auto pkvm traditional; do
+          "$tool" replay "$d/part.dat" --profile $profile --no-series --json - | tr -d '\n'; echo
+        done
+      done
+      """#, ["kvm-nvhe-7.2.12-16k-page-table.dat", "pkvm-nvhe-7.3.4-memslot-move.dat"].map(Self.path))
+    let known = reports.map { report in
+      ["path", "hardwareAF"].flatMap { field in
+        [report["profile"], report["profileBasis"]].map { "\(($0 as? Object)?[field] ?? "none")" }
+      }.joined(separator: " ")
+    }
+    #expect(
+      known == [
+        "traditional recorded 0 recorded", "pkvm assumed 0 recorded", "traditional recorded 0 recorded",
+        "pkvm recorded 1 assumed", "pkvm recorded 1 assumed", "traditional assumed 1 assumed",
+      ])
   }
 }

@@ -1,12 +1,21 @@
 public import KVMTypes
 
-/// What the first event of a part that was cut out of a recording says of it: `pkvm-replay:slice from=NS to=NS`.
+/// What the first event of a part that was cut out of a recording says of it, such as `pkvm-replay:slice from=NS to=NS path=pkvm
+/// hardware_af=0`: which part it is, and what is known of the host, which events of other parts may tell.
 public struct SliceMarker: Hashable, Sendable {
   /// The part's first moment; nil where it begins with the recording. Of what comes before, only the events are kept that tell of VMs
   /// and their memslots, and what else its replay has to know.
   public var from: Nanoseconds?
   /// The first moment behind the part, at which the recording went on; nil where it ends with the recording.
   public var to: Nanoseconds?
+  /// Whether pKVM changes the guests' tables; nil, like all that follows, where the recording does not tell.
+  public var isPKVM: Bool?
+  /// The bits of guest physical addresses.
+  public var ipaBits: Int?
+  /// Whether the CPU sets access flags itself.
+  public var hasHardwareAF: Bool?
+  /// Whether instruction caches need no maintenance (CTR_EL0.DIC).
+  public var hasDIC: Bool?
 
   /// A part that is all of a recording.
   public init() {}
@@ -17,15 +26,23 @@ public struct SliceMarker: Hashable, Sendable {
       switch setting.key {
       case "from": from = UInt64(setting.value).map(Nanoseconds.init)
       case "to": to = UInt64(setting.value).map(Nanoseconds.init)
+      case "path": isPKVM = ["pkvm": true, "traditional": false][setting.value]
+      case "ipa_bits": ipaBits = Int(setting.value).flatMap { (32...52).contains($0) ? $0 : nil }
+      case "hardware_af": hasHardwareAF = Self.flags[setting.value]
+      case "dic": hasDIC = Self.flags[setting.value]
       default: break
       }
     }
   }
 
+  private static let flags = ["0": false, "1": true]
+
   /// The line that says this, nil where there is nothing to say.
   public var text: String? {
     let settings: [(String, String?)] = [
       ("from", from.map { String($0.rawValue) }), ("to", to.map { String($0.rawValue) }),
+      ("path", isPKVM.map { $0 ? "pkvm" : "traditional" }), ("ipa_bits", ipaBits.map { String($0) }),
+      ("hardware_af", hasHardwareAF.map { $0 ? "1" : "0" }), ("dic", hasDIC.map { $0 ? "1" : "0" }),
     ]
     let words = settings.compactMap { key, value in value.map { "\(key)=\($0)" } }
     return words.isEmpty ? nil : "\(TraceMarker.prefix)slice " + words.joined(separator: " ")

@@ -29,8 +29,8 @@ public struct RecordedLockModes: Hashable, Sendable {
   /// How the lock was held while a function ran.
   public func mode(of kind: OperationKind) -> LockMode { kind.lockMode(host, isProtected: host.isProtected) }
 
-  /// How that is known.
+  /// How that is known: no better than that it follows from the path.
   public func basis(of kind: OperationKind) -> Basis {
-    kind == .map || kind == .relaxPerms ? pathBasis : .derived
+    kind == .map || kind == .relaxPerms ? max(pathBasis, .derived) : .derived
   }
 }

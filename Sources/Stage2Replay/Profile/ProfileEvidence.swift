@@ -61,6 +61,8 @@ struct ProfileEvidence {
 
   /// The traced path.
   private var path: (Profile.Path, Basis) {
+    // All of the recording told it.
+    if let isPKVM = survey.markers.slice?.isPKVM { return (isPKVM ? .pkvm : .traditional, .recorded) }
     // Only pKVM creates protected guests, and mapping objects.
     if survey.markers.types.contains(where: \.isProtected) || survey.markers.sawMappings {
       return (.pkvm, .derived)
@@ -88,18 +90,25 @@ struct ProfileEvidence {
   /// - Parameter typesSizeTables: whether the type that a VM is created with sets the size of its table.
   func readMachine(_ profile: inout Profile, _ basis: inout [ProfileField.ID: Basis], typesSizeTables: Bool) {
     profile.pageSize = host.pageSize
-    profile.hasHardwareAF = !survey.faults.sawAccessFlagFault
-    basis[.hardwareAF] = survey.faults.sawAccessFlagFault ? .derived : .assumed
+    let slice = survey.markers.slice
+    profile.hasHardwareAF = slice?.hasHardwareAF ?? !survey.faults.sawAccessFlagFault
+    basis[.hardwareAF] = Self.basis(told: slice?.hasHardwareAF, isShown: survey.faults.sawAccessFlagFault)
     // Without DIC, and only then, a mapping made for data faults again when the guest executes it.
-    profile.hasDIC = false
-    basis[.dic] = survey.faults.sawExecPermissionFault ? .derived : .assumed
-    let told = ipaBitsTold(byType: typesSizeTables)
+    profile.hasDIC = slice?.hasDIC ?? false
+    basis[.dic] = Self.basis(told: slice?.hasDIC, isShown: survey.faults.sawExecPermissionFault)
+    let toldOfPath = slice?.isPKVM == profile.isPKVM ? slice?.ipaBits : nil
+    let told = toldOfPath ?? ipaBitsTold(byType: typesSizeTables)
     profile.ipaBits = told ?? ipaBits(isHostsLimit: !typesSizeTables)
     basis[.ipaBits] = told != nil ? .recorded : .assumed
     if profile.isPKVM, profile.era.supportsProtectedGuests, let type = survey.markers.onlyType {
       profile.isProtected = type.isProtected
       basis[.protected] = .recorded
     }
+  }
+
+  /// How a field is known that the marker of a slice may tell, or faults may show.
+  private static func basis(told: Bool?, isShown: Bool) -> Basis {
+    told != nil ? .recorded : isShown ? .derived : .assumed
   }
 
   /// The size of guest physical addresses that the faults suggest.

@@ -50,6 +50,19 @@ struct TraceMarkerTests {
         ]))
   }
 
+  @Test("The marker of a part reads what it writes, and passes over what it does not know")
+  func slice() throws {
+    var slice = SliceMarker()
+    #expect(slice.text == nil)
+    (slice.from, slice.to) = (Nanoseconds(5), Nanoseconds(7))
+    (slice.isPKVM, slice.ipaBits, slice.hasHardwareAF, slice.hasDIC) = (true, 44, false, true)
+    let text = try #require(slice.text)
+    #expect(text == "pkvm-replay:slice from=5 to=7 path=pkvm ipa_bits=44 hardware_af=0 dic=1")
+    #expect(TraceMarker(text + " later=x\n") == .slice(slice))
+    let odd = "pkvm-replay:slice from=-1 to= path=other ipa_bits=53 hardware_af=yes dic"
+    #expect(TraceMarker(odd) == .slice(SliceMarker()))
+  }
+
   @Test(
     "Other text is no marker",
     arguments: ["", "memory point=x", "pkvm-replay:", "pkvm-replay:other a=1", " pkvm-replay:lab"])
