@@ -38,7 +38,7 @@ struct ConvertCommand: ParsableCommand {
 
   func run() throws {
     var outputs = try OutputPlan(inputs: [input])
-    let target = try outputs.target(output, replacesRecordings: options.overwrite)
+    let target = try outputs.recordingTarget(output, overwrite: options.overwrite)
     let trace = try Diagnostics.open(input, spool)
     var statistics = EventStatistics()
     try options.write(trace, to: target) { copy in

@@ -41,7 +41,7 @@ struct SliceCommand: ParsableCommand {
 
   func run() throws {
     var outputs = try OutputPlan(inputs: [input, choice.memslots?.path].compactMap(\.self))
-    let target = try outputs.target(output, replacesRecordings: options.overwrite)
+    let target = try outputs.recordingTarget(output, overwrite: options.overwrite)
     let trace = try Diagnostics.open(input, spool)
     var chosen = try ChosenEvents(choice, of: trace, input: input, leavesContext: true)
     let slice = Replay.slice(of: trace, chosen.part)

@@ -87,7 +87,7 @@ struct SynthCommand: ParsableCommand {
       version: format == .v6 ? .v6 : .v7, pageBytes: Int(pageSize.size.bytes),
       compression: compression.method)
     var outputs = try OutputPlan(inputs: [])
-    let opened = try OpenedOutput(outputs.target(output, replacesRecordings: overwrite))
+    let opened = try OpenedOutput(outputs.recordingTarget(output, overwrite: overwrite))
     do {
       let file = OutputFile(descriptor: opened.descriptor, name: opened.name)
       _ = try Synthesizer.write(workload, flavour, to: file, spillDirectory: Self.temporaryDirectory)

@@ -132,5 +132,18 @@ struct CopyTests {
       "$tool" convert "$d/a.dat" "$d/b.dat" --overwrite; echo $?
       """#, [Tool.smallRecording])
     #expect(outcome.output == "64\n64\n0\n", "\(outcome.errors)")
+    #expect(outcome.errorLines.first?.hasSuffix("choose another file, or --overwrite replaces it") == true)
+  }
+
+  @Test("A recording is not written to a terminal", arguments: ["-", "/dev/tty"])
+  func terminal(output: String) throws {
+    for verb in ["convert $1", "slice $1 --to +1", "synth --events 2000"] {
+      let outcome = try Self.shell(
+        #"""
+        script -qec "$tool \#(verb.replacing("$1", with: "'$1'")) '$2'; echo \$?" "$d/log" </dev/null >"$d/seen"; cat "$d/seen"
+        """#, [Tool.smallRecording, output])
+      let lines = outcome.output.split(whereSeparator: \.isNewline)
+      #expect(lines.count == 2 && lines[0].contains("is a terminal") && lines[1] == "64", "\(verb): \(lines)")
+    }
   }
 }

@@ -44,8 +44,8 @@ struct OutputPlan {
 
   /// Where to write what the user wants to have at `path`; "-" is standard output.
   ///
-  /// - Parameter replacesRecordings: whether the user said that a recording there may go.
-  mutating func target(_ path: String, replacesRecordings: Bool = false) throws -> OutputTarget {
+  /// - Parameter overwrite: whether the user said, by --overwrite, that a recording there may go; nil for a command without that flag.
+  mutating func target(_ path: String, overwrite: Bool? = nil) throws -> OutputTarget {
     if path == "-" { return .standardOutput }
     guard !path.isEmpty else { throw Diagnostics.failure("an output has an empty name", .usage) }
     let resolved = try Self.resolve(path)
@@ -64,7 +64,7 @@ struct OutputPlan {
           "\(path): is \(input == path ? "an input" : "the input \(input)") and would be overwritten; choose another file",
           .usage)
       }
-      if !replacesRecordings { try Self.refuseRecording(at: path) }
+      if overwrite != true { try Self.refuseRecording(at: path, hasFlag: overwrite != nil) }
     }
     if let other = outputs.updateValue(path, forKey: resolved) {
       throw Diagnostics.failure(
@@ -72,6 +72,17 @@ struct OutputPlan {
     }
     // A file that has no name any more is reached through a descriptor alone.
     return isNameless ? .stream(path) : .file(path: path, resolved: resolved)
+  }
+
+  /// Where to write a recording: not to a terminal, which would obey what it takes for commands.
+  mutating func recordingTarget(_ path: String, overwrite: Bool) throws -> OutputTarget {
+    let target = try target(path, overwrite: overwrite)
+    if target.isTerminal {
+      throw Diagnostics.failure(
+        "\(target.name): is a terminal, and a trace.dat is no text; name a file, or pass it on with > or |",
+        .usage)
+    }
+    return target
   }
 
   /// The files called `names` in a directory, which is made if it is not there.
@@ -127,7 +138,8 @@ struct OutputPlan {
     return String(cString: real)
   }
 
-  private static func refuseRecording(at path: String) throws {
+  /// - Parameter hasFlag: whether the command has --overwrite.
+  private static func refuseRecording(at path: String, hasFlag: Bool) throws {
     let descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
     guard descriptor >= 0 else { return }
     defer { close(descriptor) }
@@ -135,7 +147,8 @@ struct OutputPlan {
     let count = read(descriptor, &prefix, prefix.count)
     guard count > 0, let recording = RecordingSignature(prefix: Array(prefix[..<count])) else { return }
     throw Diagnostics.failure(
-      "\(path): exists and is \(recording.name), which would be lost; choose another file, or remove it first",
+      "\(path): exists and is \(recording.name), which would be lost; choose another file, or "
+        + (hasFlag ? "--overwrite replaces it" : "remove it first"),
       .usage)
   }
 }
@@ -147,6 +160,19 @@ enum OutputTarget {
   case stream(String)
   /// A file, which takes its place once it is complete. `path` is what the user called it, `resolved` where it lies.
   case file(path: String, resolved: String)
+
+  /// Whether it is a terminal.
+  var isTerminal: Bool {
+    switch self {
+    case .standardOutput: return isatty(1) != 0
+    case .file: return false
+    case .stream(let path):
+      let descriptor = open(path, O_WRONLY | O_NOCTTY | O_NONBLOCK | O_CLOEXEC)
+      guard descriptor >= 0 else { return false }
+      defer { close(descriptor) }
+      return isatty(descriptor) != 0
+    }
+  }
 
   /// What the user called it.
   var name: String {
