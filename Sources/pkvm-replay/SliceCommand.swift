@@ -12,9 +12,8 @@ struct SliceCommand: ParsableCommand {
     abstract: "Cuts a part out of a recording, by time, VM, thread, CPU or event, into a trace.dat.",
     discussion: """
       What was chosen is told as for `events`. Of a part that does not begin with the recording, the events of before are kept that tell \
-      of VMs and their memslots, and the markers; so it replays as the whole does with the same --from and --to: slots are known, and what \
-      was mapped before is not. A marker in the file says where the part begins. What only other parts tell of the host, a part lacks: where \
-      replay says that the MMU or the page size of a part is assumed, --profile states it.
+      of VMs and their memslots; so it replays as the whole does with the same --from and --to: slots are known, and what \
+      was mapped before is not. A marker, the first event, says which part it is and what the whole recording tells of the host.
 
       Exit status: 0 done, also where no event matches; 2 the recording is damaged or lost events, unless --allow-loss: the part is \
       written all the same; 64 usage; 65 not a trace; 66 no such input; 74 read or write error.
@@ -65,19 +64,21 @@ struct SliceCommand: ParsableCommand {
       try copy.begin(run)
       for position in 0..<run.count {
         let record = run[position]
+        let marker = run.marker(position)
         // The copy has its own.
-        if record.kind == .marker, case .slice? = run.marker(position) { continue }
+        if case .slice? = marker { continue }
         let payload = run.payload(position)
         if let moment = begin {
           if record.time < moment {
-            context.take(record, payload, ofBuffer: run.bufferIndex)
+            try context.take(run, position, to: copy)
           } else {
             try context.write(to: copy)
             begin = nil
           }
         }
         // Whatever else is chosen of the part: a replay that did not know what becomes of the slots would be wrong.
-        let isContext = choice.vms.isEmpty && SliceContext.isContext(record.kind) && chosen.isInTime(record)
+        let isNeeded = SliceContext.isContext(record.kind) || marker != nil
+        let isContext = isNeeded && choice.vms.isEmpty && chosen.isInTime(record)
         guard chosen.take(record, payload) != nil || isContext else { continue }
         try copy.append(record, payload, ofBuffer: run.bufferIndex)
       }

@@ -136,4 +136,39 @@ struct SliceTests {
         "pkvm recorded 1 assumed", "pkvm recorded 1 assumed", "traditional assumed 1 assumed",
       ])
   }
+
+  /// Writes a text of a recording: changes of a slot, each with a line of somebody else's before it; an unmap ahead of all of them, and
+  /// one in their midst, by threads that do nothing else.
+  private static let writeText = #"""
+    {
+      head="(      0) [000] .....     "
+      unmap='kvm_unmap_hva_range: mmu notifier unmap range: 0x00ffffaea00000 -- 0x00ffffaf200000'
+      echo "            idle-7       ${head}1.000000: $unmap"
+      awk -v n="$1" -v head="$head" -v unmap="$unmap" 'BEGIN {
+        for (i = 1; i <= n; i++) {
+          time = sprintf("%d.%06d", 2 + int(i / 100000), i % 100000)
+          print "             vmm-8       " head time ": tracing_mark_write: noise"
+          if (i == n - 5) print "            idle-9       " head time ": " unmap
+          print "             vmm-8       " head time ": commit: (kvm_arch_commit_memory_region+0x4/0x218) kvm=0xffff0000c41a6000 " \
+            "change=3 gfn=0 npages=48 hva=281473626693632 id=0 flags=" i % 2 " ogfn=0 onpages=48"
+        }
+      }'
+      echo "             vmm-8       ${head}9.000000: tracing_mark_write: noise"
+    } >"$d/whole.txt"
+    """#
+
+  @Test(
+    "Of what is printed before a part only what a replay needs is kept; more than may wait is in its order all the same",
+    arguments: [100, 70_000])
+  func context(commits: Int) throws {
+    let outcome = try Tool.shell(
+      #"""
+      d=$(mktemp -d); trap 'rm -rf "$d"' EXIT
+      \#(Self.writeText)
+      "$tool" slice "$d/whole.txt" "$d/part.dat" --from 9 && "$tool" info "$d/part.dat" >/dev/null || exit
+      "$tool" events "$d/part.dat" --format jsonl >"$d/events"
+      for word in noise '"commit"' kvm_unmap_hva_range; do grep -c -e "$word" "$d/events"; done
+      """#, [String(commits)])
+    #expect(outcome.output == "1\n\(commits)\n2\n", "\(outcome.errors)")
+  }
 }

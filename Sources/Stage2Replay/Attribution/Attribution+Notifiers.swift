@@ -402,7 +402,7 @@ struct NotifierState {
   var copies = NotifierCopies()
   var unmapsUnderway: [UnmapUnderway] = []
   /// Those that began before the part of the trace that is replayed.
-  var ahead = UnmapsAhead()
+  var ahead = UnmapsAhead<Void>()
   /// The kinds of notification of which a probe names the VM.
   private var hasNamedUnmap = false
   private var hasNamedAge = false

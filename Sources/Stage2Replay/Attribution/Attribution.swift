@@ -50,12 +50,12 @@ struct Attribution: ~Copyable {
     if record.time >= slots.due { applyDueSlotChanges(before: record) }
     if let from = context.options.from, record.time < from {
       clock.notePartAhead()
-      notifiers.ahead.take(record)
+      notifiers.ahead.take(record, ())
       takeLife(record)
       takeMemslotProbe(record, performsOperations: false)
       return false
     }
-    if !notifiers.ahead.list.isEmpty { beginUnmapsAhead() }
+    if !notifiers.ahead.isEmpty { beginUnmapsAhead() }
     return context.options.to.map { record.time < $0 } ?? true
   }
 

@@ -1,42 +1,75 @@
-internal import KVMTrace
-internal import KVMTypes
+package import KVMTrace
+package import KVMTypes
 
-/// The unmaps that are under way where the part of a trace begins that is replayed: their events came before, and since then their threads
-/// have done nothing else. An unmap may wait for `mmu_lock` long after other faults have got on.
-struct UnmapsAhead {
-  struct Unmap {
-    var tid: ThreadID
-    var range: HVARange
+/// The unmaps that are under way where a part of a trace begins: their events came before, and since then their threads have done nothing
+/// else. An unmap may wait for `mmu_lock` long after other faults have got on.
+///
+/// Both go by it: who replays the part, and who cuts it out, for whom `Keepsake` is what is kept of an unmap's event.
+package struct UnmapsAhead<Keepsake> {
+  package struct Unmap {
+    package let tid: ThreadID
+    let range: HVARange
+    package let keepsake: Keepsake
+    /// Its place among all.
+    fileprivate let number: Int
   }
 
-  private(set) var list: [Unmap] = []
+  /// By thread, in their order.
+  private var unmaps: [ThreadID: [Unmap]] = [:]
+  private var count = 0
+
+  /// So many of a thread can lie in one another; of more the first are over.
+  private static var nestingMax: Int { 16 }
+
+  /// None.
+  package init() {}
+
+  /// Whether there are none.
+  @inline(__always)
+  var isEmpty: Bool { unmaps.isEmpty }
 
   /// Takes in an event that comes before the part.
   @inline(__always)
-  mutating func take(_ record: TraceRecord) {
+  package mutating func take(_ record: TraceRecord, _ keepsake: @autoclosure () -> Keepsake) {
     let isUnmap = record.kind == .unmapHVARange || record.kind == .setSPTEHVA
-    if isUnmap || !list.isEmpty { update(record, isUnmap: isUnmap) }
+    if isUnmap {
+      begin(record, keepsake())
+    } else if !unmaps.isEmpty {
+      end(record)
+    }
   }
 
   @inline(never)
-  private mutating func update(_ record: TraceRecord, isUnmap: Bool) {
-    if record.kind == .contentionBegin || record.kind == .contentionEnd { return }
-    if record.kind.isOperationProbe { return }
-    let range = isUnmap ? record.hvaRange : nil
+  private mutating func begin(_ record: TraceRecord, _ keepsake: Keepsake) {
+    let range = record.hvaRange
     // Inside an invalidation only one that overlaps it can begin.
-    list.removeAll { unmap in
-      unmap.tid == record.tid && !(range?.overlaps(unmap.range) ?? false)
+    var own = (unmaps[record.tid] ?? []).filter { $0.range.overlaps(range) }
+    // Of the copies for several VMs of an address space one stands for all.
+    if range.start < range.end, !own.contains(where: { $0.range == range }) {
+      if own.count == Self.nestingMax { own.removeFirst() }
+      own.append(Unmap(tid: record.tid, range: range, keepsake: keepsake, number: count))
+      count += 1
     }
-    if let range, range.start < range.end,
-      !list.contains(where: { $0.tid == record.tid && $0.range == range })
-    {
-      list.append(Unmap(tid: record.tid, range: range))
+    unmaps[record.tid] = own.isEmpty ? nil : own
+  }
+
+  @inline(never)
+  private mutating func end(_ record: TraceRecord) {
+    switch record.kind {
+    // A wait for mmu_lock, what probes tell of the unmap itself, and what is none of KVM's may lie inside it.
+    case .contentionBegin, .contentionEnd, .lost, .other: return
+    case let kind where kind.isOperationProbe: return
+    default: unmaps[record.tid] = nil
     }
   }
 
-  /// The part begins.
-  mutating func takeAll() -> [Unmap] {
-    defer { list = [] }
-    return list
+  /// Takes those out for which a condition is true, in their order.
+  package mutating func takeAll(where isWanted: (Unmap) -> Bool = { _ in true }) -> [Unmap] {
+    let taken = unmaps.values.joined().filter(isWanted).sorted { $0.number < $1.number }
+    for tid in Set(taken.map(\.tid)) {
+      let rest = unmaps[tid]?.filter { !isWanted($0) } ?? []
+      unmaps[tid] = rest.isEmpty ? nil : rest
+    }
+    return taken
   }
 }

@@ -1,55 +1,82 @@
 import KVMTrace
 import KVMTypes
+import Stage2Replay
 import TraceExport
 
-/// What comes before a part of a recording and its replay has to know: the events that tell of VMs and their memslots, the markers, and the
-/// unmaps that are under way where the part begins.
+/// What comes before a part of a recording and its replay has to know: the events that tell of VMs and their memslots, the markers that
+/// tell how the recording was made and of the host, and the unmaps that are under way where the part begins.
 struct SliceContext {
   private struct Event {
     let record: TraceRecord
     let payload: [UInt8]
     let buffer: Int
+
+    init(_ run: EventRun, _ position: Int) {
+      record = run[position]
+      payload = Array(run.payload(position))
+      buffer = run.bufferIndex
+    }
+
+    func write(to copy: TraceCopy) throws {
+      try payload.withUnsafeBytes { try copy.append(record, $0, ofBuffer: buffer) }
+    }
   }
 
-  private var kept: [Event] = []
-  /// The unmaps of threads that have done nothing else since.
-  private var unmaps: [ThreadID: [Event]] = [:]
+  /// So many events wait at most, beside the unmaps of threads that have done nothing else since. Then the older half is written, and what
+  /// was being unmapped before all that is written as under way, whatever its thread does later.
+  static let waitingMax = 1 << 16
+
+  private var waiting: [Event] = []
+  private var unmaps = UnmapsAhead<Event>()
+  private var (sawSettings, sawIPALimit) = (false, false)
 
   /// Whether an event of this kind is kept, however long it was before the part.
   static func isContext(_ kind: EventKind) -> Bool {
     switch kind {
-    case .commitMemoryRegion, .setMemoryRegion, .setMemoryRegionReturn, .initVM, .destroyVM, .marker: true
+    case .commitMemoryRegion, .setMemoryRegion, .setMemoryRegionReturn, .initVM, .destroyVM: true
     default: false
     }
   }
 
-  /// Takes in an event of before the part.
-  mutating func take(_ record: TraceRecord, _ payload: UnsafeRawBufferPointer, ofBuffer buffer: Int) {
-    switch record.kind {
-    case let kind where Self.isContext(kind):
-      kept.append(Event(record: record, payload: Array(payload), buffer: buffer))
-      unmaps[record.tid] = nil
-    case .unmapHVARange, .setSPTEHVA:
-      // Inside an unmap only others begin. Of more than can lie in one another the first are over.
-      var own = unmaps[record.tid] ?? []
-      if own.count == Self.nestingMax { own.removeFirst() }
-      own.append(Event(record: record, payload: Array(payload), buffer: buffer))
-      unmaps[record.tid] = own
-    // A wait for mmu_lock, what probes tell of the unmap itself, and what is none of KVM's may lie inside it.
-    case .contentionBegin, .contentionEnd, .lost, .other: break
-    case let kind where kind.isOperationProbe: break
-    default: if !unmaps.isEmpty { unmaps[record.tid] = nil }
+  /// Takes in an event of before the part, and writes what waits no longer.
+  mutating func take(_ run: EventRun, _ position: Int, to copy: TraceCopy) throws {
+    let record = run[position]
+    unmaps.take(record, Event(run, position))
+    guard Self.isContext(record.kind) || isNeeded(run.marker(position)) else { return }
+    waiting.append(Event(run, position))
+    if waiting.count == Self.waitingMax { try writeOlderHalf(to: copy) }
+  }
+
+  /// Of the markers before a part the first one counts that says how the recording was made, or of how many bits an IPA is. What the host
+  /// counted before is compared with nothing.
+  private mutating func isNeeded(_ marker: TraceMarker?) -> Bool {
+    switch marker {
+    case .lab:
+      defer { sawSettings = true }
+      return !sawSettings
+    case .memory(let marker) where marker.ipaLimit != nil:
+      defer { sawIPALimit = true }
+      return !sawIPALimit
+    default: return false
     }
   }
 
-  /// So many unmaps of a thread are kept.
-  private static let nestingMax = 16
+  private mutating func writeOlderHalf(to copy: TraceCopy) throws {
+    let half = waiting.count / 2
+    let time = waiting[half].record.time
+    let older = unmaps.takeAll { $0.keepsake.record.time < time }.map(\.keepsake)
+    try Self.write(waiting[..<half] + older, to: copy)
+    waiting.removeFirst(half)
+  }
 
-  /// Writes what was kept, in the order of time.
-  func write(to copy: TraceCopy) throws {
-    let all = kept + unmaps.values.joined()
-    for event in all.sorted(by: { $0.record.time < $1.record.time }) {
-      try event.payload.withUnsafeBytes { try copy.append(event.record, $0, ofBuffer: event.buffer) }
-    }
+  /// Writes what was kept: the part begins.
+  mutating func write(to copy: TraceCopy) throws {
+    try Self.write(waiting + unmaps.takeAll().map(\.keepsake), to: copy)
+    waiting = []
+  }
+
+  /// Writes events in the order of time.
+  private static func write(_ events: some Sequence<Event>, to copy: TraceCopy) throws {
+    for event in events.sorted(by: { $0.record.time < $1.record.time }) { try event.write(to: copy) }
   }
 }
