@@ -187,36 +187,22 @@ public final class TraceFile {
 
   /// Whether the trace can hold probes on the kernel's stage-2 operations.
   public var hasOperationProbes: Bool {
-    formats.formats.contains { $0.isOperationProbe }
+    formats.formats.contains(where: \.kind.isOperationProbe)
   }
 
   /// The kinds of event that the trace can hold. trace-cmd stores the formats of the events that it recorded, so a kind
   /// whose format is not there, or cannot be read, was not recorded.
   public var recordableKinds: Set<EventKind>? {
-    Set(
-      formats.formats.compactMap { format in
-        EventSchema.schema(
-          system: format.system, name: format.name, fieldNames: Set(format.fields.map(\.name)))?.kind
-      })
+    Set(formats.formats.map(\.kind)).subtracting([.other])
   }
 
   /// Whether the trace has KVM's events in the form of another architecture: they say when a guest ran, in other fields.
   public var hasForeignKVMEvents: Bool {
     formats.formats.contains { format in
-      guard format.system == "kvm", ["kvm_entry", "kvm_exit"].contains(format.name) else { return false }
-      let names = Set(format.fields.map(\.name))
-      return EventSchema.schema(system: format.system, name: format.name, fieldNames: names) == nil
+      format.system == "kvm" && ["kvm_entry", "kvm_exit"].contains(format.name) && format.kind == .other
     }
   }
 
   /// The command that the thread ran, nil where it was not recorded.
   public func command(of tid: ThreadID) -> String? { contents.commands[tid.rawValue] }
-}
-
-extension EventFormats {
-  /// What the events of a format mean.
-  public func kind(of format: EventFormat) -> EventKind {
-    EventSchema.schema(
-      system: format.system, name: format.name, fieldNames: Set(format.fields.map(\.name)))?.kind ?? .other
-  }
 }

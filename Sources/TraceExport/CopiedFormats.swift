@@ -27,26 +27,8 @@ struct CopiedFormats {
             system: system, name: "", id: id ?? 0, fields: [], printFormat: "", textOverride: text))
       }
     }
-    if print == nil { ftrace.append(Self.printFormat(markerID)) }
+    if print == nil { ftrace.append(MarkerFormat.text(id: markerID)) }
     (ofEvents, ofFtrace) = (events, ftrace)
-  }
-
-  private static func printFormat(_ id: UInt16) -> String {
-    """
-    name: print
-    ID: \(id)
-    format:
-    \tfield:unsigned short common_type;\toffset:0;\tsize:2;\tsigned:0;
-    \tfield:unsigned char common_flags;\toffset:2;\tsize:1;\tsigned:0;
-    \tfield:unsigned char common_preempt_count;\toffset:3;\tsize:1;\tsigned:0;
-    \tfield:int common_pid;\toffset:4;\tsize:4;\tsigned:1;
-
-    \tfield:unsigned long ip;\toffset:8;\tsize:8;\tsigned:0;
-    \tfield:char buf[];\toffset:16;\tsize:0;\tsigned:0;
-
-    print fmt: "%ps: %s", (void *)REC->ip, REC->buf
-
-    """
   }
 
   /// The data of what a thread prints.

@@ -89,6 +89,6 @@ struct SliceCommand: ParsableCommand {
 
   /// The numbers of the events that are kept whatever was chosen.
   private static func contextKinds(of trace: TraceFile) -> [UInt16] {
-    trace.formats.formats.filter { SliceContext.isContext(trace.formats.kind(of: $0)) }.map(\.id)
+    trace.formats.formats.filter { SliceContext.isContext($0.kind) }.map(\.id)
   }
 }

@@ -1,5 +1,5 @@
 import ArgumentParser
-import Glibc
+import KVMTrace
 import KVMTypes
 import TraceSynth
 
@@ -90,7 +90,7 @@ struct SynthCommand: ParsableCommand {
     let opened = try OpenedOutput(outputs.recordingTarget(output, overwrite: overwrite))
     do {
       let file = OutputFile(descriptor: opened.descriptor, name: opened.name)
-      _ = try Synthesizer.write(workload, flavour, to: file, spillDirectory: Self.temporaryDirectory)
+      _ = try Synthesizer.write(workload, flavour, to: file, spillDirectory: TemporaryDirectory.path)
     } catch {
       throw Diagnostics.failure("\(error)", .inputOutput)
     }
@@ -112,10 +112,5 @@ struct SynthCommand: ParsableCommand {
     workload.hardwareAccessFlag = hardwareAccessFlag
     workload.faultsOnly = faultsOnly
     return workload
-  }
-
-  private static var temporaryDirectory: String {
-    guard let path = unsafe getenv("TMPDIR"), unsafe path.pointee != 0 else { return "/tmp" }
-    return unsafe String(cString: path)
   }
 }

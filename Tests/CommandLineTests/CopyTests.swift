@@ -146,4 +146,13 @@ struct CopyTests {
       #expect(lines.count == 2 && lines[0].contains("is a terminal") && lines[1] == "64", "\(verb): \(lines)")
     }
   }
+
+  @Test("An empty TMPDIR is none")
+  func emptyTemporaryDirectory() throws {
+    let outcome = try Self.shell(
+      #"""
+      export TMPDIR=; cat "$1" | "$tool" convert - "$d/copy.dat" && "$tool" info "$d/copy.dat" >/dev/null; echo $?
+      """#, [Tool.smallRecording])
+    #expect(outcome.output == "0\n", "\(outcome.errors)")
+  }
 }

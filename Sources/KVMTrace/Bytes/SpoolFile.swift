@@ -20,7 +20,7 @@ struct SpoolFile: ~Copyable {
   ///   - limit: the most bytes that are copied, nil for half of what is free there.
   ///   - what: what is copied, such as "a pipe".
   init(path: String, limit: UInt64?, what: String) throws(IngestError) {
-    let directory = getenv("TMPDIR").map { String(cString: $0) } ?? "/tmp"
+    let directory = TemporaryDirectory.path
     var template = Array("\(directory)/pkvm-replay-XXXXXX".utf8CString)
     let made = mkstemp(&template)
     guard made >= 0 else {

@@ -40,9 +40,8 @@ extension EventFormat.Field {
 }
 
 extension EventFormat {
-  /// Whether it is that of a probe on one of the kernel's own stage-2 operations.
-  var isOperationProbe: Bool {
-    let schema = EventSchema.schema(system: system, name: name, fieldNames: Set(fields.map(\.name)))
-    return schema?.kind.isOperationProbe ?? false
+  /// What its events mean, `.other` for those that nobody here knows, or that have not the fields of their kind.
+  package var kind: EventKind {
+    EventSchema.schema(system: system, name: name, fieldNames: Set(fields.map(\.name)))?.kind ?? .other
   }
 }

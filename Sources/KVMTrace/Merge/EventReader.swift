@@ -117,7 +117,7 @@ public struct EventReader: ~Copyable {
       } else {
         let format = formats.formats[index]
         result.counts.append(.init(system: format.system, name: format.name, count: counts[index]))
-        if format.isOperationProbe { result.operationProbes! += counts[index] }
+        if format.kind.isOperationProbe { result.operationProbes! += counts[index] }
       }
     }
     for index in 0..<streamCount {

@@ -1,5 +1,4 @@
 import ArgumentParser
-import Glibc
 import KVMTrace
 import KVMTypes
 import TraceExport
@@ -29,7 +28,7 @@ struct CopyOptions: ParsableArguments {
     }
     return TraceCopy(
       trace, kinds: kinds, compression: compression.method, anonymizer: anonymize ? Anonymizer() : nil,
-      spillDirectory: Self.temporaryDirectory)
+      spillDirectory: TemporaryDirectory.path)
   }
 
   /// Makes a copy of `trace` with `fill` and writes it to the output that was planned.
@@ -50,10 +49,5 @@ struct CopyOptions: ParsableArguments {
       let count = copy.leftOut == 1 ? "1 event is" : "\(copy.leftOut) events are"
       Diagnostics.note("\(trace.path): \(count) longer than a page, or of no CPU that there is, and left out")
     }
-  }
-
-  private static var temporaryDirectory: String {
-    guard let path = getenv("TMPDIR"), path.pointee != 0 else { return "/tmp" }
-    return String(cString: path)
   }
 }
