@@ -43,11 +43,10 @@ struct SliceCommand: ParsableCommand {
     let target = try outputs.recordingTarget(output, overwrite: options.overwrite)
     let trace = try Diagnostics.open(input, spool)
     var chosen = try ChosenEvents(choice, of: trace, input: input, leavesContext: true)
-    let slice = Replay.slice(of: trace, chosen.part)
     let kinds = chosen.ids.map { $0.union(Self.contextKinds(of: trace)) }
     var statistics = EventStatistics()
     try options.write(trace, kinds: kinds, to: target) { copy in
-      copy.heading = slice.text
+      copy.heading = Replay.slice(of: trace, chosen.part).text
       statistics = try fill(copy, from: trace, &chosen)
     }
     chosen.noteOmissions(of: trace, input: input)
@@ -70,7 +69,7 @@ struct SliceCommand: ParsableCommand {
         let payload = run.payload(position)
         if let moment = begin {
           if record.time < moment {
-            try context.take(run, position, to: copy)
+            try context.take(run, position, marker, to: copy)
           } else {
             try context.write(to: copy)
             begin = nil

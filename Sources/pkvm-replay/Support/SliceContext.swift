@@ -39,10 +39,12 @@ struct SliceContext {
   }
 
   /// Takes in an event of before the part, and writes what waits no longer.
-  mutating func take(_ run: EventRun, _ position: Int, to copy: TraceCopy) throws {
+  ///
+  /// - Parameter marker: the marker that the event is.
+  mutating func take(_ run: EventRun, _ position: Int, _ marker: TraceMarker?, to copy: TraceCopy) throws {
     let record = run[position]
     unmaps.take(record, Event(run, position))
-    guard Self.isContext(record.kind) || isNeeded(run.marker(position)) else { return }
+    guard Self.isContext(record.kind) || isNeeded(marker) else { return }
     waiting.append(Event(run, position))
     if waiting.count == Self.waitingMax { try writeOlderHalf(to: copy) }
   }
