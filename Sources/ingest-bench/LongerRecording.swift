@@ -1,4 +1,4 @@
-import Foundation
+import FoundationEssentials
 
 /// A recording that is long enough to measure: a short one of perf or Perfetto, many times over, each time later than before.
 ///
