@@ -23,9 +23,17 @@ enum Compression: Hashable {
 ///
 /// Invariant: `context` is a live zstd context until deinit. Not for use by several threads at once.
 final class Decompressor {
-  /// The largest chunk that is believed, in bytes. trace-cmd writes 10 pages a chunk. The cap keeps a forged size
-  /// from taking all memory: one chunk of every CPU is held at a time.
-  static let chunkBytesMax = 16 << 20
+  /// How many pages trace-cmd writes a chunk: so many are believed, however large they are.
+  private static let chunkPages = 10
+  /// Of small pages there may be more.
+  private static let chunkBytesMax = 1 << 20
+  /// But not more than this in all, for one chunk of every CPU is held at a time, and a forged size must not take all memory.
+  private static let chunksBytesMax = 512 << 20
+
+  /// The largest chunk that is believed, in bytes.
+  static func chunkBytesMax(pageBytes: Int, areas: Int) -> Int {
+    max(chunkPages * pageBytes, min(chunkBytesMax, chunksBytesMax / max(1, areas)))
+  }
 
   private let compression: Compression
   private let context: OpaquePointer?

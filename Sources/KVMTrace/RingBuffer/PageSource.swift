@@ -12,6 +12,7 @@ final class PageSource: PageSupply {
   private let area: TraceDatContents.CPUArea
   private let pageBytes: Int
   private let isCompressed: Bool
+  private let chunkBytesMax: Int
   private let bigEndian: Bool
   private let kept: KeptChunks
 
@@ -40,6 +41,7 @@ final class PageSource: PageSupply {
     self.bigEndian = bigEndian
     pageBytes = buffer.pageBytes
     isCompressed = buffer.isCompressed
+    chunkBytesMax = Decompressor.chunkBytesMax(pageBytes: buffer.pageBytes, areas: buffer.areas.count)
     self.kept = kept
     position = area.offset
     damage = DamageLog(cpu: area.cpu)
@@ -141,7 +143,7 @@ final class PageSource: PageSupply {
       let compressed = window.word(at: position, bigEndian: bigEndian),
       let uncompressed = window.word(at: position + 4, bigEndian: bigEndian), compressed > 0,
       Int(compressed) <= area.limit - position - 8,
-      uncompressed > 0, uncompressed <= Decompressor.chunkBytesMax, Int(uncompressed) % pageBytes == 0
+      uncompressed > 0, uncompressed <= chunkBytesMax, Int(uncompressed) % pageBytes == 0
     else { return false }
     if !hasUncounted {
       damage.report(at: area.offset, "CPU \(area.cpu) has more chunks than its number of them says")
@@ -153,7 +155,7 @@ final class PageSource: PageSupply {
 
   /// Fills `chunk`, or says why it cannot.
   private func unpack(at offset: Int, _ compressed: Int, to uncompressed: Int) -> String? {
-    guard compressed <= Decompressor.chunkBytesMax, uncompressed <= Decompressor.chunkBytesMax,
+    guard compressed <= chunkBytesMax, uncompressed <= chunkBytesMax,
       uncompressed > 0, uncompressed % pageBytes == 0
     else { return "a chunk of CPU \(area.cpu) claims \(uncompressed) bytes, not a number of pages; left out" }
     guard let input = window.bytes(at: offset, count: compressed) else {
@@ -165,7 +167,8 @@ final class PageSource: PageSupply {
     }
     guard let own, kept.decompressor.decompress(input, into: own.prefix(uncompressed)) else {
       return
-        "a chunk of CPU \(area.cpu) does not decompress; its \(uncompressed / pageBytes) pages are left out"
+        "a chunk of CPU \(area.cpu) does not decompress, or not within what a file may hold; "
+        + "its \(uncompressed / pageBytes) pages are left out"
     }
     (chunk, chunkCount) = (own, uncompressed)
     kept.keep(KeptChunks.Chunk(pages: own, count: uncompressed, end: position), at: pageOffset)

@@ -3,9 +3,12 @@ internal import KVMTypes
 // Where the CPUs' events lie: offsets and sizes as the file claims them, made to fit the file.
 
 extension TraceDatContents {
-  /// Whether a host can have pages of `bytes`: a power of two; large sub-buffers go up to megabytes.
+  /// The largest sub-buffer that a kernel has, in bytes: an event's place in it has 20 bits (`RB_WRITE_MASK`).
+  static let subBufferBytesMax = 1 << 20
+
+  /// Whether a host can have pages of `bytes`: a power of two.
   static func isPageSize(_ bytes: Int) -> Bool {
-    (512...(16 << 20)).contains(bytes) && bytes & (bytes - 1) == 0
+    (512...subBufferBytesMax).contains(bytes) && bytes & (bytes - 1) == 0
   }
 
   /// Takes in one CPU's area, cut where the file ends. What is missing of compressed chunks shows when they are read.

@@ -138,7 +138,8 @@ extension TraceDatV7 {
       }
       for chunk in 0..<chunks {
         guard let packed = try? reader.u32(), let plain = try? reader.u32(),
-          plain > 0, Int(plain) <= Decompressor.chunkBytesMax, Int(plain) % pageBytes == 0,
+          plain > 0, Int(plain) <= Decompressor.chunkBytesMax(pageBytes: pageBytes, areas: 1),
+          Int(plain) % pageBytes == 0,
           (try? reader.skip(UInt64(packed))) != nil
         else {
           // Cut or damaged here, but what lies before this chunk is good.

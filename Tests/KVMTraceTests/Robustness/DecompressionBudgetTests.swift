@@ -43,11 +43,24 @@ struct DecompressionBudgetTests {
     #expect(unwrapped.file.count < DecompressionBudget.leastBytes + (20 << 20))
   }
 
+  @Test("The chunks that are held at a time are so long that those of all CPUs have room")
+  func chunkBytes() {
+    func largest(_ pageBytes: Int, _ areas: Int) -> Int {
+      Decompressor.chunkBytesMax(pageBytes: pageBytes, areas: areas)
+    }
+    // Ten pages always, as trace-cmd writes them; thirty-two of 4 KiB, as copies have them, on as many CPUs as there can be.
+    #expect(largest(1 << 20, 4096) == 10 << 20 && largest(1 << 16, 8) == 1 << 20)
+    #expect(largest(4096, 4096) == 32 * 4096 && largest(4096, 1) == 1 << 20)
+    // Forged, on so many CPUs: pages are no larger than a kernel's.
+    #expect(TraceDatContents.isPageSize(1 << 20) && !TraceDatContents.isPageSize(1 << 21))
+  }
+
   @Test("Chunks of a trace.dat")
   func chunks() {
     let decompressor = Decompressor(.zstd)
-    let chunk = Self.frame(of: 0, bytes: Decompressor.chunkBytesMax)
-    let output = SectionBytes(count: Decompressor.chunkBytesMax)
+    let bytes = 16 << 20
+    let chunk = Self.frame(of: 0, bytes: bytes)
+    let output = SectionBytes(count: bytes)
     let taken = (0..<20).prefix { _ in
       chunk.withUnsafeBytes { decompressor.decompress($0, into: output.bytes) }
     }
