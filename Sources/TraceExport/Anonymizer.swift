@@ -19,7 +19,7 @@ public final class Anonymizer {
   private static let threadFields: Set<String> = [
     "common_pid", "pid", "tid", "tgid", "next_pid", "prev_pid", "old_pid", "child_pid", "parent_pid",
   ]
-  /// Of KVM's events only these are addresses of the kernel: all others are the guest's own.
+  /// Of KVM's events only these, and pointers, are addresses of the kernel: all others are the guest's own.
   private static let kvmFields: Set<String> = ["kvm", "vcpu"]
   /// Addresses of an arm64 kernel begin here, with 52 bits of them.
   private static let kernelBegin: UInt64 = 0xfff0_0000_0000_0000
@@ -52,7 +52,7 @@ public final class Anonymizer {
       return format.name == "print" ? nil : .blank(offset: field.offset, size: field.size)
     }
     if Self.threadFields.contains(field.name) { return .thread(offset: field.offset, size: field.size) }
-    let isGuests = format.system == "kvm" && !Self.kvmFields.contains(field.name)
+    let isGuests = format.system == "kvm" && !Self.kvmFields.contains(field.name) && !field.isPointer
     return field.size == 8 && !isGuests ? .address(offset: field.offset) : nil
   }
 
@@ -133,8 +133,8 @@ public final class Anonymizer {
 
   /// `uname` without the host's name.
   func uname(_ text: String) -> String {
-    var words = text.split(separator: " ", omittingEmptySubsequences: false).map(String.init)
-    if words.count > 2 { words[1] = "host" }
+    var words = text.split(separator: " ").map(String.init)
+    if words.count > 1 { words[1] = "host" }
     return words.joined(separator: " ")
   }
 }

@@ -21,6 +21,8 @@ public struct EventFormat: Hashable, Sendable {
     public var isSigned: Bool
     /// Whether the field is one integer or pointer, which `EventFormats` can read as a number.
     public var isScalar: Bool
+    /// Whether it is declared as a pointer: an address of the kernel.
+    public var isPointer: Bool
     /// Whether the field is text or an array of characters.
     public var isString: Bool
     /// Whether offset and length of the content stand in the field (`__data_loc`).
@@ -32,10 +34,10 @@ public struct EventFormat: Hashable, Sendable {
 
 extension EventFormat.Field {
   /// A field whose content is a number or a pointer.
-  init(scalar name: String, offset: Int, size: Int, isSigned: Bool) {
+  init(scalar name: String, offset: Int, size: Int, isSigned: Bool, isPointer: Bool) {
     self.init(
       name: name, offset: offset, size: size, isSigned: isSigned, isScalar: [1, 2, 4, 8].contains(size),
-      isString: false, isDynamic: false, isRelative: false)
+      isPointer: isPointer, isString: false, isDynamic: false, isRelative: false)
   }
 }
 

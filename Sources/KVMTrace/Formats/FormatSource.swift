@@ -134,7 +134,8 @@ struct FormatSource {
       scalars?.append(
         EventFormat.Field(
           scalar: String(decoding: name, as: UTF8.self), offset: offset, size: size,
-          isSigned: sign?.elementsEqual("1".utf8) ?? false))
+          isSigned: sign?.elementsEqual("1".utf8) ?? false,
+          isPointer: declaration.contains(UInt8(ascii: "*"))))
     } else {
       scalars = nil
     }

@@ -23,6 +23,20 @@ struct FormatSourceTests {
     #expect(source.textWithPrintFormat(fieldNames: ["ret"]) == nil)
   }
 
+  @Test("a pointer is known for one, whoever reads the declaration")
+  func pointers() throws {
+    let pointer = Self.text.replacing("unsigned int esr_ec", with: "const char * esr_ec")
+    for (text, isPointer) in [(Self.text, false), (pointer, true)] {
+      let source = try #require(source(text))
+      #expect(source.scalars?.first { $0.name == "esr_ec" }?.isPointer == isPointer)
+      let bytes = Array(text.utf8)
+      let fields = bytes.withUnsafeBytes {
+        EventFormats([("kvm", $0)], bigEndian: false, kernelLongSize: 8).formats.first?.fields
+      }
+      #expect(fields?.first { $0.name == "esr_ec" }?.isPointer == isPointer)
+    }
+  }
+
   @Test(
     "declarations that kernels write",
     arguments: [
