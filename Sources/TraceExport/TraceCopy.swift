@@ -31,6 +31,8 @@ public final class TraceCopy {
   private var formats: CopiedFormats
   /// How many damaged places each CPU's events had so far.
   private var damageCounts: [Place: Int] = [:]
+  /// How many losses of an unknown number: where pages are missing, both a damaged place and a loss tell of it.
+  private var gapCounts: [Place: Int] = [:]
   private let cpuCount: UInt16
   /// The stamp and CPU of the last event.
   private var last = (time: Nanoseconds(0), cpu: CPUIndex(0))
@@ -66,8 +68,8 @@ public final class TraceCopy {
         return TraceBuffer(name: own, clock: clock, cpus: cpus)
       })
     description.ftraceFormats = formats.ofFtrace
-    // Larger than the ten of trace-cmd, which reads any: what is alike lies together.
-    description.pagesPerChunk = 32
+    // Up to a megabyte, where trace-cmd writes ten: what is alike lies together.
+    description.pagesPerChunk = max(10, min(32, (1 << 20) / pageBytes))
     description.commandLines = trace.commandLines.map { tid, name in
       (anonymizer?.thread(tid) ?? tid, anonymizer?.command(name) ?? name)
     }
@@ -75,7 +77,8 @@ public final class TraceCopy {
     let uname = anonymizer?.uname(trace.uname) ?? trace.uname
     if !uname.isEmpty { description.options.append(.uname(uname)) }
     description.options.append(.cpuCount(UInt32(cpuCount)))
-    if let id = trace.traceID { description.options.append(.traceID(id)) }
+    // It joins the recordings of a host and its guests.
+    if let id = trace.traceID, anonymizer == nil { description.options.append(.traceID(id)) }
     if anonymizer == nil {
       description.printkFormats = trace.printkText
       description.kallsyms = trace.symbolText
@@ -112,7 +115,10 @@ public final class TraceCopy {
   public func append(_ record: TraceRecord, _ payload: UnsafeRawBufferPointer, ofBuffer buffer: Int) throws {
     let place = Place(buffer: buffer, cpu: record.cpu.rawValue)
     let time = stamp(record)
-    if record.kind == .lost { return try noteLoss(of: record.lostCount ?? 0, place) }
+    if record.kind == .lost {
+      if record.lostCount == nil { gapCounts[place, default: 0] += 1 }
+      return try noteLoss(of: record.lostCount ?? 0, place)
+    }
     guard payload.count > 0 else { return }
     if let heading {
       self.heading = nil
@@ -176,6 +182,17 @@ public final class TraceCopy {
     guard let open = pages[place], open.writer.eventCount > 0 || open.writer.lost != nil else { return }
     try writer.append(Array(open.writer.finish()), cpu: UInt32(place.cpu), buffer: place.buffer)
     open.writer.begin()
+  }
+
+  /// The recording was read to its end. What is damaged behind the last event of a CPU, or where no CPU is known, is missing in the copy,
+  /// too: it ends with a loss.
+  public func end(_ statistics: EventStatistics) throws {
+    let isCut = !trace.damage.isEmpty
+    for place in pages.keys {
+      let damaged = statistics.damage.count { $0.cpu ?? place.cpu == place.cpu }
+      let told = (damageCounts[place] ?? 0) + (gapCounts[place] ?? 0)
+      if isCut || damaged > told { try noteLoss(of: 0, place) }
+    }
   }
 
   /// Writes the file. Nothing can be appended afterwards.

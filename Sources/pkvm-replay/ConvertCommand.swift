@@ -50,6 +50,7 @@ struct ConvertCommand: ParsableCommand {
         }
       }
       statistics = events.statistics
+      try copy.end(statistics)
     }
     try Losses.check(TraceInfo(trace, statistics), statistics, of: input, allowLoss: allowLoss)
   }

@@ -1,5 +1,6 @@
 import ArgumentParser
 import CMemoryHints
+import Glibc
 import Reporting
 import Stage2Replay
 
@@ -20,6 +21,8 @@ struct PKVMReplay: ParsableCommand {
   /// by itself would add the usage.
   static func main() {
     cmemory_keep_freed()
+    // A file that may not grow further (ulimit -f) is then an error of the write that failed, with a line of its own.
+    signal(SIGXFSZ, SIG_IGN)
     do {
       var command = try parseAsRoot()
       try command.run()

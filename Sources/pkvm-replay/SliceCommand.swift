@@ -82,6 +82,7 @@ struct SliceCommand: ParsableCommand {
         try copy.append(record, payload, ofBuffer: run.bufferIndex)
       }
     }
+    if chosen.part.to == nil { try copy.end(events.statistics) }
     try chosen.checkTimes(in: events.statistics, of: trace)
     return events.statistics
   }

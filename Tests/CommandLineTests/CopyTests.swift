@@ -79,6 +79,36 @@ struct CopyTests {
     }
   }
 
+  @Test(
+    "What is damaged behind the last event is missing in the copy, too",
+    arguments: [
+      ("inputs/simultaneous/sim-instance.dat", #"head -c 60000 "$1""#),
+      ("inputs/simultaneous/trace.txt.gz", #"gzip -dc "$1" | head -c 400000"#),
+      ("inputs/simultaneous/sim.perfetto-trace.gz", #"gzip -dc "$1" | head -c 300000"#),
+      ("inputs/simultaneous/sim-perf.data.gz", #"gzip -dc "$1" | head -c 700000"#),
+    ])
+  func cut(name: String, command: String) throws {
+    let outcome = try Self.shell(
+      #"""
+      \#(command) >"$d/cut"
+      "$tool" convert "$d/cut" "$d/copy.dat" 2>/dev/null; echo $?
+      "$tool" info "$d/copy.dat" >"$d/info"; echo $?
+      "$tool" replay "$d/copy.dat" >/dev/null; echo $?
+      """#, [Self.path(name)])
+    // The formats of a perf.data stand behind its samples.
+    let expected = name.contains("perf.data") ? "65\n66\n66\n" : "2\n2\n2\n"
+    #expect(outcome.output == expected, "\(outcome.output) \(outcome.errors)")
+  }
+
+  @Test("A file that may not grow is an error of its own")
+  func fileLimit() throws {
+    let outcome = try Self.shell(
+      #"(ulimit -f 8; "$tool" convert "$1" "$d/copy.dat"; echo $?)"#,
+      [Self.path("pkvm-nvhe-7.3.4-plain-guest.dat")])
+    #expect(
+      outcome.output == "74\n" && outcome.errors.contains("too large"), "\(outcome.output) \(outcome.errors)")
+  }
+
   @Test("A loss behind the last event is in the copy")
   func losses() throws {
     let outcome = try Self.shell(
