@@ -55,6 +55,12 @@ struct CompareTests {
     let twice = try Tool.run(["compare", Tool.smallRecording, Tool.smallRecording])
     #expect(twice.output.contains("is given more than once"), "\(twice.output)")
     #expect(!twice.output.contains("The sides differ in"))
+    let folder = URL(fileURLWithPath: Tool.recording).deletingLastPathComponent()
+      .appendingPathComponent("inputs/simultaneous")
+    let forms = try Tool.run(
+      ["compare"] + ["sim-instance.dat", "sim-perf.data.gz"].map { folder.appendingPathComponent($0).path })
+    let words = forms.output.split(whereSeparator: \.isWhitespace).joined(separator: " ")
+    #expect(words.contains("memslots (recorded; not recorded)"), "\(forms.output)")
   }
 
   @Test("A misspelt metric is told the one that was meant")

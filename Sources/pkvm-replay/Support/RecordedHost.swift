@@ -4,17 +4,20 @@ import KVMTypes
 import Stage2Model
 import Stage2Replay
 
-/// The host of a recording, as far as recordings of one workload should agree in it.
+/// The host of a recording, and what it recorded, as far as recordings of one workload should agree in it.
 struct RecordedHost {
   /// What is said of it, by what that is.
   let facts: [(name: String, value: String)]
 
   init(_ trace: TraceFile, _ result: ReplayResult) {
     let words = trace.uname.split(separator: " ")
+    let recorded = trace.recordableKinds ?? []
+    func tells(_ kind: EventKind) -> String { recorded.contains(kind) ? "recorded" : "not recorded" }
     facts = [
       ("page size", "\(result.profile.pageSize.bytes / 1024) KiB"),
       ("MMU", result.profile.isPKVM ? "pKVM" : "traditional"),
       ("kernel", words.count > 2 ? String(words[2]) : "unknown"),
+      ("memslots", tells(.commitMemoryRegion)), ("ends of VMs", tells(.destroyVM)),
     ]
   }
 

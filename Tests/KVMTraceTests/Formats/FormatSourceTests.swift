@@ -27,13 +27,13 @@ struct FormatSourceTests {
   func pointers() throws {
     let pointer = Self.text.replacing("unsigned int esr_ec", with: "const char * esr_ec")
     for (text, isPointer) in [(Self.text, false), (pointer, true)] {
-      let source = try #require(source(text))
-      #expect(source.scalars?.first { $0.name == "esr_ec" }?.isPointer == isPointer)
+      let source = try #require(self.source(text))
+      #expect(source.scalars?.own.first { $0.name == "esr_ec" }?.isPointer == isPointer)
       let bytes = Array(text.utf8)
       let fields = bytes.withUnsafeBytes {
-        EventFormats([("kvm", $0)], bigEndian: false, kernelLongSize: 8).formats.first?.fields
+        EventFormats([("kvm", $0)], bigEndian: false, kernelLongSize: 8).formats.flatMap { Array($0.fields) }
       }
-      #expect(fields?.first { $0.name == "esr_ec" }?.isPointer == isPointer)
+      #expect(fields.first { $0.name == "esr_ec" }?.isPointer == isPointer)
     }
   }
 
