@@ -4,7 +4,7 @@ internal import Stage2Model
 
 extension Replay {
   /// What a slice of `source` has to say of itself, so that it is replayed as the part is of the whole. Takes a pass over the trace.
-  public static func slice(of source: some EventSource, _ part: TracePart) -> SliceMarker {
+  public static func slice(of source: some EventSource, _ part: TracePart) -> SliceMarkers {
     let found = SurveyedTrace(source, stated: nil, options: ReplayOptions())
     var slice = SliceMarker()
     slice.from = part.from
@@ -17,7 +17,36 @@ extension Replay {
     {
       slice.tell(profile)
     }
-    return slice
+    return SliceMarkers(slice, found.evidence)
+  }
+}
+
+/// What a part that is cut out of a recording says of itself.
+public struct SliceMarkers {
+  /// Which change of memslots a VM appears with.
+  private struct Birth: Hashable {
+    let kvm: KernelAddress
+    let time: Nanoseconds
+  }
+
+  /// Its first event.
+  public let slice: SliceMarker
+  /// By the first change of a VM's slots, the threads of its vCPUs, of those VMs that have not appeared yet.
+  private var threads: [Birth: [ThreadID]]
+
+  init(_ slice: SliceMarker, _ evidence: VCPUEvidence) {
+    self.slice = slice
+    let births = evidence.settledVMs.filter { !$0.threads.isEmpty }.map {
+      (Birth(kvm: $0.vm.kvm, time: $0.vm.since), $0.threads)
+    }
+    threads = Dictionary(births, uniquingKeysWith: +)
+  }
+
+  /// What stands right behind an event of the part, or of before it.
+  public mutating func take(behind record: TraceRecord) -> [VCPUMarker] {
+    guard record.kind == .commitMemoryRegion, !threads.isEmpty else { return [] }
+    let birth = Birth(kvm: record.memslotCommit.kvm, time: record.time)
+    return threads.removeValue(forKey: birth).map { VCPUMarker.markers(naming: $0) } ?? []
   }
 }
 

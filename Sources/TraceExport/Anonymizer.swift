@@ -88,9 +88,12 @@ public final class Anonymizer {
     }
   }
 
-  /// What stands for a printed text: a marker of this program as it is, but for the VMMs that it names; of any other nothing.
+  /// What stands for a printed text: a marker of this program as it is, but for the threads that it names; of any other nothing.
   func printed(_ text: String) -> String {
-    guard TraceMarker(text) != nil else { return "." }
+    guard let marker = TraceMarker(text) else { return "." }
+    if case .vcpus(let vcpus) = marker {
+      return VCPUMarker(threads: vcpus.threads.map { ThreadID(thread($0.rawValue)) }).text
+    }
     let words = text.split(separator: " ").map { word -> String in
       let parts = word.split(separator: "=", maxSplits: 1)
       guard parts.count == 2, parts[1].contains(":") else { return String(word) }

@@ -38,6 +38,8 @@ public final class TraceCopy {
   private var last = (time: Nanoseconds(0), cpu: CPUIndex(0))
   /// What stands in the trace before its first event, as a recorder writes it there through trace_marker.
   public var heading: String?
+  /// What stands in the trace right behind an event, printed by its thread; nil for nothing behind any.
+  public var linesBehind: ((TraceRecord) -> [String])?
   /// Events that are longer than any page, or of a CPU that the recording does not have, and are left out.
   public private(set) var leftOut = 0
 
@@ -125,11 +127,20 @@ public final class TraceCopy {
       let data = formats.marker(heading, tid: 0)
       try data.withUnsafeBytes { try write($0, at: time, Place(buffer: 0, cpu: record.cpu.rawValue)) }
     }
-    if let anonymizer, let text = trace.formats.printedText(payload, id: record.formatID) {
-      let data = formats.marker(anonymizer.printed(text), tid: record.tid.rawValue)
-      return try data.withUnsafeBytes { try write($0, at: time, place) }
+    if anonymizer != nil, let text = trace.formats.printedText(payload, id: record.formatID) {
+      try write(printing: text, record, at: time, place)
+    } else {
+      try write(payload, at: time, place)
     }
-    try write(payload, at: time, place)
+    for line in linesBehind?(record) ?? [] { try write(printing: line, record, at: time, place) }
+  }
+
+  /// Writes what the thread of an event prints.
+  private func write(
+    printing text: String, _ record: TraceRecord, at time: Nanoseconds, _ place: Place
+  ) throws {
+    let data = formats.marker(anonymizer?.printed(text) ?? text, tid: record.tid.rawValue)
+    try data.withUnsafeBytes { try write($0, at: time, place) }
   }
 
   /// When an event is written to have happened. A trace.dat has no order of events with one stamp on different CPUs. Those of a text,

@@ -46,7 +46,9 @@ struct SliceCommand: ParsableCommand {
     let kinds = chosen.ids.map { $0.union(Self.contextKinds(of: trace)) }
     var statistics = EventStatistics()
     try options.write(trace, kinds: kinds, to: target) { copy in
-      copy.heading = Replay.slice(of: trace, chosen.part).text
+      var markers = Replay.slice(of: trace, chosen.part)
+      copy.heading = markers.slice.text
+      copy.linesBehind = { markers.take(behind: $0).map(\.text) }
       statistics = try fill(copy, from: trace, &chosen)
     }
     chosen.noteOmissions(of: trace, input: input)
@@ -65,7 +67,7 @@ struct SliceCommand: ParsableCommand {
         let record = run[position]
         let marker = run.marker(position)
         // The copy has its own.
-        if case .slice? = marker { continue }
+        if marker?.isOfSlice == true { continue }
         let payload = run.payload(position)
         if let moment = begin {
           if record.time < moment {

@@ -137,6 +137,40 @@ struct SliceTests {
       ])
   }
 
+  @Test(
+    "A part of a host with several VMs has the operations of the whole, and its vCPUs in their VMs",
+    arguments: [
+      ("kvm-vhe-7.3.4-two-guests.dat", ["+50 +60", "+88 +105"]),
+      ("kvm-nvhe-7.3.4-twin-guests.dat", ["+2 +3.5", "+9 +10"]),
+      ("pkvm-nvhe-7.3.4-fellow-guests.dat", ["+14 +17", "+19.9 +28"]),
+      ("pkvm-nvhe-7.3.4-joined-guests.dat", ["+13.6 +16.3", "+19 +20.5"]),
+    ])
+  func severalVMs(name: String, windows: [String]) throws {
+    for window in windows {
+      let reports = try Self.json(
+        #"""
+        "$tool" slice "$1" "$d/part.dat" --from $2 --to $3 &&
+          "$tool" slice --anonymize "$d/part.dat" "$d/anonymous.dat" || exit
+        "$tool" replay "$1" --from $2 --to $3 --ops "$d/whole.csv" --json "$d/whole.json" >/dev/null
+        for part in part anonymous; do
+          "$tool" replay "$d/$part.dat" --ops "$d/$part.csv" --json "$d/$part.json" >/dev/null
+        done
+        [[ $(wc -l <"$d/part.csv") -gt 100 ]] && cmp "$d/whole.csv" "$d/part.csv" || exit
+        cmp <(cut -d, -f1,2,4- "$d/part.csv") <(cut -d, -f1,2,4- "$d/anonymous.csv") || exit
+        for report in whole part anonymous; do tr -d '\n' <"$d/$report.json"; echo; done
+        """#, [Self.path(name)] + window.split(separator: " ").map(String.init))
+      try #require(reports.count == 3)
+      let vms = reports.map { $0["vms"] as? [Object] ?? [] }
+      func members(_ field: String, _ vms: [Object]) -> [NSObject?] { vms.map { $0[field] as? NSObject } }
+      for field in ["id", "pids", "vcpus"] {
+        #expect(members(field, vms[0]) == members(field, vms[1]), "\(window) \(field)")
+      }
+      // Other numbers, as many of each VM.
+      let counts = vms.map { $0.map { ($0["vcpus"] as? [Object])?.count } }
+      #expect(vms[0].count > 1 && counts[0] == counts[2], "\(window)")
+    }
+  }
+
   /// Writes a text of a recording: changes of a slot, each with a line of somebody else's before it; an unmap ahead of all of them, and
   /// one in their midst, by threads that do nothing else.
   private static let writeText = #"""

@@ -13,6 +13,16 @@ public enum TraceMarker: Hashable, Sendable {
   case lab([Setting])
   /// `pkvm-replay:slice`: the trace is a part that was cut out of a recording.
   case slice(SliceMarker)
+  /// `pkvm-replay:vcpus`: which threads run the vCPUs of the VM that has just got its first slot.
+  case vcpus(VCPUMarker)
+
+  /// Whether `slice` puts it down about the part that it cuts out: the recording has no such event.
+  public var isOfSlice: Bool {
+    switch self {
+    case .slice, .vcpus: true
+    case .quiet, .memory, .lab: false
+    }
+  }
 
   /// A `key=value` of a marker.
   public struct Setting: Hashable, Sendable {
@@ -38,6 +48,7 @@ public enum TraceMarker: Hashable, Sendable {
     case "memory": self = .memory(MemoryMarker(settings))
     case "lab": self = .lab(settings)
     case "slice": self = .slice(SliceMarker(settings))
+    case "vcpus": self = .vcpus(VCPUMarker(settings))
     default: return nil
     }
   }

@@ -46,7 +46,7 @@ public struct TraceWindow: Encodable, Hashable, Sendable {
         let record = run[position]
         if record.kind == .lost || record.time < part.from ?? Nanoseconds(0) { continue }
         if let to = part.to, record.time >= to { continue }
-        if record.kind == .marker, case .slice? = run.marker(position) { continue }
+        if record.kind == .marker, run.marker(position)?.isOfSlice == true { continue }
         counts[record.formatID, default: 0] += 1
       }
     }

@@ -21,7 +21,7 @@ public struct MarkerCensus: Sendable {
       case .memory(let marker): points.append(marker.point)
       case .lab(let settings): if self.settings.isEmpty { self.settings = settings }
       case .slice(let slice): if self.slice == nil { self.slice = slice }
-      case .quiet, nil: break
+      case .quiet, .vcpus, nil: break
       }
     }
   }

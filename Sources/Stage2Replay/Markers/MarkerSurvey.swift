@@ -45,7 +45,7 @@ struct MarkerSurvey {
       if let mappings = marker.mappings { mapped.note(mappings: mappings) }
     case .lab(let settings): if self.settings.isEmpty { self.settings = settings }
     case .slice(let slice): if self.slice == nil { self.slice = slice }
-    case nil: break
+    case .vcpus, nil: break
     }
   }
 

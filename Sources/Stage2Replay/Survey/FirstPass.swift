@@ -44,7 +44,9 @@ struct FirstPass {
         if collects { collect(records[index]) }
       case .guestFault: fault(records.baseAddress! + index)
       case .marker:
-        survey.note(run.marker(index))
+        let marker = run.marker(index)
+        survey.note(marker)
+        if case .vcpus(let vcpus)? = marker { evidence.note(vcpus, by: records[index].tid) }
         consume(records[index], previous: index > 0 ? records[index - 1].time : nil)
       default: consume(records[index], previous: index > 0 ? records[index - 1].time : nil)
       }

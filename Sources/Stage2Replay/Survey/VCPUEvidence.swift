@@ -5,6 +5,7 @@ internal import KVMTypes
 ///
 /// No event of a vCPU names its VM. But some give it away:
 ///
+/// - a part that was cut out of a recording says what the recording as a whole tells (`VCPUMarker`);
 /// - the thread made the VM's slots itself;
 /// - a fault's thread waits for the VM's lock, which is the first field of `struct kvm`;
 /// - a fault's thread unmaps the very page that its VM has at the address (a copy-on-write);
@@ -64,6 +65,13 @@ struct VCPUEvidence {
   /// The VMs whose vCPUs the thread ran, in the order of time, as far as the question came up.
   func vms(of tid: ThreadID) -> [VM] { (settled[tid] ?? []).map { vms[$0.position] } }
 
+  /// The VMs whose first slots an event tells of, with the threads that were settled on each.
+  var settledVMs: [(vm: VM, threads: [ThreadID])] {
+    var threads = Array(repeating: [ThreadID](), count: vms.count)
+    for (tid, vms) in settled { for vm in Set(vms) { threads[vm.position].append(tid) } }
+    return zip(vms, threads).map { ($0, $1.sorted()) }
+  }
+
   /// Grows with what is found.
   private(set) var revision = 0
 
@@ -108,6 +116,13 @@ struct VCPUEvidence {
       if owners.count == 1 { settle(thread, on: owners[0].vm) }
     default: break
     }
+  }
+
+  /// A marker behind the first change of a VM's slots, by the thread of the change, names the threads that run its vCPUs.
+  mutating func note(_ marker: VCPUMarker, by creator: ThreadID) {
+    guard let vm = roster.live.last(where: { vms[$0.position].creator == creator }) else { return }
+    for tid in marker.threads { settled[tid, default: []].append(vm) }
+    revision += 1
   }
 
   /// Settles what is still open. Must be the last call.
@@ -157,7 +172,8 @@ struct VCPUEvidence {
       vms[vm.position].vcpus.removeAll { $0 == thread }
       threads[thread.position] = Thread(tid: tid, isOfVCPU: true)
     }
-    if let own = roster.live.last(where: { vms[$0.position].creator == tid }) {
+    let told = settled[tid]?.last { !roster.isGone($0) }
+    if let own = told ?? roster.live.last(where: { vms[$0.position].creator == tid }) {
       settle(thread, on: own)
       return
     }
@@ -211,7 +227,7 @@ struct VCPUEvidence {
     if let earlier = threads[thread.position].vm { vms[earlier.position].vcpus.removeAll { $0 == thread } }
     vms[vm.position].vcpus.append(thread)
     threads[thread.position] = Thread(tid: tid, isOfVCPU: true, vm: vm)
-    settled[tid, default: []].append(vm)
+    if settled[tid]?.contains(vm) != true { settled[tid, default: []].append(vm) }
   }
 
   // MARK: VMs

@@ -63,6 +63,19 @@ struct TraceMarkerTests {
     #expect(TraceMarker(odd) == .slice(SliceMarker()))
   }
 
+  @Test("The threads of a VM's vCPUs are told in lines that trace_marker has room for")
+  func vcpus() {
+    let threads = (1...250).map { ThreadID(Int32(4_000_000 + $0)) }
+    let markers = VCPUMarker.markers(naming: threads)
+    #expect(markers.flatMap(\.threads) == threads)
+    #expect(markers.count == 3 && markers.allSatisfy { $0.text.utf8.count < 1000 })
+    for marker in markers { #expect(TraceMarker(marker.text + "\n") == .vcpus(marker)) }
+    #expect(
+      TraceMarker("pkvm-replay:vcpus tids=7,-8,x,,0,9")
+        == .vcpus(VCPUMarker(threads: [ThreadID(7), ThreadID(9)])))
+    #expect(VCPUMarker.markers(naming: []).isEmpty)
+  }
+
   @Test(
     "Other text is no marker",
     arguments: ["", "memory point=x", "pkvm-replay:", "pkvm-replay:other a=1", " pkvm-replay:lab"])
