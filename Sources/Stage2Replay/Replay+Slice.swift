@@ -4,10 +4,15 @@ internal import Stage2Model
 
 extension Replay {
   /// What a slice of `source` has to say of itself, so that it is replayed as the part is of the whole. Takes a pass over the trace.
-  public static func slice(of source: some EventSource, _ part: TracePart) -> SliceMarkers {
+  ///
+  /// - Parameter chosen: by what events of the part are left out.
+  public static func slice(
+    of source: some EventSource, _ part: TracePart, leavingOutBy chosen: Set<SliceMarker.Choice> = []
+  ) -> SliceMarkers {
     let found = SurveyedTrace(source, stated: nil, options: ReplayOptions())
     var slice = SliceMarker()
     slice.from = part.from
+    slice.chosen = chosen.union(part.slice?.chosen ?? [])
     // Of a part that ends behind the last event nobody knows whether the recording went on.
     let last = max(found.survey.last, part.slice?.to ?? found.survey.last)
     slice.to = part.to.flatMap { $0 <= last ? $0 : nil }

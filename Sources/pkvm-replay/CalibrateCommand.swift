@@ -47,7 +47,7 @@ struct CalibrateCommand: ParsableCommand {
     var results: [ReplayResult] = []
     var losses = Losses()
     for input in inputs {
-      let trace = try Diagnostics.openTimed(input, spool)
+      let trace = try Diagnostics.openTimed(input, spool, allowLoss: allowLoss)
       var options = ReplayOptions()
       options.measuresWork = true
       var request = ProfileRequest()

@@ -160,7 +160,7 @@ struct CapacityCommand: CheckedCommand {
         Diagnostics.note("\(input): counted once, for it is the same recording as \(earlier)")
         return nil
       }
-      return (position, try Diagnostics.open(input, spool))
+      return (position, try Diagnostics.open(input, spool, allowLoss: allowLoss))
     }
   }
 

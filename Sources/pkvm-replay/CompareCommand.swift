@@ -174,7 +174,7 @@ struct CompareCommand: CheckedCommand {
       var replays: [[Metric]] = []
       var hostsOfSide: [RecordedHost] = []
       for input in side {
-        let trace = try Diagnostics.open(input, spool)
+        let trace = try Diagnostics.open(input, spool, allowLoss: allowLoss)
         let (result, statistics) = try replay(trace, options(position, trace), &losses)
         replays.append(Metric.metrics([result], statistics))
         hostsOfSide.append(RecordedHost(trace, result))
@@ -192,7 +192,7 @@ struct CompareCommand: CheckedCommand {
 
   private func compareKernels(_ losses: inout Losses) throws -> Comparison {
     let requests = try profiles.map { try $0.request() }
-    let trace = try Diagnostics.open(inputs[0], spool)
+    let trace = try Diagnostics.open(inputs[0], spool, allowLoss: allowLoss)
     return try trace.withSeveralPasses { try compareKernels(of: trace, requests, &losses) }
   }
 

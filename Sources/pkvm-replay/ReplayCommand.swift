@@ -179,7 +179,7 @@ struct ReplayCommand: CheckedCommand {
         try SeriesFiles(directory: inputs.count > 1 ? "\(directory)/\($0)" : directory, &outputs)
       }
     }
-    let traces = try Diagnostics.open(all: inputs, spool)
+    let traces = try Diagnostics.open(all: inputs, spool, allowLoss: allowLoss)
     let costModel = try costs?.resolve()
     let request = try profileRequest()
     let jobs = jobs.available()

@@ -15,6 +15,9 @@ struct SliceCommand: ParsableCommand {
       of VMs and their memslots; so it replays as the whole does with the same --from and --to: slots are known, and what \
       was mapped before is not. A marker, the first event, says which part it is and what the whole recording tells of the host.
 
+      What --cpu, --tid and --where leave out is missing in what a vCPU or the host did: replay, compare and capacity refuse such \
+      a part, unless --allow-loss; events and info read it.
+
       Exit status: 0 done, also where no event matches; 2 the recording is damaged or lost events, unless --allow-loss: the part is \
       written all the same; 64 usage; 65 not a trace; 66 no such input; 74 read or write error.
 
@@ -46,7 +49,7 @@ struct SliceCommand: ParsableCommand {
     let kinds = chosen.ids.map { $0.union(Self.contextKinds(of: trace)) }
     var statistics = EventStatistics()
     try options.write(trace, kinds: kinds, to: target) { copy in
-      var markers = Replay.slice(of: trace, chosen.part)
+      var markers = Replay.slice(of: trace, chosen.part, leavingOutBy: choice.leavingOut)
       copy.heading = markers.slice.text
       copy.linesBehind = { markers.take(behind: $0).map(\.text) }
       statistics = try fill(copy, from: trace, &chosen)

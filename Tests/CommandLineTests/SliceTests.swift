@@ -171,6 +171,34 @@ struct SliceTests {
     }
   }
 
+  @Test(
+    "A part of which events were left out that its replay would miss is not replayed, unless losses are allowed",
+    arguments: [
+      (["--cpu", "1"], "chosen CPUs alone"), (["--where", "esr.level == 3"], "chosen values alone"),
+      (["--tid", "141", "--cpu", "0"], "chosen CPUs and threads alone"),
+      (["--from", "+20", "--to", "+40"], nil),
+      (["--vm", "0"], nil), (["--event", "kvm:*"], nil),
+    ])
+  func leftOut(choice: [String], says: String?) throws {
+    let outcome = try Tool.shell(
+      #"""
+      d=$(mktemp -d); trap 'rm -rf "$d"' EXIT; file=$1; shift
+      "$tool" slice "$file" "$d/first.dat" "$@" && "$tool" slice "$d/first.dat" "$d/part.dat" || exit
+      "$tool" replay "$d/part.dat" --no-series >/dev/null; echo $?
+      "$tool" compare "$d/part.dat" "$file" >/dev/null; echo $?
+      "$tool" compare "$d/part.dat" --profile auto --profile 6.12 >/dev/null; echo $?
+      "$tool" capacity "$d/part.dat" --vms 2 --memory 1GiB >/dev/null; echo $?
+      "$tool" replay --allow-loss "$d/part.dat" --no-series | grep -c .
+      "$tool" info "$d/part.dat" >/dev/null && "$tool" events "$d/part.dat" >/dev/null; echo $?
+      """#, [Self.path("pkvm-nvhe-7.3.4-memslot-move.dat")] + choice)
+    let lines = outcome.output.split(separator: "\n")
+    try #require(lines.count == 6, "\(outcome.errors)")
+    #expect(lines[..<4].allSatisfy { $0 == (says == nil ? "0" : "2") }, "\(outcome.output) \(outcome.errors)")
+    #expect(lines[4] != "0" && lines[5] == "0")
+    let refusals = outcome.errorLines.filter { $0.contains("so that a replay would say nothing") }
+    #expect(refusals.count == (says == nil ? 0 : 4) && refusals.allSatisfy { $0.contains(says ?? "") })
+  }
+
   /// Writes a text of a recording: changes of a slot, each with a line of somebody else's before it; an unmap ahead of all of them, and
   /// one in their midst, by threads that do nothing else.
   private static let writeText = #"""

@@ -3,11 +3,19 @@ public import KVMTypes
 /// What the first event of a part that was cut out of a recording says of it, such as `pkvm-replay:slice from=NS to=NS path=pkvm
 /// hardware_af=0`: which part it is, and what is known of the host, which events of other parts may tell.
 public struct SliceMarker: Hashable, Sendable {
+  /// By what events of the part's own time were left out, so that some of what a vCPU or its host did is missing: no VM is left out as a
+  /// whole, and nothing says which kinds of event there are.
+  public enum Choice: String, Hashable, CaseIterable, Sendable {
+    case cpu, thread, filter
+  }
+
   /// The part's first moment; nil where it begins with the recording. Of what comes before, only the events are kept that tell of VMs
   /// and their memslots, and what else its replay has to know.
   public var from: Nanoseconds?
   /// The first moment behind the part, at which the recording went on; nil where it ends with the recording.
   public var to: Nanoseconds?
+  /// By what events of it were left out.
+  public var chosen: Set<Choice> = []
   /// Whether pKVM changes the guests' tables; nil, like all that follows, where the recording does not tell.
   public var isPKVM: Bool?
   /// The bits of guest physical addresses.
@@ -26,6 +34,8 @@ public struct SliceMarker: Hashable, Sendable {
       switch setting.key {
       case "from": from = UInt64(setting.value).map(Nanoseconds.init)
       case "to": to = UInt64(setting.value).map(Nanoseconds.init)
+      case "chosen":
+        chosen = Set(setting.value.split(separator: ",").compactMap { Choice(rawValue: String($0)) })
       case "path": isPKVM = ["pkvm": true, "traditional": false][setting.value]
       case "ipa_bits": ipaBits = Int(setting.value).flatMap { (32...52).contains($0) ? $0 : nil }
       case "hardware_af": hasHardwareAF = Self.flags[setting.value]
@@ -41,6 +51,10 @@ public struct SliceMarker: Hashable, Sendable {
   public var text: String? {
     let settings: [(String, String?)] = [
       ("from", from.map { String($0.rawValue) }), ("to", to.map { String($0.rawValue) }),
+      (
+        "chosen",
+        chosen.isEmpty ? nil : Choice.allCases.filter(chosen.contains).map(\.rawValue).joined(separator: ",")
+      ),
       ("path", isPKVM.map { $0 ? "pkvm" : "traditional" }), ("ipa_bits", ipaBits.map { String($0) }),
       ("hardware_af", hasHardwareAF.map { $0 ? "1" : "0" }), ("dic", hasDIC.map { $0 ? "1" : "0" }),
     ]

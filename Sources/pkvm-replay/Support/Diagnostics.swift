@@ -35,13 +35,15 @@ enum Diagnostics {
 
   /// Opens all traces, for a replay. Those that cannot be opened, or are of no arm64 host, are told one by one, and the
   /// highest of their exit statuses is thrown.
-  static func open(all paths: [String], _ spool: SpoolOptions) throws -> [TraceFile] {
+  ///
+  /// - Parameter allowLoss: whether the user allows a part of which events were left out.
+  static func open(all paths: [String], _ spool: SpoolOptions, allowLoss: Bool) throws -> [TraceFile] {
     try OpenFiles.makeRoom(for: paths.count)
     var traces: [TraceFile] = []
     var worst = ExitCode.success
     for path in paths {
       do {
-        let trace = try open(path, spool)
+        let trace = try open(path, spool, allowLoss: allowLoss)
         if let reason = UnreplayableTrace(machineOf: trace) {
           throw failure(reason.description, .notATrace)
         }
@@ -63,9 +65,23 @@ enum Diagnostics {
     }
   }
 
-  /// Opens a trace as `open` does, for a command that has no use for one whose clock tells no time.
-  static func openTimed(_ path: String, _ spool: SpoolOptions) throws -> TraceFile {
+  /// Opens a trace for a replay, which would take what `slice` left out by CPU, thread or filter for what did not happen: such a part is
+  /// refused, unless the user allows it.
+  static func open(_ path: String, _ spool: SpoolOptions, allowLoss: Bool) throws -> TraceFile {
     let trace = try open(path, spool)
+    guard !allowLoss, let chosen = trace.slice?.chosen, !chosen.isEmpty else { return trace }
+    let names: [SliceMarker.Choice: String] = [.cpu: "CPUs", .thread: "threads", .filter: "values"]
+    let kept = SliceMarker.Choice.allCases.filter(chosen.contains).compactMap { names[$0] }
+    note(
+      "\(path): holds the events of chosen \(kept.joined(separator: " and ")) alone: what else happened is missing, so that a "
+        + "replay would say nothing; events and info read it, and slice by time or VM makes a part that replays"
+    )
+    throw ExitStatus.incomplete
+  }
+
+  /// Opens a trace for a replay, of which there is no use if its clock tells no time.
+  static func openTimed(_ path: String, _ spool: SpoolOptions, allowLoss: Bool) throws -> TraceFile {
+    let trace = try open(path, spool, allowLoss: allowLoss)
     if let clock = trace.clock, !clock.isNanoseconds {
       throw failure(
         "\(path): its clock, \(clock.name), counts ticks (one is \(clock.tick)): nothing tells how long anything took",

@@ -50,6 +50,15 @@ struct EventChoiceOptions: ParsableArguments {
       valueName: "seconds"))
   var to: TraceTime?
 
+  /// By what events are left out that a replay of the others would miss.
+  var leavingOut: Set<SliceMarker.Choice> {
+    var chosen: Set<SliceMarker.Choice> = []
+    if !cpus.isEmpty { chosen.insert(.cpu) }
+    if !threads.isEmpty { chosen.insert(.thread) }
+    if condition != nil { chosen.insert(.filter) }
+    return chosen
+  }
+
   /// - Parameter needsVMs: whether the command asks for the VMs of events besides.
   func check(needsVMs: Bool) throws {
     try TraceTime.check(from: from, to: to)

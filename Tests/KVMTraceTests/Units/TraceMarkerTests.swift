@@ -58,6 +58,15 @@ struct TraceMarkerTests {
     (slice.isPKVM, slice.ipaBits, slice.hasHardwareAF, slice.hasDIC) = (true, 44, false, true)
     let text = try #require(slice.text)
     #expect(text == "pkvm-replay:slice from=5 to=7 path=pkvm ipa_bits=44 hardware_af=0 dic=1")
+    slice.chosen = [.filter, .cpu]
+    #expect(
+      slice.text
+        == "pkvm-replay:slice from=5 to=7 chosen=cpu,filter path=pkvm ipa_bits=44 hardware_af=0 dic=1")
+    #expect(
+      TraceMarker(
+        "pkvm-replay:slice chosen=filter,colour,cpu from=5 to=7 path=pkvm ipa_bits=44 hardware_af=0 dic=1")
+        == .slice(slice))
+    slice.chosen = []
     #expect(TraceMarker(text + " later=x\n") == .slice(slice))
     let odd = "pkvm-replay:slice from=-1 to= path=other ipa_bits=53 hardware_af=yes dic"
     #expect(TraceMarker(odd) == .slice(SliceMarker()))
