@@ -99,6 +99,11 @@ public final class TraceFile {
 
   private var compressionKind: Compression { Compression(name: contents.compression) ?? .none }
 
+  /// The largest chunk of a compressed trace.dat that is believed, in bytes, where so many CPUs have events.
+  package static func chunkBytesMax(pageBytes: Int, areas: Int) -> Int {
+    Decompressor.chunkBytesMax(pageBytes: pageBytes, areas: areas)
+  }
+
   /// Reads every page and decompresses it, decodes nothing, and says how many bytes there were: what a pass over the events cannot
   /// take less time than.
   package func readPages() -> Int {

@@ -34,6 +34,7 @@ public final class TraceCopy {
   /// How many losses of an unknown number: where pages are missing, both a damaged place and a loss tell of it.
   private var gapCounts: [Place: Int] = [:]
   private let cpuCount: UInt16
+  private let ordersEqualStamps: Bool
   /// The stamp and CPU of the last event.
   private var last = (time: Nanoseconds(0), cpu: CPUIndex(0))
   /// What stands in the trace before its first event, as a recorder writes it there through trace_marker.
@@ -56,6 +57,7 @@ public final class TraceCopy {
   ) {
     self.trace = trace
     pageBytes = Self.pageBytes(of: trace)
+    ordersEqualStamps = trace.ordersEqualStamps && trace.clock?.isNanoseconds ?? true
     self.anonymizer = anonymizer
     formats = CopiedFormats(trace, kinds: kinds)
     anonymizer?.prepare(formats: trace.formats)
@@ -70,8 +72,9 @@ public final class TraceCopy {
         return TraceBuffer(name: own, clock: clock, cpus: cpus)
       })
     description.ftraceFormats = formats.ofFtrace
-    // Up to a megabyte, where trace-cmd writes ten: what is alike lies together.
-    description.pagesPerChunk = max(10, min(32, (1 << 20) / pageBytes))
+    // More than the ten of trace-cmd, as many as readers believe: what is alike lies together.
+    let chunkBytes = TraceFile.chunkBytesMax(pageBytes: pageBytes, areas: trace.cpuCount)
+    description.pagesPerChunk = min(32, chunkBytes / pageBytes)
     description.commandLines = trace.commandLines.map { tid, name in
       (anonymizer?.thread(tid) ?? tid, anonymizer?.command(name) ?? name)
     }
@@ -122,15 +125,14 @@ public final class TraceCopy {
       return try noteLoss(of: record.lostCount ?? 0, place)
     }
     guard payload.count > 0 else { return }
-    if let heading {
+    if let heading, place.cpu < cpuCount {
       self.heading = nil
-      let data = formats.marker(heading, tid: 0)
-      try data.withUnsafeBytes { try write($0, at: time, Place(buffer: 0, cpu: record.cpu.rawValue)) }
+      try write(formats.marker(heading, tid: 0), at: time, Place(buffer: 0, cpu: place.cpu))
     }
     if anonymizer != nil, let text = trace.formats.printedText(payload, id: record.formatID) {
       try write(printing: text, record, at: time, place)
     } else {
-      try write(payload, at: time, place)
+      try write(payload, at: time, place) { [anonymizer] in anonymizer?.rewrite($0) }
     }
     for line in linesBehind?(record) ?? [] { try write(printing: line, record, at: time, place) }
   }
@@ -139,14 +141,20 @@ public final class TraceCopy {
   private func write(
     printing text: String, _ record: TraceRecord, at time: Nanoseconds, _ place: Place
   ) throws {
-    let data = formats.marker(anonymizer?.printed(text) ?? text, tid: record.tid.rawValue)
-    try data.withUnsafeBytes { try write($0, at: time, place) }
+    let tid = record.tid.rawValue
+    let data = formats.marker(anonymizer?.printed(text) ?? text, tid: anonymizer?.thread(tid) ?? tid)
+    try write(data, at: time, place)
+  }
+
+  /// Writes what is made for the copy.
+  private func write(_ data: [UInt8], at time: Nanoseconds, _ place: Place) throws {
+    try data.withUnsafeBytes { try write($0, at: time, place) { _ in } }
   }
 
   /// When an event is written to have happened. A trace.dat has no order of events with one stamp on different CPUs. Those of a text,
   /// whose stamps are whole microseconds, have the order of its lines: each gets a nanosecond more.
   private func stamp(_ record: TraceRecord) -> Nanoseconds {
-    guard trace.ordersEqualStamps else { return record.time }
+    guard ordersEqualStamps else { return record.time }
     var time = record.time
     if time <= last.time, (last.time - time).rawValue < 1000 {
       time = record.cpu == last.cpu ? last.time : last.time + Nanoseconds(1)
@@ -163,7 +171,12 @@ public final class TraceCopy {
     page(place).writer.lost = known == 0 || count == 0 ? 0 : (known ?? 0) + count
   }
 
-  private func write(_ payload: UnsafeRawBufferPointer, at time: Nanoseconds, _ place: Place) throws {
+  /// Writes an event, which `change` may rewrite where it then lies.
+  @inline(__always)
+  private func write(
+    _ payload: UnsafeRawBufferPointer, at time: Nanoseconds, _ place: Place,
+    _ change: (UnsafeMutableRawBufferPointer) -> Void
+  ) throws {
     guard place.cpu < cpuCount else {
       leftOut += 1
       return
@@ -179,7 +192,7 @@ public final class TraceCopy {
       return try noteLoss(of: 1, place)
     }
     room.copyMemory(from: payload.baseAddress!, byteCount: payload.count)
-    anonymizer?.rewrite(UnsafeMutableRawBufferPointer(start: room, count: payload.count))
+    change(UnsafeMutableRawBufferPointer(start: room, count: payload.count))
   }
 
   private func page(_ place: Place) -> OpenPage {
@@ -199,10 +212,15 @@ public final class TraceCopy {
   /// too: it ends with a loss.
   public func end(_ statistics: EventStatistics) throws {
     let isCut = !trace.damage.isEmpty
-    for place in pages.keys {
-      let damaged = statistics.damage.count { $0.cpu ?? place.cpu == place.cpu }
-      let told = (damageCounts[place] ?? 0) + (gapCounts[place] ?? 0)
-      if isCut || damaged > told { try noteLoss(of: 0, place) }
+    for cpu in 0..<cpuCount {
+      let damaged = statistics.damage.count { $0.cpu ?? cpu == cpu }
+      guard isCut || damaged > 0 else { continue }
+      // Of a CPU without any event that could be read, the top buffer tells.
+      let places = pages.keys.filter { $0.cpu == cpu }
+      for place in places.isEmpty ? [Place(buffer: 0, cpu: cpu)] : places {
+        let told = (damageCounts[place] ?? 0) + (gapCounts[place] ?? 0)
+        if isCut || damaged > told { try noteLoss(of: 0, place) }
+      }
     }
   }
 

@@ -69,8 +69,8 @@ struct SliceCommand: ParsableCommand {
       for position in 0..<run.count {
         let record = run[position]
         let marker = run.marker(position)
-        // The copy has its own.
-        if marker?.isOfSlice == true { continue }
+        // The copy has its own, which says what that of the recording did.
+        if marker?.isOfSlice == true, chosen.part.slice != nil { continue }
         let payload = run.payload(position)
         if let moment = begin {
           if record.time < moment {
@@ -87,7 +87,8 @@ struct SliceCommand: ParsableCommand {
         try copy.append(record, payload, ofBuffer: run.bufferIndex)
       }
     }
-    if chosen.part.to == nil { try copy.end(events.statistics) }
+    let last = events.statistics.last ?? Nanoseconds(0)
+    if chosen.part.to.map({ $0 > last }) ?? true { try copy.end(events.statistics) }
     try chosen.checkTimes(in: events.statistics, of: trace)
     return events.statistics
   }

@@ -100,6 +100,30 @@ struct CopyTests {
     #expect(outcome.output == expected, "\(outcome.output) \(outcome.errors)")
   }
 
+  @Test("A CPU of which nothing can be read is told in the copy")
+  func lostCPU() throws {
+    // The events of CPU 1 lie from 53,248 on.
+    let outcome = try Self.shell(
+      #"""
+      { head -c 53260 "$1"; head -c 35000 /dev/zero; tail -c +88261 "$1"; } >"$d/damaged"
+      "$tool" convert "$d/damaged" "$d/copy.dat" 2>/dev/null; echo $?
+      "$tool" replay "$d/copy.dat" >"$d/report"; echo $?; grep -c incomplete "$d/report"
+      """#, [Self.path("inputs/simultaneous/sim-instance.dat")])
+    #expect(outcome.output == "2\n2\n1\n", "\(outcome.output) \(outcome.errors)")
+  }
+
+  @Test(
+    "A part without names says that it is a part, also where the recording had no print events",
+    arguments: ["sim.perfetto-trace.gz", "sim-perf.data.gz", "trace.txt.gz"])
+  func anonymousPart(name: String) throws {
+    let outcome = try Self.shell(
+      #"""
+      "$tool" slice --anonymize --from +0.5 "$1" "$d/part.dat" || exit
+      "$tool" events "$d/part.dat" --format csv | grep -c 'pkvm-replay:slice from='
+      """#, [Self.path("inputs/simultaneous/\(name)")])
+    #expect(outcome.output == "1\n", "\(outcome.output) \(outcome.errors)")
+  }
+
   @Test("A file that may not grow is an error of its own")
   func fileLimit() throws {
     let outcome = try Self.shell(

@@ -26,7 +26,7 @@ final class Decompressor {
   /// How many pages trace-cmd writes a chunk: so many are believed, however large they are.
   private static let chunkPages = 10
   /// Of small pages there may be more.
-  private static let chunkBytesMax = 1 << 20
+  private static let chunkBytesMax = 2 << 20
   /// But not more than this in all, for one chunk of every CPU is held at a time, and a forged size must not take all memory.
   private static let chunksBytesMax = 512 << 20
 
