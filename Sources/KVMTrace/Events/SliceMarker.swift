@@ -43,6 +43,8 @@ public struct SliceMarker: Hashable, Sendable {
       default: break
       }
     }
+    // No part ends before it begins.
+    if let from, let to, from >= to { (self.from, self.to) = (nil, nil) }
   }
 
   private static let flags = ["0": false, "1": true]

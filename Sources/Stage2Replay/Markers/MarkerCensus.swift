@@ -1,4 +1,5 @@
 public import KVMTrace
+internal import KVMTypes
 
 /// The markers of a trace: the part that needs no model.
 public struct MarkerCensus: Sendable {
@@ -7,8 +8,9 @@ public struct MarkerCensus: Sendable {
   /// The quiet points at which the host's memory was counted, in the order of time.
   public private(set) var points: [String] = []
 
-  /// What the trace says of the part of a recording that it is, nil where it says nothing.
+  /// What the trace says of the part of a recording that it is, in its first event; nil where it says nothing.
   public private(set) var slice: SliceMarker?
+  private var first: Nanoseconds?
 
   /// No marker yet.
   public init() {}
@@ -16,11 +18,12 @@ public struct MarkerCensus: Sendable {
   /// Takes in consecutive events of one CPU.
   public mutating func consume(_ run: EventRun) {
     let records = run.records
+    if first == nil { first = records.first?.time }
     for position in records.indices where records[position].kind == .marker {
       switch run.marker(position) {
       case .memory(let marker): points.append(marker.point)
       case .lab(let settings): if self.settings.isEmpty { self.settings = settings }
-      case .slice(let slice): if self.slice == nil { self.slice = slice }
+      case .slice(let slice): if self.slice == nil, records[position].time == first { self.slice = slice }
       case .quiet, .vcpus, nil: break
       }
     }

@@ -9,7 +9,7 @@ struct MarkerSurvey {
   private(set) var quiet: Set<Int> = []
   /// How the recording was made, by the first marker that says so.
   private(set) var settings: [TraceMarker.Setting] = []
-  /// What the trace says of the part of a recording that it is, by the first marker that says so; nil for a whole one.
+  /// What the trace says of the part of a recording that it is, in its first event; nil for a whole one.
   private(set) var slice: SliceMarker?
   /// Whether probes tell of VMs.
   private(set) var sawVMs = false
@@ -36,7 +36,9 @@ struct MarkerSurvey {
   var onlyType: VMType? { types.count == 1 ? types.first : nil }
 
   /// An event of `ftrace:print`; nil for one that is no marker.
-  mutating func note(_ marker: TraceMarker?) {
+  ///
+  /// - Parameter isFirst: whether it has the stamp of the first event.
+  mutating func note(_ marker: TraceMarker?, isFirst: Bool) {
     defer { prints += 1 }
     switch marker {
     case .quiet: quiet.insert(prints)
@@ -44,7 +46,7 @@ struct MarkerSurvey {
       memory[prints] = marker
       if let mappings = marker.mappings { mapped.note(mappings: mappings) }
     case .lab(let settings): if self.settings.isEmpty { self.settings = settings }
-    case .slice(let slice): if self.slice == nil { self.slice = slice }
+    case .slice(let slice): if self.slice == nil, isFirst { self.slice = slice }
     case .vcpus, nil: break
     }
   }

@@ -45,7 +45,7 @@ struct FirstPass {
       case .guestFault: fault(records.baseAddress! + index)
       case .marker:
         let marker = run.marker(index)
-        survey.note(marker)
+        survey.note(marker, at: records[index].time)
         if case .vcpus(let vcpus)? = marker { evidence.note(vcpus, by: records[index].tid) }
         consume(records[index], previous: index > 0 ? records[index - 1].time : nil)
       default: consume(records[index], previous: index > 0 ? records[index - 1].time : nil)

@@ -102,7 +102,9 @@ struct TraceSurvey {
   mutating func endRun(of cpu: CPUIndex, at time: Nanoseconds) { gaps.note(cpu, at: time) }
 
   /// An event of `ftrace:print`; nil for one that is no marker.
-  mutating func note(_ marker: TraceMarker?) { markers.note(marker) }
+  mutating func note(_ marker: TraceMarker?, at time: Nanoseconds) {
+    markers.note(marker, isFirst: time <= first ?? time)
+  }
 
   /// The window of a thread's fault ended.
   @inline(__always)
