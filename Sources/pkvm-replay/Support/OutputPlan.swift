@@ -167,6 +167,9 @@ enum OutputTarget {
     case .standardOutput: return isatty(1) != 0
     case .file: return false
     case .stream(let path):
+      // A pipe must not be opened and closed: its reader would take that for the end.
+      var status = stat()
+      guard stat(path, &status) == 0, status.st_mode & S_IFMT == S_IFCHR else { return false }
       let descriptor = open(path, O_WRONLY | O_NOCTTY | O_NONBLOCK | O_CLOEXEC)
       guard descriptor >= 0 else { return false }
       defer { close(descriptor) }
