@@ -37,8 +37,8 @@ struct LongerRecording {
     let place = timePlace(sampleType: word(Int(word(24)) + 24))
     let stamps = samples.map { word($0.lowerBound + place) }
     let span = stamps.max()! - stamps.min()! + 1
-    result.reserveCapacity(bytes.count * Int(times))
     result = Array(bytes[..<end])
+    result.reserveCapacity(bytes.count * Int(times))
     shortenAttributes()
     for round in 1..<times {
       for sample in samples {
