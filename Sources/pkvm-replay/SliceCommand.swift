@@ -87,6 +87,7 @@ struct SliceCommand: ParsableCommand {
         try copy.append(record, payload, ofBuffer: run.bufferIndex)
       }
     }
+    if begin != nil { try context.write(to: copy) }
     let last = events.statistics.last ?? Nanoseconds(0)
     if chosen.part.to.map({ $0 > last }) ?? true { try copy.end(events.statistics) }
     try chosen.checkTimes(in: events.statistics, of: trace)
