@@ -16,6 +16,7 @@ extension Replay {
     // Of a part that ends behind the last event nobody knows whether the recording went on.
     let last = max(found.survey.last, part.slice?.to ?? found.survey.last)
     slice.to = part.to.flatMap { $0 <= last ? $0 : nil }
+    if found.survey.sawKVM { slice.unrecorded = found.survey.events.missing }
     // What contradicts itself, or is no arm64 host, is told by a replay.
     if UnreplayableTrace(machineOf: source) == nil, found.survey.sawKVM,
       let profile = try? ReplayProfile(ProfileRequest(), found.profile)

@@ -66,6 +66,28 @@ struct SliceTests {
     #expect((reports[0]["vms"] as? [Object])?.first?["lock"] != nil)
   }
 
+  @Test(
+    "What a part has no event of is not taken for what was not recorded, as the whole shows",
+    arguments: [
+      // Memory ages, without a fault.
+      ("pkvm-nvhe-7.3.4-memslot-move.dat", "+10", "+20"),
+      // Nothing of KVM's happens.
+      ("pkvm-nvhe-7.3.4-fellow-guests.dat", "+20", "+21"),
+    ])
+  func sameRecordedKinds(name: String, from: String, to: String) throws {
+    let reports = try Self.json(
+      #"""
+      "$tool" slice "$1" "$d/part.dat" --from "$2" --to "$3" && "$tool" slice "$d/part.dat" "$d/again.dat" || exit
+      "$tool" replay "$1" --from "$2" --to "$3" --no-series --json - | tr -d '\n'; echo
+      for part in part again; do "$tool" replay "$d/$part.dat" --no-series --json - | tr -d '\n'; echo; done
+      """#, [Self.path(name), from, to])
+    try #require(reports.count == 3)
+    for part in [1, 2] {
+      #expect(Self.differences(reports[0]["notRecorded"], reports[part]["notRecorded"]) == [])
+      #expect(Self.differences(reports[0]["vms"], reports[part]["vms"]) == [])
+    }
+  }
+
   @Test("Times of a part count from where it begins, and info says where that is")
   func relativeTimes() throws {
     let reports = try Self.json(

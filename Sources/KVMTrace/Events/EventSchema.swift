@@ -136,6 +136,12 @@ struct EventSchema {
     return schemas
   }()
 
+  /// The first name of a kind of event, nil for one that has none.
+  static func name(of kind: EventKind) -> String? { all.first { $0.kind == kind }?.names.first }
+
+  /// The kind of event that has a name, nil where that has no meaning here.
+  static func kind(named name: String) -> EventKind? { byName[name]?.first?.kind }
+
   /// The schema of the event `system:name` with the fields `fieldNames`, nil where it has no meaning here.
   static func schema(system: String, name: String, fieldNames: @autoclosure () -> Set<String>) -> EventSchema?
   {

@@ -25,6 +25,9 @@ public struct SliceMarker: Hashable, Sendable {
   /// Whether instruction caches need no maintenance (CTR_EL0.DIC).
   public var hasDIC: Bool?
 
+  /// The kinds of event that the recording lacks though they happened; nil where it has no event of KVM's at all.
+  public var unrecorded: Set<EventKind>?
+
   /// A part that is all of a recording.
   public init() {}
 
@@ -40,6 +43,9 @@ public struct SliceMarker: Hashable, Sendable {
       case "ipa_bits": ipaBits = Int(setting.value).flatMap { (32...52).contains($0) ? $0 : nil }
       case "hardware_af": hasHardwareAF = Self.flags[setting.value]
       case "dic": hasDIC = Self.flags[setting.value]
+      case "unrecorded":
+        unrecorded = Set(
+          setting.value.split(separator: ",").compactMap { EventSchema.kind(named: String($0)) })
       default: break
       }
     }
@@ -59,6 +65,7 @@ public struct SliceMarker: Hashable, Sendable {
       ),
       ("path", isPKVM.map { $0 ? "pkvm" : "traditional" }), ("ipa_bits", ipaBits.map { String($0) }),
       ("hardware_af", hasHardwareAF.map { $0 ? "1" : "0" }), ("dic", hasDIC.map { $0 ? "1" : "0" }),
+      ("unrecorded", unrecorded.map { $0.compactMap(EventSchema.name(of:)).sorted().joined(separator: ",") }),
     ]
     let words = settings.compactMap { key, value in value.map { "\(key)=\($0)" } }
     return words.isEmpty ? nil : "\(TraceMarker.prefix)slice " + words.joined(separator: " ")

@@ -234,12 +234,18 @@ struct RecordingSurvey {
 
   /// What was recorded, given which kinds have a format; nil where that is not known.
   ///
-  /// - Parameter lacking: kinds of which it is known that they happened and were not recorded.
+  /// - Parameters:
+  ///   - unrecorded: of a part what the whole recording lacks, which other parts tell better; nil where nothing says so.
+  ///   - lacking: kinds of which it is known that they happened and were not recorded.
   func recorded(
-    _ known: Set<EventKind>?, unseen: Set<EventKind>, lacking: Set<EventKind>, isUnordered: Bool
+    _ known: Set<EventKind>?, ofWhole unrecorded: Set<EventKind>?, unseen: Set<EventKind>,
+    lacking: Set<EventKind>, isUnordered: Bool
   ) -> RecordedEvents {
     var missing = lacking
     if let known { missing.formUnion(Self.observable.filter { !saw($0) && !known.contains($0) }) }
+    if let unrecorded {
+      return RecordedEvents(missing: missing.union(unrecorded), unseen: unseen, isUnordered: isUnordered)
+    }
     func lack(_ kind: EventKind, if isMissing: Bool) {
       if isMissing, !saw(kind) { missing.insert(kind) }
     }

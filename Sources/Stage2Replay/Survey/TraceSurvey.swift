@@ -36,8 +36,8 @@ struct TraceSurvey {
   /// The first and the last event of the part that is replayed.
   var first: Nanoseconds? { clock.first }
   var last: Nanoseconds { clock.last }
-  /// Whether any event of KVM's own was seen.
-  var sawKVM: Bool { recording.sawKVM }
+  /// Whether any event of KVM's own was seen, if only in other parts of the recording.
+  var sawKVM: Bool { recording.sawKVM || markers.slice?.unrecorded != nil }
   /// Whether events of a kind were seen.
   @inline(__always)
   func saw(_ kind: EventKind) -> Bool { recording.saw(kind) }
@@ -78,7 +78,8 @@ struct TraceSurvey {
   mutating func finish(damage places: [Damage], cpus: Int, known: Set<EventKind>?, _ windows: FaultWindows) {
     faults.finish(windows)
     events = recording.recorded(
-      known, unseen: unseen, lacking: faults.nesting.missing, isUnordered: clock.isUnordered)
+      known, ofWhole: markers.slice?.unrecorded, unseen: unseen, lacking: faults.nesting.missing,
+      isUnordered: clock.isUnordered)
     if !places.isEmpty { markers.mapped.lose() }
     for cpu in Set(places.compactMap(\.cpu)) { gaps.lose(CPUIndex(cpu)) }
     if places.contains(where: { $0.cpu == nil }) { gaps.loseAll(cpus) }

@@ -67,6 +67,14 @@ struct TraceMarkerTests {
         "pkvm-replay:slice chosen=filter,colour,cpu from=5 to=7 path=pkvm ipa_bits=44 hardware_af=0 dic=1")
         == .slice(slice))
     slice.chosen = []
+    for (kinds, words) in [
+      (Set([EventKind.unmapHVARange, .entry]), "kvm_entry,kvm_unmap_hva_range"), ([], ""),
+    ] {
+      slice.unrecorded = kinds
+      #expect(slice.text == "\(text) unrecorded=\(words)")
+      #expect(TraceMarker("\(text) unrecorded=\(words),kvm_other") == .slice(slice))
+    }
+    slice.unrecorded = nil
     #expect(TraceMarker(text + " later=x\n") == .slice(slice))
     let odd = "pkvm-replay:slice from=-1 to= path=other ipa_bits=53 hardware_af=yes dic"
     #expect(TraceMarker(odd) == .slice(SliceMarker()))
