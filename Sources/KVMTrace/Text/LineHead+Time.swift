@@ -23,15 +23,17 @@ extension LineHeadParser {
       guard whole <= secondsMax, let fraction = cursor.decimal(), cursor.place - begin <= 9 else {
         return false
       }
+      head.form = .seconds(digits: cursor.place - begin)
       head.stamp = whole &* 1_000_000_000 &+ fraction &* weight(of: cursor.place - begin)
     case UInt8(ascii: "u"):
       // latency-format: microseconds since the trace began, and a mark of how long it is to the next event.
       guard cursor.take("us"), whole <= UInt64.max / 1000 else { return false }
       head.stamp = whole &* 1000
+      head.form = .microseconds
       if cursor.byte != UInt8(ascii: ":"), !cursor.isAtEnd { cursor.place += 1 }
     default:
       head.stamp = whole
-      head.isTicks = true
+      head.form = .ticks
     }
     guard cursor.take(UInt8(ascii: ":")), cursor.isAtEnd || cursor.byte == UInt8(ascii: " ") else {
       return false
@@ -68,12 +70,12 @@ extension LineHeadParser {
   static func takeVerboseTime(_ head: inout LineHead, _ stamp: UInt64, _ behind: TextCursor) -> Bool {
     var cursor = behind
     cursor.skipWord()
-    head.isTicks = cursor.place[-1] != UInt8(ascii: "s")
+    let isTicks = cursor.place[-1] != UInt8(ascii: "s")
     let (nanoseconds, overflow) = stamp.multipliedReportingOverflow(by: 1000)
-    guard head.isTicks || !overflow, cursor.take(" (+"), cursor.skip(behind: UInt8(ascii: ":")) else {
+    guard isTicks || !overflow, cursor.take(" (+"), cursor.skip(behind: UInt8(ascii: ":")) else {
       return false
     }
-    head.stamp = head.isTicks ? stamp : nanoseconds
+    (head.form, head.stamp) = isTicks ? (.ticks, stamp) : (.milliseconds, nanoseconds)
     takeEvent(&head, cursor)
     return true
   }

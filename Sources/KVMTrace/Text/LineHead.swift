@@ -7,8 +7,8 @@ struct LineHead: BitwiseCopyable {
   var cpu: UInt16 = 0
   /// In nanoseconds, or ticks of a clock that has no others.
   var stamp: UInt64 = 0
-  /// Whether the stamp is a number without a point.
-  var isTicks = false
+  /// How the stamp is written; six digits behind a point in most texts.
+  var form = StampForm.seconds(digits: 6)
   /// The point, where it was not where it was expected.
   var point: UnsafePointer<UInt8>?
   /// The thread's command, with the spaces before it; empty where the line has none.

@@ -55,7 +55,7 @@ struct LinePattern: BitwiseCopyable {
         guard let value = cursor.hexadecimal() else { return false }
         slot.store(value, at: piece.pointee.place)
       case .decimal, .negative:
-        guard let value = Self.decimal(&cursor) else { return false }
+        guard let value = Self.decimal(&cursor), piece.pointee.place.holds(value) else { return false }
         slot.store(piece.pointee.kind == .negative ? 0 &- value : value, at: piece.pointee.place)
       case .name, .flags:
         guard let value = Self.named(&cursor, piece) else { return false }

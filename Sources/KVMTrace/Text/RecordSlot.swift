@@ -10,6 +10,8 @@ struct RecordSlot: BitwiseCopyable {
 
   let base: UnsafeMutableRawPointer
   private(set) var count = 0
+  /// Whether a text had no room.
+  private(set) var isCut = false
 
   init(base: UnsafeMutableRawPointer) { self.base = base }
 
@@ -23,6 +25,7 @@ struct RecordSlot: BitwiseCopyable {
     }
     base.storeBytes(of: UInt64(id) | UInt64(UInt32(bitPattern: tid)) << 32, as: UInt64.self)
     count = bytes
+    isCut = false
   }
 
   /// Writes a number.
@@ -40,7 +43,11 @@ struct RecordSlot: BitwiseCopyable {
   /// Writes a text behind the fields, with a NUL, and into its field where it stands.
   mutating func store(text: TextCursor, at place: FieldPlace) {
     let length = min(text.count, Self.textBytesMax)
-    guard count + length + 1 <= Self.bytesMax else { return }
+    if length < text.count { isCut = true }
+    guard count + length + 1 <= Self.bytesMax else {
+      isCut = true
+      return
+    }
     if place.size == 4 {
       // The upper half is the length.
       let location = UInt32(truncatingIfNeeded: count) | UInt32(truncatingIfNeeded: length + 1) << 16
@@ -58,4 +65,12 @@ struct FieldPlace: BitwiseCopyable {
   /// In bytes; of a text that ends the record 0, of any other the 4 bytes that say where it is.
   var size: UInt8
   var isText: Bool
+
+  /// Whether a number has room there, with a sign or without.
+  @inline(__always)
+  func holds(_ value: UInt64) -> Bool {
+    guard size > 0, size < 8 else { return true }
+    let bits = UInt64(8 &* size)
+    return value >> bits == 0 || Int64(bitPattern: value) >> Int64(bits &- 1) == -1
+  }
 }

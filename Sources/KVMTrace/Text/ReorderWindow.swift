@@ -35,6 +35,8 @@ struct ReorderWindow: ~Copyable {
   private var end = 0
   private var filled = 0
   private var isSorted = true
+  /// The stamp of the last record that was taken when room was made.
+  private(set) var lastTaken: UInt64 = 0
 
   init() {
     entries = .allocate(capacity: Self.capacity)
@@ -77,6 +79,7 @@ struct ReorderWindow: ~Copyable {
 
   /// Makes room for what comes: records that were taken are gone, the others move together.
   mutating func makeRoom() {
+    if next > 0 { lastTaken = entries[next - 1].stamp }
     filled = 0
     for index in next..<count {
       let size = Int(entries[index].count)

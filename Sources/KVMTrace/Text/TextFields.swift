@@ -48,7 +48,9 @@ struct TextFields: BitwiseCopyable {
       if place.isText {
         slot.store(text: Self.text(&cursor, isLast: place.size == 0), at: place)
         found += 1
-      } else if let value = Self.number(&cursor, isHexadecimal: isHexadecimal) {
+      } else if let value = Self.number(&cursor, isHexadecimal: isHexadecimal),
+        isHexadecimal || place.holds(value)
+      {
         slot.store(value, at: place)
         found += 1
       }

@@ -2,17 +2,24 @@
 ///
 /// Invariant: `counts` has an initialised element for each CPU until deinit.
 struct TextLosses: ~Copyable {
-  /// How many events are lost, 0 for an unknown number; -1 for none.
+  /// What stands for no loss, and for one that a header tells of, which may be any CPU's.
+  private static let none: Int64 = -1
+  private static let perhaps: Int64 = -2
+
+  /// How many events are lost, 0 for an unknown number; or one of the above.
   private let counts: UnsafeMutablePointer<Int64>
   /// Where the last loss was told, in bytes.
   private var lastOffset = 0
   /// Whether every CPU is without its first events, so that those without any say nothing.
   private let isBeginLossy: Bool
+  /// Where the last header told of a loss that no event has followed, in bytes.
+  private var headerOffset: Int?
 
   /// - Parameter before: how many events of every CPU are missing before its first one; nil for none.
   init(before: UInt64?) {
     counts = .allocate(capacity: LineHeadParser.cpuCountMax)
-    counts.initialize(repeating: before.map(Int64.init(clamping:)) ?? -1, count: LineHeadParser.cpuCountMax)
+    counts.initialize(
+      repeating: before.map(Int64.init(clamping:)) ?? Self.none, count: LineHeadParser.cpuCountMax)
     isBeginLossy = before != nil
   }
 
@@ -21,9 +28,9 @@ struct TextLosses: ~Copyable {
   /// A line tells of a loss of `cpu`.
   mutating func note(_ cpu: UInt16, _ count: UInt64, at offset: Int) {
     let (before, more) = (counts[Int(cpu)], Int64(clamping: count))
-    let isUnknown = before == 0 || more == 0
+    let isUnknown = before == 0 || before == Self.perhaps || more == 0
     let (sum, overflow) = before.addingReportingOverflow(more)
-    counts[Int(cpu)] = before < 0 ? more : isUnknown ? 0 : overflow ? .max : sum
+    counts[Int(cpu)] = before == Self.none ? more : isUnknown ? 0 : overflow ? .max : sum
     lastOffset = offset
   }
 
@@ -32,16 +39,25 @@ struct TextLosses: ~Copyable {
     if counts[Int(cpu)] < 0 { note(cpu, 0, at: offset) }
   }
 
+  /// A header tells that others were written over events before it.
+  mutating func note(overwrittenAt offset: Int) {
+    for cpu in 0..<LineHeadParser.cpuCountMax { counts[cpu] = counts[cpu] < 0 ? Self.perhaps : 0 }
+    headerOffset = offset
+  }
+
   /// What is missing before an event of `cpu`; -1 for nothing.
   @inline(__always)
   mutating func take(_ cpu: UInt16) -> Int64 {
     let count = counts[Int(cpu)]
-    if count >= 0 { counts[Int(cpu)] = -1 }
-    return count
+    guard count != Self.none else { return -1 }
+    counts[Int(cpu)] = Self.none
+    headerOffset = nil
+    return max(count, 0)
   }
 
   /// The text is over: losses that no event follows are damage.
   func report(to damage: inout DamageLog) {
+    if let headerOffset { damage.report(at: headerOffset, "events were lost behind the last one") }
     guard !isBeginLossy else { return }
     for cpu in 0..<LineHeadParser.cpuCountMax where counts[cpu] >= 0 {
       damage.report(at: lastOffset, "events of CPU \(cpu) were lost behind its last one")

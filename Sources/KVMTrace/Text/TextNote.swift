@@ -4,6 +4,8 @@ enum TextNote {
   case lost(cpu: UInt16, count: UInt64)
   /// The buffer of a CPU begins here; what the CPU recorded before was overwritten.
   case begins(cpu: UInt16)
+  /// The header of a text begins here whose buffers do not hold all that was recorded.
+  case overwritten
   /// A remark, a line of a stack, an empty line: nothing is missing here.
   case silent
   /// None of these.
@@ -24,8 +26,11 @@ enum TextNote {
   private static func remark(_ line: TextCursor) -> TextNote {
     var cursor = line
     while cursor.take(UInt8(ascii: "#")) {}
-    guard cursor.take(" CPU "), let cpu = cpu(&cursor), cursor.take(" buffer started") else { return .silent }
-    return .begins(cpu: cpu)
+    if cursor.take(" CPU "), let cpu = cpu(&cursor), cursor.take(" buffer started") {
+      return .begins(cpu: cpu)
+    }
+    var facts = TextFacts()
+    return facts.note(line) && facts.overwritten > 0 ? .overwritten : .silent
   }
 
   /// `CPU:1 [LOST 12 EVENTS]` and `CPU:1 [LOST EVENTS]` of the kernel, `CPU:1 [12 EVENTS DROPPED]` and `CPU:1 [EVENTS DROPPED]` of
@@ -49,13 +54,14 @@ enum TextNote {
     return UInt16(truncatingIfNeeded: cpu)
   }
 
-  /// A frame of a call chain of perf script: an indented address and a symbol.
+  /// A frame of a call chain of perf script: an indented address, a symbol, and in brackets what holds it.
   private static func isFrame(_ line: TextCursor) -> Bool {
     var cursor = line
     cursor.skipSpaces()
     guard cursor.place > line.place else { return false }
     let begin = cursor.place
     guard cursor.hexadecimal() != nil else { return false }
-    return cursor.place - begin >= 4 && cursor.byte == UInt8(ascii: " ")
+    let isLong = cursor.place - begin >= 4
+    return cursor.byte == UInt8(ascii: " ") && (isLong || line.end[-1] == UInt8(ascii: ")"))
   }
 }

@@ -2,10 +2,17 @@
 struct TextContents {
   /// nil where no line is an event.
   let style: LineStyle?
+  /// How the stamps of nearly all lines are written.
+  let form: StampForm
   let events: TextEvents
   let firstCPU: UInt16
   /// How many events of every CPU are missing before its first one, 0 for an unknown number; nil for none.
   let lostBefore: UInt64?
+
+  /// Whether the lines are those of perf script.
+  var isOfPerf: Bool { style == .spaced || style == .cpuless }
+  /// Whether an event may have two lines, which then are the same in all, and the stamp is such that no two events have it.
+  var mayRepeat: Bool { isOfPerf && form == .seconds(digits: 9) }
 }
 
 /// The records of a text's lines, in the order of the lines.
@@ -14,6 +21,9 @@ struct TextRecords: ~Copyable {
   private var heads: LineHeadParser
   private let events: TextEvents
   private let recent = RecentNames()
+  private let form: StampForm
+  private let stamps = LastStamps()
+  private var repeated: RepeatedLines?
   private var losses: TextLosses
   /// Whether an event may be missing before the next line.
   private var isBehindGap = false
@@ -23,6 +33,8 @@ struct TextRecords: ~Copyable {
     lines = LineReader(file)
     heads = LineHeadParser(contents.style ?? .bracket)
     events = contents.events
+    form = contents.form
+    repeated = contents.mayRepeat ? RepeatedLines() : nil
     losses = TextLosses(before: contents.lostBefore)
   }
 
@@ -37,6 +49,13 @@ struct TextRecords: ~Copyable {
         note(line, &damage)
         continue
       }
+      guard head.form == form else {
+        isBehindGap = true
+        damage.reportGap(
+          at: line.offset, "the stamp of a line is not written as nearly all are; the line is left out")
+        continue
+      }
+      if repeated != nil, repeated!.takes(line.text) { continue }
       if let found = recent.find(head.event) {
         take(head, found.position, found.text, at: line.offset, &window, &damage)
       } else if let event = TextLine(head) {
@@ -73,6 +92,13 @@ struct TextRecords: ~Copyable {
       reportUnreadable(head, at: offset, &damage)
       return
     }
+    if slot.isCut { reportLong(head, at: offset, &damage) }
+    // What the window does not put in order, the stream of its pages tells.
+    if let before = stamps.note(head.stamp, of: head.cpu),
+      head.stamp &+ PageContinuity.jitterNs >= window.lastTaken
+    {
+      reportStepBack(head, from: before, at: offset, &damage)
+    }
     window.append(
       ReorderWindow.Entry(
         stamp: head.stamp, line: offset, begin: 0, count: UInt32(truncatingIfNeeded: slot.count),
@@ -84,6 +110,24 @@ struct TextRecords: ~Copyable {
     isBehindGap = true
     let name = TextLine(head)?.name.text ?? ""
     damage.reportGap(at: offset, "the text of an event \(name) cannot be read; it is left out")
+  }
+
+  @inline(never)
+  private func reportLong(_ head: LineHead, at offset: Int, _ damage: inout DamageLog) {
+    let name = TextLine(head)?.name.text ?? ""
+    damage.reportGap(
+      at: offset,
+      "a text of an event \(name) is longer than \(RecordSlot.textBytesMax) bytes; the rest is left out")
+  }
+
+  @inline(never)
+  private func reportStepBack(
+    _ head: LineHead, from before: UInt64, at offset: Int, _ damage: inout DamageLog
+  ) {
+    damage.report(
+      at: offset,
+      "the time of CPU \(head.cpu) goes back by \(before - head.stamp) ns, from \(before) ns to \(head.stamp) ns"
+    )
   }
 
   /// Takes in a line that is no event.
@@ -104,6 +148,7 @@ struct TextRecords: ~Copyable {
     case .silent: break
     case .lost(let cpu, let count): losses.note(cpu, count, at: line.offset)
     case .begins(let cpu): losses.note(beginOf: cpu, at: line.offset)
+    case .overwritten: if hasEvent { losses.note(overwrittenAt: line.offset) }
     case .unknown: noteForeign(line, &damage)
     }
   }

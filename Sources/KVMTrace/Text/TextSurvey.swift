@@ -18,7 +18,7 @@ struct TextSurvey: ~Copyable {
   /// Whether all events are of one CPU.
   private var isOfOneCPU = true
   private var eventCount: UInt64 = 0
-  private var ticks = TickSurvey()
+  private(set) var stamps = StampSurvey()
   private var suspicion = TextSuspicion()
 
   /// Looks at all lines of `file`.
@@ -51,9 +51,6 @@ struct TextSurvey: ~Copyable {
     events.settle()
   }
 
-  /// The kernel's name for the clock, as far as stamps show it.
-  var clock: String { ticks.clock }
-
   /// How many events of every CPU are missing before its first one, because others were written over them; 0 for an unknown number,
   /// nil for none.
   var lostBefore: UInt64? {
@@ -74,7 +71,7 @@ struct TextSurvey: ~Copyable {
     threads.note(head)
     if Int(head.cpu) >= cpuCount { cpuCount = Int(head.cpu) + 1 }
     if head.cpu != firstCPU { isOfOneCPU = false }
-    if head.isTicks { ticks.note(head.stamp) }
+    stamps.note(head)
   }
 
   /// The first line that is an event, and what read its head; nil where there is none among so many as one may look at.
@@ -103,18 +100,4 @@ struct TextSurvey: ~Copyable {
     var name = event.name
     return name.skip(behind: UInt8(ascii: ":")) && event.head.hasCommand
   }
-}
-
-/// What the stamps of a clock are that are no nanoseconds.
-private struct TickSurvey {
-  private var last: UInt64?
-  private var hasEqual = false
-
-  mutating func note(_ stamp: UInt64) {
-    if stamp == last { hasEqual = true }
-    last = stamp
-  }
-
-  /// Every event has a number of its own by the clock `counter`; by `uptime` many share a tick.
-  var clock: String { last == nil ? "" : hasEqual ? "uptime" : "counter" }
 }

@@ -19,8 +19,9 @@ final class TextTrace: TranscodedTrace {
     self.file = file
     facts = survey.facts
     contents = TextContents(
-      style: survey.style, events: survey.events, firstCPU: survey.firstCPU, lostBefore: survey.lostBefore)
-    clock = survey.clock
+      style: survey.style, form: survey.stamps.form, events: survey.events, firstCPU: survey.firstCPU,
+      lostBefore: survey.lostBefore)
+    clock = survey.stamps.clock
     cpuCount = max(survey.facts.cpuCount, survey.cpuCount)
     commands = survey.threads.commands
     processes = survey.threads.processes
@@ -40,7 +41,7 @@ final class TextTrace: TranscodedTrace {
   var ordersEqualStamps: Bool { true }
 
   private var isOfPerf: Bool {
-    facts.writer == .perf || contents.style == .spaced || contents.style == .cpuless
+    facts.writer == .perf || contents.isOfPerf
   }
 
   var compression: String { "none" }

@@ -104,7 +104,7 @@ struct TextHeadTests {
                    vmm-139   [000]     9.999999: kvm_entry: PC: 0x1
                    vmm-1390000   [000]    10.000000: kvm_entry: PC: 0x2
                    vmm-139   [1000] d..1. 12345678.000000: kvm_entry: PC: 0x3
-                   vmm-139   [000]   12345679.5: kvm_entry: PC: 0x4
+                   vmm-139   [000]   12345679.500000: kvm_entry: PC: 0x4
 
       """)
     #expect(reading.damage.isEmpty)
@@ -143,10 +143,52 @@ struct TextHeadTests {
   @Test("what a CPU recorded a little late is put where it belongs")
   func late() throws {
     let stamps = (0..<3000).map { $0 % 10 == 9 ? $0 - 500 : $0 }.filter { $0 > 0 }
-    let lines = stamps.map { "             vmm-1   [000]     1.\(String($0 + 100_000)): kvm_entry: PC: 0x1" }
+    let lines = stamps.map {
+      "             vmm-1   [00\($0 % 10 == 9 ? 1 : 0)]     1.\(String($0 + 100_000)): kvm_entry: PC: 0x1"
+    }
     let reading = try TextReading(lines.joined(separator: "\n") + "\n")
     #expect(reading.events.count == stamps.count)
     #expect(reading.events.map(\.time) == reading.events.map(\.time).sorted())
+    #expect(reading.damage.isEmpty)
+  }
+
+  @Test(
+    "a stamp that is written as no other is damaged, and so is its line alone",
+    arguments: ["48746956", "48.74695", "48746956us"])
+  func otherForm(stamp: String) throws {
+    let reading = try TextReading(
+      """
+                   vmm-139   [000]    48.746955: kvm_entry: PC: 0x1
+                   vmm-139   [000]    \(stamp): kvm_entry: PC: 0x2
+                   vmm-139   [000]    48.746957: kvm_entry: PC: 0x3
+
+      """)
+    #expect(reading.trace.clock == "")
+    #expect(reading.events.map(\.time) == [48_746_955_000, 48_746_957_000])
+    #expect(reading.gaps == [.init(index: 1, cpu: 0, lost: nil)])
+    #expect(reading.damage.map(\.offset) == [62])
+    #expect(
+      reading.damage.map(\.what) == [
+        "the stamp of a line is not written as nearly all are; the line is left out"
+      ])
+  }
+
+  @Test("the time of one CPU does not go back, whatever that of others does")
+  func stepBack() throws {
+    let reading = try TextReading(
+      """
+                   vmm-139   [000]    48.746955: kvm_entry: PC: 0x1
+                   vmm-140   [001]    48.700000: kvm_entry: PC: 0x2
+                   vmm-139   [000]    18.746956: kvm_entry: PC: 0x3
+                   vmm-140   [001]    48.699995: kvm_entry: PC: 0x4
+
+      """)
+    #expect(reading.events.count == 4)
+    #expect(reading.damage.map(\.offset) == [124])
+    #expect(
+      reading.damage.map(\.what) == [
+        "the time of CPU 0 goes back by 29999999000 ns, from 48746955000 ns to 18746956000 ns"
+      ])
   }
 
   @Test("with latency-format, a buffer's name before the command is none of it")

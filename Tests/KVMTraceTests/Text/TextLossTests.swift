@@ -54,6 +54,38 @@ struct TextLossTests {
     #expect(one.gaps == [.init(index: 0, cpu: 0, lost: 7)])
   }
 
+  @Test("a later header tells of a loss of every CPU where it stands")
+  func laterHeader() throws {
+    let header = "# tracer: nop\n#\n# entries-in-buffer/entries-written: 2/"
+    let lines = [Self.line(0, 1), Self.line(1, 2), header + "9   #P:2", Self.line(1, 3), Self.line(1, 4)]
+    let reading = try Self.read(header + "2   #P:2", lines[0], lines[1], lines[2], lines[3], lines[4])
+    #expect(reading.gaps == [.init(index: 2, cpu: 1, lost: 0)])
+    #expect(reading.damage.isEmpty)
+    #expect(try Self.read(lines[0], lines[1], header + "2   #P:2", lines[3]).gaps == [])
+    let last = try Self.read(lines[0], lines[1], lines[2])
+    #expect(last.damage.map(\.what) == ["events were lost behind the last one"])
+  }
+
+  @Test(
+    "an event of perf script that has two lines of one nanosecond is one",
+    arguments: [("568915904", 3), ("568915", 4)])
+  func twice(fraction: String, count: Int) throws {
+    let line = "vmm     139 [000]    48.\(fraction): kvm:kvm_entry: PC: 0x1"
+    let other = line.replacing("0x1", with: "0x2")
+    let reading = try Self.read(line, "\tffffbcb2c0853524 run+0x4 ([kernel.kallsyms])", line, other, line)
+    #expect(reading.events.count == count)
+  }
+
+  @Test(
+    "frames of a call chain are no events",
+    arguments: ["\tffffbcb2c0853524 run+0x4 ([kernel.kallsyms])", "\t               0 [unknown] ([unknown])"])
+  func frames(frame: String) throws {
+    let line = "vmm     139 [000]    48.000001: kvm:kvm_entry: PC: 0x1"
+    let reading = try Self.read(line, frame, "", line)
+    #expect(reading.events.count == 2)
+    #expect(reading.damage.isEmpty)
+  }
+
   @Test("a line that cannot be read is told, and missing before the next one")
   func unreadable() throws {
     let reading = try Self.read(

@@ -89,6 +89,11 @@ struct TextRobustnessTests {
       return
     }
     #expect(first.utf8.count == RecordSlot.textBytesMax)
+    #expect(reading.damage.count == 256)
+    #expect(
+      reading.damage.first?.what
+        == "a text of an event tracing_mark_write is longer than 8192 bytes; the rest is left out")
+    #expect(reading.gaps.isEmpty)
   }
 
   @Test("numbers that have no room are no numbers")
@@ -105,6 +110,13 @@ struct TextRobustnessTests {
       let reading = try TextReading(line + bad + "\n" + line)
       #expect(reading.events.count == 2)
       #expect(reading.damage.count == 1)
+    }
+    let mmio = "             vmm-139   [000]     1.000001: kvm_mmio: mmio read len LEN gpa 0x1 val 0x0\n"
+    for (length, count) in [("4294967295", 2), ("-1", 2), ("4294967296", 1), ("99999999999", 1)] {
+      let reading = try TextReading(
+        [mmio.replacing("LEN", with: "4"), mmio.replacing("LEN", with: length)].joined())
+      #expect(reading.events.count == count)
+      #expect(reading.damage.count == 2 - count)
     }
     let losses = "CPU:0 [LOST 18446744073709551615 EVENTS]\n"
     #expect(try TextReading(losses + losses + line).gaps.map(\.lost) == [UInt64(Int64.max)])
