@@ -14,7 +14,8 @@ enum InputDescriptor {
       var status = stat()
       guard fstat(descriptor, &status) == 0 else { throw failure(path, "cannot be examined") }
       switch status.st_mode & S_IFMT {
-      case S_IFREG: return descriptor
+      // Files of the kernel have no size, and content nevertheless: /sys/kernel/tracing/trace.
+      case S_IFREG where status.st_size > 0: return descriptor
       case S_IFDIR:
         throw IngestError(.notATrace, path: path, what: "is a directory, not a trace")
       default:

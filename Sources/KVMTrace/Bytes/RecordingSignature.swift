@@ -23,6 +23,8 @@ public enum RecordingSignature: Equatable, Sendable {
     guard !prefix.isEmpty else { return nil }
     if let known = Self.magics.first(where: { prefix.starts(with: $0.bytes) }) {
       self = known.kind
+    } else if StreamDecompressor.Kind(prefix: prefix) != nil {
+      self = .compressed
     } else if Self.isPerfetto(prefix) {
       self = .perfetto
     } else if prefix.contains(0) {
@@ -50,7 +52,6 @@ public enum RecordingSignature: Equatable, Sendable {
     ([0x17, 0x08, 0x44] + Array("tracing".utf8), .traceDat),
     (Array("PERFILE2".utf8), .perfData), (Array("2ELIFREP".utf8), .perfData),
     (Array("PERFFILE".utf8), .perfData), (Array("ELIFFREP".utf8), .perfData),
-    ([0x1f, 0x8b], .compressed), ([0x28, 0xb5, 0x2f, 0xfd], .compressed),
     ([0xfd] + Array("7zXZ".utf8), .compressed), (Array("BZh".utf8), .compressed),
     ([0x04, 0x22, 0x4d, 0x18], .compressed), (Array("PK\u{3}\u{4}".utf8), .compressed),
   ]
@@ -94,14 +95,20 @@ public enum RecordingSignature: Equatable, Sendable {
     return nil
   }
 
-  /// The kernel's own header, that of `trace-cmd report`, or lines with a CPU in brackets and a time before an event.
+  /// The kernel's own header, that of `trace-cmd report`, or lines that are events.
   private static func isTraceText(_ prefix: [UInt8]) -> Bool {
-    let text = String(decoding: prefix, as: UTF8.self)
-    if text.hasPrefix("# tracer:") { return true }
-    let lines = text.split(whereSeparator: \.isNewline)
-    if let first = lines.first, first.wholeMatch(of: /(cpus|version) ?= ?\d+/) != nil { return true }
+    if prefix.starts(with: "# tracer:".utf8) { return true }
+    let lines = prefix.split { $0 == 0x0a || $0 == 0x0d }
+    if let first = lines.first, first.count < 64,
+      String(decoding: first, as: UTF8.self).wholeMatch(of: /(cpus|version) ?= ?\d+/) != nil
+    {
+      return true
+    }
     return lines.prefix(64).contains { line in
-      line.prefixMatch(of: /.*\[\d+\].*? \d+\.\d{6,9}: +[\w\-]+(:[\w\-]+)?:/) != nil
+      line.withUnsafeBufferPointer { bytes in
+        let begin = bytes.baseAddress!
+        return TextSurvey.findStyle(of: TextCursor(place: begin, end: begin + bytes.count)) != nil
+      }
     }
   }
 }

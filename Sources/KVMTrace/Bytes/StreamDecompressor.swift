@@ -12,13 +12,50 @@ struct StreamDecompressor: ~Copyable {
     var used = 0
     /// How many bytes of the output are there.
     var made = 0
-    /// Whether the input is not what it has to be from here on.
-    var isDamaged = false
+    /// Why nothing can be decompressed from here on, nil where it can.
+    var problem: Problem?
   }
 
   enum Kind: String {
     case gzip
     case zstd
+
+    /// How a file is compressed that begins with `prefix`, nil where it is not.
+    init?(prefix: [UInt8]) {
+      if prefix.starts(with: [0x1f, 0x8b]) {
+        self = .gzip
+      } else if StreamDecompressor.isZstd(prefix) {
+        self = .zstd
+      } else {
+        return nil
+      }
+    }
+  }
+
+  /// Why what is compressed cannot be decompressed.
+  enum Problem {
+    case damage
+    /// It refers further back than is kept.
+    case longWindow
+    case dictionary
+
+    /// What there is instead of something that could be decompressed.
+    var what: String {
+      switch self {
+      case .damage: "nothing can be read of what it holds"
+      case .longWindow: "needs a window of more than 128 MiB"
+      case .dictionary: "needs a dictionary"
+      }
+    }
+
+    /// The command that decompresses the file all the same.
+    var command: String? {
+      switch self {
+      case .damage: nil
+      case .longWindow: "zstd -dc --long=31 FILE"
+      case .dictionary: "zstd -dc -D DICTIONARY FILE"
+      }
+    }
   }
 
   private let inflater: UnsafeMutablePointer<z_stream>?
@@ -68,11 +105,11 @@ struct StreamDecompressor: ~Copyable {
     var step = Step(used: given - Int(stream.pointee.avail_in), made: room - Int(stream.pointee.avail_out))
     switch status {
     case Z_OK: break
-    case Z_BUF_ERROR: step.isDamaged = input.count > 0 && step.used == 0 && step.made == 0
+    case Z_BUF_ERROR: if input.count > 0, step.used == 0, step.made == 0 { step.problem = .damage }
     case Z_STREAM_END:
       isInStream = false
       inflateReset(stream)
-    default: step.isDamaged = true
+    default: step.problem = .damage
     }
     return step
   }
@@ -85,6 +122,30 @@ struct StreamDecompressor: ~Copyable {
     if input.count > 0 { isInStream = true }
     let left = ZSTD_decompressStream(context, &target, &source)
     if left == 0 { isInStream = false }
-    return Step(used: source.pos, made: target.pos, isDamaged: ZSTD_isError(left) != 0)
+    return Step(used: source.pos, made: target.pos, problem: Self.problem(left))
+  }
+
+  private static func problem(_ status: Int) -> Problem? {
+    guard ZSTD_isError(status) != 0 else { return nil }
+    return switch ZSTD_getErrorCode(status) {
+    case ZSTD_error_frameParameter_windowTooLarge: .longWindow
+    case ZSTD_error_dictionary_wrong: .dictionary
+    default: .damage
+    }
+  }
+
+  /// Whether a frame of zstd stands at the beginning, or behind others that are to be skipped, as pzstd writes them (magic numbers
+  /// 0x184d2a50 to 0x184d2a5f). Those of lz4 have the same numbers.
+  private static func isZstd(_ prefix: [UInt8]) -> Bool {
+    var rest = prefix[...]
+    while let first = rest.first, first & 0xf0 == 0x50, rest.dropFirst().starts(with: [0x2a, 0x4d, 0x18]),
+      rest.count >= 8
+    {
+      let size = rest.dropFirst(4).prefix(4).reversed().reduce(0) { $0 << 8 | Int($1) }
+      // What lies behind is not known.
+      if size >= rest.count - 8 { return true }
+      rest = rest.dropFirst(8 + size)
+    }
+    return rest.starts(with: [0x28, 0xb5, 0x2f, 0xfd])
   }
 }

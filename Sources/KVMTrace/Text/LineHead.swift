@@ -164,9 +164,9 @@ extension LineHeadParser {
     var behind = TextCursor(place: mark + 1, end: line.end)
     guard let tid = behind.decimal(), tid <= Int32.max else { return nil }
     behind.skipSpaces()
-    guard let cpu = behind.decimal(), cpu < UInt64(Self.cpuCountMax), behind.byte != UInt8(ascii: " ") else {
-      return nil
-    }
+    guard let cpu = behind.decimal(), cpu < UInt64(Self.cpuCountMax), behind.byte != UInt8(ascii: " "),
+      behind.byte != UInt8(ascii: ":")
+    else { return nil }
     behind.skipWord()
     behind.skipSpaces()
     var head = LineHead(

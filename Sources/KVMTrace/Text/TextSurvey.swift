@@ -82,14 +82,20 @@ struct TextSurvey: ~Copyable {
     while foreign < Self.foreignLinesMax, let line = lines.next() {
       if line.isCut { continue }
       if facts.note(line.text) || line.text.isAtEnd { continue }
-      for style in LineStyle.allCases {
-        var heads = LineHeadParser(style)
-        if let head = heads.head(of: line.text), let event = TextLine(head), Self.fits(event, style) {
-          return (heads, event)
-        }
-      }
+      if let found = Self.findStyle(of: line.text) { return found }
       suspicion.note(line.text)
       foreign += 1
+    }
+    return nil
+  }
+
+  /// What reads the head of a line, and the event that the line is; nil where it is none in any style.
+  static func findStyle(of line: TextCursor) -> (heads: LineHeadParser, line: TextLine)? {
+    for style in LineStyle.allCases {
+      var heads = LineHeadParser(style)
+      if let head = heads.head(of: line), let event = TextLine(head), fits(event, style) {
+        return (heads, event)
+      }
     }
     return nil
   }
@@ -98,6 +104,6 @@ struct TextSurvey: ~Copyable {
   private static func fits(_ event: TextLine, _ style: LineStyle) -> Bool {
     guard style == .spaced || style == .cpuless else { return true }
     var name = event.name
-    return name.skip(behind: UInt8(ascii: ":")) && event.head.hasCommand
+    return name.skip(behind: UInt8(ascii: ":")) && TextCursor.isWord(name.byte) && event.head.hasCommand
   }
 }

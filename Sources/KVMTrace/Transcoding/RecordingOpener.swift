@@ -17,10 +17,15 @@ enum RecordingOpener {
   /// What a file holds that is compressed as a whole, decompressed into a file without a name; any other file as it is. Places in it are
   /// then those of the decompressed bytes.
   static func unwrapped(_ file: FileBytes, spoolLimit: UInt64?) throws(IngestError) -> Unwrapped {
-    let prefix = prefix(of: file)
-    if prefix.starts(with: [0x1f, 0x8b]) { return try unwrap(file, .gzip, spoolLimit) }
-    if prefix.starts(with: [0x28, 0xb5, 0x2f, 0xfd]) { return try unwrap(file, .zstd, spoolLimit) }
-    return Unwrapped(file: file)
+    guard let kind = StreamDecompressor.Kind(prefix: prefix(of: file)) else { return Unwrapped(file: file) }
+    let unwrapped = try unwrap(file, kind, spoolLimit)
+    let prefix = prefix(of: unwrapped.file)
+    guard RecordingSignature(prefix: prefix) == .compressed else { return unwrapped }
+    // One of the two is taken off what a pipe delivers, too, if it is one of these.
+    let advice =
+      StreamDecompressor.Kind(prefix: prefix) == nil
+      ? "decompress it twice" : "\(kind.rawValue) -dc FILE | pkvm-replay info - reads it"
+    throw IngestError(.notATrace, path: file.path, what: "is compressed twice", advice: advice)
   }
 
   private static func unwrap(
@@ -43,10 +48,9 @@ enum RecordingOpener {
         try spool.append(UnsafeRawBufferPointer(rebasing: output.bytes[..<step.made]))
         used += step.used
         made += step.made
-        if step.isDamaged {
-          damage = Damage(
-            offset: offset + used,
-            what: "what is compressed (\(kind.rawValue)) is damaged here; what came before is read")
+        if let problem = step.problem {
+          if made == 0 { throw refusal(of: file, kind, problem) }
+          damage = Damage(offset: offset + used, what: what(problem, kind))
         } else if !budget.allows(step.made, from: step.used) {
           damage = Damage(
             offset: offset + used,
@@ -66,13 +70,31 @@ enum RecordingOpener {
     }
     if let failure = file.failure { throw failure }
     guard made > 0 else {
-      throw IngestError(
-        .notATrace, path: file.path,
-        what: "is compressed (\(kind.rawValue)), and nothing can be read of what it holds")
+      throw refusal(of: file, kind, .damage)
     }
     let content = try FileBytes(
       path: file.path, descriptor: spool.takeDescriptor(), read: { pread($0, $1, $2, off_t($3)) })
     return Unwrapped(file: content, compression: kind.rawValue, damage: damage)
+  }
+
+  /// Why a compressed file cannot be read of which nothing can be decompressed.
+  private static func refusal(
+    of file: FileBytes, _ kind: StreamDecompressor.Kind, _ problem: StreamDecompressor.Problem
+  ) -> IngestError {
+    IngestError(
+      .notATrace, path: file.path, what: "is compressed (\(kind.rawValue)), and \(problem.what)",
+      advice: problem.command.map { "\($0) | pkvm-replay info - reads it" })
+  }
+
+  /// What is said where nothing can be decompressed any more.
+  private static func what(
+    _ problem: StreamDecompressor.Problem, _ kind: StreamDecompressor.Kind
+  ) -> String {
+    let begin = "what is compressed (\(kind.rawValue))"
+    guard let command = problem.command else {
+      return "\(begin) is damaged here; what came before is read"
+    }
+    return "\(begin) \(problem.what) from here on (\(command)); what came before is read"
   }
 
   /// The reader of a recording that is no trace.dat; nil for a trace.dat.

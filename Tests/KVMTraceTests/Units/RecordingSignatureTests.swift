@@ -27,6 +27,10 @@ struct RecordingSignatureTests {
       "# tracer: nop\n#\n", "cpus=2\n          <idle>-0     [001]   100.000002: kvm_entry: PC: 0x0\n",
       "   qemu-system-aar-136 [000] d..1.    59.445129: kvm_guest_fault: ipa 0x43e00000\n",
       "CPU 0/KVM   136 [001]    59.445129:      kvm:kvm_entry: PC: 0xffff\n", "version = 7\ncpus=4\n",
+      "             vmm     138 [001]    48.568915:      1 kvm:kvm_entry: PC: 0x1\n",
+      "             vmm     138    48.568915:           kvm:kvm_entry: PC: 0x1\n",
+      "     vmm-138       1...1.    48.522105: kvm_entry: PC: 0x1\n",
+      "             vmm-138     (    138) [001] ...1. 48522105: kvm_entry: PC: 0x1\n",
     ])
   func text(content: String) {
     #expect(RecordingSignature(prefix: Array(content.utf8)) == .text)
@@ -45,6 +49,8 @@ struct RecordingSignatureTests {
       "traces/a.dat\n  trace       580,864 events in 81.10 s, complete\n", "\n{\"a\": 1}", "\n\n\n\n",
       "<!doctype html>",
       "vm,timeNs\n0,12.345678\n",
+      "2026-11-30 10:05:39 ERROR 42: parse: no such file\n", "Nov 30 10:05:39 host app[12]: 3: a: b\n",
+      "step 12 345: https://example.org/a: b\n", "INFO-7 3 of 9 12: built: yes\n",
     ])
   func reports(content: String) {
     #expect(RecordingSignature(prefix: Array(content.utf8)) == nil)
