@@ -162,6 +162,9 @@ public final class TraceFile {
   /// Where the file's metadata is damaged or cut.
   public var damage: [Damage] { contents.damage + formatDamage }
 
+  /// What of the file is passed over, without anything being missing for it: samples of events that are no tracepoints.
+  public var notes: [String] { transcoded?.notes ?? [] }
+
   /// The events, as "system:name", whose formats tell no fields: they are counted, and nothing more is known of them.
   public var unreadableEvents: [String] {
     formats.formats.filter { $0.fields.isEmpty && formats.isWithoutFields($0) }

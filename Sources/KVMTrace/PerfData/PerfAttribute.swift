@@ -13,6 +13,8 @@ struct PerfAttribute {
   ]
 
   let isTracepoint: Bool
+  /// Of a tracepoint its number.
+  let config: UInt64
   /// Whether it can have samples at all: the one that perf opens to be told of processes (PERF_COUNT_SW_DUMMY) has none.
   let hasSamples: Bool
   let layout: PerfSampleLayout
@@ -50,6 +52,7 @@ struct PerfAttribute {
     }
     clock = clockID.map { Self.clockNames[$0] ?? "clock \($0)" }
     isTracepoint = type == Self.tracepointType
+    self.config = config
     hasSamples = !(type == 1 && config == 9)
     isBackward = flag(27)
     layout = PerfSampleLayout(sampleType: sampleType, readFormat: readFormat, hasTrailer: flag(18))

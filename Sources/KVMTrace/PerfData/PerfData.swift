@@ -11,6 +11,7 @@ final class PerfData: TranscodedTrace {
   let cpuCount: Int
   let commands: [Int32: String]
   let damage: [Damage]
+  let notes: [String]
   /// The size of the host's pages, where the file says it.
   let hostPageBytes: Int?
   private let contents: Contents
@@ -34,14 +35,21 @@ final class PerfData: TranscodedTrace {
     let header = try PerfHeader(file)
     let known = PerfMetadata(header, file)
     var records = file
-    var scan = PerfScan(file, header, header.records, known)
+    let descriptions = PerfDescriptions(header)
+    var places = header.records
+    var scan = PerfScan(file, places, bigEndian: header.bigEndian, descriptions, known)
     let isPlain = scan.run()
     var damage = header.damage
     if !isPlain {
       let plain = try PerfDecompression.decompress(
         file, header.records, bigEndian: header.bigEndian, spoolLimit: spoolLimit)
-      (records, damage) = (plain.file, damage + plain.damage)
-      scan = PerfScan(records, header, 0..<records.count, known)
+      (records, places, damage) = (plain.file, 0..<plain.file.count, damage + plain.damage)
+      scan = PerfScan(records, places, bigEndian: header.bigEndian, descriptions, known)
+      _ = scan.run()
+    }
+    if scan.descriptions.lateCount > 0 {
+      // What has been described last decides how all samples are read.
+      scan = PerfScan(records, places, bigEndian: header.bigEndian, scan.descriptions.completed, known)
       _ = scan.run()
     }
     if let failure = file.failure { throw failure }
@@ -69,6 +77,7 @@ final class PerfData: TranscodedTrace {
     clock = events.attributes.first { $0.hasSamples }?.clock ?? "perf"
     cpuCount = max(metadata.cpuCount, (contents.lanes.map { Int($0.cpu) + 1 }.max() ?? 0))
     self.damage = damage + metadata.damage + Self.unread(scan.tally)
+    notes = Self.notes(scan.tally, events)
   }
 
   var formatTexts: [(system: String, text: String)] {
@@ -117,9 +126,22 @@ final class PerfData: TranscodedTrace {
       Damage(
         offset: tally.firstUnreadable,
         what: """
-          \(tally.unreadable == 1 ? "1 sample is" : "\(tally.unreadable) samples are") of no tracepoint, or without what the \
-          kernel recorded; left out
+          \(tally.unreadable == 1 ? "1 sample is" : "\(tally.unreadable) samples are") of no event that is described, or without \
+          what the kernel recorded; left out
           """)
     ]
+  }
+
+  /// What is passed over, and nothing is missing for it.
+  private static func notes(_ tally: PerfTally, _ events: PerfEvents) -> [String] {
+    var notes: [String] = []
+    if tally.foreign > 0 {
+      let samples = tally.foreign == 1 ? "1 sample" : "\(tally.foreign) samples"
+      notes.append("\(samples) of other events than tracepoints passed over")
+    }
+    if events.mayRepeat {
+      notes.append("a tracepoint was recorded more than once (-e); of samples of one event, one is read")
+    }
+    return notes
   }
 }

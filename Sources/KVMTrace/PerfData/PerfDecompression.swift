@@ -76,15 +76,18 @@ struct PerfDecompression: ~Copyable {
           try copy(file, begin..<(begin + count), into: &spool)
         }
         reader.move(to: begin + count)
-      default:
-        endPart(at: record.offset)
-        try spool.append(UnsafeRawBufferPointer(start: record.base, count: record.size))
+      default: try spool.append(UnsafeRawBufferPointer(start: record.base, count: record.size))
       }
     }
     if let place = reader.damaged {
       note(place.lowerBound, "\(place.count) bytes are no records of a perf.data")
     }
-    endPart(at: records.upperBound)
+    // Records of another kind may stand between the parts of one that is compressed.
+    if filled > 0, !isBroken {
+      note(
+        records.upperBound,
+        "the last \(filled) decompressed bytes are the beginning of a record that does not go on")
+    }
   }
 
   private mutating func note(_ offset: Int, _ what: String) {
@@ -142,14 +145,6 @@ struct PerfDecompression: ~Copyable {
     }
     memmove(output.baseAddress!, output.baseAddress! + place, filled - place)
     filled -= place
-  }
-
-  /// A record that was begun and does not go on is none.
-  private mutating func endPart(at offset: Int) {
-    if filled > 0 {
-      note(offset, "\(filled) decompressed bytes before are the beginning of a record that does not go on")
-    }
-    filled = 0
   }
 
   private func copy(

@@ -18,7 +18,10 @@ final class PerfEvents {
   private static let probesMax = 128
 
   let attributes: [PerfAttribute]
-  /// The layout of every sample, nil where it depends on the event.
+  /// Whether `perf record` was asked more than once for a tracepoint, as by `-e 'kvm:*' -e kvm:kvm_exit`: it then records each event
+  /// more than once.
+  let mayRepeat: Bool
+  /// The layout of every sample, nil where it depends on the event, or where that has to be known.
   let common: PerfSampleLayout?
   /// Where the number of the instance stands in every sample, 0 where it does not.
   private let idPlace: Int
@@ -30,9 +33,12 @@ final class PerfEvents {
     self.attributes = attributes
     let sampled = attributes.filter(\.hasSamples)
     let layouts = Set(sampled.map(\.layout))
-    common = layouts.count == 1 && sampled.allSatisfy(\.isReadable) ? layouts.first : nil
     let places = Set(attributes.map(\.layout.id))
     idPlace = places.count == 1 ? places.first! : 0
+    let readable = attributes.filter(\.isReadable)
+    mayRepeat = idPlace > 0 && Set(readable.map(\.config)).count < readable.count
+    let isCommon = layouts.count == 1 && readable.count == sampled.count && !mayRepeat
+    common = isCommon ? layouts.first : nil
     var count = 4
     while count < 2 * instances.count { count *= 2 }
     slotCount = count

@@ -44,9 +44,8 @@ struct PerfLane {
 struct PerfLanes {
   /// By how much a sample may be older than the one before, in nanoseconds: an interrupt comes between a stamp and its place in the ring.
   static let jitterNs = PageContinuity.jitterNs
-  /// So many lanes can there be: of all CPUs, and of one.
-  static let lanesMax = 1024
-  private static let lanesOfCPUMax = 64
+  /// So many lanes can there be, each of which takes up to 0.2 MiB while it is read.
+  static let lanesMax = 4096
   /// From so many runs on, they may have samples of several CPUs; there are never more than the latter, whatever the stamps.
   private static let runsOfOneCPUMax = 1 << 20
   private static let runsMax = 1 << 22
@@ -57,12 +56,15 @@ struct PerfLanes {
   let isBackward: Bool
 
   private(set) var lanes: [PerfLane] = []
+  /// The lanes of each CPU, those first that end first.
   private var lanesOfCPU: [UInt16: [Int]] = [:]
   /// The run that goes on, and its lane.
   var openRun: OpenRun?
   private var openLane = 0
   /// Where the first sample stands that is left out, because there are as many runs as can be.
   private(set) var firstLeftOut: Int?
+  /// Where the first run stands that is in no order, because there are as many lanes as can be.
+  private(set) var firstUnordered: Int?
   private var runCount = 0
 
   init(isBackward: Bool) { self.isBackward = isBackward }
@@ -136,7 +138,7 @@ struct PerfLanes {
     }
     close()
     let time = time.map(order)
-    openLane = lane(cpu: cpu, time: time)
+    openLane = lane(cpu: cpu, time: time, at: records.lowerBound)
     openRun = OpenRun(
       records, isBehindGap: isBehindGap, cpu: cpu, greatest: max(lanes[openLane].greatest, time ?? 0),
       runCount: runCount)
@@ -147,8 +149,18 @@ struct PerfLanes {
     guard let run = openRun else { return }
     lanes[openLane].runs.append(PerfRun(run.begin..<run.end, isBehindGap: run.isBehindGap))
     lanes[openLane].greatest = run.greatest
+    Self.move(openLane, in: &lanesOfCPU[lanes[openLane].cpu]!, lanes)
     openRun = nil
     runCount += 1
+  }
+
+  /// Moves a lane behind those that end before it.
+  private static func move(_ lane: Int, in own: inout [Int], _ lanes: [PerfLane]) {
+    guard var place = own.firstIndex(of: lane) else { return }
+    while place + 1 < own.count, lanes[own[place + 1]].greatest < lanes[lane].greatest {
+      own.swapAt(place, place + 1)
+      place += 1
+    }
   }
 
   /// What grows from a sample to the next.
@@ -162,15 +174,20 @@ struct PerfLanes {
   }
 
   /// Of the CPU's lanes that end before `time` the one that ends last; a new one where none does.
-  private mutating func lane(cpu: UInt16, time: UInt64?) -> Int {
-    let own = lanesOfCPU[cpu] ?? []
-    let fitting = own.filter { time.map { $0 &+ Self.jitterNs } ?? .max >= lanes[$0].greatest }
-    if let last = fitting.max(by: { lanes[$0].greatest < lanes[$1].greatest }) { return last }
-    guard own.count < Self.lanesOfCPUMax, lanes.count < Self.lanesMax else {
-      // Nothing is in order any more; the reader of the stream says by how much.
-      return own.min { lanes[$0].greatest < lanes[$1].greatest } ?? Int(cpu) % lanes.count
+  private mutating func lane(cpu: UInt16, time: UInt64?, at place: Int) -> Int {
+    let own = lanesOfCPU[cpu, default: []]
+    let bound = time.map { $0 &+ Self.jitterNs } ?? .max
+    var (fitting, end) = (0, own.count)
+    while fitting < end {
+      let middle = (fitting + end) / 2
+      if lanes[own[middle]].greatest <= bound { fitting = middle + 1 } else { end = middle }
     }
-    lanesOfCPU[cpu, default: []].append(lanes.count)
+    if fitting > 0 { return own[fitting - 1] }
+    guard lanes.count < Self.lanesMax else {
+      firstUnordered = firstUnordered ?? place
+      return own.first ?? Int(cpu) % lanes.count
+    }
+    lanesOfCPU[cpu, default: []].insert(lanes.count, at: 0)
     lanes.append(PerfLane(cpu: cpu))
     return lanes.count - 1
   }

@@ -15,9 +15,9 @@ final class PerfPageSupply: PageSupply {
     pieceBytes: Int
   ) {
     pages = PerfPages(
-      reader: PerfRecordReader(file, bigEndian: bigEndian, 0..<0, pieceBytes: pieceBytes),
-      events: events,
-      lane: lane, swapping: swapping)
+      reader: PerfRecordReader(file, bigEndian: bigEndian, 0..<0, pieceBytes: pieceBytes), lane: lane,
+      form: PerfPages.Form(
+        events: events, plain: PerfPlainLayout(events, bigEndian: bigEndian), swapping: swapping))
   }
 
   var cpu: UInt16 { pages.cpu }
@@ -36,10 +36,16 @@ private struct PerfPages: ~Copyable {
   /// PERF_MAX_TRACE_SIZE, the longest record of the kernel's, is half of it.
   private static let pageBytes = 16 << 10
 
-  private let events: PerfEvents
+  /// How samples are read.
+  struct Form {
+    let events: PerfEvents
+    let plain: PerfPlainLayout?
+    let swapping: PerfByteOrder?
+  }
+
+  private let form: Form
   private let lane: PerfLane
-  private let swapping: PerfByteOrder?
-  private let plain: PerfPlainLayout?
+  private var repetitions: PerfRepetitions?
   private var reader: PerfRecordReader
   private var writer = PageWriter(pageBytes: Self.pageBytes)
   /// The position in the lane of the run that comes next.
@@ -51,15 +57,11 @@ private struct PerfPages: ~Copyable {
   private(set) var pageOffset = 0
   var damage: DamageLog
 
-  init(
-    reader: consuming PerfRecordReader, events: PerfEvents, lane: PerfLane,
-    swapping: PerfByteOrder?
-  ) {
+  init(reader: consuming PerfRecordReader, lane: PerfLane, form: Form) {
     self.reader = reader
-    self.events = events
     self.lane = lane
-    self.swapping = swapping
-    plain = PerfPlainLayout(events, bigEndian: self.reader.bigEndian)
+    self.form = form
+    repetitions = form.events.mayRepeat ? PerfRepetitions(form.events) : nil
     cpu = lane.cpu
     damage = DamageLog(cpu: lane.cpu)
   }
@@ -92,13 +94,13 @@ private struct PerfPages: ~Copyable {
         "what stands before a sample of CPU \(lane.cpu) is damaged; some may be missing")
     }
     nextRun += 1
-    reader.enter(run.records, isBackward: events.isBackward)
+    reader.enter(run.records, isBackward: form.events.isBackward)
     return true
   }
 
   /// Writes the samples of the run into the page; false where the page is at its end, true where the run is.
   private mutating func takeSamples() -> Bool {
-    let events = events
+    let events = form.events
     while true {
       takePlain()
       guard let record = reader.next() else { break }
@@ -113,6 +115,7 @@ private struct PerfPages: ~Copyable {
           return false
         }
         lost = (lost ?? 0) &+ record.word64(16)
+        repetitions?.reset()
       }
     }
     if reader.damaged != nil, reader.isFileWhole {
@@ -126,6 +129,7 @@ private struct PerfPages: ~Copyable {
   @inline(__always)
   private mutating func take(_ record: PerfRecord, _ events: PerfEvents) -> Bool {
     guard let layout = events.layout(of: record), let sample = PerfSample(record, layout) else { return true }
+    if repetitions != nil, repetitions!.takes(record, sample) { return true }
     if writer.eventCount == 0 {
       pageOffset = record.offset
       cpu = sample.cpu
@@ -135,14 +139,14 @@ private struct PerfPages: ~Copyable {
     }
     guard let data = writer.reserve(sample.rawBytes, at: sample.time) else { return skipsTooLong(record) }
     Self.copy(record.base + sample.rawPlace, sample.rawBytes, to: data)
-    if let swapping { swapping.swap(data, sample.rawBytes) }
+    if let swapping = form.swapping { swapping.swap(data, sample.rawBytes) }
     return true
   }
 
   /// Writes samples into the page for as long as they are plain, of its CPU, and fit: nearly all there are. The rest is left to `take`,
   /// and so is every doubt.
   private mutating func takePlain() {
-    guard let plain, var cursor = writer.cursor else { return }
+    guard let plain = form.plain, var cursor = writer.cursor else { return }
     let ahead = reader.ahead
     guard let base = ahead.baseAddress else { return }
     let (cpu, count) = (UInt32(cpu), ahead.count)

@@ -2,8 +2,6 @@ internal import KVMTypes
 
 /// The one pass over all records that opening a perf.data takes: what they say of host, events and threads, and where the samples lie.
 struct PerfScan: ~Copyable {
-  /// perf describes all events before the first sample.
-  private static let descriptionsMax = 64
   /// A feature in a record stands behind its number.
   private static let featureOffset = 16
   /// PERF_RECORD_MISC_LOST_SAMPLES_BPF: a filter of the user's dropped them.
@@ -12,32 +10,32 @@ struct PerfScan: ~Copyable {
   private let file: FileBytes
   private let bigEndian: Bool
   private var reader: PerfRecordReader
-  private var attributes: [PerfAttribute]
-  private var instances: [(id: UInt64, event: Int)]
+  private(set) var descriptions: PerfDescriptions
   private(set) var metadata: PerfMetadata
   private(set) var lanes = PerfLanes(isBackward: false)
   private(set) var tally = PerfTally()
   private var known: PerfEvents?
-  /// How often the description of an event came when others had been used.
-  private var descriptions = 0
   /// Damage behind which no sample has come so far.
   private var gap: Damage?
   /// Where a loss stands whose CPU is not known: before the next sample.
   private var lossBegin: Int?
 
-  init(_ file: FileBytes, _ header: PerfHeader, _ records: Range<Int>, _ metadata: PerfMetadata) {
+  init(
+    _ file: FileBytes, _ records: Range<Int>, bigEndian: Bool, _ descriptions: PerfDescriptions,
+    _ metadata: PerfMetadata
+  ) {
     self.file = file
-    bigEndian = header.bigEndian
+    self.bigEndian = bigEndian
+    self.descriptions = descriptions
     self.metadata = metadata
-    (attributes, instances) = (header.attributes, header.instances)
-    reader = PerfRecordReader(file, bigEndian: header.bigEndian, records)
+    reader = PerfRecordReader(file, bigEndian: bigEndian, records)
   }
 
   /// The events; in what a pipe delivered, those that have been described so far.
   var events: PerfEvents {
     mutating get {
       if let known { return known }
-      let events = PerfEvents(attributes, instances: instances)
+      let events = PerfEvents(descriptions.attributes, instances: descriptions.instances)
       known = events
       if events.isBackward, lanes.lanes.isEmpty { lanes = PerfLanes(isBackward: true) }
       return events
@@ -94,7 +92,8 @@ struct PerfScan: ~Copyable {
 
   private mutating func take(sample record: PerfRecord, _ events: PerfEvents) {
     guard let layout = events.layout(of: record) else {
-      tally.note(unreadable: record)
+      let isForeign = events.event(of: record).map { !events.attributes[$0].isTracepoint } ?? false
+      tally.note(unread: record, isForeign: isForeign)
       return
     }
     guard let sample = PerfSample(record, layout) else {
@@ -151,23 +150,14 @@ struct PerfScan: ~Copyable {
     tally.note(lostSamples: record.word64(8), id: id)
   }
 
-  /// PERF_RECORD_HEADER_ATTR: an attribute, as long as it says, then the numbers of the instances.
   private mutating func takeAttribute(_ record: PerfRecord) {
-    let end = record.offset + record.size
-    var reader = ByteReader(file, bigEndian: bigEndian, at: record.offset + PerfRecord.headerBytes, end: end)
-    guard descriptions < Self.descriptionsMax, attributes.count < PerfEvents.eventsMax,
-      let attribute = try? PerfAttribute(&reader, bytes: nil)
-    else {
+    let count = descriptions.attributes.count
+    guard descriptions.take(record, file, isLate: known != nil) else {
       metadata.damage.append(
         Damage(offset: record.offset, what: "the description of an event is damaged"))
       return
     }
-    attributes.append(attribute)
-    while instances.count < PerfEvents.instancesMax, let id = try? reader.u64() {
-      instances.append((id, attributes.count - 1))
-    }
-    if known != nil { descriptions += 1 }
-    known = nil
+    if descriptions.attributes.count > count { known = nil }
   }
 
   /// PERF_RECORD_HEADER_FEATURE: u64 feature, then what a file has behind its records.
@@ -211,6 +201,14 @@ struct PerfScan: ~Copyable {
       metadata.damage.append(
         Damage(
           offset: place, what: "the samples from here on are in more pieces than can be; left out"))
+    }
+    if let place = lanes.firstUnordered {
+      metadata.damage.append(
+        Damage(
+          offset: place,
+          what: """
+            the samples of more than \(PerfLanes.lanesMax) rings overlap from here on, and are not brought into their order
+            """))
     }
     if let gap { metadata.damage.append(gap) }
     for (cpu, count) in tally.lostAtEnd { lanes.add(lostAtEnd: count, cpu: cpu) }

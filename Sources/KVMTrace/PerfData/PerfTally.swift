@@ -3,14 +3,20 @@ struct PerfTally {
   /// How many instances are believed whose CPU is told.
   private static let instancesMax = 1 << 18
 
-  /// Samples of other events, or without the kernel's record, and where the first one is.
+  /// Samples of tracepoints without the kernel's record, or of an event that nothing describes, and where the first one is.
   private(set) var unreadable: UInt64 = 0
   private(set) var firstUnreadable = 0
+  /// Samples of other events than tracepoints.
+  private(set) var foreign: UInt64 = 0
   private var cpus: [UInt64: UInt16] = [:]
   private var lost: [UInt16?: UInt64] = [:]
   private var lostSamples: [UInt16?: UInt64] = [:]
 
-  mutating func note(unreadable record: PerfRecord) {
+  mutating func note(unread record: PerfRecord, isForeign: Bool) {
+    guard !isForeign else {
+      foreign &+= 1
+      return
+    }
     if unreadable == 0 { firstUnreadable = record.offset }
     unreadable &+= 1
   }

@@ -22,6 +22,8 @@ protocol TranscodedTrace: AnyObject {
   var formatTexts: [(system: String, text: String)] { get }
   /// Where the metadata is damaged or cut, and what was left out because nothing here can read it.
   var damage: [Damage] { get }
+  /// What of the file is passed over, without anything being missing for it.
+  var notes: [String] { get }
   /// Whether it tells where events were lost: if not, that it tells of none means nothing.
   var tellsLosses: Bool { get }
   /// Whether events with one stamp are in the order in which they happened, also those of different CPUs.
@@ -36,6 +38,7 @@ protocol TranscodedTrace: AnyObject {
 
 extension TranscodedTrace {
   var hostPageBytes: Int? { nil }
+  var notes: [String] { [] }
   var tellsLosses: Bool { true }
   var ordersEqualStamps: Bool { false }
 

@@ -1,6 +1,6 @@
 @testable import KVMTrace
 import Testing
-import TraceSynth
+@testable import TraceSynth
 import UnnamedFiles
 
 /// The shapes that a perf.data has.
@@ -99,8 +99,8 @@ struct PerfDataTests {
     builder.entry(Place(time: 4))
     let reading = try PerfReading(builder.file())
     #expect(reading.times == [1, 4])
-    #expect(reading.damage.count == 1)
-    #expect(reading.damage.first?.what.hasPrefix("2 samples are of no tracepoint") == true)
+    #expect(reading.damage.isEmpty)
+    #expect(reading.trace.notes == ["2 samples of other events than tracepoints passed over"])
   }
 
   @Test("a tracepoint without the kernel's record is passed over among others that have it")
@@ -116,7 +116,7 @@ struct PerfDataTests {
     let reading = try PerfReading(builder.file())
     #expect(reading.times == [1, 3])
     #expect(reading.losses.isEmpty)
-    #expect(reading.damage.map(\.what).first?.hasPrefix("1 sample is of no tracepoint") == true)
+    #expect(reading.damage.map(\.what).first?.hasPrefix("1 sample is of no event") == true)
   }
 
   @Test("streams are in the order of their CPUs")
@@ -200,6 +200,62 @@ struct PerfDataTests {
     }
   }
 
+  @Test("a record between the parts of a stream does not cut one that lies in both")
+  func interleaved() throws {
+    var plain = PerfDataBuilder()
+    for time in 0..<4_000 as Range<UInt64> { plain.entry(Place(time: time), pc: time) }
+    var builder = PerfDataBuilder()
+    let stream = Compressor(.zstd).compress(plain.records)
+    for begin in stride(from: 0, to: stream.count, by: 500) {
+      builder.append(81) { $0.raw(stream[begin..<min(begin + 500, stream.count)]) }
+      builder.command("vmm", tid: 7)
+    }
+    let reading = try PerfReading(builder.file())
+    #expect(reading.events.map(\.first) == Array(0..<4_000))
+    #expect(reading.damage.isEmpty)
+    builder.compress(
+      frame: Compressor(.zstd).compress(Array(plain.records.prefix(100))), partBytes: 500, isPadded: false)
+    #expect(try PerfReading(builder.file()).damage.count == 1)
+  }
+
+  @Test("samples of a tracepoint that was asked for twice are one event each")
+  func repeated() throws {
+    var builder = PerfDataBuilder()
+    builder.events.append(PerfDataBuilder.Event(config: builder.events[0].config, ids: [21]))
+    for time in 0..<3 as Range<UInt64> {
+      // Both have the same record, as the events have among themselves.
+      builder.entry(Place(time: 2 * time), event: 1)
+      builder.entry(Place(time: 2 * time + 1), event: 0)
+    }
+    builder.entry(Place(time: 10), pc: 5, event: 1)
+    builder.lost(1, Place(time: 10))
+    builder.entry(Place(time: 11), pc: 5, event: 0)
+    builder.entry(Place(time: 12, cpu: 1), pc: 5, event: 1)
+    for bytes in [builder.file(), builder.pipe()] {
+      let reading = try PerfReading(bytes)
+      #expect(reading.times == [0, 2, 4, 10, 11, 12])
+      #expect(reading.damage.isEmpty)
+      #expect(reading.trace.notes.count == 1)
+    }
+  }
+
+  @Test("samples that an event described behind them makes unreadable are told")
+  func lateDescription() throws {
+    var builder = PerfDataBuilder()
+    builder.events[0].sampleType &= ~SampleType.identifier
+    for time in 0..<5 as Range<UInt64> { builder.entry(Place(time: time)) }
+    let other = PerfDataBuilder.Event(
+      config: 77, sampleType: SampleType.tracepoint | SampleType.address, ids: [21])
+    let attribute = builder.attribute(other)
+    builder.append(64) { out in
+      out.raw(attribute)
+      out.u64(21)
+    }
+    let reading = try PerfReading(builder.pipe())
+    #expect(reading.events.isEmpty)
+    #expect(reading.damage.map(\.what).first?.hasPrefix("5 samples are of no event") == true)
+  }
+
   @Test("no more is decompressed than may be written to a temporary file")
   func spoolLimit() throws {
     var builder = PerfDataBuilder()
@@ -230,6 +286,35 @@ struct PerfDataTests {
       #expect(stream.map(\.time) == stream.map(\.time).sorted())
       #expect(Set(stream.map(\.cpu)).count == 1)
     }
+  }
+
+  @Test("rings of hundreds of threads on one CPU are in order")
+  func manyThreads() throws {
+    var builder = PerfDataBuilder()
+    for thread in 0..<300 as Range<UInt64> {
+      for step in 0..<3 as Range<UInt64> {
+        builder.entry(Place(time: thread * 20_000 + step * 1_000_000_000, tid: UInt32(thread)))
+      }
+    }
+    let reading = try PerfReading(builder.file())
+    #expect(reading.streams.count == 300)
+    #expect(reading.events.count == 900)
+    for stream in reading.streams { #expect(stream.map(\.time) == stream.map(\.time).sorted()) }
+    #expect(reading.damage.isEmpty)
+  }
+
+  @Test("where there are as many streams as can be, what is in no order is told")
+  func tooManyThreads() throws {
+    var lanes = PerfLanes(isBackward: false)
+    for step in 0..<(PerfLanes.lanesMax + 10) as Range<Int> {
+      lanes.begin(
+        cpu: 0, time: 1_000_000_000 - UInt64(step) * 20_000, at: (8 * step)..<(8 * step + 8),
+        isBehindGap: false)
+    }
+    lanes.finish()
+    #expect(lanes.lanes.count == PerfLanes.lanesMax)
+    #expect(lanes.firstUnordered == 8 * PerfLanes.lanesMax)
+    #expect(lanes.firstLeftOut == nil)
   }
 
   @Test("rings that were written from their end to their beginning are read from there")
