@@ -11,6 +11,9 @@ struct DecompressionBudget {
 
   private var left = leastBytes
 
+  /// How much may come of `taken` compressed bytes.
+  func allowance(from taken: Int) -> Int { max(left + Self.ratioMax * taken, 0) }
+
   /// Takes `made` bytes in that came of `taken` compressed ones; whether they are still within the budget.
   mutating func allows(_ made: Int, from taken: Int) -> Bool {
     left += Self.ratioMax * taken - made

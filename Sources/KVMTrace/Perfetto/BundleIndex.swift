@@ -14,7 +14,7 @@ struct BundleIndex {
 
   /// So many streams there are at most: each takes some memory while it is read.
   static let streamsMax = 1024
-  /// So many bundles are kept in mind, and so many compressed packets: of each 24 bytes.
+  /// So many bundles are kept in mind: of each 24 bytes.
   private static let runsMax = 8 << 20
   /// So many writers are told apart.
   private static let writersMax = 1 << 16
@@ -31,16 +31,11 @@ struct BundleIndex {
   /// Whose packet was the last one.
   private var lastNoted: UInt32?
   private var gaps = 0
-  private var runCount = 0
+  /// How many bundles are kept in mind.
+  private(set) var runCount = 0
 
   /// A part of the file is damaged: any CPU's events may be missing.
   mutating func noteGap() { gaps += 1 }
-
-  /// Whether so many compressed packets can be kept in mind.
-  mutating func takes(compressedPackets count: Int) -> Bool {
-    if count > Self.runsMax { isFull = true }
-    return count <= Self.runsMax
-  }
 
   /// A packet of a writer.
   ///
@@ -61,8 +56,7 @@ struct BundleIndex {
 
   /// Adds a bundle.
   mutating func add(
-    _ bundle: BundleSurvey, sequence: UInt32, position: Int, offsetInPacket: Int, count: Int,
-    flags: BundleRun.Flags
+    _ bundle: BundleSurvey, sequence: UInt32, position: Int, packet: Int, count: Int, flags: BundleRun.Flags
   ) {
     lastSequence = sequence
     if bootAhead[bundle.clock] == nil, let ftrace = bundle.ftraceTime, let boot = bundle.bootTime {
@@ -89,8 +83,7 @@ struct BundleIndex {
     let before = streams[stream].runs.last?.first ?? 0
     streams[stream].append(
       BundleRun(
-        position: position, offsetInPacket: offsetInPacket, count: count, first: bundle.first ?? before,
-        flags: flags))
+        position: position, packet: packet, count: count, first: bundle.first ?? before, flags: flags))
     (streams[stream].sequenceLosses, streams[stream].gaps) = (losses, gaps)
     streams[stream].hasPendingLoss = false
     runCount += 1

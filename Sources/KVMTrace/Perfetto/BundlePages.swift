@@ -17,11 +17,10 @@ final class BundlePages: PageSupply {
   private(set) var isBehindGap = false
   var damage: DamageLog
 
-  private let file: FileBytes
+  private let files: BundleFiles
   private let stream: BundleStream
-  private let cache: PacketCache
   private let transcoder: EventTranscoder
-  private var window: PaddedWindow
+  private var window: BundleWindow
   private var writer: PageWriter
   /// The bundle that is read, and how far its events are written.
   private var place = (run: 0, offset: 0)
@@ -30,14 +29,12 @@ final class BundlePages: PageSupply {
   private var hasEnded = false
 
   init(
-    _ file: FileBytes, _ stream: BundleStream, _ cache: PacketCache, _ transcoder: EventTranscoder,
-    pageBytes: Int
+    _ files: BundleFiles, _ stream: BundleStream, _ transcoder: EventTranscoder, pageBytes: Int
   ) {
-    self.file = file
+    self.files = files
     self.stream = stream
-    self.cache = cache
     self.transcoder = transcoder
-    window = PaddedWindow(file, pieceBytes: Self.pieceBytes)
+    window = BundleWindow(files, pieceBytes: Self.pieceBytes)
     writer = PageWriter(pageBytes: pageBytes)
     damage = DamageLog(cpu: stream.cpu)
   }
@@ -90,13 +87,12 @@ final class BundlePages: PageSupply {
     while place.offset < run.count {
       let left = Int(run.count) - place.offset
       if writer.eventCount == 0 { pageOffset = fileOffset(of: run) }
-      var packet: SectionBytes?
-      guard let bytes = bytes(of: run, atLeast: min(wanted, left), &packet) else {
+      guard let bytes = window.bytes(of: run, at: place.offset, atLeast: min(wanted, left)) else {
         giveUp(run)
         return takeGap()
       }
       wanted = 1
-      let step = withExtendedLifetime(packet) { BundleStep.write(bytes, transcoder, into: &writer) }
+      let step = BundleStep.write(bytes, transcoder, into: &writer)
       place.offset += step.count
       switch step.end {
       case .endOfBytes: break
@@ -126,16 +122,13 @@ final class BundlePages: PageSupply {
   /// What begins at `place` is damaged: goes on at the next event of `run`. Where the file ends inside it, that was told.
   private func resume(_ run: BundleRun) {
     let (damaged, offset) = (place, fileOffset(of: run))
-    var packet: SectionBytes?
     var isFound = false
     while place.offset < run.count, !isFound {
       let left = Int(run.count) - place.offset
-      guard let bytes = bytes(of: run, atLeast: min(left, Self.pieceBytes), &packet),
+      guard let bytes = window.bytes(of: run, at: place.offset, atLeast: min(left, Self.pieceBytes)),
         let start = bytes.baseAddress
       else { return giveUp(run) }
-      let event = withExtendedLifetime(packet) {
-        BundleFields.event(behind: start, end: start + bytes.count)
-      }
+      let event = BundleFields.event(behind: start, end: start + bytes.count)
       isFound = event != nil
       let step = bytes.count < left ? max(bytes.count - Self.usualEventBytesMax, 1) : left
       place.offset += event.map { $0 - start } ?? step
@@ -150,8 +143,9 @@ final class BundlePages: PageSupply {
 
   /// Nothing more of `run` can be read.
   private func giveUp(_ run: BundleRun) {
-    // Else the file tells.
-    if file.isWhole { report(at: fileOffset(of: run), "the events of CPU \(cpu) cannot be read any more") }
+    if files.isWhole(for: run) {
+      report(at: fileOffset(of: run), "the events of CPU \(cpu) cannot be read any more")
+    }
     place.offset = Int(run.count)
   }
 
@@ -160,27 +154,7 @@ final class BundlePages: PageSupply {
     hasGap = true
   }
 
-  private func fileOffset(of run: BundleRun) -> Int {
-    run.flags.contains(.isCompressed) ? cache.places[run.position].offset : run.position + place.offset
-  }
-
-  /// The bytes of `run` from `place` on, as many as are at hand. `packet` owns them if it is set.
-  private func bytes(
-    of run: BundleRun, atLeast count: Int, _ packet: inout SectionBytes?
-  ) -> UnsafeRawBufferPointer? {
-    let left = Int(run.count) - place.offset
-    if run.flags.contains(.isCompressed) {
-      guard let known = cache.packet(run.position) else { return nil }
-      packet = known
-      let begin = Int(run.offsetInPacket) + place.offset
-      return UnsafeRawBufferPointer(rebasing: UnsafeRawBufferPointer(known.bytes)[begin..<(begin + left)])
-    }
-    // Behind the bundle lie those of other CPUs.
-    let end = run.position + Int(run.count)
-    return window.bytes(at: run.position + place.offset, atLeast: count, before: end).map {
-      UnsafeRawBufferPointer(rebasing: $0.prefix(left))
-    }
-  }
+  private func fileOffset(of run: BundleRun) -> Int { files.offset(of: run, at: place.offset) }
 }
 
 /// How far events of a bundle were written, and why not further.

@@ -17,17 +17,17 @@ struct BundleRun {
   private static let positionBits: UInt64 = 56
 
   private let packed: UInt64
-  /// Where it begins in the decompressed packet, 0 for one that is not compressed.
-  let offsetInPacket: UInt32
+  /// The number of the compressed packet in which it lies, 0 for one that is not compressed.
+  let packet: UInt32
   /// How long it is, in bytes.
   let count: UInt32
   /// The stamp of its first event, of the recording's own clock.
   let first: UInt64
 
-  /// - Parameter position: where it lies in the file, or the number of its compressed packet.
-  init(position: Int, offsetInPacket: Int, count: Int, first: UInt64, flags: Flags) {
+  /// - Parameter position: where it lies in the file, or in what the compressed packets hold.
+  init(position: Int, packet: Int, count: Int, first: UInt64, flags: Flags) {
     packed = UInt64(position) | UInt64(flags.rawValue) << Self.positionBits
-    self.offsetInPacket = UInt32(offsetInPacket)
+    self.packet = UInt32(packet)
     self.count = UInt32(count)
     self.first = first
   }

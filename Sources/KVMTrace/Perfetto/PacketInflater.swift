@@ -31,6 +31,9 @@ final class PacketInflater {
   private var buffer = SectionBytes(count: 1 << 16 + WireCursor.slackBytes)
   private var count = 0
   private var budget = DecompressionBudget()
+  /// How much may come of the packet, in bytes.
+  private var limit = 0
+  private var isOverBudget = false
 
   init() { context = ZSTD_createDCtx() }
 
@@ -43,19 +46,25 @@ final class PacketInflater {
     /// What there is before the input ends.
     case cut(UnsafeRawBufferPointer)
     case failed(String)
+    /// All packets together come to more than is believed: no more are decompressed.
+    case overBudget(isFirst: Bool)
   }
 
   /// Decompresses `input`.
   func inflate(_ input: UnsafeRawBufferPointer, _ compression: PacketCompression) -> Outcome {
+    guard !isOverBudget else { return .overBudget(isFirst: false) }
     count = 0
+    limit = min(Self.bytesMax, budget.allowance(from: input.count))
     let outcome: StepOutcome
     switch compression {
     case .deflate: outcome = inflateDeflate(input)
     case .zstd: outcome = inflateZstd(input)
     }
+    _ = budget.allows(count, from: input.count)
     switch outcome {
-    case _ where !budget.allows(count, from: input.count):
-      return .failed("hold \(DecompressionBudget.excess)")
+    case .tooLong where limit < Self.bytesMax:
+      isOverBudget = true
+      return .overBudget(isFirst: true)
     case .ended: return .whole(bytes)
     case .needsInput: return .cut(bytes)
     case .broken: return .failed("do not decompress")
@@ -73,15 +82,15 @@ final class PacketInflater {
 
   /// Room behind what is there, at least one byte; nil where there would be too much.
   private func room() -> UnsafeMutableRawBufferPointer? {
-    let usable = buffer.bytes.count - WireCursor.slackBytes
+    var usable = buffer.bytes.count - WireCursor.slackBytes
+    guard count < limit else { return nil }
     if count == usable {
-      guard usable < Self.bytesMax else { return nil }
-      let longer = SectionBytes(count: min(2 * usable, Self.bytesMax) + WireCursor.slackBytes)
+      usable = min(2 * usable, Self.bytesMax)
+      let longer = SectionBytes(count: usable + WireCursor.slackBytes)
       longer.bytes.copyMemory(from: bytes)
       buffer = longer
     }
-    return UnsafeMutableRawBufferPointer(
-      rebasing: buffer.bytes[count..<(buffer.bytes.count - WireCursor.slackBytes)])
+    return UnsafeMutableRawBufferPointer(rebasing: buffer.bytes[count..<min(usable, limit)])
   }
 
   private func inflateDeflate(_ input: UnsafeRawBufferPointer) -> StepOutcome {

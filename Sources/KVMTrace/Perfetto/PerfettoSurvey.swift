@@ -19,12 +19,12 @@ final class PerfettoSurvey {
     let start: UnsafeRawPointer
     /// Where they begin in the file; of a compressed packet where that begins.
     let fileOffset: Int
-    /// The number of the compressed packet.
-    var number: Int?
+    /// Of a compressed packet its number, and where it begins in what those before hold.
+    var inflated: (number: Int, position: Int)?
 
     /// Where in the file damage is to be told.
     func damageOffset(of address: UnsafeRawPointer) -> Int {
-      number == nil ? fileOffset + (address - start) : fileOffset
+      inflated == nil ? fileOffset + (address - start) : fileOffset
     }
   }
 
@@ -38,21 +38,30 @@ final class PerfettoSurvey {
   private(set) var recorder = RecorderFacts()
   private(set) var index = BundleIndex()
   private(set) var damage: [Damage] = []
-  private(set) var compressed: [PacketCache.Place] = []
+  /// How the first packets are compressed that are.
+  private(set) var compression: PacketCompression?
+  private(set) var files: BundleFiles
   private(set) var packetCount = 0
   private let inflater = PacketInflater()
+  private var spool: PacketSpool
   /// How many bundles of other machines there were.
   private var foreignCount = 0
 
   /// Reads the whole of `file`.
-  init(_ file: FileBytes) {
+  ///
+  /// - Parameter spoolLimit: how much of what is compressed in it may be written to a temporary file, in bytes; nil for half of what is
+  ///   free there.
+  init(_ file: FileBytes, spoolLimit: UInt64?) throws(IngestError) {
+    files = BundleFiles(trace: file, inflated: nil, packetOffsets: [])
+    spool = PacketSpool(path: file.path, limit: spoolLimit)
     var reader = PacketReader(file)
     while let packet = reader.next() {
       note(reader.takeProblems())
       packetCount += 1
-      take(packet)
+      try take(packet)
     }
     note(reader.takeProblems())
+    files = BundleFiles(trace: file, inflated: try spool.finish(), packetOffsets: spool.offsets)
     index.finish(recorder)
     if foreignCount > 0 {
       report(at: 0, "\(foreignCount) bundles of events are another machine's; they are left out")
@@ -74,13 +83,13 @@ final class PerfettoSurvey {
   }
 
   /// Takes in a packet of the file.
-  private func take(_ packet: PacketReader.Packet) {
+  private func take(_ packet: PacketReader.Packet) throws(IngestError) {
     guard let start = packet.bytes.baseAddress else { return }
     let region = Region(start: start, fileOffset: packet.offset)
     var message = WireMessage(packet.bytes, isCut: packet.isCut)
     while let field = message.next() {
       guard let compression = PacketCompression(fieldNumber: field.number) else { continue }
-      if !packet.isDamaged { unpack(field.bytes, compression, in: region, isCut: packet.isCut) }
+      if !packet.isDamaged { try unpack(field.bytes, compression, in: region, isCut: packet.isCut) }
       return
     }
     if packet.isDamaged {
@@ -93,7 +102,7 @@ final class PerfettoSurvey {
   /// Takes in the packets that a compressed one holds.
   private func unpack(
     _ bytes: UnsafeRawBufferPointer, _ compression: PacketCompression, in region: Region, isCut: Bool
-  ) {
+  ) throws(IngestError) {
     guard let start = bytes.baseAddress, !bytes.isEmpty else { return }
     let offset = region.damageOffset(of: start)
     let inflated: UnsafeRawBufferPointer
@@ -107,15 +116,27 @@ final class PerfettoSurvey {
     case .failed(let why):
       note([Damage(offset: offset, what: "compressed packets \(why); they are left out")])
       return
-    }
-    guard let start = inflated.baseAddress, index.takes(compressedPackets: compressed.count + 1) else {
+    case .overBudget(let isFirst):
+      index.noteGap()
+      if isFirst {
+        report(
+          at: offset,
+          "compressed packets hold \(DecompressionBudget.excess); all from here on are left out")
+      }
       return
     }
-    let inner = Region(start: start, fileOffset: offset, number: compressed.count)
-    compressed.append(
-      PacketCache.Place(
-        offset: offset, count: UInt32(bytes.count), inflatedCount: UInt32(inflated.count),
-        compression: compression))
+    if self.compression == nil { self.compression = compression }
+    let runCount = index.runCount
+    takePackets(inflated, offset: offset, isCut: isInflatedCut)
+    // Where no events lie in them, nothing of them is read again.
+    if index.runCount > runCount { try spool.append(inflated, of: offset) }
+  }
+
+  /// Takes in the packets that lie in a compressed one, at `offset` of the file.
+  private func takePackets(_ inflated: UnsafeRawBufferPointer, offset: Int, isCut isInflatedCut: Bool) {
+    guard let start = inflated.baseAddress else { return }
+    let inner = Region(
+      start: start, fileOffset: offset, inflated: (number: spool.offsets.count, position: spool.count))
     var trace = WireMessage(inflated, isCut: isInflatedCut)
     while let packet = trace.next() {
       guard packet.number == 1 else { continue }
@@ -209,10 +230,11 @@ final class PerfettoSurvey {
     }
     host.noteCPU(survey.cpu)
     var flags: BundleRun.Flags = isCut ? .isCut : []
-    if region.number != nil { flags.insert(.isCompressed) }
+    if region.inflated != nil { flags.insert(.isCompressed) }
     index.add(
-      survey, sequence: sequence, position: region.number ?? offset,
-      offsetInPacket: region.number == nil ? 0 : start - region.start, count: bundle.count, flags: flags)
+      survey, sequence: sequence,
+      position: region.inflated.map { $0.position + (start - region.start) } ?? offset,
+      packet: region.inflated?.number ?? 0, count: bundle.count, flags: flags)
   }
 }
 

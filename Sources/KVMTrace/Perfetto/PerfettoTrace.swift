@@ -16,20 +16,29 @@ final class PerfettoTrace: TranscodedTrace {
   let damage: [Damage]
   /// The host's page size in bytes, nil where it is not recorded.
   let hostPageBytes: Int?
-  private let file: FileBytes
+  let compression: String
+  private let files: BundleFiles
   private let streams: [BundleStream]
   private let clockOffsets: [FtraceClock: UInt64]
-  private let cache: PacketCache
   private let events: (layout: EventLayout, generic: GenericEvents)
 
   /// Reads the whole of `file` once.
-  init(_ file: FileBytes) throws(IngestError) {
-    let survey = PerfettoSurvey(file)
+  ///
+  /// - Parameter spoolLimit: how much of what is compressed in it may be written to a temporary file, in bytes; nil for half of what is
+  ///   free there.
+  init(_ file: FileBytes, spoolLimit: UInt64? = nil) throws(IngestError) {
+    let survey = try PerfettoSurvey(file, spoolLimit: spoolLimit)
     if let failure = file.failure { throw failure }
     guard survey.packetCount > 0 else { throw Self.notATrace(file.path) }
     guard !survey.index.streams.isEmpty else { throw Self.withoutEvents(file.path, survey.damage.first) }
     let times = ClockOffsets(survey)
-    self.file = file
+    files = survey.files
+    compression =
+      switch survey.compression {
+      case nil: "none"
+      case .deflate: "zlib"
+      case .zstd: "zstd"
+      }
     streams = survey.index.streams.filter { times.offsets[$0.clock] != nil }
     clock = times.name
     clockOffsets = times.offsets
@@ -38,7 +47,6 @@ final class PerfettoTrace: TranscodedTrace {
     cpuCount = survey.host.cpuCount
     commands = survey.host.commands
     hostPageBytes = survey.host.pageBytes
-    cache = PacketCache(file, survey.compressed)
     var formats = CanonicalFormats()
     let (layout, nameless) = survey.events.layout(&formats)
     events = (layout, survey.events.generic)
@@ -49,14 +57,6 @@ final class PerfettoTrace: TranscodedTrace {
 
   var format: String { "Perfetto" }
 
-  var compression: String {
-    switch cache.places.first?.compression {
-    case nil: "none"
-    case .deflate: "zlib"
-    case .zstd: "zstd"
-    }
-  }
-
   var streamCount: Int { streams.count }
 
   func cpu(ofStream stream: Int) -> UInt16 { streams[stream].cpu }
@@ -66,7 +66,7 @@ final class PerfettoTrace: TranscodedTrace {
     let transcoder = EventTranscoder(
       layout: events.layout, generic: events.generic, clockOffset: clockOffsets[bundles.clock] ?? 0)
     return BundlePages(
-      file, bundles, cache, transcoder,
+      files, bundles, transcoder,
       pageBytes: streams.count > Self.longPageStreamsMax ? Self.shortPageBytes : Self.pageBytes)
   }
 

@@ -108,7 +108,7 @@ enum RecordingOpener {
     if let refusal = refusal(of: prefix, path: file.path) { throw refusal }
     return switch RecordingSignature(prefix: prefix) {
     case .perfData: try PerfData(file, spoolLimit: spoolLimit)
-    case .perfetto: try PerfettoTrace(file)
+    case .perfetto: try PerfettoTrace(file, spoolLimit: spoolLimit)
     case .text: try TextTrace(file)
     default: nil
     }

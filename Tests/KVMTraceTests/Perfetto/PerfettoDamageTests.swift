@@ -33,10 +33,9 @@ struct PerfettoDamageTests {
     #expect(reading.trace.compression == (field == 50 ? "zlib" : "zstd"))
   }
 
-  @Test("more compressed packets than are kept are read, each when a CPU comes to it")
+  @Test("the events of a CPU are read from compressed packets that hold others' between them")
   func manyCompressed() throws {
-    // Together they are longer than what is kept.
-    let filler = ProtoMessage().adding(900, [UInt8](repeating: 7, count: 4 << 20))
+    let filler = ProtoMessage().adding(900, [UInt8](repeating: 7, count: 1 << 20))
     let packets = (0..<5 as Range<UInt64>).map { number -> ProtoMessage in
       let first = Parts.packet(Parts.entries(cpu: 0, [number * 10 + 1]))
       let second = Parts.packet(Parts.entries(cpu: 1, [number * 10 + 2]))
@@ -45,6 +44,32 @@ struct PerfettoDamageTests {
     }
     let reading = try PerfettoReading(Parts.trace(packets))
     #expect(reading.times == [1, 11, 21, 31, 41, 2, 12, 22, 32, 42] && reading.damage.isEmpty)
+  }
+
+  @Test(
+    "no more of what is compressed is kept than may be written to a temporary file, nor what has no events")
+  func spoolLimit() throws {
+    func packed(_ packets: ProtoMessage...) -> ProtoMessage {
+      ProtoMessage().adding(50, Compressor(.zlib).compress(Parts.trace(packets)))
+    }
+    let entries = packed(Parts.packet(Parts.entries([1, 2])))
+    let filler = packed(ProtoMessage().adding(900, [UInt8](repeating: 7, count: 1000)))
+    let trace = try PerfettoReading.open(Parts.trace(filler, entries, filler), spoolLimit: 100)
+    #expect(trace.compression == "zlib" && trace.streamCount == 1)
+    let named = try UnnamedFile(Parts.trace(entries))
+    let error = #expect(throws: IngestError.self) { try TraceFile(path: named.path, spoolLimit: 10) }
+    #expect(error?.kind == .inputOutput && error?.what.contains("is longer than 10 bytes") == true)
+  }
+
+  @Test("where events in a compressed packet are damaged, the packet's place is told")
+  func damagedInCompressed() throws {
+    let before = Parts.packet(Parts.entries([1]))
+    let bundle = Parts.entries([2]).appending([0x13, 0x13]).adding(2, Parts.entry(3))
+    let inner = ProtoMessage().adding(50, Compressor(.zlib).compress(Parts.trace(Parts.packet(bundle))))
+    let reading = try PerfettoReading(Parts.trace(before, inner, inner))
+    let begin = Parts.trace(before).count + Parts.trace(inner).count - inner.bytes.count + 3
+    #expect(reading.times == [1, 2, 3, 2, 3] || reading.times == [1, 2, 2, 3, 3])
+    #expect(reading.damage.map(\.offset) == [begin, begin + Parts.trace(inner).count])
   }
 
   @Test("a compressed packet that does not decompress is left out, and every CPU has a gap there")

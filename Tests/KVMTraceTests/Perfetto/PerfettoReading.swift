@@ -36,9 +36,9 @@ struct PerfettoReading {
     try self.init(path: unnamed.path, withFields: withFields)
   }
 
-  static func open(_ bytes: [UInt8]) throws -> PerfettoTrace {
+  static func open(_ bytes: [UInt8], spoolLimit: UInt64? = nil) throws -> PerfettoTrace {
     let unnamed = try UnnamedFile(bytes)
-    return try PerfettoTrace(try FileBytes(path: unnamed.path))
+    return try PerfettoTrace(try FileBytes(path: unnamed.path), spoolLimit: spoolLimit)
   }
 
   init(path: String, withFields: Bool = true) throws {

@@ -78,6 +78,28 @@ struct DecompressionBudgetTests {
       }
     }
     #expect(taken.count == 4)
+    let small = Self.frame(of: 0, bytes: 1)
+    let later = small.withUnsafeBytes { inflater.inflate($0, .zstd) }
+    guard case .overBudget(isFirst: false) = later else {
+      Issue.record("nothing more is decompressed")
+      return
+    }
+  }
+
+  @Test(
+    "Packets of a Perfetto trace are left out from the first one on that is too much, and it is told once")
+  func packetsOfTrace() throws {
+    let bomb = ProtoMessage().adding(133, Self.frame(of: 0, bytes: 60 << 20))
+    let bytes = PerfettoParts.trace(
+      [bomb, bomb, bomb, bomb, PerfettoParts.packet(PerfettoParts.entries([1])), bomb, bomb, bomb]
+        + [PerfettoParts.packet(PerfettoParts.entries([2]))])
+    let reading = try PerfettoReading(bytes)
+    #expect(reading.times == [1, 2])
+    #expect(reading.losses == [1, 2].map { .init(cpu: 0, count: nil, before: $0) })
+    let told = reading.damage.filter { $0.what.contains(DecompressionBudget.excess) }
+    #expect(told.count == 1)
+    #expect(
+      (told.first?.offset ?? 0) > 4 * bomb.bytes.count && (told.first?.offset ?? 0) < 6 * bomb.bytes.count)
   }
 
   @Test("Records of a perf.data")
