@@ -5,7 +5,7 @@ enum BundleFields {
   /// The tag of `event`.
   static let eventTag: UInt64 = 2 << 3 | WireType.bytes
 
-  /// Whether a bundle can have a field with this tag.
+  /// Whether it is known that a bundle can have a field with this tag.
   @inline(__always)
   static func canHave(_ tag: UInt64) -> Bool {
     switch tag >> 3 {
@@ -15,10 +15,48 @@ enum BundleFields {
     // event, compact_sched, error, generic_event_descriptors, broken_abi_trace_page
     case 2, 4, 8, 11, 512: tag & 7 == WireType.bytes
     // There may be more one day.
-    case 12..<64, 513..<576:
-      [WireType.varint, WireType.bytes, WireType.fixed32, WireType.fixed64].contains(tag & 7)
+    case 12..<64, 513..<576: hasValue(tag)
     default: false
     }
+  }
+
+  /// Steps over the value of a field that no bundle had when this was written; false where it is rather something damaged: what is known
+  /// of a bundle must follow, or its end.
+  ///
+  /// - Parameter isWhole: whether the bundle ends where `cursor` does.
+  static func skipNew(_ tag: UInt64, _ cursor: inout WireCursor, isWhole: Bool) -> Bool {
+    guard hasNewNumber(tag), cursor.skipValue(ofType: tag & 7) else { return false }
+    var next = cursor
+    for _ in 0..<newMax {
+      if next.isAtEnd { return true }
+      guard let tag = next.varint() else { break }
+      if tag == eventTag {
+        guard let count = next.varint() else { break }
+        let event = next.position
+        guard next.skip(count), EventHead(anyOrder: WireCursor(event, end: next.position)) != nil else {
+          break
+        }
+        return true
+      }
+      if canHave(tag) { return true }
+      guard hasNewNumber(tag), next.skipValue(ofType: tag & 7) else { break }
+    }
+    // What follows may be cut off.
+    return !isWhole && cursor.remaining < usualBytesMax
+  }
+
+  /// Few fields are longer.
+  private static let usualBytesMax = 4096
+  /// So many new fields may follow one another.
+  private static let newMax = 8
+
+  private static func hasValue(_ tag: UInt64) -> Bool {
+    [WireType.varint, WireType.bytes, WireType.fixed32, WireType.fixed64].contains(tag & 7)
+  }
+
+  /// Whether a field's number is one that may be given out one day.
+  private static func hasNewNumber(_ tag: UInt64) -> Bool {
+    tag >> 3 >= 64 && tag >> 3 != 512 && tag >> 3 < 1 << 29 && hasValue(tag)
   }
 
   /// Where an event begins behind `place`; nil where there is none before `end`.

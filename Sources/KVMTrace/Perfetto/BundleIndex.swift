@@ -14,8 +14,11 @@ struct BundleIndex {
 
   /// So many streams there are at most: each takes some memory while it is read.
   static let streamsMax = 1024
-  /// So many bundles are kept in mind: of each 24 bytes.
-  private static let runsMax = 8 << 20
+  /// So many bundles are kept in mind: of each 24 bytes, and once more as many while there are more and more of them.
+  private static let runsMax = 6 << 20
+  /// So many are in any case; beyond that one for so many bytes of the file, of which a compressed bundle takes more.
+  static let leastRunsMax = 1 << 16
+  static let fileBytesPerRun = 4
   /// So many writers are told apart.
   private static let writersMax = 1 << 16
 
@@ -31,8 +34,23 @@ struct BundleIndex {
   /// Whose packet was the last one.
   private var lastNoted: UInt32?
   private var gaps = 0
-  /// How many bundles are kept in mind.
+  /// How many bundles are kept in mind, and how many can be.
   private(set) var runCount = 0
+  private let runsMax: Int
+
+  /// - Parameter fileBytes: how long the file is.
+  init(fileBytes: Int) {
+    runsMax = max(Self.leastRunsMax, min(fileBytes / Self.fileBytesPerRun, Self.runsMax))
+  }
+
+  /// There are bundles that nobody looked at.
+  mutating func noteLeftOut() { isFull = true }
+
+  /// Whether one more bundle can be kept in mind; if not, it is one that is left out.
+  mutating func hasRoom() -> Bool {
+    if runCount >= runsMax { isFull = true }
+    return runCount < runsMax
+  }
 
   /// A part of the file is damaged: any CPU's events may be missing.
   mutating func noteGap() { gaps += 1 }
@@ -59,33 +77,39 @@ struct BundleIndex {
     _ bundle: BundleSurvey, sequence: UInt32, position: Int, packet: Int, count: Int, flags: BundleRun.Flags
   ) {
     lastSequence = sequence
-    if bootAhead[bundle.clock] == nil, let ftrace = bundle.ftraceTime, let boot = bundle.bootTime {
+    let clocks = bundle.clocks
+    if bootAhead[bundle.clock] == nil, let ftrace = clocks.ftraceTime, let boot = clocks.bootTime {
       bootAhead[bundle.clock] = boot &- ftrace
     }
+    let key = Key(sequence: sequence, cpu: UInt16(bundle.cpu), clock: bundle.clock)
     let isBehindLoss = bundle.isBehindLoss || bundle.errorCount > 0
     // Neither events nor a loss, such as a bundle of compact sched: nothing to read.
-    guard bundle.eventCount > 0 || bundle.isMalformed || isBehindLoss else { return }
-    guard let stream = stream(Key(sequence: sequence, cpu: UInt16(bundle.cpu), clock: bundle.clock)),
-      runCount < Self.runsMax
-    else {
+    guard bundle.stamps.first != nil || bundle.isUnreadable || isBehindLoss else {
+      if let known = positions[key] { streams[known].pass(bundle.stamps) }
+      return
+    }
+    guard let stream = stream(key) else {
       isFull = true
       return
     }
     let losses = writers[sequence]?.losses ?? 0
-    let isLossy = isBehindLoss || streams[stream].hasPendingLoss || losses > streams[stream].sequenceLosses
-    guard bundle.eventCount > 0 || bundle.isMalformed else {
-      streams[stream].hasPendingLoss = isLossy
+    let missing = streams[stream].missing
+    let isPacketLost = losses > missing.sequenceLosses
+    let isLossy = isBehindLoss || missing.hasPendingLoss || isPacketLost
+    guard let first = bundle.stamps.first else {
+      streams[stream].missing.hasPendingLoss = isLossy
+      if bundle.isUnreadable { streams[stream].missing.hasPendingGap = true }
+      streams[stream].pass(bundle.stamps)
       return
     }
+    let isBehindGap = gaps > missing.gaps || missing.hasPendingGap
     var flags = flags
     if isLossy { flags.insert(.isBehindLoss) }
-    if gaps > streams[stream].gaps { flags.insert(.isBehindGap) }
-    let before = streams[stream].runs.last?.first ?? 0
+    if isBehindGap { flags.insert(.isBehindGap) }
     streams[stream].append(
-      BundleRun(
-        position: position, packet: packet, count: count, first: bundle.first ?? before, flags: flags))
-    (streams[stream].sequenceLosses, streams[stream].gaps) = (losses, gaps)
-    streams[stream].hasPendingLoss = false
+      BundleRun(position: position, packet: packet, count: count, first: first, flags: flags), bundle.stamps,
+      isBehindMissing: isPacketLost || isBehindGap)
+    streams[stream].missing = BundleStream.Missing(sequenceLosses: losses, gaps: gaps)
     runCount += 1
   }
 
@@ -98,13 +122,17 @@ struct BundleIndex {
   }
 
   /// All bundles are there: puts them in order, and finds how much was lost.
-  mutating func finish(_ recorder: RecorderFacts) {
+  ///
+  /// - Returns: the bundles before which others are missing, though nothing else tells so.
+  mutating func finish(_ recorder: RecorderFacts) -> [(cpu: UInt16, run: BundleRun)] {
+    var behindMissing: [(cpu: UInt16, run: BundleRun)] = []
     for position in streams.indices {
-      streams[position].sort()
       let (sequence, cpu) = (streams[position].sequence, streams[position].cpu)
+      behindMissing += streams[position].finish().map { (cpu, $0) }
       let losses = writers[sequence]?.losses ?? 0
+      let missing = streams[position].missing
       streams[position].endsWithLoss =
-        streams[position].hasPendingLoss || losses > streams[position].sequenceLosses
+        missing.hasPendingLoss || losses > missing.sequenceLosses
         || recorder.isBufferFull(ofSequence: sequence)
       if losses == 0, streams[position].lossCount == 1, !streams[position].endsWithLoss {
         streams[position].knownLoss = recorder.overruns(ofCPU: cpu, sequence: sequence) ?? 0
@@ -113,5 +141,11 @@ struct BundleIndex {
     streams.removeAll { $0.runs.isEmpty }
     streams.sort { ($0.cpu, $0.sequence, $0.clock.rawValue) < ($1.cpu, $1.sequence, $1.clock.rawValue) }
     positions = [:]
+    return behindMissing
+  }
+
+  /// Leaves out what several writers recorded but one of them.
+  mutating func leaveOutRepeated(_ events: PerfettoEvents) -> [RepeatedEvents] {
+    RepeatedEvents.leaveOut(of: &streams, events)
   }
 }

@@ -92,26 +92,31 @@ final class BundlePages: PageSupply {
         return takeGap()
       }
       wanted = 1
-      let step = BundleStep.write(bytes, transcoder, into: &writer)
+      let step = BundleStep.write(bytes, isWhole: bytes.count == left, transcoder, into: &writer)
       place.offset += step.count
       switch step.end {
       case .endOfBytes: break
       case .pageIsFull: return false
       case .malformed: resume(run)
-      case .needs(let count):
-        wanted = take(need: count, run, left: left - step.count, there: bytes.count - step.count)
+      case .needs(let count, let ofEvent):
+        wanted = take(
+          need: count, ofEvent: ofEvent, run, left: left - step.count, there: bytes.count - step.count)
       }
       if !takeGap() { return false }
     }
     return true
   }
 
-  /// A field that does not lie wholly in what was read. Returns how much to read of it; one that is too long is passed over.
-  private func take(need count: UInt64, _ run: BundleRun, left: Int, there: Int) -> Int {
+  /// A field that does not lie wholly in what was read. Returns how much to read of it; one that is too long is passed over, and told if
+  /// it is an event.
+  private func take(need count: UInt64, ofEvent: Bool, _ run: BundleRun, left: Int, there: Int) -> Int {
     let isUnknown = count == 0
-    if there >= left || (isUnknown && there >= Self.headBytesMax) || count > UInt64(left) {
+    let isLong = count > UInt64(Self.pieceBytes)
+    if there >= left || (isUnknown && there >= Self.headBytesMax) || count > UInt64(left)
+      || (isLong && ofEvent)
+    {
       resume(run)
-    } else if count > UInt64(Self.pieceBytes) {
+    } else if isLong {
       place.offset += Int(count)
     } else {
       return isUnknown ? Self.headBytesMax : Int(count)
@@ -165,7 +170,7 @@ struct BundleStep {
     /// What follows is no field, or no event.
     case malformed
     /// The next field does not lie wholly in the bytes: it takes so many, 0 where that is not known.
-    case needs(UInt64)
+    case needs(UInt64, ofEvent: Bool)
   }
 
   /// How many bytes are done with.
@@ -173,8 +178,11 @@ struct BundleStep {
   let end: End
 
   /// Writes the events in `bytes`, which lie in a bundle and begin with a field.
+  ///
+  /// - Parameter isWhole: whether the bundle ends where they do.
   static func write(
-    _ bytes: UnsafeRawBufferPointer, _ transcoder: EventTranscoder, into writer: inout PageWriter
+    _ bytes: UnsafeRawBufferPointer, isWhole: Bool, _ transcoder: EventTranscoder,
+    into writer: inout PageWriter
   ) -> BundleStep {
     var cursor = WireCursor(bytes)
     let start = cursor.position
@@ -183,17 +191,25 @@ struct BundleStep {
       func step(_ position: UnsafeRawPointer, _ end: End) -> BundleStep {
         BundleStep(count: position - start, end: end)
       }
-      guard let tag = cursor.varint() else { return step(begin, .needs(0)) }
-      guard tag == BundleFields.eventTag || BundleFields.canHave(tag) else { return step(begin, .malformed) }
+      guard let tag = cursor.varint() else { return step(begin, .needs(0, ofEvent: false)) }
+      guard tag == BundleFields.eventTag || BundleFields.canHave(tag) else {
+        if BundleFields.skipNew(tag, &cursor, isWhole: isWhole) { continue }
+        // It may only be cut off.
+        let more = UInt64(bytes.count - (begin - start)) + 1
+        return step(begin, isWhole || begin == start ? .malformed : .needs(more, ofEvent: false))
+      }
       guard tag & 7 == WireType.bytes else {
-        guard cursor.skipValue(ofType: tag & 7) else { return step(begin, .needs(0)) }
+        guard cursor.skipValue(ofType: tag & 7) else { return step(begin, .needs(0, ofEvent: false)) }
         continue
       }
-      guard let count = cursor.varint() else { return step(begin, .needs(0)) }
+      guard let count = cursor.varint() else { return step(begin, .needs(0, ofEvent: false)) }
       let event = cursor.position
       guard cursor.skip(count) else {
         let head = UInt64(event - begin)
-        return step(begin, count > UInt64(UInt32.max) ? .malformed : .needs(head + count))
+        return step(
+          begin,
+          count > UInt64(UInt32.max)
+            ? .malformed : .needs(head + count, ofEvent: tag == BundleFields.eventTag))
       }
       guard tag == BundleFields.eventTag else { continue }
       switch transcoder.write(WireCursor(event, end: cursor.position), into: &writer) {

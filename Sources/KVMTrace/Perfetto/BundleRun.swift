@@ -16,7 +16,7 @@ struct BundleRun {
   /// Positions in a file have fewer bits.
   private static let positionBits: UInt64 = 56
 
-  private let packed: UInt64
+  private var packed: UInt64
   /// The number of the compressed packet in which it lies, 0 for one that is not compressed.
   let packet: UInt32
   /// How long it is, in bytes.
@@ -33,7 +33,10 @@ struct BundleRun {
   }
 
   var position: Int { Int(packed & (1 << Self.positionBits - 1)) }
-  var flags: Flags { Flags(rawValue: UInt8(truncatingIfNeeded: packed >> Self.positionBits)) }
+  var flags: Flags {
+    get { Flags(rawValue: UInt8(truncatingIfNeeded: packed >> Self.positionBits)) }
+    set { packed = UInt64(position) | UInt64(newValue.rawValue) << Self.positionBits }
+  }
 }
 
 /// The bundles of one CPU, of one writer.
@@ -50,11 +53,24 @@ struct BundleStream {
   var knownLoss: UInt64 = 0
   /// Whether events were lost behind the last bundle.
   var endsWithLoss = false
-  /// How many losses of the sequence, and how many damaged places, lie before what was added last.
-  var sequenceLosses = 0
-  var gaps = 0
-  /// Whether a bundle without events said that some were lost.
-  var hasPendingLoss = false
+  var missing = Missing()
+  /// What tells whether bundles are missing.
+  private var chain = BundleChain()
+  /// The latest stamp.
+  private(set) var latest: UInt64 = 0
+  /// The events that are not read, by their slots: another writer has them, too.
+  var repeated: Set<Int> = []
+
+  /// What is missing, as far as it lies before the bundle that was added last, or is known to lie behind it.
+  struct Missing {
+    /// How many losses of the sequence, and how many damaged places, lie before what was added last.
+    var sequenceLosses = 0
+    var gaps = 0
+    /// Whether a bundle without events said that some were lost.
+    var hasPendingLoss = false
+    /// Whether a bundle was left out whose events cannot be read.
+    var hasPendingGap = false
+  }
 
   init(cpu: UInt16, sequence: UInt32, clock: FtraceClock) {
     self.cpu = cpu
@@ -62,18 +78,28 @@ struct BundleStream {
     self.clock = clock
   }
 
-  mutating func append(_ run: BundleRun) {
+  /// - Parameter isBehindMissing: whether packets of the writer, or any part of the file, are missing before it.
+  mutating func append(_ run: BundleRun, _ stamps: BundleSurvey.Stamps, isBehindMissing: Bool) {
     if let last = runs.last, run.first < last.first { isSorted = false }
     if run.flags.contains(.isBehindLoss) { lossCount += 1 }
+    latest = max(latest, stamps.last ?? run.first)
+    chain.add(stamps, run: isBehindMissing ? nil : runs.count)
     runs.append(run)
   }
 
-  /// Puts the bundles in the order of their first events.
-  mutating func sort() {
-    guard !isSorted else { return }
-    let order = runs.indices.sorted { (runs[$0].first, $0) < (runs[$1].first, $1) }
-    runs = order.map { runs[$0] }
-    isSorted = true
+  /// A bundle none of whose events are wanted.
+  mutating func pass(_ stamps: BundleSurvey.Stamps) { chain.add(stamps, run: nil) }
+
+  /// All bundles are there: puts them in the order of their first events.
+  ///
+  /// - Returns: those before which others are missing that were not known to be missing yet.
+  mutating func finish() -> [BundleRun] {
+    let first = runs.lazy.map(\.first).min() ?? 0
+    // Before the first one, some may have been recorded for another trace.
+    let behindMissing = chain.behindMissing.filter { runs[$0].first > first }
+    for position in behindMissing { runs[position].flags.insert(.isBehindGap) }
+    defer { if !isSorted { runs.sort { $0.first < $1.first } } }
+    return behindMissing.map { runs[$0] }
   }
 }
 

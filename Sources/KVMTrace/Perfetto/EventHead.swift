@@ -54,8 +54,10 @@ struct EventHead {
       case WireType.bytes:
         guard let count = cursor.varint() else { return nil }
         let begin = cursor.position
-        // Of two messages, or of one that stands where a number must, the event behind has become a part of this one.
-        guard cursor.skip(count), !hasPayload, ![1, 2, 5].contains(tag >> 3) else { return nil }
+        // Where one stands where a number must, the event behind has become a part of this one.
+        guard cursor.skip(count), ![1, 2, 5].contains(tag >> 3) else { return nil }
+        // Of two, the first says what the event is; what the other is, is not known yet.
+        if hasPayload { continue }
         slot = EventSlot.slot(ofNumber: tag >> 3)
         payload = WireCursor(begin, end: cursor.position)
         hasPayload = true

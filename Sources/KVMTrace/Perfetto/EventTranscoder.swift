@@ -126,6 +126,7 @@ extension EventTranscoder {
   @inline(never)
   private func writeSlowly(_ head: EventHead, into writer: inout PageWriter) -> Outcome {
     var plan = layout.plan(ofSlot: head.slot)
+    guard plan.pointee.bytes > 0 else { return .written }
     var named: Int?
     if head.slot == EventSlot.generic {
       let payload = UnsafeRawBufferPointer(start: head.payload.position, count: head.payload.remaining)
@@ -134,7 +135,6 @@ extension EventTranscoder {
       if let named { plan = layout.plans + generic.events[named].planIndex }
     }
     var bytes = plan.pointee.bytes
-    guard bytes > 0 else { return .written }
     let isWhole = forEachValue(head.payload, plan, named) { place, value in
       if case .text(let text) = value, place.kind == .located || place.kind == .trailing {
         bytes += min(text.count, Self.recordBytesMax) + 1

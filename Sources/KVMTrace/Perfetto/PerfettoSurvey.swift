@@ -28,6 +28,9 @@ final class PerfettoSurvey {
     }
   }
 
+  /// So many packets are looked at in any case, and one more for each byte of the file: of compressed ones there may be more, which hold
+  /// nothing that anybody recorded.
+  private static let leastPacketsMax = 1 << 20
   /// So many damaged places are kept.
   private static let damageMax = 256
   /// The first version of the recorder that marks the first packet of a writer.
@@ -36,7 +39,7 @@ final class PerfettoSurvey {
   let events = PerfettoEvents()
   private(set) var host = HostFacts()
   private(set) var recorder = RecorderFacts()
-  private(set) var index = BundleIndex()
+  private(set) var index: BundleIndex
   private(set) var damage: [Damage] = []
   /// How the first packets are compressed that are.
   private(set) var compression: PacketCompression?
@@ -44,8 +47,8 @@ final class PerfettoSurvey {
   private(set) var packetCount = 0
   private let inflater = PacketInflater()
   private var spool: PacketSpool
-  /// How many bundles of other machines there were.
-  private var foreignCount = 0
+  /// How many bundles of other machines there were, and where the first one is.
+  private var foreign: (count: Int, offset: Int) = (0, 0)
 
   /// Reads the whole of `file`.
   ///
@@ -54,6 +57,7 @@ final class PerfettoSurvey {
   init(_ file: FileBytes, spoolLimit: UInt64?) throws(IngestError) {
     files = BundleFiles(trace: file, inflated: nil, packetOffsets: [])
     spool = PacketSpool(path: file.path, limit: spoolLimit)
+    index = BundleIndex(fileBytes: file.count)
     var reader = PacketReader(file)
     while let packet = reader.next() {
       note(reader.takeProblems())
@@ -62,13 +66,33 @@ final class PerfettoSurvey {
     }
     note(reader.takeProblems())
     files = BundleFiles(trace: file, inflated: try spool.finish(), packetOffsets: spool.offsets)
-    index.finish(recorder)
-    if foreignCount > 0 {
-      report(at: 0, "\(foreignCount) bundles of events are another machine's; they are left out")
+    finish()
+    if foreign.count > 0 {
+      report(
+        at: foreign.offset,
+        "\(foreign.count) bundles of events are another machine's, of which the first is here; they are left out"
+      )
     }
     if index.isFull {
       report(
         at: file.count, "there are more bundles of events than can be kept in mind; the rest is left out")
+    }
+  }
+
+  /// All bundles are there.
+  private func finish() {
+    for (cpu, run) in index.finish(recorder) {
+      report(
+        at: files.offset(of: run, at: 0),
+        "events of CPU \(cpu) are missing before this bundle: it does not follow the one before")
+    }
+    for repeated in index.leaveOutRepeated(events) {
+      report(
+        at: files.offset(of: repeated.run, at: 0),
+        """
+        two data sources recorded the same events; those of the packet sequence \(repeated.usedSequence) are used, and those of \
+        \(repeated.sequence) are left out
+        """)
     }
   }
 
@@ -78,8 +102,8 @@ final class PerfettoSurvey {
     for problem in problems { report(at: problem.offset, problem.what) }
   }
 
-  private func report(at offset: Int, _ what: String) {
-    if damage.count < Self.damageMax { damage.append(Damage(offset: offset, what: what)) }
+  private func report(at offset: Int, _ what: @autoclosure () -> String) {
+    if damage.count < Self.damageMax { damage.append(Damage(offset: offset, what: what())) }
   }
 
   /// Takes in a packet of the file.
@@ -140,6 +164,8 @@ final class PerfettoSurvey {
     var trace = WireMessage(inflated, isCut: isInflatedCut)
     while let packet = trace.next() {
       guard packet.number == 1 else { continue }
+      packetCount += 1
+      guard packetCount < Self.leastPacketsMax + files.trace.count else { return index.noteLeftOut() }
       let isCut = isInflatedCut && packet.bytes.endAddress == inflated.endAddress
       if isCut || PacketProbe.isWhole(packet.bytes) {
         take(packet.bytes, in: inner, isCut: isCut)
@@ -156,7 +182,9 @@ final class PerfettoSurvey {
   private func take(_ bytes: UnsafeRawBufferPointer, in region: Region, isCut: Bool) {
     let packet = Self.packet(bytes, isCut: isCut)
     guard packet.machine == 0 else {
-      if packet.bundle != nil { foreignCount += 1 }
+      if let start = packet.bundle?.baseAddress {
+        foreign = (foreign.count + 1, foreign.count == 0 ? region.damageOffset(of: start) : foreign.offset)
+      }
       return
     }
     // Where the file ends inside a packet, who wrote it is missing.
@@ -211,8 +239,8 @@ final class PerfettoSurvey {
   }
 
   private func take(bundle: UnsafeRawBufferPointer, sequence: UInt32, in region: Region, isCut: Bool) {
-    guard let start = bundle.baseAddress, !bundle.isEmpty else { return }
-    let survey = BundleSurvey(bundle, events: events)
+    guard let start = bundle.baseAddress, !bundle.isEmpty, index.hasRoom() else { return }
+    let survey = BundleSurvey(bundle, events: events, seen: events.seen(ofSequence: sequence))
     let offset = region.damageOffset(of: start)
     for descriptor in survey.descriptors {
       if let problem = events.describe(descriptor) { report(at: offset, problem) }
@@ -227,6 +255,9 @@ final class PerfettoSurvey {
         at: offset,
         "the recorder could not read \(survey.errorCount) pages of CPU \(survey.cpu); their events are missing"
       )
+    }
+    if survey.isUnreadable, !isCut {
+      report(at: offset, "a bundle of events of CPU \(survey.cpu) is damaged; it is left out")
     }
     host.noteCPU(survey.cpu)
     var flags: BundleRun.Flags = isCut ? .isCut : []

@@ -63,8 +63,11 @@ final class PerfettoTrace: TranscodedTrace {
 
   func pages(ofStream stream: Int) -> any PageSupply {
     let bundles = streams[stream]
+    let layout =
+      bundles.repeated.isEmpty
+      ? events.layout : EventLayout(events.layout, without: bundles.repeated)
     let transcoder = EventTranscoder(
-      layout: events.layout, generic: events.generic, clockOffset: clockOffsets[bundles.clock] ?? 0)
+      layout: layout, generic: events.generic, clockOffset: clockOffsets[bundles.clock] ?? 0)
     return BundlePages(
       files, bundles, transcoder,
       pageBytes: streams.count > Self.longPageStreamsMax ? Self.shortPageBytes : Self.pageBytes)

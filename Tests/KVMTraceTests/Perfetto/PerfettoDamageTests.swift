@@ -264,6 +264,44 @@ struct PerfettoDamageTests {
     }
   }
 
+  @Test("an event that is longer than what is read at once is left out, and told", arguments: [false, true])
+  func longEvent(isCompressed: Bool) throws {
+    let text = String(repeating: "x", count: 100_000)
+    let trace = Parts.trace(
+      Parts.packet(
+        Parts.bundle([Parts.entry(1), Parts.event(2, 3, ProtoMessage().adding(2, text)), Parts.entry(3)])))
+    let reading = try PerfettoReading(
+      isCompressed ? Parts.trace(ProtoMessage().adding(50, Compressor(.zlib).compress(trace))) : trace)
+    #expect(reading.times == [1, 3])
+    #expect(
+      reading.damage.map { $0.what.hasPrefix("a bundle of events of CPU 0 is damaged; 1000") } == [true])
+    #expect(reading.losses == [.init(cpu: 0, count: nil, before: 3)])
+  }
+
+  @Test("fields with numbers that are not given out yet are no damage", arguments: [64, 100, 511, 576, 5000])
+  func newFields(number: UInt64) throws {
+    let event = ProtoMessage().adding(1, 3).adding(2, 7).adding(376, ProtoMessage().adding(1, 5))
+      .adding(number + 10_000, [1, 2, 3])
+    let bundle = Parts.entries([1]).adding(number, 5).adding(2, Parts.entry(2)).adding(number, [9, 9]).adding(
+      number + 1, "next"
+    ).adding(2, event).adding(number, 1)
+    let reading = try PerfettoReading(Parts.trace(Parts.packet(bundle)))
+    #expect(reading.times == [1, 2, 3] && reading.damage.isEmpty && reading.losses.isEmpty)
+    let last = reading.events.last
+    #expect(last?.name == "kvm:kvm_entry" && last?.fields["vcpu_pc"] == .unsigned(5))
+  }
+
+  @Test("fields with new numbers are no damage in a bundle that is not read at once")
+  func newFieldsInLongBundle() throws {
+    let field = ProtoMessage().adding(700, [UInt8](repeating: 0x12, count: 300)).bytes
+    let times = (1...3000).map { UInt64($0) }
+    let bundle = times.reduce(ProtoMessage()) {
+      $0.adding(2, Parts.entry($1)).appending($1 % 5 == 0 ? field : [])
+    }
+    let reading = try PerfettoReading(Parts.trace(Parts.packet(bundle)), withFields: false)
+    #expect(bundle.bytes.count > 3 << 16 && reading.times == times && reading.damage.isEmpty)
+  }
+
   @Test("a text that is longer than a record can be is left out, and told")
   func longText() throws {
     let text = String(repeating: "x", count: 65_500)
@@ -302,9 +340,47 @@ struct PerfettoDamageTests {
     #expect(reading.events.count == 100 && reading.damage.isEmpty && reading.losses.isEmpty)
   }
 
+  @Test("a bundle none of whose events can be read is left out, and the CPU has a gap there")
+  func unreadable() throws {
+    let bad = Parts.packet(Parts.bundle([ProtoMessage(), ProtoMessage().adding(2, 7)]))
+    let reading = try PerfettoReading(
+      Parts.trace(
+        Parts.packet(Parts.entries([1])), Parts.packet(Parts.entries(cpu: 1, [2])), bad,
+        Parts.packet(Parts.entries([3])), Parts.packet(Parts.entries(cpu: 1, [4]))))
+    #expect(reading.times == [1, 3, 2, 4])
+    #expect(reading.losses == [.init(cpu: 0, count: nil, before: 3)])
+    #expect(reading.damage.map(\.what) == ["a bundle of events of CPU 0 is damaged; it is left out"])
+    #expect(throws: IngestError.self) { try PerfettoReading.open(Parts.trace(bad)) }
+  }
+
+  @Test("of a small file no more bundles are kept in mind than it can have, and the others are told")
+  func manyBundles() throws {
+    let count = BundleIndex.leastRunsMax + 1000
+    let inner = Parts.trace((0..<count).map { Parts.packet(Parts.entries([UInt64(count - $0)])) })
+    let packed = Parts.trace(ProtoMessage().adding(133, Compressor(.zstd).compress(inner)))
+    let most = max(BundleIndex.leastRunsMax, packed.count / BundleIndex.fileBytesPerRun)
+    let reading = try PerfettoReading(packed, withFields: false)
+    #expect(most < count && reading.events.count == most)
+    #expect(reading.times == reading.times.sorted())
+    #expect(reading.damage.map { $0.what.hasPrefix("there are more bundles") } == [true])
+  }
+
+  @Test("of a small file no more packets are looked at than it can have, and the others are told")
+  func manyPackets() throws {
+    let empty = [[UInt8]](repeating: [0x0a, 0], count: 1 << 20 + 100_000).flatMap { $0 }
+    let inner =
+      Parts.trace(Parts.packet(Parts.entries([1]))) + empty + Parts.trace(Parts.packet(Parts.entries([2])))
+    let packed = Parts.trace(ProtoMessage().adding(133, Compressor(.zstd).compress(inner)))
+    let reading = try PerfettoReading(packed)
+    #expect(reading.times == [1])
+    #expect(reading.damage.map { $0.what.hasPrefix("there are more bundles") } == [true])
+  }
+
   @Test("more CPUs than there can be streams are told")
   func manyStreams() throws {
-    let packets = (0..<(BundleIndex.streamsMax + 10)).map { Parts.packet(Parts.entries([1]), sequence: $0) }
+    let packets = (0..<(BundleIndex.streamsMax + 10)).map {
+      Parts.packet(Parts.entries([UInt64($0)]), sequence: $0)
+    }
     let trace = try PerfettoReading.open(Parts.trace(packets))
     #expect(trace.streamCount == BundleIndex.streamsMax)
     #expect(trace.damage.contains { $0.what.hasPrefix("there are more bundles") })

@@ -71,12 +71,47 @@ struct PerfettoHostTests {
     #expect(reading.times == [5, 70, 10, 20, 50, 60] && reading.trace.streamCount == 2)
   }
 
-  @Test("two writers of one CPU are two streams")
+  @Test("two writers of one CPU are two streams, one behind the other or of other events")
   func writers() throws {
     let reading = try read(
-      Parts.packet(Parts.entries([1, 9])), Parts.packet(Parts.entries([5, 7]), sequence: 3),
+      Parts.packet(Parts.entries([1, 9])), Parts.packet(Parts.entries([15, 17]), sequence: 3),
       Parts.packet(Parts.entries([11])))
-    #expect(reading.trace.streamCount == 2 && reading.times == [1, 9, 11, 5, 7])
+    #expect(reading.trace.streamCount == 2 && reading.times == [1, 9, 11, 15, 17] && reading.damage.isEmpty)
+    let exits = Parts.bundle([5, 7].map { Parts.event($0, 380, ProtoMessage().adding(1, 1)) })
+    let others = try read(Parts.packet(Parts.entries([1, 9])), Parts.packet(exits, sequence: 3))
+    #expect(others.trace.streamCount == 2 && others.times == [1, 9, 5, 7] && others.damage.isEmpty)
+  }
+
+  private static let repeated =
+    "two data sources recorded the same events; those of the packet sequence 2 are used, and those of 3 are left out"
+
+  @Test("what two data sources recorded at one time is used once, and told")
+  func repeated() throws {
+    let packets = [[1, 9], [11, 20]].flatMap { times in
+      [3, 2].map { Parts.packet(Parts.entries(times), sequence: $0) }
+    }
+    // What one of them alone has of another CPU stays.
+    let alone = [
+      Parts.packet(Parts.entries(cpu: 1, [5]), sequence: 3),
+      Parts.packet(Parts.entries(cpu: 2, [6, 7]), sequence: 2),
+    ]
+    let reading = try PerfettoReading(Parts.trace(packets + alone))
+    #expect(reading.times == [1, 9, 11, 20, 5, 6, 7] && reading.trace.streamCount == 3)
+    #expect(reading.damage.map(\.what) == [Self.repeated])
+  }
+
+  @Test("of two data sources that share some events those are used once, and all others of both")
+  func partlyRepeated() throws {
+    func both(_ time: UInt64) -> [ProtoMessage] {
+      [Parts.entry(time), Parts.event(time + 1, 380, ProtoMessage().adding(1, 1))]
+    }
+    let marker = Parts.event(4, 3, ProtoMessage().adding(2, "marker"))
+    let generic = Parts.event(6, 327, ProtoMessage().adding(1, "commit"))
+    let reading = try read(
+      Parts.packet(Parts.bundle(both(2) + [generic] + both(8))),
+      Parts.packet(Parts.bundle([Parts.entry(2), marker, generic, Parts.entry(8)]), sequence: 3))
+    #expect(reading.times == [2, 3, 6, 8, 9, 4] && reading.events.last?.name == "ftrace:print")
+    #expect(reading.damage.map(\.what) == [Self.repeated])
   }
 
   @Test("another machine's events and names are left out, and the events are told")
@@ -86,7 +121,13 @@ struct PerfettoHostTests {
     let reading = try read(Parts.packet(Parts.entries([1])), guestBundle, tree.adding(98, 7))
     #expect(reading.times == [1] && reading.trace.commands.isEmpty)
     #expect(
-      reading.damage.map(\.what) == ["1 bundles of events are another machine's; they are left out"])
+      reading.damage.map(\.what) == [
+        "1 bundles of events are another machine's, of which the first is here; they are left out"
+      ])
+    let offset = Parts.trace(Parts.packet(Parts.entries([1]))).count + 2 + 2
+    #expect(reading.damage.map(\.offset) == [offset])
+    let error = #expect(throws: IngestError.self) { try read(Parts.system(version: "v56"), guestBundle) }
+    #expect(error?.offset == Parts.trace(Parts.system(version: "v56")).count + 2 + 2)
   }
 
   @Test("a CPU that no host has is left out")

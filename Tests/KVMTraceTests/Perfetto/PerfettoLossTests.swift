@@ -106,6 +106,65 @@ struct PerfettoLossTests {
     #expect(try losses(packet, statistics([0, 3], buffer: 7)).isEmpty)
   }
 
+  /// What is told where bundles are missing.
+  static func missing(cpu: Int) -> String {
+    "events of CPU \(cpu) are missing before this bundle: it does not follow the one before"
+  }
+
+  @Test("a bundle that does not follow the one before has a gap before it")
+  func missingBundle() throws {
+    let packets = [
+      Parts.packet(Parts.entries([1, 2], behind: 0)), Parts.packet(Parts.entries(cpu: 1, [3], behind: 0)),
+      Parts.packet(Parts.entries([5, 6], behind: 2)), Parts.packet(Parts.entries(cpu: 1, [8], behind: 3)),
+    ]
+    for whole in [packets, packets.reversed()] {
+      let reading = try PerfettoReading(Parts.trace(whole))
+      #expect(reading.damage.isEmpty && reading.losses.isEmpty)
+    }
+    let last = Parts.packet(Parts.entries([9], behind: 7))
+    for more in [packets + [last], [last] + packets.reversed()] {
+      let reading = try PerfettoReading(Parts.trace(more))
+      #expect(reading.losses == [Loss(cpu: 0, count: nil, before: 9)])
+      #expect(reading.damage.map(\.what) == [Self.missing(cpu: 0)])
+      #expect(reading.damage[0].offset == (more[0].bytes == last.bytes ? 4 : Parts.trace(packets).count + 4))
+    }
+  }
+
+  @Test("stamps of another clock tell of a missing bundle just so")
+  func missingByOtherClock() throws {
+    func packet(_ time: UInt64, behind end: Int) -> ProtoMessage {
+      Parts.packet(Parts.entries([time], behind: end).adding(5, 2).adding(6, 50).adding(7, 1060))
+    }
+    #expect(try losses(packet(50, behind: 0), packet(60, behind: 50)).isEmpty)
+    let reading = try PerfettoReading(Parts.trace(packet(50, behind: 0), packet(60, behind: 55)))
+    #expect(reading.losses == [Loss(cpu: 0, count: nil, before: 1070)])
+  }
+
+  @Test("the end of a bundle is not known where events of it cannot be read, or were not written one by one")
+  func unknownEnd() throws {
+    // Events by 3 and 7, and by 9.
+    let sched = ProtoMessage().adding(4, ProtoMessage().adding(1, [3, 4]).adding(7, [9])).adding(1, 0)
+    let next = Parts.packet(Parts.entries([20], behind: 9))
+    #expect(
+      try losses(Parts.packet(Parts.entries([1], behind: 0)), Parts.packet(sched.adding(10, 1)), next).isEmpty
+    )
+    #expect(try losses(Parts.packet(sched.adding(2, Parts.entry(1))), next).isEmpty)
+    let damaged = Parts.packet(Parts.entries([1], behind: 0).adding(2, ProtoMessage().adding(2, 7)))
+    #expect(try PerfettoReading(Parts.trace(damaged, next)).damage.count == 1)
+  }
+
+  @Test(
+    "what is missing is told once: where the writer tells of a loss, and before a CPU's first bundle, nothing else is"
+  )
+  func missingOnce() throws {
+    #expect(
+      try losses(
+        Parts.packet(Parts.entries([1], behind: 0)),
+        Parts.packet(Parts.entries([9], behind: 7), isBehindLoss: true))
+        == [Loss(cpu: 0, count: 0, before: 9)])
+    #expect(try losses(Parts.packet(Parts.entries([9], behind: 7))).isEmpty)
+  }
+
   @Test("a bundle without events tells of a loss, and so does a page that the recorder could not read")
   func withoutEvents() throws {
     let empty = Parts.packet(Parts.entries(isBehindLoss: true, []))

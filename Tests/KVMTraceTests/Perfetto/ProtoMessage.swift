@@ -76,8 +76,13 @@ enum PerfettoParts {
   }
 
   /// A bundle of `kvm_entry` at each of `times`.
-  static func entries(cpu: Int = 0, isBehindLoss: Bool = false, _ times: [UInt64]) -> ProtoMessage {
-    bundle(cpu: cpu, isBehindLoss: isBehindLoss, times.map { entry($0) })
+  ///
+  /// - Parameter previousEnd: the last stamp of the CPU's bundle before.
+  static func entries(
+    cpu: Int = 0, isBehindLoss: Bool = false, _ times: [UInt64], behind previousEnd: Int? = nil
+  ) -> ProtoMessage {
+    let bundle = bundle(cpu: cpu, isBehindLoss: isBehindLoss, times.map { entry($0) })
+    return previousEnd.map { bundle.adding(10, $0) } ?? bundle
   }
 
   /// A GenericEventDescriptor; fields are a name and a type of FieldDescriptorProto each.
