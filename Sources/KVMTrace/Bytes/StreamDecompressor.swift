@@ -127,11 +127,9 @@ struct StreamDecompressor: ~Copyable {
 
   private static func problem(_ status: Int) -> Problem? {
     guard ZSTD_isError(status) != 0 else { return nil }
-    return switch ZSTD_getErrorCode(status) {
-    case ZSTD_error_frameParameter_windowTooLarge: .longWindow
-    case ZSTD_error_dictionary_wrong: .dictionary
-    default: .damage
-    }
+    let code = ZSTD_getErrorCode(status)
+    if code == ZSTD_error_frameParameter_windowTooLarge { return .longWindow }
+    return code == ZSTD_error_dictionary_wrong ? .dictionary : .damage
   }
 
   /// Whether a frame of zstd stands at the beginning, or behind others that are to be skipped, as pzstd writes them (magic numbers
