@@ -41,7 +41,10 @@ struct TextLosses: ~Copyable {
 
   /// A header tells that others were written over events before it.
   mutating func note(overwrittenAt offset: Int) {
-    for cpu in 0..<LineHeadParser.cpuCountMax { counts[cpu] = counts[cpu] < 0 ? Self.perhaps : 0 }
+    // Many headers without an event between them say no more than one.
+    if headerOffset == nil {
+      for cpu in 0..<LineHeadParser.cpuCountMax { counts[cpu] = counts[cpu] < 0 ? Self.perhaps : 0 }
+    }
     headerOffset = offset
   }
 

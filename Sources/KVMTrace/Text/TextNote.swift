@@ -61,7 +61,8 @@ enum TextNote {
     guard cursor.place > line.place else { return false }
     let begin = cursor.place
     guard cursor.hexadecimal() != nil else { return false }
+    // A short one is an address of nothing, and not a command such as dd.
     let isLong = cursor.place - begin >= 4
-    return cursor.byte == UInt8(ascii: " ") && (isLong || line.end[-1] == UInt8(ascii: ")"))
+    return isLong ? cursor.byte == UInt8(ascii: " ") : cursor.begins(with: " [unknown]")
   }
 }
