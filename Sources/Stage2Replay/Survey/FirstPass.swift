@@ -46,7 +46,9 @@ struct FirstPass {
       case .marker:
         let marker = run.marker(index)
         survey.note(marker, at: records[index].time)
-        if case .vcpus(let vcpus)? = marker { evidence.note(vcpus, by: records[index].tid) }
+        if case .vcpus(let vcpus)? = marker, survey.markers.slice != nil {
+          evidence.note(vcpus, by: records[index].tid)
+        }
         consume(records[index], previous: index > 0 ? records[index - 1].time : nil)
       default: consume(records[index], previous: index > 0 ? records[index - 1].time : nil)
       }

@@ -50,6 +50,8 @@ struct VCPUEvidence {
   /// By `ThreadIndex`.
   private var threads: [Thread] = []
   private var settled: [ThreadID: [VMIndex]] = [:]
+  /// By markers alone.
+  private var told: [ThreadID: [VMIndex]] = [:]
   private var rivalry = PageRivalry()
   private let pageSize: PageSize
   private let command: (ThreadID) -> String?
@@ -121,7 +123,10 @@ struct VCPUEvidence {
   /// A marker behind the first change of a VM's slots, by the thread of the change, names the threads that run its vCPUs.
   mutating func note(_ marker: VCPUMarker, by creator: ThreadID) {
     guard let vm = roster.live.last(where: { vms[$0.position].creator == creator }) else { return }
-    for tid in marker.threads { settled[tid, default: []].append(vm) }
+    for tid in marker.threads where told[tid]?.contains(vm) != true {
+      told[tid, default: []].append(vm)
+      if settled[tid]?.contains(vm) != true { settled[tid, default: []].append(vm) }
+    }
     revision += 1
   }
 
@@ -172,7 +177,7 @@ struct VCPUEvidence {
       vms[vm.position].vcpus.removeAll { $0 == thread }
       threads[thread.position] = Thread(tid: tid, isOfVCPU: true)
     }
-    let told = settled[tid]?.last { !roster.isGone($0) }
+    let told = told[tid]?.last { !roster.isGone($0) }
     if let own = told ?? roster.live.last(where: { vms[$0.position].creator == tid }) {
       settle(thread, on: own)
       return
