@@ -119,7 +119,7 @@ struct CopyTests {
     let outcome = try Self.shell(
       #"""
       "$tool" slice --anonymize --from +0.5 "$1" "$d/part.dat" || exit
-      "$tool" events "$d/part.dat" --format csv | grep -c 'pkvm-replay:slice from='
+      "$tool" events "$d/part.dat" --event print --format csv | grep -c 'pkvm-replay:slice from='
       """#, [Self.path("inputs/simultaneous/\(name)")])
     #expect(outcome.output == "1\n", "\(outcome.output) \(outcome.errors)")
   }
