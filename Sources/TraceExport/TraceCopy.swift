@@ -14,8 +14,10 @@ public final class TraceCopy {
   }
 
   /// The page of a CPU that is being filled.
+  ///
+  /// Nothing that is called while `writer` is changed comes back to it: to have that checked for each event took a third of the time.
   private final class OpenPage {
-    var writer: PageWriter
+    @exclusivity(unchecked) var writer: PageWriter
 
     init(pageBytes: Int) {
       writer = PageWriter(pageBytes: pageBytes)
@@ -26,7 +28,8 @@ public final class TraceCopy {
   private let trace: TraceFile
   private let writer: TraceDatWriter
   private let pageBytes: Int
-  private var pages: [Place: OpenPage] = [:]
+  /// By buffer and CPU, nil where there were no events.
+  @exclusivity(unchecked) private var pages: [OpenPage?]
   private let anonymizer: Anonymizer?
   private var formats: CopiedFormats
   /// How many damaged places each CPU's events had so far.
@@ -36,11 +39,11 @@ public final class TraceCopy {
   private let cpuCount: UInt16
   private let ordersEqualStamps: Bool
   /// The stamp and CPU of the last event.
-  private var last = (time: Nanoseconds(0), cpu: CPUIndex(0))
+  @exclusivity(unchecked) private var last = (time: Nanoseconds(0), cpu: CPUIndex(0))
   /// What stands in the trace before its first event, as a recorder writes it there through trace_marker.
-  public var heading: String?
+  @exclusivity(unchecked) public var heading: String?
   /// What stands in the trace right behind an event, printed by its thread; nil for nothing behind any.
-  public var linesBehind: ((TraceRecord) -> [String])?
+  @exclusivity(unchecked) public var linesBehind: ((TraceRecord) -> [String])?
   /// Events that are longer than any page, or of a CPU that the recording does not have, and are left out.
   public private(set) var leftOut = 0
 
@@ -64,6 +67,7 @@ public final class TraceCopy {
     let flavour = TraceFlavour(version: .v7, pageBytes: pageBytes, compression: compression)
     cpuCount = UInt16(clamping: trace.cpuCount)
     let cpus = Array(0..<UInt32(cpuCount))
+    pages = Array(repeating: nil, count: Self.bufferNames(of: trace).count * Int(cpuCount))
     let clock = Self.clock(of: trace)
     var description = TraceDescription(
       flavour, formats: formats.ofEvents,
@@ -110,6 +114,7 @@ public final class TraceCopy {
 
   /// The events that follow are those of a run. Where its CPU's events were damaged since the run before, some are missing.
   public func begin(_ run: EventRun) throws {
+    guard run.damageCount > 0 else { return }
     let place = Place(buffer: run.bufferIndex, cpu: run[0].cpu.rawValue)
     guard run.damageCount > damageCounts[place] ?? 0 else { return }
     damageCounts[place] = run.damageCount
@@ -196,14 +201,16 @@ public final class TraceCopy {
   }
 
   private func page(_ place: Place) -> OpenPage {
-    if let open = pages[place] { return open }
+    let index = place.buffer * Int(cpuCount) + Int(place.cpu)
+    if let open = pages[index] { return open }
     let new = OpenPage(pageBytes: pageBytes)
-    pages[place] = new
+    pages[index] = new
     return new
   }
 
   private func close(_ place: Place) throws {
-    guard let open = pages[place], open.writer.eventCount > 0 || open.writer.lost != nil else { return }
+    let open = page(place)
+    guard open.writer.eventCount > 0 || open.writer.lost != nil else { return }
     try writer.append(Array(open.writer.finish()), cpu: UInt32(place.cpu), buffer: place.buffer)
     open.writer.begin()
   }
@@ -216,7 +223,7 @@ public final class TraceCopy {
       let damaged = statistics.damage.count { $0.cpu ?? cpu == cpu }
       guard isCut || damaged > 0 else { continue }
       // Of a CPU without any event that could be read, the top buffer tells.
-      let places = pages.keys.filter { $0.cpu == cpu }
+      let places = places.filter { $0.cpu == cpu }
       for place in places.isEmpty ? [Place(buffer: 0, cpu: cpu)] : places {
         let told = (damageCounts[place] ?? 0) + (gapCounts[place] ?? 0)
         if isCut || damaged > told { try noteLoss(of: 0, place) }
@@ -224,9 +231,15 @@ public final class TraceCopy {
     }
   }
 
+  /// Those that have had a page.
+  private var places: [Place] {
+    pages.indices.filter { pages[$0] != nil }
+      .map { Place(buffer: $0 / Int(cpuCount), cpu: UInt16($0 % Int(cpuCount))) }
+  }
+
   /// Writes the file. Nothing can be appended afterwards.
   public func finish(to output: OutputFile) throws {
-    for place in pages.keys { try close(place) }
+    for place in places { try close(place) }
     try writer.finish(to: output)
   }
 }
