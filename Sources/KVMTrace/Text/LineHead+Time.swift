@@ -6,7 +6,7 @@ extension LineHeadParser {
 
   /// Takes flags, where there are some, the time and what follows up to the name of the event.
   @inline(__always)
-  static func takeTime(_ head: inout LineHead, _ cursor: TextCursor) -> Bool {
+  static func takeTime(_ head: inout LineHead, _ cursor: TextCursor, of line: TextCursor) -> Bool {
     var cursor = cursor
     if !TextCursor.isDigit(cursor.byte) {
       let flags = cursor.place
@@ -17,7 +17,7 @@ extension LineHeadParser {
     guard let whole = cursor.decimal() else { return false }
     switch cursor.byte {
     case UInt8(ascii: "."):
-      head.point = cursor.place
+      head.pointColumn = UInt32(truncatingIfNeeded: cursor.place - line.place)
       cursor.place += 1
       let begin = cursor.place
       guard whole <= secondsMax, let fraction = cursor.decimal(), cursor.place - begin <= 9 else {
@@ -38,32 +38,29 @@ extension LineHeadParser {
     guard cursor.take(UInt8(ascii: ":")), cursor.isAtEnd || cursor.byte == UInt8(ascii: " ") else {
       return false
     }
-    takeEvent(&head, cursor)
+    head.event = event(behind: cursor)
     return true
   }
 
-  /// The same, where the point stands in the column `pointColumn` of `line`, six digits behind it: in most lines, and found so in a
-  /// few steps. False where it does not, which does not say that there is no time.
+  /// The time, and what follows, where the point stands in the column `pointColumn` of `line`, six digits behind it: in most lines, and
+  /// found so in a few steps. nil where it does not, which does not say that there is no time.
   @inline(__always)
-  static func takeTime(
-    _ head: inout LineHead, _ line: TextCursor, _ behind: TextCursor, _ pointColumn: Int
-  ) -> Bool {
+  static func time(
+    _ line: TextCursor, from begin: UnsafePointer<UInt8>, _ pointColumn: Int
+  ) -> (stamp: UInt64, event: TextCursor)? {
     let point = line.place + min(pointColumn, line.count)
-    guard point > behind.place, line.end - point >= 9, point.pointee == UInt8(ascii: ".") else {
-      return false
-    }
-    let word = UInt64(littleEndian: UnsafeRawPointer(point + 1).loadUnaligned(as: UInt64.self))
-    guard word >> 48 == 0x203a, let fraction = sixDigits(word) else { return false }
+    guard point > begin, line.end - point >= 9, point.pointee == UInt8(ascii: ".") else { return nil }
+    let word = TextCursor.word(point + 1)
+    guard word >> 48 == 0x203a, let fraction = sixDigits(word) else { return nil }
     var (whole, weight, place) = (UInt64(0), UInt64(1), point)
-    while place > behind.place, TextCursor.isDigit(place[-1]), point - place < 10 {
+    while place > begin, TextCursor.isDigit(place[-1]), point - place < 10 {
       place -= 1
       whole &+= UInt64(place.pointee &- UInt8(ascii: "0")) &* weight
       weight &*= 10
     }
-    guard place < point, place[-1] == UInt8(ascii: " ") else { return false }
-    head.stamp = whole &* 1_000_000_000 &+ fraction &* 1000
-    takeEvent(&head, TextCursor(place: point + 8, end: line.end))
-    return true
+    guard place < point, place[-1] == UInt8(ascii: " ") else { return nil }
+    let event = event(behind: TextCursor(place: point + 8, end: line.end))
+    return (whole &* 1_000_000_000 &+ fraction &* 1000, event)
   }
 
   /// Takes `28246258.982ms (+2.724ms): ` behind a stamp of microseconds, `2826589 (+0): ` behind one that is no time.
@@ -76,7 +73,7 @@ extension LineHeadParser {
       return false
     }
     (head.form, head.stamp) = isTicks ? (.ticks, stamp) : (.milliseconds, nanoseconds)
-    takeEvent(&head, cursor)
+    head.event = event(behind: cursor)
     return true
   }
 
@@ -96,9 +93,9 @@ extension LineHeadParser {
     return (value &* 42_949_672_960_001) >> 32
   }
 
-  /// Takes what stands between the time and the event's name.
+  /// The event, behind what may stand between the time and its name.
   @inline(__always)
-  private static func takeEvent(_ head: inout LineHead, _ behind: TextCursor) {
+  private static func event(behind: TextCursor) -> TextCursor {
     var cursor = behind
     cursor.skipSpaces()
     // trace-cmd report --ts-diff: (+12).
@@ -111,7 +108,7 @@ extension LineHeadParser {
       cursor.skipWord()
       cursor.skipSpaces()
     }
-    head.event = cursor
+    return cursor
   }
 
   /// What the last of so many digits behind the point of a second stands for, in nanoseconds.

@@ -1,16 +1,19 @@
 /// What stands before the name of an event: who, where and when.
+///
+/// Fields are in such an order, and so wide, that no bytes between them are unused. Those would be copied in pieces that overlap what was
+/// stored just before, and a processor waits for that.
 struct LineHead: BitwiseCopyable {
   /// The thread.
   var tid: Int32 = 0
   /// Its process, 0 where the line does not tell.
   var process: Int32 = 0
   var cpu: UInt16 = 0
-  /// In nanoseconds, or ticks of a clock that has no others.
-  var stamp: UInt64 = 0
   /// How the stamp is written; six digits behind a point in most texts.
   var form = StampForm.seconds(digits: 6)
-  /// The point, where it was not where it was expected.
-  var point: UnsafePointer<UInt8>?
+  /// In which column the point stands, where it was not where it was expected; else 0.
+  var pointColumn: UInt32 = 0
+  /// In nanoseconds, or ticks of a clock that has no others.
+  var stamp: UInt64 = 0
   /// The thread's command, with the spaces before it; empty where the line has none.
   var command: TextCursor
   /// What follows: the event's name and text.
@@ -67,7 +70,7 @@ struct LineHeadParser {
   @inline(__always)
   mutating func head(of line: TextCursor) -> LineHead? {
     guard column < line.count, let head = head(of: line, at: column) else { return search(line) }
-    if let point = head.point { pointColumn = point - line.place }
+    if head.pointColumn > 0 { pointColumn = Int(head.pointColumn) }
     return head
   }
 
@@ -78,7 +81,7 @@ struct LineHeadParser {
     for candidate in 0..<min(line.count, Self.headBytesMax) {
       if let head = head(of: line, at: candidate) {
         column = candidate
-        if let point = head.point { pointColumn = point - line.place }
+        if head.pointColumn > 0 { pointColumn = Int(head.pointColumn) }
         return head
       }
     }
@@ -123,8 +126,11 @@ extension LineHeadParser {
       head.process = process
       behind.skipSpaces()
     }
-    if Self.takeTime(&head, line, behind, pointColumn) { return head }
-    return Self.takeTime(&head, behind) ? head : nil
+    if let time = Self.time(line, from: behind.place, pointColumn) {
+      (head.stamp, head.event) = time
+      return head
+    }
+    return Self.takeTime(&head, behind, of: line) ? head : nil
   }
 
   /// Takes the command and the thread that stand before `mark`, from behind.
@@ -174,7 +180,7 @@ extension LineHeadParser {
       event: behind)
     head.tid = Int32(truncatingIfNeeded: tid)
     head.cpu = UInt16(truncatingIfNeeded: cpu)
-    return Self.takeTime(&head, behind) ? head : nil
+    return Self.takeTime(&head, behind, of: line) ? head : nil
   }
 
   /// A head `COMM PID/TID TIME`, the space before the first digit at `mark`.
@@ -190,7 +196,7 @@ extension LineHeadParser {
     }
     guard head.hasCommand, behind.byte == UInt8(ascii: " ") else { return nil }
     behind.skipSpaces()
-    return Self.takeTime(&head, behind) ? head : nil
+    return Self.takeTime(&head, behind, of: line) ? head : nil
   }
 
   /// A head in which everything is a number, the space before the thread at `mark`.

@@ -10,10 +10,10 @@ struct StampForm: Hashable, BitwiseCopyable {
   static let milliseconds = StampForm(position: 11)
 
   /// Of seconds the number of digits behind the point.
-  let position: UInt8
+  let position: UInt16
 
   /// `48.522105`: seconds, with 1 to 9 digits behind the point.
-  static func seconds(digits: Int) -> StampForm { StampForm(position: UInt8(truncatingIfNeeded: digits)) }
+  static func seconds(digits: Int) -> StampForm { StampForm(position: UInt16(truncatingIfNeeded: digits)) }
 }
 
 /// How the stamps of a text's lines are written, and what they say of the clock.
@@ -36,7 +36,7 @@ struct StampSurvey {
   /// The form of most lines.
   var form: StampForm {
     let most = (0..<StampForm.count).max { counts[$0] < counts[$1] }!
-    return StampForm(position: UInt8(most))
+    return StampForm(position: UInt16(most))
   }
 
   /// The kernel's name for the clock, "" where stamps are times.
