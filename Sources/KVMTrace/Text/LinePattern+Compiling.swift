@@ -60,7 +60,7 @@ extension LinePattern {
       let value =
         digits.hasPrefix("0x") ? UInt64(digits.dropFirst(2), radix: 16)! : UInt64(bitPattern: Int64(digits)!)
       let bytes = Array(entry[..<space].utf8)
-      return Name(text: arena.copy(bytes), count: bytes.count, value: value)
+      return Name(text: arena.copy(TextCursor.padded(bytes)), count: bytes.count, value: value)
     }
   }
 }

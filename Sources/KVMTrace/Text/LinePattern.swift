@@ -15,6 +15,7 @@ internal import Glibc
 struct LinePattern: BitwiseCopyable {
   /// A name and the number that it stands for.
   struct Name: BitwiseCopyable {
+    /// Its bytes, with zeros up to a multiple of eight.
     var text: UnsafePointer<UInt8>
     var count: Int
     var value: UInt64
@@ -104,6 +105,7 @@ struct LinePattern: BitwiseCopyable {
   }
 
   /// The number that a name, or names with bars between them, stand for.
+  @inline(__always)
   private static func named(_ cursor: inout TextCursor, _ piece: UnsafePointer<Piece>) -> UInt64? {
     var value: UInt64 = 0
     let isSet = piece.pointee.kind == .flags
@@ -119,17 +121,25 @@ struct LinePattern: BitwiseCopyable {
     return value
   }
 
+  @inline(__always)
   private static func name(_ cursor: inout TextCursor, _ piece: UnsafePointer<Piece>) -> UInt64? {
     for index in 0..<piece.pointee.count {
       let name = piece.pointee.names! + index
       let count = name.pointee.count
-      guard cursor.count >= count, memcmp(cursor.place, name.pointee.text, count) == 0,
-        !TextCursor.isWord(cursor.byte(after: count)) || count == 1
-      else { continue }
+      guard begins(cursor, with: name), !TextCursor.isWord(cursor.byte(after: count)) || count == 1 else {
+        continue
+      }
       cursor.place += count
       return name.pointee.value
     }
     return nil
+  }
+
+  @inline(__always)
+  private static func begins(_ cursor: TextCursor, with name: UnsafePointer<Name>) -> Bool {
+    let count = name.pointee.count
+    if cursor.count >= (count &+ 7) & ~7 { return cursor.begins(withPadded: name.pointee.text, count) }
+    return cursor.count >= count && memcmp(cursor.place, name.pointee.text, count) == 0
   }
 
   /// What stands before the piece at `index`, which is words, or before the end.
@@ -140,9 +150,10 @@ struct LinePattern: BitwiseCopyable {
       return part
     }
     let next = pieces + index
+    let (words, first) = (next.pointee.words!, next.pointee.words![0])
     while !cursor.isAtEnd {
       var ahead = cursor
-      if Self.take(&ahead, next.pointee.words!, next.pointee.count) {
+      if cursor.byte == first || first == UInt8(ascii: " "), Self.take(&ahead, words, next.pointee.count) {
         part.end = cursor.place
         return part
       }
