@@ -97,7 +97,7 @@ extension LineHeadParser {
   @inline(__always)
   private static func event(behind: TextCursor) -> TextCursor {
     var cursor = behind
-    cursor.skipSpaces()
+    cursor.skipPadding()
     // trace-cmd report --ts-diff: (+12).
     if cursor.byte == UInt8(ascii: "("), cursor.byte(after: 1) == UInt8(ascii: "+") {
       cursor.skipWord()

@@ -31,7 +31,7 @@ struct RecentNames: ~Copyable {
     else { return nil }
     var text = line
     text.place += entry.count
-    text.skipSpaces()
+    text.skipPadding()
     return (entry.position, text)
   }
 

@@ -22,6 +22,17 @@ struct TextCursor: BitwiseCopyable {
     }
   }
 
+  /// The same where there are many, as where columns are filled up: eight at a time.
+  @inline(__always)
+  mutating func skipPadding() {
+    while count >= 8 {
+      let others = Self.word(place) ^ 0x2020_2020_2020_2020
+      place += others.trailingZeroBitCount &>> 3
+      if others != 0 { break }
+    }
+    skipSpaces()
+  }
+
   /// Goes on to the next space, or to the end.
   @inline(__always)
   mutating func skipWord() {
