@@ -170,10 +170,7 @@ extension CPUStream {
   }
 
   private mutating func reportStepBack(at offset: Int, from: Nanoseconds, to: Nanoseconds) {
-    source.damage.report(
-      at: source.pageOffset + offset,
-      "the time of CPU \(cpu) goes back by \((from - to).rawValue) ns, from \(from.rawValue) ns to \(to.rawValue) ns"
-    )
+    source.damage.reportStepBack(of: cpu, at: source.pageOffset + offset, from: from, to: to)
   }
 
   private mutating func note(lost count: UInt64, before time: Nanoseconds) {

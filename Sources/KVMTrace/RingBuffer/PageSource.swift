@@ -1,3 +1,5 @@
+internal import KVMTypes
+
 /// The sub-buffer pages of one CPU, one after another: as they lie in the file, or decompressed chunk by chunk.
 ///
 /// A compressed area is u32 chunk count, then for each chunk u32 compressed size, u32 uncompressed size and the
@@ -198,5 +200,14 @@ struct DamageLog {
   mutating func reportGap(at offset: Int, _ what: String) {
     if places.count < Self.placesMax { gapCount += 1 }
     report(at: offset, what)
+  }
+
+  /// Reports that the time of a CPU goes back by more than its clock does.
+  @inline(never)
+  mutating func reportStepBack(of cpu: UInt16, at offset: Int, from: Nanoseconds, to: Nanoseconds) {
+    report(
+      at: offset,
+      "the time of CPU \(cpu) goes back by \((from - to).rawValue) ns, from \(from.rawValue) ns to \(to.rawValue) ns"
+    )
   }
 }

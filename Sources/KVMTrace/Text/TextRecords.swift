@@ -1,3 +1,5 @@
+internal import KVMTypes
+
 /// What the passes over a text share: how its lines are read.
 struct TextContents {
   /// nil where no line is an event.
@@ -97,7 +99,8 @@ struct TextRecords: ~Copyable {
     if let before = stamps.note(head.stamp, of: head.cpu),
       head.stamp &+ PageContinuity.jitterNs >= window.lastTaken
     {
-      reportStepBack(head, from: before, at: offset, &damage)
+      damage.reportStepBack(
+        of: head.cpu, at: offset, from: Nanoseconds(before), to: Nanoseconds(head.stamp))
     }
     window.append(
       ReorderWindow.Entry(
@@ -118,16 +121,6 @@ struct TextRecords: ~Copyable {
     damage.reportGap(
       at: offset,
       "a text of an event \(name) is longer than \(RecordSlot.textBytesMax) bytes; the rest is left out")
-  }
-
-  @inline(never)
-  private func reportStepBack(
-    _ head: LineHead, from before: UInt64, at offset: Int, _ damage: inout DamageLog
-  ) {
-    damage.report(
-      at: offset,
-      "the time of CPU \(head.cpu) goes back by \(before - head.stamp) ns, from \(before) ns to \(head.stamp) ns"
-    )
   }
 
   /// Takes in a line that is no event.
