@@ -40,6 +40,9 @@ enum LineStyle: UInt8, CaseIterable {
   case verbose
   case spaced
   case cpuless
+
+  /// Whether perf script writes such lines.
+  var isOfPerf: Bool { self == .spaced || self == .cpuless }
 }
 
 /// Reads the heads of lines of one style.

@@ -10,9 +10,9 @@ struct TextContents {
   let firstCPU: UInt16
   /// How many events of every CPU are missing before its first one, 0 for an unknown number; nil for none.
   let lostBefore: UInt64?
-
   /// Whether the lines are those of perf script.
-  var isOfPerf: Bool { style == .spaced || style == .cpuless }
+  let isOfPerf: Bool
+
   /// Whether an event may have two lines, which then are the same in all, and the stamp is such that no two events have it.
   var mayRepeat: Bool { isOfPerf && form == .seconds(digits: 9) }
 }

@@ -59,6 +59,9 @@ struct TextSurvey: ~Copyable {
     return isOfOneCPU && eventCount == facts.held ? facts.overwritten : 0
   }
 
+  /// Whether perf script wrote the text, as the lines above the events say, or their heads.
+  var isOfPerf: Bool { facts.writer == .perf || style?.isOfPerf == true }
+
   private mutating func note(_ line: TextLine, _ recent: borrowing RecentNames, _ slot: inout RecordSlot) {
     note(line.head)
     guard events.survey(line.name, line.text, &slot), let entry = events.entry(of: line.name) else { return }
@@ -102,7 +105,7 @@ struct TextSurvey: ~Copyable {
 
   /// Whether a line is not taken for one of perf by chance: perf names the system of an event.
   private static func fits(_ event: TextLine, _ style: LineStyle) -> Bool {
-    guard style == .spaced || style == .cpuless else { return true }
+    guard style.isOfPerf else { return true }
     var name = event.name
     return name.skip(behind: UInt8(ascii: ":")) && TextCursor.isWord(name.byte) && event.head.hasCommand
   }

@@ -20,7 +20,7 @@ final class TextTrace: TranscodedTrace {
     facts = survey.facts
     contents = TextContents(
       style: survey.style, form: survey.stamps.form, events: survey.events, firstCPU: survey.firstCPU,
-      lostBefore: survey.lostBefore)
+      lostBefore: survey.lostBefore, isOfPerf: survey.isOfPerf)
     clock = survey.stamps.clock
     cpuCount = max(survey.facts.cpuCount, survey.cpuCount)
     commands = survey.threads.commands
@@ -28,7 +28,7 @@ final class TextTrace: TranscodedTrace {
   }
 
   var format: String {
-    if isOfPerf { return "text of perf script" }
+    if contents.isOfPerf { return "text of perf script" }
     return switch facts.writer {
     case .traceCmd: "text of trace-cmd report"
     case .kernel: "text of tracefs (trace)"
@@ -37,12 +37,8 @@ final class TextTrace: TranscodedTrace {
   }
 
   /// perf script tells of losses with --show-lost-events alone.
-  var tellsLosses: Bool { !isOfPerf }
+  var tellsLosses: Bool { !contents.isOfPerf }
   var ordersEqualStamps: Bool { true }
-
-  private var isOfPerf: Bool {
-    facts.writer == .perf || contents.isOfPerf
-  }
 
   var compression: String { "none" }
   var uname: String { facts.uname }
