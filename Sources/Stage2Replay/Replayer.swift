@@ -344,6 +344,7 @@ extension VMResult {
       },
       memory: end == nil ? memory : memory.released(), end: end, lastMemory: end == nil ? nil : memory,
       treeDepth: execution.kvm.stage2.mappingTreeDepth(), memorySeries: execution.series.memory,
+      lifeSeries: execution.series.life,
       workingSet: execution.series.workingSet.result(
         last: end.map { context.grid.index(of: $0.time) } ?? context.grid.count - 1),
       lock: nil,

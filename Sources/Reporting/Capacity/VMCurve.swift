@@ -24,13 +24,13 @@ public struct VMCurve: Sendable, Encodable {
     case settled = "yes"
     /// One of them did: the peak is a lower bound.
     case growing = "no"
-    /// It was recorded for under a second or 8 intervals of the series, or not from its boot on, or by a clock that does not
-    /// tell how long anything took.
+    /// It was recorded for under a second, or not from its boot on, or by a clock that does not tell how long anything took.
     case unknown
   }
 
-  /// At the end of each interval of the trace's grid while a vCPU of it ran, where anything changed; the last one always. Of the
-  /// interval in which the VM ended, what it had last. None where the trace's clock does not tell how long anything took.
+  /// At the end of each interval of the VM's own life (`LifeSeries`) while a vCPU of it ran, where anything changed; the last one
+  /// always. Of the interval in which the VM ended, what it had last. None where the trace's clock does not tell how long
+  /// anything took.
   public let points: [Point]
   /// Whether it had settled.
   public let settled: Settling
@@ -51,54 +51,43 @@ public struct VMCurve: Sendable, Encodable {
   }
 
   private static let growth = 1.05
-  private static let intervalsMin = 8
   private static let timeMin: UInt64 = 1_000_000_000
 
-  init(_ vm: VMResult, _ grid: TimeGrid, ramPages: UInt64, pageSize: PageSize) {
-    let end = max(grid.index(of: vm.lastSeen), vm.memorySeries.first)
+  init(_ vm: VMResult, ramPages: UInt64, pageSize: PageSize) {
     recordedNs = vm.lastSeen.rawValue - vm.since.rawValue
     beganMidLife = vm.beganBefore
-    var touched = 0
-    for index in vm.workingSet.samples.keys where index < vm.memorySeries.first {
-      touched += Self.ram(vm.workingSet.samples[index]!)
-    }
+    let life = vm.lifeSeries.extended(to: vm.lastSeen)
     var all: [Point] = []
-    for (offset, sample) in vm.memorySeries.samples.enumerated() {
-      let index = vm.memorySeries.first + offset
-      guard index <= end else { break }
-      touched += vm.workingSet.samples[index].map(Self.ram) ?? 0
-      let isBehindEnd = vm.end.map { grid.end(of: index) > $0.time } ?? false
-      let sample = isBehindEnd ? vm.lastMemory.map { MemorySample($0) } ?? sample : sample
-      let time = min(grid.end(of: index).rawValue, max(vm.lastSeen.rawValue, vm.since.rawValue))
+    for (index, sample) in life.samples.enumerated() {
+      let time = min(life.end(of: index).rawValue, max(vm.lastSeen.rawValue, vm.since.rawValue))
       all.append(
         Point(
           sinceBootNs: time - min(vm.since.rawValue, time), totalBytes: UInt64(sample.totalBytes),
           mappingTreeBytes: UInt64(sample.mappingTreeBytes),
           secPageTablesBytes: UInt64(sample.secPageTables) << pageSize.shift,
-          touchedShare: min(Double(touched) / Double(max(ramPages, 1)), 1)))
+          touchedShare: min(Double(sample.shownPages) / Double(max(ramPages, 1)), 1)))
+      if life.end(of: index) > vm.lastSeen { break }
     }
     points = all.indices.filter {
       $0 == 0 || $0 == all.count - 1 || !Self.isSame(all[$0], all[$0 - 1])
     }.map { all[$0] }
     let quarter = all.count * 3 / 4
-    let isTold = !beganMidLife && all.count >= Self.intervalsMin && recordedNs >= Self.timeMin
-    low = isTold ? Self.least(all, from: quarter, vm, grid) : nil
+    let isTold = !beganMidLife && recordedNs >= Self.timeMin
+    low = isTold ? Self.least(all, from: quarter, vm, life) : nil
     settled = isTold ? Self.settling(all, from: quarter) : .unknown
   }
 
   /// The point with the least bytes while the VM had a stage 2: before its teardown, which belongs to no guest's life.
   ///
   /// - Parameter quarter: the index of the first point that counts.
-  private static func least(_ points: [Point], from quarter: Int, _ vm: VMResult, _ grid: TimeGrid) -> Point?
-  {
-    points.indices.dropFirst(quarter).filter { offset in
+  private static func least(
+    _ points: [Point], from quarter: Int, _ vm: VMResult, _ life: LifeSeries
+  ) -> Point? {
+    points.indices.dropFirst(quarter).filter { index in
       // Of the interval in which a vCPU ran last, the end may lie behind the teardown.
-      let end = grid.end(of: vm.memorySeries.first + offset)
-      return points[offset].totalBytes > 0 && (vm.end == nil || end <= vm.lastSeen)
+      points[index].totalBytes > 0 && (vm.end == nil || life.end(of: index) <= vm.lastSeen)
     }.map { points[$0] }.min { $0.totalBytes < $1.totalBytes }
   }
-
-  private static func ram(_ sample: TouchSample) -> Int { sample.first - sample.firstFixed }
 
   private static func isSame(_ a: Point, _ b: Point) -> Bool {
     a.totalBytes == b.totalBytes && a.mappingTreeBytes == b.mappingTreeBytes

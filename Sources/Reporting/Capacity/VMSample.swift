@@ -84,7 +84,7 @@ public struct VMSample: Sendable, Encodable {
     peakMost = peak
     curve =
       result.measuresTime
-      ? VMCurve(vm, result.grid, ramPages: memory.ramPages, pageSize: result.profile.profile.pageSize)
+      ? VMCurve(vm, ramPages: memory.ramPages, pageSize: result.profile.profile.pageSize)
       : VMCurve(withoutTimeOf: vm)
     kind = Kind(result.profile.profile)
     host = kind.name

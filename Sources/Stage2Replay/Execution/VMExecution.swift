@@ -20,7 +20,7 @@ struct VMExecution<Backend: Stage2Backend & ~Copyable>: ~Copyable {
   var host: HostMemory
   var checks: FaultChecks
   var tally = VMTally()
-  private(set) var series = VMSeries()
+  private(set) var series: VMSeries
   /// What the steps did, in their order.
   var effects: ExecutionEffects
   /// What the last range operation called.
@@ -51,6 +51,7 @@ struct VMExecution<Backend: Stage2Backend & ~Copyable>: ~Copyable {
       profile: profile, geometry: model.geometry, stage2: backend,
       keeps: context.options.measuresWork ? [.rangeCalls, .sections] : .rangeCalls)
     host = HostMemory(pageSize: context.pageSize, vm.identity.life)
+    series = VMSeries(from: max(vm.identity.since, context.part.from ?? vm.identity.since))
     checks = FaultChecks(context)
     effects = ExecutionEffects(areKept: keepsOperations)
   }
@@ -147,15 +148,15 @@ struct VMExecution<Backend: Stage2Backend & ~Copyable>: ~Copyable {
   /// An interval may have ended since the VM's last operation: its memory was what it is now.
   @inline(__always)
   mutating func sampleMemory(before time: Nanoseconds) {
-    if series.memory.isDue(at: time) { takeSample(before: time) }
+    if series.isDue(at: time) { takeSample(before: time) }
   }
 
   @inline(never)
   private mutating func takeSample(before time: Nanoseconds) {
     // What comes in late for a VM that has ended is no later than its end.
     let time = known.end.map { min($0.time, time) } ?? time
-    guard series.memory.isDue(at: time) else { return }
-    series.memory.advance(to: time, context.grid, MemorySample(memory))
+    guard series.isDue(at: time) else { return }
+    series.advance(to: time, context.grid, MemorySample(memory))
   }
 
   /// An RCU grace period passes.
@@ -323,12 +324,10 @@ struct VMExecution<Backend: Stage2Backend & ~Copyable>: ~Copyable {
     }
     checks.order = order
     checks.finish(known.id)
-    if let end = known.end {
-      series.memory.advance(to: end.time, context.grid, MemorySample(memory))
-      series.memory.finish(context.grid, MemorySample(memory.released()))
-    } else {
-      series.memory.finish(context.grid, MemorySample(memory))
-    }
+    let last = MemorySample(memory)
+    guard let end = known.end else { return series.finish(context.grid, last: last, now: last) }
+    series.advance(to: end.time, context.grid, last)
+    series.finish(context.grid, last: last, now: MemorySample(memory.released()))
   }
 }
 

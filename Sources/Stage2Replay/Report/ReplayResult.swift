@@ -168,6 +168,8 @@ public struct VMResult: Sendable {
   public var treeDepth: (maximum: Int, mean: Double)?
   /// Its memory over time.
   public var memorySeries: MemorySeries
+  /// What it occupied over its own life.
+  public var lifeSeries: LifeSeries
   /// Its pages that faults showed in use.
   public var workingSet: WorkingSetResult
   /// What was recorded of the time under its lock, nil where nothing was.

@@ -37,7 +37,7 @@ public struct MemorySeries: Sendable {
   /// One sample for each interval.
   public private(set) var samples: [MemorySample] = []
   /// The end of the interval that is under way, 0 before the first operation.
-  private var boundary = Nanoseconds(0)
+  private(set) var boundary = Nanoseconds(0)
 
   /// Whether an operation at `time` comes after the interval that is under way: time to take a sample first.
   @inline(__always)

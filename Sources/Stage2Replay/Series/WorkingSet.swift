@@ -18,6 +18,9 @@ struct WorkingSet: ~Copyable {
   /// What of all that lies in slots that are no RAM.
   private var fixed = FixedTouches()
 
+  /// Pages of RAM that faults have shown in use.
+  var shownRAM: Int { -pages[0] - fixed.pages }
+
   /// The number of the stretch of PUD_SIZE that a frame lies in.
   private func pud(_ gfn: GFN, _ regions: borrowing GuestRegions) -> FrameKey {
     FrameKey(gfn.rawValue / UInt64(regions.pagesPerRegion * regions.pagesPerRegion))

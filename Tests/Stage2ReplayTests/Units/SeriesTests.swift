@@ -75,4 +75,57 @@ struct SeriesTests {
     #expect(change <= Nanoseconds(result.grid.start.rawValue + 1_040_000))
     #expect(series.samples.last?.totalBytes == result.vms[0].memory.totalBytes.live)
   }
+
+  @Test(
+    "Intervals of a VM's own life double where they would be too many, and each ends as its second half did")
+  func life() {
+    func sample(_ bytes: Int) -> LifeSeries.Sample {
+      var memory = MemorySample(MemoryAccounting(pageSize: .size4K))
+      memory.totalBytes = bytes
+      return LifeSeries.Sample(memory, shownPages: bytes / 10)
+    }
+    var series = LifeSeries(from: Nanoseconds(5000))
+    // Before each operation the memory is what the one before left.
+    for (time, bytes) in [(5500, 10), (7200, 20), (130_000, 30)] {
+      series.advance(to: Nanoseconds(UInt64(time)), sample(bytes))
+    }
+    #expect(series.interval == Nanoseconds(1000) && series.samples.count == 125)
+    #expect(series.samples.prefix(3).map(\.totalBytes) == [20, 20, 30])
+    #expect(series.end(of: 0) == Nanoseconds(6000) && series.boundary == Nanoseconds(131_000))
+
+    series.advance(to: Nanoseconds(5000 + 128_000), sample(40))
+    #expect(series.interval == Nanoseconds(2000) && series.samples.count == 64)
+    #expect(series.samples.prefix(2).map(\.totalBytes) == [20, 30])
+    #expect(series.samples.suffix(2).map(\.totalBytes) == [40, 40])
+    #expect(series.samples.last?.shownPages == 4)
+
+    let longer = series.extended(to: Nanoseconds(3_000_000_000))
+    #expect((64...LifeSeries.intervalsMax + 1).contains(longer.samples.count))
+    #expect(longer.end(of: longer.samples.count - 1) > Nanoseconds(3_000_000_000))
+    #expect(longer.end(of: longer.samples.count - 2) <= Nanoseconds(3_000_000_000))
+    #expect(series.extended(to: Nanoseconds(.max)).samples.allSatisfy { $0.totalBytes == 40 })
+  }
+
+  @Test("How a VM's own life is divided does not depend on how long the trace goes on after it")
+  func lifeInLongTrace() throws {
+    func replayed(waiting milliseconds: UInt64) throws -> ReplayResult {
+      let story = Scenario()
+      story.createSlot()
+      story.enter(.vcpu0)
+      story.handle(.vcpu0, story.memory)
+      story.wait(microseconds: 1000)
+      story.handle(.vcpu0, story.memory + story.page)
+      story.stop(.vcpu0)
+      story.wait(microseconds: milliseconds * 1000)
+      // What concerns no VM.
+      story.run(.kswapd)
+      return try story.replay().result
+    }
+    let (short, long) = (try replayed(waiting: 1), try replayed(waiting: 100_000))
+    #expect(short.grid.interval < long.grid.interval)
+    let (life, same) = (short.vms[0].lifeSeries, long.vms[0].lifeSeries)
+    #expect(life.interval == same.interval && life.samples == same.samples && life.start == same.start)
+    #expect(life.samples.last?.shownPages == 2)
+    #expect(life.samples.first?.totalBytes != life.samples.last?.totalBytes)
+  }
 }
