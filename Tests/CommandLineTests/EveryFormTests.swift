@@ -94,6 +94,24 @@ struct EveryFormTests {
     #expect(try Tool.run(["info", other]).output.contains("lost        nothing"))
   }
 
+  @Test("Where events may be lost without a word, nothing contradicts the model and nothing is derived")
+  func lossesThatNobodyTells() throws {
+    let path = Self.folder.appendingPathComponent("sim-perf.script-guestmount.txt.gz").path
+    // What unmapped pages before they fault again is gone.
+    let outcome = try Tool.shell(
+      #"gzip -dc "$1" | grep -v kvm_unmap_hva_range | sed 4000,4400d | "$tool" replay - --json -"#, [path])
+    #expect(outcome.status == 0, "\(outcome.errors)")
+    let report = try JSONSerialization.jsonObject(with: Data(outcome.output.utf8)) as? [String: Any]
+    let divergences = try #require(report?["divergences"] as? [String: Any])
+    #expect(divergences["unexplained"] as? Int == 0 && (divergences["unknown"] as? Int ?? 0) > 0)
+    let vms = try #require(report?["vms"] as? [[String: Any]])
+    for operation in try #require(vms.first?["operations"] as? [String: [String: Any]]).values {
+      #expect((operation["basis"] as? [String: Int])?["derived"] == 0, "\(operation)")
+    }
+    let words = (report?["notKnown"] as? [[String: Any]])?.compactMap { $0["what"] as? String } ?? []
+    #expect(words.contains("whetherEventsWereLost"), "\(words)")
+  }
+
   @Test("Where a text tells nothing of the size of pages, it is taken for 4 KiB")
   func pageSize() throws {
     let path = Self.folder.appendingPathComponent("trace.txt.gz").path

@@ -35,6 +35,7 @@ extension ReplayReport {
         Self(.notRecorded, missing, " (below)"),
       ].filter { $0.count != 0 }
       if result.events.isUnordered { all.append(Self(.unorderedClock, nil)) }
+      if !result.events.tellsLosses { all.append(Self(.whetherEventsWereLost, nil)) }
       if !result.measuresTime { all.append(Self(.clockWithoutTime, nil)) }
       return all.isEmpty ? nil : all
     }
@@ -86,6 +87,8 @@ extension ReplayReport.NotKnownEntry {
     case notRecorded
     /// The order of events of different CPUs.
     case unorderedClock
+    /// Whether events were lost.
+    case whetherEventsWereLost
     /// How long anything took.
     case clockWithoutTime
 
@@ -105,6 +108,7 @@ extension ReplayReport.NotKnownEntry {
         "what \(number("kind")) of event would tell that \(count == 1 ? "is" : "are") not recorded"
       case .unorderedClock:
         "the order of events of different CPUs inside a tick of the clock, so that all is assumed"
+      case .whetherEventsWereLost: "whether events were lost, so that all is assumed"
       case .clockWithoutTime: "how long anything took, by the clock"
       }
     }
@@ -112,7 +116,7 @@ extension ReplayReport.NotKnownEntry {
     /// Of how many recordings that is true which is not counted.
     fileprivate func detail(recordings: Int, of all: Int) -> String {
       let part = recordings == all ? "all recordings" : "\(recordings) of the \(all) recordings"
-      return self == .unorderedClock ? " in \(part)" : " of \(part)"
+      return self == .unorderedClock || self == .whetherEventsWereLost ? " in \(part)" : " of \(part)"
     }
   }
 }

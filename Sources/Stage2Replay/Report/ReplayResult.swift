@@ -71,6 +71,10 @@ public struct ReplayResult: Sendable {
     if events.isUnordered {
       lines.append("the clock's ticks do not order the events of different CPUs: all operations are assumed")
     }
+    if !events.tellsLosses {
+      lines.append(
+        "whether events were lost is unknown: all operations are assumed, and nothing contradicts the model")
+    }
     if !measuresTime {
       lines.append("the clock does not tell how long anything takes: there are no times under mmu_lock")
     }

@@ -10,13 +10,11 @@ struct FirstPass {
   private let hasMemslots: Bool
   private var windows = FaultWindows()
 
-  /// - Parameter command: the name of a thread, where the trace has it.
-  init(
-    pageSize: PageSize, options: ReplayOptions, clock: TraceClock?, command: @escaping (ThreadID) -> String?
-  ) {
+  init(of source: some EventSource, pageSize: PageSize, options: ReplayOptions) {
     survey = TraceSurvey(
-      kvms: options.memslots?.vms.compactMap(\.kvm) ?? [], pageSize: pageSize, clock: clock)
-    evidence = VCPUEvidence(pageSize: pageSize, command: command)
+      kvms: options.memslots?.vms.compactMap(\.kvm) ?? [], pageSize: pageSize, clock: source.clock,
+      tellsLosses: source.tellsLosses)
+    evidence = VCPUEvidence(pageSize: pageSize) { source.command(of: $0) }
     memslots = MemslotSurvey(pageSize: pageSize, infers: options.infersMemslots, recordsHistory: false)
     hasMemslots = options.memslots != nil
   }

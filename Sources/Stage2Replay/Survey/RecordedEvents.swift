@@ -12,11 +12,16 @@ public struct RecordedEvents: Hashable, Sendable {
   private let doubtful: Set<EventKind>
   /// Whether the clock does not tell in which order events of different CPUs happened.
   public let isUnordered: Bool
+  /// Whether the source says where events were lost (`EventSource.tellsLosses`).
+  public let tellsLosses: Bool
 
   /// - Parameter unseen: the kinds that had not come when the replay began, if that was before the last event.
-  init(missing: Set<EventKind>, unseen: Set<EventKind> = [], isUnordered: Bool = false) {
+  init(
+    missing: Set<EventKind>, unseen: Set<EventKind> = [], isUnordered: Bool = false, tellsLosses: Bool = true
+  ) {
     self.missing = missing
     self.isUnordered = isUnordered
+    self.tellsLosses = tellsLosses
     doubtful = missing.union(unseen)
   }
 
@@ -24,9 +29,9 @@ public struct RecordedEvents: Hashable, Sendable {
   public var tellsFaults: Bool { !missing.contains(.guestFault) }
 
   /// Whether no fact follows from what the trace does not have: the end of a fault's window, an unmap that made a fault
-  /// retry, a KVM_RUN that failed; nor from an order that is none.
+  /// retry, a KVM_RUN that failed; nor from an order that is none, nor from an event that may have been lost without a word.
   var supportsDerivation: Bool {
-    !isUnordered
+    !isUnordered && tellsLosses
       && doubtful.isDisjoint(with: [
         .guestFault, .entry, .userspaceExit, .unmapHVARange, .nestedERET, .nestedException,
       ])
@@ -46,7 +51,9 @@ public struct RecordedEvents: Hashable, Sendable {
   }
 
   /// Why an event that breaks a rule contradicts nothing, where `allows` says so.
-  var reasonNotAllowed: DivergenceException { isUnordered ? .unorderedClock : .notRecorded }
+  var reasonNotAllowed: DivergenceException {
+    isUnordered ? .unorderedClock : tellsLosses ? .notRecorded : .lostEvents
+  }
 
   /// What is missing and what that costs, in the order of importance.
   ///
@@ -239,12 +246,14 @@ struct RecordingSurvey {
   ///   - lacking: kinds of which it is known that they happened and were not recorded.
   func recorded(
     _ known: Set<EventKind>?, ofWhole unrecorded: Set<EventKind>?, unseen: Set<EventKind>,
-    lacking: Set<EventKind>, isUnordered: Bool
+    lacking: Set<EventKind>, isUnordered: Bool, tellsLosses: Bool
   ) -> RecordedEvents {
     var missing = lacking
     if let known { missing.formUnion(Self.observable.filter { !saw($0) && !known.contains($0) }) }
     if let unrecorded {
-      return RecordedEvents(missing: missing.union(unrecorded), unseen: unseen, isUnordered: isUnordered)
+      return RecordedEvents(
+        missing: missing.union(unrecorded), unseen: unseen, isUnordered: isUnordered, tellsLosses: tellsLosses
+      )
     }
     func lack(_ kind: EventKind, if isMissing: Bool) {
       if isMissing, !saw(kind) { missing.insert(kind) }
@@ -260,7 +269,8 @@ struct RecordingSurvey {
     lack(.unmapHVARange, if: refaults.isTelling)
     // An access flag is set where it was cleared, and only an age clears it. One or two such faults may be wrong.
     lack(.ageHVA, if: accessFlagFaults >= Self.enough)
-    return RecordedEvents(missing: missing, unseen: unseen, isUnordered: isUnordered)
+    return RecordedEvents(
+      missing: missing, unseen: unseen, isUnordered: isUnordered, tellsLosses: tellsLosses)
   }
 }
 

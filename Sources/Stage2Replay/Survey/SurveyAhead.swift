@@ -21,9 +21,7 @@ struct SurveyAhead {
     self.source = source
     self.options = options
     host = HostPageSize(of: prefix, stated: stated)
-    var pass = FirstPass(pageSize: host.pageSize, options: options, clock: source.clock) {
-      source.command(of: $0)
-    }
+    var pass = FirstPass(of: source, pageSize: host.pageSize, options: options)
     _ = pass.consume(prefix)
     pass.decide()
     replay = try begin(SurveyedTrace(pass.finished(source), host, source, options))

@@ -17,9 +17,7 @@ struct SurveyedTrace {
   /// - Parameter stated: the page size that the user states.
   init(_ source: some EventSource, stated: PageSize?, options: ReplayOptions) {
     let host = HostPageSize(of: source, stated: stated)
-    var pass = FirstPass(pageSize: host.pageSize, options: options, clock: source.clock) {
-      source.command(of: $0)
-    }
+    var pass = FirstPass(of: source, pageSize: host.pageSize, options: options)
     let statistics = pass.consume(source, reader: options.jobs > 1 ? WorkerThread() : nil)
     pass.finish(
       damage: source.damage + statistics.damage, cpus: source.cpuCount, known: source.recordableKinds)

@@ -24,10 +24,15 @@ struct TraceSurvey {
   private var damage: [Int: Int] = [:]
   /// What the stamps can tell.
   private(set) var clock: ClockSurvey
+  /// Whether the source says where events were lost.
+  private let tellsLosses: Bool
 
   /// A survey that knows the addresses of some VMs beforehand.
-  init(kvms: [KernelAddress], pageSize: PageSize = .size4K, clock: TraceClock? = nil) {
+  init(
+    kvms: [KernelAddress], pageSize: PageSize = .size4K, clock: TraceClock? = nil, tellsLosses: Bool = true
+  ) {
     self.clock = ClockSurvey(clock)
+    self.tellsLosses = tellsLosses
     faults = FaultSurvey(pageSize: pageSize)
     locks = LockSurvey(kvms: kvms)
     markers = MarkerSurvey(pageSize: pageSize)
@@ -79,7 +84,7 @@ struct TraceSurvey {
     faults.finish(windows)
     events = recording.recorded(
       known, ofWhole: markers.slice?.unrecorded, unseen: unseen, lacking: faults.nesting.missing,
-      isUnordered: clock.isUnordered)
+      isUnordered: clock.isUnordered, tellsLosses: tellsLosses)
     if !places.isEmpty { markers.mapped.lose() }
     for cpu in Set(places.compactMap(\.cpu)) { gaps.lose(CPUIndex(cpu)) }
     if places.contains(where: { $0.cpu == nil }) { gaps.loseAll(cpus) }
