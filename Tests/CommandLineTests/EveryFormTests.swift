@@ -112,6 +112,17 @@ struct EveryFormTests {
     #expect(words.contains("whetherEventsWereLost"), "\(words)")
   }
 
+  @Test("How many faults were accesses to devices is unknown where kvm_mmio was not recorded")
+  func withoutMMIO() throws {
+    let path = Self.folder.appendingPathComponent("trace.txt.gz").path
+    let with = try Tool.run(["replay", path]).output
+    #expect(with.contains(" of them MMIO)") && !with.contains("unknown how many"), "\(with)")
+    let without = try Tool.shell(#"gzip -dc "$1" | grep -v kvm_mmio | "$tool" replay -"#, [path])
+    #expect(without.output.contains("(unknown how many of them MMIO)"), "\(without.output)")
+    let report = try Tool.shell(#"gzip -dc "$1" | grep -v kvm_mmio | "$tool" replay - --json -"#, [path])
+    #expect(report.output.contains("\"permission\"") && !report.output.contains("\"mmio\""))
+  }
+
   @Test("Where a text tells nothing of the size of pages, it is taken for 4 KiB")
   func pageSize() throws {
     let path = Self.folder.appendingPathComponent("trace.txt.gz").path

@@ -160,7 +160,9 @@ extension ReplayReport.TotalsEntry {
     lostEvents = inputs.reduce(0) { $0 + $1.lostEvents }
     vms = all.count
     let known = all.compactMap(\.faults)
-    faults = known.isEmpty && !all.isEmpty ? nil : known.reduce(into: .init(FaultCounts())) { $0 += $1 }
+    faults =
+      known.isEmpty && !all.isEmpty
+      ? nil : known.dropFirst().reduce(into: known.first ?? .init(FaultCounts())) { $0 += $1 }
     operations = [:]
     faultsWithoutOperation = [:]
     hypercalls = [:]
@@ -180,7 +182,7 @@ extension ReplayReport.FaultsEntry {
     sum.translation += other.translation
     sum.permission += other.permission
     sum.accessFlag += other.accessFlag
-    sum.mmio += other.mmio
+    if let mmio = other.mmio { sum.mmio = (sum.mmio ?? 0) + mmio }
     sum.other += other.other
     sum.byLevel.merge(other.byLevel, uniquingKeysWith: +)
     if let nested = other.nested { sum.nested = (sum.nested ?? 0) + nested }

@@ -230,7 +230,7 @@ private struct SlotPlace: Hashable {
 extension ReplayReport.FaultsEntry {
   /// "3: 1 translation (0 of them MMIO), 2 permission, 0 access flag".
   var words: String {
-    "\(Quantity.count(total)): \(Quantity.count(translation)) translation (\(Quantity.count(mmio)) of them MMIO), "
+    "\(Quantity.count(total)): \(Quantity.count(translation)) translation (\(mmio.map { Quantity.count($0) } ?? "unknown how many") of them MMIO), "
       + "\(Quantity.count(permission)) permission, \(Quantity.count(accessFlag)) access flag"
   }
 }

@@ -106,8 +106,9 @@ extension ReplayReport {
     public var permission: Int
     /// Access flag faults.
     public var accessFlag: Int
-    /// Faults that turned out to be device accesses; they are among the translation faults, too.
-    public var mmio: Int
+    /// Faults that turned out to be device accesses, as kvm_mmio tells; they are among the translation faults, too. Nil where it
+    /// was not recorded.
+    public var mmio: Int?
     /// Faults of any other status.
     public var other: Int
     /// Faults by the level at which the walk stopped, from -1 to 3.
@@ -155,7 +156,9 @@ extension ReplayReport.VMEntry {
     endedNs = vm.end?.time.rawValue
     endBasis = vm.end?.basis
     let tellsFaults = result.events.tellsFaults
-    faults = tellsFaults ? ReplayReport.FaultsEntry(vm.faults) : nil
+    faults =
+      tellsFaults
+      ? ReplayReport.FaultsEntry(vm.faults, tellsMMIO: !result.events.missing.contains(.mmio)) : nil
     operations = vm.operations.mapValues { ReplayReport.OperationEntry($0) }
     faultsWithoutOperation = tellsFaults ? vm.faultsWithoutOperation : nil
     hypercalls = vm.isTableKnown ? vm.hypercalls : nil
@@ -187,11 +190,12 @@ extension ReplayReport.SlotEntry {
 }
 
 extension ReplayReport.FaultsEntry {
-  init(_ faults: FaultCounts) {
+  init(_ faults: FaultCounts, tellsMMIO: Bool = true) {
     let levels = faults.byLevel.enumerated().filter { $1 > 0 }.map { ($0 - 1, $1) }
     self.init(
       total: faults.total, translation: faults.translation, permission: faults.permission,
-      accessFlag: faults.accessFlag, mmio: faults.mmio, other: faults.other,
+      accessFlag: faults.accessFlag, mmio: tellsMMIO ? faults.mmio : nil,
+      other: faults.other,
       byLevel: Dictionary(uniqueKeysWithValues: levels), nested: faults.nested > 0 ? faults.nested : nil)
   }
 }
