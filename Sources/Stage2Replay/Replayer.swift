@@ -342,7 +342,9 @@ extension VMResult {
           uniqueKeysWithValues: Hypercall.allCases.filter { !beganBefore || !$0.isOfCreation }
             .map { ($0, counts[$0]) }.filter { $0.1 > 0 })
       },
-      memory: end == nil ? memory : memory.released(), end: end, lastMemory: end == nil ? nil : memory,
+      memory: end == nil ? memory : memory.released(), end: end,
+      // Of a VM that had ended before what is replayed nothing is known.
+      lastMemory: end.flatMap { $0.time < since ? nil : memory },
       treeDepth: execution.kvm.stage2.mappingTreeDepth(), memorySeries: execution.series.memory,
       lifeSeries: execution.series.life,
       workingSet: execution.series.workingSet.result(

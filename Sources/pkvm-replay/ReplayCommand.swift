@@ -54,7 +54,8 @@ struct ReplayCommand: CheckedCommand {
     name: .customLong("vm"),
     help: """
       Report only this VM, by its number in the report; can be given several times. With several inputs the input's \
-      position stands before it, both from 0: 1:0 is the first VM of the second input.
+      position stands before it, both from 0: 1:0 is the first VM of the second input. What is told of the trace as a \
+      whole stays as it is, such as the prediction against its probes.
       """)
   var vms: [VMArgument] = []
 

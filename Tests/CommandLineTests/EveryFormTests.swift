@@ -112,6 +112,14 @@ struct EveryFormTests {
     #expect(words.contains("whetherEventsWereLost"), "\(words)")
   }
 
+  @Test("Of a VM that had ended before a window nothing is made up")
+  func windowBehindEnd() throws {
+    let path = Self.folder.appendingPathComponent("sim-instance.dat").path
+    #expect(try Tool.run(["replay", path]).output.contains(", having last "))
+    let late = try Tool.run(["replay", path, "--from", "60"]).output
+    #expect(late.contains("ended       at ") && !late.contains("having last"), "\(late)")
+  }
+
   @Test("How many faults were accesses to devices is unknown where kvm_mmio was not recorded")
   func withoutMMIO() throws {
     let path = Self.folder.appendingPathComponent("trace.txt.gz").path
