@@ -112,6 +112,22 @@ struct EveryFormTests {
     #expect(words.contains("whetherEventsWereLost"), "\(words)")
   }
 
+  @Test("info says where events were lost")
+  func placesOfLosses() throws {
+    let path = Tool.root.appendingPathComponent("traces/inputs/perf/lost.data").path
+    let info = try JSONSerialization.jsonObject(
+      with: Data(try Tool.run(["info", path, "--json"]).output.utf8))
+    let losses = try #require((info as? [String: Any])?["losses"] as? [[String: Any]])
+    let text = try Tool.run(["info", path]).output
+    #expect(text.contains("lost before"), "\(text)")
+    for loss in losses.prefix(20) {
+      let nanoseconds = try #require(loss["beforeNs"] as? Int)
+      let stamp =
+        "\(nanoseconds / 1_000_000_000).\(String(1_000_000_000 + nanoseconds % 1_000_000_000).dropFirst())"
+      #expect(text.contains(stamp), "\(stamp) in \(text)")
+    }
+  }
+
   @Test("Of a VM that had ended before a window nothing is made up")
   func windowBehindEnd() throws {
     let path = Self.folder.appendingPathComponent("sim-instance.dat").path

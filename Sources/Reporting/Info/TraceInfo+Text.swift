@@ -75,6 +75,7 @@ extension TraceInfo {
         "the formats of \(unreadableFormats.joined(separator: ", ")) cannot be read: their events are only counted"
       )
     }
+    writeLosses(&page)
     if !damage.isEmpty {
       page.blank()
       page.table(
@@ -83,6 +84,20 @@ extension TraceInfo {
       if damage.count > 20 { page.line("and \(damage.count - 20) more; --json lists them") }
     }
     return page.text
+  }
+
+  private func writeLosses(_ page: inout TextPage) {
+    if losses.isEmpty { return }
+    page.blank()
+    page.table(
+      header: ["lost before", "CPU", "events"], alignRight: [true, true, true],
+      rows: losses.prefix(20).map {
+        [unit.moment($0.beforeNs), String($0.cpu), $0.count.map { Quantity.count($0) } ?? "unknown"]
+      })
+    if lossCount > 20 {
+      page.line(
+        "and in \(Quantity.count(lossCount - 20, "more place")); --json lists the first \(losses.count)")
+    }
   }
 
   /// The host's page size in words.
