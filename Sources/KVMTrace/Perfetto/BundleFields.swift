@@ -20,35 +20,40 @@ enum BundleFields {
     }
   }
 
-  /// Steps over the value of a field that no bundle had when this was written; false where it is rather something damaged: what is known
-  /// of a bundle must follow, or its end.
+  /// Steps over the value of a field that no bundle had when this was written, and over more such fields behind it; false where it is
+  /// rather something damaged: what is known of a bundle must follow, or its end, or very many of them.
   ///
   /// - Parameter isWhole: whether the bundle ends where `cursor` does.
   static func skipNew(_ tag: UInt64, _ cursor: inout WireCursor, isWhole: Bool) -> Bool {
     guard hasNewNumber(tag), cursor.skipValue(ofType: tag & 7) else { return false }
-    var next = cursor
     for _ in 0..<newMax {
-      if next.isAtEnd { return true }
-      guard let tag = next.varint() else { break }
-      if tag == eventTag {
-        guard let count = next.varint() else { break }
-        let event = next.position
-        guard next.skip(count), EventHead(anyOrder: WireCursor(event, end: next.position)) != nil else {
-          break
-        }
-        return true
-      }
+      if cursor.isAtEnd { return true }
+      var next = cursor
+      guard let tag = next.varint() else { return mayBeCut(cursor, isWhole) }
+      if tag == eventTag { return isEvent(&next) || mayBeCut(cursor, isWhole) }
       if canHave(tag) { return true }
-      guard hasNewNumber(tag), next.skipValue(ofType: tag & 7) else { break }
+      guard hasNewNumber(tag), next.skipValue(ofType: tag & 7) else { return mayBeCut(cursor, isWhole) }
+      cursor = next
     }
-    // What follows may be cut off.
-    return !isWhole && cursor.remaining < usualBytesMax
+    return true
+  }
+
+  /// Whether an event's length and the event follow.
+  private static func isEvent(_ cursor: inout WireCursor) -> Bool {
+    guard let count = cursor.varint() else { return false }
+    let event = cursor.position
+    return cursor.skip(count) && EventHead(anyOrder: WireCursor(event, end: cursor.position)) != nil
+  }
+
+  /// Whether what follows may be whole where the bundle goes on.
+  private static func mayBeCut(_ cursor: WireCursor, _ isWhole: Bool) -> Bool {
+    !isWhole && cursor.remaining < usualBytesMax
   }
 
   /// Few fields are longer.
   private static let usualBytesMax = 4096
-  /// So many new fields may follow one another.
-  private static let newMax = 8
+  /// So many fields that follow one another are no damage, whatever comes behind them.
+  private static let newMax = 64
 
   private static func hasValue(_ tag: UInt64) -> Bool {
     [WireType.varint, WireType.bytes, WireType.fixed32, WireType.fixed64].contains(tag & 7)

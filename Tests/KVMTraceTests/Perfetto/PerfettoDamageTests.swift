@@ -302,6 +302,20 @@ struct PerfettoDamageTests {
     #expect(bundle.bytes.count > 3 << 16 && reading.times == times && reading.damage.isEmpty)
   }
 
+  @Test("fields with new numbers may be repeated, however often", arguments: [12, 63, 64, 65, 300, 60_000])
+  func repeatedNewFields(count: Int) throws {
+    let fields = [[UInt8]](repeating: ProtoMessage().adding(600, 7).bytes, count: count).flatMap { $0 }
+    let atEnd = Parts.entries([1, 2]).appending(fields)
+    let between = atEnd.adding(2, Parts.entry(3))
+    let reading = try PerfettoReading(
+      Parts.trace(Parts.packet(atEnd), Parts.packet(between), Parts.packet(Parts.entries([4]))))
+    #expect(reading.times == [1, 2, 1, 2, 3, 4] && reading.damage.isEmpty && reading.losses.isEmpty)
+    // A part of a field stands at the end.
+    let damaged = try PerfettoReading(
+      Parts.trace(Parts.packet(atEnd.appending([0xc0])), Parts.packet(Parts.entries([4]))))
+    #expect(damaged.times == [1, 2, 4] && damaged.damage.count == 1)
+  }
+
   @Test("a text that is longer than a record can be is left out, and told")
   func longText() throws {
     let text = String(repeating: "x", count: 65_500)
