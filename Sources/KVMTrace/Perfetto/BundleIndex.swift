@@ -94,21 +94,20 @@ struct BundleIndex {
     }
     let losses = writers[sequence]?.losses ?? 0
     let missing = streams[stream].missing
-    let isPacketLost = losses > missing.sequenceLosses
-    let isLossy = isBehindLoss || missing.hasPendingLoss || isPacketLost
+    var flags = flags.union(missing.pending)
+    if isBehindLoss { flags.insert(.isBehindLoss) }
     guard let first = bundle.stamps.first else {
-      streams[stream].missing.hasPendingLoss = isLossy
-      if bundle.isUnreadable { streams[stream].missing.hasPendingGap = true }
+      if bundle.isUnreadable { flags.insert(.isBehindGap) }
+      streams[stream].missing.pending = flags.intersection(.missing)
       streams[stream].pass(bundle.stamps)
       return
     }
-    let isBehindGap = gaps > missing.gaps || missing.hasPendingGap
-    var flags = flags
-    if isLossy { flags.insert(.isBehindLoss) }
-    if isBehindGap { flags.insert(.isBehindGap) }
+    let isPacketLost = losses > missing.sequenceLosses
+    if isPacketLost { flags.insert(.isBehindLostPackets) }
+    if gaps > missing.gaps { flags.insert(.isBehindGap) }
     streams[stream].append(
       BundleRun(position: position, packet: packet, count: count, first: first, flags: flags), bundle.stamps,
-      isBehindMissing: isPacketLost || isBehindGap)
+      isBehindMissing: isPacketLost || flags.contains(.isBehindGap))
     streams[stream].missing = BundleStream.Missing(sequenceLosses: losses, gaps: gaps)
     runCount += 1
   }
@@ -131,21 +130,18 @@ struct BundleIndex {
       behindMissing += streams[position].finish().map { (cpu, $0) }
       let losses = writers[sequence]?.losses ?? 0
       let missing = streams[position].missing
-      streams[position].endsWithLoss =
-        missing.hasPendingLoss || losses > missing.sequenceLosses
-        || recorder.isBufferFull(ofSequence: sequence)
-      if losses == 0, streams[position].lossCount == 1, !streams[position].endsWithLoss {
+      var lossesBehind = missing.pending.intersection(.losses)
+      if losses > missing.sequenceLosses || recorder.isBufferFull(ofSequence: sequence) {
+        lossesBehind.insert(.isBehindLostPackets)
+      }
+      streams[position].lossesBehind = lossesBehind
+      if losses == 0, streams[position].lossCount == 1, lossesBehind.isEmpty {
         streams[position].knownLoss = recorder.overruns(ofCPU: cpu, sequence: sequence) ?? 0
       }
     }
     streams.removeAll { $0.runs.isEmpty }
-    streams.sort { ($0.cpu, $0.sequence, $0.clock.rawValue) < ($1.cpu, $1.sequence, $1.clock.rawValue) }
+    streams.sort { ($0.cpu, $0.clock.rawValue, $0.sequence) < ($1.cpu, $1.clock.rawValue, $1.sequence) }
     positions = [:]
     return behindMissing
-  }
-
-  /// Leaves out what several writers recorded but one of them.
-  mutating func leaveOutRepeated(_ events: PerfettoEvents) -> [RepeatedEvents] {
-    RepeatedEvents.leaveOut(of: &streams, events)
   }
 }

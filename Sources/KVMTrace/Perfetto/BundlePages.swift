@@ -14,7 +14,8 @@ final class BundlePages: PageSupply {
   private static let headBytesMax = 32
 
   private(set) var pageOffset = 0
-  private(set) var isBehindGap = false
+  /// What is missing before the page's events.
+  private(set) var missing: BundleRun.Flags = []
   var damage: DamageLog
 
   private let files: BundleFiles
@@ -40,34 +41,42 @@ final class BundlePages: PageSupply {
   }
 
   var cpu: UInt16 { stream.cpu }
+  var isBehindGap: Bool { missing.contains(.isBehindGap) }
+  /// How many events were lost before the page's, as `PageWriter.lost` counts them.
+  var lost: UInt64? { writer.lost }
 
   func next() -> UnsafeRawBufferPointer? {
     guard !hasEnded else { return nil }
     writer.begin()
-    isBehindGap = false
+    missing = []
     while place.run < stream.runs.count {
       let run = stream.runs[place.run]
       guard canBegin(run), read(run) else { return writer.finish() }
       place = (place.run + 1, 0)
     }
     hasEnded = true
-    if stream.endsWithLoss, writer.eventCount > 0 {
+    let losses = stream.lossesBehind
+    if !losses.isEmpty, writer.eventCount > 0 {
       // Behind the page's events, so in one of its own.
       hasEnded = false
       return writer.finish()
     }
-    if stream.endsWithLoss { writer.lost = writer.lost ?? 0 }
-    isBehindGap = isBehindGap || hasGap
+    if !losses.isEmpty { writer.lost = writer.lost ?? 0 }
+    missing.formUnion(losses)
+    if hasGap { missing.insert(.isBehindGap) }
     return writer.eventCount > 0 || writer.lost != nil || isBehindGap ? writer.finish() : nil
   }
 
   /// Whether the page can go on with `run`: what is missing before it can be told only before a page.
   private func canBegin(_ run: BundleRun) -> Bool {
     if place.offset == 0 {
-      let isBehindLoss = run.flags.contains(.isBehindLoss)
+      let losses = run.flags.intersection(.losses)
       if run.flags.contains(.isBehindGap) { hasGap = true }
-      if writer.eventCount > 0, isBehindLoss { return false }
-      if isBehindLoss { writer.lost = stream.knownLoss }
+      if !losses.isEmpty {
+        if writer.eventCount > 0 { return false }
+        writer.lost = stream.knownLoss
+        missing.formUnion(losses)
+      }
     }
     return takeGap()
   }
@@ -77,7 +86,8 @@ final class BundlePages: PageSupply {
     guard hasGap else { return true }
     // Where there are very many, one is told for several.
     guard writer.eventCount == 0 else { return damage.places.count > Self.gapsMax }
-    (isBehindGap, hasGap) = (true, false)
+    missing.insert(.isBehindGap)
+    hasGap = false
     return true
   }
 

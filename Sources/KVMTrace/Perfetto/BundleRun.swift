@@ -3,7 +3,7 @@
 struct BundleRun {
   struct Flags: OptionSet {
     let rawValue: UInt8
-    /// The kernel or the recorder lost events before the bundle.
+    /// The kernel lost events before the bundle, or the recorder could not read them.
     static let isBehindLoss = Flags(rawValue: 1)
     /// A damaged part of the file lies before it.
     static let isBehindGap = Flags(rawValue: 2)
@@ -11,6 +11,11 @@ struct BundleRun {
     static let isCompressed = Flags(rawValue: 4)
     /// The file ends inside it.
     static let isCut = Flags(rawValue: 8)
+    /// Packets of its writer were lost before it.
+    static let isBehindLostPackets = Flags(rawValue: 16)
+
+    static let losses: Flags = [.isBehindLoss, .isBehindLostPackets]
+    static let missing: Flags = [.losses, .isBehindGap]
   }
 
   /// Positions in a file have fewer bits.
@@ -47,29 +52,25 @@ struct BundleStream {
   let clock: FtraceClock
   private(set) var runs: [BundleRun] = []
   private var isSorted = true
-  /// How many bundles lie behind a loss.
+  /// How many bundles lie behind a loss of the kernel's.
   private(set) var lossCount = 0
   /// How many events were lost before the only bundle that lies behind a loss, as far as that is known.
   var knownLoss: UInt64 = 0
-  /// Whether events were lost behind the last bundle.
-  var endsWithLoss = false
+  /// The losses behind the last bundle.
+  var lossesBehind: BundleRun.Flags = []
   var missing = Missing()
   /// What tells whether bundles are missing.
   private var chain = BundleChain()
   /// The latest stamp.
   private(set) var latest: UInt64 = 0
-  /// The events that are not read, by their slots: another writer has them, too.
-  var repeated: Set<Int> = []
 
   /// What is missing, as far as it lies before the bundle that was added last, or is known to lie behind it.
   struct Missing {
     /// How many losses of the sequence, and how many damaged places, lie before what was added last.
     var sequenceLosses = 0
     var gaps = 0
-    /// Whether a bundle without events said that some were lost.
-    var hasPendingLoss = false
-    /// Whether a bundle was left out whose events cannot be read.
-    var hasPendingGap = false
+    /// What bundles without events said that is lost, and whether one was left out whose events cannot be read.
+    var pending: BundleRun.Flags = []
   }
 
   init(cpu: UInt16, sequence: UInt32, clock: FtraceClock) {

@@ -66,14 +66,12 @@ struct BundleSurvey {
   /// A bundle has no more descriptions: a kernel has some thousand kinds of event.
   private static let descriptorsMax = 8192
 
-  /// - Parameters:
-  ///   - bytes: the bundle, with `WireCursor.slackBytes` behind it.
-  ///   - seen: of each slot whether the bundle's writer has such an event.
-  init(_ bytes: UnsafeRawBufferPointer, events: PerfettoEvents, seen: SeenEvents) {
+  /// - Parameter bytes: the bundle, with `WireCursor.slackBytes` behind it.
+  init(_ bytes: UnsafeRawBufferPointer, events: PerfettoEvents) {
     var cursor = WireCursor(bytes)
     while !cursor.isAtEnd {
       let begin = cursor.position
-      if take(&cursor, events.generic, seen.flags) { continue }
+      if take(&cursor, events.generic, events.seen) { continue }
       isMalformed = true
       stamps.isOpen = true
       guard let event = BundleFields.event(behind: begin, end: cursor.end) else { return }

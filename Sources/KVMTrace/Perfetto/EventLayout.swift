@@ -16,9 +16,6 @@ final class EventLayout {
     /// One more than the greatest number of a field that is wanted, and `EventLayout.placesMin` at least.
     var placeCount: Int
     var hasTexts: Bool
-
-    /// That of events that have no records.
-    static let nothing = Plan(head: 0, bytes: 0, firstPlace: 0, placeCount: 0, hasTexts: false)
   }
 
   /// Where the value of a field goes.
@@ -40,8 +37,6 @@ final class EventLayout {
   let indices: UnsafeMutablePointer<UInt16>
   let plans: UnsafeMutablePointer<Plan>
   let places: UnsafeMutablePointer<Place>
-  private let planCount: Int
-  private let placeCount: Int
 
   /// Every plan has so many places: a tag of one byte always has one.
   static let placesMin = 16
@@ -52,10 +47,8 @@ final class EventLayout {
   init(indices: [UInt16], events: [(plan: Plan, places: [Place])]) {
     self.indices = .allocate(capacity: indices.count)
     self.indices.initialize(from: indices, count: indices.count)
-    planCount = events.count
-    placeCount = events.reduce(0) { $0 + max($1.places.count, Self.placesMin) }
-    plans = .allocate(capacity: planCount)
-    places = .allocate(capacity: max(1, placeCount))
+    plans = .allocate(capacity: events.count)
+    places = .allocate(capacity: max(1, events.reduce(0) { $0 + max($1.places.count, Self.placesMin) }))
     var next = 0
     for (position, event) in events.enumerated() {
       var plan = event.plan
@@ -66,19 +59,6 @@ final class EventLayout {
       (places + next).update(from: event.places, count: event.places.count)
       next += count
     }
-  }
-
-  /// The layout `other`, of which the events in `slots` are left out: their records have no bytes.
-  init(_ other: EventLayout, without slots: Set<Int>) {
-    (planCount, placeCount) = (other.planCount + 1, other.placeCount)
-    indices = .allocate(capacity: EventSlot.count)
-    indices.initialize(from: other.indices, count: EventSlot.count)
-    plans = .allocate(capacity: planCount)
-    plans.initialize(from: other.plans, count: other.planCount)
-    (plans + other.planCount).initialize(to: .nothing)
-    places = .allocate(capacity: max(1, placeCount))
-    places.initialize(from: other.places, count: placeCount)
-    for slot in slots { indices[slot] = UInt16(other.planCount) }
   }
 
   deinit {

@@ -1,5 +1,7 @@
 /// Which events a trace has, and how their records are laid out: those with messages of Perfetto's own, and those that the trace
 /// describes.
+///
+/// Invariant: `seen` holds `EventSlot.count` flags until deinit.
 final class PerfettoEvents {
   /// An event as a bundle describes it.
   private struct Description: Equatable {
@@ -40,12 +42,8 @@ final class PerfettoEvents {
   /// The greatest number of a field that is believed: the kernel's events have fewer fields.
   private static let fieldNumberMax = 128
 
-  /// So many writers are told apart.
-  private static let writersMax = 1024
-
-  /// Which events there are, by `trusted_packet_sequence_id`; those of further writers are under the last one's.
-  private var seen: [UInt32: SeenEvents] = [:]
-  private var lastSeen: (sequence: UInt32, events: SeenEvents)?
+  /// Of each slot whether there is such an event.
+  let seen: UnsafeMutablePointer<Bool>
   let generic = GenericEvents()
   private var described: [Int: Description] = [:]
   /// The slots of which it was told that they are described in two ways.
@@ -55,17 +53,12 @@ final class PerfettoEvents {
   /// Events that the recorder could not record though it was asked for them.
   private var refused: Set<String> = []
 
-  /// Which events a writer has, to be noted there.
-  func seen(ofSequence sequence: UInt32) -> SeenEvents {
-    if let lastSeen, lastSeen.sequence == sequence { return lastSeen.events }
-    let known = seen[sequence] ?? (seen.count < Self.writersMax ? SeenEvents() : lastSeen!.events)
-    if seen.count < Self.writersMax { seen[sequence] = known }
-    lastSeen = (sequence, known)
-    return known
+  init() {
+    seen = .allocate(capacity: EventSlot.count)
+    seen.initialize(repeating: false, count: EventSlot.count)
   }
 
-  /// The slots of the events that a writer has.
-  func slots(ofSequence sequence: UInt32) -> Set<Int> { seen[sequence]?.slots ?? [] }
+  deinit { seen.deallocate() }
 
   /// The recorder was asked for the events of this name.
   func want(_ name: String) {
@@ -164,16 +157,15 @@ extension PerfettoEvents {
   func layout(_ formats: inout CanonicalFormats) -> (layout: EventLayout, nameless: Set<Int>) {
     var builder = Builder(formats: formats)
     var indices = [UInt16](repeating: 0, count: EventSlot.count)
-    let seen = seen.values.reduce(into: Set<Int>()) { $0.formUnion($1.slots) }
-    builder.addNone(isSeen: seen.contains(EventSlot.none) || seen.contains(EventSlot.generic))
+    builder.addNone(isSeen: seen[EventSlot.none] || seen[EventSlot.generic])
     let messages = Dictionary(uniqueKeysWithValues: Self.messages.map { ($0.number, $0) })
     for slot in 1..<EventSlot.count where slot != EventSlot.generic {
-      if let message = messages[slot], seen.contains(slot) || isWanted(message.system, message.name) {
+      if let message = messages[slot], seen[slot] || isWanted(message.system, message.name) {
         indices[slot] = builder.add(message)
       } else if let event = described[slot] {
         let fields = event.fields.map { (number: $0.number, field: $0.type.field($0.name)) }
         indices[slot] = builder.add(event.system, event.name, fields)
-      } else if seen.contains(slot) {
+      } else if seen[slot] {
         indices[slot] = builder.addNameless("event_\(EventSlot.number(ofSlot: slot))")
       }
     }
@@ -217,7 +209,8 @@ extension PerfettoEvents {
       if isSeen {
         _ = addNameless("event")
       } else {
-        events.append((EventLayout.Plan.nothing, []))
+        events.append(
+          (EventLayout.Plan(head: 0, bytes: 0, firstPlace: 0, placeCount: 0, hasTexts: false), []))
       }
     }
 

@@ -86,14 +86,6 @@ final class PerfettoSurvey {
         at: files.offset(of: run, at: 0),
         "events of CPU \(cpu) are missing before this bundle: it does not follow the one before")
     }
-    for repeated in index.leaveOutRepeated(events) {
-      report(
-        at: files.offset(of: repeated.run, at: 0),
-        """
-        two data sources recorded the same events; those of the packet sequence \(repeated.usedSequence) are used, and those of \
-        \(repeated.sequence) are left out
-        """)
-    }
   }
 
   private func note(_ problems: [Damage]) {
@@ -240,7 +232,7 @@ final class PerfettoSurvey {
 
   private func take(bundle: UnsafeRawBufferPointer, sequence: UInt32, in region: Region, isCut: Bool) {
     guard let start = bundle.baseAddress, !bundle.isEmpty, index.hasRoom() else { return }
-    let survey = BundleSurvey(bundle, events: events, seen: events.seen(ofSequence: sequence))
+    let survey = BundleSurvey(bundle, events: events)
     let offset = region.damageOffset(of: start)
     for descriptor in survey.descriptors {
       if let problem = events.describe(descriptor) { report(at: offset, problem) }

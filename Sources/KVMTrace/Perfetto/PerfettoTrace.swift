@@ -18,9 +18,10 @@ final class PerfettoTrace: TranscodedTrace {
   let hostPageBytes: Int?
   let compression: String
   private let files: BundleFiles
-  private let streams: [BundleStream]
+  /// Those of each CPU by one clock: of every writer that recorded it.
+  private let streams: [[BundleStream]]
   private let clockOffsets: [FtraceClock: UInt64]
-  private let events: (layout: EventLayout, generic: GenericEvents)
+  private let events: (layout: EventLayout, generic: GenericEvents, identity: EventIdentity)
 
   /// Reads the whole of `file` once.
   ///
@@ -39,7 +40,7 @@ final class PerfettoTrace: TranscodedTrace {
       case .deflate: "zlib"
       case .zstd: "zstd"
       }
-    streams = survey.index.streams.filter { times.offsets[$0.clock] != nil }
+    streams = Self.byCPU(survey.index.streams.filter { times.offsets[$0.clock] != nil })
     clock = times.name
     clockOffsets = times.offsets
     damage = survey.damage + times.damage
@@ -49,7 +50,7 @@ final class PerfettoTrace: TranscodedTrace {
     hostPageBytes = survey.host.pageBytes
     var formats = CanonicalFormats()
     let (layout, nameless) = survey.events.layout(&formats)
-    events = (layout, survey.events.generic)
+    events = (layout, survey.events.generic, EventIdentity(formats, nameless: nameless))
     formatTexts = formats.texts.enumerated().map { position, format in
       nameless.contains(position) ? (format.system, Self.withoutFields(format.text)) : format
     }
@@ -59,18 +60,49 @@ final class PerfettoTrace: TranscodedTrace {
 
   var streamCount: Int { streams.count }
 
-  func cpu(ofStream stream: Int) -> UInt16 { streams[stream].cpu }
+  var notes: [String] {
+    guard streams.contains(where: Self.haveOneTime) else { return [] }
+    return [
+      "several data sources recorded a CPU at one time; an event that more than one of them has is read once"
+    ]
+  }
+
+  func cpu(ofStream stream: Int) -> UInt16 { streams[stream][0].cpu }
 
   func pages(ofStream stream: Int) -> any PageSupply {
-    let bundles = streams[stream]
-    let layout =
-      bundles.repeated.isEmpty
-      ? events.layout : EventLayout(events.layout, without: bundles.repeated)
-    let transcoder = EventTranscoder(
-      layout: layout, generic: events.generic, clockOffset: clockOffsets[bundles.clock] ?? 0)
-    return BundlePages(
-      files, bundles, transcoder,
-      pageBytes: streams.count > Self.longPageStreamsMax ? Self.shortPageBytes : Self.pageBytes)
+    let pageBytes =
+      streams.joined().count > Self.longPageStreamsMax ? Self.shortPageBytes : Self.pageBytes
+    let writers = streams[stream].map { bundles in
+      let transcoder = EventTranscoder(
+        layout: events.layout, generic: events.generic, clockOffset: clockOffsets[bundles.clock] ?? 0)
+      return BundlePages(files, bundles, transcoder, pageBytes: pageBytes)
+    }
+    return writers.count == 1
+      ? writers[0] : MergedPages(writers, events.identity, pageBytes: pageBytes)
+  }
+
+  /// Puts those of one CPU and one clock together, which lie one behind the other.
+  private static func byCPU(_ streams: [BundleStream]) -> [[BundleStream]] {
+    var groups: [[BundleStream]] = []
+    for stream in streams {
+      if let last = groups.last?.first, last.cpu == stream.cpu, last.clock == stream.clock {
+        groups[groups.count - 1].append(stream)
+      } else {
+        groups.append([stream])
+      }
+    }
+    return groups
+  }
+
+  /// Whether one of the writers recorded something before another one's last event, and behind its first.
+  private static func haveOneTime(_ writers: [BundleStream]) -> Bool {
+    let ordered = writers.sorted { $0.runs[0].first < $1.runs[0].first }
+    var latest: UInt64?
+    for writer in ordered {
+      if let latest, writer.runs[0].first <= latest { return true }
+      latest = max(latest ?? 0, writer.latest)
+    }
+    return false
   }
 
   /// A format's first two lines: such a format says that nothing is known of the event's fields.

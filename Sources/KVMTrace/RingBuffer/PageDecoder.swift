@@ -197,7 +197,7 @@ struct PageDecoder {
 
   /// The stamp whose low 59 bits are `low`: an absolute stamp has no room for the others. Of the two that may be meant,
   /// which are 2^59 apart, it is the one that is nearer to the stamp before.
-  private static func absolute(_ low: UInt64, after before: UInt64) -> UInt64 {
+  static func absolute(_ low: UInt64, after before: UInt64) -> UInt64 {
     let distance = Int64(bitPattern: (low &- before) << 5) >> 5
     let stamp = before &+ UInt64(bitPattern: distance)
     // There is no time before 0.

@@ -393,7 +393,7 @@ struct PerfettoDamageTests {
   @Test("more CPUs than there can be streams are told")
   func manyStreams() throws {
     let packets = (0..<(BundleIndex.streamsMax + 10)).map {
-      Parts.packet(Parts.entries([UInt64($0)]), sequence: $0)
+      Parts.packet(Parts.entries(cpu: $0, [UInt64($0)]))
     }
     let trace = try PerfettoReading.open(Parts.trace(packets))
     #expect(trace.streamCount == BundleIndex.streamsMax)

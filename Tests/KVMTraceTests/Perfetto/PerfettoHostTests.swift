@@ -2,7 +2,7 @@ import Testing
 
 @testable import KVMTrace
 
-@Suite("Clocks, names and writers of a Perfetto trace")
+@Suite("Clocks and names of a Perfetto trace")
 struct PerfettoHostTests {
   private typealias Parts = PerfettoParts
 
@@ -69,49 +69,6 @@ struct PerfettoHostTests {
       Parts.packet(Parts.entries(cpu: 1, [50, 60])), Parts.packet(Parts.entries(cpu: 0, [70])),
       Parts.packet(Parts.entries(cpu: 1, [10, 20])), Parts.packet(Parts.entries(cpu: 0, [5])))
     #expect(reading.times == [5, 70, 10, 20, 50, 60] && reading.trace.streamCount == 2)
-  }
-
-  @Test("two writers of one CPU are two streams, one behind the other or of other events")
-  func writers() throws {
-    let reading = try read(
-      Parts.packet(Parts.entries([1, 9])), Parts.packet(Parts.entries([15, 17]), sequence: 3),
-      Parts.packet(Parts.entries([11])))
-    #expect(reading.trace.streamCount == 2 && reading.times == [1, 9, 11, 15, 17] && reading.damage.isEmpty)
-    let exits = Parts.bundle([5, 7].map { Parts.event($0, 380, ProtoMessage().adding(1, 1)) })
-    let others = try read(Parts.packet(Parts.entries([1, 9])), Parts.packet(exits, sequence: 3))
-    #expect(others.trace.streamCount == 2 && others.times == [1, 9, 5, 7] && others.damage.isEmpty)
-  }
-
-  private static let repeated =
-    "two data sources recorded the same events; those of the packet sequence 2 are used, and those of 3 are left out"
-
-  @Test("what two data sources recorded at one time is used once, and told")
-  func repeated() throws {
-    let packets = [[1, 9], [11, 20]].flatMap { times in
-      [3, 2].map { Parts.packet(Parts.entries(times), sequence: $0) }
-    }
-    // What one of them alone has of another CPU stays.
-    let alone = [
-      Parts.packet(Parts.entries(cpu: 1, [5]), sequence: 3),
-      Parts.packet(Parts.entries(cpu: 2, [6, 7]), sequence: 2),
-    ]
-    let reading = try PerfettoReading(Parts.trace(packets + alone))
-    #expect(reading.times == [1, 9, 11, 20, 5, 6, 7] && reading.trace.streamCount == 3)
-    #expect(reading.damage.map(\.what) == [Self.repeated])
-  }
-
-  @Test("of two data sources that share some events those are used once, and all others of both")
-  func partlyRepeated() throws {
-    func both(_ time: UInt64) -> [ProtoMessage] {
-      [Parts.entry(time), Parts.event(time + 1, 380, ProtoMessage().adding(1, 1))]
-    }
-    let marker = Parts.event(4, 3, ProtoMessage().adding(2, "marker"))
-    let generic = Parts.event(6, 327, ProtoMessage().adding(1, "commit"))
-    let reading = try read(
-      Parts.packet(Parts.bundle(both(2) + [generic] + both(8))),
-      Parts.packet(Parts.bundle([Parts.entry(2), marker, generic, Parts.entry(8)]), sequence: 3))
-    #expect(reading.times == [2, 3, 6, 8, 9, 4] && reading.events.last?.name == "ftrace:print")
-    #expect(reading.damage.map(\.what) == [Self.repeated])
   }
 
   @Test("another machine's events and names are left out, and the events are told")
