@@ -15,7 +15,9 @@ public struct EventRun {
     /// The markers of events that lie in no page.
     var markers = UnsafeBufferPointer<TraceMarker>(start: nil, count: 0)
     var bufferIndex = 0
+    var stream = 0
     @usableFromInline var damageCount = 0
+    var lackCount = 0
   }
 
   package let records: UnsafeBufferPointer<TraceRecord>
@@ -26,6 +28,11 @@ public struct EventRun {
   /// tells. Where the number is greater than in the CPU's run before, the damage lies between the two.
   @inlinable
   public var damageCount: Int { origin.pointee.damageCount }
+
+  /// Which of the trace's streams the events come from, each of which is in order by itself: of one CPU of a buffer, or of several.
+  package var stream: Int { origin.pointee.stream }
+  /// How many damaged places the stream had so far at which something is missing that nothing else tells of.
+  package var lackCount: Int { origin.pointee.lackCount }
 
   init(records: UnsafeBufferPointer<TraceRecord>, origin: UnsafePointer<Origin>) {
     self.records = records

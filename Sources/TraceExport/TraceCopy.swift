@@ -32,10 +32,8 @@ public final class TraceCopy {
   @exclusivity(unchecked) private var pages: [OpenPage?]
   private let anonymizer: Anonymizer?
   private var formats: CopiedFormats
-  /// How many damaged places each CPU's events had so far.
-  private var damageCounts: [Place: Int] = [:]
-  /// How many losses of an unknown number: where pages are missing, both a damaged place and a loss tell of it.
-  private var gapCounts: [Place: Int] = [:]
+  /// How many damaged places each stream's events had so far at which something is missing.
+  private var lackCounts: [Int: Int] = [:]
   private let cpuCount: UInt16
   private let ordersEqualStamps: Bool
   /// The stamp and CPU of the last event.
@@ -112,23 +110,18 @@ public final class TraceCopy {
     return clock.isNanoseconds && TraceClock(clock.name)?.isNanoseconds == false ? "" : clock.name
   }
 
-  /// The events that follow are those of a run. Where its CPU's events were damaged since the run before, some are missing.
+  /// The events that follow are those of a run. Where its stream was damaged since the run before, some are missing.
   public func begin(_ run: EventRun) throws {
-    guard run.damageCount > 0 else { return }
-    let place = Place(buffer: run.bufferIndex, cpu: run[0].cpu.rawValue)
-    guard run.damageCount > damageCounts[place] ?? 0 else { return }
-    damageCounts[place] = run.damageCount
-    try noteLoss(of: 0, place)
+    guard run.lackCount > 0, run.lackCount > lackCounts[run.stream] ?? 0 else { return }
+    lackCounts[run.stream] = run.lackCount
+    try noteLoss(of: 0, Place(buffer: run.bufferIndex, cpu: run[0].cpu.rawValue))
   }
 
   /// Takes over an event, or a loss.
   public func append(_ record: TraceRecord, _ payload: UnsafeRawBufferPointer, ofBuffer buffer: Int) throws {
     let place = Place(buffer: buffer, cpu: record.cpu.rawValue)
     let time = stamp(record)
-    if record.kind == .lost {
-      if record.lostCount == nil { gapCounts[place, default: 0] += 1 }
-      return try noteLoss(of: record.lostCount ?? 0, place)
-    }
+    if record.kind == .lost { return try noteLoss(of: record.lostCount ?? 0, place) }
     guard payload.count > 0 else { return }
     if let heading, place.cpu < cpuCount {
       self.heading = nil
@@ -173,7 +166,7 @@ public final class TraceCopy {
     guard place.cpu < cpuCount else { return }
     if page(place).writer.eventCount > 0 { try close(place) }
     let known = page(place).writer.lost
-    page(place).writer.lost = known == 0 || count == 0 ? 0 : (known ?? 0) + count
+    page(place).writer.lost = known == 0 || count == 0 ? 0 : (known ?? 0) &+ count
   }
 
   /// Writes an event, which `change` may rewrite where it then lies.
@@ -215,20 +208,17 @@ public final class TraceCopy {
     open.writer.begin()
   }
 
-  /// The recording was read to its end. What is damaged behind the last event of a CPU, or where no CPU is known, is missing in the copy,
-  /// too: it ends with a loss.
+  /// The recording was read to its end. What is missing behind the last event of a stream is missing in the copy, too, which ends with a
+  /// loss. So it does on every CPU where the recording's metadata is damaged or cut: nobody knows what that costs.
   public func end(_ statistics: EventStatistics) throws {
-    let isCut = !trace.damage.isEmpty
-    for cpu in 0..<cpuCount {
-      let damaged = statistics.damage.count { $0.cpu ?? cpu == cpu }
-      guard isCut || damaged > 0 else { continue }
-      // Of a CPU without any event that could be read, the top buffer tells.
-      let places = places.filter { $0.cpu == cpu }
-      for place in places.isEmpty ? [Place(buffer: 0, cpu: cpu)] : places {
-        let told = (damageCounts[place] ?? 0) + (gapCounts[place] ?? 0)
-        if isCut || damaged > told { try noteLoss(of: 0, place) }
-      }
+    for missing in statistics.missingEnds {
+      try noteLoss(of: missing.count, Place(buffer: missing.bufferIndex, cpu: missing.cpu))
     }
+    guard !trace.damage.isEmpty else { return }
+    // Of a CPU without any event that could be read, the top buffer tells.
+    let told = Set(places.map(\.cpu))
+    let silent = (0..<cpuCount).filter { !told.contains($0) }.map { Place(buffer: 0, cpu: $0) }
+    for place in places + silent { try noteLoss(of: 0, place) }
   }
 
   /// Those that have had a page.

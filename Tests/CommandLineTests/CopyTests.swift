@@ -1,5 +1,6 @@
 import Foundation
 import Testing
+import TraceSynth
 import UnnamedFiles
 
 /// `convert` and `slice`.
@@ -27,6 +28,53 @@ struct CopyTests {
         cmp <("$tool" events --allow-loss "$1") <("$tool" events --allow-loss "$d/copy.dat") && echo same
       """#, [Self.path(name)])
     #expect(outcome.output == "same\n", "\(outcome.errors)")
+  }
+
+  /// What `info` says of losses in each of two files, of which the second is a copy of the first.
+  private static let losses = #"""
+    "$tool" convert --allow-loss "$d/in" "$d/copy.dat" || exit
+    "$tool" info --allow-loss --json "$d/copy.dat" | tr -d ' \n' | grep -o '"losses":\[[^]]*\]'
+    """#
+
+  @Test(
+    "A damaged line of a text is one loss in its copy, also where it is the last one",
+    arguments: [1, 300, 1_000_000])
+  func damagedLine(line: Int) throws {
+    let outcome = try Self.shell(
+      #"""
+      gzip -dc "$1" | awk -v n="$2" 'NR == n { print "torn" } { print } END { if (n > NR) print "torn" }' >"$d/in"
+      \#(Self.losses)
+      """#, [Self.path("inputs/simultaneous/trace.txt.gz"), String(line)])
+    #expect(
+      outcome.output.components(separatedBy: "beforeNs").count == 2, "\(outcome.output) \(outcome.errors)")
+  }
+
+  /// A page with one `kvm_entry`.
+  private static func page(
+    at time: UInt64, lost: UInt64? = nil, _ flavour: TraceFlavour = TraceFlavour()
+  ) -> [UInt8] {
+    var page = SubBufferPageBuilder(flavour, timestamp: time)
+    _ = page.append(KVMEventFormats.entry.payload([4096], pid: 7, flavour: flavour), at: time)
+    if let lost { page.missed = .counted(lost) }
+    return page.finish()
+  }
+
+  @Test("Where the time goes back, as many events are lost in the copy as in the recording")
+  func stepBack() throws {
+    let writer = TraceDatWriter(
+      TraceDescription(TraceFlavour(), formats: [KVMEventFormats.entry], cpus: 1))
+    for page in [Self.page(at: 5_000_000), Self.page(at: 1_000_000, lost: 5), Self.page(at: 6_000_000)] {
+      try writer.append(page, cpu: 0)
+    }
+    let file = try UnnamedFile(try writer.bytes())
+    let outcome = try Self.shell(
+      #"""
+      cp "$1" "$d/in"; \#(Self.losses)
+      "$tool" info --allow-loss "$d/copy.dat" | grep -c 'goes back'
+      """#, [file.path])
+    #expect(
+      outcome.output == #""losses":[{"beforeNs":1000000,"count":5,"cpu":0}]"# + "\n1\n",
+      "\(outcome.output) \(outcome.errors)")
   }
 
   @Test("trace-cmd reads a copy")

@@ -21,6 +21,12 @@ struct CPUStream: ~Copyable {
   private(set) var page = UnsafeRawBufferPointer(start: nil, count: 0)
   /// How many damaged places there are so far behind which the state is in doubt; a gap is told by a record instead.
   private(set) var doubtCount = 0
+  /// How many damaged places there are so far at which something is missing that nothing else tells of.
+  private(set) var lackCount = 0
+  /// How many there are so far in all.
+  private var damageCount = 0
+  /// How many events are missing behind the last one, 0 for an unknown number; nil for none. Known at the end.
+  private(set) var missingBehind: UInt64?
   /// The least and the greatest stamp so far.
   private(set) var first: Nanoseconds?
   private(set) var last: Nanoseconds?
@@ -45,7 +51,8 @@ struct CPUStream: ~Copyable {
     self.mayRepeat = mayRepeat
   }
 
-  private var cpu: UInt16 { source.cpu }
+  /// The CPU of the page that was read last.
+  var cpu: UInt16 { source.cpu }
 
   deinit { storage?.deallocate() }
 
@@ -92,12 +99,13 @@ struct CPUStream: ~Copyable {
       if outcome.recordCount > 0 {
         page = next
         count = outcome.recordCount
-        doubtCount = source.damage.places.count - source.damage.gapCount
+        note(source.damage)
         if mayRepeat { skipRepetition(plan, counts) }
         return true
       }
     }
     if let hole = continuity.takeHole(before: nil) { report(hole) }
+    missingBehind = source.damage.isEndMissing || source.damage.count > damageCount ? 0 : pendingLoss
     if let lost = pendingLoss { note(lost: lost, before: last ?? Nanoseconds(0)) }
     return false
   }
@@ -124,6 +132,11 @@ extension CPUStream {
     else { return }
     position = 1
     counts[plan.plan(of: records[0].formatID).pointee.formatIndex] -= 1
+  }
+
+  /// So much is damaged before the end of the page that was read.
+  private mutating func note(_ log: DamageLog) {
+    (doubtCount, lackCount, damageCount) = (log.places.count - log.gapCount, log.lackCount, log.count)
   }
 
   /// An event's data in the page.
@@ -170,7 +183,8 @@ extension CPUStream {
   }
 
   private mutating func reportStepBack(at offset: Int, from: Nanoseconds, to: Nanoseconds) {
-    source.damage.reportStepBack(of: cpu, at: source.pageOffset + offset, from: from, to: to)
+    source.damage.reportStepBack(
+      of: cpu, at: source.pageOffset + offset, from: from, to: to, isShown: true)
   }
 
   private mutating func note(lost count: UInt64, before time: Nanoseconds) {

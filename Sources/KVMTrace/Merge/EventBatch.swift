@@ -7,7 +7,9 @@ struct EventBatch: ~Copyable {
   private struct Run {
     var count: Int
     var bufferIndex: Int
+    var stream: Int
     var damageCount: Int
+    var lackCount: Int
   }
 
   /// So many events a batch has at least, unless the trace ends: seldom does one thread wait for another, and the records fit in
@@ -44,7 +46,9 @@ struct EventBatch: ~Copyable {
         var begin = 0
         for run in runs {
           origin.pointee.bufferIndex = run.bufferIndex
+          origin.pointee.stream = run.stream
           origin.pointee.damageCount = run.damageCount
+          origin.pointee.lackCount = run.lackCount
           let records = UnsafeBufferPointer(start: records + begin, count: run.count)
           try body(EventRun(records: records, origin: origin))
           begin += run.count
@@ -67,7 +71,10 @@ struct EventBatch: ~Copyable {
       own[position][RecordLayout.Marker.index] = place
     }
     count += run.count
-    runs.append(Run(count: run.count, bufferIndex: run.bufferIndex, damageCount: run.damageCount))
+    runs.append(
+      Run(
+        count: run.count, bufferIndex: run.bufferIndex, stream: run.stream, damageCount: run.damageCount,
+        lackCount: run.lackCount))
   }
 
   private mutating func grow(to needed: Int) {

@@ -51,7 +51,8 @@ public struct EventReader: ~Copyable {
       (streams + position).initialize(
         to: CPUStream(stream.source, contents: contents, mayRepeat: stream.mayRepeat))
       (origins + position).initialize(
-        to: EventRun.Origin(formats: Unmanaged.passUnretained(formats), bufferIndex: stream.bufferIndex))
+        to: EventRun.Origin(
+          formats: Unmanaged.passUnretained(formats), bufferIndex: stream.bufferIndex, stream: position))
     }
     tournament = StreamTournament([])
     var first: [Nanoseconds?] = []
@@ -62,7 +63,7 @@ public struct EventReader: ~Copyable {
     }
     tournament = StreamTournament(first)
     fileDamageCount = beganWhole && !file.isWhole ? 1 : 0
-    for index in 0..<streamCount { origins[index].damageCount = streams[index].doubtCount + fileDamageCount }
+    for index in 0..<streamCount { noteDamage(index) }
   }
 
   deinit {
@@ -100,11 +101,17 @@ public struct EventReader: ~Copyable {
     let hasRecord = stream.pointee.refill(plan: plan, counts: counts)
     if beganWhole, !file.isWhole, fileDamageCount == 0 {
       fileDamageCount = 1
-      for other in 0..<streamCount { origins[other].damageCount += 1 }
+      for other in 0..<streamCount { noteDamage(other) }
     }
     origins[index].page = stream.pointee.page
-    origins[index].damageCount = stream.pointee.doubtCount + fileDamageCount
+    noteDamage(index)
     return hasRecord
+  }
+
+  /// So much of a stream, and of the file, was damaged by now.
+  private func noteDamage(_ index: Int) {
+    origins[index].damageCount = streams[index].doubtCount + fileDamageCount
+    origins[index].lackCount = streams[index].lackCount + fileDamageCount
   }
 
   /// What the reader has seen so far; complete once `nextRun` returned nil.
@@ -126,6 +133,10 @@ public struct EventReader: ~Copyable {
       result.gapCount += streams[index].gapCount
       result.lostTotal &+= streams[index].lostEvents
       result.damage += streams[index].damage
+      if let count = file.isWhole ? streams[index].missingBehind : 0 {
+        result.missingEnds.append(
+          .init(bufferIndex: origins[index].bufferIndex, cpu: streams[index].cpu, count: count))
+      }
       if let first = streams[index].first { result.first = min(result.first ?? first, first) }
       if let last = streams[index].last { result.last = max(result.last ?? last, last) }
     }

@@ -19,6 +19,15 @@ public struct EventStatistics: Sendable {
     }
   }
 
+  /// Events are missing behind the last one of a stream.
+  package struct MissingEnd: Hashable, Sendable {
+    /// The buffer, and the processor of the last event.
+    package var bufferIndex: Int
+    package var cpu: UInt16
+    /// How many are, 0 for an unknown number.
+    package var count: UInt64
+  }
+
   /// The time from the first event to the last.
   public var span: Nanoseconds {
     guard let first, let last, first < last else { return Nanoseconds(0) }
@@ -48,6 +57,8 @@ public struct EventStatistics: Sendable {
   public var lostTotal: UInt64 = 0
   /// Where pages or chunks are damaged, and where the file ended if it was cut while it was read.
   public var damage: [Damage] = []
+  /// Behind which streams' last events some are missing.
+  package var missingEnds: [MissingEnd] = []
   /// Why not all of the file could be read; nil where it could.
   public var readFailure: IngestError?
 

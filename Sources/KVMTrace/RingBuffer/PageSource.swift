@@ -1,5 +1,3 @@
-internal import KVMTypes
-
 /// The sub-buffer pages of one CPU, one after another: as they lie in the file, or decompressed chunk by chunk.
 ///
 /// A compressed area is u32 chunk count, then for each chunk u32 compressed size, u32 uncompressed size and the
@@ -175,39 +173,5 @@ final class PageSource: PageSupply {
     (chunk, chunkCount) = (own, uncompressed)
     kept.keep(KeptChunks.Chunk(pages: own, count: uncompressed, end: position), at: pageOffset)
     return nil
-  }
-}
-
-/// The damaged places of one stream's pages.
-struct DamageLog {
-  /// How many places are kept.
-  private static let placesMax = 256
-
-  /// nil where the pages are not those of one CPU.
-  let cpu: UInt16?
-  /// The first places.
-  private(set) var places: [Damage] = []
-  /// How many of them have what is missing told by a loss of its own: events before and behind are as they were.
-  private(set) var gapCount = 0
-
-  init(cpu: UInt16?) { self.cpu = cpu }
-
-  mutating func report(at offset: Int, _ what: String) {
-    if places.count < Self.placesMax { places.append(Damage(offset: offset, cpu: cpu, what: what)) }
-  }
-
-  /// Reports pages that are missing between others.
-  mutating func reportGap(at offset: Int, _ what: String) {
-    if places.count < Self.placesMax { gapCount += 1 }
-    report(at: offset, what)
-  }
-
-  /// Reports that the time of a CPU goes back by more than its clock does.
-  @inline(never)
-  mutating func reportStepBack(of cpu: UInt16, at offset: Int, from: Nanoseconds, to: Nanoseconds) {
-    report(
-      at: offset,
-      "the time of CPU \(cpu) goes back by \((from - to).rawValue) ns, from \(from.rawValue) ns to \(to.rawValue) ns"
-    )
   }
 }

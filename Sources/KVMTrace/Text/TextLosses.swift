@@ -60,10 +60,14 @@ struct TextLosses: ~Copyable {
 
   /// The text is over: losses that no event follows are damage.
   func report(to damage: inout DamageLog) {
-    if let headerOffset { damage.report(at: headerOffset, "events were lost behind the last one") }
+    if let headerOffset {
+      damage.report(at: headerOffset, "events were lost behind the last one")
+      damage.missEnd()
+    }
     guard !isBeginLossy else { return }
     for cpu in 0..<LineHeadParser.cpuCountMax where counts[cpu] >= 0 {
       damage.report(at: lastOffset, "events of CPU \(cpu) were lost behind its last one")
+      damage.missEnd()
     }
   }
 }

@@ -45,6 +45,7 @@ struct TextRecords: ~Copyable {
     while !window.isFull {
       guard let line = lines.next() else {
         losses.report(to: &damage)
+        if isBehindGap { damage.missEnd() }
         return false
       }
       guard !line.isCut, let head = heads.head(of: line.text) else {
@@ -118,7 +119,7 @@ struct TextRecords: ~Copyable {
   @inline(never)
   private func reportLong(_ head: LineHead, at offset: Int, _ damage: inout DamageLog) {
     let name = TextLine(head)?.name.text ?? ""
-    damage.reportGap(
+    damage.reportOmission(
       at: offset,
       "a text of an event \(name) is longer than \(RecordSlot.textBytesMax) bytes; the rest is left out")
   }
@@ -127,6 +128,7 @@ struct TextRecords: ~Copyable {
   private mutating func note(_ line: LineReader.Line, _ damage: inout DamageLog) {
     if line.isCut {
       if !line.text.isAtEnd || line.isTooLong {
+        isBehindGap = true
         damage.reportGap(at: line.offset, "the last line is cut; it is left out")
       }
       return
@@ -156,7 +158,8 @@ struct TextRecords: ~Copyable {
     var facts = TextFacts()
     if !hasEvent {
       if !facts.note(line.text), line.offset == 0 {
-        damage.reportGap(at: 0, "the first line is no event, or its beginning is cut off; it is left out")
+        damage.reportOmission(
+          at: 0, "the first line is no event, or its beginning is cut off; it is left out")
       }
       return
     }
