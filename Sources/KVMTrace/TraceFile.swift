@@ -164,6 +164,11 @@ public final class TraceFile {
 
   /// What of the file is passed over, without anything being missing for it: samples of events that are no tracepoints.
   public var notes: [String] { transcoded?.notes ?? [] }
+  /// The CPUs of each buffer that have events, in the order of their numbers; of a recording of another tool, all that there are.
+  package var cpusOfBuffers: [[UInt32]] {
+    if transcoded != nil { return [Array(0..<UInt32(cpuCount))] }
+    return contents.buffers.map { Set($0.areas.map { UInt32($0.cpu) }).sorted() }
+  }
 
   /// The events, as "system:name", whose formats tell no fields: they are counted, and nothing more is known of them.
   public var unreadableEvents: [String] {

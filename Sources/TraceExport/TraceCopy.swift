@@ -7,34 +7,17 @@ public import TraceSynth
 /// Events come in the order of time and go to the pages of their CPUs. Stamps are nanoseconds where those of the recording can be turned
 /// into them. What is missing in the recording is missing in the copy, and its pages say so as the kernel's do.
 public final class TraceCopy {
-  /// Which buffer and CPU a page is of.
-  private struct Place: Hashable {
-    let buffer: Int
-    let cpu: UInt16
-  }
-
-  /// The page of a CPU that is being filled.
-  ///
-  /// Nothing that is called while `writer` is changed comes back to it: to have that checked for each event took a third of the time.
-  private final class OpenPage {
-    @exclusivity(unchecked) var writer: PageWriter
-
-    init(pageBytes: Int) {
-      writer = PageWriter(pageBytes: pageBytes)
-      writer.begin()
-    }
-  }
+  private typealias Place = OpenPages.Place
 
   private let trace: TraceFile
   private let writer: TraceDatWriter
-  private let pageBytes: Int
-  /// By buffer and CPU, nil where there were no events.
-  @exclusivity(unchecked) private var pages: [OpenPage?]
+  @exclusivity(unchecked) private var pages: OpenPages
   private let anonymizer: Anonymizer?
   private var formats: CopiedFormats
+  /// By how much the positions of the recording's buffers differ from those of the copy, which has a top one in any case.
+  private let bufferShift: Int
   /// How many damaged places each stream's events had so far at which something is missing.
   private var lackCounts: [Int: Int] = [:]
-  private let cpuCount: UInt16
   private let ordersEqualStamps: Bool
   /// The stamp and CPU of the last event.
   @exclusivity(unchecked) private var last = (time: Nanoseconds(0), cpu: CPUIndex(0))
@@ -57,22 +40,21 @@ public final class TraceCopy {
     anonymizer: Anonymizer? = nil, spillDirectory: String
   ) {
     self.trace = trace
-    pageBytes = Self.pageBytes(of: trace)
+    let pageBytes = Self.pageBytes(of: trace)
     ordersEqualStamps = trace.ordersEqualStamps && trace.clock?.isNanoseconds ?? true
     self.anonymizer = anonymizer
     formats = CopiedFormats(trace, kinds: kinds)
     anonymizer?.prepare(formats: trace.formats)
     let flavour = TraceFlavour(version: .v7, pageBytes: pageBytes, compression: compression)
-    cpuCount = UInt16(clamping: trace.cpuCount)
-    let cpus = Array(0..<UInt32(cpuCount))
-    pages = Array(repeating: nil, count: Self.bufferNames(of: trace).count * Int(cpuCount))
     let clock = Self.clock(of: trace)
     var description = TraceDescription(
       flavour, formats: formats.ofEvents,
-      buffers: Self.bufferNames(of: trace).enumerated().map { index, name in
-        let own = anonymizer == nil || index == 0 ? name : "buffer\(index)"
-        return TraceBuffer(name: own, clock: clock, cpus: cpus)
+      buffers: Self.buffers(of: trace).enumerated().map { index, buffer in
+        let own = anonymizer == nil || index == 0 ? buffer.name : "buffer\(index)"
+        return TraceBuffer(name: own, clock: clock, cpus: buffer.cpus)
       })
+    bufferShift = description.buffers.count - trace.bufferNames.count
+    pages = OpenPages(description.buffers, pageBytes: pageBytes)
     description.ftraceFormats = formats.ofFtrace
     // More than the ten of trace-cmd, as many as readers believe: what is alike lies together.
     let chunkBytes = TraceFile.chunkBytesMax(pageBytes: pageBytes, areas: trace.cpuCount)
@@ -83,7 +65,7 @@ public final class TraceCopy {
     if !clock.isEmpty { description.options.append(.clock("[\(clock)]")) }
     let uname = anonymizer?.uname(trace.uname) ?? trace.uname
     if !uname.isEmpty { description.options.append(.uname(uname)) }
-    description.options.append(.cpuCount(UInt32(cpuCount)))
+    description.options.append(.cpuCount(UInt32(clamping: trace.cpuCount)))
     // It joins the recordings of a host and its guests.
     if let id = trace.traceID, anonymizer == nil { description.options.append(.traceID(id)) }
     if anonymizer == nil {
@@ -93,15 +75,23 @@ public final class TraceCopy {
     writer = TraceDatWriter(description, spillDirectory: spillDirectory)
   }
 
-  /// The top buffer stands first, and is always there.
-  private static func bufferNames(of trace: TraceFile) -> [String] {
-    trace.bufferNames.first == "" ? trace.bufferNames : [""] + trace.bufferNames
+  /// The top buffer stands first, is always there, and has all CPUs: it also tells of what cannot be read. Others have those of their events:
+  /// a forged file can claim thousands of either.
+  private static func buffers(of trace: TraceFile) -> [(name: String, cpus: [UInt32])] {
+    var buffers = Array(zip(trace.bufferNames, trace.cpusOfBuffers))
+    if buffers.first?.0 != "" { buffers.insert(("", []), at: 0) }
+    buffers[0].1 = Array(0..<UInt32(clamping: trace.cpuCount))
+    return buffers.map { (name: $0.0, cpus: $0.1) }
   }
 
   /// The size of the recording's own sub-buffers, which tells something of the host's pages; where nothing is known of those, as large
   /// as any.
   private static func pageBytes(of trace: TraceFile) -> Int {
     trace.subBufferBytes ?? trace.pageSize.map { Int($0.bytes) } ?? 1 << 16
+  }
+
+  private func place(ofBuffer buffer: Int, cpu: UInt16) -> Place {
+    Place(buffer: buffer + bufferShift, cpu: cpu)
   }
 
   /// A clock whose ticks have become nanoseconds is none that a reader would take for ticks.
@@ -114,16 +104,16 @@ public final class TraceCopy {
   public func begin(_ run: EventRun) throws {
     guard run.lackCount > 0, run.lackCount > lackCounts[run.stream] ?? 0 else { return }
     lackCounts[run.stream] = run.lackCount
-    try noteLoss(of: 0, Place(buffer: run.bufferIndex, cpu: run[0].cpu.rawValue))
+    try noteLoss(of: 0, place(ofBuffer: run.bufferIndex, cpu: run[0].cpu.rawValue))
   }
 
   /// Takes over an event, or a loss.
   public func append(_ record: TraceRecord, _ payload: UnsafeRawBufferPointer, ofBuffer buffer: Int) throws {
-    let place = Place(buffer: buffer, cpu: record.cpu.rawValue)
+    let place = place(ofBuffer: buffer, cpu: record.cpu.rawValue)
     let time = stamp(record)
     if record.kind == .lost { return try noteLoss(of: record.lostCount ?? 0, place) }
     guard payload.count > 0 else { return }
-    if let heading, place.cpu < cpuCount {
+    if let heading, pages.page(place) != nil {
       self.heading = nil
       try write(formats.marker(heading, tid: 0), at: time, Place(buffer: 0, cpu: place.cpu))
     }
@@ -163,10 +153,10 @@ public final class TraceCopy {
 
   /// Events are missing before the next one, 0 for an unknown number. The mark stands at the head of a page.
   private func noteLoss(of count: UInt64, _ place: Place) throws {
-    guard place.cpu < cpuCount else { return }
-    if page(place).writer.eventCount > 0 { try close(place) }
-    let known = page(place).writer.lost
-    page(place).writer.lost = known == 0 || count == 0 ? 0 : (known ?? 0) &+ count
+    guard let page = pages.page(place) else { return }
+    if page.writer.eventCount > 0 { try close(page) }
+    let known = page.writer.lost
+    page.writer.lost = known == 0 || count == 0 ? 0 : (known ?? 0) &+ count
   }
 
   /// Writes an event, which `change` may rewrite where it then lies.
@@ -175,14 +165,13 @@ public final class TraceCopy {
     _ payload: UnsafeRawBufferPointer, at time: Nanoseconds, _ place: Place,
     _ change: (UnsafeMutableRawBufferPointer) -> Void
   ) throws {
-    guard place.cpu < cpuCount else {
+    guard let page = pages.page(place) else {
       leftOut += 1
       return
     }
-    let page = page(place)
     var room = page.writer.reserve(payload.count, at: time)
     if room == nil, page.writer.eventCount > 0 {
-      try close(place)
+      try close(page)
       room = page.writer.reserve(payload.count, at: time)
     }
     guard let room else {
@@ -193,43 +182,27 @@ public final class TraceCopy {
     change(UnsafeMutableRawBufferPointer(start: room, count: payload.count))
   }
 
-  private func page(_ place: Place) -> OpenPage {
-    let index = place.buffer * Int(cpuCount) + Int(place.cpu)
-    if let open = pages[index] { return open }
-    let new = OpenPage(pageBytes: pageBytes)
-    pages[index] = new
-    return new
-  }
-
-  private func close(_ place: Place) throws {
-    let open = page(place)
-    guard open.writer.eventCount > 0 || open.writer.lost != nil else { return }
-    try writer.append(Array(open.writer.finish()), cpu: UInt32(place.cpu), buffer: place.buffer)
-    open.writer.begin()
+  private func close(_ page: OpenPages.Page) throws {
+    guard page.writer.eventCount > 0 || page.writer.lost != nil else { return }
+    try writer.append(Array(page.writer.finish()), cpu: UInt32(page.place.cpu), buffer: page.place.buffer)
+    page.writer.begin()
   }
 
   /// The recording was read to its end. What is missing behind the last event of a stream is missing in the copy, too, which ends with a
   /// loss. So it does on every CPU where the recording's metadata is damaged or cut: nobody knows what that costs.
   public func end(_ statistics: EventStatistics) throws {
     for missing in statistics.missingEnds {
-      try noteLoss(of: missing.count, Place(buffer: missing.bufferIndex, cpu: missing.cpu))
+      try noteLoss(of: missing.count, place(ofBuffer: missing.bufferIndex, cpu: missing.cpu))
     }
     guard !trace.damage.isEmpty else { return }
     // Of a CPU without any event that could be read, the top buffer tells.
-    let told = Set(places.map(\.cpu))
-    let silent = (0..<cpuCount).filter { !told.contains($0) }.map { Place(buffer: 0, cpu: $0) }
-    for place in places + silent { try noteLoss(of: 0, place) }
-  }
-
-  /// Those that have had a page.
-  private var places: [Place] {
-    pages.indices.filter { pages[$0] != nil }
-      .map { Place(buffer: $0 / Int(cpuCount), cpu: UInt16($0 % Int(cpuCount))) }
+    let places = pages.all.map(\.place) + pages.silentCPUs.map { Place(buffer: 0, cpu: $0) }
+    for place in places { try noteLoss(of: 0, place) }
   }
 
   /// Writes the file. Nothing can be appended afterwards.
   public func finish(to output: OutputFile) throws {
-    for place in places { try close(place) }
+    for page in pages.all { try close(page) }
     try writer.finish(to: output)
   }
 }

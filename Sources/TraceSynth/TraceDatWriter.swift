@@ -26,10 +26,10 @@ public final class TraceDatWriter {
 
   /// Appends a page, or any other bytes, to a CPU of a buffer.
   public func append(_ page: [UInt8], cpu: UInt32, buffer: Int = 0) throws(TraceWriteError) {
-    guard let area = areas[buffer].first(where: { $0.cpu == cpu }) else {
+    guard let position = description.buffers[buffer].position(of: cpu) else {
       preconditionFailure("buffer \(buffer) has no CPU \(cpu)")
     }
-    try area.append(page)
+    try areas[buffer][position].append(page)
   }
 
   /// Writes the whole file. The writer is used up.

@@ -1,3 +1,5 @@
+import KVMTypes
+
 /// A buffer of a trace: the top one, or an instance (`/sys/kernel/tracing/instances/NAME`).
 public struct TraceBuffer: Sendable {
   /// The instance's name, empty for the top buffer.
@@ -13,6 +15,13 @@ public struct TraceBuffer: Sendable {
     self.name = name
     self.clock = clock
     self.cpus = cpus
+  }
+
+  /// Where among `cpus` one stands: mostly they are the first numbers that there are.
+  package func position(of cpu: UInt32) -> Int? {
+    if cpu < cpus.count, cpus[Int(cpu)] == cpu { return Int(cpu) }
+    let position = cpus.partitioningIndex { $0 >= cpu }
+    return position < cpus.count && cpus[position] == cpu ? position : nil
   }
 }
 

@@ -77,6 +77,26 @@ struct CopyTests {
       "\(outcome.output) \(outcome.errors)")
   }
 
+  @Test("A copy has room for the CPUs that have events, not for those of all buffers")
+  func manyBuffers() throws {
+    let flavour = TraceFlavour()
+    let buffers = (0..<256).map { TraceBuffer(name: $0 == 0 ? "" : "b\($0)", cpus: [0, 65_000]) }
+    let writer = TraceDatWriter(TraceDescription(flavour, formats: [KVMEventFormats.entry], buffers: buffers))
+    for buffer in buffers.indices {
+      for cpu in buffers[buffer].cpus {
+        try writer.append(Self.page(at: UInt64(1000 + buffer)), cpu: cpu, buffer: buffer)
+      }
+    }
+    let file = try UnnamedFile(try writer.bytes())
+    let outcome = try Self.shell(
+      #"""
+      ulimit -v 2000000
+      "$tool" convert "$1" "$d/copy.dat" && cmp <("$tool" events "$1") <("$tool" events "$d/copy.dat") &&
+        "$tool" events "$d/copy.dat" | wc -l
+      """#, [file.path])
+    #expect(outcome.output == "512\n", "\(outcome.output) \(outcome.errors)")
+  }
+
   @Test("trace-cmd reads a copy")
   func traceCmd() throws {
     for compression in ["none", "zstd"] {
