@@ -141,11 +141,14 @@ public final class TraceFile {
   /// The size of a sub-buffer of the ring buffer in bytes, the host's page size by default (`buffer_subbuf_size_kb`); nil of a
   /// recording that tells nothing of it.
   public var subBufferBytes: Int? {
-    transcoded == nil ? contents.subBufferBytes ?? contents.pageBytes : nil
+    copyOrigin == nil ? contents.subBufferBytes ?? contents.pageBytes : nil
   }
   /// The size of the host's pages, nil where the recording does not say.
-  public var pageSize: PageSize? {
-    transcoded?.hostPageBytes.flatMap { PageSize(bytes: UInt64(clamping: $0)) }
+  public var pageSize: PageSize? { copyOrigin?.pageSize }
+  /// What a copy has to say of the recording, or as a copy says of its own; nil of one with sub-buffers.
+  package var copyOrigin: CopyOrigin? {
+    guard let transcoded else { return contents.copyOrigin }
+    return CopyOrigin(pageSize: transcoded.hostPageBytes.flatMap { PageSize(bytes: UInt64(clamping: $0)) })
   }
   /// Whether it tells where events were lost; a text of perf script does not.
   public var tellsLosses: Bool { transcoded?.tellsLosses ?? true }

@@ -66,6 +66,7 @@ public final class TraceCopy {
     let uname = anonymizer?.uname(trace.uname) ?? trace.uname
     if !uname.isEmpty { description.options.append(.uname(uname)) }
     description.options.append(.cpuCount(UInt32(clamping: trace.cpuCount)))
+    if let origin = trace.copyOrigin { description.options.append(.version(origin.text)) }
     // It joins the recordings of a host and its guests.
     if let id = trace.traceID, anonymizer == nil { description.options.append(.traceID(id)) }
     if anonymizer == nil {

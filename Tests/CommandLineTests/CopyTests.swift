@@ -30,6 +30,27 @@ struct CopyTests {
     #expect(outcome.output == "same\n", "\(outcome.errors)")
   }
 
+  @Test(
+    "A copy says the same of the host's page size as the recording, and so does a copy of the copy",
+    arguments: [
+      ("inputs/simultaneous/trace.txt.gz", ""), ("inputs/simultaneous/sim-perf.data.gz", ""),
+      ("inputs/simultaneous/sim.perfetto-trace.gz", ""),
+      // Nothing that tells of it: a text of entries alone.
+      ("inputs/simultaneous/trace.txt.gz", "kvm_entry"),
+    ])
+  func pageSize(name: String, only: String) throws {
+    let outcome = try Self.shell(
+      #"""
+      gzip -dc "$1" | grep -a "$2" >"$d/0"
+      "$tool" convert --allow-loss "$d/0" "$d/1" && "$tool" convert --allow-loss "$d/1" "$d/2" || exit
+      for copy in 0 1 2; do "$tool" info --allow-loss --json "$d/$copy" | grep -e '"pageSize' -e '"subBuffer'; done
+      """#, [Self.path(name), only])
+    let lines = outcome.output.split(separator: "\n")
+    #expect(lines.count % 3 == 0 && lines.count >= 6, "\(outcome.output) \(outcome.errors)")
+    #expect(Set(lines).count == lines.count / 3, "\(outcome.output)")
+    if !only.isEmpty { #expect(outcome.output.contains("4096") && outcome.output.contains("assumed")) }
+  }
+
   /// What `info` says of losses in each of two files, of which the second is a copy of the first.
   private static let losses = #"""
     "$tool" convert --allow-loss "$d/in" "$d/copy.dat" || exit

@@ -68,6 +68,8 @@ struct TraceDatContents {
   var pageBytes: Int
   /// The length of a sub-buffer, from `header_page`; nil where that does not say.
   var subBufferBytes: Int?
+  /// What the file says of the recording that it is a copy of.
+  var copyOrigin: CopyOrigin?
   var compression: String = "none"
   var clock = ""
   var uname = ""

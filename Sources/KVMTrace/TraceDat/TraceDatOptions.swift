@@ -10,6 +10,7 @@ enum TraceDatOption: UInt16 {
   case uname = 5
   case offset = 7
   case cpuCount = 8
+  case version = 9
   case traceID = 11
   case timeShift = 12
   case tsc2nsec = 14
@@ -58,6 +59,7 @@ extension TraceDatContents {
       }
     case .uname: uname = try text().split(whereSeparator: { $0 == "\n" }).first.map(String.init) ?? ""
     case .cpuCount: cpuCount = Int(try body.u32())
+    case .version: copyOrigin = CopyOrigin(try text())
     case .timeShift: guestClocks = try Self.guestClocks(&body)
     case .traceID: traceID = try body.u64()
     case .tsc2nsec:

@@ -16,7 +16,7 @@ internal import Stage2Model
 ///
 /// Where this is most of what the trace has, it decides: `derived`. Else what is left is the size of the flavour that the
 /// kernel's release names (`-16k`, `+64k`), else the biggest, which is the sub-buffer's own by default; where nothing tells of sub-buffers,
-/// as in a text, the smallest, which most hosts have.
+/// as in a text or its copy, the smallest, which most hosts have.
 struct PageSizeEvidence: ~Copyable {
   private var possible: [PageSize]
   private let isBufferPossible: Bool
