@@ -69,7 +69,8 @@ public final class TraceFile {
 
   /// The streams of a pass over a trace.dat: each CPU's events of each buffer.
   private func streams(_ kept: KeptChunks) -> [EventReader.Stream] {
-    contents.buffers.enumerated().flatMap { index, buffer in
+    kept.beginPass(pageBytes: contents.pageBytesMax)
+    return contents.buffers.enumerated().flatMap { index, buffer in
       let clock = TraceClock(buffer.clock, isConverted: contents.time.multiplier != 0)
       return buffer.areas.map { area in
         EventReader.Stream(
@@ -111,6 +112,7 @@ public final class TraceFile {
     let unshared = unshared
     for buffer in contents.buffers {
       for area in buffer.areas {
+    unshared.beginPass(pageBytes: contents.pageBytesMax)
         let source = PageSource(
           file: file, area: area, buffer: buffer, kept: unshared, bigEndian: contents.bigEndian)
         while let page = source.next() { bytes += page.count }

@@ -37,7 +37,8 @@ final class Decompressor {
 
   private let compression: Compression
   private let context: OpaquePointer?
-  private var budget = DecompressionBudget()
+  /// What may come of all that follows. It is that of one pass over a file.
+  var budget = DecompressionBudget()
 
   init(_ compression: Compression) {
     self.compression = compression

@@ -37,6 +37,9 @@ final class KeptChunks {
     storedBytesOfFile = storedBytes
   }
 
+  /// Another pass begins over chunks of such pages: of what it decompresses itself, as much may come as of the pass before.
+  func beginPass(pageBytes: Int) { decompressor.budget = DecompressionBudget(ofPages: pageBytes) }
+
   /// The chunk whose header lies at `offset` of the file, if it was kept.
   func chunk(at offset: Int) -> Chunk? {
     isLastPass ? chunks.removeValue(forKey: UInt64(offset)) : chunks[UInt64(offset)]

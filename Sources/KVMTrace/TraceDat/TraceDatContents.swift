@@ -96,6 +96,9 @@ struct TraceDatContents {
   /// The per-CPU statistics that the kernel kept, as text: its own account of what was lost.
   var cpuStatistics: [String] = []
 
+  /// The largest pages of all buffers.
+  var pageBytesMax: Int { buffers.map(\.pageBytes).max() ?? pageBytes }
+
   /// Another option is read, whose content begins at `offset`.
   mutating func countOption(at offset: Int) throws(ByteReader.Overrun) {
     optionCount += 1

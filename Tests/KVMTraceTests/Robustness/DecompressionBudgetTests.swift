@@ -67,6 +67,35 @@ struct DecompressionBudgetTests {
     #expect(taken.count == 16)
   }
 
+  @Test("Pages of 64 KiB with an event each are one recording, and are read by as many passes as need be")
+  func emptyPages() throws {
+    let flavour = TraceFlavour(pageBytes: 1 << 16, compression: .zstd)
+    let count = DecompressionBudget.leastBytes / flavour.pageBytes * 2
+    var description = TraceDescription(flavour, formats: [KVMEventFormats.entry], cpus: 1)
+    description.pagesPerChunk = 10
+    let writer = TraceDatWriter(description)
+    var page = TraceBuilding.entries([0], flavour)
+    for number in 0..<UInt64(count) {
+      // Stamps as a clock has them, whose lower bits do not repeat.
+      withUnsafeBytes(of: (number &* 1_000_000_007) &+ number.hashed & 0xffff) { page.patch($0, at: 0) }
+      try writer.append(page, cpu: 0)
+    }
+    let bytes = try writer.bytes()
+    #expect(count * flavour.pageBytes > bytes.count * DecompressionBudget.ratioMax)
+    let file = try UnnamedFile(bytes)
+    let trace = try TraceFile(path: file.path)
+    withExtendedLifetime(file) {
+      trace.withSeveralPasses {
+        for _ in 0..<2 {
+          var reader = trace.events(.all)
+          var events = 0
+          while let run = reader.nextRun() { events += run.count }
+          #expect(events == count && reader.statistics.damage.isEmpty)
+        }
+      }
+    }
+  }
+
   @Test("Packets of a Perfetto trace")
   func packets() {
     let inflater = PacketInflater()
@@ -111,4 +140,9 @@ struct DecompressionBudgetTests {
     let reading = try withExtendedLifetime(file) { try TraceFile(path: file.path) }
     #expect(reading.damage.contains { $0.what.contains(DecompressionBudget.excess) }, "\(reading.damage)")
   }
+}
+
+extension UInt64 {
+  /// Bits that look like any.
+  fileprivate var hashed: UInt64 { (self &* 0x9e37_79b9_7f4a_7c15) >> 32 }
 }
