@@ -79,6 +79,7 @@ enum TraceDatOpener {
     }
     contents.checkCPUCount()
     contents.separateAreas(fileEnd: file.count)
+    contents.checkPageSizes(in: file)
     return contents
   }
 }
