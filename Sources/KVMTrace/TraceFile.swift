@@ -18,6 +18,8 @@ public final class TraceFile {
   /// What passes share, while several are made, and how many calls say so.
   private var kept: KeptChunks?
   private var keepingCalls = 0
+  /// What the trace says of the part of a recording that it is, nil where it says nothing: a slice does so in its first event.
+  public private(set) lazy var slice = SliceMarker(of: self)
 
   /// Opens the recording at `path`, or on standard input for "-". Of what kind it is its content tells.
   ///
@@ -110,9 +112,9 @@ public final class TraceFile {
   package func readPages() -> Int {
     var bytes = 0
     let unshared = unshared
+    unshared.beginPass(pageBytes: contents.pageBytesMax)
     for buffer in contents.buffers {
       for area in buffer.areas {
-    unshared.beginPass(pageBytes: contents.pageBytesMax)
         let source = PageSource(
           file: file, area: area, buffer: buffer, kept: unshared, bigEndian: contents.bigEndian)
         while let page = source.next() { bytes += page.count }
@@ -162,6 +164,11 @@ public final class TraceFile {
       contents.cpuCount,
       Int(contents.buffers.flatMap(\.areas).map(\.cpu).max() ?? 0) + (contents.buffers.isEmpty ? 0 : 1))
   }
+  /// The CPUs of each buffer that have events, in the order of their numbers; of a recording of another tool, all that there are.
+  package var cpusOfBuffers: [[UInt32]] {
+    if transcoded != nil { return [Array(0..<UInt32(cpuCount))] }
+    return contents.buffers.map { Set($0.areas.map { UInt32($0.cpu) }).sorted() }
+  }
   /// The names of the buffers, "" for the top one.
   public var bufferNames: [String] { transcoded == nil ? contents.buffers.map(\.name) : [""] }
   /// Where the file's metadata is damaged or cut.
@@ -169,11 +176,6 @@ public final class TraceFile {
 
   /// What of the file is passed over, without anything being missing for it: samples of events that are no tracepoints.
   public var notes: [String] { transcoded?.notes ?? [] }
-  /// The CPUs of each buffer that have events, in the order of their numbers; of a recording of another tool, all that there are.
-  package var cpusOfBuffers: [[UInt32]] {
-    if transcoded != nil { return [Array(0..<UInt32(cpuCount))] }
-    return contents.buffers.map { Set($0.areas.map { UInt32($0.cpu) }).sorted() }
-  }
 
   /// The events, as "system:name", whose formats tell no fields: they are counted, and nothing more is known of them.
   public var unreadableEvents: [String] {

@@ -45,6 +45,11 @@ struct SliceCommand: ParsableCommand {
     var outputs = try OutputPlan(inputs: [input, choice.memslots?.path].compactMap(\.self))
     let target = try outputs.recordingTarget(output, overwrite: options.overwrite)
     let trace = try Diagnostics.open(input, spool)
+    // One tells what the part needs, one fills it, and what is chosen may take more.
+    try trace.withSeveralPasses { try slice(trace, to: target) }
+  }
+
+  private func slice(_ trace: TraceFile, to target: OutputTarget) throws {
     var chosen = try ChosenEvents(choice, of: trace, input: input, leavesContext: true)
     let kinds = chosen.ids.map { $0.union(Self.contextKinds(of: trace)) }
     var statistics = EventStatistics()

@@ -72,17 +72,27 @@ public struct SliceMarker: Hashable, Sendable {
   }
 }
 
-extension TraceFile {
-  /// What the trace says of the part of a recording that it is, nil where it says nothing: a slice does so in its first event.
-  public var slice: SliceMarker? {
+extension SliceMarker {
+  /// What a marker at `time` says of the part that the trace is, whose first event is at `first`; nil where it says nothing. A part says
+  /// so in its first event, with whose stamp there may be events of other CPUs; what stands later was recorded.
+  package init?(_ marker: TraceMarker?, at time: Nanoseconds, first: Nanoseconds) {
+    guard case .slice(let slice) = marker, time <= first else { return nil }
+    self = slice
+  }
+
+  /// What `trace` says of the part of a recording that it is, nil where it says nothing.
+  init?(of trace: TraceFile) {
     var first: Nanoseconds?
-    var reader = events(.replay(probes: false))
+    var reader = trace.events(.replay(probes: false))
     while let run = reader.nextRun() {
       for position in 0..<run.count {
-        // With its stamp there may be events of other CPUs.
-        if let first, run[position].time != first { return nil }
-        first = run[position].time
-        if case .slice(let slice) = run.marker(position) { return slice }
+        let time = run[position].time
+        let begin = first ?? time
+        guard time <= begin else { return nil }
+        first = begin
+        guard let found = SliceMarker(run.marker(position), at: time, first: begin) else { continue }
+        self = found
+        return
       }
     }
     return nil

@@ -18,12 +18,14 @@ public struct MarkerCensus: Sendable {
   /// Takes in consecutive events of one CPU.
   public mutating func consume(_ run: EventRun) {
     let records = run.records
-    if first == nil { first = records.first?.time }
+    let first = self.first ?? run[0].time
+    self.first = first
     for position in records.indices where records[position].kind == .marker {
-      switch run.marker(position) {
+      let marker = run.marker(position)
+      switch marker {
       case .memory(let marker): points.append(marker.point)
       case .lab(let settings): if self.settings.isEmpty { self.settings = settings }
-      case .slice(let slice): if self.slice == nil, records[position].time == first { self.slice = slice }
+      case .slice: slice = slice ?? SliceMarker(marker, at: records[position].time, first: first)
       case .quiet, .vcpus, nil: break
       }
     }

@@ -37,8 +37,10 @@ struct MarkerSurvey {
 
   /// An event of `ftrace:print`; nil for one that is no marker.
   ///
-  /// - Parameter isFirst: whether it has the stamp of the first event.
-  mutating func note(_ marker: TraceMarker?, isFirst: Bool) {
+  /// - Parameters:
+  ///   - time: its stamp.
+  ///   - first: that of the trace's first event.
+  mutating func note(_ marker: TraceMarker?, at time: Nanoseconds, first: Nanoseconds) {
     defer { prints += 1 }
     switch marker {
     case .quiet: quiet.insert(prints)
@@ -46,7 +48,7 @@ struct MarkerSurvey {
       memory[prints] = marker
       if let mappings = marker.mappings { mapped.note(mappings: mappings) }
     case .lab(let settings): if self.settings.isEmpty { self.settings = settings }
-    case .slice(let slice): if self.slice == nil, isFirst { self.slice = slice }
+    case .slice: slice = slice ?? SliceMarker(marker, at: time, first: first)
     case .vcpus, nil: break
     }
   }

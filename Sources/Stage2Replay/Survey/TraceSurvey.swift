@@ -109,7 +109,7 @@ struct TraceSurvey {
 
   /// An event of `ftrace:print`; nil for one that is no marker.
   mutating func note(_ marker: TraceMarker?, at time: Nanoseconds) {
-    markers.note(marker, isFirst: time <= first ?? time)
+    markers.note(marker, at: time, first: first ?? time)
   }
 
   /// The window of a thread's fault ended.
