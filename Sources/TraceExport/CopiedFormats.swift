@@ -14,7 +14,11 @@ struct CopiedFormats {
     let known = trace.formats.formats
     let print = known.first { $0.system == "ftrace" && $0.name == "print" }
     let used = Set(known.map(\.id))
-    markerID = print?.id ?? (5...UInt16.max).first { !used.contains($0) } ?? 5
+    // The kernel's number of it (TRACE_PRINT). Where that stands for something else, one that no kernel gives: those of events whose
+    // formats cannot be read follow the ones that are known.
+    let kernels: UInt16 = 5
+    let free = used.contains(kernels) ? (kernels...UInt16.max).last { !used.contains($0) } : nil
+    markerID = print?.id ?? free ?? kernels
     var events: [TraceSynth.EventFormat] = []
     var ftrace: [String] = []
     for (system, id, text) in trace.formatTexts {

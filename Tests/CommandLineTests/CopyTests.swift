@@ -98,6 +98,29 @@ struct CopyTests {
       "\(outcome.output) \(outcome.errors)")
   }
 
+  @Test("The marker of a part has the number of no event, though the format of one cannot be read")
+  func markerNumber() throws {
+    var other = KVMEventFormats.entry
+    other.id = 5
+    var unreadable = KVMEventFormats.exit
+    unreadable.textOverride = "nobody knows\nID: 6\n"
+    let description = TraceDescription(TraceFlavour(), formats: [other, unreadable], cpus: 1)
+    let writer = TraceDatWriter(description)
+    var page = SubBufferPageBuilder(TraceFlavour(), timestamp: 1000)
+    _ = page.append(other.payload([4096], pid: 7, flavour: TraceFlavour()), at: 1000)
+    _ = page.append([6, 0, 0, 0, 7, 0, 0, 0], at: 2000)
+    try writer.append(page.finish(), cpu: 0)
+    let file = try UnnamedFile(try writer.bytes())
+    let outcome = try Self.shell(
+      #"""
+      "$tool" slice --allow-loss --from +0 "$1" "$d/part.dat" || exit
+      "$tool" info --allow-loss --json "$d/part.dat" | grep -e '"print"' -e WithoutFormat | tr -d ' ,'
+      """#, [file.path])
+    #expect(
+      outcome.output.split(separator: "\n").sorted() == [#""eventsWithoutFormat":1"#, #""print":1"#],
+      "\(outcome.output) \(outcome.errors)")
+  }
+
   @Test("A copy has room for the CPUs that have events, not for those of all buffers")
   func manyBuffers() throws {
     let flavour = TraceFlavour()
