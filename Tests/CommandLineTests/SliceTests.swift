@@ -255,4 +255,21 @@ struct SliceTests {
       """#, [String(commits)])
     #expect(outcome.output == "1\n\(commits)\n2\n", "\(outcome.errors)")
   }
+
+  @Test(
+    "An unmap that was written because too much waits, and then ends, is no unmap under way where the part begins"
+  )
+  func endedUnmap() throws {
+    let outcome = try Tool.shell(
+      #"""
+      d=$(mktemp -d); trap 'rm -rf "$d"' EXIT
+      \#(Self.writeText)
+      sed -i '$i\            idle-7       (      0) [000] .....     8.500000: kvm_entry: PC: 0x0000000040000000' "$d/whole.txt"
+      "$tool" slice "$d/whole.txt" "$d/part.dat" --from 9 || exit
+      "$tool" events "$d/part.dat" --tid 7 --format csv | cut -d, -f 5
+      """#, ["70000"])
+    #expect(
+      outcome.output.contains("kvm_unmap_hva_range") && outcome.output.contains("kvm_entry"),
+      "\(outcome.output) \(outcome.errors)")
+  }
 }

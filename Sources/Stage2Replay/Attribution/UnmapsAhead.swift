@@ -55,11 +55,15 @@ package struct UnmapsAhead<Keepsake> {
 
   @inline(never)
   private mutating func end(_ record: TraceRecord) {
-    switch record.kind {
-    // A wait for mmu_lock, what probes tell of the unmap itself, and what is none of KVM's may lie inside it.
-    case .contentionBegin, .contentionEnd, .lost, .other: return
-    case let kind where kind.isOperationProbe: return
-    default: unmaps[record.tid] = nil
+    if Self.isEnd(record.kind) { unmaps[record.tid] = nil }
+  }
+
+  /// Whether a thread that does this has no unmap under way any more. A wait for mmu_lock, what probes tell of the unmap itself, and what
+  /// is none of KVM's may lie inside one, and so may another unmap.
+  package static func isEnd(_ kind: EventKind) -> Bool {
+    switch kind {
+    case .contentionBegin, .contentionEnd, .lost, .other, .unmapHVARange, .setSPTEHVA: false
+    default: !kind.isOperationProbe
     }
   }
 

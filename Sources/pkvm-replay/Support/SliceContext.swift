@@ -23,11 +23,13 @@ struct SliceContext {
   }
 
   /// So many events wait at most, beside the unmaps of threads that have done nothing else since. Then the older half is written, and what
-  /// was being unmapped before all that is written as under way, whatever its thread does later.
+  /// was being unmapped before all that; what ends such an unmap later is written, too.
   static let waitingMax = 1 << 16
 
   private var waiting: [Event] = []
   private var unmaps = UnmapsAhead<Event>()
+  /// The threads of unmaps that are written, and not known to have ended.
+  private var unmapping: Set<ThreadID> = []
   private var (sawSettings, sawIPALimit) = (false, false)
 
   /// Whether an event of this kind is kept, however long it was before the part.
@@ -44,7 +46,8 @@ struct SliceContext {
   mutating func take(_ run: EventRun, _ position: Int, _ marker: TraceMarker?, to copy: TraceCopy) throws {
     let record = run[position]
     unmaps.take(record, Event(run, position))
-    guard Self.isContext(record.kind) || isNeeded(marker) else { return }
+    let endsUnmap = endsUnmap(record)
+    guard Self.isContext(record.kind) || isNeeded(marker) || endsUnmap else { return }
     waiting.append(Event(run, position))
     if waiting.count == Self.waitingMax { try writeOlderHalf(to: copy) }
   }
@@ -63,10 +66,16 @@ struct SliceContext {
     }
   }
 
+  private mutating func endsUnmap(_ record: TraceRecord) -> Bool {
+    guard !unmapping.isEmpty, UnmapsAhead<Event>.isEnd(record.kind) else { return false }
+    return unmapping.remove(record.tid) != nil
+  }
+
   private mutating func writeOlderHalf(to copy: TraceCopy) throws {
     let half = waiting.count / 2
     let time = waiting[half].record.time
     let older = unmaps.takeAll { $0.keepsake.record.time < time }.map(\.keepsake)
+    unmapping.formUnion(older.map(\.record.tid))
     try Self.write(waiting[..<half] + older, to: copy)
     waiting.removeFirst(half)
   }
