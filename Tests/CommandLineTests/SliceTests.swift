@@ -154,7 +154,8 @@ struct SliceTests {
     }
     #expect(
       known == [
-        "traditional recorded 0 recorded", "pkvm assumed 0 recorded", "traditional recorded 0 recorded",
+        // What this part shows by itself.
+        "traditional derived 0 derived", "pkvm assumed 0 derived", "traditional derived 0 derived",
         "pkvm recorded 1 assumed", "pkvm recorded 1 assumed", "traditional assumed 1 assumed",
       ])
   }
@@ -270,6 +271,21 @@ struct SliceTests {
       """#, ["70000"])
     #expect(
       outcome.output.contains("kvm_unmap_hva_range") && outcome.output.contains("kvm_entry"),
+      "\(outcome.output) \(outcome.errors)")
+  }
+
+  @Test("What a part shows by itself counts, whatever its marker says")
+  func shownInPart() throws {
+    let outcome = try Tool.shell(
+      #"""
+      d=$(mktemp -d); trap 'rm -rf "$d"' EXIT
+      "$tool" slice --compression none --from +0 "$1" "$d/part.dat" || exit
+      sed -i 's/path=traditional/path=pkvm       /' "$d/part.dat"
+      "$tool" replay --json "$d/json" "$d/part.dat" >/dev/null; tr -d ' \n' <"$d/json" | grep -o -e '"isPKVM":[a-z]*' -e '"path":"[a-z]*"' | sort -u
+      "$tool" events "$d/part.dat" --event print | grep -c path=pkvm
+      """#, [Self.path("kvm-nvhe-7.3.4-gigantic-guest.dat")])
+    #expect(
+      outcome.output.contains("traditional") && outcome.output.hasSuffix("\n1\n"),
       "\(outcome.output) \(outcome.errors)")
   }
 }

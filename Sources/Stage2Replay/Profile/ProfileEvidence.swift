@@ -61,8 +61,6 @@ struct ProfileEvidence {
 
   /// The traced path.
   private var path: (Profile.Path, Basis) {
-    // All of the recording told it.
-    if let isPKVM = survey.markers.slice?.isPKVM { return (isPKVM ? .pkvm : .traditional, .recorded) }
     // Only pKVM creates protected guests, and mapping objects.
     if survey.markers.types.contains(where: \.isProtected) || survey.markers.sawMappings {
       return (.pkvm, .derived)
@@ -80,6 +78,8 @@ struct ProfileEvidence {
     if let leaf = survey.faults.lowestLeaf, leaf < highestBlock { return (.traditional, .derived) }
     // pKVM has a mapping object for whatever a vCPU faulted in.
     if survey.markers.mapped.lacksMappings { return (.traditional, .derived) }
+    // All of the recording told it. What the part itself shows has come before: whoever cut it out may have been wrong.
+    if let isPKVM = survey.markers.slice?.isPKVM { return (isPKVM ? .pkvm : .traditional, .recorded) }
     // Faults that overlap and never wait for each other, in a trace that records waits, seldom take the lock for write.
     if survey.saw(.contentionBegin), survey.locks.overlappingFaults > 0 { return (.traditional, .assumed) }
     return (.pkvm, .assumed)
@@ -91,10 +91,10 @@ struct ProfileEvidence {
   func readMachine(_ profile: inout Profile, _ basis: inout [ProfileField.ID: Basis], typesSizeTables: Bool) {
     profile.pageSize = host.pageSize
     let slice = survey.markers.slice
-    profile.hasHardwareAF = slice?.hasHardwareAF ?? !survey.faults.sawAccessFlagFault
+    profile.hasHardwareAF = !survey.faults.sawAccessFlagFault && slice?.hasHardwareAF ?? true
     basis[.hardwareAF] = Self.basis(told: slice?.hasHardwareAF, isShown: survey.faults.sawAccessFlagFault)
     // Without DIC, and only then, a mapping made for data faults again when the guest executes it.
-    profile.hasDIC = slice?.hasDIC ?? false
+    profile.hasDIC = !survey.faults.sawExecPermissionFault && slice?.hasDIC ?? false
     basis[.dic] = Self.basis(told: slice?.hasDIC, isShown: survey.faults.sawExecPermissionFault)
     let toldOfPath = slice?.isPKVM == profile.isPKVM ? slice?.ipaBits : nil
     let told = toldOfPath ?? ipaBitsTold(byType: typesSizeTables)
@@ -108,7 +108,7 @@ struct ProfileEvidence {
 
   /// How a field is known that the marker of a slice may tell, or faults may show.
   private static func basis(told: Bool?, isShown: Bool) -> Basis {
-    told != nil ? .recorded : isShown ? .derived : .assumed
+    isShown ? .derived : told != nil ? .recorded : .assumed
   }
 
   /// The size of guest physical addresses that the faults suggest.
