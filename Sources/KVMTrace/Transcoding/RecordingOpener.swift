@@ -24,7 +24,7 @@ enum RecordingOpener {
     // One of the two is taken off what a pipe delivers, too, if it is one of these.
     let advice =
       StreamDecompressor.Kind(prefix: prefix) == nil
-      ? "decompress it twice" : "\(kind.rawValue) -dc FILE | pkvm-replay info - reads it"
+      ? "decompress it twice" : piping("\(kind.rawValue) -dc FILE")
     throw IngestError(.notATrace, path: file.path, what: "is compressed twice", advice: advice)
   }
 
@@ -83,7 +83,7 @@ enum RecordingOpener {
   ) -> IngestError {
     IngestError(
       .notATrace, path: file.path, what: "is compressed (\(kind.rawValue)), and \(problem.what)",
-      advice: problem.command.map { "\($0) | pkvm-replay info - reads it" })
+      advice: problem.command.map(piping))
   }
 
   /// What is said where nothing can be decompressed any more.
@@ -139,6 +139,11 @@ enum RecordingOpener {
     }
   }
 
+  /// What to do about a file that a command of the user's can read.
+  private static func piping(_ command: String) -> String {
+    "\(command) writes what can be read from a pipe, where - stands for the file"
+  }
+
   private static let advice =
     "trace.dat, perf.data, Perfetto traces and the text of trace, trace_pipe, trace-cmd report and perf script can be read; "
     + "trace-cmd record -e kvm makes the best one"
@@ -157,9 +162,9 @@ enum RecordingOpener {
 
   private static let known: [Known] = [
     Known([0x7f] + Array("ELF".utf8), "an ELF file, not a trace"),
-    Known([0xfd] + Array("7zXZ".utf8), "compressed with xz", "xz -dc FILE | pkvm-replay info - reads it"),
-    Known(Array("BZh".utf8), "compressed with bzip2", "bzip2 -dc FILE | pkvm-replay info - reads it"),
-    Known([0x04, 0x22, 0x4d, 0x18], "compressed with lz4", "lz4 -dc FILE | pkvm-replay info - reads it"),
+    Known([0xfd] + Array("7zXZ".utf8), "compressed with xz", piping("xz -dc FILE")),
+    Known(Array("BZh".utf8), "compressed with bzip2", piping("bzip2 -dc FILE")),
+    Known([0x04, 0x22, 0x4d, 0x18], "compressed with lz4", piping("lz4 -dc FILE")),
     Known(Array("PK\u{3}\u{4}".utf8), "a zip archive", "unpack it first"),
     Known(Array("ustar".utf8), at: 257, "a tar archive", "unpack it first"),
     Known([0xc1, 0x1f, 0xfc, 0xc1], "a CTF stream of LTTng", "record with trace-cmd record -e kvm"),

@@ -50,7 +50,7 @@ struct CompressedFileTests {
   func needs(header: [UInt8], what: String, command: String) throws {
     let error = #expect(throws: IngestError.self) { try Self.unwrapped(Self.frame(header)) }
     #expect(error?.what == what)
-    #expect(error?.advice == "\(command) | pkvm-replay info - reads it")
+    #expect(error?.advice == "\(command) writes what can be read from a pipe, where - stands for the file")
     // What came before is read.
     let second = try Self.unwrapped(Self.frame([0x00, 0x58]) + Self.frame(header))
     #expect(second.file.count == Self.text.count)
@@ -62,7 +62,7 @@ struct CompressedFileTests {
     func twice(_ once: [UInt8]) throws { _ = try Self.unwrapped(Self.frame([0x00, 0x58], once)) }
     let error = #expect(throws: IngestError.self) { try twice(Self.frame([0x00, 0x58])) }
     #expect(error?.what == "is compressed twice")
-    #expect(error?.advice == "zstd -dc FILE | pkvm-replay info - reads it")
+    #expect(error?.advice == "zstd -dc FILE writes what can be read from a pipe, where - stands for the file")
     let xz = [0xfd] + Array("7zXZ\0".utf8)
     let other = #expect(throws: IngestError.self) { try twice(xz) }
     #expect(other?.advice == "decompress it twice")
