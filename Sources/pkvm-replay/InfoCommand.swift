@@ -64,6 +64,7 @@ struct InfoCommand: ParsableCommand {
     let text =
       history.map { MemslotFile.json($0, by: .current) } ?? (json ? JSON.signed(info) : info.text)
     try Output.write(text, to: target)
+    if events.statistics.total == 0 { Diagnostics.note("\(input): there are no events in it") }
     for note in trace.notes { Diagnostics.note("\(input): \(note)") }
     try Losses.check(info, events.statistics, of: input, allowLoss: allowLoss)
   }

@@ -22,6 +22,15 @@ struct InputErrorTests {
     try expectFailure([verb, file.path], status: 65, saying: [file.path, "is empty"])
   }
 
+  @Test("a text that is all head is a trace, and has no events")
+  func noEvents() throws {
+    let head = "# tracer: nop\n#\n# entries-in-buffer/entries-written: 0/0   #P:2\n#\n"
+    let file = try UnnamedFile(Array(head.utf8))
+    let outcome = try Tool.run(["info", file.path])
+    #expect(outcome.status == 0, "\(outcome.errors)")
+    #expect(outcome.errorLines.count == 1 && outcome.errors.hasSuffix(": there are no events in it\n"))
+  }
+
   @Test("a missing file", arguments: verbs)
   func missing(verb: String) throws {
     try expectFailure(
