@@ -518,9 +518,12 @@ struct Lookahead: ~Copyable {
   private mutating func settlePUDRivals(of id: FaultID, _ record: PendingRecord, _ vms: borrowing VMRegister)
   {
     let end = faults[id].end
-    for position in 0..<queue.count {
-      guard queue[position].vm == record.vm, !queue[position].isSettled,
-        case .fault(let other) = queue[position].action, faults[other].tid != faults[id].tid,
+    // Of each thread only what has waited longest can be next.
+    var waiting: ContiguousArray<ThreadID> = [faults[id].tid]
+    for position in 0..<queue.count where !queue[position].isSettled && !waiting.contains(queue[position].tid)
+    {
+      waiting.append(queue[position].tid)
+      guard queue[position].vm == record.vm, case .fault(let other) = queue[position].action,
         faults[id].mayFollow(faults[other]), faults[other].end > end,
         // That such leaves are there is settled: it is why the fault is known to be outlasted.
         faults[other].needsPUDEntry(of: faults[id], pageSize, arePUDsKnown: true),
@@ -568,12 +571,8 @@ struct Lookahead: ~Copyable {
 
   /// Whether a record of a thread waits that is older than `sequence`.
   private func isWaiting(tid: ThreadID, before sequence: Sequence) -> Bool {
-    var position = 0
-    while position < queue.count, queue[position].sequence < sequence {
-      if queue[position].tid == tid, !queue[position].isSettled { return true }
-      position += 1
-    }
-    return false
+    let end = queue.position { $0.sequence < sequence }
+    return (0..<end).contains { queue[$0].tid == tid && !queue[$0].isSettled }
   }
 
   /// Whether the fault at a node of the timeline operated before `fault`, whose window ends earlier.
