@@ -1,6 +1,7 @@
 /// Consecutive events of one CPU, one at least, in the order of time: the piece in which a source hands its events down.
 ///
-/// Equal stamps aside, no event of another CPU lies between them. A `.lost` record stands before the first event behind a loss.
+/// Equal stamps aside, no event of another CPU lies between them. Where `EventSelection.mixesCPUs` allows it, they may be of several
+/// CPUs. A `.lost` record stands before the first event behind a loss.
 ///
 /// Invariant: `records` and what `origin` points to are valid until the source goes on to the next run. A run is as small as that:
 /// there is one for every few events.

@@ -7,6 +7,9 @@ public struct EventSelection: Sendable {
   /// Where a source that has to read and decode may do so, ahead of whoever takes the events in; nil on the thread of the caller.
   /// The runs are the same and come on that thread all the same, but the raw data of their events is empty; markers are found.
   public var reader: WorkerThread?
+  /// Whether a run may have events of several CPUs, none of which has data then: fewer runs come. Of damage it is told by runs of one
+  /// CPU all the same. A hint, too.
+  public var mixesCPUs = false
   /// Whether no further pass of this call of `EventSource.withSeveralPasses` is meant to follow. That is a hint: a source still
   /// delivers all if one does, as one may of a call that this one lies in.
   public var isLast = false

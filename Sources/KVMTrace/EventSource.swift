@@ -81,8 +81,22 @@ extension TraceFile: EventSource {
     _ selection: EventSelection, _ body: (EventRun) throws -> Void
   ) rethrows -> EventStatistics {
     var events = events(selection)
-    if let thread = selection.reader { return try ReadAhead(events, on: thread).forEachRun(body) }
+    if let thread = selection.reader {
+      return try ReadAhead(events, on: thread, mixesCPUs: selection.mixesCPUs).forEachRun(body)
+    }
+    if selection.mixesCPUs {
+      var batch = EventBatch(ofAtLeast: Self.eventsOfBatch, mixesCPUs: true)
+      var hasMore = true
+      while hasMore {
+        hasMore = batch.fill(from: &events)
+        try batch.forEachRun(body)
+      }
+      return events.statistics
+    }
     while let run = events.nextRun() { try body(run) }
     return events.statistics
   }
+
+  /// So many records stay in the first cache of a core until they have been looked at.
+  private static let eventsOfBatch = 256
 }

@@ -42,7 +42,7 @@ struct PreparedReplay {
 /// A replay that takes events in, whatever it models: functions in place of a protocol, so that they are compiled for the
 /// backend that they drive. They are called once for each run of events.
 struct RunningReplay {
-  /// Takes in consecutive events of one CPU.
+  /// Takes in consecutive events.
   let consume: (_ records: UnsafeBufferPointer<TraceRecord>) throws -> Void
   /// Events are missing that the survey still found: from here on nothing is known.
   let loseRest: () -> Void

@@ -83,6 +83,7 @@ public enum Replay {
     let replay = begin(prepared)
     var selection = EventSelection.replay(probes: !options.ignoresProbes, reader: prepared.context.reader)
     selection.isLast = true
+    selection.mixesCPUs = true
     let statistics = try source.forEachRun(selection) { run in
       if !found.survey.knows(damage: run.damageCount, of: run.records[0].cpu) { replay.loseRest() }
       try replay.consume(run.records)

@@ -77,15 +77,21 @@ struct Replayer<Backend: Stage2Backend & ~Copyable>: ~Copyable {
     return operations
   }
 
-  /// Takes in consecutive events of one CPU.
+  /// Takes in consecutive events.
   mutating func consume(_ records: UnsafeBufferPointer<TraceRecord>) {
-    attribution.clock.beginRun()
-    for index in records.indices {
-      consume(records[index])
-      if attribution.lookahead.settled.count >= stepsMax { execute() }
+    var end = 0
+    while end < records.count {
+      // Those of one CPU.
+      let begin = end
+      attribution.clock.beginRun()
+      repeat {
+        consume(records[end])
+        if attribution.lookahead.settled.count >= stepsMax { execute() }
+        end += 1
+      } while end < records.count && records[end].cpu == records[begin].cpu
+      attribution.clock.endRun(of: records[begin].cpu)
+      if agreement.isActive { streamEnds.note(UnsafeBufferPointer(rebasing: records[begin..<end])) }
     }
-    attribution.clock.endRun(of: records[0].cpu)
-    if agreement.isActive { streamEnds.note(records) }
   }
 
   @inline(__always)

@@ -12,17 +12,22 @@ struct EventBatch: ~Copyable {
     var lackCount: Int
   }
 
-  /// So many events a batch has at least, unless the trace ends: seldom does one thread wait for another, and the records fit in
-  /// the cache of a core.
-  private static let eventsMin = 2048
-
+  /// So many events a batch has at least, unless the trace ends.
+  private let eventsMin: Int
+  /// Whether a run may have events of several CPUs.
+  private let mixesCPUs: Bool
   private var records: UnsafeMutablePointer<TraceRecord>
-  private var capacity = 2 * Self.eventsMin
+  private var capacity: Int
   private var count = 0
   private var runs: [Run] = []
   private var markers: [TraceMarker] = []
 
-  init() { records = .allocate(capacity: capacity) }
+  init(ofAtLeast eventsMin: Int, mixesCPUs: Bool) {
+    self.eventsMin = eventsMin
+    self.mixesCPUs = mixesCPUs
+    capacity = 2 * eventsMin
+    records = .allocate(capacity: capacity)
+  }
 
   deinit { records.deallocate() }
 
@@ -31,7 +36,15 @@ struct EventBatch: ~Copyable {
     count = 0
     runs.removeAll(keepingCapacity: true)
     markers.removeAll(keepingCapacity: true)
-    while count < Self.eventsMin {
+    while count < eventsMin {
+      if mixesCPUs {
+        let copied = reader.copyMerged(to: records + count, room: eventsMin - count)
+        count += copied
+        if copied > 0 {
+          runs.append(Run(count: copied, bufferIndex: 0, stream: 0, damageCount: 0, lackCount: 0))
+          continue
+        }
+      }
       guard let run = reader.nextRun() else { return false }
       append(run)
     }

@@ -25,6 +25,8 @@ public struct EventReader: ~Copyable {
   private var tournament: StreamTournament
   /// The stream whose records the last run came from.
   private var current: Int?
+  /// Whether any stream had a damaged place so far behind which nothing is certain.
+  private var isDamaged = false
 
   /// A stream of events, and which buffer of the trace it is of.
   struct Stream {
@@ -63,7 +65,7 @@ public struct EventReader: ~Copyable {
     }
     tournament = StreamTournament(first)
     fileDamageCount = beganWhole && !file.isWhole ? 1 : 0
-    for index in 0..<streamCount { noteDamage(index) }
+    for index in 0..<streamCount { noteDamage(of: index) }
   }
 
   deinit {
@@ -75,15 +77,7 @@ public struct EventReader: ~Copyable {
 
   /// The next run of events, nil at the end. A run is valid until the next call.
   public mutating func nextRun() -> EventRun? {
-    if let index = current {
-      current = nil
-      let stream = streams + index
-      if stream.pointee.hasRecord || refill(index) {
-        tournament.replaceTop(time: stream.pointee.records[stream.pointee.position].time)
-      } else {
-        tournament.removeTop()
-      }
-    }
+    leaveRun()
     guard let top = tournament.top else { return nil }
     let stream = streams + top
     let records = stream.pointee.records
@@ -95,23 +89,70 @@ public struct EventReader: ~Copyable {
       records: UnsafeBufferPointer(start: records + begin, count: end - begin), origin: origins + top)
   }
 
+  /// Copies the next events, whatever CPUs they are of: up to the next marker, to the first damaged place, or to as many as there
+  /// is room for. The records of a few hundred events lie side by side so, where runs are of one or two.
+  ///
+  /// - Returns: how many were copied; none at the end, and where `nextRun` has to tell what comes next.
+  mutating func copyMerged(to target: UnsafeMutablePointer<TraceRecord>, room: Int) -> Int {
+    leaveRun()
+    var copied = 0
+    while copied < room, !isDamaged, let top = tournament.top {
+      let stream = streams + top
+      let (records, count) = (stream.pointee.records, stream.pointee.count)
+      let begin = stream.pointee.position
+      let end = min(count, begin &+ (room &- copied))
+      let bound = tournament.bound ?? Nanoseconds(.max)
+      var position = begin
+      repeat {
+        if records[position].kind == .marker { break }
+        (target + copied).initialize(to: records[position])
+        copied &+= 1
+        position &+= 1
+      } while position < end && records[position].time < bound
+      stream.pointee.position = position
+      if position == begin { break }
+      goOn(top)
+    }
+    return copied
+  }
+
+  /// The records of the last run are needed no more.
+  @inline(__always)
+  private mutating func leaveRun() {
+    guard let index = current else { return }
+    current = nil
+    goOn(index)
+  }
+
+  /// The stream that was first has been read on.
+  @inline(__always)
+  private mutating func goOn(_ index: Int) {
+    let stream = streams + index
+    if stream.pointee.hasRecord || refill(index) {
+      tournament.replaceTop(time: stream.pointee.records[stream.pointee.position].time)
+    } else {
+      tournament.removeTop()
+    }
+  }
+
   /// Decodes on in a stream; false at its end.
   private mutating func refill(_ index: Int) -> Bool {
     let stream = streams + index
     let hasRecord = stream.pointee.refill(plan: plan, counts: counts)
     if beganWhole, !file.isWhole, fileDamageCount == 0 {
       fileDamageCount = 1
-      for other in 0..<streamCount { noteDamage(other) }
+      for other in 0..<streamCount { noteDamage(of: other) }
     }
     origins[index].page = stream.pointee.page
-    noteDamage(index)
+    noteDamage(of: index)
     return hasRecord
   }
 
   /// So much of a stream, and of the file, was damaged by now.
-  private func noteDamage(_ index: Int) {
+  private mutating func noteDamage(of index: Int) {
     origins[index].damageCount = streams[index].doubtCount + fileDamageCount
     origins[index].lackCount = streams[index].lackCount + fileDamageCount
+    if origins[index].damageCount > 0 { isDamaged = true }
   }
 
   /// What the reader has seen so far; complete once `nextRun` returned nil.

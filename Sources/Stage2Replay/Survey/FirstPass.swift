@@ -21,16 +21,25 @@ struct FirstPass {
 
   /// Takes in all events of a source that every replay reads.
   mutating func consume(_ source: some EventSource, reader: WorkerThread? = nil) -> EventStatistics {
-    source.forEachRun(.replay(probes: false, reader: reader)) { consume($0) }
+    var selection = EventSelection.replay(probes: false, reader: reader)
+    selection.mixesCPUs = true
+    return source.forEachRun(selection) { consume($0) }
   }
 
-  /// Takes in consecutive events of one CPU.
+  /// Takes in consecutive events, of one CPU where there is damage.
   mutating func consume(_ run: EventRun) {
     let records = run.records
     survey.noteDamage(run.damageCount, of: records[0].cpu, before: records[0].time)
     if run.damageCount > 0 { memslots.lose() }
+    /// Where the last events that are of one CPU begin.
+    var begin = 0
     survey.beginRun(of: records[0].cpu, at: records[0].time)
     for index in records.indices {
+      if records[index].cpu != records[begin].cpu {
+        survey.endRun(of: records[begin].cpu, at: records[index - 1].time)
+        begin = index
+        survey.beginRun(of: records[begin].cpu, at: records[begin].time)
+      }
       switch records[index].kind {
       case .entry:
         enterOrExit(records[index].tid, at: records[index].time, isEntry: true)
@@ -47,11 +56,11 @@ struct FirstPass {
         if case .vcpus(let vcpus)? = marker, survey.markers.slice != nil {
           evidence.note(vcpus, by: records[index].tid)
         }
-        consume(records[index], previous: index > 0 ? records[index - 1].time : nil)
-      default: consume(records[index], previous: index > 0 ? records[index - 1].time : nil)
+        consume(records[index], previous: index > begin ? records[index - 1].time : nil)
+      default: consume(records[index], previous: index > begin ? records[index - 1].time : nil)
       }
     }
-    survey.endRun(of: records[0].cpu, at: records[records.count - 1].time)
+    survey.endRun(of: records[begin].cpu, at: records[records.count - 1].time)
   }
 
   /// kvm_entry or kvm_exit: most of all events, which mostly end no fault's window.

@@ -70,6 +70,41 @@ struct ReadAheadTests {
     #expect(expected.losses == found.losses && expected.first == found.first && expected.last == found.last)
   }
 
+  private struct Event: Equatable {
+    var time: Nanoseconds
+    var cpu: CPUIndex
+    var damageCount: Int
+    var marker: TraceMarker?
+  }
+
+  @Test(
+    "Runs of several CPUs have the same events, and those that tell of damage are of one",
+    arguments: [false, true])
+  func mixed(isAhead: Bool) throws {
+    let file = try UnnamedFile(try build(TraceFlavour()))
+    let trace = try TraceFile(path: file.path)
+    func events(mixesCPUs: Bool) -> (events: [Event], runs: Int, counts: [EventStatistics.Count]) {
+      var selection = EventSelection.replay(probes: true, reader: isAhead ? WorkerThread() : nil)
+      selection.mixesCPUs = mixesCPUs
+      var (events, runs) = ([Event](), 0)
+      let statistics = trace.forEachRun(selection) { run in
+        runs += 1
+        #expect(run.damageCount == 0 || Set(run.records.map(\.cpu)).count == 1)
+        for index in 0..<run.count {
+          events.append(
+            Event(
+              time: run[index].time, cpu: run[index].cpu, damageCount: run.damageCount,
+              marker: run.marker(index)))
+        }
+      }
+      return (events, runs, statistics.counts)
+    }
+    let (plain, mixed) = (events(mixesCPUs: false), events(mixesCPUs: true))
+    #expect(plain.events == mixed.events && plain.counts == mixed.counts)
+    #expect(mixed.runs < plain.runs && mixed.events.last?.damageCount == 1)
+    #expect(mixed.events.compactMap(\.marker) == [.quiet])
+  }
+
   @Test("Who stops early stops the reading, wherever that is", arguments: [1, 2, 700, 5000])
   func stop(run: Int) throws {
     let file = try UnnamedFile(try build(TraceFlavour()))
