@@ -65,7 +65,7 @@ public struct ESR: Hashable, Sendable {
   }
 
   /// What kind of fault the status code names.
-  @inlinable
+  @inlinable @inline(__always)
   public var faultKind: FaultKind {
     // Nearly all are of a level from 0 to 3, which is in the two lowest bits.
     switch faultStatusCode >> 2 {
