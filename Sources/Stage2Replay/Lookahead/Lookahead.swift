@@ -263,7 +263,7 @@ struct Lookahead: ~Copyable {
     switch record.action {
     case .fault(let id):
       let isProtected = vms[vm].identity.isProtected
-      settleThoseAhead(of: id, record, vms)
+      if faults[id].lostToLongerFault || canFollowRival(id, vm) { settleThoseAhead(of: id, record, vms) }
       adopt(id, vm, vms)
       if faults[id].evidence.isLoggingSwitched, !isProtected { orderAroundSwitch(id, vm) }
       var decision = decide(id, of: vm, isProtected: isProtected)
@@ -497,6 +497,7 @@ struct Lookahead: ~Copyable {
   }
 
   /// Settles the faults that raced with the one of `record` and were ahead of it although their windows end later.
+  @inline(never)
   private mutating func settleThoseAhead(of id: FaultID, _ record: PendingRecord, _ vms: borrowing VMRegister)
   {
     if faults[id].lostToLongerFault, faults[id].stopsAtPUD {
