@@ -26,11 +26,13 @@ package struct RecordStore<Record: ~Copyable>: ~Copyable {
     if capacity > 0 { records.deallocate() }
   }
 
-  /// Memory for as many records. One that fills a line of the cache has a line of its own.
+  /// Memory for as many records. One that fills lines of the cache has lines of its own; others do without, for memory of any other
+  /// alignment than that of the allocator costs several times as much.
   @inlinable
   static func memory(_ capacity: Int) -> UnsafeMutablePointer<Record> {
-    UnsafeMutableRawPointer.allocate(
-      byteCount: capacity * MemoryLayout<Record>.stride, alignment: max(64, MemoryLayout<Record>.alignment)
+    let stride = MemoryLayout<Record>.stride
+    return UnsafeMutableRawPointer.allocate(
+      byteCount: capacity * stride, alignment: stride % 64 == 0 ? 64 : MemoryLayout<Record>.alignment
     ).bindMemory(to: Record.self, capacity: capacity)
   }
 
