@@ -38,7 +38,7 @@ struct LoggingSwitches {
   }
 
   /// By VM, in the order in which they came, which is that of `since` and of `commit`, too: a VM changes one slot at a time.
-  private var switches: [VMIndex: [Switch]] = [:]
+  private var switches: ContiguousArray<[Switch]> = []
   /// Those whose commit comes before are of no account any more.
   private var oldest = Sequence.start
 
@@ -47,18 +47,19 @@ struct LoggingSwitches {
   /// - Parameter oldest: the place of the oldest record that still waits. Faults that had ended before it are settled.
   mutating func insert(_ new: Switch, oldest: Sequence) {
     self.oldest = oldest
-    var own = switches.removeValue(forKey: new.vm) ?? []
-    let gone = own.partitioningIndex { $0.commit >= oldest }
+    let vm = new.vm.position
+    while switches.count <= vm { switches.append([]) }
+    let gone = switches[vm].partitioningIndex { $0.commit >= oldest }
     // A VM may switch again and again: not for each switch are all others moved.
-    if gone > own.count / 2 { own.removeFirst(gone) }
-    own.append(new)
-    switches[new.vm] = own
+    if gone > switches[vm].count / 2 { switches[vm].removeFirst(gone) }
+    switches[vm].append(new)
   }
 
   /// The place among those of the VM of the one switch that a fault had in reach; nil where that may be any of several.
   func position(of fault: FaultWindow, _ vm: VMIndex) -> Int? {
-    guard let slot = fault.slot, !fault.evidence.isLoggingSwitchedAgain, let own = switches[vm]
+    guard let slot = fault.slot, !fault.evidence.isLoggingSwitchedAgain, vm.position < switches.count
     else { return nil }
+    let own = switches[vm.position]
     var found: Int?
     let first = own.partitioningIndex { $0.commit >= oldest && $0.commit > fault.begin }
     for position in first..<own.count {
@@ -77,7 +78,7 @@ struct LoggingSwitches {
   }
 
   subscript(position: Int, vm: VMIndex) -> Switch {
-    get { switches[vm]![position] }
-    set { switches[vm]![position] = newValue }
+    get { switches[vm.position][position] }
+    set { switches[vm.position][position] = newValue }
   }
 }
