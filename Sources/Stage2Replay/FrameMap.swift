@@ -1,3 +1,5 @@
+internal import CMemoryHints
+
 /// A small hash table from frames, blocks or other numbers that the host chose to a value: for what every fault puts in and
 /// takes out again.
 ///
@@ -90,6 +92,10 @@ struct FrameMap<Value: BitwiseCopyable>: ~Copyable {
   }
 
   // MARK: Slots
+
+  /// A key is looked for soon.
+  @inline(__always)
+  func prefetch(_ key: UInt64) { cmemory_prefetch(entries + home(key)) }
 
   /// The slot of a key, until anything is put in or removed.
   @inline(__always)

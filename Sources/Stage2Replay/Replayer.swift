@@ -77,6 +77,9 @@ struct Replayer<Backend: Stage2Backend & ~Copyable>: ~Copyable {
     return operations
   }
 
+  /// So many events are taken in while the memory answers for what a later one needs.
+  private static var eventsAhead: Int { 8 }
+
   /// Takes in consecutive events.
   mutating func consume(_ records: UnsafeBufferPointer<TraceRecord>) {
     var end = 0
@@ -85,6 +88,9 @@ struct Replayer<Backend: Stage2Backend & ~Copyable>: ~Copyable {
       let begin = end
       attribution.clock.beginRun()
       repeat {
+        if end + Self.eventsAhead < records.count {
+          attribution.bringNear(records.baseAddress! + end + Self.eventsAhead)
+        }
         consume(records[end])
         if attribution.lookahead.settled.count >= stepsMax { execute() }
         end += 1

@@ -362,7 +362,7 @@ extension Attribution {
     for index in notifiers.unmapsUnderway.indices {
       let entry = notifiers.unmapsUnderway[index]
       if entry.thread == thread, entry.unmap == unmap {
-        lookahead.noteUnmapped(entry.blocks, vm: unmap.vm, at: clock.now)
+        lookahead.regions.noteUnmapped(entry.blocks, vm: unmap.vm, at: clock.now)
       } else {
         notifiers.unmapsUnderway[kept] = entry
         kept += 1
@@ -374,7 +374,7 @@ extension Attribution {
   /// A slot with these frames was removed: its commit comes after it went out of force, which was after `since`.
   mutating func noteRemoval(of frames: FrameRange, vm: VMIndex, since: Sequence, basis: Basis) {
     vms[vm].unmaps.last = clock.now
-    lookahead.noteUnmapped(lookahead.timelines.blocks(frames), vm: vm, at: clock.now)
+    lookahead.regions.noteUnmapped(lookahead.timelines.blocks(frames), vm: vm, at: clock.now)
     lookahead.settled.append(
       .removal(SlotRemoval(sequence: clock.now, since: since, frames: frames, basis: basis)), vm)
     threads.open.forEach(of: vm) { open in
@@ -392,7 +392,7 @@ extension Attribution {
   /// An age of the frames begins.
   private mutating func noteAge(_ frames: FrameRange, vm: VMIndex, _ thread: ThreadIndex) {
     if context.profile.hasHardwareAccessFlag { return }
-    lookahead.noteAge(lookahead.timelines.blocks(frames), vm: vm, by: thread, at: clock.now)
+    lookahead.regions.noteAge(lookahead.timelines.blocks(frames), vm: vm, by: thread, at: clock.now)
   }
 }
 

@@ -485,7 +485,7 @@ extension Attribution {
     let region = lookahead.touch(gfn, vm: vm, lastUnmap: vms[vm].unmapsBefore(clock.epoch))
     evidence.region = region
     // The age that a thread asked for last is under way until the thread does anything else.
-    let activity = lookahead.activity(in: region, of: vm)
+    let activity = lookahead.regions[region, of: vm]
     if let age = activity.lastAgeThread, threads[age].lastEvent == activity.lastAge {
       evidence.mayBeAged = true
     }
@@ -538,7 +538,7 @@ extension Attribution {
       lookahead[id].evidence.unmapOfVM = .ended
     }
     guard let index = lookahead[id].evidence.region else { return }
-    let region = lookahead.activity(in: index, of: vm)
+    let region = lookahead.regions[index, of: vm]
     if lookahead[id].evidence.unmapOfRegion == .none, region.lastUnmap > entry {
       lookahead[id].evidence.unmapOfRegion = .ended
     }

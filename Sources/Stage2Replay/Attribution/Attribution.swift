@@ -59,6 +59,16 @@ struct Attribution: ~Copyable {
     return context.options.to.map { record.time < $0 } ?? true
   }
 
+  /// An event comes soon: what a fault will find of its region is brought nearer, for it is looked for among thousands. (Mutating,
+  /// though it changes nothing: else it would be handed a copy of the attribution.)
+  @inline(__always)
+  mutating func bringNear(_ record: UnsafePointer<TraceRecord>) {
+    guard record.pointee.kind == .guestFault, let thread = threads.known(record.pointee.tid),
+      let vm = threads[thread].vcpu.vm
+    else { return }
+    lookahead.bringNear(record.pointee.guestFault.ipa.gfn(context.pageSize), of: vm)
+  }
+
   /// Takes in an event. Those of probes on operations and of locks, and markers, are others' business besides.
   @inline(__always)
   mutating func take(_ record: TraceRecord) {

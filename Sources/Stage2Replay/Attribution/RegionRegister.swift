@@ -49,6 +49,12 @@ struct RegionRegister: ~Copyable {
     return (lastIndex, true)
   }
 
+  /// A fault on a frame comes soon.
+  @inline(__always)
+  func prefetch(_ gfn: GFN) {
+    if let known = indices[block(gfn)] { regions.prefetch(known.position) }
+  }
+
   /// Changes each known region from one to another.
   mutating func update(in blocks: ClosedRange<UInt64>, _ body: (inout RegionActivity) -> Void) {
     if blocks.upperBound - blocks.lowerBound < UInt64(regions.count) {

@@ -93,14 +93,19 @@ struct GuestRegions: ~Copyable {
     return Int(kept.number) == number ? kept.page : GuestPage()
   }
 
-  /// What is kept of a page is looked at soon.
+  /// A fault on a page is looked at soon.
   @inline(__always)
   func prefetch(_ gfn: GFN, of region: RegionIndex) {
     // A region that is not known yet is touched by a step before the fault.
     guard region.position < regions.count else { return }
-    // A region's record says where its pages are, so it is read now; the reads of several faults do not wait for each other.
+    // A region's record says where its pages and events are, so it is read now; the reads of several faults do not wait for each
+    // other.
     if let place = regions[region.position].kept.pages {
       pages.prefetch(place.first(pagesPerRegion) &+ number(gfn))
+    }
+    if let place = regions[region.position].kept.events {
+      let count = Int(regions[region.position].kept.eventCount)
+      events.prefetch(place.first(Self.eventsMax) &+ count % Self.eventsMax)
     }
   }
 

@@ -77,7 +77,7 @@ extension Lookahead {
     guard let region = self[id].evidence.region,
       let entry = timelines.entryOfBlockFault(before: self[id])
     else { return false }
-    return activity(in: region, of: vm).lastUnmap < entry
+    return regions[region, of: vm].lastUnmap < entry
   }
 
   /// Whether the walk of a fault's vCPU may have come before what another one mapped.

@@ -17,8 +17,8 @@ struct Lookahead: ~Copyable {
   private var resets: [Sequence: VCPUReset] = [:]
   /// The nodes of open faults whose windows last longer than the timelines reach back.
   private var parked: [FaultID: TimelineNode] = [:]
-  /// By VM, what events say of the regions that faults have touched.
-  private var regions = RecordStore<RegionRegister>()
+  /// What events say of the regions that faults have touched.
+  var regions: RegionRegisters
   private let faultLock: Profile.FaultLock
   /// The leaves of level 1 that faults have met.
   private var puds: PUDProofs
@@ -34,6 +34,7 @@ struct Lookahead: ~Copyable {
   init(pageSize: PageSize, faultLock: Profile.FaultLock, lag: Int, seesEntries: Bool) {
     timelines = RegionTimelines(pageSize: pageSize, seesEntries: seesEntries)
     queue = LagQueue(lag: lag)
+    regions = RegionRegisters(pageSize: pageSize)
     puds = PUDProofs(pageSize: pageSize)
     self.faultLock = faultLock
   }
@@ -159,29 +160,16 @@ struct Lookahead: ~Copyable {
   ///
   /// - Parameter lastUnmap: as in `RegionRegister.insert`.
   mutating func touch(_ gfn: GFN, vm: VMIndex, lastUnmap: Sequence) -> RegionIndex {
-    while regions.count <= vm.position { regions.append(RegionRegister(pageSize: pageSize)) }
-    let (region, isNew) = regions[vm.position].insert(gfn, lastUnmap: lastUnmap)
+    let (region, isNew) = regions.insert(gfn, vm: vm, lastUnmap: lastUnmap)
     if isNew { settled.append(.regionTouched(region, block: timelines.block(gfn)), vm) }
     return region
   }
 
-  /// What events say of a region.
-  func activity(in region: RegionIndex, of vm: VMIndex) -> RegionActivity { regions[vm.position][region] }
-
-  /// Memory of some regions was unmapped until now.
-  mutating func noteUnmapped(_ blocks: ClosedRange<UInt64>, vm: VMIndex, at now: Sequence) {
-    guard vm.position < regions.count else { return }
-    regions[vm.position].update(in: blocks) { $0.lastUnmap = now }
-  }
-
-  /// A thread has begun to age memory of some regions.
-  mutating func noteAge(_ blocks: ClosedRange<UInt64>, vm: VMIndex, by thread: ThreadIndex, at now: Sequence)
-  {
-    guard vm.position < regions.count else { return }
-    regions[vm.position].update(in: blocks) { region in
-      region.lastAge = now
-      region.lastAgeThread = thread
-    }
+  /// A fault comes soon: what it will find of its region is brought nearer.
+  @inline(__always)
+  mutating func bringNear(_ gfn: GFN, of vm: VMIndex) {
+    timelines.prefetch(gfn, of: vm)
+    regions.prefetch(gfn, of: vm)
   }
 
   /// A fault whose window begins, as far as blocks of PUD_SIZE are concerned. Where it met one, the faults before it around it
@@ -243,7 +231,10 @@ struct Lookahead: ~Copyable {
     let (far, near) = (16, 8)
     guard queue.count > far else { return }
     if case .fault(let id) = queue[far].action { faults.prefetch(id) }
-    if case .fault(let id) = queue[near].action, let node = faults[id].node { timelines.prefetch(node) }
+    if case .fault(let id) = queue[near].action, let node = faults[id].node {
+      timelines.prefetch(node)
+      if let vm = queue[near].vm { timelines.prefetch(faults[id].page.gfn(pageSize), of: vm) }
+    }
   }
 
   /// The trace has ended, and with it these VMs: their vCPUs have all left the guest for good.

@@ -55,6 +55,10 @@ struct RegionTimelines: ~Copyable {
     @inline(__always) unsafeAddress { UnsafePointer(nodes.place(of: index.position)) }
   }
 
+  /// A fault on a frame comes, or is given up, soon.
+  @inline(__always)
+  func prefetch(_ gfn: GFN, of vm: VMIndex) { chains.prefetch(regionKey(vm, block(gfn))) }
+
   /// A node is looked at soon.
   @inline(__always)
   func prefetch(_ index: TimelineNode.Index) { nodes.prefetch(index.position) }
