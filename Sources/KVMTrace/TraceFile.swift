@@ -156,6 +156,11 @@ public final class TraceFile {
   }
   /// Whether it tells where events were lost; a text of perf script does not.
   public var tellsLosses: Bool { transcoded?.tellsLosses ?? true }
+
+  /// Whether all that is known of an event is that it was there: a number that its form took the place of its fields.
+  package func isUnreadable(_ record: TraceRecord) -> Bool {
+    transcoded != nil && record.kind == .other && UInt64(record.formatID) == EventTranscoder.spoilt
+  }
   /// Whether events with one stamp are in the order in which they happened, also those of different CPUs: in a text the lines say so.
   package var ordersEqualStamps: Bool { transcoded?.ordersEqualStamps ?? false }
   /// How many processors the host had.

@@ -30,7 +30,7 @@ extension Replay {
       prefix.statistics = statistics
       return try runTwice(over: prefix, request, options, begin)
     }
-    var (result, found) = try ahead.finish(damage: statistics.damage)
+    var (result, found) = try ahead.finish(statistics)
     result.missingEvents = found.survey.events.costs(memslots: decided.memslots)
     result.contradictions = contradictions(request, decided.profile, decided.memslots, found)
     if found.survey.clock.isUnordered, !decided.isUnordered {

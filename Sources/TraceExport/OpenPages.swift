@@ -53,10 +53,4 @@ struct OpenPages {
 
   /// Those that there are, in the order of the buffers and of their CPUs.
   var all: [Page] { pages.joined().compactMap(\.self) }
-
-  /// The CPUs that have no page in any buffer.
-  var silentCPUs: [UInt16] {
-    let told = Set(all.map(\.place.cpu))
-    return buffers[0].cpus.map { UInt16(clamping: $0) }.filter { !told.contains($0) }
-  }
 }

@@ -1,5 +1,5 @@
 public import KVMTrace
-internal import KVMTypes
+public import KVMTypes
 public import TraceSynth
 
 /// Writes events of a recording, of whatever format, as a trace.dat of version 7 that trace-cmd and KernelShark read.
@@ -65,7 +65,7 @@ public final class TraceCopy {
     if !clock.isEmpty { description.options.append(.clock("[\(clock)]")) }
     let uname = anonymizer?.uname(trace.uname) ?? trace.uname
     if !uname.isEmpty { description.options.append(.uname(uname)) }
-    description.options.append(.cpuCount(UInt32(clamping: trace.cpuCount)))
+    description.options.append(.cpuCount(UInt32(clamping: max(trace.cpuCount, 1))))
     if let origin = trace.copyOrigin { description.options.append(.version(origin.text)) }
     // It joins the recordings of a host and its guests.
     if let id = trace.traceID, anonymizer == nil { description.options.append(.traceID(id)) }
@@ -81,7 +81,8 @@ public final class TraceCopy {
   private static func buffers(of trace: TraceFile) -> [(name: String, cpus: [UInt32])] {
     var buffers = Array(zip(trace.bufferNames, trace.cpusOfBuffers))
     if buffers.first?.0 != "" { buffers.insert(("", []), at: 0) }
-    buffers[0].1 = Array(0..<UInt32(clamping: trace.cpuCount))
+    // Where no CPU can be read, there was one.
+    buffers[0].1 = Array(0..<UInt32(clamping: max(trace.cpuCount, 1)))
     return buffers.map { (name: $0.0, cpus: $0.1) }
   }
 
@@ -101,19 +102,27 @@ public final class TraceCopy {
     return clock.isNanoseconds && TraceClock(clock.name)?.isNanoseconds == false ? "" : clock.name
   }
 
-  /// The events that follow are those of a run. Where its stream was damaged since the run before, some are missing.
-  public func begin(_ run: EventRun) throws {
-    guard run.lackCount > 0, run.lackCount > lackCounts[run.stream] ?? 0 else { return }
+  /// The loss that stands before a run where its stream was damaged since the run before; nil where nothing is missing. Asked once of
+  /// each run.
+  public func loss(before run: EventRun) -> TraceRecord? {
+    guard run.lackCount > 0, run.lackCount > lackCounts[run.stream] ?? 0 else { return nil }
     lackCounts[run.stream] = run.lackCount
-    try noteLoss(of: 0, place(ofBuffer: run.bufferIndex, cpu: run[0].cpu.rawValue))
+    return TraceRecord(.lost, at: run[0].time, cpu: run[0].cpu, tid: ThreadID(0))
+  }
+
+  /// Takes over a loss.
+  public func append(_ loss: TraceRecord, ofBuffer buffer: Int) throws {
+    try noteLoss(of: loss.lostCount ?? 0, place(ofBuffer: buffer, cpu: loss.cpu.rawValue))
   }
 
   /// Takes over an event, or a loss.
   public func append(_ record: TraceRecord, _ payload: UnsafeRawBufferPointer, ofBuffer buffer: Int) throws {
     let place = place(ofBuffer: buffer, cpu: record.cpu.rawValue)
     let time = stamp(record)
-    if record.kind == .lost { return try noteLoss(of: record.lostCount ?? 0, place) }
+    if record.kind == .lost { return try append(record, ofBuffer: buffer) }
     guard payload.count > 0 else { return }
+    // trace-cmd reads nothing more of a page from there on where a loss comes next.
+    if trace.isUnreadable(record) { return try noteLoss(of: 1, place) }
     if let heading, pages.page(place) != nil {
       self.heading = nil
       try write(formats.marker(heading, tid: 0), at: time, Place(buffer: 0, cpu: place.cpu))
@@ -191,14 +200,25 @@ public final class TraceCopy {
 
   /// The recording was read to its end. What is missing behind the last event of a stream is missing in the copy, too, which ends with a
   /// loss. So it does on every CPU where the recording's metadata is damaged or cut: nobody knows what that costs.
-  public func end(_ statistics: EventStatistics) throws {
-    for missing in statistics.missingEnds {
-      try noteLoss(of: missing.count, place(ofBuffer: missing.bufferIndex, cpu: missing.cpu))
+  ///
+  /// - Parameter moment: the end of the part that is copied. What is missing behind an event of later is missing there.
+  public func end(_ statistics: EventStatistics, before moment: Nanoseconds? = nil) throws {
+    let ends = statistics.streamEnds.filter { end in
+      end.last.map { last in moment.map { last < $0 } ?? true } ?? true
+    }
+    for end in ends {
+      guard let missing = end.missing else { continue }
+      try noteLoss(of: missing, place(ofBuffer: end.bufferIndex, cpu: end.cpu))
     }
     guard !trace.damage.isEmpty else { return }
-    // Of a CPU without any event that could be read, the top buffer tells.
-    let places = pages.all.map(\.place) + pages.silentCPUs.map { Place(buffer: 0, cpu: $0) }
-    for place in places { try noteLoss(of: 0, place) }
+    for end in ends where end.last != nil && end.missing == nil {
+      try noteLoss(of: 0, place(ofBuffer: end.bufferIndex, cpu: end.cpu))
+    }
+    // One CPU without any event that could be read says as much as thousands: what it did is known at no time.
+    let told = Set(statistics.streamEnds.filter { $0.last != nil }.map(\.cpu))
+    if let silent = (0..<UInt16(clamping: max(trace.cpuCount, 1))).first(where: { !told.contains($0) }) {
+      try noteLoss(of: 0, Place(buffer: 0, cpu: silent))
+    }
   }
 
   /// Writes the file. Nothing can be appended afterwards.

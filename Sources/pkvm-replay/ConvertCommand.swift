@@ -44,7 +44,7 @@ struct ConvertCommand: ParsableCommand {
     try options.write(trace, to: target) { copy in
       var events = trace.events(.all)
       while let run = events.nextRun() {
-        try copy.begin(run)
+        if let loss = copy.loss(before: run) { try copy.append(loss, ofBuffer: run.bufferIndex) }
         for position in 0..<run.count {
           try copy.append(run[position], run.payload(position), ofBuffer: run.bufferIndex)
         }

@@ -66,35 +66,31 @@ struct SliceCommand: ParsableCommand {
   private func fill(
     _ copy: TraceCopy, from trace: TraceFile, _ chosen: inout ChosenEvents
   ) throws -> EventStatistics {
-    var context = SliceContext()
-    var begin = chosen.part.from
+    var part = SliceWriter(copy, chosen.part)
     var events = trace.events(.all)
     while let run = events.nextRun() {
-      try copy.begin(run)
+      if let loss = copy.loss(before: run), chosen.concerns(loss) {
+        try part.take(loss, buffer: run.bufferIndex)
+      }
       for position in 0..<run.count {
         let record = run[position]
+        if record.kind == .lost {
+          if chosen.concerns(record) { try part.take(record, buffer: run.bufferIndex) }
+          continue
+        }
         let marker = run.marker(position)
         // The copy has its own, which says what that of the recording did.
         if marker?.isOfSlice == true, chosen.part.slice != nil { continue }
-        let payload = run.payload(position)
-        if let moment = begin {
-          if record.time < moment {
-            try context.take(run, position, marker, to: copy)
-          } else {
-            try context.write(to: copy)
-            begin = nil
-          }
-        }
+        let isAhead = try part.takesAhead(run, position, marker)
         // Whatever else is chosen of the part: a replay that did not know what becomes of the slots would be wrong.
         let isNeeded = SliceContext.isContext(record.kind) || marker != nil
         let isContext = isNeeded && choice.vms.isEmpty && chosen.isInTime(record)
-        guard chosen.take(record, payload) != nil || isContext else { continue }
-        try copy.append(record, payload, ofBuffer: run.bufferIndex)
+        let isChosen = chosen.take(record, run.payload(position)) != nil
+        if !isAhead, isChosen || isContext { try part.append(run, position) }
       }
+      part.end(run)
     }
-    if begin != nil { try context.write(to: copy) }
-    let last = events.statistics.last ?? Nanoseconds(0)
-    if chosen.part.to.map({ $0 > last }) ?? true { try copy.end(events.statistics) }
+    try part.finish(events.statistics)
     try chosen.checkTimes(in: events.statistics, of: trace)
     return events.statistics
   }

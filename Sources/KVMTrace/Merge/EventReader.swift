@@ -174,10 +174,10 @@ public struct EventReader: ~Copyable {
       result.gapCount += streams[index].gapCount
       result.lostTotal &+= streams[index].lostEvents
       result.damage += streams[index].damage
-      if let count = file.isWhole ? streams[index].missingBehind : 0 {
-        result.missingEnds.append(
-          .init(bufferIndex: origins[index].bufferIndex, cpu: streams[index].cpu, count: count))
-      }
+      result.streamEnds.append(
+        .init(
+          bufferIndex: origins[index].bufferIndex, cpu: streams[index].cpu, last: streams[index].last,
+          missing: file.isWhole ? streams[index].missingBehind : 0))
       if let first = streams[index].first { result.first = min(result.first ?? first, first) }
       if let last = streams[index].last { result.last = max(result.last ?? last, last) }
     }

@@ -19,13 +19,15 @@ public struct EventStatistics: Sendable {
     }
   }
 
-  /// Events are missing behind the last one of a stream.
-  package struct MissingEnd: Hashable, Sendable {
+  /// The end of a stream.
+  package struct StreamEnd: Hashable, Sendable {
     /// The buffer, and the processor of the last event.
     package var bufferIndex: Int
     package var cpu: UInt16
-    /// How many are, 0 for an unknown number.
-    package var count: UInt64
+    /// The greatest stamp of its events, nil where it has none.
+    package var last: Nanoseconds?
+    /// How many events are missing behind the last one, 0 for an unknown number; nil for none.
+    package var missing: UInt64?
   }
 
   /// The time from the first event to the last.
@@ -57,10 +59,13 @@ public struct EventStatistics: Sendable {
   public var lostTotal: UInt64 = 0
   /// Where pages or chunks are damaged, and where the file ended if it was cut while it was read.
   public var damage: [Damage] = []
-  /// Behind which streams' last events some are missing.
-  package var missingEnds: [MissingEnd] = []
+  /// The ends of all streams.
+  package var streamEnds: [StreamEnd] = []
   /// Why not all of the file could be read; nil where it could.
   public var readFailure: IngestError?
+
+  /// The CPUs of which events are missing behind the last one of a stream.
+  package var cutCPUs: [UInt16] { streamEnds.filter { $0.missing != nil }.map(\.cpu) }
 
   /// All events.
   public var total: UInt64 { counts.reduce(withoutFormat) { $0 + $1.count } }

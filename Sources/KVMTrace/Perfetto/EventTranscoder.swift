@@ -17,7 +17,7 @@ struct EventTranscoder {
   private typealias Plan = UnsafeMutablePointer<EventLayout.Plan>
 
   /// An event's number that no format has: of a record that turned out malformed when it was begun.
-  private static let spoilt: UInt64 = 0xffff
+  static let spoilt: UInt64 = 0xffff
 
   let layout: EventLayout
   let generic: GenericEvents

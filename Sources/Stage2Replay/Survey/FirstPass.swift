@@ -124,9 +124,10 @@ struct FirstPass {
   ///
   /// - Parameters:
   ///   - damage: the damaged places of the trace.
+  ///   - cut: the CPUs of which events are missing behind the last one.
   ///   - known: the kinds of event that there can be, nil where that is not known.
-  mutating func finish(damage: [Damage], cpus: Int, known: Set<EventKind>?) {
-    survey.finish(damage: damage, cpus: cpus, known: known, windows)
+  mutating func finish(damage: [Damage], cut: [UInt16], cpus: Int, known: Set<EventKind>?) {
+    survey.finish(damage: damage, cut: cut, cpus: cpus, known: known, windows)
     evidence.finish()
   }
 
@@ -139,7 +140,7 @@ struct FirstPass {
   /// anywhere for it, which says nothing of those to come.
   func finished(_ source: some EventSource) -> FirstPass {
     var copy = self
-    copy.finish(damage: [], cpus: source.cpuCount, known: source.recordableKinds)
+    copy.finish(damage: [], cut: [], cpus: source.cpuCount, known: source.recordableKinds)
     return copy
   }
 

@@ -40,9 +40,12 @@ struct SurveyAhead {
 
   /// The source has ended: the rest is replayed.
   ///
-  /// - Parameter damage: where events of the source are damaged.
-  mutating func finish(damage: [Damage]) throws -> (result: ReplayResult, survey: SurveyedTrace) {
-    pass.finish(damage: source.damage + damage, cpus: source.cpuCount, known: source.recordableKinds)
+  /// - Parameter statistics: what its one pass found.
+  mutating func finish(_ statistics: EventStatistics) throws -> (result: ReplayResult, survey: SurveyedTrace)
+  {
+    pass.finish(
+      damage: source.damage + statistics.damage, cut: statistics.cutCPUs, cpus: source.cpuCount,
+      known: source.recordableKinds)
     let found = SurveyedTrace(pass, host, source, options)
     tellGaps()
     replay.learn(found.survey, found.evidence)

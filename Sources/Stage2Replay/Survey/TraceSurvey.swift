@@ -79,14 +79,18 @@ struct TraceSurvey {
   /// All events have been seen. Damage at the end of a CPU's buffer has no event behind it, and damage of the file
   /// concerns every CPU.
   ///
-  /// - Parameter known: the kinds of event that there can be, nil where that is not known.
-  mutating func finish(damage places: [Damage], cpus: Int, known: Set<EventKind>?, _ windows: FaultWindows) {
+  /// - Parameters:
+  ///   - cut: the CPUs of which events are missing behind the last one.
+  ///   - known: the kinds of event that there can be, nil where that is not known.
+  mutating func finish(
+    damage places: [Damage], cut: [UInt16], cpus: Int, known: Set<EventKind>?, _ windows: FaultWindows
+  ) {
     faults.finish(windows)
     events = recording.recorded(
       known, ofWhole: markers.slice?.unrecorded, unseen: unseen, lacking: faults.nesting.missing,
       isUnordered: clock.isUnordered, tellsLosses: tellsLosses)
-    if !places.isEmpty { markers.mapped.lose() }
-    for cpu in Set(places.compactMap(\.cpu)) { gaps.lose(CPUIndex(cpu)) }
+    if !places.isEmpty || !cut.isEmpty { markers.mapped.lose() }
+    for cpu in Set(places.compactMap(\.cpu) + cut) { gaps.lose(CPUIndex(cpu)) }
     if places.contains(where: { $0.cpu == nil }) { gaps.loseAll(cpus) }
   }
 

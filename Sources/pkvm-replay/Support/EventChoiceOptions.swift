@@ -123,6 +123,11 @@ struct ChosenEvents {
     return about
   }
 
+  /// Whether a loss is of a CPU whose events were chosen.
+  func concerns(_ loss: TraceRecord) -> Bool {
+    options.cpus.isEmpty || options.cpus.contains(loss.cpu.rawValue)
+  }
+
   /// Whether an event lies in the chosen time.
   func isInTime(_ record: TraceRecord) -> Bool {
     record.time >= part.from ?? Nanoseconds(0) && part.to.map { record.time < $0 } ?? true

@@ -4,7 +4,7 @@ import Stage2Replay
 import TraceExport
 
 /// What comes before a part of a recording and its replay has to know: the events that tell of VMs and their memslots, the markers that
-/// tell how the recording was made and of the host, and the unmaps that are under way where the part begins.
+/// tell how the recording was made and of the host, the unmaps that are under way where the part begins, and where events were lost.
 struct SliceContext {
   private struct Event {
     let record: TraceRecord
@@ -16,6 +16,8 @@ struct SliceContext {
       payload = Array(run.payload(position))
       buffer = run.bufferIndex
     }
+
+    init(loss: TraceRecord, buffer: Int) { (record, payload, self.buffer) = (loss, [], buffer) }
 
     func write(to copy: TraceCopy) throws {
       try payload.withUnsafeBytes { try copy.append(record, $0, ofBuffer: buffer) }
@@ -40,6 +42,9 @@ struct SliceContext {
     }
   }
 
+  /// Events are missing before the part.
+  mutating func take(_ loss: TraceRecord, buffer: Int) { waiting.append(Event(loss: loss, buffer: buffer)) }
+
   /// Takes in an event of before the part, and writes what waits no longer.
   ///
   /// - Parameter marker: the marker that the event is.
@@ -47,9 +52,9 @@ struct SliceContext {
     let record = run[position]
     unmaps.take(record, Event(run, position))
     let endsUnmap = endsUnmap(record)
-    guard Self.isContext(record.kind) || isNeeded(marker) || endsUnmap else { return }
+    guard Self.isContext(record.kind) || record.kind == .lost || isNeeded(marker) || endsUnmap else { return }
     waiting.append(Event(run, position))
-    if waiting.count == Self.waitingMax { try writeOlderHalf(to: copy) }
+    if waiting.count >= Self.waitingMax { try writeOlderHalf(to: copy) }
   }
 
   /// Of the markers before a part the first one counts that says how the recording was made, or of how many bits an IPA is. What the host

@@ -1,0 +1,70 @@
+import KVMTrace
+import KVMTypes
+import TraceExport
+
+/// Writes a part of a recording: what its replay has to know of before it, the events that are chosen, and which events are missing.
+///
+/// What was lost before the part is as unknown to its replay as to one of the whole with the same `--from`. Of what was lost behind it
+/// counts, of each CPU, what is missing between its last event in the part and its first one behind it.
+struct SliceWriter {
+  private struct Place: Hashable {
+    let buffer: Int
+    let cpu: CPUIndex
+  }
+
+  private let copy: TraceCopy
+  private let part: TracePart
+  private var context = SliceContext()
+  /// Whether an event of the part has come.
+  private var hasBegun: Bool
+  /// Of which buffers' CPUs an event behind the part has come.
+  private var ended: Set<Place> = []
+
+  init(_ copy: TraceCopy, _ part: TracePart) {
+    (self.copy, self.part) = (copy, part)
+    hasBegun = part.from == nil
+  }
+
+  /// Takes in an event of before the part, and says whether it was one.
+  ///
+  /// - Parameter marker: the marker that the event is.
+  mutating func takesAhead(_ run: EventRun, _ position: Int, _ marker: TraceMarker?) throws -> Bool {
+    guard try isAhead(run[position].time) else { return false }
+    try context.take(run, position, marker, to: copy)
+    return true
+  }
+
+  /// Takes in a loss, of whatever time.
+  mutating func take(_ loss: TraceRecord, buffer: Int) throws {
+    if try isAhead(loss.time) { return context.take(loss, buffer: buffer) }
+    if isBehind(loss.time), ended.contains(Place(buffer: buffer, cpu: loss.cpu)) { return }
+    try copy.append(loss, ofBuffer: buffer)
+  }
+
+  /// Takes in an event of the part.
+  func append(_ run: EventRun, _ position: Int) throws {
+    try copy.append(run[position], run.payload(position), ofBuffer: run.bufferIndex)
+  }
+
+  /// A run has been taken in.
+  mutating func end(_ run: EventRun) {
+    guard isBehind(run[run.count - 1].time) else { return }
+    ended.insert(Place(buffer: run.bufferIndex, cpu: run[0].cpu))
+  }
+
+  /// The recording was read to its end.
+  mutating func finish(_ statistics: EventStatistics) throws {
+    if !hasBegun { try context.write(to: copy) }
+    try copy.end(statistics, before: part.to)
+  }
+
+  private mutating func isAhead(_ time: Nanoseconds) throws -> Bool {
+    guard !hasBegun, let from = part.from else { return false }
+    if time < from { return true }
+    hasBegun = true
+    try context.write(to: copy)
+    return false
+  }
+
+  private func isBehind(_ time: Nanoseconds) -> Bool { part.to.map { time >= $0 } ?? false }
+}

@@ -1,0 +1,119 @@
+import Foundation
+import Testing
+
+/// What `convert` and `slice` make of recordings in which something is missing.
+@Suite("Copies of damaged recordings")
+struct DamagedCopyTests {
+  private typealias Object = [String: Any]
+
+  private static func path(_ name: String) -> String {
+    Tool.root.appendingPathComponent("traces/\(name)").path
+  }
+
+  /// Runs a line of bash in a folder of its own, of which nothing is left.
+  private static func shell(_ line: String, _ arguments: [String]) throws -> Tool.Outcome {
+    try Tool.shell(#"d=$(mktemp -d); trap 'rm -rf "$d"' EXIT; \#(line)"#, arguments)
+  }
+
+  /// The JSON objects that it prints, one a line.
+  private static func reports(_ line: String, _ arguments: [String]) throws -> [Object] {
+    let outcome = try shell(line, arguments)
+    return try outcome.output.split(separator: "\n").map {
+      try #require(try JSONSerialization.jsonObject(with: Data($0.utf8)) as? Object, "\(outcome.errors)")
+    }
+  }
+
+  /// How many divergences nothing explains, how many predictions were derived and wrong, and in how many places events are missing.
+  private static func faults(of report: Object) throws -> (unexplained: Int, wrong: Int, places: Int) {
+    let divergences = try #require(report["divergences"] as? Object)
+    let agreement = report["agreement"] as? [String: Object] ?? [:]
+    let input = try #require((report["inputs"] as? [Object])?.first)
+    return (
+      try #require(divergences["unexplained"] as? Int),
+      agreement.values.reduce(0) { $0 + ($1["derivedWrong"] as? Int ?? 0) },
+      (input["lossCount"] as? Int ?? 0) + ((input["damage"] as? [Any])?.count ?? 0)
+    )
+  }
+
+  @Test(
+    "A copy of a recording that was cut knows no more than the recording does",
+    arguments: [
+      ("pkvm-nvhe-7.3.4-plain-guest.dat", 130_000), ("pkvm-nvhe-7.3.4-plain-guest.dat", 350_000),
+      ("kvm-nvhe-7.3.4-guest-boot.dat", 600_000),
+    ])
+  func cut(name: String, bytes: Int) throws {
+    let reports = try Self.reports(
+      #"""
+      head -c "$2" "$1" >"$d/cut.dat"
+      "$tool" convert --allow-loss "$d/cut.dat" "$d/copy.dat" || exit
+      for file in cut copy; do "$tool" replay --allow-loss --json - "$d/$file.dat" | tr -d '\n'; echo; done
+      """#, [Self.path(name), String(bytes)])
+    try #require(reports.count == 2)
+    for report in reports {
+      let faults = try Self.faults(of: report)
+      #expect(faults.unexplained == 0 && faults.wrong == 0 && faults.places > 0, "\(faults)")
+    }
+  }
+
+  @Test(
+    "A part of a recording that was cut says where it lacks events",
+    arguments: [("+10", "+20"), ("+10", "+30"), ("+18", "+30")])
+  func partOfCut(from: String, to: String) throws {
+    let reports = try Self.reports(
+      #"""
+      head -c 600000 "$1" >"$d/cut.dat"
+      "$tool" slice --allow-loss "$d/cut.dat" "$d/part.dat" --from "$2" --to "$3" || exit
+      "$tool" replay --allow-loss --json - "$d/part.dat" | tr -d '\n'
+      """#, [Self.path("kvm-nvhe-7.3.4-guest-boot.dat"), from, to])
+    let faults = try Self.faults(of: try #require(reports.first))
+    // A CPU's events end at 17 s, within two of the parts and before the third.
+    #expect(faults.unexplained == 0 && faults.wrong == 0 && faults.places > 0, "\(faults)")
+  }
+
+  @Test("A part before the place where events are missing is complete")
+  func partBeforeLoss() throws {
+    let reports = try Self.reports(
+      #"""
+      head -c 600000 "$1" >"$d/cut.dat"
+      "$tool" slice --allow-loss "$d/cut.dat" "$d/part.dat" --to +8 || exit
+      "$tool" replay --json - "$d/part.dat" | tr -d '\n'
+      """#, [Self.path("kvm-nvhe-7.3.4-guest-boot.dat")])
+    let faults = try Self.faults(of: try #require(reports.first))
+    #expect(faults.unexplained == 0 && faults.places == 0, "\(faults)")
+  }
+
+  @Test(
+    "What was lost before a part is lost for its replay, and so is what is missing at its end",
+    arguments: ["from", "to"])
+  func lossBesidePart(side: String) throws {
+    let path = Self.path("inputs/perf/lost.data")
+    let line = #""$tool" info --allow-loss --json "$1" | tr -d '\n'"#
+    let info = try #require(try Self.reports(line, [path]).first)
+    let losses = try #require(info["losses"] as? [Object])
+    let middle = try #require(losses.compactMap { $0["beforeNs"] as? Int }.sorted().first)
+    // A microsecond behind the first event after a loss, or right before it.
+    let moment = Double(middle + (side == "from" ? 1000 : -1)) / 1e9
+    let outcome = try Self.shell(
+      #"""
+      "$tool" slice --allow-loss "$1" "$d/part.dat" "--$2" "$3" || exit
+      "$tool" info "$d/part.dat" --json
+      """#, [path, side, String(format: "%.9f", moment)])
+    #expect(outcome.status == 2 && !outcome.output.contains("\"lossCount\" : 0"), "\(outcome.output)")
+  }
+
+  @Test("A recording of which no CPU can be read has a copy in which events are missing")
+  func noCPU() throws {
+    let outcome = try Self.shell(
+      #"""
+      for bytes in $(seq 2000 500 40000); do
+        head -c "$bytes" "$1" >"$d/cut.dat"
+        "$tool" info --allow-loss "$d/cut.dat" >"$d/info" 2>/dev/null || continue
+        grep -q ' 0 CPUs' "$d/info" || continue
+        "$tool" convert --allow-loss --overwrite "$d/cut.dat" "$d/copy.dat" || exit
+        "$tool" info "$d/copy.dat" >/dev/null 2>&1; echo "$?"
+      done
+      """#, [Self.path("inputs/trace-dat/v7.dat")])
+    let statuses = Set(outcome.output.split(separator: "\n"))
+    #expect(statuses == ["2"], "\(outcome.output) \(outcome.errors)")
+  }
+}
