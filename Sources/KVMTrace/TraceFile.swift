@@ -152,10 +152,12 @@ public final class TraceFile {
   /// What a copy has to say of the recording, or as a copy says of its own; nil of one with sub-buffers.
   package var copyOrigin: CopyOrigin? {
     guard let transcoded else { return contents.copyOrigin }
-    return CopyOrigin(pageSize: transcoded.hostPageBytes.flatMap { PageSize(bytes: UInt64(clamping: $0)) })
+    return CopyOrigin(
+      pageSize: transcoded.hostPageBytes.flatMap { PageSize(bytes: UInt64(clamping: $0)) },
+      tellsLosses: transcoded.tellsLosses)
   }
   /// Whether it tells where events were lost; a text of perf script does not.
-  public var tellsLosses: Bool { transcoded?.tellsLosses ?? true }
+  public var tellsLosses: Bool { transcoded?.tellsLosses ?? copyOrigin?.tellsLosses ?? true }
 
   /// Whether all that is known of an event is that it was there: a number that its form took the place of its fields.
   package func isUnreadable(_ record: TraceRecord) -> Bool {

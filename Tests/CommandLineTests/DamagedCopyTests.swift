@@ -116,4 +116,14 @@ struct DamagedCopyTests {
     let statuses = Set(outcome.output.split(separator: "\n"))
     #expect(statuses == ["2"], "\(outcome.output) \(outcome.errors)")
   }
+
+  @Test("That a recording does not tell of losses is told by its copy, and by a copy of the copy")
+  func unknownLosses() throws {
+    let reports = try Self.reports(
+      #"""
+      "$tool" convert "$1" "$d/1.dat" && "$tool" slice "$d/1.dat" "$d/2.dat" --from +1 || exit
+      for copy in 1 2; do "$tool" info --json "$d/$copy.dat" | tr -d '\n'; echo; done
+      """#, [Self.path("inputs/simultaneous/sim-perf.script-guestmount.txt.gz")])
+    #expect(reports.map { $0["lossesUnknown"] as? Bool } == [true, true])
+  }
 }
