@@ -57,7 +57,7 @@ public struct SliceMarkers {
 }
 
 extension SliceMarker {
-  /// Puts down what is known of the traced host. What is assumed of it stays open.
+  /// Puts down what is known of the traced host. What is assumed of it stays open, but for the size of guest physical addresses.
   fileprivate mutating func tell(_ host: ReplayProfile) {
     func isKnown(_ field: ProfileField.ID) -> Bool { host.basis[field] ?? .assumed != .assumed }
     if isKnown(.path) {
@@ -65,6 +65,8 @@ extension SliceMarker {
       // The host's limit, or what VMs were created with: which of the two, the path decides.
       if isKnown(.ipaBits) { ipaBits = host.ipaBits }
     }
+    // What the first faults of all suggest, a part does not show.
+    if !isKnown(.ipaBits) { suggestedIPABits = host.ipaBits }
     if isKnown(.hardwareAF) { hasHardwareAF = host.hasHardwareAccessFlag }
     if isKnown(.dic) { hasDIC = host.profile.hasDIC }
   }

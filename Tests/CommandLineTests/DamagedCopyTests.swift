@@ -126,4 +126,18 @@ struct DamagedCopyTests {
       """#, [Self.path("inputs/simultaneous/sim-perf.script-guestmount.txt.gz")])
     #expect(reports.map { $0["lossesUnknown"] as? Bool } == [true, true])
   }
+
+  @Test("A part takes the size of guest physical addresses that the whole suggests")
+  func suggestedIPASize() throws {
+    let reports = try Self.reports(
+      #"""
+      "$tool" slice "$1" "$d/part.dat" --from +40 --to +45 || exit
+      "$tool" replay "$1" --from +40 --to +45 --json - | tr -d '\n'; echo
+      "$tool" replay "$d/part.dat" --json - | tr -d '\n'
+      """#, [Self.path("pkvm-nvhe-7.3.4-guest-damon.dat")])
+    try #require(reports.count == 2)
+    let sizes = reports.map { ($0["profile"] as? Object)?["ipaBits"] as? Int }
+    #expect(sizes[0] != nil && sizes[0] == sizes[1])
+    #expect(reports.map { ($0["profileBasis"] as? Object)?["ipaBits"] as? String } == ["assumed", "assumed"])
+  }
 }

@@ -20,6 +20,8 @@ public struct SliceMarker: Hashable, Sendable {
   public var isPKVM: Bool?
   /// The bits of guest physical addresses.
   public var ipaBits: Int?
+  /// The bits that all of the recording suggests where it does not tell them.
+  public var suggestedIPABits: Int?
   /// Whether the CPU sets access flags itself.
   public var hasHardwareAF: Bool?
   /// Whether instruction caches need no maintenance (CTR_EL0.DIC).
@@ -40,7 +42,8 @@ public struct SliceMarker: Hashable, Sendable {
       case "chosen":
         chosen = Set(setting.value.split(separator: ",").compactMap { Choice(rawValue: String($0)) })
       case "path": isPKVM = ["pkvm": true, "traditional": false][setting.value]
-      case "ipa_bits": ipaBits = Int(setting.value).flatMap { (32...52).contains($0) ? $0 : nil }
+      case "ipa_bits": ipaBits = Self.bits(setting.value)
+      case "ipa_bits_assumed": suggestedIPABits = Self.bits(setting.value)
       case "hardware_af": hasHardwareAF = Self.flags[setting.value]
       case "dic": hasDIC = Self.flags[setting.value]
       case "unrecorded":
@@ -55,6 +58,10 @@ public struct SliceMarker: Hashable, Sendable {
 
   private static let flags = ["0": false, "1": true]
 
+  private static func bits(_ text: String) -> Int? {
+    Int(text).flatMap { (32...52).contains($0) ? $0 : nil }
+  }
+
   /// The line that says this, nil where there is nothing to say.
   public var text: String? {
     let settings: [(String, String?)] = [
@@ -64,6 +71,7 @@ public struct SliceMarker: Hashable, Sendable {
         chosen.isEmpty ? nil : Choice.allCases.filter(chosen.contains).map(\.rawValue).joined(separator: ",")
       ),
       ("path", isPKVM.map { $0 ? "pkvm" : "traditional" }), ("ipa_bits", ipaBits.map { String($0) }),
+      ("ipa_bits_assumed", suggestedIPABits.map { String($0) }),
       ("hardware_af", hasHardwareAF.map { $0 ? "1" : "0" }), ("dic", hasDIC.map { $0 ? "1" : "0" }),
       ("unrecorded", unrecorded.map { $0.compactMap(EventSchema.name(of:)).sorted().joined(separator: ",") }),
     ]

@@ -117,17 +117,20 @@ struct ProfileEvidence {
   /// common come first: on a host in protected mode its limit, else what `KVM_CREATE_VM` gives who asks for nothing. But the
   /// first walk may have been one of the guest's own table, whose level is not trusted, or before the trace: then the table may
   /// begin above. Of VMs that all ran before, levels say no more than that, and addresses how many bits there are at least;
-  /// where nothing tells whether they did, levels do not speak for a size that is not common.
+  /// where nothing tells whether they did, levels do not speak for a size that is not common. What all of a recording suggests
+  /// stands for a part of it that does not contradict it.
   private func ipaBits(isHostsLimit: Bool) -> Int {
     let needed = 64 - survey.faults.highestIPA.leadingZeroBitCount
     let common = isHostsLimit ? [48, 44, 52, 40, 36] : [40, 48, 44, 52, 36]
     let isFirstWalkKnown = showsEmptyTable == true && !survey.faults.sawStage1WalkFault
-    let sizes = (common + (isFirstWalkKnown ? Array(32...52) : [])).filter { $0 >= needed }
+    let suggested = survey.markers.slice?.suggestedIPABits.map { [$0] } ?? []
+    let sizes = (suggested + common + (isFirstWalkKnown ? Array(32...52) : [])).filter { $0 >= needed }
     func startLevel(_ bits: Int) -> TranslationLevel? {
       (try? Stage2Geometry(pageSize: host.pageSize, ipaBits: bits))?.startLevel
     }
     guard let lowest = survey.faults.lowestLevel else { return sizes.first ?? 52 }
-    let likely = showsEmptyTable == false ? nil : sizes.first { startLevel($0) == lowest }
+    let likely =
+      showsEmptyTable == false || !suggested.isEmpty ? nil : sizes.first { startLevel($0) == lowest }
     return likely
       ?? sizes.first { startLevel($0).map { $0 <= lowest } ?? false } ?? sizes.first ?? 52
   }
