@@ -66,6 +66,21 @@ struct TextLossTests {
     #expect(last.damage.map(\.what) == ["events were lost behind the last one"])
   }
 
+  @Test("a header counts for every CPU, also for one of which a loss was told before, or of which it counted before")
+  func headerOfAll() throws {
+    let header = "# entries-in-buffer/entries-written: 1/9   #P:3"
+    let reading = try Self.read(
+      Self.line(0, 1), Self.line(1, 1), "CPU:2 [LOST 5 EVENTS]", header, header, Self.line(0, 2),
+      "CPU:1 [LOST 7 EVENTS]", Self.line(1, 3), header, Self.line(1, 4), Self.line(2, 5), Self.line(2, 6),
+      Self.line(0, 7))
+    #expect(
+      reading.gaps == [
+        .init(index: 2, cpu: 0, lost: 0), .init(index: 3, cpu: 1, lost: 0), .init(index: 4, cpu: 1, lost: 0),
+        .init(index: 5, cpu: 2, lost: 0), .init(index: 7, cpu: 0, lost: 0),
+      ])
+    #expect(reading.damage.isEmpty)
+  }
+
   @Test(
     "an event of perf script that has two lines of one nanosecond is one",
     arguments: [("568915904", 3), ("568915", 4)])
