@@ -97,6 +97,7 @@ public enum RecordingSignature: Equatable, Sendable {
 
   /// The kernel's own header, that of `trace-cmd report`, or lines that are events.
   private static func isTraceText(_ prefix: [UInt8]) -> Bool {
+    let prefix = prefix.dropFirst(ByteOrderMark.count(prefix))
     if prefix.starts(with: "# tracer:".utf8) { return true }
     let lines = prefix.split { $0 == 0x0a || $0 == 0x0d }
     if let first = lines.first, first.count < 64,

@@ -28,6 +28,8 @@ struct LineReader: ~Copyable {
   private var begin = 0
   private var filled = 0
   private var fileOffset = 0
+  /// Where the first line begins, in bytes.
+  private(set) var firstOffset = 0
   /// Where the line begins that is passed over because it is too long.
   private var longLine: Int?
   /// No more is read of the file than so many bytes, or a little more.
@@ -81,6 +83,10 @@ struct LineReader: ~Copyable {
     let room = UnsafeMutableRawBufferPointer(start: buffer + filled, count: Self.pieceBytes)
     let count = file.read(at: fileOffset + filled, into: room)
     filled += count
+    if fileOffset == 0, filled == count {
+      firstOffset = ByteOrderMark.count(UnsafeBufferPointer(start: buffer, count: filled))
+      begin = firstOffset
+    }
     return count > 0
   }
 }

@@ -157,9 +157,8 @@ struct TextRecords: ~Copyable {
     }
     var facts = TextFacts()
     if !hasEvent {
-      if !facts.note(line.text), line.offset == 0 {
-        damage.reportOmission(
-          at: 0, "the first line is no event, or its beginning is cut off; it is left out")
+      if !facts.note(line.text), line.offset == lines.firstOffset {
+        damage.reportOmission(at: 0, "the first line is no event, or its beginning is cut off; it is left out")
       }
       return
     }

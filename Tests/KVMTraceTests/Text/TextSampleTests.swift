@@ -1,5 +1,6 @@
 import Foundation
 import Testing
+import UnnamedFiles
 
 @testable import KVMTrace
 
@@ -112,6 +113,20 @@ struct TextSampleTests {
     #expect(error?.kind == .notATrace)
     #expect(error?.what == "is a trace as text with the option raw or hex, which has no names of events")
     #expect(error?.advice?.hasPrefix("echo 0 > /sys/kernel/tracing/options/raw") == true)
+  }
+
+  @Test("a byte order mark changes nothing", arguments: alike.dropFirst() + ["trace-fields.txt", "trace.txt"])
+  func byteOrderMark(name: String) throws {
+    let bytes = try Self.bytes(name)
+    let file = try UnnamedFile([0xef, 0xbb, 0xbf] + bytes)
+    let reading = try TextReading(FileBytes(path: file.path))
+    let plain = try TextReading(bytes)
+    #expect(try TraceFile(path: file.path).format == plain.trace.format)
+    #expect(reading.events.map(\.values) == plain.events.map(\.values))
+    #expect(reading.damage.map(\.what) == plain.damage.map(\.what))
+    #expect(reading.trace.cpuCount == plain.trace.cpuCount)
+    let empty = try UnnamedFile([0xef, 0xbb, 0xbf] + "# tracer: nop\n#\n".utf8)
+    #expect(try TraceFile(path: empty.path).format == "text of tracefs (trace)")
   }
 
   @Test("carriage returns at the ends of lines change nothing", arguments: ["trace.txt", "perf-script.txt"])
