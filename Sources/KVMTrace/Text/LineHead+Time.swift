@@ -11,7 +11,10 @@ extension LineHeadParser {
     if !TextCursor.isDigit(cursor.byte) {
       let flags = cursor.place
       cursor.skipWord()
-      guard cursor.place - flags <= flagsMax else { return false }
+      // With a bracket it is a damaged number of a CPU, and no line without one, as perf script writes them if asked to.
+      guard cursor.place - flags <= flagsMax, cursor.place == flags || flags.pointee != UInt8(ascii: "["),
+        cursor.place[-1] != UInt8(ascii: "]")
+      else { return false }
       cursor.skipSpaces()
     }
     guard let whole = cursor.decimal() else { return false }

@@ -31,7 +31,7 @@ struct TextFacts {
     } else if cursor.take("cpus=") {
       writer = .traceCmd
       note(cpuCount: cursor)
-    } else if cursor.begins(with: "version = ") || cursor.begins(with: "CPU ") {
+    } else if cursor.begins(with: "version = ") || Self.isEmptyCPU(cursor) {
       // trace-cmd of old: "version = 6", "CPU 0 is empty".
       writer = .traceCmd
     } else if cursor.begins(with: "Linux ") {
@@ -42,6 +42,12 @@ struct TextFacts {
       return cursor.byte == UInt8(ascii: "#")
     }
     return true
+  }
+
+  /// `CPU 0 is empty`; so begin threads of vCPUs, too.
+  private static func isEmptyCPU(_ text: TextCursor) -> Bool {
+    var cursor = text
+    return cursor.take("CPU ") && cursor.decimal() != nil && cursor.begins(with: " is empty")
   }
 
   private mutating func noteRemark(_ text: TextCursor) {

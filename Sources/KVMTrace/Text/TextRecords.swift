@@ -155,12 +155,14 @@ struct TextRecords: ~Copyable {
       if let count = TextLine.lost(head.event) { losses.note(head.cpu, count, at: line.offset) }
       return
     }
-    var facts = TextFacts()
     if !hasEvent {
-      if !facts.note(line.text), line.offset == lines.firstOffset {
-        damage.reportOmission(at: 0, "the first line is no event, or its beginning is cut off; it is left out")
+      var facts = TextFacts()
+      if facts.note(line.text) { return }
+      if line.offset == lines.firstOffset {
+        damage.reportOmission(
+          at: line.offset, "the first line is no event, or its beginning is cut off; it is left out")
+        return
       }
-      return
     }
     isBehindGap = true
     let what = head == nil ? "thread, CPU, stamp and event" : "name of an event"

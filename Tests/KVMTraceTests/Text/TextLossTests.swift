@@ -118,6 +118,44 @@ struct TextLossTests {
       ])
   }
 
+  @Test(
+    "the first event is told where its line is damaged, as any other is",
+    arguments: [
+      ("[", "{"), ("]", "}"), ("1.000001", "1?000001"), ("1:", "1;"), ("-139", " 139"), ("001]", "4096]"),
+      ("001]", "10000000000000000000000]"), ("139", "99999999999999999999"), ("kvm_entry:", "kvm_entry"),
+      ("kvm_entry: PC: 0x1", ""),
+    ])
+  func firstEvent(part: String, damaged: String) throws {
+    let lines = (1...4).map { Self.line(1, $0) }
+    let first = lines[0].replacing(part, with: damaged, maxReplacements: 1)
+    for header in ["# tracer: nop\n#\n", "cpus=2\n", "cpus=2\nCPU 0 is empty\nLinux (none) 7.3.4 aarch64\n\n"] {
+      let reading = try TextReading(header + ([first] + lines[1...]).map { $0 + "\n" }.joined())
+      #expect(reading.events.map(\.cpu) == [1, 1, 1])
+      #expect(reading.damage.map(\.offset) == [header.utf8.count])
+      #expect(reading.gaps == [.init(index: 0, cpu: 1, lost: nil)])
+    }
+    // Behind a first line that is cut, which is told by itself.
+    let pipe = try TextReading("_entry: PC: 0x1\n" + ([first] + lines[1...]).map { $0 + "\n" }.joined())
+    #expect(pipe.events.count == 3)
+    #expect(pipe.damage.map(\.offset) == [0, 16])
+  }
+
+  @Test("a vCPU's thread whose line is damaged is no remark of trace-cmd's")
+  func firstEventOfQEMU() throws {
+    let line = "CPU 0/KVM-139   [001]     1.000001: kvm_entry: PC: 0x1"
+    let reading = try Self.read("cpus=2", line.replacing("[", with: "{"), line)
+    #expect(reading.events.count == 1)
+    #expect(reading.damage.map(\.offset) == [7])
+  }
+
+  @Test("a first line of perf script with a damaged CPU does not say that no line has one", arguments: ["{001]", "[001}"])
+  func firstCPU(damaged: String) throws {
+    let lines = (1...3).map { "vmm     139 [001]    48.00000\($0): kvm:kvm_entry: PC: 0x1" }
+    let reading = try Self.read(lines[0].replacing("[001]", with: damaged), lines[1], lines[2])
+    #expect(reading.events.map(\.cpu) == [1, 1])
+    #expect(reading.damage.count == 1)
+  }
+
   @Test("256 damaged places are told, and all events are read")
   func manyPlaces() throws {
     let lines = (0..<600).map { _ in "no event\n" + Self.line(0, 1) + "\n" }
