@@ -27,10 +27,10 @@ public enum RecordingSignature: Equatable, Sendable {
       self = .compressed
     } else if Self.isPerfetto(prefix) {
       self = .perfetto
-    } else if prefix.contains(0) {
-      self = .binary
     } else if Self.isTraceText(prefix) {
       self = .text
+    } else if prefix.contains(0) {
+      self = .binary
     } else {
       return nil
     }
@@ -95,7 +95,8 @@ public enum RecordingSignature: Equatable, Sendable {
     return nil
   }
 
-  /// The kernel's own header, that of `trace-cmd report`, or lines that are events.
+  /// The kernel's own header, that of `trace-cmd report`, or lines that are events: of a text that has zeros somewhere, where it is
+  /// damaged, those without.
   private static func isTraceText(_ prefix: [UInt8]) -> Bool {
     let prefix = prefix.dropFirst(ByteOrderMark.count(prefix))
     if prefix.starts(with: "# tracer:".utf8) { return true }
@@ -106,10 +107,11 @@ public enum RecordingSignature: Equatable, Sendable {
       return true
     }
     return lines.prefix(64).contains { line in
-      line.withUnsafeBufferPointer { bytes in
-        let begin = bytes.baseAddress!
-        return TextSurvey.findStyle(of: TextCursor(place: begin, end: begin + bytes.count)) != nil
-      }
+      !line.contains(0)
+        && line.withUnsafeBufferPointer { bytes in
+          let begin = bytes.baseAddress!
+          return TextSurvey.findStyle(of: TextCursor(place: begin, end: begin + bytes.count)) != nil
+        }
     }
   }
 }

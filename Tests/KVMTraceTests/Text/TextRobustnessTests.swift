@@ -1,5 +1,7 @@
 import Foundation
+import SeededRandom
 import Testing
+import UnnamedFiles
 
 @testable import KVMTrace
 
@@ -44,6 +46,41 @@ struct TextRobustnessTests {
       }
       #expect(reading.events.count <= Self.lines(mutant[...]))
       if mutation != .truncate { #expect(reading.events.count + 9 >= whole.events.count) }
+    }
+  }
+
+  @Test("zeros make no text a binary file, wherever they are", arguments: samples)
+  func zeros(name: String) throws {
+    let bytes = try TextSampleTests.bytes(name)
+    let whole = try TextReading(bytes)
+    let places = [(20 * bytes.count / Self.lines(bytes[...]), 1 << 20)]
+      + stride(from: 0, to: 4096, by: 241).flatMap { [($0, 1), ($0, 64)] }
+    for (place, count) in places {
+      var damaged = bytes
+      if count > 64 {
+        damaged.insert(contentsOf: [UInt8](repeating: 0, count: count), at: place)
+      } else {
+        damaged.replaceSubrange(place..<(place + count), with: [UInt8](repeating: 0, count: count))
+      }
+      let file = try UnnamedFile(damaged)
+      let format = try TraceFile(path: file.path).format
+      let reading = try TextReading(FileBytes(path: file.path))
+      // Without its header a text may be that of another writer.
+      if place > 16 { #expect(format == whole.trace.format) }
+      #expect(reading.events.count + 3 >= whole.events.count)
+    }
+  }
+
+  @Test("what has zeros and no line that is an event is no text")
+  func binary() {
+    let event = Array("             vmm-139   [000]     1.000001: kvm_entry: PC: 0x1".utf8)
+    #expect(RecordingSignature(prefix: [0x01, 0x00] + event + [0x0a]) == .binary)
+    #expect(RecordingSignature(prefix: [0x01, 0x00, 0x0a] + event + [0x0a]) == .text)
+    #expect(RecordingSignature(prefix: [0x01, 0x00, 0x0a] + event.reversed() + [0x0a]) == .binary)
+    for seed in MutantSeeds.first(32) {
+      var generator = SplitMix64(seed: seed)
+      let bytes = (0..<4096).map { _ in UInt8.random(in: 0...255, using: &generator) }
+      #expect(RecordingSignature(prefix: bytes) != .text)
     }
   }
 
