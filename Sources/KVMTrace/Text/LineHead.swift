@@ -43,6 +43,15 @@ enum LineStyle: UInt8, CaseIterable {
 
   /// Whether perf script writes such lines.
   var isOfPerf: Bool { self == .spaced || self == .cpuless }
+
+  /// The byte that a head is found by: the bracket of the CPU, or what stands before the first digit of the thread.
+  @inline(__always) var mark: UInt8 {
+    switch self {
+    case .bracket, .spaced: UInt8(ascii: "[")
+    case .latency: UInt8(ascii: "-")
+    case .verbose, .cpuless: UInt8(ascii: " ")
+    }
+  }
 }
 
 /// Reads the heads of lines of one style.
@@ -91,21 +100,33 @@ struct LineHeadParser {
     return nil
   }
 
-  /// The head whose mark is at `column`: the bracket of the CPU, or the byte before the first digit of the thread.
+  /// Whether an event's line begins inside `text`: the end of the one before it is lost.
+  @inline(never)
+  func isLine(inside text: TextCursor) -> Bool {
+    // One of its own: this one's column and threads are those of whole lines.
+    var parser = LineHeadParser(style)
+    var rest = text
+    while rest.skip(behind: style.mark) {
+      if let head = parser.head(of: text, at: rest.place - 1 - text.place), head.hasCommand,
+        TextLine(head) != nil
+      {
+        return true
+      }
+    }
+    return false
+  }
+
+  /// The head whose mark is at `column`.
   @inline(__always)
   private mutating func head(of line: TextCursor, at column: Int) -> LineHead? {
     let mark = line.place + column
+    guard mark.pointee == style.mark else { return nil }
     switch style {
-    case .bracket:
-      return mark.pointee == UInt8(ascii: "[") ? bracketed(line, mark, separator: UInt8(ascii: "-")) : nil
-    case .spaced:
-      return mark.pointee == UInt8(ascii: "[") ? bracketed(line, mark, separator: UInt8(ascii: " ")) : nil
-    case .latency:
-      return mark.pointee == UInt8(ascii: "-") ? Self.latency(line, mark) : nil
-    case .verbose:
-      return mark.pointee == UInt8(ascii: " ") ? Self.verbose(line, mark) : nil
-    case .cpuless:
-      return mark.pointee == UInt8(ascii: " ") ? Self.cpuless(line, mark) : nil
+    case .bracket: return bracketed(line, mark, separator: UInt8(ascii: "-"))
+    case .spaced: return bracketed(line, mark, separator: UInt8(ascii: " "))
+    case .latency: return Self.latency(line, mark)
+    case .verbose: return Self.verbose(line, mark)
+    case .cpuless: return Self.cpuless(line, mark)
     }
   }
 }

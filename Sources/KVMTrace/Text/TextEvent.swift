@@ -13,6 +13,8 @@ struct TextEvent: BitwiseCopyable {
   var fields: TextFields
   /// Whether a text without all fields is unreadable: so are those of events that a replay may read.
   var needsAll: Bool
+  /// Whether its text may hold anything, so that a further line is in it where the end of its own is lost.
+  var isOpen: Bool
   /// Where the whole text goes, of an event that is nothing but that.
   var wholeText: FieldPlace?
 
@@ -40,7 +42,7 @@ struct TextEvent: BitwiseCopyable {
       return true
     }
     let found = fields.read(text, into: &slot)
-    return !needsAll || (fields.count > 0 && found >= fields.count)
+    return !needsAll || (fields.count > 0 && found.count >= fields.count && !found.isBeforeOthers)
   }
 
   /// Takes `CAN'T FIND FIELD "vcpu_id"` or `<CANT FIND FIELD rip>`.
@@ -84,6 +86,7 @@ extension TextEvent {
     self.init(
       id: event.id, bytes: event.bytes, patterns: arena.copy(compiled), patternCount: compiled.count,
       fields: TextFields(fields: arena.copy(fields), count: fields.count), needsAll: isKnown,
+      isOpen: !isKnown || fields.contains(where: \.place.isText),
       wholeText: isWholeText ? fields[0].place : nil)
   }
 }

@@ -71,6 +71,9 @@ final class TextEvents {
 }
 
 extension TextEvents {
+  /// Whether a line of an event has a say in what fields it has.
+  func isOpen(_ position: Int) -> Bool { surveyed[position].isOpen }
+
   /// Takes in a line of an event that is described.
   @inline(__always)
   func survey(_ position: Int, _ text: TextCursor, _ slot: inout RecordSlot) {

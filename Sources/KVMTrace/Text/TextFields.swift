@@ -33,12 +33,25 @@ struct TextFields: BitwiseCopyable {
     return memcmp(text.place, fields[0].name, fields[0].nameBytes) == 0
   }
 
-  /// Reads the values of `text` into `slot`, and says how many fields it has.
-  func read(_ text: TextCursor, into slot: inout RecordSlot) -> Int {
+  /// What a text tells of the fields.
+  struct Found {
+    /// How many of them it has.
+    var count = 0
+    /// Whether something stands behind the first of them that is no field of any event, as where the end of a line is lost.
+    var isBeforeOthers = false
+  }
+
+  /// Reads the values of `text` into `slot`.
+  func read(_ text: TextCursor, into slot: inout RecordSlot) -> Found {
     var cursor = text
     var expected = 0
-    var found = 0
-    while let pair = Self.pair(&cursor) {
+    var result = Found()
+    var words = 0
+    // A tool may complain before the first field, and a text without quotation marks have spaces.
+    var isOpen = true
+    while let pair = Self.pair(&cursor, passing: &words) {
+      if words > 0, !isOpen { result.isBeforeOthers = true }
+      words = 0
       guard let index = self.index(of: pair.name, from: expected) else {
         cursor.skipWord()
         continue
@@ -47,20 +60,28 @@ struct TextFields: BitwiseCopyable {
       cursor = pair.value
       if place.isText {
         slot.store(text: Self.text(&cursor, isLast: place.size == 0), at: place)
-        found += 1
+        result.count += 1
       } else if let value = Self.number(&cursor, isHexadecimal: isHexadecimal),
         isHexadecimal || place.holds(value)
       {
         slot.store(value, at: place)
-        found += 1
+        result.count += 1
       }
+      isOpen = place.isText
       expected = index + 1
     }
-    return found
+    if words > 0, !isOpen { result.isBeforeOthers = true }
+    return result
   }
 
   /// The next `name=` of a line; `cursor` goes on to the value. What is none is passed over.
   static func pair(_ cursor: inout TextCursor) -> Pair? {
+    var words = 0
+    return pair(&cursor, passing: &words)
+  }
+
+  /// The same; `words` grows by the number of words that are passed over, what stands in brackets apart.
+  private static func pair(_ cursor: inout TextCursor, passing words: inout Int) -> Pair? {
     while true {
       cursor.skipSpaces()
       if cursor.isAtEnd { return nil }
@@ -73,6 +94,7 @@ struct TextFields: BitwiseCopyable {
       name.end = cursor.place
       if !name.isAtEnd, cursor.take(UInt8(ascii: "=")) { return Pair(name: name, value: cursor) }
       cursor.skipWord()
+      words += 1
     }
   }
 
@@ -80,8 +102,9 @@ struct TextFields: BitwiseCopyable {
   private static func number(_ cursor: inout TextCursor, isHexadecimal: Bool) -> UInt64? {
     _ = cursor.take(UInt8(ascii: "("))
     let value = isHexadecimal ? cursor.hexadecimal() : cursor.number()
+    let isWhole = cursor.isAtEnd || cursor.byte == UInt8(ascii: " ") || cursor.byte == UInt8(ascii: ")")
     cursor.skipWord()
-    return value
+    return isWhole ? value : nil
   }
 
   /// The text that a value is: up to the next space, or what stands in quotation marks.

@@ -91,7 +91,9 @@ struct TextRecords: ~Copyable {
   ) {
     hasEvent = true
     var slot = RecordSlot(base: window.room)
-    guard events[position].pointee.read(text, tid: head.tid, into: &slot) else {
+    guard events[position].pointee.read(text, tid: head.tid, into: &slot),
+      !events[position].pointee.isOpen || !heads.isLine(inside: text)
+    else {
       reportUnreadable(head, at: offset, &damage)
       return
     }

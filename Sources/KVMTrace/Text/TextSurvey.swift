@@ -38,14 +38,15 @@ struct TextSurvey: ~Copyable {
     defer { storage.deallocate() }
     var slot = RecordSlot(base: storage)
     let recent = RecentNames()
-    note(first.line, recent, &slot)
+    note(first.line, heads, recent, &slot)
     while let line = lines.next() {
       guard !line.isCut, let head = heads.head(of: line.text) else { continue }
       if let found = recent.find(head.event) {
         note(head)
+        if events.isOpen(found.position), heads.isLine(inside: found.text) { continue }
         events.survey(found.position, found.text, &slot)
       } else if let event = TextLine(head) {
-        note(event, recent, &slot)
+        note(event, heads, recent, &slot)
       }
     }
     events.settle()
@@ -62,8 +63,12 @@ struct TextSurvey: ~Copyable {
   /// Whether perf script wrote the text, as the lines above the events say, or their heads.
   var isOfPerf: Bool { facts.writer == .perf || style?.isOfPerf == true }
 
-  private mutating func note(_ line: TextLine, _ recent: borrowing RecentNames, _ slot: inout RecordSlot) {
+  private mutating func note(
+    _ line: TextLine, _ heads: LineHeadParser, _ recent: borrowing RecentNames, _ slot: inout RecordSlot
+  ) {
     note(line.head)
+    // The fields of a line that is inside another one are not those of the event before.
+    if heads.isLine(inside: line.text) { return }
     guard events.survey(line.name, line.text, &slot), let entry = events.entry(of: line.name) else { return }
     recent.note(line.head.event, entry)
   }

@@ -49,11 +49,65 @@ struct TextRobustnessTests {
     }
   }
 
+  @Test(
+    "where the end of a line is lost, no event is without a word", arguments: samples,
+    Array("J 0(".utf8))
+  func lostEnd(name: String, byte: UInt8) throws {
+    let bytes = try TextSampleTests.bytes(name)
+    let whole = try TextReading(bytes)
+    var (begin, lastEnd) = (0, Int?.none)
+    for (offset, end) in bytes.enumerated() where end == 0x0a {
+      defer { begin = offset + 1 }
+      guard TextReadingLine.isEvent(bytes[begin..<offset]) else {
+        lastEnd = nil
+        continue
+      }
+      defer { lastEnd = offset }
+      guard let lastEnd else { continue }
+      var damaged = bytes
+      damaged[lastEnd] = byte
+      let reading = try TextReading(damaged)
+      #expect(reading.events.count == whole.events.count - 2, "\(lastEnd)")
+      #expect(reading.damage.count == whole.damage.count + 1, "\(lastEnd)")
+    }
+  }
+
+  @Test(
+    "a text that may hold anything holds no other line",
+    arguments: [
+      "tracing_mark_write: a b", "print: 0xffffbcd79f0b86c4: a", "x: a", "x: a=1 b=2",
+      "y: (z+0x4/0x8) a=1 b=\"c [001] d\"", "y: (z+0x4/0x8) a=1 b=x y", "v <-w", "<stack trace>",
+    ])
+  func lostEndOfOpenText(text: String) throws {
+    for (head, other) in [
+      (
+        "             vmm-139   [000]     1.000001: ",
+        "             vmm-139   [000]     1.000002: kvm_entry: PC: 0x1"
+      ),
+      (
+        "     vmm-139     0d..1.    48.522105: ",
+        "     vmm-140     0d..1.    48.522106: kvm_entry:            PC: 0x1204"
+      ),
+    ] {
+      let line = head + text + "\n"
+      let whole = try TextReading(line + line + other + "\n")
+      #expect(whole.events.count == 3 && whole.damage.isEmpty)
+      let reading = try TextReading(line + head + text + "J" + other + "\n" + line)
+      #expect(reading.events.count == 2)
+      #expect(reading.damage.map(\.offset) == [line.utf8.count])
+      // What the first line is does not say what fields the event has.
+      let first = try TextReading(head + text + "J" + other + "\n" + line + line)
+      #expect(first.events.map(\.values) == Array(repeating: whole.events[0].values, count: 2))
+      #expect(first.damage.map(\.offset) == [0])
+    }
+  }
+
   @Test("zeros make no text a binary file, wherever they are", arguments: samples)
   func zeros(name: String) throws {
     let bytes = try TextSampleTests.bytes(name)
     let whole = try TextReading(bytes)
-    let places = [(20 * bytes.count / Self.lines(bytes[...]), 1 << 20)]
+    let places =
+      [(20 * bytes.count / Self.lines(bytes[...]), 1 << 20)]
       + stride(from: 0, to: 4096, by: 241).flatMap { [($0, 1), ($0, 64)] }
     for (place, count) in places {
       var damaged = bytes
