@@ -9,6 +9,9 @@ struct StampForm: Hashable, BitwiseCopyable {
   /// `48522.105ms`, with latency-format and verbose.
   static let milliseconds = StampForm(position: 11)
 
+  /// `48.522105061`.
+  static let nanoseconds = seconds(digits: 9)
+
   /// Of seconds the number of digits behind the point.
   let position: UInt16
 

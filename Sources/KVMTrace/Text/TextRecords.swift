@@ -12,9 +12,8 @@ struct TextContents {
   let lostBefore: UInt64?
   /// Whether the lines are those of perf script.
   let isOfPerf: Bool
-
-  /// Whether an event may have two lines, which then are the same in all, and the stamp is such that no two events have it.
-  var mayRepeat: Bool { isOfPerf && form == .seconds(digits: 9) }
+  /// How many lines say what the one before them says, and are of the same event.
+  let repetitions: Int
 }
 
 /// The records of a text's lines, in the order of the lines.
@@ -36,7 +35,7 @@ struct TextRecords: ~Copyable {
     heads = LineHeadParser(contents.style ?? .bracket)
     events = contents.events
     form = contents.form
-    repeated = contents.mayRepeat ? RepeatedLines() : nil
+    repeated = contents.repetitions > 0 ? RepeatedLines() : nil
     losses = TextLosses(before: contents.lostBefore)
   }
 
@@ -58,7 +57,7 @@ struct TextRecords: ~Copyable {
           at: line.offset, "the stamp of a line is not written as nearly all are; the line is left out")
         continue
       }
-      if repeated != nil, repeated!.takes(line.text) { continue }
+      if repeated != nil, repeated!.takes(line.text, head) { continue }
       if let found = recent.find(head.event) {
         take(head, found.position, found.text, at: line.offset, &window, &damage)
       } else if let event = TextLine(head) {

@@ -20,6 +20,7 @@ struct TextSurvey: ~Copyable {
   private var eventCount: UInt64 = 0
   private(set) var stamps = StampSurvey()
   private var suspicion = TextSuspicion()
+  private var repeated = RepeatedLines()
 
   /// Looks at all lines of `file`.
   init(_ file: FileBytes) throws(IngestError) {
@@ -38,9 +39,12 @@ struct TextSurvey: ~Copyable {
     defer { storage.deallocate() }
     var slot = RecordSlot(base: storage)
     let recent = RecentNames()
+    let mayRepeat = isOfPerf
+    if mayRepeat { _ = repeated.takes(first.text, first.line.head) }
     note(first.line, heads, recent, &slot)
     while let line = lines.next() {
       guard !line.isCut, let head = heads.head(of: line.text) else { continue }
+      if mayRepeat { _ = repeated.takes(line.text, head) }
       if let found = recent.find(head.event) {
         note(head)
         if events.isOpen(found.position), heads.isLine(inside: found.text) { continue }
@@ -58,6 +62,11 @@ struct TextSurvey: ~Copyable {
     if facts.overwritten == 0 { return nil }
     // The numbers are those of all CPUs, also in the file of one: only where no other has events are they its own.
     return isOfOneCPU && eventCount == facts.held ? facts.overwritten : 0
+  }
+
+  /// How many lines say what the one before them says, and are of the same event: none where two events may have one stamp.
+  var repetitions: Int {
+    stamps.form == .nanoseconds && !repeated.isCoarse ? repeated.repetitions : 0
   }
 
   /// Whether perf script wrote the text, as the lines above the events say, or their heads.
@@ -82,15 +91,15 @@ struct TextSurvey: ~Copyable {
     stamps.note(head)
   }
 
-  /// The first line that is an event, and what read its head; nil where there is none among so many as one may look at.
+  /// The first line that is an event, what read its head, and all of it; nil where there is none among so many as one may look at.
   private mutating func findStyle(
     _ lines: inout LineReader
-  ) -> (heads: LineHeadParser, line: TextLine)? {
+  ) -> (heads: LineHeadParser, line: TextLine, text: TextCursor)? {
     var foreign = 0
     while foreign < Self.foreignLinesMax, let line = lines.next() {
       if line.isCut { continue }
       if facts.note(line.text) || line.text.isAtEnd { continue }
-      if let found = Self.findStyle(of: line.text) { return found }
+      if let found = Self.findStyle(of: line.text) { return (found.heads, found.line, line.text) }
       suspicion.note(line.text)
       foreign += 1
     }

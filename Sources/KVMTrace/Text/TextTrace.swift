@@ -20,7 +20,7 @@ final class TextTrace: TranscodedTrace {
     facts = survey.facts
     contents = TextContents(
       style: survey.style, form: survey.stamps.form, events: survey.events, firstCPU: survey.firstCPU,
-      lostBefore: survey.lostBefore, isOfPerf: survey.isOfPerf)
+      lostBefore: survey.lostBefore, isOfPerf: survey.isOfPerf, repetitions: survey.repetitions)
     clock = survey.stamps.clock
     cpuCount = max(survey.facts.cpuCount, survey.cpuCount)
     commands = survey.threads.commands
@@ -39,6 +39,15 @@ final class TextTrace: TranscodedTrace {
   /// perf script tells of losses with --show-lost-events alone.
   var tellsLosses: Bool { !contents.isOfPerf }
   var ordersEqualStamps: Bool { true }
+
+  var notes: [String] {
+    switch contents.repetitions {
+    case 0: []
+    case 1: ["1 line is the same as the one before it, to the nanosecond; of lines of one event, one is read"]
+    case let count:
+      ["\(count) lines are the same as the ones before them, to the nanosecond; of lines of one event, one is read"]
+    }
+  }
 
   var compression: String { "none" }
   var uname: String { facts.uname }

@@ -66,7 +66,9 @@ struct TextLossTests {
     #expect(last.damage.map(\.what) == ["events were lost behind the last one"])
   }
 
-  @Test("a header counts for every CPU, also for one of which a loss was told before, or of which it counted before")
+  @Test(
+    "a header counts for every CPU, also for one of which a loss was told before, or of which it counted before"
+  )
   func headerOfAll() throws {
     let header = "# entries-in-buffer/entries-written: 1/9   #P:3"
     let reading = try Self.read(
@@ -86,9 +88,31 @@ struct TextLossTests {
     arguments: [("568915904", 3), ("568915", 4)])
   func twice(fraction: String, count: Int) throws {
     let line = "vmm     139 [000]    48.\(fraction): kvm:kvm_entry: PC: 0x1"
-    let other = line.replacing("0x1", with: "0x2")
-    let reading = try Self.read(line, "\tffffbcb2c0853524 run+0x4 ([kernel.kallsyms])", line, other, line)
+    let other = line.replacing("0x1", with: "0x2").replacing("48.", with: "49.")
+    let again = line.replacing("48.", with: "50.")
+    let reading = try Self.read(line, "\tffffbcb2c0853524 run+0x4 ([kernel.kallsyms])", line, other, again)
     #expect(reading.events.count == count)
+    let note =
+      "1 line is the same as the one before it, to the nanosecond; of lines of one event, one is read"
+    #expect(reading.trace.notes == (count == 3 ? [note] : []))
+  }
+
+  @Test("by a coarse clock, lines that are the same are of two events", arguments: [(1, 1000), (80, 2000)])
+  func coarse(equal: Int, count: Int) throws {
+    // Pairs that are the same; of some the second has another text.
+    let lines = (0..<1000).flatMap { number in
+      let line = "vmm     139 [000]    48.\(100_000_000 + number): kvm:kvm_entry: PC: 0x1"
+      return [line, number < equal ? line.replacing("0x1", with: "0x2") : line]
+    }
+    let reading = try TextReading(lines.map { $0 + "\n" }.joined())
+    #expect(reading.events.count == (count == 2000 ? 2000 : count + equal))
+    #expect(
+      reading.trace.notes
+        == (count == 2000
+          ? []
+          : [
+            "999 lines are the same as the ones before them, to the nanosecond; of lines of one event, one is read"
+          ]))
   }
 
   @Test(
@@ -128,7 +152,9 @@ struct TextLossTests {
   func firstEvent(part: String, damaged: String) throws {
     let lines = (1...4).map { Self.line(1, $0) }
     let first = lines[0].replacing(part, with: damaged, maxReplacements: 1)
-    for header in ["# tracer: nop\n#\n", "cpus=2\n", "cpus=2\nCPU 0 is empty\nLinux (none) 7.3.4 aarch64\n\n"] {
+    for header in [
+      "# tracer: nop\n#\n", "cpus=2\n", "cpus=2\nCPU 0 is empty\nLinux (none) 7.3.4 aarch64\n\n",
+    ] {
       let reading = try TextReading(header + ([first] + lines[1...]).map { $0 + "\n" }.joined())
       #expect(reading.events.map(\.cpu) == [1, 1, 1])
       #expect(reading.damage.map(\.offset) == [header.utf8.count])
@@ -148,7 +174,9 @@ struct TextLossTests {
     #expect(reading.damage.map(\.offset) == [7])
   }
 
-  @Test("a first line of perf script with a damaged CPU does not say that no line has one", arguments: ["{001]", "[001}"])
+  @Test(
+    "a first line of perf script with a damaged CPU does not say that no line has one",
+    arguments: ["{001]", "[001}"])
   func firstCPU(damaged: String) throws {
     let lines = (1...3).map { "vmm     139 [001]    48.00000\($0): kvm:kvm_entry: PC: 0x1" }
     let reading = try Self.read(lines[0].replacing("[001]", with: damaged), lines[1], lines[2])
