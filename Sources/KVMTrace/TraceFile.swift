@@ -66,7 +66,7 @@ public final class TraceFile {
     kept?.isLastPass = selection.isLast && keepingCalls == 1
     return EventReader(
       transcoded?.streams() ?? streams(kept ?? unshared), file: file, contents: contents, formats: formats,
-      selection: selection)
+      selection: selection, lostSomewhere: transcoded?.lostSomewhere ?? 0)
   }
 
   /// The streams of a pass over a trace.dat: each CPU's events of each buffer.
@@ -156,7 +156,7 @@ public final class TraceFile {
       pageSize: transcoded.hostPageBytes.flatMap { PageSize(bytes: UInt64(clamping: $0)) },
       tellsLosses: transcoded.tellsLosses)
   }
-  /// Whether it tells where events were lost; a text of perf script does not.
+  /// Whether it tells where events were lost; a text of perf script does not, nor one that lacks lines of which its header tells.
   public var tellsLosses: Bool { transcoded?.tellsLosses ?? copyOrigin?.tellsLosses ?? true }
 
   /// Whether all that is known of an event is that it was there: a number that its form took the place of its fields.

@@ -92,6 +92,24 @@ struct EveryFormTests {
     #expect(replay.contains("whether events were lost is unknown"), "\(replay)")
     let other = Self.folder.appendingPathComponent("trace.txt.gz").path
     #expect(try Tool.run(["info", other]).output.contains("lost        nothing"))
+    // Whoever takes lines out of a text does not say which.
+    let cut = try Tool.shell(
+      #"cut() { gzip -dc "$1" | sed 1000,3000d; }; cut "$1" | "$tool" info -; echo $?; cut "$1" | "$tool" replay -"#,
+      [other])
+    #expect(cut.output.contains("lost        unknown: the text has fewer entries than its header tells of"))
+    #expect(cut.output.contains("the header tells of 10036 entries, the text has 8035 of them"))
+    #expect(cut.output.contains("\n2\n") && cut.status == 2)
+    #expect(cut.output.contains("whether events were lost is unknown: the text has fewer entries"))
+  }
+
+  @Test("How many events were overwritten is told, though not of which CPU")
+  func overwritten() throws {
+    let other = Self.folder.appendingPathComponent("trace.txt.gz").path
+    let outcome = try Tool.shell(
+      #"text() { gzip -dc "$1" | sed 's|10036/10036|10036/20036|'; }; text "$1" | "$tool" info - --json; text "$1" | "$tool" info -"#,
+      [other])
+    #expect(outcome.output.contains(#""lostEvents" : 10000"#))
+    #expect(outcome.output.contains("at least 10,000 events in 2 places"))
   }
 
   @Test("Where events may be lost without a word, nothing contradicts the model and nothing is derived")

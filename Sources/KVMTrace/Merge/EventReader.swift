@@ -18,6 +18,8 @@ public struct EventReader: ~Copyable {
   private let counts: UnsafeMutablePointer<UInt64>
   private let formats: EventFormats
   private let file: FileBytes
+  /// How many events were lost that no stream has the number of.
+  private let lostSomewhere: UInt64
   /// Whether nothing was missing of the file when the pass began.
   private let beganWhole: Bool
   /// A file that turns out in this pass to be shorter than it was, or not readable, is a damaged place of every buffer.
@@ -38,8 +40,9 @@ public struct EventReader: ~Copyable {
 
   init(
     _ sources: [Stream], file: FileBytes, contents: TraceDatContents, formats: EventFormats,
-    selection: EventSelection
+    selection: EventSelection, lostSomewhere: UInt64 = 0
   ) {
+    self.lostSomewhere = lostSomewhere
     plan = DecodePlan(formats, selection: selection, bigEndian: contents.bigEndian)
     self.formats = formats
     self.file = file
@@ -159,6 +162,7 @@ public struct EventReader: ~Copyable {
   public var statistics: EventStatistics {
     var result = EventStatistics()
     result.operationProbes = 0
+    result.lostTotal = lostSomewhere
     for index in 0...formats.formats.count where counts[index] > 0 {
       if index == formats.formats.count {
         result.withoutFormat = counts[index]

@@ -55,7 +55,7 @@ public struct EventStatistics: Sendable {
   public var lossCount = 0
   /// At how many of them pages are missing; at the others the kernel lost events.
   public var gapCount = 0
-  /// The events known to be lost; gaps of unknown size come on top.
+  /// The events known to be lost, with those of which nobody tells the processor; gaps of unknown size come on top.
   public var lostTotal: UInt64 = 0
   /// Where pages or chunks are damaged, and where the file ended if it was cut while it was read.
   public var damage: [Damage] = []

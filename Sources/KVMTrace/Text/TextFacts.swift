@@ -6,8 +6,8 @@ struct TextFacts {
   private(set) var writer = Writer.unknown
   /// 0 where nobody tells.
   private(set) var cpuCount = 0
-  /// How many events the buffers hold that the text was made of, of all CPUs, also where it is that of one.
-  private(set) var held: UInt64 = 0
+  /// How many events the buffers hold that the text was made of, of all CPUs, also where it is that of one; nil where nobody tells.
+  private(set) var held: UInt64?
   /// How many events were recorded that they do not hold any more, because others were written over them.
   private(set) var overwritten: UInt64 = 0
   /// A whole uname.

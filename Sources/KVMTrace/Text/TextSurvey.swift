@@ -18,6 +18,7 @@ struct TextSurvey: ~Copyable {
   /// Whether all events are of one CPU.
   private var isOfOneCPU = true
   private var eventCount: UInt64 = 0
+  private(set) var entries = TextEntries()
   private(set) var stamps = StampSurvey()
   private var suspicion = TextSuspicion()
   private var repeated = RepeatedLines()
@@ -29,6 +30,7 @@ struct TextSurvey: ~Copyable {
     guard let first = findStyle(&lines) else {
       let isTrace = facts.writer != .unknown
       if !isTrace || suspicion.hasLines { throw suspicion.refusal(of: file, isTrace: isTrace) }
+      entries.finish()
       return
     }
     lines.limit = .max
@@ -41,9 +43,14 @@ struct TextSurvey: ~Copyable {
     let recent = RecentNames()
     let mayRepeat = isOfPerf
     if mayRepeat { _ = repeated.takes(first.text, first.line.head) }
+    entries.note(first.line.head)
     note(first.line, heads, recent, &slot)
     while let line = lines.next() {
-      guard !line.isCut, let head = heads.head(of: line.text) else { continue }
+      guard !line.isCut, let head = heads.head(of: line.text) else {
+        entries.note(line)
+        continue
+      }
+      entries.note(head)
       if mayRepeat { _ = repeated.takes(line.text, head) }
       if let found = recent.find(head.event) {
         note(head)
@@ -53,6 +60,7 @@ struct TextSurvey: ~Copyable {
         note(event, heads, recent, &slot)
       }
     }
+    entries.finish()
     events.settle()
   }
 
@@ -67,6 +75,12 @@ struct TextSurvey: ~Copyable {
   /// How many lines say what the one before them says, and are of the same event: none where two events may have one stamp.
   var repetitions: Int {
     stamps.form == .nanoseconds && !repeated.isCoarse ? repeated.repetitions : 0
+  }
+
+  /// How many events are missing before the first one, of CPUs that nobody tells.
+  var lostSomewhere: UInt64 {
+    // Of the file of one CPU among several the number says nothing.
+    lostBefore == 0 && (!isOfOneCPU || facts.cpuCount == 1) ? facts.overwritten : 0
   }
 
   /// Whether perf script wrote the text, as the lines above the events say, or their heads.
@@ -97,11 +111,12 @@ struct TextSurvey: ~Copyable {
   ) -> (heads: LineHeadParser, line: TextLine, text: TextCursor)? {
     var foreign = 0
     while foreign < Self.foreignLinesMax, let line = lines.next() {
-      if line.isCut { continue }
-      if facts.note(line.text) || line.text.isAtEnd { continue }
-      if let found = Self.findStyle(of: line.text) { return (found.heads, found.line, line.text) }
-      suspicion.note(line.text)
-      foreign += 1
+      if !line.isCut, !facts.note(line.text), !line.text.isAtEnd {
+        if let found = Self.findStyle(of: line.text) { return (found.heads, found.line, line.text) }
+        suspicion.note(line.text)
+        foreign += 1
+      }
+      entries.note(line)
     }
     return nil
   }

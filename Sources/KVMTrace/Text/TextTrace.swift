@@ -8,6 +8,10 @@ final class TextTrace: TranscodedTrace {
   private let facts: TextFacts
   let clock: String
   let cpuCount: Int
+  /// Where headers tell of more entries than there are.
+  let damage: [Damage]
+  let tellsLosses: Bool
+  let lostSomewhere: UInt64
   let commands: [Int32: String]
   /// The processes of threads, by thread, as far as the text tells them.
   let processes: [Int32: Int32]
@@ -22,6 +26,10 @@ final class TextTrace: TranscodedTrace {
       style: survey.style, form: survey.stamps.form, events: survey.events, firstCPU: survey.firstCPU,
       lostBefore: survey.lostBefore, isOfPerf: survey.isOfPerf, repetitions: survey.repetitions)
     clock = survey.stamps.clock
+    damage = survey.entries.damage.places
+    // perf script tells of losses with --show-lost-events alone.
+    tellsLosses = !survey.isOfPerf && !survey.entries.lacksSome
+    lostSomewhere = survey.lostSomewhere
     cpuCount = max(survey.facts.cpuCount, survey.cpuCount)
     commands = survey.threads.commands
     processes = survey.threads.processes
@@ -36,8 +44,6 @@ final class TextTrace: TranscodedTrace {
     }
   }
 
-  /// perf script tells of losses with --show-lost-events alone.
-  var tellsLosses: Bool { !contents.isOfPerf }
   var ordersEqualStamps: Bool { true }
 
   var notes: [String] {
@@ -45,14 +51,15 @@ final class TextTrace: TranscodedTrace {
     case 0: []
     case 1: ["1 line is the same as the one before it, to the nanosecond; of lines of one event, one is read"]
     case let count:
-      ["\(count) lines are the same as the ones before them, to the nanosecond; of lines of one event, one is read"]
+      [
+        "\(count) lines are the same as the ones before them, to the nanosecond; of lines of one event, one is read"
+      ]
     }
   }
 
   var compression: String { "none" }
   var uname: String { facts.uname }
   var formatTexts: [(system: String, text: String)] { contents.events.formatTexts }
-  var damage: [Damage] { [] }
   var streamCount: Int { 1 }
 
   func cpu(ofStream stream: Int) -> UInt16 { contents.firstCPU }

@@ -113,8 +113,16 @@ extension TraceInfo {
     return "\(vms)\(Quantity.count(guests.vcpus.count, "vCPU thread")): \(shown)\(rest)"
   }
 
+  /// Why it is not known whether events were lost; nil where it is.
+  var whyLossesUnknown: String? {
+    guard lossesUnknown == true else { return nil }
+    return format == "text of perf script"
+      ? "perf script tells of losses with --show-lost-events alone"
+      : "the text has fewer entries than its header tells of, and no line says where they are missing"
+  }
+
   private var lossText: String {
-    if lossesUnknown == true { return "unknown: perf script tells of losses with --show-lost-events alone" }
+    if let whyLossesUnknown { return "unknown: \(whyLossesUnknown)" }
     if lossCount == 0 { return damage.isEmpty ? "nothing" : "nothing by the kernel; damage is listed below" }
     let unknown = losses.contains { $0.count == nil }
     return

@@ -44,10 +44,7 @@ extension ReplayReport {
           } ?? "")
         + (input.isIncomplete ? ", incomplete" : input.lossesUnknown == true ? "" : ", complete")
         + (input.pagesText.map { "; host with \($0)" } ?? ""))
-    if input.lossesUnknown == true {
-      page.row(
-        "", "whether events were lost is unknown: perf script tells of it with --show-lost-events alone")
-    }
+    if let why = input.whyLossesUnknown { page.row("", "whether events were lost is unknown: \(why)") }
     if input.clockUnit != nil, let clock = input.clock.flatMap({ TraceClock($0) }) {
       page.row(
         "clock",
