@@ -156,6 +156,8 @@ public final class TraceFile {
       pageSize: transcoded.hostPageBytes.flatMap { PageSize(bytes: UInt64(clamping: $0)) },
       tellsLosses: transcoded.tellsLosses)
   }
+  /// How fine the stamps of a text are written, in nanoseconds; nil of any other recording, and where stamps are ticks.
+  public var stampNs: UInt64? { transcoded?.stampNs }
   /// Whether it tells where events were lost; a text of perf script does not, nor one that lacks lines of which its header tells.
   public var tellsLosses: Bool { transcoded?.tellsLosses ?? copyOrigin?.tellsLosses ?? true }
 

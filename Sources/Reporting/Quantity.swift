@@ -49,6 +49,15 @@ enum Quantity {
     }
   }
 
+  /// A unit of time in the largest one that it is a whole number of: "1 us", "10 ms".
+  static func unit(_ nanoseconds: UInt64) -> String {
+    let units: [(name: String, nanoseconds: UInt64)] = [
+      ("s", 1_000_000_000), ("ms", 1_000_000), ("us", 1000),
+    ]
+    let unit = units.first { nanoseconds % $0.nanoseconds == 0 } ?? ("ns", 1)
+    return "\(nanoseconds / unit.nanoseconds) \(unit.name)"
+  }
+
   /// A stamp of the trace's clock in seconds, to the nanosecond.
   static func stamp(_ nanoseconds: UInt64) -> String { "\(seconds(nanoseconds)) s" }
 

@@ -102,14 +102,16 @@ struct EveryFormTests {
     #expect(cut.output.contains("whether events were lost is unknown: the text has fewer entries"))
   }
 
-  @Test("How many events were overwritten is told, though not of which CPU")
+  @Test("How many events were overwritten is told, though not of which CPU, and how fine stamps are")
   func overwritten() throws {
     let other = Self.folder.appendingPathComponent("trace.txt.gz").path
     let outcome = try Tool.shell(
       #"text() { gzip -dc "$1" | sed 's|10036/10036|10036/20036|'; }; text "$1" | "$tool" info - --json; text "$1" | "$tool" info -"#,
       [other])
-    #expect(outcome.output.contains(#""lostEvents" : 10000"#))
+    #expect(
+      outcome.output.contains(#""lostEvents" : 10000"#) && outcome.output.contains(#""stampNs" : 1000"#))
     #expect(outcome.output.contains("at least 10,000 events in 2 places"))
+    #expect(outcome.output.contains("stamps of 1 us"))
   }
 
   @Test("Where events may be lost without a word, nothing contradicts the model and nothing is derived")

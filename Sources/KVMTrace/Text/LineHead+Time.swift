@@ -116,7 +116,7 @@ extension LineHeadParser {
 
   /// What the last of so many digits behind the point of a second stands for, in nanoseconds.
   @inline(__always)
-  private static func weight(of digits: Int) -> UInt64 {
+  static func weight(of digits: Int) -> UInt64 {
     switch digits {
     case 6: 1000
     case 9: 1

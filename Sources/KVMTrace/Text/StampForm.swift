@@ -12,6 +12,15 @@ struct StampForm: Hashable, BitwiseCopyable {
   /// `48.522105061`.
   static let nanoseconds = seconds(digits: 9)
 
+  /// How many nanoseconds two stamps differ by that differ in the last digit; nil of ticks.
+  var nanosecondsApart: UInt64? {
+    switch self {
+    case .ticks: nil
+    case .microseconds, .milliseconds: 1000
+    default: LineHeadParser.weight(of: Int(position))
+    }
+  }
+
   /// Of seconds the number of digits behind the point.
   let position: UInt16
 

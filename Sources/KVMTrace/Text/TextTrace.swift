@@ -45,6 +45,7 @@ final class TextTrace: TranscodedTrace {
   }
 
   var ordersEqualStamps: Bool { true }
+  var stampNs: UInt64? { contents.style == nil ? nil : contents.form.nanosecondsApart }
 
   var notes: [String] {
     switch contents.repetitions {

@@ -26,6 +26,8 @@ protocol TranscodedTrace: AnyObject {
   var notes: [String] { get }
   /// Whether it tells where events were lost: if not, that it tells of none means nothing.
   var tellsLosses: Bool { get }
+  /// How fine the stamps are, in nanoseconds; nil where they are as the recorder read the clock.
+  var stampNs: UInt64? { get }
   /// How many events were lost of CPUs that nobody tells: the losses among the events do not have their number.
   var lostSomewhere: UInt64 { get }
   /// Whether events with one stamp are in the order in which they happened, also those of different CPUs.
@@ -42,6 +44,7 @@ extension TranscodedTrace {
   var hostPageBytes: Int? { nil }
   var notes: [String] { [] }
   var tellsLosses: Bool { true }
+  var stampNs: UInt64? { nil }
   var lostSomewhere: UInt64 { 0 }
   var ordersEqualStamps: Bool { false }
 

@@ -18,6 +18,7 @@ extension TraceInfo {
       [
         kernel.map { "Linux \($0)" }, machine, Quantity.count(cpus, "CPU"),
         pagesText, clock.map { "clock \($0)" },
+        stampNs.map { "stamps of \(Quantity.unit($0))" },
       ]
       .compactMap { $0 }.joined(separator: ", "))
     if let buffers, buffers.count > 1 {

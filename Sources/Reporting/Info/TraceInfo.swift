@@ -74,6 +74,8 @@ public struct TraceInfo: Encodable, Sendable {
   /// "ticks" for a clock that does not count nanoseconds: all times of the trace are in them then, whatever their names say; nil for
   /// nanoseconds.
   public var clockUnit: String?
+  /// How fine the stamps of a text are written, in nanoseconds; nil of any other source, and for ticks.
+  public var stampNs: UInt64?
   /// The host's processors.
   public var cpus: Int
   /// The names of the buffers, "" for the top one.
@@ -168,6 +170,7 @@ public struct TraceInfo: Encodable, Sendable {
     compression = file.compression
     byteOrder = file.isBigEndian ? "big" : "little"
     subBufferSize = file.subBufferBytes
+    stampNs = file.stampNs
     buffers = file.bufferNames
     unreadableFormats = file.unreadableEvents.isEmpty ? nil : file.unreadableEvents
   }

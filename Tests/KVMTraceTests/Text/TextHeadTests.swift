@@ -131,6 +131,17 @@ struct TextHeadTests {
     #expect(reading.trace.clock == clock)
   }
 
+  @Test(
+    "how fine stamps are shows",
+    arguments: [
+      ("1.000001", 1000), ("1.000001000", 1), ("1.0", 100_000_000), ("48522105", nil),
+    ] as [(String, UInt64?)])
+  func fineness(stamp: String, nanoseconds: UInt64?) throws {
+    let line = "             vmm-139   [000]     \(stamp): kvm_entry: PC: 0x1\n"
+    #expect(try TextReading(line).trace.stampNs == nanoseconds)
+    #expect(try TextReading("# tracer: nop\n").trace.stampNs == nil)
+  }
+
   @Test("one microsecond's events stay in the order of their lines, across CPUs, too")
   func equalStamps() throws {
     let lines = (0..<40).map {
