@@ -183,7 +183,8 @@ public final class TraceFile {
   /// Where the file's metadata is damaged or cut.
   public var damage: [Damage] { contents.damage + formatDamage }
 
-  /// What of the file is passed over, without anything being missing for it: samples of events that are no tracepoints.
+  /// What of the file is passed over, without anything being missing for it: samples of events that are no tracepoints; behind a pass
+  /// also those that repeat an event.
   public var notes: [String] { transcoded?.notes ?? [] }
 
   /// The events, as "system:name", whose formats tell no fields: they are counted, and nothing more is known of them.

@@ -11,7 +11,8 @@ final class PerfData: TranscodedTrace {
   let cpuCount: Int
   let commands: [Int32: String]
   let damage: [Damage]
-  let notes: [String]
+  /// What is passed over, as far as opening the file tells.
+  private let fixedNotes: [String]
   /// The size of the host's pages, where the file says it.
   let hostPageBytes: Int?
   private let contents: Contents
@@ -27,6 +28,8 @@ final class PerfData: TranscodedTrace {
     let events: PerfEvents
     let lanes: [PerfLane]
     let swapping: PerfByteOrder?
+    /// What the passes over the samples find.
+    let repetitions: PerfRepetitionCounts
   }
 
   /// - Parameter spoolLimit: how much may be written to a temporary file, if the records are compressed; nil for half of what is
@@ -66,9 +69,10 @@ final class PerfData: TranscodedTrace {
       header.bigEndian
       ? PerfByteOrder(EventFormats(texts.map { ($0.system, $0.text) }, bigEndian: true, kernelLongSize: 8))
       : nil
+    let lanes = scan.lanes.ordered
     contents = Contents(
-      file: records, bigEndian: header.bigEndian, events: events, lanes: scan.lanes.ordered,
-      swapping: swapping)
+      file: records, bigEndian: header.bigEndian, events: events, lanes: lanes, swapping: swapping,
+      repetitions: PerfRepetitionCounts(streamCount: lanes.count))
     self.file = file
     compression = isPlain ? "none" : "zstd"
     formats = texts
@@ -77,11 +81,20 @@ final class PerfData: TranscodedTrace {
     clock = events.attributes.first { $0.hasSamples }?.clock ?? "perf"
     cpuCount = max(metadata.cpuCount, (contents.lanes.map { Int($0.cpu) + 1 }.max() ?? 0))
     self.damage = damage + metadata.damage + Self.unread(scan.tally)
-    notes = Self.notes(scan.tally, events)
+    fixedNotes = Self.notes(scan.tally)
   }
 
   var formatTexts: [(system: String, text: String)] {
     formats.map { ($0.system, String(decoding: $0.text, as: UTF8.self)) }
+  }
+
+  var notes: [String] {
+    let count = contents.repetitions.sum
+    guard count > 0 else { return fixedNotes }
+    let samples = count == 1 ? "1 sample is" : "\(count) samples are"
+    return fixedNotes + [
+      "a tracepoint was recorded more than once (-e); \(samples) of an event that another one is of, and passed over"
+    ]
   }
 
   var streamCount: Int { contents.lanes.count }
@@ -89,10 +102,12 @@ final class PerfData: TranscodedTrace {
   func cpu(ofStream stream: Int) -> UInt16 { contents.lanes[stream].cpu }
 
   func pages(ofStream stream: Int) -> any PageSupply {
-    PerfPageSupply(
+    let repetitions = contents.repetitions
+    return PerfPageSupply(
       contents.file, bigEndian: contents.bigEndian, events: contents.events, lane: contents.lanes[stream],
       swapping: contents.swapping,
-      pieceBytes: min(PerfRecordReader.pieceBytesMax, Self.windowBytes / max(1, contents.lanes.count)))
+      pieceBytes: min(PerfRecordReader.pieceBytesMax, Self.windowBytes / max(1, contents.lanes.count)),
+      passOver: { repetitions.set($0, ofStream: stream) })
   }
 
   /// Refuses what has nothing that can be read.
@@ -133,15 +148,9 @@ final class PerfData: TranscodedTrace {
   }
 
   /// What is passed over, and nothing is missing for it.
-  private static func notes(_ tally: PerfTally, _ events: PerfEvents) -> [String] {
-    var notes: [String] = []
-    if tally.foreign > 0 {
-      let samples = tally.foreign == 1 ? "1 sample" : "\(tally.foreign) samples"
-      notes.append("\(samples) of other events than tracepoints passed over")
-    }
-    if events.mayRepeat {
-      notes.append("a tracepoint was recorded more than once (-e); of samples of one event, one is read")
-    }
-    return notes
+  private static func notes(_ tally: PerfTally) -> [String] {
+    guard tally.foreign > 0 else { return [] }
+    let samples = tally.foreign == 1 ? "1 sample" : "\(tally.foreign) samples"
+    return ["\(samples) of other events than tracepoints passed over"]
   }
 }

@@ -17,7 +17,17 @@ final class PerfEvents {
   /// So many entries are looked at for an instance: numbers that were chosen to collide cost no more.
   private static let probesMax = 128
 
+  /// One of several attributes of the same tracepoint: each hit leaves a sample of each of them.
+  struct Asking {
+    let config: UInt64
+    /// Which of them it is, and all of them; 0 where it is the only one, or one too many.
+    var bit: UInt64 = 0
+    var all: UInt64 = 0
+  }
+
   let attributes: [PerfAttribute]
+  /// Which asking each attribute is; none is where `mayRepeat` is false.
+  let askings: [Asking]
   /// Whether `perf record` was asked more than once for a tracepoint, as by `-e 'kvm:*' -e kvm:kvm_exit`: it then records each event
   /// more than once.
   let mayRepeat: Bool
@@ -37,6 +47,7 @@ final class PerfEvents {
     idPlace = places.count == 1 ? places.first! : 0
     let readable = attributes.filter(\.isReadable)
     mayRepeat = idPlace > 0 && Set(readable.map(\.config)).count < readable.count
+    askings = mayRepeat ? Self.askings(attributes) : []
     let isCommon = layouts.count == 1 && readable.count == sampled.count && !mayRepeat
     common = isCommon ? layouts.first : nil
     var count = 4
@@ -54,6 +65,23 @@ final class PerfEvents {
   }
 
   deinit { slots.deallocate() }
+
+  private static func askings(_ attributes: [PerfAttribute]) -> [Asking] {
+    var masks: [UInt64: UInt64] = [:]
+    var askings = attributes.map { attribute in
+      let before = masks[attribute.config, default: 0]
+      // With the 65th the bits are used up: its samples stay.
+      let bit = attribute.isReadable ? ~before & (before &+ 1) : 0
+      masks[attribute.config] = before | bit
+      return Asking(config: attribute.config, bit: bit)
+    }
+    for index in askings.indices {
+      let all = masks[askings[index].config] ?? 0
+      if all.nonzeroBitCount < 2 { askings[index].bit = 0 }
+      askings[index].all = all
+    }
+    return askings
+  }
 
   /// Numbers follow one another; a multiplication spreads those that do not.
   @inline(__always)

@@ -6,14 +6,18 @@ internal import KVMTypes
 /// A page has events of one CPU. It ends before a loss, before damage, and where the CPU is another one.
 final class PerfPageSupply: PageSupply {
   private var pages: PerfPages
+  /// Takes how many samples are passed over.
+  private let passOver: (UInt64) -> Void
 
   /// - Parameters:
   ///   - file: where the records are.
   ///   - pieceBytes: how much of them is read at once.
+  ///   - passOver: takes behind each page how many samples so far were of a hit that another one is of.
   init(
     _ file: FileBytes, bigEndian: Bool, events: PerfEvents, lane: PerfLane, swapping: PerfByteOrder?,
-    pieceBytes: Int
+    pieceBytes: Int, passOver: @escaping (UInt64) -> Void
   ) {
+    self.passOver = passOver
     pages = PerfPages(
       reader: PerfRecordReader(file, bigEndian: bigEndian, 0..<0, pieceBytes: pieceBytes), lane: lane,
       form: PerfPages.Form(
@@ -28,7 +32,11 @@ final class PerfPageSupply: PageSupply {
     set { pages.damage = newValue }
   }
 
-  func next() -> UnsafeRawBufferPointer? { pages.next() }
+  func next() -> UnsafeRawBufferPointer? {
+    let page = pages.next()
+    if pages.repetitionCount > 0 { passOver(pages.repetitionCount) }
+    return page
+  }
 }
 
 /// The state of a `PerfPageSupply`, which one call fills a page with.
@@ -46,11 +54,13 @@ private struct PerfPages: ~Copyable {
   private let form: Form
   private let lane: PerfLane
   private var repetitions: PerfRepetitions?
+  /// How many samples so far were of a hit that another one is of.
+  private(set) var repetitionCount: UInt64 = 0
   private var reader: PerfRecordReader
   private var writer = PageWriter(pageBytes: Self.pageBytes)
   /// The position in the lane of the run that comes next.
   private var nextRun = 0
-  /// What is missing before the next event: so many samples, and more behind damage.
+  /// How many events are missing before the next one, 0 for an unknown number; nil for none. Behind damage there are more.
   private var lost: UInt64?
   private(set) var isBehindGap = false
   private(set) var cpu: UInt16
@@ -75,7 +85,7 @@ private struct PerfPages: ~Copyable {
     } while enterRun()
     if writer.eventCount == 0, nextRun == lane.runs.count, lane.lostAtEnd > 0 {
       nextRun += 1
-      lost = (lost ?? 0) &+ lane.lostAtEnd
+      lose(lane.lostAtEnd)
     }
     guard writer.eventCount > 0 || lost != nil && nextRun >= lane.runs.count else { return nil }
     if writer.eventCount == 0 { (writer.lost, lost) = (lost, nil) }
@@ -114,7 +124,7 @@ private struct PerfPages: ~Copyable {
           reader.stepBack()
           return false
         }
-        lost = (lost ?? 0) &+ record.word64(16)
+        lose(record.word64(16))
         repetitions?.reset()
       }
     }
@@ -125,11 +135,19 @@ private struct PerfPages: ~Copyable {
     return true
   }
 
+  /// So many samples are missing. Where an event may have several, that is no number of events.
+  private mutating func lose(_ count: UInt64) {
+    lost = form.events.mayRepeat || lost == 0 ? 0 : (lost ?? 0) &+ count
+  }
+
   /// Writes a sample into the page; false where that must end before it.
   @inline(__always)
   private mutating func take(_ record: PerfRecord, _ events: PerfEvents) -> Bool {
     guard let layout = events.layout(of: record), let sample = PerfSample(record, layout) else { return true }
-    if repetitions != nil, repetitions!.takes(record, sample) { return true }
+    if repetitions != nil, repetitions!.takes(record, sample) {
+      repetitionCount &+= 1
+      return true
+    }
     if writer.eventCount == 0 {
       pageOffset = record.offset
       cpu = sample.cpu
@@ -180,7 +198,8 @@ private struct PerfPages: ~Copyable {
   @inline(never)
   private mutating func skipsTooLong(_ record: PerfRecord) -> Bool {
     guard writer.eventCount == 0 else { return false }
-    lost = (writer.lost ?? 0) &+ 1
+    lost = writer.lost
+    lose(1)
     damage.report(
       at: record.offset, "an event of CPU \(lane.cpu) is longer than any of the kernel's; left out")
     return true

@@ -1,41 +1,98 @@
 internal import Glibc
+internal import Synchronization
 
-/// Finds samples that are of an event that another one is of already: where `perf record` was asked more than once for a tracepoint, a
-/// hit of it leaves a sample for each time, one behind the other in the ring, with the same record of the kernel's.
+/// Finds samples of a hit that another sample is of already: where `perf record` was asked more than once for a tracepoint, each hit of
+/// it leaves a sample for each time in the ring, with the same record of the kernel's. Between them stand at most those of an interrupt.
 ///
-/// Invariant: `data` has `PerfRecord.bytesMax` bytes until deinit, of which the first `count` are the record of the last sample.
+/// Invariant: `hits` holds `hitsMax` entries, each with another `place`; `data` has `recordBytesMax` bytes for each place. Both are
+/// until deinit.
 struct PerfRepetitions: ~Copyable {
+  /// PERF_NR_CONTEXTS: a task, a soft interrupt, a hard one, an NMI.
+  private static let hitsMax = 4
+  /// PERF_MAX_TRACE_SIZE; what is longer is none of the kernel's, and repeats nothing.
+  private static let recordBytesMax = 8192
+
+  /// A hit that may have more samples.
+  private struct Hit {
+    var config: UInt64 = 0
+    /// The askings whose samples were met.
+    var seen: UInt64 = 0
+    var cpu: UInt16 = 0
+    var byteCount = 0
+    /// Where in `data` the kernel's record is.
+    var place: Int
+  }
+
   private let events: PerfEvents
   private let data: UnsafeMutableRawPointer
-  private var count = 0
-  private var cpu: UInt16 = 0
-  /// The events of the samples that were one so far.
-  private var seen: [Int] = []
+  private let hits: UnsafeMutablePointer<Hit>
+  /// The first are in use, the newest last.
+  private var hitCount = 0
+  /// Where the last sample is: one that ends a page comes twice.
+  private var lastOffset = -1
 
   init(_ events: PerfEvents) {
     self.events = events
-    data = .allocate(byteCount: PerfRecord.bytesMax, alignment: 8)
+    data = .allocate(byteCount: Self.hitsMax * Self.recordBytesMax, alignment: 8)
+    hits = .allocate(capacity: Self.hitsMax)
+    for place in 0..<Self.hitsMax { (hits + place).initialize(to: Hit(place: place)) }
   }
 
-  deinit { data.deallocate() }
+  deinit {
+    data.deallocate()
+    hits.deallocate()
+  }
 
-  /// Takes in a sample; whether the one before is of the same event.
+  /// Takes in a sample; whether one before is of the same hit.
   mutating func takes(_ record: PerfRecord, _ sample: PerfSample) -> Bool {
-    guard let event = events.event(of: record) else { return false }
+    guard record.offset != lastOffset, let event = events.event(of: record),
+      sample.rawBytes <= Self.recordBytesMax
+    else { return false }
+    lastOffset = record.offset
+    let asking = events.askings[event]
+    guard asking.bit != 0 else { return false }
     let raw = record.base + sample.rawPlace
-    if let last = seen.last, events.attributes[last].config == events.attributes[event].config,
-      sample.cpu == cpu, sample.rawBytes == count, memcmp(raw, data, count) == 0, !seen.contains(event)
-    {
-      seen.append(event)
-      return true
+    var index = hitCount - 1
+    while index >= 0 {
+      let hit = hits[index]
+      if hit.config == asking.config, hit.seen & asking.bit == 0, hit.cpu == sample.cpu,
+        hit.byteCount == sample.rawBytes, memcmp(raw, bytes(of: hit), sample.rawBytes) == 0
+      {
+        hits[index].seen |= asking.bit
+        if hits[index].seen == asking.all { remove(index) }
+        return true
+      }
+      index -= 1
     }
-    data.copyMemory(from: raw, byteCount: sample.rawBytes)
-    (count, cpu) = (sample.rawBytes, sample.cpu)
-    seen.removeAll(keepingCapacity: true)
-    seen.append(event)
+    if hitCount == Self.hitsMax { remove(0) }
+    let place = hits[hitCount].place
+    hits[hitCount] = Hit(
+      config: asking.config, seen: asking.bit, cpu: sample.cpu, byteCount: sample.rawBytes, place: place)
+    bytes(of: hits[hitCount]).copyMemory(from: raw, byteCount: sample.rawBytes)
+    hitCount += 1
     return false
   }
 
   /// A loss: what comes behind it repeats nothing before.
-  mutating func reset() { seen.removeAll(keepingCapacity: true) }
+  mutating func reset() { hitCount = 0 }
+
+  private func bytes(of hit: Hit) -> UnsafeMutableRawPointer { data + hit.place * Self.recordBytesMax }
+
+  private mutating func remove(_ index: Int) {
+    let hit = hits[index]
+    hitCount -= 1
+    for later in index..<hitCount { hits[later] = hits[later + 1] }
+    hits[hitCount] = hit
+  }
+}
+
+/// How many samples of each stream were passed over in the pass that read it last, because another one is of the same hit.
+final class PerfRepetitionCounts: Sendable {
+  private let counts: Mutex<[UInt64]>
+
+  init(streamCount: Int) { counts = Mutex([UInt64](repeating: 0, count: streamCount)) }
+
+  func set(_ count: UInt64, ofStream stream: Int) { counts.withLock { $0[stream] = count } }
+
+  var sum: UInt64 { counts.withLock { $0.reduce(0, &+) } }
 }

@@ -22,7 +22,7 @@ protocol TranscodedTrace: AnyObject {
   var formatTexts: [(system: String, text: String)] { get }
   /// Where the metadata is damaged or cut, and what was left out because nothing here can read it.
   var damage: [Damage] { get }
-  /// What of the file is passed over, without anything being missing for it.
+  /// What of the file is passed over, without anything being missing for it, as far as opening and the passes so far show.
   var notes: [String] { get }
   /// Whether it tells where events were lost: if not, that it tells of none means nothing.
   var tellsLosses: Bool { get }

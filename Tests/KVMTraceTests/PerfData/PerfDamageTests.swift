@@ -141,7 +141,7 @@ struct PerfDamageTests {
     lane.runs = [PerfRun(header.records, isBehindGap: false)]
     let supply = PerfPageSupply(
       file, bigEndian: false, events: PerfEvents(header.attributes, instances: header.instances), lane: lane,
-      swapping: nil, pieceBytes: 1 << 16)
+      swapping: nil, pieceBytes: 1 << 16, passOver: { _ in })
     var pages: [(cpu: UInt16, first: UInt64)] = []
     while let page = supply.next() { pages.append((supply.cpu, page.loadUnaligned(as: UInt64.self))) }
     #expect(pages.map(\.cpu) == [0, 1, 2, 3])

@@ -218,27 +218,6 @@ struct PerfDataTests {
     #expect(try PerfReading(builder.file()).damage.count == 1)
   }
 
-  @Test("samples of a tracepoint that was asked for twice are one event each")
-  func repeated() throws {
-    var builder = PerfDataBuilder()
-    builder.events.append(PerfDataBuilder.Event(config: builder.events[0].config, ids: [21]))
-    for time in 0..<3 as Range<UInt64> {
-      // Both have the same record, as the events have among themselves.
-      builder.entry(Place(time: 2 * time), event: 1)
-      builder.entry(Place(time: 2 * time + 1), event: 0)
-    }
-    builder.entry(Place(time: 10), pc: 5, event: 1)
-    builder.lost(1, Place(time: 10))
-    builder.entry(Place(time: 11), pc: 5, event: 0)
-    builder.entry(Place(time: 12, cpu: 1), pc: 5, event: 1)
-    for bytes in [builder.file(), builder.pipe()] {
-      let reading = try PerfReading(bytes)
-      #expect(reading.times == [0, 2, 4, 10, 11, 12])
-      #expect(reading.damage.isEmpty)
-      #expect(reading.trace.notes.count == 1)
-    }
-  }
-
   @Test("samples that an event described behind them makes unreadable are told")
   func lateDescription() throws {
     var builder = PerfDataBuilder()

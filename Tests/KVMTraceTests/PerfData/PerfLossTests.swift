@@ -59,6 +59,22 @@ struct PerfLossTests {
       reading.losses == [Loss(stream: 0, before: 2_000, count: 5), Loss(stream: 1, before: nil, count: 7)])
   }
 
+  @Test("how many events are lost is unknown where each may have several samples")
+  func ofRepeated() throws {
+    var builder = PerfDataBuilder()
+    builder.events.append(PerfDataBuilder.Event(config: builder.events[0].config, ids: [21]))
+    builder.idIndex([(11, 0), (21, 0)])
+    for event in [0, 1] { builder.entry(Place(time: 1), event: event) }
+    // Six events.
+    builder.lost(12, Place(time: 2))
+    for event in [0, 1] { builder.entry(Place(time: 3), event: event) }
+    for id in [11, 21] as [UInt64] { builder.lostSamples(8, id: id) }
+    let reading = try PerfReading(builder.file())
+    #expect(reading.times == [1, 3])
+    #expect(
+      reading.losses == [Loss(stream: 0, before: 3, count: 0), Loss(stream: 0, before: nil, count: 0)])
+  }
+
   @Test("a page that only tells of a loss has the stamp of the last event")
   func emptyPage() {
     var writer = PageWriter(pageBytes: 4096)
