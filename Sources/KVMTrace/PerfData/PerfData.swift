@@ -1,9 +1,6 @@
 /// A perf.data, as `perf record` writes it to a file or to a pipe: tracepoints of KVM and probes, with the kernel's own records in
 /// their samples.
 final class PerfData: TranscodedTrace {
-  /// What all windows on the file take together, in bytes, beyond the least that each needs.
-  private static let windowBytes = 16 << 20
-
   let format = "perf.data"
   let compression: String
   let uname: String
@@ -106,7 +103,7 @@ final class PerfData: TranscodedTrace {
     return PerfPageSupply(
       contents.file, bigEndian: contents.bigEndian, events: contents.events, lane: contents.lanes[stream],
       swapping: contents.swapping,
-      pieceBytes: min(PerfRecordReader.pieceBytesMax, Self.windowBytes / max(1, contents.lanes.count)),
+      room: PerfPageSupply.Room(laneCount: contents.lanes.count),
       passOver: { repetitions.set($0, ofStream: stream) })
   }
 

@@ -44,13 +44,13 @@ struct PerfLane {
 struct PerfLanes {
   /// By how much a sample may be older than the one before, in nanoseconds: an interrupt comes between a stamp and its place in the ring.
   static let jitterNs = PageContinuity.jitterNs
-  /// So many lanes can there be, each of which takes up to 0.2 MiB while it is read.
+  /// So many lanes can there be: `PerfPageSupply.Room` is what each takes while it is read.
   static let lanesMax = 4096
   /// From so many runs on, they may have samples of several CPUs; there are never more than the latter, whatever the stamps.
   private static let runsOfOneCPUMax = 1 << 20
   private static let runsMax = 1 << 22
   /// A run that is read from its end to its beginning is in memory at once, so many bytes at most and one record.
-  private static let backwardBytesMax = 64 << 10
+  private static let backwardBytesMax = 16 << 10
 
   /// Whether the newest sample comes first.
   let isBackward: Bool
@@ -61,6 +61,8 @@ struct PerfLanes {
   /// The run that goes on, and its lane.
   var openRun: OpenRun?
   private var openLane = 0
+  /// Where in `lanesOfCPU` that lane is.
+  private var openPlace = 0
   /// Where the first sample stands that is left out, because there are as many runs as can be.
   private(set) var firstLeftOut: Int?
   /// Where the first run stands that is in no order, because there are as many lanes as can be.
@@ -138,7 +140,7 @@ struct PerfLanes {
     }
     close()
     let time = time.map(order)
-    openLane = lane(cpu: cpu, time: time, at: records.lowerBound)
+    (openLane, openPlace) = lane(cpu: cpu, time: time, at: records.lowerBound)
     openRun = OpenRun(
       records, isBehindGap: isBehindGap, cpu: cpu, greatest: max(lanes[openLane].greatest, time ?? 0),
       runCount: runCount)
@@ -149,18 +151,33 @@ struct PerfLanes {
     guard let run = openRun else { return }
     lanes[openLane].runs.append(PerfRun(run.begin..<run.end, isBehindGap: run.isBehindGap))
     lanes[openLane].greatest = run.greatest
-    Self.move(openLane, in: &lanesOfCPU[lanes[openLane].cpu]!, lanes)
+    Self.move(openPlace, in: &lanesOfCPU[lanes[openLane].cpu]!, lanes)
     openRun = nil
     runCount += 1
   }
 
-  /// Moves a lane behind those that end before it.
-  private static func move(_ lane: Int, in own: inout [Int], _ lanes: [PerfLane]) {
-    guard var place = own.firstIndex(of: lane) else { return }
-    while place + 1 < own.count, lanes[own[place + 1]].greatest < lanes[lane].greatest {
-      own.swapAt(place, place + 1)
-      place += 1
+  /// Moves the lane at `place` behind those that end before it.
+  private static func move(_ place: Int, in own: inout [Int], _ lanes: [PerfLane]) {
+    let lane = own[place]
+    let count = count(of: own[(place + 1)...], lanes) { $0 < lanes[lane].greatest }
+    guard count > 0 else { return }
+    own.withUnsafeMutableBufferPointer { own in
+      let base = own.baseAddress! + place
+      base.update(from: base + 1, count: count)
+      base[count] = lane
     }
+  }
+
+  /// How many of `own`, which are in the order of their ends, end where `isBefore` says so: they are the first.
+  private static func count(
+    of own: ArraySlice<Int>, _ lanes: [PerfLane], isBefore: (UInt64) -> Bool
+  ) -> Int {
+    var (begin, end) = (own.startIndex, own.endIndex)
+    while begin < end {
+      let middle = (begin + end) / 2
+      if isBefore(lanes[own[middle]].greatest) { begin = middle + 1 } else { end = middle }
+    }
+    return begin - own.startIndex
   }
 
   /// What grows from a sample to the next.
@@ -173,23 +190,21 @@ struct PerfLanes {
     for lane in lanes.indices { lanes[lane].runs.reverse() }
   }
 
-  /// Of the CPU's lanes that end before `time` the one that ends last; a new one where none does.
-  private mutating func lane(cpu: UInt16, time: UInt64?, at place: Int) -> Int {
+  /// Of the CPU's lanes that end before `time` the one that ends last, and its place; a new one where none does.
+  private mutating func lane(cpu: UInt16, time: UInt64?, at begin: Int) -> (lane: Int, place: Int) {
     let own = lanesOfCPU[cpu, default: []]
-    let bound = time.map { $0 &+ Self.jitterNs } ?? .max
-    var (fitting, end) = (0, own.count)
-    while fitting < end {
-      let middle = (fitting + end) / 2
-      if lanes[own[middle]].greatest <= bound { fitting = middle + 1 } else { end = middle }
-    }
-    if fitting > 0 { return own[fitting - 1] }
+    let bound = time.map { $0.addingReportingOverflow(Self.jitterNs) }
+    let latest = bound.map { $0.overflow ? .max : $0.partialValue } ?? .max
+    let fitting = Self.count(of: own[...], lanes) { $0 <= latest }
+    if fitting > 0 { return (own[fitting - 1], fitting - 1) }
     guard lanes.count < Self.lanesMax else {
-      firstUnordered = firstUnordered ?? place
-      return own.first ?? Int(cpu) % lanes.count
+      firstUnordered = firstUnordered ?? begin
+      let any = own.first ?? lanesOfCPU[lanes[Int(cpu) % lanes.count].cpu]![0]
+      return (any, 0)
     }
     lanesOfCPU[cpu, default: []].insert(lanes.count, at: 0)
     lanes.append(PerfLane(cpu: cpu))
-    return lanes.count - 1
+    return (lanes.count - 1, 0)
   }
 
   /// Samples of `cpu` were lost at the end, of any where that is nil.

@@ -11,15 +11,16 @@ final class PerfPageSupply: PageSupply {
 
   /// - Parameters:
   ///   - file: where the records are.
-  ///   - pieceBytes: how much of them is read at once.
+  ///   - room: how much memory it may take.
   ///   - passOver: takes behind each page how many samples so far were of a hit that another one is of.
   init(
     _ file: FileBytes, bigEndian: Bool, events: PerfEvents, lane: PerfLane, swapping: PerfByteOrder?,
-    pieceBytes: Int, passOver: @escaping (UInt64) -> Void
+    room: Room, passOver: @escaping (UInt64) -> Void
   ) {
     self.passOver = passOver
     pages = PerfPages(
-      reader: PerfRecordReader(file, bigEndian: bigEndian, 0..<0, pieceBytes: pieceBytes), lane: lane,
+      reader: PerfRecordReader(file, bigEndian: bigEndian, 0..<0, pieceBytes: room.pieceBytes), lane: lane,
+      pageBytes: room.pageBytes,
       form: PerfPages.Form(
         events: events, plain: PerfPlainLayout(events, bigEndian: bigEndian), swapping: swapping))
   }
@@ -35,14 +36,36 @@ final class PerfPageSupply: PageSupply {
   func next() -> UnsafeRawBufferPointer? {
     let page = pages.next()
     if pages.repetitionCount > 0 { passOver(pages.repetitionCount) }
+    if page == nil { pages.close() }
     return page
+  }
+
+  /// How much memory a lane takes while it is read: less where there are many.
+  struct Room {
+    /// What the windows on the file take together, and the pages with the records that are decoded of them, in bytes.
+    private static let windowBytes = 16 << 20
+    private static let pagesBytes = 64 << 20
+    private static let pageBytesMin = 512
+
+    /// How much of the file is read at once, in bytes, where no record is longer.
+    let pieceBytes: Int
+    /// How long a page is, in bytes, where no event is longer.
+    let pageBytes: Int
+
+    init(laneCount: Int) {
+      let count = max(1, laneCount)
+      pieceBytes = min(PerfRecordReader.pieceBytesMax, Self.windowBytes / count)
+      // An event takes eight bytes of a page at least.
+      let each = Self.pagesBytes / count / (8 + MemoryLayout<TraceRecord>.stride) * 8
+      pageBytes = max(Self.pageBytesMin, min(PerfPages.pageBytesMax, each))
+    }
   }
 }
 
 /// The state of a `PerfPageSupply`, which one call fills a page with.
 private struct PerfPages: ~Copyable {
   /// PERF_MAX_TRACE_SIZE, the longest record of the kernel's, is half of it.
-  private static let pageBytes = 16 << 10
+  static let pageBytesMax = 16 << 10
 
   /// How samples are read.
   struct Form {
@@ -57,7 +80,7 @@ private struct PerfPages: ~Copyable {
   /// How many samples so far were of a hit that another one is of.
   private(set) var repetitionCount: UInt64 = 0
   private var reader: PerfRecordReader
-  private var writer = PageWriter(pageBytes: Self.pageBytes)
+  private var writer: PageWriter
   /// The position in the lane of the run that comes next.
   private var nextRun = 0
   /// How many events are missing before the next one, 0 for an unknown number; nil for none. Behind damage there are more.
@@ -67,13 +90,20 @@ private struct PerfPages: ~Copyable {
   private(set) var pageOffset = 0
   var damage: DamageLog
 
-  init(reader: consuming PerfRecordReader, lane: PerfLane, form: Form) {
+  init(reader: consuming PerfRecordReader, lane: PerfLane, pageBytes: Int, form: Form) {
+    writer = PageWriter(pageBytes: pageBytes)
     self.reader = reader
     self.lane = lane
     self.form = form
     repetitions = form.events.mayRepeat ? PerfRepetitions(form.events) : nil
     cpu = lane.cpu
     damage = DamageLog(cpu: lane.cpu)
+  }
+
+  /// Gives back the memory: nothing more is read.
+  mutating func close() {
+    reader.close()
+    repetitions = nil
   }
 
   /// The next page, nil at the end.
@@ -155,7 +185,7 @@ private struct PerfPages: ~Copyable {
     } else if sample.cpu != cpu {
       return false
     }
-    guard let data = writer.reserve(sample.rawBytes, at: sample.time) else { return skipsTooLong(record) }
+    guard let data = writer.reserve(sample.rawBytes, at: sample.time) else { return goesOnWithout(record) }
     Self.copy(record.base + sample.rawPlace, sample.rawBytes, to: data)
     if let swapping = form.swapping { swapping.swap(data, sample.rawBytes) }
     return true
@@ -194,11 +224,17 @@ private struct PerfPages: ~Copyable {
       of: source.loadUnaligned(fromByteOffset: last, as: UInt64.self), as: UInt64.self)
   }
 
-  /// Whether an event that does not fit is left out, because it would fit no page.
+  /// Whether the page goes on without an event that does not fit: where it has others, it ends. One that would fit no page is left out,
+  /// and one that is longer than pages are gets longer ones.
   @inline(never)
-  private mutating func skipsTooLong(_ record: PerfRecord) -> Bool {
+  private mutating func goesOnWithout(_ record: PerfRecord) -> Bool {
     guard writer.eventCount == 0 else { return false }
     lost = writer.lost
+    if writer.pageBytes < Self.pageBytesMax {
+      writer = PageWriter(pageBytes: Self.pageBytesMax)
+      reader.stepBack()
+      return true
+    }
     lose(1)
     damage.report(
       at: record.offset, "an event of CPU \(lane.cpu) is longer than any of the kernel's; left out")

@@ -51,6 +51,12 @@ struct PerfRecordReader: ~Copyable {
   /// Goes on at `place`, which lies in the part or at its end.
   mutating func move(to place: Int) { (last, offset) = (place, place) }
 
+  /// Gives back the memory, once nothing more is read.
+  mutating func close() {
+    buffer.deallocate()
+    (buffer, filled) = (UnsafeMutableRawBufferPointer(start: nil, count: 0), 0)
+  }
+
   /// Hands out the last record once more.
   mutating func stepBack() {
     if turned == nil { offset = last } else { turned!.append(last) }
@@ -116,7 +122,11 @@ struct PerfRecordReader: ~Copyable {
       return record(at: place - start)
     }
     guard offset < end else { return nil }
-    if !fill(from: offset, atLeast: Self.longestBytes, piece: pieceBytes) { return nil }
+    guard fill(from: offset, atLeast: PerfRecord.headerBytes, piece: pieceBytes) else { return nil }
+    // Few records are long, so what is read at once may be less than the longest.
+    if offset - start + PerfRecord.headerBytes <= filled {
+      _ = fill(from: offset, atLeast: record(at: offset - start).size, piece: pieceBytes)
+    }
     if isRecord(at: offset - start) { return take(at: offset) }
     // It may be the record before that says a wrong size.
     let begin = last

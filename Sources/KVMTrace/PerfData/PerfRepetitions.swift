@@ -4,8 +4,7 @@ internal import Synchronization
 /// Finds samples of a hit that another sample is of already: where `perf record` was asked more than once for a tracepoint, each hit of
 /// it leaves a sample for each time in the ring, with the same record of the kernel's. Between them stand at most those of an interrupt.
 ///
-/// Invariant: `hits` holds `hitsMax` entries, each with another `place`; `data` has `recordBytesMax` bytes for each place. Both are
-/// until deinit.
+/// Invariant: `hits` holds `hitsMax` entries until deinit, each with another `place`; `data` has `room` bytes for each place.
 struct PerfRepetitions: ~Copyable {
   /// PERF_NR_CONTEXTS: a task, a soft interrupt, a hard one, an NMI.
   private static let hitsMax = 4
@@ -24,7 +23,9 @@ struct PerfRepetitions: ~Copyable {
   }
 
   private let events: PerfEvents
-  private let data: UnsafeMutableRawPointer
+  private var data: UnsafeMutableRawPointer
+  /// How long a record can be for now.
+  private var room = 256
   private let hits: UnsafeMutablePointer<Hit>
   /// The first are in use, the newest last.
   private var hitCount = 0
@@ -33,7 +34,7 @@ struct PerfRepetitions: ~Copyable {
 
   init(_ events: PerfEvents) {
     self.events = events
-    data = .allocate(byteCount: Self.hitsMax * Self.recordBytesMax, alignment: 8)
+    data = .allocate(byteCount: Self.hitsMax * room, alignment: 8)
     hits = .allocate(capacity: Self.hitsMax)
     for place in 0..<Self.hitsMax { (hits + place).initialize(to: Hit(place: place)) }
   }
@@ -64,6 +65,7 @@ struct PerfRepetitions: ~Copyable {
       }
       index -= 1
     }
+    if sample.rawBytes > room { grow(to: sample.rawBytes) }
     if hitCount == Self.hitsMax { remove(0) }
     let place = hits[hitCount].place
     hits[hitCount] = Hit(
@@ -76,7 +78,19 @@ struct PerfRepetitions: ~Copyable {
   /// A loss: what comes behind it repeats nothing before.
   mutating func reset() { hitCount = 0 }
 
-  private func bytes(of hit: Hit) -> UnsafeMutableRawPointer { data + hit.place * Self.recordBytesMax }
+  private func bytes(of hit: Hit) -> UnsafeMutableRawPointer { data + hit.place * room }
+
+  @inline(never)
+  private mutating func grow(to count: Int) {
+    let (before, beforeRoom) = (data, room)
+    while room < count { room *= 2 }
+    data = .allocate(byteCount: Self.hitsMax * room, alignment: 8)
+    for index in 0..<hitCount {
+      bytes(of: hits[index]).copyMemory(
+        from: before + hits[index].place * beforeRoom, byteCount: hits[index].byteCount)
+    }
+    before.deallocate()
+  }
 
   private mutating func remove(_ index: Int) {
     let hit = hits[index]

@@ -141,11 +141,57 @@ struct PerfDamageTests {
     lane.runs = [PerfRun(header.records, isBehindGap: false)]
     let supply = PerfPageSupply(
       file, bigEndian: false, events: PerfEvents(header.attributes, instances: header.instances), lane: lane,
-      swapping: nil, pieceBytes: 1 << 16, passOver: { _ in })
+      swapping: nil, room: PerfPageSupply.Room(laneCount: 1), passOver: { _ in })
     var pages: [(cpu: UInt16, first: UInt64)] = []
     while let page = supply.next() { pages.append((supply.cpu, page.loadUnaligned(as: UInt64.self))) }
     #expect(pages.map(\.cpu) == [0, 1, 2, 3])
     #expect(pages.map(\.first) == [0, 3, 6, 9])
+  }
+
+  @Test("where there are very many lanes, pages and windows are short, and long events are read all the same")
+  func manyLanes() throws {
+    var builder = PerfDataBuilder()
+    let laneCount = 4000
+    let text = [UInt8](repeating: 7, count: 7000)
+    for lane in 0..<UInt64(laneCount) {
+      // Each ring is of all the time.
+      for step in 0..<3 as Range<UInt64> { builder.entry(Place(time: lane + step << 40), pc: lane) }
+      if lane % 1000 == 7 {
+        builder.append(raw: builder.sample(Place(time: lane + 3 << 40), builder.entryPayload(pc: 1) + text))
+      }
+    }
+    let reading = try PerfReading(builder.file())
+    #expect(reading.trace.streamCount == laneCount && reading.damage.isEmpty && reading.losses.isEmpty)
+    var times: [UInt64] = []
+    for step in 0..<3 as Range<UInt64> { times += (0..<UInt64(laneCount)).map { $0 + step << 40 } }
+    times += ([7, 1007, 2007, 3007] as [UInt64]).map { $0 + 3 << 40 }
+    #expect(reading.times == times)
+    let room = PerfPageSupply.Room(laneCount: PerfLanes.lanesMax)
+    let record = MemoryLayout<TraceRecord>.stride
+    let each = room.pieceBytes + room.pageBytes + PageDecoder.recordsMax(pageBytes: room.pageBytes) * record
+    #expect(each * PerfLanes.lanesMax <= 81 << 20)
+  }
+
+  @Test("lanes whose ends overtake one another are kept in the order of their ends")
+  func overtaking() throws {
+    var lanes = PerfLanes(isBackward: false)
+    func deal(_ time: UInt64) {
+      let place = Int(time)
+      guard !lanes.extend(cpu: 0, time: time, to: place + 1) else { return }
+      lanes.begin(cpu: 0, time: time, at: place..<(place + 1), isBehindGap: false)
+    }
+    let unit = 10 * PerfLanes.jitterNs
+    // Three rings: one ends at 30, one at 20, one at 10.
+    for end in [30, 20, 10] as [UInt64] { deal(end * unit) }
+    // The last goes on up to 40, behind both others.
+    deal(11 * unit)
+    deal(40 * unit)
+    // So of what comes next one goes behind 30, and one behind 20, where it goes on behind all others.
+    deal(31 * unit)
+    deal(21 * unit)
+    deal(41 * unit)
+    lanes.finish()
+    #expect(lanes.lanes.map(\.greatest) == [31, 41, 40].map { $0 * unit })
   }
 
   @Test("a file that is cut after it was opened is read as far as it goes")
