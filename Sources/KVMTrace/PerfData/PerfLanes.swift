@@ -102,7 +102,7 @@ struct PerfLanes {
     mutating func takes(cpu: UInt32, time: UInt64) -> Bool {
       let isBehind = time >= greatest
       guard isBehind || time &+ PerfLanes.jitterNs >= greatest || mixesTimes,
-        cpu == UInt32(self.cpu) || mixesCPUs && cpu <= UInt32(UInt16.max)
+        cpu == UInt32(self.cpu) || mixesCPUs && cpu < UInt32(HostLimits.cpusMax)
       else { return false }
       if isBehind { greatest = time }
       return true

@@ -53,6 +53,14 @@ struct PerfMetadata {
     return words.contains("") ? "" : words.joined(separator: " ")
   }
 
+  private mutating func take(cpuCount count: Int, at offset: Int) {
+    guard count > HostLimits.cpusMax else { return cpuCount = count }
+    damage.append(
+      Damage(
+        offset: offset,
+        what: "\(count) CPUs are claimed, which no kernel numbers; only those with events are counted"))
+  }
+
   /// Takes in a feature, which `reader` ends with.
   mutating func take(_ feature: Int, _ reader: inout ByteReader, _ file: FileBytes) {
     let begin = reader.offset
@@ -62,7 +70,7 @@ struct PerfMetadata {
       case Feature.hostname: hostname = try text(&reader)
       case Feature.release: release = try text(&reader)
       case Feature.machine: machine = try text(&reader)
-      case Feature.cpuCount: cpuCount = min(Int(try reader.u32()), 1 << 16)
+      case Feature.cpuCount: take(cpuCount: Int(try reader.u32()), at: begin)
       case Feature.eventDescriptions: try readNames(&reader)
       default: break
       }

@@ -31,12 +31,14 @@ struct PerfPlainLayout {
     let header = base.loadUnaligned(as: UInt64.self)
     let size = Int(header >> 48)
     let rawBytes = Int(base.loadUnaligned(fromByteOffset: rawLength, as: UInt32.self))
+    let time = base.loadUnaligned(fromByteOffset: time, as: UInt64.self)
     guard UInt32(truncatingIfNeeded: header) == PerfRecord.Kind.sample, size <= room,
-      rawBytes &+ rawLength &+ 4 <= size, rawBytes >= PerfSample.rawBytesMin
+      rawBytes &+ rawLength &+ 4 <= size, rawBytes >= PerfSample.rawBytesMin,
+      HostLimits.canBe(stamp: time)
     else { return nil }
     return Sample(
-      size: size, time: Nanoseconds(base.loadUnaligned(fromByteOffset: time, as: UInt64.self)),
-      cpu: base.loadUnaligned(fromByteOffset: cpu, as: UInt32.self), raw: base + (rawLength &+ 4),
+      size: size, time: Nanoseconds(time), cpu: base.loadUnaligned(fromByteOffset: cpu, as: UInt32.self),
+      raw: base + (rawLength &+ 4),
       rawBytes: rawBytes)
   }
 }

@@ -10,15 +10,16 @@ struct PerfSample {
   let rawPlace: Int
   let rawBytes: Int
 
-  /// Nil where `record` is shorter than it says, or its CPU is none.
+  /// Nil where `record` is shorter than it says, or its CPU or its stamp can be none.
   @inline(__always)
   init?(_ record: PerfRecord, _ layout: PerfSampleLayout) {
     guard layout.fits(record), let raw = layout.raw(of: record), raw.count >= Self.rawBytesMin else {
       return nil
     }
     let cpu = layout.cpu > 0 ? record.word32(layout.cpu) : 0
-    guard cpu <= UInt32(UInt16.max) else { return nil }
-    time = Nanoseconds(record.word64(layout.time))
+    let time = record.word64(layout.time)
+    guard cpu < UInt32(HostLimits.cpusMax), HostLimits.canBe(stamp: time) else { return nil }
+    self.time = Nanoseconds(time)
     self.cpu = UInt16(truncatingIfNeeded: cpu)
     (rawPlace, rawBytes) = (raw.place, raw.count)
   }

@@ -131,7 +131,7 @@ struct PerfScan: ~Copyable {
     guard record.size >= 24 else { return }
     let end = record.offset + record.size
     guard let trailer = events.trailer(of: record), trailer.cpuFromEnd > 0,
-      let cpu = UInt16(exactly: record.word32(record.size - trailer.cpuFromEnd))
+      let cpu = UInt16(exactly: record.word32(record.size - trailer.cpuFromEnd)), cpu < HostLimits.cpusMax
     else {
       tally.note(lost: record.word64(16), cpu: nil)
       if lossBegin == nil { lossBegin = record.offset }

@@ -27,7 +27,9 @@ struct PerfTally {
     let count = min(record.word64(8), UInt64((record.size - 16) / 32))
     for index in 0..<Int(count) where cpus.count < Self.instancesMax {
       let place = 16 + 32 * index
-      if let cpu = UInt16(exactly: record.word64(place + 16)) { cpus[record.word64(place)] = cpu }
+      if let cpu = UInt16(exactly: record.word64(place + 16)), cpu < HostLimits.cpusMax {
+        cpus[record.word64(place)] = cpu
+      }
     }
   }
 

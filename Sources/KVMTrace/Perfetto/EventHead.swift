@@ -13,7 +13,7 @@ struct EventHead {
   private static let pidTag = UInt8(2 << 3 | WireType.varint)
   private static let flagsTag = UInt8(5 << 3 | WireType.varint)
 
-  /// Reads an event; nil where it is none, or has no stamp.
+  /// Reads an event; nil where it is none, or has no stamp that can be one.
   @inline(__always)
   init?(_ event: WireCursor) {
     payload = event
@@ -22,6 +22,7 @@ struct EventHead {
     guard cursor.takes(Self.timeTag), let time = cursor.varint(), cursor.takes(Self.pidTag),
       let pid = cursor.varint()
     else { return nil }
+    guard HostLimits.canBe(stamp: time) else { return nil }
     (self.time, self.pid) = (time, pid)
     if cursor.takes(Self.flagsTag) {
       guard let flags = cursor.varint() else { return nil }
@@ -65,6 +66,6 @@ struct EventHead {
         guard cursor.skipValue(ofType: tag & 7) else { return nil }
       }
     }
-    if !hasTime { return nil }
+    if !hasTime || !HostLimits.canBe(stamp: time) { return nil }
   }
 }

@@ -32,7 +32,8 @@ struct EventTranscoder {
     if plan.pointee.hasTexts || head.slot == EventSlot.generic { return writeSlowly(head, into: &writer) }
     let bytes = plan.pointee.bytes
     guard bytes > 0 else { return .written }
-    guard let record = writer.reserve(bytes, at: time(of: head)) else {
+    guard let time = time(of: head) else { return .malformed }
+    guard let record = writer.reserve(bytes, at: time) else {
       return writer.eventCount == 0 ? .malformed : .pageIsFull
     }
     Self.begin(record, head, plan)
@@ -42,8 +43,12 @@ struct EventTranscoder {
       ? .written : Self.spoil(record)
   }
 
+  /// The stamp by the trace's clock; nil where that cannot be one.
   @inline(__always)
-  private func time(of head: EventHead) -> Nanoseconds { Nanoseconds(head.time &+ clockOffset) }
+  private func time(of head: EventHead) -> Nanoseconds? {
+    let time = head.time &+ clockOffset
+    return HostLimits.canBe(stamp: time) ? Nanoseconds(time) : nil
+  }
 
   /// Writes the common fields, and zeros for all others.
   @inline(__always)
@@ -140,8 +145,8 @@ extension EventTranscoder {
         bytes += min(text.count, Self.recordBytesMax) + 1
       }
     }
-    guard isWhole, bytes <= Self.recordBytesMax else { return .malformed }
-    guard let record = writer.reserve(bytes, at: time(of: head)) else {
+    guard isWhole, bytes <= Self.recordBytesMax, let time = time(of: head) else { return .malformed }
+    guard let record = writer.reserve(bytes, at: time) else {
       return writer.eventCount == 0 ? .malformed : .pageIsFull
     }
     Self.begin(record, head, plan)

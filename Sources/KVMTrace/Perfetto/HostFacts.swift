@@ -4,8 +4,6 @@ struct HostFacts {
   private static let commandsMax = 1 << 18
   /// A kernel's command is 15 bytes long at most (TASK_COMM_LEN).
   private static let commandBytesMax = 15
-  /// A host has no more processors.
-  static let cpusMax = 4096
 
   private(set) var release = ""
   private(set) var version = ""
@@ -29,7 +27,7 @@ struct HostFacts {
 
   /// There is a processor of this number.
   mutating func noteCPU(_ cpu: UInt64) {
-    if cpu < UInt64(Self.cpusMax) { cpuCount = max(cpuCount, Int(cpu) + 1) }
+    if cpu < UInt64(HostLimits.cpusMax) { cpuCount = max(cpuCount, Int(cpu) + 1) }
   }
 
   /// Takes in a SystemInfo.

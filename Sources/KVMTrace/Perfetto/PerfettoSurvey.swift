@@ -237,7 +237,7 @@ final class PerfettoSurvey {
     for descriptor in survey.descriptors {
       if let problem = events.describe(descriptor) { report(at: offset, problem) }
     }
-    guard survey.cpu < UInt64(HostFacts.cpusMax) else {
+    guard survey.cpu < UInt64(HostLimits.cpusMax) else {
       report(at: offset, "a bundle of events is of CPU \(survey.cpu), which no host has; it is left out")
       index.noteGap()
       return

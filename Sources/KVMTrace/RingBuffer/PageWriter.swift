@@ -42,8 +42,8 @@ package struct PageWriter: ~Copyable {
     (end, eventCount, lost) = (Self.headerBytes, 0, nil)
   }
 
-  /// Room for an event's data, which is to be written whole; nil where it does not fit: the page is full, or the event is longer
-  /// than any page.
+  /// Room for an event's data, which is to be written whole; nil where it does not fit: the page is full, the stamp is too far from
+  /// the one before, or the event is longer than any page.
   ///
   /// - Parameters:
   ///   - count: how long the data is, in bytes. It is rounded up to a multiple of four, with zeros.
@@ -67,7 +67,9 @@ package struct PageWriter: ~Copyable {
     }
     var delta = time.rawValue &- stamp
     if time.rawValue < stamp || delta >> (Self.deltaBits + 32) != 0 {
-      // The upper bits of an absolute stamp are those of the one before.
+      // The upper bits of an absolute stamp are those of the one before; a page has room for all bits of its own.
+      let low = time.rawValue & (1 << 59 - 1)
+      guard PageDecoder.absolute(low, after: stamp) == time.rawValue else { return nil }
       append(31 | UInt32(truncatingIfNeeded: time.rawValue & (1 << 27 - 1)) << 5)
       append(UInt32(truncatingIfNeeded: time.rawValue >> 27))
       delta = 0

@@ -9,6 +9,7 @@ import UnnamedFiles
 @Suite("Damage of a perf.data")
 struct PerfDamageTests {
   typealias Place = PerfDataBuilder.Place
+  typealias SampleType = PerfDataBuilder.SampleType
 
   /// How long the record of a `kvm_entry` is.
   private static let entryBytes = 80
@@ -192,6 +193,34 @@ struct PerfDamageTests {
     deal(41 * unit)
     lanes.finish()
     #expect(lanes.lanes.map(\.greatest) == [31, 41, 40].map { $0 * unit })
+  }
+
+  @Test(
+    "a sample of a CPU that no host has, or with a stamp that no clock says, is damage and left out",
+    arguments: [
+      (4096, 5_000), (65_535, 5_000), (1 << 31, 5_000), (0, .max - 999), (0, 1 << 63),
+    ] as [(UInt32, UInt64)])
+  func impossible(cpu: UInt32, time: UInt64) throws {
+    for isPlain in [true, false] {
+      var builder = PerfDataBuilder()
+      if !isPlain { builder.events[0].sampleType |= SampleType.callchain }
+      for step in 0..<5 as Range<UInt64> { builder.entry(Place(time: 1_000 * step, cpu: 1)) }
+      builder.entry(Place(time: time, cpu: cpu))
+      for step in 6..<9 as Range<UInt64> { builder.entry(Place(time: 1_000 * step, cpu: 1)) }
+      builder.entry(Place(time: time, cpu: cpu))
+      let reading = try PerfReading(builder.file())
+      #expect(reading.times == [0, 1, 2, 3, 4, 6, 7, 8].map { 1_000 * $0 })
+      #expect(reading.losses == [PerfReading.Loss(stream: 0, before: 6_000, count: nil)])
+      #expect(reading.damage.count == 2 && reading.trace.cpuCount == 4)
+    }
+  }
+
+  @Test("stamps that are far from one another stay as they are")
+  func farStamps() throws {
+    let times: [UInt64] = [5, 1 << 59, 1 << 62, 1 << 63 - 1]
+    var builder = PerfDataBuilder()
+    for time in times { builder.entry(Place(time: time)) }
+    #expect(try PerfReading(builder.file()).times == times)
   }
 
   @Test("a file that is cut after it was opened is read as far as it goes")

@@ -22,6 +22,23 @@ struct PerfettoDamageTests {
     places.append(places.last! + ProtoMessage().adding(1, packet).bytes.count)
   }
 
+  @Test(
+    "an event with a stamp that no clock says is damage and left out", arguments: [UInt64.max - 999, 1 << 63])
+  func impossibleStamp(time: UInt64) throws {
+    for at in 0...3 {
+      var times: [UInt64] = [10, 20, 30]
+      times.insert(time, at: at)
+      let reading = try PerfettoReading(Parts.trace(Parts.packet(Parts.entries(times))))
+      #expect(reading.times == [10, 20, 30] && reading.damage.count == 1 && reading.losses.count == 1)
+    }
+  }
+
+  @Test("stamps that are far from one another stay as they are")
+  func farStamps() throws {
+    let times: [UInt64] = [5, 1 << 59, 1 << 62, 1 << 63 - 1]
+    #expect(try PerfettoReading(Parts.trace(Parts.packet(Parts.entries(times)))).times == times)
+  }
+
   @Test("packets in a compressed packet", arguments: [(50, TraceFlavour.Compression.zlib), (133, .zstd)])
   func compressed(field: Int, method: TraceFlavour.Compression) throws {
     let inner = Parts.trace(Parts.packet(Parts.entries([1, 2])), Parts.packet(Parts.entries(cpu: 1, [3])))
