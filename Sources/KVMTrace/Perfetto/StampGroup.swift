@@ -2,35 +2,33 @@ internal import Glibc
 
 /// The events of one writer that have one stamp, and how far they are written.
 ///
-/// Invariant: `storage` holds `byteCount` bytes until deinit, of which the first `ends[count - 1]` are the data of `count` events.
-final class StampGroup {
+/// Invariant: once there were events, `storage` holds `byteCount` bytes and `ends` `eventsMax` numbers until deinit; the first
+/// `ends[count - 1]` of the bytes are the data of `count` events.
+struct StampGroup: ~Copyable {
   /// So many there can be: two events rarely have one stamp, for the kernel's counter ticks faster than it records.
   static let eventsMax = 16
 
-  private let storage: UnsafeMutableRawPointer
+  private var storage: UnsafeMutableRawPointer!
   private let byteCount: Int
-  private let ends: UnsafeMutablePointer<Int>
+  private var ends: UnsafeMutablePointer<Int>!
   private var count = 0
   /// Which event is the next one.
   private var position = 0
 
-  private let identity: EventIdentity
-
   /// - Parameter byteCount: how long the events are together at most.
-  init(byteCount: Int, _ identity: EventIdentity) {
-    self.identity = identity
-    storage = .allocate(byteCount: byteCount, alignment: 8)
-    ends = .allocate(capacity: Self.eventsMax)
-    self.byteCount = byteCount
-  }
+  init(byteCount: Int) { self.byteCount = byteCount }
 
   deinit {
-    storage.deallocate()
-    ends.deallocate()
+    storage?.deallocate()
+    ends?.deallocate()
   }
 
   /// Takes the events of `lane` that have the stamp of its next one, up to where something is missing.
-  func fill(from lane: WriterLane) {
+  mutating func fill(from lane: inout WriterLane) {
+    if storage == nil {
+      storage = .allocate(byteCount: byteCount, alignment: 8)
+      ends = .allocate(capacity: Self.eventsMax)
+    }
     let time = lane.time
     (count, position) = (0, 0)
     repeat {
@@ -46,7 +44,7 @@ final class StampGroup {
   /// The next event's data, nil behind the last one.
   var next: UnsafeRawBufferPointer? { position < count ? data(position) : nil }
 
-  func step() { position += 1 }
+  mutating func step() { position += 1 }
 
   private func data(_ index: Int) -> UnsafeRawBufferPointer {
     let begin = index == 0 ? 0 : ends[index - 1]
@@ -54,11 +52,14 @@ final class StampGroup {
   }
 
   /// Whether the next event is `event`.
-  func isNext(_ event: UnsafeRawBufferPointer) -> Bool { next.map { identity.areSame($0, event) } ?? false }
+  func isNext(_ event: UnsafeRawBufferPointer, _ identity: EventIdentity) -> Bool {
+    guard let next else { return false }
+    return identity.areSame(next, event)
+  }
 
   /// Whether `event` comes behind the next one, which is another.
-  func hasLater(_ event: UnsafeRawBufferPointer) -> Bool {
-    guard position < count, !isNext(event) else { return false }
+  func hasLater(_ event: UnsafeRawBufferPointer, _ identity: EventIdentity) -> Bool {
+    guard position < count, !isNext(event, identity) else { return false }
     var index = position + 1
     while index < count {
       if identity.areSame(data(index), event) { return true }

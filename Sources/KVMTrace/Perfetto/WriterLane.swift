@@ -4,7 +4,7 @@ internal import KVMTypes
 /// The events that one of several writers has of a CPU, one after another, as its pages hold them.
 ///
 /// Invariant: `event` lies in the page that `pages` returned last.
-final class WriterLane {
+struct WriterLane: ~Copyable {
   private let pages: BundlePages
   private var events: WrittenEvents?
   /// Whether there is an event, of which `time` and `data` are.
@@ -32,14 +32,14 @@ final class WriterLane {
 
   /// Goes to the next event; what is missing before the one at hand was told.
   @inline(__always)
-  func step() {
+  mutating func step() {
     hasBegun = true
     if !events!.next() { hasEvent = load() }
   }
 
   /// Goes to the next page that has an event; false where there is none.
   @inline(never)
-  private func load() -> Bool {
+  private mutating func load() -> Bool {
     while let page = pages.next() {
       if !pages.missing.isEmpty { lost = missing.isEmpty ? pages.lost ?? 0 : 0 }
       missing.formUnion(pages.missing)
@@ -50,7 +50,7 @@ final class WriterLane {
   }
 
   /// Writes its events that come before `limit`, up to where something is missing; false where the page is full.
-  func write(before limit: UInt64, into writer: inout PageWriter) -> Bool {
+  mutating func write(before limit: UInt64, into writer: inout PageWriter) -> Bool {
     repeat {
       guard let record = writer.reserve(data.count, at: Nanoseconds(time)) else { return false }
       memcpy(record, data.baseAddress!, data.count)
@@ -60,10 +60,10 @@ final class WriterLane {
   }
 
   /// What is missing before the event is told.
-  func tell(_ told: BundleRun.Flags) { missing.subtract(told) }
+  mutating func tell(_ told: BundleRun.Flags) { missing.subtract(told) }
 
   /// Hands on which damage was found since the last time.
-  func report(to damage: inout DamageLog) {
+  mutating func report(to damage: inout DamageLog) {
     for place in pages.damage.places[toldCount...] { damage.reportGap(at: place.offset, place.what) }
     toldCount = pages.damage.places.count
   }
