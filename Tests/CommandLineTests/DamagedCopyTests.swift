@@ -127,6 +127,20 @@ struct DamagedCopyTests {
     #expect(reports.map { $0["lossesUnknown"] as? Bool } == [true, true])
   }
 
+  @Test(
+    "info says by what a part leaves events out",
+    arguments: [
+      ("--cpu 0", ["cpu"]), ("--cpu 0 --where 'esr.level == 3'", ["cpu", "filter"]), ("--from +20", nil),
+    ])
+  func leftOut(options: String, by: [String]?) throws {
+    let lines = #""$tool" slice "$1" "$d/part.dat" \#(options) && "$tool" info "$d/part.dat""#
+    let path = Self.path("pkvm-nvhe-7.3.4-memslot-move.dat")
+    let info = try #require(try Self.reports(lines + " --json | tr -d '\n'", [path]).first)
+    #expect(info["leftOutBy"] as? [String] == by)
+    let text = try Self.shell(lines, [path]).output
+    #expect(text.contains("with the events of a chosen") == (by != nil), "\(text)")
+  }
+
   @Test("A part takes the size of guest physical addresses that the whole suggests")
   func suggestedIPASize() throws {
     let reports = try Self.reports(

@@ -37,6 +37,11 @@ extension TraceInfo {
         "cut out of a recording \(window.text)"
           + (window.events.map { ": \(Quantity.count($0, "event")), the others are carried along" } ?? ""))
     }
+    if let leftOutBy {
+      page.row(
+        window == nil ? "part" : "",
+        "of a recording, with the events of a chosen \(leftOutBy.joined(separator: " and ")) alone")
+    }
     page.row("events", "\(Quantity.count(events)) of \(Quantity.count(eventCounts.count, "kind"))")
     page.row("lost", lossText)
     if let guests { page.row("guests", Self.text(guests)) }
