@@ -1,4 +1,5 @@
 internal import Glibc
+internal import KVMTypes
 internal import Synchronization
 
 /// Finds samples of a hit that another sample is of already: where `perf record` was asked more than once for a tracepoint, each hit of
@@ -11,8 +12,12 @@ struct PerfRepetitions: ~Copyable {
   /// PERF_MAX_TRACE_SIZE; what is longer is none of the kernel's, and repeats nothing.
   private static let recordBytesMax = 8192
 
+  /// Within how long all samples of a hit are written, an interrupt between them included. What looks the same later is another hit.
+  private static let spanNsMax: UInt64 = 1_000_000
+
   /// A hit that may have more samples.
   private struct Hit {
+    var time: UInt64 = 0
     var config: UInt64 = 0
     /// The askings whose samples were met.
     var seen: UInt64 = 0
@@ -57,6 +62,7 @@ struct PerfRepetitions: ~Copyable {
     while index >= 0 {
       let hit = hits[index]
       if hit.config == asking.config, hit.seen & asking.bit == 0, hit.cpu == sample.cpu,
+        sample.time.rawValue &+ Self.spanNsMax &- hit.time <= 2 * Self.spanNsMax,
         hit.byteCount == sample.rawBytes, memcmp(raw, bytes(of: hit), sample.rawBytes) == 0
       {
         hits[index].seen |= asking.bit
@@ -69,7 +75,8 @@ struct PerfRepetitions: ~Copyable {
     if hitCount == Self.hitsMax { remove(0) }
     let place = hits[hitCount].place
     hits[hitCount] = Hit(
-      config: asking.config, seen: asking.bit, cpu: sample.cpu, byteCount: sample.rawBytes, place: place)
+      time: sample.time.rawValue, config: asking.config, seen: asking.bit, cpu: sample.cpu,
+      byteCount: sample.rawBytes, place: place)
     bytes(of: hits[hitCount]).copyMemory(from: raw, byteCount: sample.rawBytes)
     hitCount += 1
     return false

@@ -46,6 +46,19 @@ struct PerfRepetitionTests {
     #expect(reading.trace.notes == [Self.note("3 samples are")])
   }
 
+  @Test("two hits that look the same at different times are two events, also where each has one sample")
+  func laterHit() throws {
+    var builder = PerfDataBuilder()
+    builder.events.append(PerfDataBuilder.Event(config: builder.events[0].config, ids: [21]))
+    builder.entry(Place(time: 1_000_000), event: 0)
+    builder.entry(Place(time: 1_900_000), event: 1)
+    builder.entry(Place(time: 10_000_000), event: 0)
+    builder.entry(Place(time: 15_000_000), event: 1)
+    let reading = try PerfReading(builder.file())
+    #expect(reading.times == [1_000_000, 10_000_000, 15_000_000])
+    #expect(reading.trace.notes == [Self.note("1 sample is")])
+  }
+
   @Test("samples that no other one repeats are not told as such, and stay")
   func askedForTwice() throws {
     var builder = PerfDataBuilder()
