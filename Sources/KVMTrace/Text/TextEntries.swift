@@ -23,7 +23,8 @@ struct TextEntries {
   private var isOfOneCPU = true
   /// Where entries are missing: the headers.
   private(set) var damage = DamageLog(cpu: nil)
-  /// Whether some may be missing, and no line tells where. Of a text with events of one CPU, or none, it is not known whether some are.
+  /// Whether some may be missing, and no line tells where. Of a text with events of one CPU, or none, it is not known whether some are;
+  /// nor of one in which a line tells of a loss without its number, for which others may be missing than those.
   private(set) var lacksSome = false
 
   /// Takes in a line with a head.
@@ -59,9 +60,9 @@ struct TextEntries {
 
   /// What the last header counts for is over.
   mutating func finish() {
-    if let header, count < header.held, !hasUnknownLoss {
+    if let header, count < header.held {
       lacksSome = true
-      if !isOfOneCPU || header.cpuCount == 1 {
+      if !hasUnknownLoss, !isOfOneCPU || header.cpuCount == 1 {
         damage.report(
           at: header.offset, "the header tells of \(header.held) entries, the text has \(count) of them")
       }

@@ -75,11 +75,13 @@ struct TextEntriesTests {
 
   @Test(
     "what was lost while the text was made, a line tells",
-    arguments: [("2 ", true), ("", true), ("1 ", false)])
-  func toldLosses(number: String, isWhole: Bool) throws {
-    let reading = try Self.read([Self.header(5), "CPU:1 [LOST \(number)EVENTS]"] + Self.both)
+    arguments: [
+      (5, "2 ", true, 0), (3, "", true, 0), (5, "", false, 0), (4000, "", false, 0), (5, "1 ", false, 1),
+    ])
+  func toldLosses(held: Int, number: String, isWhole: Bool, damage: Int) throws {
+    let reading = try Self.read([Self.header(held), "CPU:1 [LOST \(number)EVENTS]"] + Self.both)
     #expect(reading.trace.tellsLosses == isWhole)
-    #expect(reading.trace.damage.count == (isWhole ? 0 : 1))
+    #expect(reading.trace.damage.count == damage)
   }
 
   @Test("each header counts for what follows it")
