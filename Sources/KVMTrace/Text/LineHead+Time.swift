@@ -10,7 +10,7 @@ extension LineHeadParser {
     var cursor = cursor
     if !TextCursor.isDigit(cursor.byte) {
       let flags = cursor.place
-      cursor.skipWord()
+      cursor.skipWord(atMost: flagsMax + 1)
       // With a bracket it is a damaged number of a CPU, and no line without one, as perf script writes them if asked to.
       guard cursor.place - flags <= flagsMax, cursor.place == flags || flags.pointee != UInt8(ascii: "["),
         cursor.place[-1] != UInt8(ascii: "]")

@@ -81,8 +81,9 @@ struct LineHeadParser {
   /// The head of a line; nil where the line has none.
   @inline(__always)
   mutating func head(of line: TextCursor) -> LineHead? {
-    guard column < line.count, let head = head(of: line, at: column) else { return search(line) }
+    guard column < line.count, var head = head(of: line, at: column) else { return search(line) }
     if head.pointColumn > 0 { pointColumn = Int(head.pointColumn) }
+    if style.isOfPerf { head.event.leaveOutSymbol() }
     return head
   }
 
@@ -91,24 +92,32 @@ struct LineHeadParser {
     // What lies between a mark and a point that is taken for known is not looked at.
     pointColumn = 0
     for candidate in 0..<min(line.count, Self.headBytesMax) {
-      if let head = head(of: line, at: candidate) {
+      if var head = head(of: line, at: candidate) {
         column = candidate
         if head.pointColumn > 0 { pointColumn = Int(head.pointColumn) }
+        if style.isOfPerf { head.event.leaveOutSymbol() }
         return head
       }
     }
     return nil
   }
 
-  /// Whether an event's line begins inside `text`: the end of the one before it is lost.
+  /// Whether a further event's line begins inside the text of the event with `outer`: the end of that one's line is lost. It is not
+  /// older, as lines are that somebody quotes from a trace.
+  ///
+  /// A text may have a mark in each of its bytes, so that only so much is looked at around one as a head is long.
   @inline(never)
-  func isLine(inside text: TextCursor) -> Bool {
+  func isLine(inside text: TextCursor, of outer: LineHead) -> Bool {
     // One of its own: this one's column and threads are those of whole lines.
     var parser = LineHeadParser(style)
     var rest = text
     while rest.skip(behind: style.mark) {
-      if let head = parser.head(of: text, at: rest.place - 1 - text.place), head.hasCommand,
-        TextLine(head) != nil
+      let mark = rest.place - 1
+      let around = TextCursor(
+        place: mark - min(mark - text.place, Self.headBytesMax),
+        end: mark + min(text.end - mark, Self.headBytesMax))
+      if let head = parser.head(of: around, at: mark - around.place), head.hasCommand,
+        head.stamp >= outer.stamp, TextLine(head) != nil
       {
         return true
       }

@@ -39,6 +39,13 @@ struct TextCursor: BitwiseCopyable {
     while place < end, place.pointee != UInt8(ascii: " ") { place += 1 }
   }
 
+  /// Goes on to the next space, to the end, or so many bytes.
+  @inline(__always)
+  mutating func skipWord(atMost bytes: Int) {
+    let limit = place + min(bytes, count)
+    while place < limit, place.pointee != UInt8(ascii: " ") { place += 1 }
+  }
+
   /// Goes on behind the next `byte`; false, and to the end, where there is none.
   mutating func skip(behind byte: UInt8) -> Bool {
     while place < end {

@@ -25,7 +25,7 @@ struct TextFacts {
 
   /// Takes in a line; false where it says nothing that is known here.
   mutating func note(_ text: TextCursor) -> Bool {
-    var cursor = text
+    var cursor = Self.behindFileName(text)
     if cursor.take("# tracer:") {
       writer = .kernel
     } else if cursor.take("cpus=") {
@@ -42,6 +42,15 @@ struct TextFacts {
       return cursor.byte == UInt8(ascii: "#")
     }
     return true
+  }
+
+  /// What stands behind `host.dat: `, which trace-cmd writes before what it says of one of several files.
+  private static func behindFileName(_ text: TextCursor) -> TextCursor {
+    var cursor = text
+    guard cursor.skip(behind: UInt8(ascii: ":")), cursor.take(UInt8(ascii: " ")) else { return text }
+    cursor.skipSpaces()
+    return cursor.begins(with: "cpus=") || cursor.begins(with: "version = ") || isEmptyCPU(cursor)
+      ? cursor : text
   }
 
   /// `CPU 0 is empty`; so begin threads of vCPUs, too.

@@ -91,7 +91,7 @@ struct TextRecords: ~Copyable {
     hasEvent = true
     var slot = RecordSlot(base: window.room)
     guard events[position].pointee.read(text, tid: head.tid, into: &slot),
-      !events[position].pointee.isOpen || !heads.isLine(inside: text)
+      !events[position].pointee.isOpen || !heads.isLine(inside: text, of: head)
     else {
       reportUnreadable(head, at: offset, &damage)
       return

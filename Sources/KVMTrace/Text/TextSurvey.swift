@@ -54,7 +54,7 @@ struct TextSurvey: ~Copyable {
       if mayRepeat { _ = repeated.takes(line.text, head) }
       if let found = recent.find(head.event) {
         note(head)
-        if events.isOpen(found.position), heads.isLine(inside: found.text) { continue }
+        if events.isOpen(found.position), heads.isLine(inside: found.text, of: head) { continue }
         events.survey(found.position, found.text, &slot)
       } else if let event = TextLine(head) {
         note(event, heads, recent, &slot)
@@ -91,7 +91,7 @@ struct TextSurvey: ~Copyable {
   ) {
     note(line.head)
     // The fields of a line that is inside another one are not those of the event before.
-    if heads.isLine(inside: line.text) { return }
+    if heads.isLine(inside: line.text, of: line.head) { return }
     guard events.survey(line.name, line.text, &slot), let entry = events.entry(of: line.name) else { return }
     recent.note(line.head.event, entry)
   }
