@@ -61,8 +61,8 @@ enum LineStyle: UInt8, CaseIterable {
 ///
 /// Invariant: all loads are inside a line, which `TextCursor` has the bounds of.
 struct LineHeadParser {
-  /// The highest CPU that is believed, plus one: arm64 kernels are built for 4096 at most.
-  static let cpuCountMax = 4096
+  /// The highest CPU that is believed, plus one.
+  static let cpuCountMax = HostLimits.cpusMax
   /// How far into a line its head is looked for, in bytes.
   private static let headBytesMax = 256
   /// How wide a command is printed: 15 characters at most, and one that is never there.
