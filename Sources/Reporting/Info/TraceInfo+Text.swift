@@ -122,9 +122,10 @@ extension TraceInfo {
   /// Why it is not known whether events were lost; nil where it is.
   var whyLossesUnknown: String? {
     guard lossesUnknown == true else { return nil }
-    return format == "text of perf script"
-      ? "perf script tells of losses with --show-lost-events alone"
-      : "the text has fewer entries than its header tells of, and no line says where they are missing"
+    if format == "text of perf script" { return "perf script tells of losses with --show-lost-events alone" }
+    return format.hasPrefix("text")
+      ? "the text has fewer entries than its header tells of, and no line says where they are missing"
+      : "it is a copy of a text that does not tell"
   }
 
   private var lossText: String {
