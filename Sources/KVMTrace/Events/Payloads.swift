@@ -256,7 +256,7 @@ public struct GuestFault: Hashable, Sendable {
 public struct UserspaceExit: Hashable, Sendable {
   /// `KVM_EXIT_*`, valid where `errno` is not negative.
   public var reason: UInt32
-  /// What KVM_RUN returns: 0, or a negative errno.
+  /// What KVM_RUN returns: 0, or a negative errno; 0 also where the recording lacks it.
   public var errno: Int32
 
   /// `KVM_EXIT_ARM_SEA`.

@@ -99,8 +99,8 @@ public enum RecordLayout {
   public enum UserspaceExit {
     /// `KVM_EXIT_*`.
     @inlinable public static var reason: RecordField { RecordField("reason", 0) }
-    /// What KVM_RUN returns.
-    @inlinable public static var errno: RecordField { RecordField("errno", 1) }
+    /// What KVM_RUN returns. Perfetto's events lack it.
+    @inlinable public static var errno: RecordField { RecordField("errno", 1, isOptional: true) }
   }
 
   /// `kvm_mmio`.

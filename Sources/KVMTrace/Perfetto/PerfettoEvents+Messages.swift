@@ -1,8 +1,12 @@
 // The events that Perfetto has messages of its own for, by their field number in FtraceEvent (protos/perfetto/trace/ftrace/
 // ftrace_event.proto, kvm.proto, hyp.proto, hypervisor.proto). Perfetto orders the fields by name, and numbers them from 1 on.
 //
-// Its messages are older than some events and fields of today's kernels: `errno` of `kvm_userspace_exit` is not recorded, and
-// `kvm_mmio_nisv`, the dirty ring, `kvm_nested_eret` and `lock:contention_begin` come as events that describe themselves.
+// Its messages are older than some events and fields of today's kernels: `errno` of `kvm_userspace_exit` and `emul_vtimer` of
+// `kvm_get_timer_map` are not recorded, so that these events' formats have no such field; and `kvm_mmio_nisv`, the dirty ring,
+// `kvm_nested_eret` and `lock:contention_begin` come as events that describe themselves.
+//
+// Of a field that it knows the recorder writes every value, zeros too (CpuReader::ParseField). One that is not in a message is one
+// that the host's kernel has not.
 
 extension PerfettoEvents {
   /// An event with a message of Perfetto's own.
@@ -24,6 +28,14 @@ extension PerfettoEvents {
     }
     return Message(number: Int(head[0])!, system: String(head[1]), name: String(head[2]), fields: fields)
   }
+
+  /// The print formats of messages that lack a field of the kernel's event.
+  static let printFormats = [
+    "kvm_get_timer_map": #"""
+    "VCPU: %ld, dv: %d, dp: %d, ep: %d", REC->vcpu_id, REC->direct_vtimer, REC->direct_ptimer, REC->emul_ptimer
+    """#,
+    "kvm_userspace_exit": #""reason %s (%d)", \#(CanonicalFormats.exitReasons), REC->reason"#,
+  ]
 
   /// Number, system, name, and the fields; those of events that `CanonicalFormats` does not know have types.
   private static let declarations = """

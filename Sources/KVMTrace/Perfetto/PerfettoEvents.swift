@@ -222,7 +222,9 @@ extension PerfettoEvents {
 
     mutating func add(_ message: Message) -> UInt16 {
       let position =
-        formats.position(ofKnown: message.name, system: message.system)
+        formats.position(
+          ofKnown: message.name, system: message.system, with: message.fields.map(\.name),
+          printFormat: PerfettoEvents.printFormats[message.name])
         ?? formats.add(message.system, message.name, message.fields.map { Self.field($0.name, $0.type!) })
       return append(position, message.fields.enumerated().map { ($0 + 1, $1.name) })
     }

@@ -1,5 +1,5 @@
 /// The formats of events that a recording carries without them: Perfetto's own messages, and text. They are those of an arm64 kernel
-/// of today, in which a field that the recording lacks is 0.
+/// of today. A field that a recording never has is left out of them; one that it lacks only here and there is 0 there.
 ///
 /// Numbers are this program's own, in the order in which events are asked for.
 struct CanonicalFormats {
@@ -38,6 +38,19 @@ struct CanonicalFormats {
     if let known = positions["\(system):\(name)"] { return known }
     guard let known = Self.known.first(where: { $0.name == name && $0.system == system }) else { return nil }
     return add(system, name, known.fields, printFormat: known.printFormat)
+  }
+
+  /// The position of an event that is known here, of which a recording has these fields alone; nil for one that is not.
+  ///
+  /// - Parameter printFormat: its print format, if the kernel's has more fields.
+  mutating func position(
+    ofKnown name: String, system: String, with names: [String], printFormat: String?
+  ) -> Int? {
+    guard let known = Self.known.first(where: { $0.name == name && $0.system == system }) else { return nil }
+    let fields = known.fields.filter { names.contains($0.name) }
+    return add(
+      system, name, fields,
+      printFormat: fields.count == known.fields.count ? known.printFormat : printFormat)
   }
 
   /// Takes in an event that the recording itself describes, and returns its position in `events`. Of one that is there already the

@@ -54,7 +54,9 @@ enum DivergenceWords {
     case .mmio: return "kvm_mmio, type \(record.mmio.type), gpa \(hex(record.mmio.address.rawValue))"
     case .mmioNISV: return "kvm_mmio_nisv, ipa \(hex(record.mmioNISV.ipa.rawValue))"
     case .userspaceExit:
-      return "kvm_userspace_exit, reason \(record.userspaceExit.reason), errno \(record.userspaceExit.errno)"
+      // 0 may stand for one that is not recorded.
+      let exit = record.userspaceExit
+      return "kvm_userspace_exit, reason \(exit.reason)" + (exit.errno == 0 ? "" : ", errno \(exit.errno)")
     case .unmapHVARange:
       return
         "kvm_unmap_hva_range, \(hex(record.hvaRange.start.rawValue)) to \(hex(record.hvaRange.end.rawValue))"
