@@ -16,6 +16,9 @@ struct BundleRun {
 
     static let losses: Flags = [.isBehindLoss, .isBehindLostPackets]
     static let missing: Flags = [.losses, .isBehindGap]
+    /// What one writer lacks that another one may have: it lies anywhere between its last event and its next one. A loss of the
+    /// kernel's all of them tell.
+    static let anywhere: Flags = [.isBehindLostPackets, .isBehindGap]
   }
 
   /// Positions in a file have fewer bits.

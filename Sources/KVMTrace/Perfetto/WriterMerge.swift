@@ -1,13 +1,11 @@
 internal import Glibc
 internal import KVMTypes
 
-/// The state of `MergedPages`, which one call fills a page with.
+/// The state of `MergedPages`, which one call fills a page with: what is kept here is reached without the checks of an object.
 ///
-/// Invariant: `lanes` and `times` hold `laneCount` entries until deinit, `groups` `comparedMax`; an entry of `times` is the stamp of the
-/// lane's event, `ended` where it has none.
+/// Invariant: `lanes` and `times` hold `laneCount` entries until deinit; an entry of `times` is the stamp of the lane's event, `ended`
+/// where it has none. `pending` is what is missing before the lanes' events, and `behindEnds`.
 struct WriterMerge: ~Copyable {
-  /// The events of so many writers are compared at most.
-  private static let comparedMax = 8
   /// No event has this stamp.
   private static let ended = UInt64.max
 
@@ -20,32 +18,30 @@ struct WriterMerge: ~Copyable {
   private let laneCount: Int
   private let identity: EventIdentity
   private var writer: PageWriter
-  /// The events with one stamp of several writers; the first `groupCount` are in use.
-  private let groups: UnsafeMutablePointer<StampGroup>
-  private var groupCount = 0
-  private var groupTime: UInt64 = 0
+  private var groups: StampGroups
   /// What is missing behind the last events of writers that have no more.
   private var behindEnds: BundleRun.Flags = []
+  /// What is missing and not told yet, or is to be told again.
+  private var pending: BundleRun.Flags = []
+  /// What was told before the page's first event.
+  private var told: BundleRun.Flags = []
 
   init(_ sources: [BundlePages], _ identity: EventIdentity, pageBytes: Int) {
     self.identity = identity
     laneCount = sources.count
     lanes = .allocate(capacity: laneCount)
     times = .allocate(capacity: laneCount)
-    groups = .allocate(capacity: Self.comparedMax)
+    groups = StampGroups(pageBytes: pageBytes)
     damage = DamageLog(cpu: sources[0].cpu)
     writer = PageWriter(pageBytes: pageBytes)
-    for group in 0..<Self.comparedMax { (groups + group).initialize(to: StampGroup(byteCount: pageBytes)) }
     for (index, source) in sources.enumerated() {
       (lanes + index).initialize(to: WriterLane(source))
       (times + index).initialize(to: 0)
-      goOn(index)
     }
+    for index in sources.indices { goOn(index) }
   }
 
   deinit {
-    groups.deinitialize(count: Self.comparedMax)
-    groups.deallocate()
     lanes.deinitialize(count: laneCount)
     lanes.deallocate()
     times.deallocate()
@@ -53,24 +49,26 @@ struct WriterMerge: ~Copyable {
 
   mutating func next() -> UnsafeRawBufferPointer? {
     writer.begin()
-    isBehindGap = false
+    tell(groups.missing)
     defer { for lane in 0..<laneCount { lanes[lane].report(to: &damage) } }
-    while writeGroups() {
+    while groups.isEmpty || groups.write(into: &writer, identity) {
       let (first, bound) = earliest
       let time = times[first]
       if time == Self.ended { return finishLast() }
       // Nothing of another writer's comes before, or has its stamp.
       let isAlone = time < bound
-      guard tellMissing(before: first, isAlone: isAlone) else { break }
+      guard pending.isEmpty || tellMissing(before: first, isAlone: isAlone) else { break }
       if writer.eventCount == 0 { pageOffset = lanes[first].pageOffset }
       if isAlone {
-        let hasRoom = lanes[first].write(before: bound, into: &writer)
+        // Of what lies anywhere, the next event has to be told, too.
+        let limit = pending.isDisjoint(with: .anywhere) ? bound : 0
+        let hasRoom = lanes[first].write(before: limit, into: &writer)
         goOn(first)
         if !hasRoom { break }
       } else if areSame(at: time, as: first) {
         guard writeOnce(of: first, at: time) else { break }
       } else {
-        fillGroups(at: time)
+        fillGroups(from: first)
       }
     }
     return writer.finish()
@@ -95,6 +93,7 @@ struct WriterMerge: ~Copyable {
   private mutating func goOn(_ lane: Int) {
     if lanes[lane].hasEvent {
       times[lane] = lanes[lane].time
+      pending.formUnion(lanes[lane].missing)
     } else {
       end(lane)
     }
@@ -104,6 +103,7 @@ struct WriterMerge: ~Copyable {
   private mutating func end(_ lane: Int) {
     times[lane] = Self.ended
     behindEnds.formUnion(lanes[lane].missing)
+    pending.formUnion(behindEnds)
     lanes[lane].tell(lanes[lane].missing)
   }
 
@@ -111,8 +111,7 @@ struct WriterMerge: ~Copyable {
   private mutating func finishLast() -> UnsafeRawBufferPointer? {
     if writer.eventCount > 0 { return writer.finish() }
     guard !behindEnds.isEmpty else { return nil }
-    isBehindGap = behindEnds.contains(.isBehindGap)
-    if !behindEnds.isDisjoint(with: .losses) { writer.lost = 0 }
+    tell(behindEnds)
     behindEnds = []
     return writer.finish()
   }
@@ -122,7 +121,7 @@ struct WriterMerge: ~Copyable {
 extension WriterMerge {
   /// Whether all lanes with events of that time are at the same event: it comes next then, whatever each has behind it.
   private func areSame(at time: UInt64, as first: Int) -> Bool {
-    guard laneCount <= Self.comparedMax else { return false }
+    guard laneCount <= StampGroups.groupsMax else { return false }
     let event = lanes[first].data
     for lane in (first + 1)..<laneCount where times[lane] == time {
       if !identity.areSame(event, lanes[lane].data) { return false }
@@ -142,99 +141,85 @@ extension WriterMerge {
     return true
   }
 
-  /// Takes the events with the stamp `time` of the lanes that have such.
-  private mutating func fillGroups(at time: UInt64) {
-    (groupCount, groupTime) = (0, time)
-    for lane in 0..<laneCount where times[lane] == time && groupCount < Self.comparedMax {
-      groups[groupCount].fill(from: &lanes[lane])
-      groupCount += 1
+  /// Takes the events with the stamp of `first`'s, of the lanes that have such, as many as can be compared.
+  private mutating func fillGroups(from first: Int) {
+    let (time, end) = (times[first], end(ofLanesWith: first, isAlone: false))
+    groups.begin(at: time)
+    for lane in first..<end where times[lane] == time {
+      groups.add(from: &lanes[lane])
       goOn(lane)
     }
+    // In which order they come is not known yet: what may lie before or behind one of them may lie before each.
+    groups.missing = (writer.eventCount == 0 ? told.union(pending) : pending).intersection(.anywhere)
   }
 
-  /// Writes the events of the groups, each once; false where the page is full.
-  @inline(__always)
-  private mutating func writeGroups() -> Bool { groupCount == 0 || writeOpenGroups() }
-
-  private mutating func writeOpenGroups() -> Bool {
-    while let leader, let event = groups[leader].next {
-      guard let record = writer.reserve(event.count, at: Nanoseconds(groupTime)) else { return false }
-      memcpy(record, event.baseAddress!, event.count)
-      for index in 0..<groupCount where index == leader || groups[index].isNext(event, identity) {
-        groups[index].step()
-      }
+  /// The lanes before this one that have the stamp of `first`'s event are those whose events are taken next.
+  private func end(ofLanesWith first: Int, isAlone: Bool) -> Int {
+    var (end, count) = (first + 1, 1)
+    while !isAlone, end < laneCount, count < StampGroups.groupsMax {
+      if times[end] == times[first] { count += 1 }
+      end += 1
     }
-    groupCount = 0
-    return true
-  }
-
-  /// The group whose next event comes before those of the others: none of them has it behind another one.
-  private var leader: Int? {
-    var first: Int?
-    for index in 0..<groupCount {
-      guard let event = groups[index].next else { continue }
-      if first == nil { first = index }
-      var isLater = false
-      for other in 0..<groupCount where other != index {
-        isLater = isLater || groups[other].hasLater(event, identity)
-      }
-      if !isLater { return index }
-    }
-    return first
+    return end
   }
 }
 
 // What is missing.
 extension WriterMerge {
-  /// Tells what is missing before the next event, `lane`'s; false where the page has events already.
+  /// Tells what is missing before the next event, `first`'s; false where the page has events already.
   ///
   /// - Parameter isAlone: whether no other lane has an event with its stamp.
-  @inline(__always)
-  private mutating func tellMissing(before lane: Int, isAlone: Bool) -> Bool {
-    var due = lanes[lane].missing.union(behindEnds)
-    if !isAlone {
-      let time = times[lane]
-      for other in 0..<laneCount where times[other] == time { due.formUnion(lanes[other].missing) }
-    }
-    return due.isEmpty || tellDue(before: lane, isAlone: isAlone)
-  }
-
   @inline(never)
-  private mutating func tellDue(before lane: Int, isAlone: Bool) -> Bool {
-    let time = times[lane]
-    var due = lanes[lane].missing
-    if !isAlone {
-      for other in 0..<laneCount where times[other] == time { due.formUnion(lanes[other].missing) }
+  private mutating func tellMissing(before first: Int, isAlone: Bool) -> Bool {
+    let end = end(ofLanesWith: first, isAlone: isAlone)
+    var (here, due) = (BundleRun.Flags(), behindEnds.intersection(.anywhere))
+    for lane in 0..<laneCount {
+      due.formUnion(lanes[lane].missing.intersection(.anywhere))
+      if isNext(lane, first, end) { here.formUnion(lanes[lane].missing) }
     }
     // The kernel's loss behind a writer's last event is one that the others tell yet, if they are reading on.
     let ended =
-      lanes[lane].hasBegun && due.isDisjoint(with: .isBehindLoss)
-      ? behindEnds.subtracting(.isBehindLoss) : behindEnds
-    due.formUnion(ended)
+      lanes[first].hasBegun && here.isDisjoint(with: .isBehindLoss)
+      ? [] : behindEnds.intersection(.isBehindLoss)
+    due.formUnion(here.union(ended))
     guard !due.isEmpty else { return true }
     guard writer.eventCount == 0 else { return false }
-    isBehindGap = due.contains(.isBehindGap)
-    let lost = takeLost(before: lane, isAlone: isAlone, isKernels: due.contains(.isBehindLoss))
-    if !due.isDisjoint(with: .losses) { writer.lost = ended.isDisjoint(with: .losses) ? lost : 0 }
+    tell(due)
+    let lost = takeLost(before: first, end, isKernels: due.contains(.isBehindLoss))
+    if ended.isEmpty, lost > 0 { writer.lost = lost }
     behindEnds.subtract(ended)
+    pending = behindEnds
+    for lane in 0..<laneCount { pending.formUnion(lanes[lane].missing) }
     return true
   }
 
+  /// Whether a lane's event is one of those that are taken next.
+  private func isNext(_ lane: Int, _ first: Int, _ end: Int) -> Bool {
+    (first..<end).contains(lane) && times[lane] == times[first]
+  }
+
   /// How many events are lost before the next one, 0 where that is not known, or lanes say different numbers.
-  private mutating func takeLost(before lane: Int, isAlone: Bool, isKernels: Bool) -> UInt64 {
-    let (time, hasBegun) = (times[lane], lanes[lane].hasBegun)
+  private mutating func takeLost(before first: Int, _ end: Int, isKernels: Bool) -> UInt64 {
+    let hasBegun = lanes[first].hasBegun
     var lost: UInt64?
-    for other in 0..<laneCount where !lanes[other].missing.isEmpty {
-      let missing = lanes[other].missing
-      let isHere = other == lane || !isAlone && times[other] == time
-      // It lies between the last event of `other` and its next one, as this one does; before its first one it may be any.
-      let isSame = isKernels && hasBegun && lanes[other].hasBegun && missing.contains(.isBehindLoss)
+    for lane in 0..<laneCount where !lanes[lane].missing.isEmpty {
+      let missing = lanes[lane].missing
+      let isHere = isNext(lane, first, end)
+      // It lies between the last event of `lane` and its next one, as this one does; before its first one it may be any.
+      let isSame = isKernels && hasBegun && lanes[lane].hasBegun && missing.contains(.isBehindLoss)
       guard isHere || isSame else { continue }
       if !missing.isDisjoint(with: .losses) {
-        lost = lost ?? lanes[other].lost == lanes[other].lost ? lanes[other].lost : 0
+        lost = lost ?? lanes[lane].lost == lanes[lane].lost ? lanes[lane].lost : 0
       }
-      lanes[other].tell(isHere ? missing : .isBehindLoss)
+      lanes[lane].tell(isHere ? missing : .isBehindLoss)
     }
     return lost ?? 0
+  }
+
+  /// Tells what is missing before the page's events; how many events that are is not known.
+  private mutating func tell(_ missing: BundleRun.Flags) {
+    told = missing
+    isBehindGap = missing.contains(.isBehindGap)
+    if !missing.isDisjoint(with: .losses) { writer.lost = 0 }
   }
 }

@@ -204,13 +204,13 @@ extension PerfettoWriterTests {
     #expect(same.losses.map(\.before) == [5] && same.times == [5, 6])
   }
 
-  @Test("lost packets of each writer are told where it goes on")
+  @Test("lost packets of each writer are told up to where it goes on")
   func lostPackets() throws {
     let reading = try read([
       packet(2, [1]), packet(3, [1]), packet(2, [5, 9], isPacketLost: true), packet(3, [3]),
       packet(3, [7, 9], isPacketLost: true),
     ])
-    #expect(reading.losses.map(\.before) == [5, 7] && reading.times == [1, 3, 5, 7, 9])
+    #expect(reading.losses.map(\.before) == [3, 5, 7] && reading.times == [1, 3, 5, 7, 9])
     let atOnce = try read([
       packet(2, [1]), packet(3, [1]), packet(2, [5, 9], isPacketLost: true),
       packet(3, [5, 9], isPacketLost: true),
@@ -224,9 +224,6 @@ extension PerfettoWriterTests {
     #expect(
       try read([packet(2, [1, 5]), packet(3, [1, 6])] + empty).losses == [Loss(cpu: 0, count: 0, before: nil)]
     )
-    let lost = ProtoMessage().adding(1, Parts.bundle(cpu: 1, [fault(9)])).adding(10, 2).adding(42, 1)
-    let reading = try read([packet(2, [1, 5]), packet(3, [1, 6]), lost])
-    #expect(reading.losses.map(\.before) == [6, 9])
     // Another recorder that begins later says nothing of the first one's end.
     let restarted = try read([packet(2, [1, 5]), empty[0], packet(3, [10, 11])])
     #expect(restarted.losses.map(\.before) == [10])
@@ -238,6 +235,68 @@ extension PerfettoWriterTests {
     let reading = try PerfettoReading(
       Parts.trace(Parts.packet(bad, sequence: 2), packet(3, [5, 6, 7, 8])))
     #expect(reading.damage.count == 1 && reading.times == [5, 6, 7, 8])
-    #expect(reading.losses == [Loss(cpu: 0, count: nil, before: 8)])
+    #expect(reading.losses == [6, 7, 8].map { Loss(cpu: 0, count: nil, before: $0) })
+  }
+
+  @Test("what packets of one writer held may lie before each event of another one up to where it goes on")
+  func between() throws {
+    let lost = packet(2, [20, 30], isPacketLost: true)
+    let shared = [
+      packet(2, [1, 10]), lost, packet(3, [1, 5, 10, 12]), packet(3, [14, 16], isBehindLoss: true),
+      packet(3, [22, 30]),
+    ]
+    let reading = try read(shared + [(1, 5), (2, 12)].map { Parts.statistics(phase: $0, [$1], sequence: 3) })
+    #expect(reading.times == [1, 5, 10, 12, 14, 16, 20, 22, 30])
+    // The kernel's loss, of which the number is known, is not counted for what may be lost besides.
+    #expect(
+      reading.losses
+        == [(12, 0), (14, 7), (16, 0), (20, 0)].map { Loss(cpu: 0, count: $1, before: $0) })
+    // One writer says where its loss is.
+    let alone = try read([packet(2, [1, 10]), lost])
+    #expect(alone.losses == [Loss(cpu: 0, count: 0, before: 20)] && alone.pageCount == 2)
+  }
+
+  @Test("what packets of a writer held before its first event may lie before each event until then")
+  func beforeFirst() throws {
+    let reading = try read([packet(2, [5, 9], isPacketLost: true), packet(3, [1, 3, 9])])
+    #expect(reading.losses.map(\.before) == [1, 3, 5] && reading.times == [1, 3, 5, 9])
+  }
+
+  @Test("what packets held behind the last event of a writer may lie before each event of another one")
+  func behindLast() throws {
+    let lost = Parts.packet(Parts.entries(cpu: 1, [9]), sequence: 2, isBehindLoss: true)
+    let reading = try read([packet(2, [1, 5]), packet(3, [1, 6, 7]), lost])
+    #expect(reading.losses.filter { $0.cpu == 0 }.map(\.before) == [6, 7, nil])
+    #expect(reading.losses.filter { $0.cpu == 1 }.map(\.before) == [9])
+    #expect(reading.losses.allSatisfy { $0.count == 0 } && reading.times == [1, 5, 6, 7, 9])
+  }
+
+  @Test("events with one stamp are all behind a loss that may lie before one of them")
+  func lossesAtOneTime() throws {
+    func both(_ reasons: [Int], _ time: UInt64) -> [ProtoMessage] { reasons.map { fault(time, reason: $0) } }
+    let lost = Parts.packet(Parts.bundle(both([1], 9) + both([1], 20)), sequence: 2, isBehindLoss: true)
+    // Of three events at 9 the first one's writer says that packets are lost before it.
+    let two = [Parts.entry(1)] + both([2, 3], 9) + both([1], 20)
+    let next = try read([packet(2, [1]), lost, packet(3, two)])
+    #expect(next.losses.map(\.before) == [9, 9, 9] && next.times == [1, 9, 9, 9, 20])
+    // Here they are lost behind the last one at 5, or behind another one there.
+    let other = [Parts.entry(1)] + both([2], 5) + both([1], 9) + both([1], 20)
+    let last = try read([packet(2, [Parts.entry(1)] + both([1], 5)), lost, packet(3, other)])
+    #expect(last.losses.map(\.before) == [5, 5, 9] && last.times == [1, 5, 5, 9, 20])
+  }
+
+  @Test("many writers' losses at one time are each told until they go on")
+  func manyLosses() throws {
+    let count = StampGroups.groupsMax + 2
+    let packets = (1...count).flatMap { writer in
+      [
+        packet(writer, [UInt64(writer)]), packet(writer, [fault(50, reason: writer)]), packet(writer, [70]),
+      ]
+    }
+    #expect(try read(packets).losses.isEmpty)
+    let lost = Parts.packet(Parts.bundle([fault(50, reason: count)]), sequence: count, isBehindLoss: true)
+    let reading = try read(packets.enumerated().map { $0 == packets.count - 2 ? lost : $1 })
+    #expect(reading.losses.map(\.before) == [UInt64](repeating: 50, count: count))
+    #expect(reading.times.filter { $0 == 50 }.count == count)
   }
 }
