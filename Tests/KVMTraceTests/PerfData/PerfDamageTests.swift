@@ -195,6 +195,35 @@ struct PerfDamageTests {
     #expect(lanes.lanes.map(\.greatest) == [31, 41, 40].map { $0 * unit })
   }
 
+  @Test("a sample goes behind that of the lanes that ends last before it, whichever have overtaken others")
+  func overtakingOften() throws {
+    var lanes = PerfLanes(isBackward: false)
+    let unit = 10 * PerfLanes.jitterNs
+    // What a search through all lanes finds: the end of each, and the samples.
+    var (ends, samples, open) = ([UInt64](), [[Int]](), 0)
+    // Powers of a number modulo a prime: each time is another one, and they are in no order that lanes follow.
+    var power: UInt64 = 1
+    for place in 0..<500 {
+      power = power * 18 % 1009
+      let time = power * unit
+      if !lanes.extend(cpu: 0, time: time, to: place + 1) {
+        lanes.begin(cpu: 0, time: time, at: place..<(place + 1), isBehindGap: false)
+      }
+      if ends.isEmpty || time < ends[open] {
+        open = ends.indices.filter { ends[$0] < time }.max { ends[$0] < ends[$1] } ?? ends.count
+      }
+      if open == ends.count {
+        ends.append(time)
+        samples.append([])
+      }
+      ends[open] = time
+      samples[open].append(place)
+    }
+    lanes.finish()
+    #expect(lanes.lanes.map(\.greatest) == ends && ends.count > 10)
+    #expect(lanes.lanes.map { $0.runs.flatMap(\.records) } == samples)
+  }
+
   @Test(
     "a sample of a CPU that no host has, or with a stamp that no clock says, is damage and left out",
     arguments: [

@@ -46,6 +46,34 @@ struct PerfRepetitionTests {
     #expect(reading.trace.notes == [Self.note("3 samples are")])
   }
 
+  @Test("a second sample for one asking is of another hit, while the first hit lacks samples")
+  func anotherHit() throws {
+    var builder = PerfDataBuilder()
+    for id in [21, 31] as [UInt64] {
+      builder.events.append(PerfDataBuilder.Event(config: builder.events[0].config, ids: [id]))
+    }
+    // Two hits that look the same, an interrupt's between the samples of a task's: each has three samples.
+    for (time, event) in [0, 1, 1, 2, 0, 2].enumerated() {
+      builder.entry(Place(time: UInt64(time)), event: event)
+    }
+    let reading = try PerfReading(builder.file())
+    #expect(reading.times == [0, 2])
+    #expect(reading.trace.notes == [Self.note("4 samples are")])
+  }
+
+  @Test("interrupts between the samples of an event may be many, one behind the other")
+  func manyInterrupts() throws {
+    var builder = PerfDataBuilder()
+    builder.events.append(PerfDataBuilder.Event(config: builder.events[0].config, ids: [21]))
+    let samples = [(0, 0)] + (1...5).flatMap { [($0, 0), ($0, 1)] } + [(0, 1)]
+    for (time, (pc, event)) in samples.enumerated() {
+      builder.entry(Place(time: UInt64(time)), pc: UInt64(pc), event: event)
+    }
+    let reading = try PerfReading(builder.file())
+    #expect(reading.events.map(\.first) == [0, 1, 2, 3, 4, 5])
+    #expect(reading.trace.notes == [Self.note("6 samples are")])
+  }
+
   @Test("two hits that look the same at different times are two events, also where each has one sample")
   func laterHit() throws {
     var builder = PerfDataBuilder()
