@@ -16,8 +16,17 @@ public final class Anonymizer {
     case located(offset: Int, isRelative: Bool)
   }
 
-  private static let threadFields: Set<String> = [
-    "common_pid", "pid", "tid", "tgid", "next_pid", "prev_pid", "old_pid", "child_pid", "parent_pid",
+  /// What a number of a thread or process is called, alone or as the last word of a name: `src_pid`, `task_ngid`.
+  private static let threadWords: Set<Substring> = [
+    "pid", "tid", "tgid", "ngid", "ppid", "pgid", "pgrp", "upid", "vpid", "nspid",
+  ]
+  /// The same in the events of binder, which call a process so.
+  private static let binderWords: Set<Substring> = ["proc", "thread"]
+  /// The system calls that return one, as in `syscalls:sys_exit_getpid`.
+  private static let callsReturningThreads: Set<Substring> = [
+    "getpid", "gettid", "getppid", "getpgid", "getpgrp", "getsid", "setsid", "fork", "vfork", "clone",
+    "clone3",
+    "wait4", "set_tid_address",
   ]
   /// Of KVM's events only these, and pointers, are addresses of the kernel: all others are the guest's own.
   private static let kvmFields: Set<String> = ["kvm", "vcpu"]
@@ -51,9 +60,31 @@ public final class Anonymizer {
     guard field.isScalar else {
       return format.name == "print" ? nil : .blank(offset: field.offset, size: field.size)
     }
-    if Self.threadFields.contains(field.name) { return .thread(offset: field.offset, size: field.size) }
+    if Self.isThread(field, of: format) {
+      return field.size < 4
+        ? .blank(offset: field.offset, size: field.size) : .thread(offset: field.offset, size: field.size)
+    }
+    // What any system call returned may be one.
+    if format.system == "raw_syscalls", field.name == "ret" {
+      return .blank(offset: field.offset, size: field.size)
+    }
     let isGuests = format.system == "kvm" && !Self.kvmFields.contains(field.name) && !field.isPointer
     return field.size == 8 && !isGuests ? .address(offset: field.offset) : nil
+  }
+
+  /// Whether a field holds the number of a thread or process: by its type, or by its name where a probe's argument or an old format
+  /// has a type of any number.
+  private static func isThread(_ field: EventFormat.Field, of format: EventFormat) -> Bool {
+    if field.isThread { return true }
+    if field.isPointer { return false }
+    let call =
+      format.system == "syscalls" && format.name.hasPrefix("sys_exit_") ? format.name.dropFirst(9) : ""
+    if field.name == "ret" { return callsReturningThreads.contains(call) }
+    let name = field.name.lowercased()
+    // With a number behind it where there are several: `pid2`.
+    let end = name.lastIndex { !$0.isNumber }.map { name.index(after: $0) } ?? name.endIndex
+    let word = name[..<end].split(separator: "_").last ?? ""
+    return threadWords.contains(word) || format.system == "binder" && binderWords.contains(word)
   }
 
   /// Rewrites an event's data in place.

@@ -169,6 +169,57 @@ struct CopyTests {
     #expect(lines.last == "0")
   }
 
+  /// A format with fields of four bytes, as kernels declare them.
+  private static func format(
+    _ system: String, _ name: String, id: UInt16, _ fields: [String]
+  ) -> TraceSynth.EventFormat {
+    let common = [
+      "unsigned short common_type", "unsigned char common_flags", "unsigned char common_preempt_count",
+    ]
+    let heads = zip(common, [(0, 2), (2, 1), (3, 1)]).map {
+      "\tfield:\($0);\toffset:\($1.0);\tsize:\($1.1);\tsigned:0;\n"
+    }
+    let own = fields.enumerated().map { "\tfield:\($1);\toffset:\(8 + 4 * $0);\tsize:4;\tsigned:1;\n" }
+    let text =
+      "name: \(name)\nID: \(id)\nformat:\n" + heads.joined()
+      + "\tfield:int common_pid;\toffset:4;\tsize:4;\tsigned:1;\n\n" + own.joined() + "\nprint fmt: \"\"\n"
+    return TraceSynth.EventFormat(
+      system: system, name: name, id: id, fields: [], printFormat: "", textOverride: text)
+  }
+
+  @Test("A copy without names has new numbers in every field that holds a thread's, and in no other")
+  func anonymousThreads() throws {
+    // sched_stick_numa of Linux 7.3, an event of file locks, and a probe of one's own.
+    let fields = [
+      ("sched", ["pid_t src_pid", "pid_t src_tgid", "pid_t src_ngid", "int src_cpu", "pid_t peer"]),
+      ("filelock", ["unsigned int fl_pid", "unsigned int pid2", "int pidfd"]),
+      ("mine", ["u32 worker_tid", "s32 vpid", "u32 rapid"]),
+      ("syscalls", ["int ret"]), ("syscalls", ["int ret"]),
+    ]
+    let names = ["sched_stick_numa", "locks", "probe", "sys_exit_gettid", "sys_exit_read"]
+    let formats = zip(fields, names).enumerated().map { index, event in
+      Self.format(event.0.0, event.1, id: UInt16(1000 + index), event.0.1)
+    }
+    let writer = TraceDatWriter(TraceDescription(TraceFlavour(), formats: formats, cpus: 1))
+    var page = SubBufferPageBuilder(TraceFlavour(), timestamp: 1000)
+    for (format, event) in zip(formats, fields) {
+      var data: [UInt8] = []
+      for word in [UInt32(format.id), 4242] + event.1.map({ _ in 4242 }) {
+        withUnsafeBytes(of: word.littleEndian) { data += Array($0) }
+      }
+      _ = page.append(data, at: 2000)
+    }
+    try writer.append(page.finish(), cpu: 0)
+    let file = try UnnamedFile(try writer.bytes())
+    let outcome = try Self.shell(
+      #"""
+      "$tool" convert --anonymize "$1" "$d/copy.dat" || exit
+      "$tool" events --format jsonl "$d/copy.dat" | grep -oE '"[a-z_0-9]+":("?4242"?)' | cut -d'"' -f2 | sort | tr '\n' ' '
+      "$tool" events --format jsonl "$d/copy.dat" | grep -c 1001
+      """#, [file.path])
+    #expect(outcome.output == "pidfd rapid ret src_cpu 5\n", "\(outcome.output) \(outcome.errors)")
+  }
+
   @Test("What a part lacks besides what was chosen does not mislead its replay")
   func contextInPart() throws {
     let outcome = try Self.shell(

@@ -23,6 +23,8 @@ public struct EventFormat: Hashable, Sendable {
     public var isScalar: Bool
     /// Whether it is declared as a pointer: an address of the kernel.
     public var isPointer: Bool
+    /// Whether it is declared as the number of a thread or process (`pid_t`).
+    public var isThread = false
     /// Whether the field is text or an array of characters.
     public var isString: Bool
     /// Whether offset and length of the content stand in the field (`__data_loc`).
@@ -34,10 +36,12 @@ public struct EventFormat: Hashable, Sendable {
 
 extension EventFormat.Field {
   /// A field whose content is a number or a pointer.
-  init(scalar name: String, offset: Int, size: Int, isSigned: Bool, isPointer: Bool) {
+  init(
+    scalar name: String, offset: Int, size: Int, isSigned: Bool, isPointer: Bool, isThread: Bool = false
+  ) {
     self.init(
       name: name, offset: offset, size: size, isSigned: isSigned, isScalar: [1, 2, 4, 8].contains(size),
-      isPointer: isPointer, isString: false, isDynamic: false, isRelative: false)
+      isPointer: isPointer, isThread: isThread, isString: false, isDynamic: false, isRelative: false)
   }
 }
 

@@ -52,6 +52,20 @@ enum FieldDeclaration {
     return begin < text.count ? UnsafeRawBufferPointer(rebasing: text[begin...]) : nil
   }
 
+  /// Whether the declaration of a number or pointer says that it is the number of a thread or process.
+  static func isThread(_ text: UnsafeRawBufferPointer) -> Bool {
+    isThread(type: String(decoding: text, as: UTF8.self))
+  }
+
+  /// Whether words of C declare the number of a thread or process: the kernel's `pid_t`, and what user space is given as one. Not `tid_t`,
+  /// which numbers transactions of a file system.
+  static func isThread(type: String) -> Bool {
+    let words = type.split { !($0.isLetter || $0.isNumber || $0 == "_") }
+    return !type.contains("*") && words.contains { Self.threadTypes.contains(String($0)) }
+  }
+
+  private static let threadTypes: Set<String> = ["pid_t", "__kernel_pid_t", "compat_pid_t"]
+
   /// The declaration of a field of `bytes` bytes in plain words, nil where it has no name.
   static func plain(_ text: Substring, bytes: Int) -> String? {
     guard text.utf8.count <= bytesMax, text.utf8.allSatisfy({ $0 == 0x09 || (0x20..<0x7f).contains($0) })

@@ -42,7 +42,9 @@ final class FormatParser {
           name: String(cString: field.name), offset: Int(field.offset), size: Int(field.size),
           isSigned: has(TEP_FIELD_IS_SIGNED),
           isScalar: !composite && [1, 2, 4, 8].contains(field.size) && field.offset >= 0,
-          isPointer: has(TEP_FIELD_IS_POINTER), isString: has(TEP_FIELD_IS_STRING),
+          isPointer: has(TEP_FIELD_IS_POINTER),
+          isThread: field.type.map { FieldDeclaration.isThread(type: String(cString: $0)) } ?? false,
+          isString: has(TEP_FIELD_IS_STRING),
           isDynamic: has(TEP_FIELD_IS_DYNAMIC),
           isRelative: has(TEP_FIELD_IS_RELATIVE)))
       next = field.next

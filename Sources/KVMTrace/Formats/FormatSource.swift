@@ -135,7 +135,8 @@ struct FormatSource {
         EventFormat.Field(
           scalar: String(decoding: name, as: UTF8.self), offset: offset, size: size,
           isSigned: sign?.elementsEqual("1".utf8) ?? false,
-          isPointer: declaration.contains(UInt8(ascii: "*"))))
+          isPointer: declaration.contains(UInt8(ascii: "*")),
+          isThread: FieldDeclaration.isThread(declaration)))
     } else {
       scalars = nil
     }
