@@ -48,6 +48,21 @@ public enum RecordingSignature: Equatable, Sendable {
     }
   }
 
+  /// That another recording begins at `offset`, behind the end of the one that is read; nil where none does.
+  static func another(in file: FileBytes, at offset: Int) -> Damage? {
+    let count = magics.map(\.bytes.count).max() ?? 0
+    guard offset > 0, offset < file.count else { return nil }
+    let buffer = SectionBytes(count: min(count, file.count - offset))
+    let begin = Array(buffer.bytes.prefix(file.read(at: offset, into: buffer.bytes)))
+    guard let kind = magics.first(where: { begin.starts(with: $0.bytes) })?.kind, kind != .compressed else {
+      return nil
+    }
+    return Damage(
+      offset: offset,
+      what:
+        "another recording begins here, \(kind.name), and is not read; tail -c +\(offset + 1) splits it off")
+  }
+
   private static let magics: [(bytes: [UInt8], kind: RecordingSignature)] = [
     ([0x17, 0x08, 0x44] + Array("tracing".utf8), .traceDat),
     (Array("PERFILE2".utf8), .perfData), (Array("2ELIFREP".utf8), .perfData),

@@ -76,7 +76,11 @@ struct PerfHeader {
     records = Int(data.offset)..<(isWhole ? Int(end) : file.count)
     let bits = headerBytes >= Self.bytes ? try (0..<4).map { _ in try reader.u64() } : []
     readEvents(file, events, entryBytes: entryBytes)
-    if isWhole { readFeatures(file, bits) }
+    if isWhole {
+      readFeatures(file, bits)
+      let end = features.reduce(records.upperBound) { max($0, $1.bytes.upperBound) }
+      if let another = RecordingSignature.another(in: file, at: end) { damage.append(another) }
+    }
     if !isWhole {
       incompleteness = IngestError(
         .notATrace, path: file.path, offset: file.count,

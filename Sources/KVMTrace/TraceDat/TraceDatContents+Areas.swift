@@ -70,6 +70,16 @@ extension TraceDatContents {
     }
   }
 
+  /// Where the events of all CPUs end that the file describes, no earlier than `metadata` does.
+  func end(behind metadata: Int) -> Int {
+    buffers.lazy.flatMap(\.areas).reduce(metadata) { max($0, $1.offset + $1.count) }
+  }
+
+  /// Reports that another recording begins at `offset`, behind all that this one describes: somebody has joined two files.
+  mutating func reportAnother(in file: FileBytes, at offset: Int) {
+    if let another = RecordingSignature.another(in: file, at: offset) { damage.append(another) }
+  }
+
   /// Takes the active clock out of a list such as "[local] global".
   mutating func setClock(_ list: String) {
     if let open = list.firstIndex(of: "["), let close = list[open...].firstIndex(of: "]") {

@@ -45,6 +45,12 @@ extension TraceDatV7 {
       ))
   }
 
+  /// Reports that another recording stands behind the last section.
+  func reportAnother(behind sections: [Section], into contents: inout TraceDatContents) {
+    guard let last = sections.last, !last.isCut else { return }
+    contents.reportAnother(in: file, at: last.end)
+  }
+
   /// Finds the CPUs' areas in those buffers of `sections` that no option describes.
   func salvageBuffers(in sections: [Section], into contents: inout TraceDatContents, index: Index) {
     for section in sections

@@ -33,6 +33,7 @@ struct TraceDatV7: ~Copyable {
     var index = Index()
     let isWhole = readOptionChain(from: firstOptions, into: &contents, index: &index)
     let found = walk(from: sections)
+    reportAnother(behind: found, into: &contents)
     let isDescribed = isWhole && !contents.buffers.isEmpty
     if isDescribed {
       reportCut(in: found, into: &contents)
