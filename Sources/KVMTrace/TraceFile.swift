@@ -158,6 +158,9 @@ public final class TraceFile {
   }
   /// How fine the stamps of a text are written, in nanoseconds; nil of any other recording, and where stamps are ticks.
   public var stampNs: UInt64? { transcoded?.stampNs }
+  /// How many events the kernel's counters of its ring buffers (CPUSTAT) say were lost by the end of the recording, of whatever time; nil
+  /// where the file has none. Pages tell of the same events where they are missing, as far as they have room for the number.
+  public var lostByCounters: UInt64? { transcoded == nil ? contents.lostByCounters : nil }
   /// Whether it tells where events were lost; a text of perf script does not, nor one that lacks lines of which its header tells.
   public var tellsLosses: Bool { transcoded?.tellsLosses ?? copyOrigin?.tellsLosses ?? true }
 

@@ -96,6 +96,22 @@ struct TraceDatContents {
   /// The per-CPU statistics that the kernel kept, as text: its own account of what was lost.
   var cpuStatistics: [String] = []
 
+  /// How many events those say were lost in all buffers, overwritten or not taken in; nil where there are none.
+  var lostByCounters: UInt64? {
+    var sum: UInt64?
+    for text in cpuStatistics {
+      for line in text.split(whereSeparator: \.isNewline) {
+        let parts = line.split(separator: ":", maxSplits: 1)
+        guard parts.count == 2, ["overrun", "dropped events"].contains(parts[0]),
+          let count = UInt64(parts[1].filter { $0 != " " })
+        else { continue }
+        let (total, isOver) = (sum ?? 0).addingReportingOverflow(count)
+        sum = isOver ? .max : total
+      }
+    }
+    return sum
+  }
+
   /// The largest pages of all buffers.
   var pageBytesMax: Int { buffers.map(\.pageBytes).max() ?? pageBytes }
 

@@ -130,11 +130,17 @@ extension TraceInfo {
 
   private var lossText: String {
     if let whyLossesUnknown { return "unknown: \(whyLossesUnknown)" }
-    if lossCount == 0 { return damage.isEmpty ? "nothing" : "nothing by the kernel; damage is listed below" }
+    let counted = lostByCounters.map { Quantity.count($0, "event") }
+    if lossCount == 0 {
+      let more =
+        counted.map { "; its counters tell of \($0), behind the last ones or before the recording" } ?? ""
+      if !more.isEmpty { return "nothing by the kernel that a page tells of\(more)" }
+      return damage.isEmpty ? "nothing" : "nothing by the kernel; damage is listed below"
+    }
     let unknown = losses.contains { $0.count == nil }
     return
       "\(unknown ? "at least " : "")\(Quantity.count(max(lostEvents, UInt64(lossCount)), "event")) in "
-      + Quantity.count(lossCount, "place")
+      + Quantity.count(lossCount, "place") + (counted.map { "; \($0) by the kernel's counters" } ?? "")
   }
 }
 

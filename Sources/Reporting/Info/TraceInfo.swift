@@ -88,6 +88,8 @@ public struct TraceInfo: Encodable, Sendable {
   public var events: UInt64
   /// Events known to be lost.
   public var lostEvents: UInt64
+  /// Events lost by the kernel's counters of its ring buffers (CPUSTAT of a trace.dat), where those tell of more; else nil.
+  public var lostByCounters: UInt64?
   /// Places where events were lost, those of unknown number included.
   public var lossCount: Int
   /// Whether the recording would not tell of losses, so that none may mean nothing; nil where it would, or tells of some.
@@ -176,6 +178,7 @@ public struct TraceInfo: Encodable, Sendable {
     subBufferSize = file.subBufferBytes
     stampNs = file.stampNs
     buffers = file.bufferNames
+    lostByCounters = file.lostByCounters.flatMap { $0 > lostEvents ? $0 : nil }
     unreadableFormats = file.unreadableEvents.isEmpty ? nil : file.unreadableEvents
   }
 
