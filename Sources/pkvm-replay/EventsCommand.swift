@@ -21,7 +21,7 @@ struct EventsCommand: ParsableCommand {
       --where compares fields of events with ==, !=, <, <=, >, >=, & and, for texts, ~ with * and ?; !, &&, || and \
       parentheses join conditions. Besides the fields of the events there are cpu, tid, comm, event, system, time (in \
       seconds, or ticks of a clock that counts those), vm, and of a syndrome esr.class, esr.level, esr.write, esr.exec, esr.s1ptw and esr.kind ("translation", \
-      "permission", "access flag"). An event without the field does not fit.
+      "permission", "access flag"); esr.write is what KVM takes for a write: of a stage-1 walk, a permission fault. An event without the field does not fit.
 
       --vm replays the trace first. A VM's events are those that name its struct kvm, its lock or its page table, the \
       notifiers on its memory, and all others of the threads that run its vCPUs or create its slots. Events that are not known \

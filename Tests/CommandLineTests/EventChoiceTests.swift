@@ -63,8 +63,12 @@ struct EventChoiceTests {
     (
       "esr.write && !(cpu == 0)",
       { event in
-        event.number("hsr").map { $0 & 0x40 != 0 && $0 >> 26 == 0x24 && $0 & 0x80 == 0 && event.cpu != 0 }
-          ?? false
+        // kvm_is_write_fault: of a stage-1 walk (S1PTW) a permission fault, of any other data abort WnR.
+        event.number("hsr").map { hsr in
+          let isPermission = hsr & 0x3c == 0xc
+          let isWrite = hsr & 0x80 != 0 ? isPermission : hsr >> 26 & 0x3f == 0x24 && hsr & 0x40 != 0
+          return isWrite && event.cpu != 0
+        } ?? false
       }
     ),
     ("event == 'kvm_exit' || event ~ kvm_en*", { ["kvm_exit", "kvm_entry"].contains($0.name) }),
