@@ -5,14 +5,18 @@ internal import Stage2Model
 extension Replay {
   /// What a slice of `source` has to say of itself, so that it is replayed as the part is of the whole. Takes a pass over the trace.
   ///
-  /// - Parameter chosen: by what events of the part are left out.
+  /// - Parameters:
+  ///   - chosen: by what events of the part are left out.
+  ///   - others: which VMs are left out, nil where VMs were not chosen.
   public static func slice(
-    of source: some EventSource, _ part: TracePart, leavingOutBy chosen: Set<SliceMarker.Choice> = []
+    of source: some EventSource, _ part: TracePart, leavingOutBy chosen: Set<SliceMarker.Choice> = [],
+    others: SliceMarker.OtherVMs? = nil
   ) -> SliceMarkers {
     let found = SurveyedTrace(source, stated: nil, options: ReplayOptions())
     var slice = SliceMarker()
     slice.from = part.from
     slice.chosen = chosen.union(part.slice?.chosen ?? [])
+    slice.otherVMs = [others, part.slice?.otherVMs].compactMap(\.self).max()
     // Of a part that ends behind the last event nobody knows whether the recording went on.
     let last = max(found.survey.last, part.slice?.to ?? found.survey.last)
     slice.to = part.to.flatMap { $0 <= last ? $0 : nil }

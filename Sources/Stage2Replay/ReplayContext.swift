@@ -30,7 +30,8 @@ final class ReplayContext: Sendable {
   let recorded: ThreadOrder.Recorded
   /// Whether the trace has guests' faults, so that it is known what ages found.
   let tellsFaults: Bool
-  /// No operation is more certain than this: what a trace does not record forces nothing.
+  /// No operation is more certain than this: what a trace does not record forces nothing, and where other VMs were left out, what they did
+  /// is not recorded.
   let hypothesisBasis: Basis
   /// Whether the host seems to map pages only.
   let areRegionsOfPages: Bool
@@ -56,7 +57,8 @@ final class ReplayContext: Sendable {
     self.grid = grid
     recorded = survey.recorded
     tellsFaults = survey.events.tellsFaults
-    hypothesisBasis = survey.events.supportsDerivation ? .derived : .assumed
+    let lacksOthers = part.slice?.otherVMs == .meanwhile
+    hypothesisBasis = survey.events.supportsDerivation && !lacksOthers ? .derived : .assumed
     areRegionsOfPages = survey.regions.areOfPages
     mapsPUDs = !profile.isPKVM && profile.geometry.minBlockLevel < .l2
     self.hostKnowledge = hostKnowledge
@@ -64,6 +66,10 @@ final class ReplayContext: Sendable {
 
   /// The survey found out more of threads, markers and the ages of memory. What was settled before the first event stays as it is.
   func learn(_ found: TraceSurvey) { survey = found }
+
+  /// Whether the trace is a part without VMs that were there at the same time as those it has: whose memory a notifier tells of, and in
+  /// how many copies, what it shows does not decide.
+  var lacksOtherVMs: Bool { part.slice?.otherVMs == .meanwhile }
 
   /// The host's page size.
   var pageSize: PageSize { profile.pageSize }

@@ -54,7 +54,8 @@ struct SliceCommand: ParsableCommand {
     let kinds = chosen.ids.map { $0.union(Self.contextKinds(of: trace)) }
     var statistics = EventStatistics()
     try options.write(trace, kinds: kinds, to: target) { copy in
-      var markers = Replay.slice(of: trace, chosen.part, leavingOutBy: choice.leavingOut)
+      var markers = Replay.slice(
+        of: trace, chosen.part, leavingOutBy: choice.leavingOut, others: chosen.otherVMs)
       copy.heading = markers.slice.text
       copy.linesBehind = { markers.take(behind: $0).map(\.text) }
       statistics = try fill(copy, from: trace, &chosen)
@@ -81,11 +82,12 @@ struct SliceCommand: ParsableCommand {
         let marker = run.marker(position)
         // The copy has its own, which says what that of the recording did.
         if marker?.isOfSlice == true, chosen.part.slice != nil { continue }
-        let isAhead = try part.takesAhead(run, position, marker)
-        // Whatever else is chosen of the part: a replay that did not know what becomes of the slots would be wrong.
-        let isNeeded = SliceContext.isContext(record.kind) || marker != nil
-        let isContext = isNeeded && choice.vms.isEmpty && chosen.isInTime(record)
         let isChosen = chosen.take(record, run.payload(position)) != nil
+        let isAhead = try part.takesAhead(run, position, marker, isOfOthers: chosen.isOfOthers)
+        // Whatever else is chosen of the part: a replay that did not know what becomes of the slots would be wrong.
+        let isNeeded =
+          SliceContext.isContext(record.kind) ? !chosen.isOfOthers : marker != nil && choice.vms.isEmpty
+        let isContext = isNeeded && chosen.isInTime(record)
         if !isAhead, isChosen || isContext { try part.append(run, position) }
       }
       part.end(run)

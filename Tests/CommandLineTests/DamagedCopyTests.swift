@@ -131,6 +131,7 @@ struct DamagedCopyTests {
     "info says by what a part leaves events out",
     arguments: [
       ("--cpu 0", ["cpu"]), ("--cpu 0 --where 'esr.level == 3'", ["cpu", "filter"]), ("--from +20", nil),
+      ("--vm 0 --tid 141", ["thread", "vm"]),
     ])
   func leftOut(options: String, by: [String]?) throws {
     let lines = #""$tool" slice "$1" "$d/part.dat" \#(options) && "$tool" info "$d/part.dat""#

@@ -194,6 +194,50 @@ struct SliceTests {
     }
   }
 
+  /// Of each operation of a VM: how many there are, and how many of them are certain.
+  private static func operations(
+    _ report: Object, where isMeant: (Object) -> Bool
+  ) -> [String: (all: Int, certain: Int)] {
+    var found: [String: (all: Int, certain: Int)] = [:]
+    for vm in report["vms"] as? [Object] ?? [] where isMeant(vm) {
+      for (name, operation) in vm["operations"] as? [String: Object] ?? [:] {
+        let basis = operation["basis"] as? [String: Int] ?? [:]
+        found[name, default: (0, 0)].all += operation["count"] as? Int ?? 0
+        found[name]?.certain += (basis["recorded"] ?? 0) + (basis["derived"] ?? 0)
+      }
+    }
+    return found
+  }
+
+  @Test(
+    "A part by VM has nothing of other VMs, and nothing in it is more certain than in the whole",
+    arguments: [
+      ("kvm-nvhe-7.3.4-twin-guests.dat", [0, 1], "+6"),
+      ("pkvm-nvhe-7.3.4-joined-guests.dat", [0, 1], "+16.3"),
+      ("pkvm-nvhe-7.3.4-fellow-guests.dat", [2, 3], "+14.5"),
+    ])
+  func oneVM(name: String, vms: [Int], from: String) throws {
+    for vm in vms {
+      for options in ["", "--from \(from)", "--from \(from) --anonymize"] {
+        let reports = try Self.json(
+          #"""
+          options=$3
+          "$tool" slice "$1" "$d/part.dat" --vm $2 $options || exit
+          "$tool" replay "$1" ${options%--anonymize} --no-series --json - | tr -d '\n'; echo
+          "$tool" replay "$d/part.dat" --no-series --json - | tr -d '\n'; echo
+          """#, [Self.path(name), String(vm), options])
+        try #require(reports.count == 2)
+        #expect((reports[1]["vms"] as? [Object])?.count == 1, "\(vm) \(options)")
+        let whole = Self.operations(reports[0]) { $0["id"] as? Int == vm }
+        let part = Self.operations(reports[1]) { _ in true }
+        for (operation, count) in part {
+          #expect(count.certain <= whole[operation]?.certain ?? 0, "\(vm) \(options) \(operation)")
+        }
+        #expect(whole["map"]?.all == part["map"]?.all && part["map"]?.all ?? 0 > 0, "\(vm) \(options)")
+      }
+    }
+  }
+
   @Test(
     "A part of which events were left out that its replay would miss is not replayed, unless losses are allowed",
     arguments: [

@@ -9,6 +9,17 @@ public struct SliceMarker: Hashable, Sendable {
     case cpu, thread, filter
   }
 
+  /// Which VMs' events were left out of a part that has those of chosen VMs alone.
+  public enum OtherVMs: String, Comparable, Sendable {
+    /// None that was there at a time of the part at which a chosen one was.
+    case elsewhen
+    /// Some that were there at the same time: what tells the memory of one VM from that of another is missing.
+    case meanwhile
+
+    /// Less is known where more is missing.
+    public static func < (a: OtherVMs, b: OtherVMs) -> Bool { a == .elsewhen && b == .meanwhile }
+  }
+
   /// The part's first moment; nil where it begins with the recording. Of what comes before, only the events are kept that tell of VMs
   /// and their memslots, and what else its replay has to know.
   public var from: Nanoseconds?
@@ -16,6 +27,8 @@ public struct SliceMarker: Hashable, Sendable {
   public var to: Nanoseconds?
   /// By what events of it were left out.
   public var chosen: Set<Choice> = []
+  /// Which VMs were left out; nil where VMs were not chosen. What is about no VM is left out with them.
+  public var otherVMs: OtherVMs?
   /// Whether pKVM changes the guests' tables; nil, like all that follows, where the recording does not tell.
   public var isPKVM: Bool?
   /// The bits of guest physical addresses.
@@ -41,6 +54,7 @@ public struct SliceMarker: Hashable, Sendable {
       case "to": to = UInt64(setting.value).map(Nanoseconds.init)
       case "chosen":
         chosen = Set(setting.value.split(separator: ",").compactMap { Choice(rawValue: String($0)) })
+      case "other_vms": otherVMs = OtherVMs(rawValue: setting.value)
       case "path": isPKVM = ["pkvm": true, "traditional": false][setting.value]
       case "ipa_bits": ipaBits = Self.bits(setting.value)
       case "ipa_bits_assumed": suggestedIPABits = Self.bits(setting.value)
@@ -70,7 +84,8 @@ public struct SliceMarker: Hashable, Sendable {
         "chosen",
         chosen.isEmpty ? nil : Choice.allCases.filter(chosen.contains).map(\.rawValue).joined(separator: ",")
       ),
-      ("path", isPKVM.map { $0 ? "pkvm" : "traditional" }), ("ipa_bits", ipaBits.map { String($0) }),
+      ("other_vms", otherVMs?.rawValue), ("path", isPKVM.map { $0 ? "pkvm" : "traditional" }),
+      ("ipa_bits", ipaBits.map { String($0) }),
       ("ipa_bits_assumed", suggestedIPABits.map { String($0) }),
       ("hardware_af", hasHardwareAF.map { $0 ? "1" : "0" }), ("dic", hasDIC.map { $0 ? "1" : "0" }),
       ("unrecorded", unrecorded.map { $0.compactMap(EventSchema.name(of:)).sorted().joined(separator: ",") }),

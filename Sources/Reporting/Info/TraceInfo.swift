@@ -82,7 +82,7 @@ public struct TraceInfo: Encodable, Sendable {
   public var buffers: [String]?
   /// The part that was replayed, or that was cut out of a recording; nil where that is the whole trace.
   public var window: TraceWindow?
-  /// By what events were left out of the part of a recording that it is, "cpu", "thread" or "filter"; nil where nothing was.
+  /// By what events were left out of the part of a recording that it is, "cpu", "thread", "filter" or "vm"; nil where nothing was.
   public var leftOutBy: [String]?
   /// All events.
   public var events: UInt64
@@ -165,7 +165,10 @@ public struct TraceInfo: Encodable, Sendable {
     if let markers {
       setRecording(markers.settings)
       let chosen = markers.slice?.chosen ?? []
-      if !chosen.isEmpty { leftOutBy = SliceMarker.Choice.allCases.filter(chosen.contains).map(\.rawValue) }
+      let words =
+        SliceMarker.Choice.allCases.filter(chosen.contains).map(\.rawValue)
+        + (markers.slice?.otherVMs == nil ? [] : ["vm"])
+      if !words.isEmpty { leftOutBy = words }
       if !markers.points.isEmpty { memoryPoints = markers.points }
     }
     if let file = source as? TraceFile { setFile(file) }

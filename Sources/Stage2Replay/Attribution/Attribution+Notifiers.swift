@@ -137,10 +137,11 @@ extension Attribution {
   @inline(__always)
   private func memoryOwner(of range: HVARange, _ thread: ThreadIndex, vm: VMIndex) -> MemoryChange.Owner {
     let isCreator = context.survey.isCreator(threads[thread].tid)
-    if vms.roster.isOfOneCreator, !isCreator { return .own }
+    if isOneProcess, !isCreator { return .own }
     return MemoryChange(
       range: range, tid: threads[thread].tid, vcpuOf: threads[thread].vcpu.vm, isCreator: isCreator,
-      isOfFault: isOfFault(of: thread, range), pageSize: context.pageSize
+      isOfFault: isOfFault(of: thread, range), lacksOthers: context.lacksOtherVMs,
+      pageSize: context.pageSize
     ).owner(seenFrom: vm, vms, vcpuEvidence)
   }
 
@@ -239,7 +240,7 @@ extension Attribution {
 
   /// Whether all VMs are of one process.
   @inline(__always)
-  private var isOneProcess: Bool { vms.roster.isOfOneCreator }
+  private var isOneProcess: Bool { vms.roster.isOfOneCreator && !context.lacksOtherVMs }
 
   /// Whether a fault is open in one of the regions that the frames touch.
   @inline(__always)

@@ -185,7 +185,8 @@ extension Attribution {
     var signs: WindowSigns = canHoldBlock ? .blockFits : []
     if vms[vm].identity.isProtected {
       if event.isMemShare { signs.insert(.memShare) }
-    } else if !isSettled(vm) {
+    } else if !isSettled(vm) || context.part.slice?.otherVMs != nil && vms[vm].mayHaveOtherMemory {
+      // Unmaps of memory that is in no known slot were left out of a part by VM.
       signs.insert(.invalidated)
     }
     guard vms[vm].unmaps.unfinished > 0 else { return signs }

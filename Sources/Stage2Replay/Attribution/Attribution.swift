@@ -184,6 +184,7 @@ extension Attribution {
   private mutating func noteNames(_ vm: VMIndex) {
     let identity = vms[vm].identity
     found.timeline?.note(kvm: vms.roster.kvm(of: vm), ofVM: vm.position, since: identity.since)
+    found.timeline?.note(creator: vms.creator(of: vm), ofVM: vm.position, since: identity.life.since)
     found.timeline?.note(thread: vms.creator(of: vm), ofVM: vm.position, since: identity.since)
     for tid in identity.tids?.sorted() ?? [] {
       found.timeline?.note(thread: tid, ofVM: vm.position, since: identity.since)

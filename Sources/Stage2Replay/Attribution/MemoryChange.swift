@@ -20,6 +20,7 @@ struct MemoryChange {
   private let isCreator: Bool
   private let isOfFault: Bool
   private let isFolio: Bool
+  private let lacksOthers: Bool
 
   /// A thread's change of a range.
   ///
@@ -27,9 +28,12 @@ struct MemoryChange {
   ///   - vcpuOf: the VM whose vCPU the thread runs.
   ///   - isCreator: whether the thread creates a VM, sooner or later.
   ///   - isOfFault: whether the range has the page on which the thread's vCPU is in a fault.
+  ///   - lacksOthers: whether there are VMs that the trace does not show, which may have memory anywhere.
   init(
-    range: HVARange, tid: ThreadID, vcpuOf: VMIndex?, isCreator: Bool, isOfFault: Bool, pageSize: PageSize
+    range: HVARange, tid: ThreadID, vcpuOf: VMIndex?, isCreator: Bool, isOfFault: Bool, lacksOthers: Bool,
+    pageSize: PageSize
   ) {
+    self.lacksOthers = lacksOthers
     self.range = range
     self.tid = tid
     self.vcpuOf = vcpuOf
@@ -44,7 +48,8 @@ struct MemoryChange {
   ) -> Owner {
     let creator = vms.creator(of: vm)
     if creator == tid || vcpuOf == vm {
-      let mayBeReclaim = isFolio && isMemory(among: vms) { $0 != creator } && !isOfFault
+      let areOthersThere = lacksOthers || isMemory(among: vms) { $0 != creator }
+      let mayBeReclaim = isFolio && areOthersThere && !isOfFault
       return mayBeReclaim ? .unknown : .own
     }
     let own = vcpuOf ?? vms.settledOwner(ofThread: tid, evidence) ?? vms.roster.vm(createdBy: tid)

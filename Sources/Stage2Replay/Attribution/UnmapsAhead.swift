@@ -53,8 +53,9 @@ package struct UnmapsAhead<Keepsake> {
     unmaps[record.tid] = own.isEmpty ? nil : own
   }
 
+  /// What a thread does ends its unmaps, unless it can do that inside one.
   @inline(never)
-  private mutating func end(_ record: TraceRecord) {
+  package mutating func end(_ record: TraceRecord) {
     if Self.isEnd(record.kind) { unmaps[record.tid] = nil }
   }
 

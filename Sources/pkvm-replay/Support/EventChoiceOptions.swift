@@ -82,6 +82,10 @@ struct ChosenEvents {
   private let fields: EventPrinter
   private var attributor: VMAttributor?
   private let wantedVMs: Set<Int>
+  /// Which VMs are left out besides; nil where none were chosen.
+  private(set) var otherVMs: SliceMarker.OtherVMs?
+  /// Whether the last event is known to be about other VMs than those that were chosen, or told of a VM that had no memory.
+  private(set) var isOfOthers = false
   /// Events that are not known to be about any VM, all of the trace, and those that were chosen.
   private var (unattributed, all, matching) = (0, 0, 0)
 
@@ -101,7 +105,10 @@ struct ChosenEvents {
     fields = EventPrinter(.text, trace: trace, ids: ids)
     wantedVMs = Set(options.vms)
     if !options.vms.isEmpty || tellsVMs || filter?.asksForVM == true {
-      attributor = try Self.attributor(for: trace, options, options.vms + (filter?.vms ?? []), input: input)
+      let (timeline, pageSize) = try Self.timeline(
+        of: trace, options, options.vms + (filter?.vms ?? []), input: input)
+      if !wantedVMs.isEmpty { otherVMs = timeline.others(than: wantedVMs, in: part) }
+      attributor = VMAttributor(timeline, pageSize: pageSize)
     }
   }
 
@@ -109,6 +116,9 @@ struct ChosenEvents {
   mutating func take(_ record: TraceRecord, _ payload: UnsafeRawBufferPointer) -> [Int]? {
     if record.kind != .lost { all += 1 }
     let about = attributor?.vms(of: record) ?? []
+    isOfOthers =
+      !wantedVMs.isEmpty && wantedVMs.isDisjoint(with: about)
+      && (!about.isEmpty || SliceContext.isContext(record.kind))
     if !options.cpus.isEmpty, !options.cpus.contains(record.cpu.rawValue) { return nil }
     if !isInTime(record) { return nil }
     if record.kind == .lost { return about }
@@ -178,15 +188,15 @@ struct ChosenEvents {
   }
 
   /// What a replay of the whole trace finds out about the VMs behind its events.
-  private static func attributor(
-    for trace: TraceFile, _ choice: EventChoiceOptions, _ vms: [Int], input: String
-  ) throws -> VMAttributor {
+  private static func timeline(
+    of trace: TraceFile, _ choice: EventChoiceOptions, _ vms: [Int], input: String
+  ) throws -> (VMTimeline, PageSize) {
     var options = ReplayOptions()
     options.memslots = try choice.memslots?.resolve(for: trace, nil)
     options.infersMemslots = choice.inferMemslots
     options.recordsTimeline = true
     let (result, _) = try Replays.run(trace, profile: ProfileRequest(), options: options)
     try result.requireVMs(vms, of: input)
-    return VMAttributor(result.timeline ?? VMTimeline(), pageSize: result.profile.pageSize)
+    return (result.timeline ?? VMTimeline(), result.profile.pageSize)
   }
 }

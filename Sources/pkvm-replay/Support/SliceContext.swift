@@ -57,6 +57,9 @@ struct SliceContext {
     if waiting.count >= Self.waitingMax { try writeOlderHalf(to: copy) }
   }
 
+  /// Passes over an event of before the part that is about none of its VMs: its thread unmaps nothing of theirs any more.
+  mutating func pass(_ record: TraceRecord) { unmaps.end(record) }
+
   /// Of the markers before a part the first one counts that says how the recording was made, or of how many bits an IPA is. What the host
   /// counted before is compared with nothing.
   private mutating func isNeeded(_ marker: TraceMarker?) -> Bool {

@@ -27,9 +27,17 @@ struct SliceWriter {
 
   /// Takes in an event of before the part, and says whether it was one.
   ///
-  /// - Parameter marker: the marker that the event is.
-  mutating func takesAhead(_ run: EventRun, _ position: Int, _ marker: TraceMarker?) throws -> Bool {
+  /// - Parameters:
+  ///   - marker: the marker that the event is.
+  ///   - isOfOthers: whether it is about none of the VMs that were chosen.
+  mutating func takesAhead(
+    _ run: EventRun, _ position: Int, _ marker: TraceMarker?, isOfOthers: Bool
+  ) throws -> Bool {
     guard try isAhead(run[position].time) else { return false }
+    if isOfOthers, marker == nil {
+      context.pass(run[position])
+      return true
+    }
     try context.take(run, position, marker, to: copy)
     return true
   }

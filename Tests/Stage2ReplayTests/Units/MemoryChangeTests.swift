@@ -35,14 +35,14 @@ struct MemoryChangeTests {
   /// Whose memory some pages are, as either VM sees it.
   private func owners(
     _ pages: Range<UInt64>, by tid: Int32, vcpuOf: Int? = nil, isCreator: Bool = false,
-    isOfFault: Bool = false
+    isOfFault: Bool = false, lacksOthers: Bool = false
   ) -> [MemoryChange.Owner] {
     let vms = Self.twins()
     let change = MemoryChange(
       range: HVARange(
         start: Self.start + pages.lowerBound * Self.page, end: Self.start + pages.upperBound * Self.page),
       tid: ThreadID(tid), vcpuOf: vcpuOf.map { VMIndex($0) }, isCreator: isCreator, isOfFault: isOfFault,
-      pageSize: .size4K)
+      lacksOthers: lacksOthers, pageSize: .size4K)
     let evidence = VCPUEvidence(pageSize: .size4K) { _ in nil }
     return (0..<2).map { change.owner(seenFrom: VMIndex($0), vms, evidence) }
   }
@@ -61,6 +61,8 @@ struct MemoryChangeTests {
     #expect(owners(16..<19, by: 11, vcpuOf: 0)[1] == .another)
     // Nobody else has memory there.
     #expect(owners(16..<18, by: 21, vcpuOf: 1)[1] == .own)
+    // Nobody whom the trace shows.
+    #expect(owners(16..<18, by: 21, vcpuOf: 1, lacksOthers: true)[1] == .unknown)
   }
 
   @Test(
