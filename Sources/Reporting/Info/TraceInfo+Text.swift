@@ -81,28 +81,32 @@ extension TraceInfo {
         "the formats of \(unreadableFormats.joined(separator: ", ")) cannot be read: their events are only counted"
       )
     }
-    writeLosses(&page)
-    if !damage.isEmpty {
-      page.blank()
-      page.table(
-        header: ["byte", "damage"], alignRight: [true, false],
-        rows: damage.prefix(20).map { [String($0.offset), $0.what] })
-      if damage.count > 20 { page.line("and \(damage.count - 20) more; --json lists them") }
+    Self.write(
+      losses, of: lossCount, header: ["lost before", "CPU", "events"], alignRight: [true, true, true], &page
+    ) { [unit.moment($0.beforeNs), String($0.cpu), $0.count.map { Quantity.count($0) } ?? "unknown"] }
+    Self.write(damage, of: damage.count, header: ["byte", "damage"], alignRight: [true, false], &page) {
+      [String($0.offset), $0.what]
     }
     return page.text
   }
 
-  private func writeLosses(_ page: inout TextPage) {
-    if losses.isEmpty { return }
+  /// So many places stand on the page.
+  private static let placesMax = 20
+
+  /// A table of the first places, and of how many more there are.
+  ///
+  /// - Parameter count: how many there are, of which `places` are the first.
+  private static func write<Place>(
+    _ places: [Place], of count: Int, header: [String], alignRight: [Bool], _ page: inout TextPage,
+    row: (Place) -> [String]
+  ) {
+    if places.isEmpty { return }
     page.blank()
-    page.table(
-      header: ["lost before", "CPU", "events"], alignRight: [true, true, true],
-      rows: losses.prefix(20).map {
-        [unit.moment($0.beforeNs), String($0.cpu), $0.count.map { Quantity.count($0) } ?? "unknown"]
-      })
-    if lossCount > 20 {
+    page.table(header: header, alignRight: alignRight, rows: places.prefix(placesMax).map(row))
+    if count > placesMax {
       page.line(
-        "and in \(Quantity.count(lossCount - 20, "more place")); --json lists the first \(losses.count)")
+        "and \(Quantity.count(count - placesMax, "more place")); --json lists "
+          + (places.count < count ? "the first \(places.count)" : "them"))
     }
   }
 
