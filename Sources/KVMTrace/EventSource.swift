@@ -19,10 +19,8 @@ public protocol EventSource {
   /// A number of bytes than which the host's pages are no bigger, such as the size of a sub-buffer of the ring buffer; nil where
   /// nothing tells.
   var pageBytesMax: Int? { get }
-  /// Whether it tells where events were lost: if not, that it tells of none means nothing.
-  var tellsLosses: Bool { get }
-  /// The kinds of event that there can be, nil where that is not known. Of a kind that there can be, none need come.
-  var recordableKinds: Set<EventKind>? { get }
+  /// What it tells of the events that are not in it.
+  var account: SourceAccount { get }
   /// Whether there can be probes on the kernel's own stage-2 operations.
   var hasOperationProbes: Bool { get }
   /// Whether KVM's events have the form of another architecture: they say when a guest ran, in other fields.
@@ -55,10 +53,8 @@ extension EventSource {
   public var pageSize: PageSize? { nil }
   /// Not known.
   public var pageBytesMax: Int? { nil }
-  /// A recorder writes them.
-  public var tellsLosses: Bool { true }
-  /// Not known.
-  public var recordableKinds: Set<EventKind>? { nil }
+  /// A recorder writes where events were lost. Which there can be is not known.
+  public var account: SourceAccount { SourceAccount() }
   /// None.
   public var hasForeignKVMEvents: Bool { false }
   /// Not known.

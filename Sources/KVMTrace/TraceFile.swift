@@ -154,15 +154,13 @@ public final class TraceFile {
     guard let transcoded else { return contents.copyOrigin }
     return CopyOrigin(
       pageSize: transcoded.hostPageBytes.flatMap { PageSize(bytes: UInt64(clamping: $0)) },
-      tellsLosses: transcoded.tellsLosses)
+      listsKinds: transcoded.listsKinds, untoldLosses: transcoded.untoldLosses)
   }
   /// How fine the stamps of a text are written, in nanoseconds; nil of any other recording, and where stamps are ticks.
   public var stampNs: UInt64? { transcoded?.stampNs }
   /// How many events the kernel's counters of its ring buffers (CPUSTAT) say were lost by the end of the recording, of whatever time; nil
   /// where the file has none. Pages tell of the same events where they are missing, as far as they have room for the number.
   public var lostByCounters: UInt64? { transcoded == nil ? contents.lostByCounters : nil }
-  /// Whether it tells where events were lost; a text of perf script does not, nor one that lacks lines of which its header tells.
-  public var tellsLosses: Bool { transcoded?.tellsLosses ?? copyOrigin?.tellsLosses ?? true }
 
   /// Whether all that is known of an event is that it was there: a number that its form took the place of its fields.
   package func isUnreadable(_ record: TraceRecord) -> Bool {
@@ -223,10 +221,15 @@ public final class TraceFile {
     formats.formats.contains(where: \.kind.isOperationProbe)
   }
 
-  /// The kinds of event that the trace can hold. trace-cmd stores the formats of the events that it recorded, so a kind
-  /// whose format is not there, or cannot be read, was not recorded.
-  public var recordableKinds: Set<EventKind>? {
-    Set(formats.formats.map(\.kind)).subtracting([.other])
+  /// What the trace tells of the events that are not in it. trace-cmd stores the formats of the events that it recorded, so a kind
+  /// whose format is not there, or cannot be read, was not recorded. A text has but the events that are in it.
+  public var account: SourceAccount {
+    let kinds = Set(formats.formats.map(\.kind)).subtracting([.other])
+    let named = formats.formats.compactMap { EventSchema.kind(named: $0.name, system: $0.system) }
+    return SourceAccount(
+      kinds: kinds, listsKinds: copyOrigin?.listsKinds ?? true,
+      kindsWithoutFields: Set(named).subtracting(kinds),
+      untoldLosses: copyOrigin?.untoldLosses.map { UntoldLosses($0, isOfCopy: transcoded == nil) })
   }
 
   /// Whether the trace has KVM's events in the form of another architecture: they say when a guest ran, in other fields.

@@ -71,6 +71,7 @@ package struct MemoryTrace: EventSource {
     return trace
   }
 
+  package var account: SourceAccount { SourceAccount(kinds: recordableKinds) }
   package var cpuCount: Int { Int(records.lazy.map(\.cpu.rawValue).max() ?? 0) + 1 }
   package var path: String { "memory" }
   package var format: String { "records in memory" }

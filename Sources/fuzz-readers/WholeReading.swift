@@ -55,7 +55,7 @@ struct WholeReading {
     let places = trace.damage + statistics.damage
     for place in places { precondition(place.offset >= 0 && !place.what.isEmpty) }
     damage = places.count
-    checksum &+= UInt64(trace.cpuCount) &+ UInt64(trace.recordableKinds?.count ?? 0)
+    checksum &+= UInt64(trace.cpuCount) &+ UInt64(trace.account.kinds?.count ?? 0)
   }
 
   private mutating func use(_ run: EventRun, _ position: Int) {

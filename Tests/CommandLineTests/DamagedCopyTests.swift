@@ -117,14 +117,87 @@ struct DamagedCopyTests {
     #expect(statuses == ["2"], "\(outcome.output) \(outcome.errors)")
   }
 
-  @Test("That a recording does not tell of losses is told by its copy, and by a copy of the copy")
-  func unknownLosses() throws {
+  private static let missingEntries =
+    "fewer entries than its header tells of, and no line says where they are missing"
+
+  @Test(
+    "Why a recording does not tell of losses is told by its copies, parts of them, and copies of those",
+    arguments: [
+      (
+        "sim-perf.script-guestmount.txt.gz", "", "perf script tells of losses with --show-lost-events alone",
+        "it is a copy of a text of perf script, which tells of losses with --show-lost-events alone"
+      ),
+      (
+        "trace.txt.gz", "1000,3000d", "the text has \(missingEntries)",
+        "it is a copy of a text that has \(missingEntries)"
+      ),
+      ("trace.txt.gz", "", nil, nil), ("trace_pipe.txt.gz", "", nil, nil),
+      ("sim.perfetto-trace.gz", "", nil, nil),
+    ])
+  func unknownLosses(name: String, edit: String, why: String?, ofCopy: String?) throws {
     let reports = try Self.reports(
       #"""
-      "$tool" convert "$1" "$d/1.dat" && "$tool" slice "$d/1.dat" "$d/2.dat" --from +1 || exit
-      for copy in 1 2; do "$tool" info --json "$d/$copy.dat" | tr -d '\n'; echo; done
-      """#, [Self.path("inputs/simultaneous/sim-perf.script-guestmount.txt.gz")])
-    #expect(reports.map { $0["lossesUnknown"] as? Bool } == [true, true])
+      gzip -dc "$1" | if [[ $2 ]]; then sed "$2"; else cat; fi >"$d/0"
+      "$tool" convert --allow-loss "$d/0" "$d/1" && "$tool" slice --allow-loss "$d/0" "$d/2" --from +0.1 &&
+        "$tool" slice --allow-loss "$d/1" "$d/3" --to +2 && "$tool" convert --allow-loss "$d/3" "$d/4" || exit
+      for copy in 0 1 2 3 4; do "$tool" info --allow-loss --json "$d/$copy" | tr -d '\n'; echo; done
+      """#, [Self.path("inputs/simultaneous/\(name)"), edit])
+    #expect(reports.map { $0["lossesUnknownWhy"] as? String } == [why] + Array(repeating: ofCopy, count: 4))
+    #expect(
+      reports.map { $0["lossesUnknown"] as? Bool } == Array(repeating: why == nil ? nil : true, count: 5))
+  }
+
+  @Test(
+    "Of kinds that did not come a text does not say whether they were recorded, nor does its copy",
+    arguments: [
+      ("trace.txt.gz", "none came: not recorded, or none occurred"),
+      ("trace_pipe.txt.gz", "none came: not recorded, or none occurred"),
+      ("sim-perf.data.gz", nil), ("sim.perfetto-trace.gz", nil),
+    ])
+  func noneCame(name: String, why: String?) throws {
+    let reports = try Self.reports(
+      #"""
+      gzip -dc "$1" >"$d/0"
+      "$tool" convert --allow-loss "$d/0" "$d/1" && "$tool" slice --allow-loss "$d/0" "$d/2" --from +0.1 || exit
+      for copy in 0 1 2; do "$tool" replay --allow-loss --json - "$d/$copy" | tr -d '\n'; echo; done
+      """#, [Self.path("inputs/simultaneous/\(name)")])
+    try #require(reports.count == 3)
+    for report in reports {
+      let missing = report["notRecorded"] as? [Object] ?? []
+      let entries = missing.filter { ($0["events"] as? [String])?.contains("kvm_access_fault") == true }
+      #expect(entries.map { $0["why"] as? String } == (why == nil ? [] : [why]), "\(missing)")
+      #expect(
+        why != nil || !missing.contains { ($0["why"] as? String)?.contains("none came") == true },
+        "\(missing)")
+    }
+  }
+
+  @Test("A kind that did not come and happened, as others show, was not recorded")
+  func shownByOthers() throws {
+    let lines = #"""
+      gzip -dc "$1" | grep -v -e 'kvm_exit: ' -e entries-in-buffer | "$tool" replay --json - - | tr -d '\n'
+      """#
+    let report = try #require(
+      try Self.reports(lines, [Self.path("inputs/simultaneous/trace.txt.gz")]).first)
+    let missing = report["notRecorded"] as? [Object] ?? []
+    let exits = try #require(missing.first { ($0["events"] as? [String]) == ["kvm_exit"] }, "\(missing)")
+    #expect(exits["why"] == nil, "\(exits)")
+  }
+
+  @Test(
+    "Waits of Perfetto's are unknown for want of the lock's address, which the report says, and of its copy")
+  func lockNumbers() throws {
+    let reports = try Self.reports(
+      #"""
+      "$tool" convert "$1" "$d/copy" || exit
+      for file in "$1" "$d/copy"; do "$tool" replay --json - "$file" | tr -d '\n'; echo; done
+      """#, [Self.path("inputs/simultaneous/sim.perfetto-trace.gz")])
+    try #require(reports.count == 2)
+    for report in reports {
+      let missing = report["notRecorded"] as? [Object] ?? []
+      let waits = missing.first { ($0["events"] as? [String])?.contains("contention_begin") == true }
+      #expect(waits?["why"] as? String == "recorded without the lock's address", "\(missing)")
+    }
   }
 
   @Test(

@@ -142,6 +142,11 @@ struct EventSchema {
   /// The kind of event that has a name, nil where that has no meaning here.
   static func kind(named name: String) -> EventKind? { byName[name]?.first?.kind }
 
+  /// The kind of the events that are called `system:name`, whatever fields they have; nil where that has no meaning here.
+  static func kind(named name: String, system: String) -> EventKind? {
+    byName[name]?.first { $0.system == system }?.kind
+  }
+
   /// The schema of the event `system:name` with the fields `fieldNames`, nil where it has no meaning here.
   static func schema(system: String, name: String, fieldNames: @autoclosure () -> Set<String>) -> EventSchema?
   {

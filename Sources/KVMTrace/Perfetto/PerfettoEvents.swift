@@ -60,6 +60,9 @@ final class PerfettoEvents {
 
   deinit { seen.deallocate() }
 
+  /// Whether the trace says which events the recorder was asked for.
+  var isListed: Bool { !wanted.isEmpty }
+
   /// The recorder was asked for the events of this name.
   func want(_ name: String) {
     if wanted.count < EventSlot.count { wanted.insert(name) }

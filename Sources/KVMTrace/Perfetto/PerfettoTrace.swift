@@ -14,6 +14,7 @@ final class PerfettoTrace: TranscodedTrace {
   let commands: [Int32: String]
   let formatTexts: [(system: String, text: String)]
   let damage: [Damage]
+  let listsKinds: Bool
   /// The host's page size in bytes, nil where it is not recorded.
   let hostPageBytes: Int?
   let compression: String
@@ -44,6 +45,7 @@ final class PerfettoTrace: TranscodedTrace {
     clock = times.name
     clockOffsets = times.offsets
     damage = survey.damage + times.damage
+    listsKinds = survey.events.isListed
     uname = survey.host.uname
     cpuCount = survey.host.cpuCount
     commands = survey.host.commands

@@ -10,7 +10,7 @@ final class TextTrace: TranscodedTrace {
   let cpuCount: Int
   /// Where headers tell of more entries than there are.
   let damage: [Damage]
-  let tellsLosses: Bool
+  let untoldLosses: UntoldLosses.Reason?
   let lostSomewhere: UInt64
   let commands: [Int32: String]
   /// The processes of threads, by thread, as far as the text tells them.
@@ -27,8 +27,7 @@ final class TextTrace: TranscodedTrace {
       lostBefore: survey.lostBefore, isOfPerf: survey.isOfPerf, repetitions: survey.repetitions)
     clock = survey.stamps.clock
     damage = survey.entries.damage.places
-    // perf script tells of losses with --show-lost-events alone.
-    tellsLosses = !survey.isOfPerf && !survey.entries.lacksSome
+    untoldLosses = survey.isOfPerf ? .perfScript : survey.entries.lacksSome ? .missingEntries : nil
     lostSomewhere = survey.lostSomewhere
     cpuCount = max(survey.facts.cpuCount, survey.cpuCount)
     commands = survey.threads.commands
@@ -45,6 +44,8 @@ final class TextTrace: TranscodedTrace {
   }
 
   var ordersEqualStamps: Bool { true }
+  /// Nothing says which events were recorded.
+  var listsKinds: Bool { false }
   var stampNs: UInt64? { contents.style == nil ? nil : contents.form.nanosecondsApart }
 
   var notes: [String] {

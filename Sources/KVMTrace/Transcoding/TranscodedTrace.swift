@@ -24,8 +24,10 @@ protocol TranscodedTrace: AnyObject {
   var damage: [Damage] { get }
   /// What of the file is passed over, without anything being missing for it, as far as opening and the passes so far show.
   var notes: [String] { get }
-  /// Whether it tells where events were lost: if not, that it tells of none means nothing.
-  var tellsLosses: Bool { get }
+  /// Whether the formats are those of all events that were recorded: if not, they are those of the events that came.
+  var listsKinds: Bool { get }
+  /// Why it does not tell where events were lost, so that it means nothing if it tells of none; nil where it does.
+  var untoldLosses: UntoldLosses.Reason? { get }
   /// How fine the stamps are, in nanoseconds; nil where they are as the recorder read the clock.
   var stampNs: UInt64? { get }
   /// How many events were lost of CPUs that nobody tells: the losses among the events do not have their number.
@@ -43,7 +45,8 @@ protocol TranscodedTrace: AnyObject {
 extension TranscodedTrace {
   var hostPageBytes: Int? { nil }
   var notes: [String] { [] }
-  var tellsLosses: Bool { true }
+  var listsKinds: Bool { true }
+  var untoldLosses: UntoldLosses.Reason? { nil }
   var stampNs: UInt64? { nil }
   var lostSomewhere: UInt64 { 0 }
   var ordersEqualStamps: Bool { false }

@@ -123,28 +123,42 @@ extension TraceInfo {
     return "\(vms)\(Quantity.count(guests.vcpus.count, "vCPU thread")): \(shown)\(rest)"
   }
 
-  /// Why it is not known whether events were lost; nil where it is.
-  var whyLossesUnknown: String? {
-    guard lossesUnknown == true else { return nil }
-    if format == "text of perf script" { return "perf script tells of losses with --show-lost-events alone" }
-    return format.hasPrefix("text")
-      ? "the text has fewer entries than its header tells of, and no line says where they are missing"
-      : "it is a copy of a text that does not tell"
+  private var lossText: String {
+    guard let lossesUnknownWhy else { return toldLossText }
+    return lossCount == 0
+      ? "unknown: \(lossesUnknownWhy)" : "\(toldLossText), and whether more is unknown: \(lossesUnknownWhy)"
   }
 
-  private var lossText: String {
-    if let whyLossesUnknown { return "unknown: \(whyLossesUnknown)" }
+  /// What is told of losses.
+  private var toldLossText: String {
     let counted = lostByCounters.map { Quantity.count($0, "event") }
     if lossCount == 0 {
-      let more =
-        counted.map { "; its counters tell of \($0), behind the last ones or before the recording" } ?? ""
-      if !more.isEmpty { return "nothing by the kernel that a page tells of\(more)" }
+      if let counted {
+        return
+          "nothing by the kernel that a page tells of; its counters tell of \(counted), behind the last ones or before the recording"
+      }
       return damage.isEmpty ? "nothing" : "nothing by the kernel; damage is listed below"
     }
     let unknown = losses.contains { $0.count == nil }
     return
       "\(unknown ? "at least " : "")\(Quantity.count(max(lostEvents, UInt64(lossCount)), "event")) in "
       + Quantity.count(lossCount, "place") + (counted.map { "; \($0) by the kernel's counters" } ?? "")
+  }
+}
+
+extension UntoldLosses {
+  /// The reason, as the report words it.
+  var words: String {
+    switch reason {
+    case .perfScript:
+      isOfCopy
+        ? "it is a copy of a text of perf script, which tells of losses with --show-lost-events alone"
+        : "perf script tells of losses with --show-lost-events alone"
+    case .missingEntries:
+      (isOfCopy ? "it is a copy of a text that has" : "the text has")
+        + " fewer entries than its header tells of, and no line says where they are missing"
+    case .unknown: isOfCopy ? "it is a copy of a recording that does not tell" : "the source does not tell"
+    }
   }
 }
 
@@ -164,7 +178,8 @@ extension TraceInfo {
     if lossCount > 0 {
       let isOne = max(lostEvents, UInt64(lossCount)) == 1
       parts.append(
-        gapCount == nil ? "the kernel lost \(lossText)" : "\(lossText) \(isOne ? "is" : "are") missing")
+        gapCount == nil
+          ? "the kernel lost \(toldLossText)" : "\(toldLossText) \(isOne ? "is" : "are") missing")
     }
     return parts.joined(separator: "; ") + "; --allow-loss accepts this"
   }

@@ -92,8 +92,11 @@ public struct TraceInfo: Encodable, Sendable {
   public var lostByCounters: UInt64?
   /// Places where events were lost, those of unknown number included.
   public var lossCount: Int
-  /// Whether the recording would not tell of losses, so that none may mean nothing; nil where it would, or tells of some.
+  /// Whether the recording would not tell of losses, so that none may mean nothing; nil where it would, or tells of some, unless these are
+  /// not all.
   public var lossesUnknown: Bool?
+  /// Why it would not, in words.
+  public var lossesUnknownWhy: String?
   /// The first of those places.
   public var losses: [LossEntry]
   /// At how many of them pages of the file are missing; at the others the kernel lost events. Nil for none.
@@ -146,7 +149,9 @@ public struct TraceInfo: Encodable, Sendable {
     events = statistics.total
     lostEvents = statistics.lostTotal
     lossCount = statistics.lossCount
-    if !source.tellsLosses, lossCount == 0 { lossesUnknown = true }
+    if let untold = source.account.untoldLosses, lossCount == 0 || untold.reason == .missingEntries {
+      (lossesUnknown, lossesUnknownWhy) = (true, untold.words)
+    }
     if statistics.gapCount > 0 { gapCount = statistics.gapCount }
     losses = statistics.losses.map { LossEntry(cpu: $0.cpu, beforeNs: $0.before.rawValue, count: $0.count) }
     damage = (source.damage + statistics.damage).map {

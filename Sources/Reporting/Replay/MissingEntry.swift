@@ -10,15 +10,20 @@ extension ReplayReport {
     public var essential: Bool
     /// What is not known without them.
     public var cost: String
+    /// Why they are missing, in words, where it is not that they were not recorded.
+    public var why: String?
 
     init(_ missing: MissingEvents) {
       events = missing.events
       essential = missing.isEssential
       cost = missing.cost
+      why = missing.reason == .notRecorded ? nil : missing.why
     }
 
     /// One line.
-    var statement: String { "\(events.joined(separator: ", ")): \(cost)" }
+    var statement: String {
+      "\(events.joined(separator: ", "))\(why.map { " (\($0))" } ?? ""): \(cost)"
+    }
   }
 
   /// Calls of the MMU notifier, by kind.

@@ -16,6 +16,13 @@ extension ReplayReport {
       words = what.words(count ?? 0) + detail
     }
 
+    /// So many kinds of event are missing, for one reason or another.
+    private init(missing count: Int, _ entries: [MissingEntry], _ detail: String = "") {
+      self.init(.notRecorded, count, detail)
+      guard entries.contains(where: { $0.why != nil }) else { return }
+      words = "what \(Quantity.count(count, "missing kind")) of event would tell" + detail
+    }
+
     /// All that was not known of one input, nil for nothing.
     static func all(_ report: ReplayReport, _ result: ReplayResult) -> [Self]? {
       func faults(_ reason: NoOperationReason) -> Int {
@@ -32,7 +39,7 @@ extension ReplayReport {
         Self(.notifiersInUnknownSlots, notifiers.total, " (\(notifiers.words))"),
         Self(.holdsOfNoVM, holds?.count ?? 0, holds.map { " (\(Quantity.duration($0.heldNs)))" } ?? ""),
         Self(.runningVMs, result.vms.count(where: \.wasRunning)), Self(.losses, losses),
-        Self(.notRecorded, missing, " (below)"),
+        Self(missing: missing, report.notRecorded ?? [], " (below)"),
       ].filter { $0.count != 0 }
       if result.events.isUnordered { all.append(Self(.unorderedClock, nil)) }
       if !result.events.tellsLosses { all.append(Self(.whetherEventsWereLost, nil)) }
@@ -52,7 +59,9 @@ extension ReplayReport {
         if counts.isEmpty {
           return Self(subject, nil, subject.detail(recordings: entries.count, of: reports.count))
         }
-        return Self(subject, subject == .notRecorded ? kindsNotRecorded(reports) : counts.reduce(0, +))
+        return subject == .notRecorded
+          ? Self(missing: kindsNotRecorded(reports), reports.flatMap { $0.notRecorded ?? [] })
+          : Self(subject, counts.reduce(0, +))
       }
       return sums.isEmpty ? nil : sums
     }

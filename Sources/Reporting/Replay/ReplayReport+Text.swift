@@ -44,7 +44,9 @@ extension ReplayReport {
           } ?? "")
         + (input.isIncomplete ? ", incomplete" : input.lossesUnknown == true ? "" : ", complete")
         + (input.pagesText.map { "; host with \($0)" } ?? ""))
-    if let why = input.whyLossesUnknown { page.row("", "whether events were lost is unknown: \(why)") }
+    if let why = input.lossesUnknownWhy {
+      page.row("", "whether \(input.lossCount > 0 ? "more " : "")events were lost is unknown: \(why)")
+    }
     if input.clockUnit != nil, let clock = input.clock.flatMap({ TraceClock($0) }) {
       page.row(
         "clock",

@@ -12,8 +12,7 @@ struct FirstPass {
 
   init(of source: some EventSource, pageSize: PageSize, options: ReplayOptions) {
     survey = TraceSurvey(
-      kvms: options.memslots?.vms.compactMap(\.kvm) ?? [], pageSize: pageSize, clock: source.clock,
-      tellsLosses: source.tellsLosses)
+      kvms: options.memslots?.vms.compactMap(\.kvm) ?? [], pageSize: pageSize, clock: source.clock)
     evidence = VCPUEvidence(pageSize: pageSize) { source.command(of: $0) }
     memslots = MemslotSurvey(pageSize: pageSize, infers: options.infersMemslots, recordsHistory: false)
     hasMemslots = options.memslots != nil
@@ -125,9 +124,9 @@ struct FirstPass {
   /// - Parameters:
   ///   - damage: the damaged places of the trace.
   ///   - cut: the CPUs of which events are missing behind the last one.
-  ///   - known: the kinds of event that there can be, nil where that is not known.
-  mutating func finish(damage: [Damage], cut: [UInt16], cpus: Int, known: Set<EventKind>?) {
-    survey.finish(damage: damage, cut: cut, cpus: cpus, known: known, windows)
+  ///   - account: what the trace tells of the events that are not in it.
+  mutating func finish(damage: [Damage], cut: [UInt16], cpus: Int, account: SourceAccount) {
+    survey.finish(damage: damage, cut: cut, cpus: cpus, account, windows)
     evidence.finish()
   }
 
@@ -140,7 +139,7 @@ struct FirstPass {
   /// anywhere for it, which says nothing of those to come.
   func finished(_ source: some EventSource) -> FirstPass {
     var copy = self
-    copy.finish(damage: [], cut: [], cpus: source.cpuCount, known: source.recordableKinds)
+    copy.finish(damage: [], cut: [], cpus: source.cpuCount, account: source.account)
     return copy
   }
 

@@ -6,23 +6,45 @@ internal import KVMTypes
 /// A kind that was seen was recorded. A kind that was not seen either did not happen or was not recorded: the latter if
 /// the trace has no format of it, or if other events show that it happened. What is left is taken not to have happened.
 public struct RecordedEvents: Hashable, Sendable {
-  /// The kinds that were not recorded.
-  public private(set) var missing: Set<EventKind>
+  /// What is known of a trace's events whichever of them were seen.
+  struct Known: Hashable {
+    /// What the source tells of the events that are not in it.
+    var account = SourceAccount()
+    /// Of a part what the whole recording lacks, which other parts tell better; nil where nothing says so.
+    var lackedByWhole: Set<EventKind>?
+    /// The kinds that had not come when the replay began, if that was before the last event.
+    var unseen: Set<EventKind> = []
+    /// Whether the clock does not tell in which order events of different CPUs happened.
+    var isUnordered = false
+  }
+
+  /// The kinds that were not recorded, or not as far as the trace tells.
+  public let missing: Set<EventKind>
   /// Those, and the kinds of which it was not known whether they are recorded when the replay began.
   private let doubtful: Set<EventKind>
-  /// Whether the clock does not tell in which order events of different CPUs happened.
-  public let isUnordered: Bool
-  /// Whether the source says where events were lost (`EventSource.tellsLosses`).
-  public let tellsLosses: Bool
+  /// Those of the missing ones that happened, as other events show.
+  private let shown: Set<EventKind>
+  private let known: Known
 
-  /// - Parameter unseen: the kinds that had not come when the replay began, if that was before the last event.
-  init(
-    missing: Set<EventKind>, unseen: Set<EventKind> = [], isUnordered: Bool = false, tellsLosses: Bool = true
-  ) {
-    self.missing = missing
-    self.isUnordered = isUnordered
-    self.tellsLosses = tellsLosses
-    doubtful = missing.union(unseen)
+  /// - Parameters:
+  ///   - unlisted: kinds that did not come and that the source does not say that there can be.
+  ///   - shown: kinds that did not come, and happened.
+  init(unlisted: Set<EventKind> = [], shown: Set<EventKind> = [], _ known: Known = Known()) {
+    missing = unlisted.union(shown)
+    doubtful = missing.union(known.unseen)
+    self.shown = shown
+    self.known = known
+  }
+
+  /// Whether the clock does not tell in which order events of different CPUs happened.
+  public var isUnordered: Bool { known.isUnordered }
+  /// Whether the source says where events were lost.
+  public var tellsLosses: Bool { known.account.untoldLosses == nil }
+
+  /// Why a kind is missing.
+  private func reason(_ kind: EventKind) -> MissingEvents.Reason {
+    if known.account.kindsWithoutFields.contains(kind) { return .withoutFields }
+    return known.account.listsKinds || shown.contains(kind) ? .notRecorded : .noneCame
   }
 
   /// Whether what happened to tables can be told at all: each change by a guest begins with a fault.
@@ -60,19 +82,21 @@ public struct RecordedEvents: Hashable, Sendable {
   /// - Parameter memslots: where the replay had the memslots from.
   func costs(memslots: MemslotSource) -> [MissingEvents] {
     var list: [MissingEvents] = []
-    var idle: [String] = []
+    var idle: [MissingEvents.Reason: [String]] = [:]
     for (kinds, isEssential, cost) in Self.allCosts {
-      let names = kinds.filter { missing.contains($0.0) }.map(\.1)
-      guard !names.isEmpty else { continue }
-      if tellsFaults || kinds[0].0 == .guestFault || kinds[0].0 == .contentionBegin {
-        list.append(MissingEvents(events: names, isEssential: isEssential, cost: cost))
-      } else {
-        idle += names
+      let all = Dictionary(grouping: kinds.filter { missing.contains($0.0) }) { reason($0.0) }
+      for (reason, names) in Self.ordered(all.mapValues { $0.map(\.1) }) {
+        if tellsFaults || kinds[0].0 == .guestFault || kinds[0].0 == .contentionBegin {
+          list.append(MissingEvents(events: names, isEssential: isEssential, cost: cost, reason: reason))
+        } else {
+          idle[reason, default: []] += names
+        }
       }
     }
-    if !idle.isEmpty {
+    for (reason, names) in Self.ordered(idle) {
       list.append(
-        MissingEvents(events: idle, isEssential: false, cost: "of no account without kvm_guest_fault"))
+        MissingEvents(
+          events: names, isEssential: false, cost: "of no account without kvm_guest_fault", reason: reason))
     }
     if memslots.isInferred {
       list.append(
@@ -87,6 +111,12 @@ public struct RecordedEvents: Hashable, Sendable {
           cost: "those that do not change are inferred and assumed"))
     }
     return list
+  }
+
+  private static func ordered(
+    _ names: [MissingEvents.Reason: [String]]
+  ) -> [(reason: MissingEvents.Reason, names: [String])] {
+    MissingEvents.Reason.allCases.compactMap { reason in names[reason].map { (reason, $0) } }
   }
 
   /// The events that a replay looks at, with their names, whether they are essential, and what it costs to do without.
@@ -122,22 +152,48 @@ public struct RecordedEvents: Hashable, Sendable {
 
 /// Events that a trace does not record, and what a report cannot say for want of them.
 public struct MissingEvents: Hashable, Sendable {
+  /// Why there are none.
+  public enum Reason: String, Hashable, Sendable, CaseIterable {
+    /// They were not recorded.
+    case notRecorded
+    /// None came, and the source does not say which events were recorded.
+    case noneCame
+    /// They were recorded without what they are read for.
+    case withoutFields
+  }
+
   /// Their names.
   public var events: [String]
   /// Whether operations, and the memory that follows from them, are less certain or unknown without them.
   public var isEssential: Bool
   /// What that costs.
   public var cost: String
+  /// Why they are missing.
+  public var reason: Reason
 
   /// Events that are missing, and what that costs.
-  public init(events: [String], isEssential: Bool, cost: String) {
+  public init(events: [String], isEssential: Bool, cost: String, reason: Reason = .notRecorded) {
     self.events = events
     self.isEssential = isEssential
     self.cost = cost
+    self.reason = reason
+  }
+
+  /// Why they are missing, in a few words.
+  public var why: String {
+    switch reason {
+    case .notRecorded: "not recorded"
+    case .noneCame: "none came: not recorded, or none occurred"
+    case .withoutFields:
+      events.allSatisfy { $0.hasPrefix("contention_") }
+        ? "recorded without the lock's address" : "recorded without the fields that tell"
+    }
   }
 
   /// One line: "kvm_entry not recorded: ...".
-  public var statement: String { "\(events.joined(separator: ", ")) not recorded: \(cost)" }
+  public var statement: String {
+    "\(events.joined(separator: ", ")) \(reason == .notRecorded ? why : "(\(why))"): \(cost)"
+  }
 }
 
 /// Finds out, from the events of one pass, which kinds of event happened without being recorded.
@@ -239,24 +295,19 @@ struct RecordingSurvey {
   /// The kinds that a replay lives on of which no event was seen.
   var unseen: Set<EventKind> { Set(Self.observable.filter { !saw($0) }) }
 
-  /// What was recorded, given which kinds have a format; nil where that is not known.
+  /// What was recorded, given what is known besides.
   ///
-  /// - Parameters:
-  ///   - unrecorded: of a part what the whole recording lacks, which other parts tell better; nil where nothing says so.
-  ///   - lacking: kinds of which it is known that they happened and were not recorded.
-  func recorded(
-    _ known: Set<EventKind>?, ofWhole unrecorded: Set<EventKind>?, unseen: Set<EventKind>,
-    lacking: Set<EventKind>, isUnordered: Bool, tellsLosses: Bool
-  ) -> RecordedEvents {
-    var missing = lacking
-    if let known { missing.formUnion(Self.observable.filter { !saw($0) && !known.contains($0) }) }
-    if let unrecorded {
-      return RecordedEvents(
-        missing: missing.union(unrecorded), unseen: unseen, isUnordered: isUnordered, tellsLosses: tellsLosses
-      )
+  /// - Parameter lacking: kinds of which it is known that they happened and were not recorded.
+  func recorded(_ known: RecordedEvents.Known, lacking: Set<EventKind>) -> RecordedEvents {
+    let unlisted = known.account.kinds.map { kinds in
+      Set(Self.observable.filter { !saw($0) && !kinds.contains($0) })
     }
+    if let lacked = known.lackedByWhole {
+      return RecordedEvents(unlisted: lacked.union(unlisted ?? []), shown: lacking, known)
+    }
+    var shown = lacking
     func lack(_ kind: EventKind, if isMissing: Bool) {
-      if isMissing, !saw(kind) { missing.insert(kind) }
+      if isMissing, !saw(kind) { shown.insert(kind) }
     }
     // The last abort of a trace may be cut off from its fault.
     lack(.guestFault, if: aborts > 1 || saw(.accessFault) || saw(.mmio) || lacksExit)
@@ -269,8 +320,7 @@ struct RecordingSurvey {
     lack(.unmapHVARange, if: refaults.isTelling)
     // An access flag is set where it was cleared, and only an age clears it. One or two such faults may be wrong.
     lack(.ageHVA, if: accessFlagFaults >= Self.enough)
-    return RecordedEvents(
-      missing: missing, unseen: unseen, isUnordered: isUnordered, tellsLosses: tellsLosses)
+    return RecordedEvents(unlisted: unlisted ?? [], shown: shown, known)
   }
 }
 

@@ -45,7 +45,7 @@ struct SurveyAhead {
   {
     pass.finish(
       damage: source.damage + statistics.damage, cut: statistics.cutCPUs, cpus: source.cpuCount,
-      known: source.recordableKinds)
+      account: source.account)
     let found = SurveyedTrace(pass, host, source, options)
     tellGaps()
     replay.learn(found.survey, found.evidence)

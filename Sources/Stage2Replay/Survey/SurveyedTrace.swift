@@ -21,7 +21,7 @@ struct SurveyedTrace {
     let statistics = pass.consume(source, reader: options.jobs > 1 ? WorkerThread() : nil)
     pass.finish(
       damage: source.damage + statistics.damage, cut: statistics.cutCPUs, cpus: source.cpuCount,
-      known: source.recordableKinds)
+      account: source.account)
     self.init(pass, host, source, options)
     hasOperationProbes = statistics.operationProbes.map { $0 > 0 }
   }

@@ -45,7 +45,7 @@ struct TracePrefix: EventSource {
   var cpuCount: Int { source.cpuCount }
   var pageSize: PageSize? { source.pageSize }
   var pageBytesMax: Int? { source.pageBytesMax }
-  var recordableKinds: Set<EventKind>? { source.recordableKinds }
+  var account: SourceAccount { source.account }
   var hasOperationProbes: Bool { source.hasOperationProbes }
   var hasForeignKVMEvents: Bool { source.hasForeignKVMEvents }
   var clock: TraceClock? { source.clock }

@@ -9,7 +9,7 @@ struct TraceSurvey {
   private(set) var locks: LockSurvey
   /// Which events the trace has, and which it lacks.
   private var recording = RecordingSurvey()
-  private(set) var events = RecordedEvents(missing: [])
+  private(set) var events = RecordedEvents()
   /// The kinds that had not been seen when a replay began, if that was before the last event.
   private var unseen: Set<EventKind> = []
   /// What notifiers aged.
@@ -24,15 +24,10 @@ struct TraceSurvey {
   private var damage: [Int: Int] = [:]
   /// What the stamps can tell.
   private(set) var clock: ClockSurvey
-  /// Whether the source says where events were lost.
-  private let tellsLosses: Bool
 
   /// A survey that knows the addresses of some VMs beforehand.
-  init(
-    kvms: [KernelAddress], pageSize: PageSize = .size4K, clock: TraceClock? = nil, tellsLosses: Bool = true
-  ) {
+  init(kvms: [KernelAddress], pageSize: PageSize = .size4K, clock: TraceClock? = nil) {
     self.clock = ClockSurvey(clock)
-    self.tellsLosses = tellsLosses
     faults = FaultSurvey(pageSize: pageSize)
     locks = LockSurvey(kvms: kvms)
     markers = MarkerSurvey(pageSize: pageSize)
@@ -81,14 +76,15 @@ struct TraceSurvey {
   ///
   /// - Parameters:
   ///   - cut: the CPUs of which events are missing behind the last one.
-  ///   - known: the kinds of event that there can be, nil where that is not known.
+  ///   - account: what the trace tells of the events that are not in it.
   mutating func finish(
-    damage places: [Damage], cut: [UInt16], cpus: Int, known: Set<EventKind>?, _ windows: FaultWindows
+    damage places: [Damage], cut: [UInt16], cpus: Int, _ account: SourceAccount, _ windows: FaultWindows
   ) {
     faults.finish(windows)
-    events = recording.recorded(
-      known, ofWhole: markers.slice?.unrecorded, unseen: unseen, lacking: faults.nesting.missing,
-      isUnordered: clock.isUnordered, tellsLosses: tellsLosses)
+    let known = RecordedEvents.Known(
+      account: account, lackedByWhole: markers.slice?.unrecorded, unseen: unseen,
+      isUnordered: clock.isUnordered)
+    events = recording.recorded(known, lacking: faults.nesting.missing)
     if !places.isEmpty || !cut.isEmpty { markers.mapped.lose() }
     for cpu in Set(places.compactMap(\.cpu) + cut) { gaps.lose(CPUIndex(cpu)) }
     if places.contains(where: { $0.cpu == nil }) { gaps.loseAll(cpus) }

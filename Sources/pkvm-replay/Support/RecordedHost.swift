@@ -11,8 +11,10 @@ struct RecordedHost {
 
   init(_ trace: TraceFile, _ result: ReplayResult) {
     let words = trace.uname.split(separator: " ")
-    let recorded = trace.recordableKinds ?? []
-    func tells(_ kind: EventKind) -> String { recorded.contains(kind) ? "recorded" : "not recorded" }
+    let account = trace.account
+    func tells(_ kind: EventKind) -> String {
+      account.kinds?.contains(kind) == true ? "recorded" : account.listsKinds ? "not recorded" : "none came"
+    }
     facts = [
       ("page size", "\(result.profile.pageSize.bytes / 1024) KiB"),
       ("MMU", result.profile.isPKVM ? "pKVM" : "traditional"),

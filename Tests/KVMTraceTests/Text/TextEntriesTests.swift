@@ -32,7 +32,7 @@ struct TextEntriesTests {
     #expect(
       reading.damage == [Damage(offset: 16, what: "the header tells of 3548 entries, the text has 3 of them")]
     )
-    #expect(!reading.trace.tellsLosses)
+    #expect(reading.trace.untoldLosses == .missingEntries)
     #expect(reading.gaps.isEmpty)
   }
 
@@ -40,7 +40,7 @@ struct TextEntriesTests {
   func whole(held: Int) throws {
     let reading = try Self.read([Self.header(held)] + Self.both)
     #expect(reading.damage.isEmpty)
-    #expect(reading.trace.tellsLosses)
+    #expect(reading.trace.untoldLosses == nil)
   }
 
   @Test(
@@ -56,10 +56,10 @@ struct TextEntriesTests {
   func entries(count: Int, text: String) throws {
     let lines = Self.both + [Self.line(0, 4, text), Self.line(1, 5)]
     let whole = try Self.read([Self.header(4 + count)] + lines)
-    #expect(whole.trace.tellsLosses)
+    #expect(whole.trace.untoldLosses == nil)
     #expect(whole.trace.damage.isEmpty)
     let short = try Self.read([Self.header(5 + count)] + lines)
-    #expect(!short.trace.tellsLosses)
+    #expect(short.trace.untoldLosses == .missingEntries)
     #expect(
       short.trace.damage.map(\.what) == [
         "the header tells of \(5 + count) entries, the text has \(4 + count) of them"
@@ -70,7 +70,7 @@ struct TextEntriesTests {
   func cutEnd() throws {
     let text = ([Self.header(3)] + Self.both).joined(separator: "\n")
     #expect(try TextReading(text).damage.map(\.what) == ["the last line is cut; it is left out"])
-    #expect(try TextReading(text).trace.tellsLosses)
+    #expect(try TextReading(text).trace.untoldLosses == nil)
   }
 
   @Test(
@@ -80,7 +80,7 @@ struct TextEntriesTests {
     ])
   func toldLosses(held: Int, number: String, isWhole: Bool, damage: Int) throws {
     let reading = try Self.read([Self.header(held), "CPU:1 [LOST \(number)EVENTS]"] + Self.both)
-    #expect(reading.trace.tellsLosses == isWhole)
+    #expect((reading.trace.untoldLosses == nil) == isWhole)
     #expect(reading.trace.damage.count == damage)
   }
 
@@ -119,7 +119,7 @@ struct TextEntriesTests {
   func oneCPU(lines: [String]) throws {
     let reading = try Self.read([Self.header(10)] + lines)
     #expect(reading.damage.isEmpty)
-    #expect(!reading.trace.tellsLosses)
+    #expect(reading.trace.untoldLosses == .missingEntries)
     // Where there is but one CPU it is.
     guard !lines.isEmpty else { return }
     let single = try Self.read([Self.header(10, cpus: 1)] + [Self.line(0, 1)])

@@ -12,7 +12,7 @@ final class ReadOnce<Source: EventSource>: EventSource {
   var pageBytesMax: Int? { source.pageBytesMax }
   var uname: String { source.uname }
   var hasOperationProbes: Bool { source.hasOperationProbes }
-  var recordableKinds: Set<EventKind>? { source.recordableKinds }
+  var account: SourceAccount { source.account }
   var path: String { source.path }
   var format: String { source.format }
   var canBeReadTwice: Bool { false }
