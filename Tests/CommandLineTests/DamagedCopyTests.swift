@@ -148,6 +148,40 @@ struct DamagedCopyTests {
   }
 
   @Test(
+    "Of a text in which lines have run into one, what is not near that place is derived, and so in its copy")
+  func joinedLines() throws {
+    let reports = try Self.reports(
+      #"""
+      gzip -dc "$1" | sed -e '2000{N;s/\n//}' >"$d/0"
+      "$tool" convert --allow-loss "$d/0" "$d/1" || exit
+      for copy in 0 1; do "$tool" replay --allow-loss --json - "$d/$copy" | tr -d '\n'; echo; done
+      """#, [Self.path("inputs/simultaneous/trace.txt.gz")])
+    try #require(reports.count == 2)
+    #expect(try Self.findings(reports[0]) == Self.findings(reports[1]))
+    let words = (reports[0]["notKnown"] as? [Object])?.compactMap { $0["what"] as? String } ?? []
+    #expect(words.contains("losses") && !words.contains("whetherEventsWereLost"), "\(words)")
+    let operations = try #require((reports[0]["vms"] as? [Object])?.first?["operations"] as? [String: Object])
+    #expect(
+      operations.values.contains { (($0["basis"] as? [String: Int])?["derived"] ?? 0) > 100 }, "\(operations)"
+    )
+  }
+
+  /// What a replay found, without times, which differ where several events of a text have one stamp.
+  private static func findings(_ report: Object) throws -> NSDictionary {
+    var divergences = try #require(report["divergences"] as? Object)
+    divergences["items"] = nil
+    let vms = try #require(report["vms"] as? [Object])
+    return [
+      "divergences": divergences, "agreement": report["agreement"] ?? [:],
+      "vms": vms.map { vm in
+        ["operations", "faults", "faultsWithoutOperation", "hypercalls"].map {
+          vm[$0] ?? [:] as [String: Int]
+        }
+      },
+    ]
+  }
+
+  @Test(
     "Of kinds that did not come a text does not say whether they were recorded, nor does its copy",
     arguments: [
       ("trace.txt.gz", "none came: not recorded, or none occurred"),

@@ -102,16 +102,22 @@ struct LineHeadParser {
     return nil
   }
 
-  /// Whether a further event's line begins inside the text of the event with `outer`: the end of that one's line is lost. It is not
-  /// older, as lines are that somebody quotes from a trace.
+  /// Whether a further event's line begins inside the text of the event with `outer`: the end of that one's line is lost.
+  func isLine(inside text: TextCursor, of outer: LineHead) -> Bool {
+    lines(inside: text, of: outer, max: 1) > 0
+  }
+
+  /// How many further events' lines begin inside the text of the event with `outer`, so many at most. They are not older, as lines are
+  /// that somebody quotes from a trace.
   ///
   /// A text may have a mark in each of its bytes, so that only so much is looked at around one as a head is long.
   @inline(never)
-  func isLine(inside text: TextCursor, of outer: LineHead) -> Bool {
+  func lines(inside text: TextCursor, of outer: LineHead, max: Int = .max) -> Int {
+    var count = 0
     // One of its own: this one's column and threads are those of whole lines.
     var parser = LineHeadParser(style)
     var rest = text
-    while rest.skip(behind: style.mark) {
+    while count < max, rest.skip(behind: style.mark) {
       let mark = rest.place - 1
       let around = TextCursor(
         place: mark - min(mark - text.place, Self.headBytesMax),
@@ -119,10 +125,10 @@ struct LineHeadParser {
       if let head = parser.head(of: around, at: mark - around.place), head.hasCommand,
         head.stamp >= outer.stamp, TextLine(head) != nil
       {
-        return true
+        count += 1
       }
     }
-    return false
+    return count
   }
 
   /// The head whose mark is at `column`.

@@ -15,6 +15,9 @@ final class TextPages: PageSupply {
     set { maker.damage = newValue }
   }
 
+  /// The lines so far that are inside of others, which are left out.
+  var linesInside: [TextRecords.LinesInside] { maker.records.linesInside }
+
   func next() -> UnsafeRawBufferPointer? { maker.next() }
 }
 
@@ -27,7 +30,7 @@ private struct TextPageMaker: ~Copyable {
   private(set) var pageOffset = 0
   private(set) var isBehindGap = false
   var damage = DamageLog(cpu: nil)
-  private var records: TextRecords
+  private(set) var records: TextRecords
   private var window = ReorderWindow()
   private var writer = PageWriter(pageBytes: pageBytes)
   private var isAtEnd = false

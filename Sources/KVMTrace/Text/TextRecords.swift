@@ -18,6 +18,17 @@ struct TextContents {
 
 /// The records of a text's lines, in the order of the lines.
 struct TextRecords: ~Copyable {
+  /// Lines that are inside another one, whose end is lost.
+  struct LinesInside {
+    /// Where that one begins, in bytes.
+    var offset: Int
+    /// How many there are.
+    var count: Int
+  }
+
+  /// Of so many lines it is kept how many others are inside them.
+  private static let linesInsideMax = 1 << 12
+
   private var lines: LineReader
   private var heads: LineHeadParser
   private let events: TextEvents
@@ -29,6 +40,8 @@ struct TextRecords: ~Copyable {
   /// Whether an event may be missing before the next line.
   private var isBehindGap = false
   private var hasEvent = false
+  /// The lines that are left out because others are inside them.
+  private(set) var linesInside: [LinesInside] = []
 
   init(_ file: FileBytes, _ contents: TextContents) {
     lines = LineReader(file)
@@ -113,8 +126,17 @@ struct TextRecords: ~Copyable {
 
   private mutating func reportUnreadable(_ head: LineHead, at offset: Int, _ damage: inout DamageLog) {
     isBehindGap = true
+    noteLines(inside: head, at: offset)
     let name = TextLine(head)?.name.text ?? ""
     damage.reportGap(at: offset, "the text of an event \(name) cannot be read; it is left out")
+  }
+
+  /// Takes in a damaged line of which there may be more than one.
+  private mutating func noteLines(inside head: LineHead, at offset: Int) {
+    let count = heads.lines(inside: head.event, of: head)
+    if count > 0, linesInside.count < Self.linesInsideMax {
+      linesInside.append(LinesInside(offset: offset, count: count))
+    }
   }
 
   @inline(never)
@@ -166,6 +188,7 @@ struct TextRecords: ~Copyable {
       }
     }
     isBehindGap = true
+    if let head { noteLines(inside: head, at: line.offset) }
     let what = head == nil ? "thread, CPU, stamp and event" : "name of an event"
     damage.reportGap(at: line.offset, "a line has no \(what); it is left out")
   }

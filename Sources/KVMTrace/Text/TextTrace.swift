@@ -26,12 +26,25 @@ final class TextTrace: TranscodedTrace {
       style: survey.style, form: survey.stamps.form, events: survey.events, firstCPU: survey.firstCPU,
       lostBefore: survey.lostBefore, isOfPerf: survey.isOfPerf, repetitions: survey.repetitions)
     clock = survey.stamps.clock
-    damage = survey.entries.damage.places
-    untoldLosses = survey.isOfPerf ? .perfScript : survey.entries.lacksSome ? .missingEntries : nil
+    let entries = Self.found(survey.entries, file, contents)
+    damage = entries.damage.places
+    untoldLosses = survey.isOfPerf ? .perfScript : entries.lacksSome ? .missingEntries : nil
     lostSomewhere = survey.lostSomewhere
     cpuCount = max(survey.facts.cpuCount, survey.cpuCount)
     commands = survey.threads.commands
     processes = survey.threads.processes
+  }
+
+  /// Of a text that has fewer entries than its headers tell of, whether they are all inside of damaged lines: takes a pass over it.
+  private static func found(
+    _ entries: TextEntries, _ file: FileBytes, _ contents: TextContents
+  ) -> TextEntries {
+    guard entries.lacksSome, contents.style != nil else { return entries }
+    let pages = TextPages(file, contents)
+    while pages.next() != nil {}
+    var entries = entries
+    entries.find(pages.linesInside)
+    return entries
   }
 
   var format: String {

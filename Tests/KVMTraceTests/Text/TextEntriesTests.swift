@@ -66,6 +66,45 @@ struct TextEntriesTests {
       ])
   }
 
+  /// A text of four entries, two of which have run into one line.
+  private static func joined(_ first: String, _ second: String = line(1, 5)) -> [String] {
+    [line(0, 1), line(0, 4, first) + second, line(1, 6)]
+  }
+
+  @Test(
+    "lines that have run into one are told with their place, and nothing is missing besides",
+    arguments: ["kvm_entry: PC: 0x1", "kvm_entry: PC: 0", "kvm_en", "tracing_mark_write: x", "unknown: x=1"])
+  func joinedLines(first: String) throws {
+    // That an event of no known kind may be anything, some lines of it have to show.
+    let whole = [Self.line(0, 1, "unknown: x=1"), Self.line(0, 2, "unknown: x=2")]
+    let lines = Self.joined(first)
+    let reading = try Self.read([Self.header(6)] + whole + lines)
+    #expect(reading.trace.untoldLosses == nil && reading.trace.damage.isEmpty)
+    let bytes = ([Self.header(6)] + whole + lines[..<1]).reduce(0) { $0 + $1.utf8.count + 1 }
+    #expect(reading.damage.map(\.offset) == [bytes], "\(reading.damage)")
+    // One that is missing elsewhere.
+    let short = try Self.read([Self.header(7)] + whole + lines)
+    #expect(short.trace.untoldLosses == .missingEntries)
+    #expect(
+      short.trace.damage.map(\.what) == ["the header tells of 7 entries, the text has 6 of them"])
+  }
+
+  @Test("a line inside another one counts for the header that it stands behind alone")
+  func joinedSections() throws {
+    let lines = [Self.header(4)] + Self.joined("kvm_entry: PC: 0x1") + [Self.header(4)] + Self.both
+    let reading = try Self.read(lines)
+    #expect(reading.trace.untoldLosses == .missingEntries && reading.trace.damage.count == 1)
+    #expect(reading.trace.damage[0].offset > 300)
+  }
+
+  @Test("a line that is inside another one, and was not cut off, is none of its own")
+  func quotedLine() throws {
+    // It is older: somebody quotes it, and the header counts one entry.
+    let lines = [Self.line(0, 4), Self.line(1, 5, "tracing_mark_write: " + Self.line(0, 1)), Self.line(0, 6)]
+    #expect(try Self.read([Self.header(3)] + lines).trace.untoldLosses == nil)
+    #expect(try Self.read([Self.header(4)] + lines).trace.untoldLosses == .missingEntries)
+  }
+
   @Test("a last line that is cut is told once")
   func cutEnd() throws {
     let text = ([Self.header(3)] + Self.both).joined(separator: "\n")
