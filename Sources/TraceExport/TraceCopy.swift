@@ -199,7 +199,8 @@ public final class TraceCopy {
   }
 
   /// The recording was read to its end. What is missing behind the last event of a stream is missing in the copy, too, which ends with a
-  /// loss. So it does on every CPU where the recording's metadata is damaged or cut: nobody knows what that costs.
+  /// loss. So it does on every CPU where the recording's metadata is damaged or cut, or a place of which nobody tells the CPU and the
+  /// moment: nobody knows what that costs.
   ///
   /// - Parameter moment: the end of the part that is copied. What is missing behind an event of later is missing there.
   public func end(_ statistics: EventStatistics, before moment: Nanoseconds? = nil) throws {
@@ -210,7 +211,7 @@ public final class TraceCopy {
       guard let missing = end.missing else { continue }
       try noteLoss(of: missing, place(ofBuffer: end.bufferIndex, cpu: end.cpu))
     }
-    guard !trace.damage.isEmpty else { return }
+    guard !trace.damage.isEmpty || statistics.untoldDamage.contains(where: { $0.cpu == nil }) else { return }
     for end in ends where end.last != nil && end.missing == nil {
       try noteLoss(of: 0, place(ofBuffer: end.bufferIndex, cpu: end.cpu))
     }

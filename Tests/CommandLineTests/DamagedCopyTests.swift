@@ -148,6 +148,20 @@ struct DamagedCopyTests {
   }
 
   @Test(
+    "A text that is cut anywhere is replayed as its copy is",
+    arguments: ["trace.txt.gz", "trace_pipe.txt.gz", "sim-instance.report.txt.gz"], ["head", "tail"])
+  func cutText(name: String, side: String) throws {
+    let reports = try Self.reports(
+      #"""
+      gzip -dc "$1" >"$d/whole"; $2 -c $(($(wc -c <"$d/whole") * 6 / 10)) "$d/whole" >"$d/0"
+      "$tool" convert --allow-loss "$d/0" "$d/1" || exit
+      for copy in 0 1; do "$tool" replay --allow-loss --json - "$d/$copy" | tr -d '\n'; echo; done
+      """#, [Self.path("inputs/simultaneous/\(name)"), side])
+    try #require(reports.count == 2)
+    #expect(try Self.findings(reports[0]) == Self.findings(reports[1]))
+  }
+
+  @Test(
     "Of a text in which lines have run into one, what is not near that place is derived, and so in its copy")
   func joinedLines() throws {
     let reports = try Self.reports(

@@ -79,6 +79,15 @@ struct CPUStream: ~Copyable {
   }
 
   var damage: [Damage] { source.damage.places }
+  /// Whether what is missing at damaged places the runs tell, and the ends, of whichever CPU it may be.
+  var tellsDamage: Bool { source.lastOfCPUs != nil }
+  /// The ends of the CPUs that it has, of a buffer; where more may be missing than pages tell, behind each an unknown number.
+  func ends(ofBuffer buffer: Int, isWhole: Bool) -> [EventStatistics.StreamEnd] {
+    let missing = isWhole ? missingBehind : 0
+    let ends = source.lastOfCPUs ?? []
+    if ends.isEmpty { return [.init(bufferIndex: buffer, cpu: cpu, last: last, missing: missing)] }
+    return ends.map { .init(bufferIndex: buffer, cpu: $0.cpu, last: $0.last, missing: missing) }
+  }
   var hasRecord: Bool { position < count }
 
   /// Decodes pages until one yields a record; false at the end of the stream.

@@ -178,10 +178,8 @@ public struct EventReader: ~Copyable {
       result.gapCount += streams[index].gapCount
       result.lostTotal &+= streams[index].lostEvents
       result.damage += streams[index].damage
-      result.streamEnds.append(
-        .init(
-          bufferIndex: origins[index].bufferIndex, cpu: streams[index].cpu, last: streams[index].last,
-          missing: file.isWhole ? streams[index].missingBehind : 0))
+      if streams[index].tellsDamage { result.toldDamage += streams[index].damage }
+      result.streamEnds += streams[index].ends(ofBuffer: origins[index].bufferIndex, isWhole: file.isWhole)
       if let first = streams[index].first { result.first = min(result.first ?? first, first) }
       if let last = streams[index].last { result.last = max(result.last ?? last, last) }
     }

@@ -19,14 +19,15 @@ public struct EventStatistics: Sendable {
     }
   }
 
-  /// The end of a stream.
+  /// The end of a stream, or of one CPU in a stream that has all of them in one order.
   package struct StreamEnd: Hashable, Sendable {
     /// The buffer, and the processor of the last event.
     package var bufferIndex: Int
     package var cpu: UInt16
     /// The greatest stamp of its events, nil where it has none.
     package var last: Nanoseconds?
-    /// How many events are missing behind the last one, 0 for an unknown number; nil for none.
+    /// How many events are missing behind the last one, 0 for an unknown number; nil for none. Where a stream of several CPUs ends with
+    /// damage, they may be those of any.
     package var missing: UInt64?
   }
 
@@ -59,10 +60,17 @@ public struct EventStatistics: Sendable {
   public var lostTotal: UInt64 = 0
   /// Where pages or chunks are damaged, and where the file ended if it was cut while it was read.
   public var damage: [Damage] = []
+  /// Those of the damaged places that lie in streams of all CPUs: what is missing there, and when, the runs tell, and the ends.
+  package var toldDamage: [Damage] = []
   /// The ends of all streams.
   package var streamEnds: [StreamEnd] = []
   /// Why not all of the file could be read; nil where it could.
   public var readFailure: IngestError?
+
+  /// The damaged places of which nothing else tells when something may be missing for them.
+  package var untoldDamage: [Damage] {
+    toldDamage.isEmpty ? damage : damage.filter { !toldDamage.contains($0) }
+  }
 
   /// The CPUs of which events are missing behind the last one of a stream.
   package var cutCPUs: [UInt16] { streamEnds.filter { $0.missing != nil }.map(\.cpu) }

@@ -1,3 +1,5 @@
+internal import KVMTypes
+
 /// Where the sub-buffer pages of one stream of events come from, one after another: from a trace.dat as they lie there, or made of
 /// another format's events by a `PageWriter`.
 ///
@@ -12,6 +14,13 @@ protocol PageSupply: AnyObject {
   /// What is wrong with the stream's pages.
   var damage: DamageLog { get set }
 
+  /// Of a stream with the events of all CPUs in one order, the last stamp of each CPU that it has; nil of any other.
+  var lastOfCPUs: [(cpu: UInt16, last: Nanoseconds)]? { get }
+
   /// The next page, nil at the end. It is valid until the next call.
   func next() -> UnsafeRawBufferPointer?
+}
+
+extension PageSupply {
+  var lastOfCPUs: [(cpu: UInt16, last: Nanoseconds)]? { nil }
 }

@@ -1,3 +1,5 @@
+internal import KVMTypes
+
 /// How a stamp is written: all lines of a text write it alike, but for damaged ones.
 struct StampForm: Hashable, BitwiseCopyable {
   /// How many forms there are.
@@ -69,6 +71,11 @@ struct LastStamps: ~Copyable {
   }
 
   deinit { stamps.deallocate() }
+
+  /// The last stamp of each CPU that has one.
+  var all: [(cpu: UInt16, last: Nanoseconds)] {
+    (0..<LineHeadParser.cpuCountMax).filter { stamps[$0] > 0 }.map { (UInt16($0), Nanoseconds(stamps[$0])) }
+  }
 
   /// Takes in the stamp of a line; where it goes back by more than clocks do, the one before it.
   @inline(__always)

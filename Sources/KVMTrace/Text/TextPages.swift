@@ -17,6 +17,7 @@ final class TextPages: PageSupply {
 
   /// The lines so far that are inside of others, which are left out.
   var linesInside: [TextRecords.LinesInside] { maker.records.linesInside }
+  var lastOfCPUs: [(cpu: UInt16, last: Nanoseconds)]? { maker.records.stamps.all }
 
   func next() -> UnsafeRawBufferPointer? { maker.next() }
 }

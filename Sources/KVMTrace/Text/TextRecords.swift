@@ -34,7 +34,7 @@ struct TextRecords: ~Copyable {
   private let events: TextEvents
   private let recent = RecentNames()
   private let form: StampForm
-  private let stamps = LastStamps()
+  let stamps = LastStamps()
   private var repeated: RepeatedLines?
   private var losses: TextLosses
   /// Whether an event may be missing before the next line.
@@ -182,7 +182,8 @@ struct TextRecords: ~Copyable {
       var facts = TextFacts()
       if facts.note(line.text) { return }
       if line.offset == lines.firstOffset {
-        damage.reportOmission(
+        // That something is missing before the first event says no more than that the text begins there.
+        damage.reportGap(
           at: line.offset, "the first line is no event, or its beginning is cut off; it is left out")
         return
       }

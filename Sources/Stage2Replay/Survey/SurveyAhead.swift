@@ -44,7 +44,7 @@ struct SurveyAhead {
   mutating func finish(_ statistics: EventStatistics) throws -> (result: ReplayResult, survey: SurveyedTrace)
   {
     pass.finish(
-      damage: source.damage + statistics.damage, cut: statistics.cutCPUs, cpus: source.cpuCount,
+      damage: source.damage + statistics.untoldDamage, cut: statistics.cutCPUs, cpus: source.cpuCount,
       account: source.account)
     let found = SurveyedTrace(pass, host, source, options)
     tellGaps()
