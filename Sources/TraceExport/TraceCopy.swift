@@ -14,8 +14,10 @@ public final class TraceCopy {
   @exclusivity(unchecked) private var pages: OpenPages
   private let anonymizer: Anonymizer?
   private var formats: CopiedFormats
-  /// By how much the positions of the recording's buffers differ from those of the copy, which has a top one in any case.
+  /// By how much the positions of the recording's buffers differ from those of the copy, which has a top one in any case, and where that
+  /// one is.
   private let bufferShift: Int
+  private let topBuffer: Int
   /// How many damaged places each stream's events had so far at which something is missing.
   private var lackCounts: [Int: Int] = [:]
   private let ordersEqualStamps: Bool
@@ -45,12 +47,15 @@ public final class TraceCopy {
     self.anonymizer = anonymizer
     formats = CopiedFormats(trace, kinds: kinds)
     anonymizer?.prepare(formats: trace.formats)
+    let buffers = Self.buffers(of: trace)
+    let topBuffer = buffers.firstIndex { $0.name.isEmpty }!
+    self.topBuffer = topBuffer
     let flavour = TraceFlavour(version: .v7, pageBytes: pageBytes, compression: compression)
     let clock = Self.clock(of: trace)
     var description = TraceDescription(
       flavour, formats: formats.ofEvents,
-      buffers: Self.buffers(of: trace).enumerated().map { index, buffer in
-        let own = anonymizer == nil || index == 0 ? buffer.name : "buffer\(index)"
+      buffers: buffers.enumerated().map { index, buffer in
+        let own = anonymizer == nil || index == topBuffer ? buffer.name : "buffer\(index)"
         return TraceBuffer(name: own, clock: clock, cpus: buffer.cpus)
       })
     bufferShift = description.buffers.count - trace.bufferNames.count
@@ -76,13 +81,13 @@ public final class TraceCopy {
     writer = TraceDatWriter(description, spillDirectory: spillDirectory)
   }
 
-  /// The top buffer stands first, is always there, and has all CPUs: it also tells of what cannot be read. Others have those of their events:
-  /// a forged file can claim thousands of either.
+  /// Buffers stand in the order of the recording, by which events with one stamp go. The top one is always there, and has all CPUs: it also
+  /// tells of what cannot be read. Others have those of their events: a forged file can claim thousands of either.
   private static func buffers(of trace: TraceFile) -> [(name: String, cpus: [UInt32])] {
     var buffers = Array(zip(trace.bufferNames, trace.cpusOfBuffers))
-    if buffers.first?.0 != "" { buffers.insert(("", []), at: 0) }
+    if !buffers.contains(where: { $0.0.isEmpty }) { buffers.insert(("", []), at: 0) }
     // Where no CPU can be read, there was one.
-    buffers[0].1 = Array(0..<UInt32(clamping: max(trace.cpuCount, 1)))
+    buffers[buffers.firstIndex { $0.0.isEmpty }!].1 = Array(0..<UInt32(clamping: max(trace.cpuCount, 1)))
     return buffers.map { (name: $0.0, cpus: $0.1) }
   }
 
@@ -125,7 +130,7 @@ public final class TraceCopy {
     if trace.isUnreadable(record) { return try noteLoss(of: 1, place) }
     if let heading, pages.page(place) != nil {
       self.heading = nil
-      try write(formats.marker(heading, tid: 0), at: time, Place(buffer: 0, cpu: place.cpu))
+      try write(formats.marker(heading, tid: 0), at: time, Place(buffer: topBuffer, cpu: place.cpu))
     }
     if anonymizer != nil, let text = trace.formats.printedText(payload, id: record.formatID) {
       try write(printing: text, record, at: time, place)
@@ -218,7 +223,7 @@ public final class TraceCopy {
     // One CPU without any event that could be read says as much as thousands: what it did is known at no time.
     let told = Set(statistics.streamEnds.filter { $0.last != nil }.map(\.cpu))
     if let silent = (0..<UInt16(clamping: max(trace.cpuCount, 1))).first(where: { !told.contains($0) }) {
-      try noteLoss(of: 0, Place(buffer: 0, cpu: silent))
+      try noteLoss(of: 0, Place(buffer: topBuffer, cpu: silent))
     }
   }
 

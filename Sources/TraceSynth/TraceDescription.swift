@@ -41,7 +41,7 @@ public struct TraceDescription: Sendable {
   public var commandLines: [(pid: Int32, name: String)] = []
   /// Options, in the order of the file.
   public var options: [TraceOption] = []
-  /// The buffers; the first is the top one.
+  /// The buffers, one of which is the top one: in a v6 file the first.
   public var buffers: [TraceBuffer]
   /// When set, the text of `events/header_page` in place of the true one.
   public var headerPageOverride: String?
@@ -62,7 +62,9 @@ public struct TraceDescription: Sendable {
 
   /// A description with an empty set of options.
   public init(_ flavour: TraceFlavour, formats: [EventFormat] = KVMEventFormats.all, buffers: [TraceBuffer]) {
-    precondition(buffers.first?.name == "", "the first buffer is the top one, and has no name")
+    precondition(
+      buffers.first?.name == "" || flavour.version == .v7 && buffers.contains { $0.name.isEmpty },
+      "the top buffer has no name, and is the first one of a v6 file")
     self.flavour = flavour
     self.formats = formats
     self.buffers = buffers

@@ -99,6 +99,30 @@ struct CopyTests {
       "\(outcome.output) \(outcome.errors)")
   }
 
+  @Test(
+    "Buffers stand in the order of the recording, by which events with one stamp go",
+    arguments: [["a", "", "b"], ["b", "a", ""], ["", "a"]])
+  func orderOfBuffers(names: [String]) throws {
+    let buffers = names.map { TraceBuffer(name: $0, cpus: [0, 1]) }
+    let writer = TraceDatWriter(
+      TraceDescription(TraceFlavour(), formats: [KVMEventFormats.entry], buffers: buffers))
+    for buffer in buffers.indices {
+      for cpu in buffers[buffer].cpus { try writer.append(Self.page(at: 1000), cpu: cpu, buffer: buffer) }
+    }
+    let file = try UnnamedFile(try writer.bytes())
+    let outcome = try Self.shell(
+      #"""
+      "$tool" convert "$1" "$d/copy.dat" || exit
+      for file in "$1" "$d/copy.dat"; do "$tool" info --json "$file" | tr -d ' \n' | grep -o '"buffers":[^]]*'; done
+      for file in "$1" "$d/copy.dat"; do "$tool" events --format csv "$file" | sha256sum; done
+      trace-cmd report -N "$d/copy.dat" | grep -c kvm_entry
+      """#, [file.path])
+    let lines = outcome.output.split(separator: "\n")
+    try #require(lines.count == 5, "\(outcome.output) \(outcome.errors)")
+    #expect(
+      lines[0] == lines[1] && lines[2] == lines[3] && lines[4] == "\(2 * names.count)", "\(outcome.output)")
+  }
+
   @Test("The marker of a part has the number of no event, though the format of one cannot be read")
   func markerNumber() throws {
     var other = KVMEventFormats.entry
