@@ -139,7 +139,7 @@ struct EveryFormTests {
       with: Data(try Tool.run(["info", path, "--json"]).output.utf8))
     let losses = try #require((info as? [String: Any])?["losses"] as? [[String: Any]])
     let text = try Tool.run(["info", path]).output
-    #expect(text.contains("lost before"), "\(text)")
+    #expect(text.contains("before "), "\(text)")
     for loss in losses.prefix(20) {
       let nanoseconds = try #require(loss["beforeNs"] as? Int)
       let stamp =

@@ -115,7 +115,7 @@ struct CPUStream: ~Copyable {
     }
     if let hole = continuity.takeHole(before: nil) { report(hole) }
     missingBehind = source.damage.isEndMissing || source.damage.count > damageCount ? 0 : pendingLoss
-    if let lost = pendingLoss { note(lost: lost, before: last ?? Nanoseconds(0)) }
+    if let lost = pendingLoss { note(lost: lost, before: last ?? Nanoseconds(0), isBehindLast: true) }
     return false
   }
 }
@@ -175,7 +175,9 @@ extension CPUStream {
     }
     // A page without events may tell of a loss all the same; it stands before the next event.
     pendingLoss = outcome.lost
-    if let lost = outcome.lost, let first = outcome.least { note(lost: lost, before: first) }
+    if let lost = outcome.lost, let first = outcome.least {
+      if source.repeatsLoss { endLoss() } else { note(lost: lost, before: first) }
+    }
     if let least = outcome.least { first = first.map { min($0, least) } ?? least }
     if let greatest = outcome.greatest { last = last.map { max($0, greatest) } ?? greatest }
   }
@@ -196,16 +198,21 @@ extension CPUStream {
       of: cpu, at: source.pageOffset + offset, from: from, to: to, isShown: true)
   }
 
-  private mutating func note(lost count: UInt64, before time: Nanoseconds) {
+  private mutating func note(lost count: UInt64, before time: Nanoseconds, isBehindLast: Bool = false) {
     lossCount += 1
     lostEvents &+= count
     if !isPendingKernels { gapCount += 1 }
     if losses.count < Self.lossesMax {
       losses.append(
-        Loss(cpu: cpu, before: time, count: count == 0 ? nil : count, isKernels: isPendingKernels))
+        Loss(
+          cpu: cpu, before: time, count: count == 0 ? nil : count, isKernels: isPendingKernels,
+          isBehindLast: isBehindLast))
     }
-    (pendingLoss, isPendingKernels) = (nil, true)
+    endLoss()
   }
+
+  /// What was missing has been told.
+  private mutating func endLoss() { (pendingLoss, isPendingKernels) = (nil, true) }
 }
 
 /// A place where events are missing: the kernel lost them because its buffer was full, or the file lacks the pages that
@@ -213,15 +220,20 @@ extension CPUStream {
 public struct Loss: Hashable, Sendable {
   /// The processor whose events are missing.
   public var cpu: UInt16
-  /// The stamp of the first event after the gap.
+  /// The stamp of the first event after the gap; of the last one before it, where that is the CPU's last.
   public var before: Nanoseconds
   /// How many events are missing, nil where that is not known.
   public var count: UInt64?
   /// Whether the kernel lost them; else pages are missing, and their place is among the damaged ones.
   public var isKernels = true
+  /// Whether no event of the CPU follows; where it has none at all, `before` is 0.
+  public var isBehindLast = false
 
-  /// Events of `cpu` are missing before the one at `before`: `count` of them, nil where that is not known.
-  public init(cpu: UInt16, before: Nanoseconds, count: UInt64?, isKernels: Bool = true) {
+  /// Events of `cpu` are missing before the one at `before`, or behind it: `count` of them, nil where that is not known.
+  public init(
+    cpu: UInt16, before: Nanoseconds, count: UInt64?, isKernels: Bool = true, isBehindLast: Bool = false
+  ) {
+    self.isBehindLast = isBehindLast
     self.cpu = cpu
     self.before = before
     self.count = count

@@ -23,6 +23,7 @@ final class MergedPages: PageSupply {
 
   var pageOffset: Int { merge.pageOffset }
   var isBehindGap: Bool { merge.isBehindGap }
+  var repeatsLoss: Bool { merge.repeatsLoss }
   var damage: DamageLog {
     get { merge.damage }
     set { merge.damage = newValue }

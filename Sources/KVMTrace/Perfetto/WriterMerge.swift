@@ -11,6 +11,8 @@ struct WriterMerge: ~Copyable {
 
   private(set) var pageOffset = 0
   private(set) var isBehindGap = false
+  /// Whether the page tells of losses alone that are counted elsewhere: where the writer's own next event is, or behind all.
+  private(set) var repeatsLoss = false
   var damage: DamageLog
 
   private let lanes: UnsafeMutablePointer<WriterLane>
@@ -49,7 +51,7 @@ struct WriterMerge: ~Copyable {
 
   mutating func next() -> UnsafeRawBufferPointer? {
     writer.begin()
-    tell(groups.missing)
+    tell(groups.missing, isRepeated: true)
     defer { for lane in 0..<laneCount { lanes[lane].report(to: &damage) } }
     while groups.isEmpty || groups.write(into: &writer, identity) {
       let (first, bound) = earliest
@@ -184,7 +186,7 @@ extension WriterMerge {
     due.formUnion(here.union(ended))
     guard !due.isEmpty else { return true }
     guard writer.eventCount == 0 else { return false }
-    tell(due)
+    tell(due, isRepeated: here.isEmpty && ended.isEmpty)
     let lost = takeLost(before: first, end, isKernels: due.contains(.isBehindLoss))
     if ended.isEmpty, lost > 0 { writer.lost = lost }
     behindEnds.subtract(ended)
@@ -217,8 +219,10 @@ extension WriterMerge {
   }
 
   /// Tells what is missing before the page's events; how many events that are is not known.
-  private mutating func tell(_ missing: BundleRun.Flags) {
-    told = missing
+  ///
+  /// - Parameter isRepeated: whether all of it is told, and counted, elsewhere, too.
+  private mutating func tell(_ missing: BundleRun.Flags, isRepeated: Bool = false) {
+    (told, repeatsLoss) = (missing, isRepeated)
     isBehindGap = missing.contains(.isBehindGap)
     if !missing.isDisjoint(with: .losses) { writer.lost = 0 }
   }

@@ -11,6 +11,8 @@ protocol PageSupply: AnyObject {
   var pageOffset: Int { get }
   /// Whether pages are missing before it.
   var isBehindGap: Bool { get }
+  /// Whether what is missing before it is told once more: it may lie there, or before a later page that tells of it, too.
+  var repeatsLoss: Bool { get }
   /// What is wrong with the stream's pages.
   var damage: DamageLog { get set }
 
@@ -22,5 +24,6 @@ protocol PageSupply: AnyObject {
 }
 
 extension PageSupply {
+  var repeatsLoss: Bool { false }
   var lastOfCPUs: [(cpu: UInt16, last: Nanoseconds)]? { nil }
 }

@@ -82,8 +82,13 @@ extension TraceInfo {
       )
     }
     Self.write(
-      losses, of: lossCount, header: ["lost before", "CPU", "events"], alignRight: [true, true, true], &page
-    ) { [unit.moment($0.beforeNs), String($0.cpu), $0.count.map { Quantity.count($0) } ?? "unknown"] }
+      losses, of: lossCount, header: ["lost", "CPU", "events"], alignRight: [true, true, true], &page
+    ) { loss in
+      let moment = unit.moment(loss.beforeNs)
+      let place =
+        loss.behindLast == true ? loss.beforeNs == 0 ? "anywhere" : "after \(moment)" : "before \(moment)"
+      return [place, String(loss.cpu), loss.count.map { Quantity.count($0) } ?? "unknown"]
+    }
     Self.write(damage, of: damage.count, header: ["byte", "damage"], alignRight: [true, false], &page) {
       [String($0.offset), $0.what]
     }

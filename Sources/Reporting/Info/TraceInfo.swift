@@ -21,6 +21,8 @@ public struct TraceInfo: Encodable, Sendable {
     public var cpu: UInt16
     /// The stamp of the first event after the gap.
     public var beforeNs: UInt64
+    /// True where no event of the CPU follows: `beforeNs` is the stamp of its last one then, 0 where it has none; else nil.
+    public var behindLast: Bool?
     /// How many events are missing, nil where that is not known.
     public var count: UInt64?
   }
@@ -153,7 +155,10 @@ public struct TraceInfo: Encodable, Sendable {
       (lossesUnknown, lossesUnknownWhy) = (true, untold.words)
     }
     if statistics.gapCount > 0 { gapCount = statistics.gapCount }
-    losses = statistics.losses.map { LossEntry(cpu: $0.cpu, beforeNs: $0.before.rawValue, count: $0.count) }
+    losses = statistics.losses.map {
+      LossEntry(
+        cpu: $0.cpu, beforeNs: $0.before.rawValue, behindLast: $0.isBehindLast ? true : nil, count: $0.count)
+    }
     damage = (source.damage + statistics.damage).map {
       DamageEntry(offset: $0.offset, cpu: $0.cpu, what: $0.what)
     }
