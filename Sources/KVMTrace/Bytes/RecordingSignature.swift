@@ -48,19 +48,24 @@ public enum RecordingSignature: Equatable, Sendable {
     }
   }
 
-  /// That another recording begins at `offset`, behind the end of the one that is read; nil where none does.
+  /// So much is looked at of what lies behind the end of a recording.
+  private static let behindBytesMax = 1 << 12
+
+  /// That another recording, or something else, begins at `offset`, behind the end of the one that is read; nil where nothing does, or
+  /// zeros.
   static func another(in file: FileBytes, at offset: Int) -> Damage? {
-    let count = magics.map(\.bytes.count).max() ?? 0
     guard offset > 0, offset < file.count else { return nil }
-    let buffer = SectionBytes(count: min(count, file.count - offset))
+    let buffer = SectionBytes(count: min(behindBytesMax, file.count - offset))
     let begin = Array(buffer.bytes.prefix(file.read(at: offset, into: buffer.bytes)))
-    guard let kind = magics.first(where: { begin.starts(with: $0.bytes) })?.kind, kind != .compressed else {
-      return nil
+    let splitting = "tail -c +\(offset + 1) splits it off"
+    if let kind = magics.first(where: { begin.starts(with: $0.bytes) })?.kind, kind != .compressed {
+      return Damage(
+        offset: offset, what: "another recording begins here, \(kind.name), and is not read; \(splitting)")
     }
+    if begin.allSatisfy({ $0 == 0 }) { return nil }
     return Damage(
       offset: offset,
-      what:
-        "another recording begins here, \(kind.name), and is not read; tail -c +\(offset + 1) splits it off")
+      what: "the recording ends here, and what follows it in the file is not read; \(splitting)")
   }
 
   private static let magics: [(bytes: [UInt8], kind: RecordingSignature)] = [

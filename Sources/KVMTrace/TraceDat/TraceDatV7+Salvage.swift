@@ -45,7 +45,7 @@ extension TraceDatV7 {
       ))
   }
 
-  /// Reports that another recording stands behind the last section.
+  /// Reports what stands behind the last section.
   func reportAnother(behind sections: [Section], into contents: inout TraceDatContents) {
     guard let last = sections.last, !last.isCut else { return }
     contents.reportAnother(in: file, at: last.end)
