@@ -6,17 +6,20 @@ public struct SourceAccount: Hashable, Sendable {
   public var listsKinds: Bool
   /// Kinds of event that were recorded without the fields that they are read for, and so are none of those.
   public var kindsWithoutFields: Set<EventKind>
+  /// Whether `kvm_userspace_exit` was recorded without its `errno`: what KVM_RUN returned is not known.
+  public var lacksErrno: Bool
   /// Why it does not tell where events were lost; nil where it does.
   public var untoldLosses: UntoldLosses?
 
   /// That of a recorder, which writes where events were lost and which there can be, if that is known.
   public init(
     kinds: Set<EventKind>? = nil, listsKinds: Bool = true, kindsWithoutFields: Set<EventKind> = [],
-    untoldLosses: UntoldLosses? = nil
+    lacksErrno: Bool = false, untoldLosses: UntoldLosses? = nil
   ) {
     self.kinds = kinds
     self.listsKinds = listsKinds
     self.kindsWithoutFields = kindsWithoutFields
+    self.lacksErrno = lacksErrno
     self.untoldLosses = untoldLosses
   }
 }

@@ -229,6 +229,9 @@ public final class TraceFile {
     return SourceAccount(
       kinds: kinds, listsKinds: copyOrigin?.listsKinds ?? true,
       kindsWithoutFields: Set(named).subtracting(kinds),
+      lacksErrno: formats.formats.contains {
+        $0.kind == .userspaceExit && !$0.fields.contains { $0.name == "errno" }
+      },
       untoldLosses: copyOrigin?.untoldLosses.map { UntoldLosses($0, isOfCopy: transcoded == nil) })
   }
 

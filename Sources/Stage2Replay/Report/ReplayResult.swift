@@ -75,6 +75,11 @@ public struct ReplayResult: Sendable {
       lines.append(
         "whether events were lost is unknown: all operations are assumed, and nothing contradicts the model")
     }
+    if part.slice?.otherVMs == .meanwhile {
+      lines.append(
+        "events of other VMs, which were there at the same time, were left out of this part: all operations are assumed"
+      )
+    }
     if !measuresTime {
       lines.append("the clock does not tell how long anything takes: there are no times under mmu_lock")
     }

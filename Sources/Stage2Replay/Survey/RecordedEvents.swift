@@ -98,6 +98,12 @@ public struct RecordedEvents: Hashable, Sendable {
         MissingEvents(
           events: names, isEssential: false, cost: "of no account without kvm_guest_fault", reason: reason))
     }
+    if known.account.lacksErrno, !missing.contains(.userspaceExit) {
+      list.append(
+        MissingEvents(
+          events: ["errno of kvm_userspace_exit"], isEssential: false,
+          cost: "every KVM_RUN is taken for one that did not fail"))
+    }
     if memslots.isInferred {
       list.append(
         MissingEvents(
