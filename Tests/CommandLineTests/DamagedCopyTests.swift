@@ -99,6 +99,7 @@ struct DamagedCopyTests {
       "$tool" info "$d/part.dat" --json
       """#, [path, side, String(format: "%.9f", moment)])
     #expect(outcome.status == 2 && !outcome.output.contains("\"lossCount\" : 0"), "\(outcome.output)")
+    if side == "to" { #expect(outcome.output.contains("\"behindLast\""), "\(outcome.output)") }
   }
 
   @Test("A recording of which no CPU can be read has a copy in which events are missing")
@@ -245,6 +246,7 @@ struct DamagedCopyTests {
       let missing = report["notRecorded"] as? [Object] ?? []
       let waits = missing.first { ($0["events"] as? [String])?.contains("contention_begin") == true }
       #expect(waits?["why"] as? String == "recorded without the lock's address", "\(missing)")
+      #expect(missing.contains { $0["events"] as? [String] == ["errno of kvm_userspace_exit"] }, "\(missing)")
     }
   }
 

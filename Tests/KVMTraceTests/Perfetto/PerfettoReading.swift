@@ -30,6 +30,8 @@ struct PerfettoReading {
   private(set) var losses: [Loss] = []
   private(set) var damage: [Damage]
   private(set) var pageCount = 0
+  /// The pages that tell of what is missing before them and nowhere else.
+  private(set) var lossCount = 0
 
   init(_ bytes: [UInt8], withFields: Bool = true) throws {
     let unnamed = try UnnamedFile(bytes)
@@ -69,6 +71,7 @@ struct PerfettoReading {
         decoder.decode(page, plan: plan, into: records, counts: $0.baseAddress!)
       }
       #expect(outcome.damage == nil)
+      if supply.isBehindGap || outcome.lost != nil { lossCount += supply.repeatsLoss ? 0 : 1 }
       if supply.isBehindGap {
         losses.append(Loss(cpu: supply.cpu, count: nil, before: outcome.first?.rawValue))
       }

@@ -213,6 +213,7 @@ extension PerfettoWriterTests {
       packet(3, [7, 9], isPacketLost: true),
     ])
     #expect(reading.losses.map(\.before) == [3, 5, 7] && reading.times == [1, 3, 5, 7, 9])
+    #expect(reading.lossCount == 2)
     let atOnce = try read([
       packet(2, [1]), packet(3, [1]), packet(2, [5, 9], isPacketLost: true),
       packet(3, [5, 9], isPacketLost: true),
@@ -238,6 +239,7 @@ extension PerfettoWriterTests {
       Parts.trace(Parts.packet(bad, sequence: 2), packet(3, [5, 6, 7, 8])))
     #expect(reading.damage.count == 1 && reading.times == [5, 6, 7, 8])
     #expect(reading.losses == [6, 7, 8].map { Loss(cpu: 0, count: nil, before: $0) })
+    #expect(reading.lossCount == 1)
   }
 
   @Test("what packets of one writer held may lie before each event of another one up to where it goes on")
@@ -253,6 +255,8 @@ extension PerfettoWriterTests {
     #expect(
       reading.losses
         == [(12, 0), (14, 7), (16, 0), (20, 0)].map { Loss(cpu: 0, count: $1, before: $0) })
+    // There are two: the kernel's, and that of the writer's packets.
+    #expect(reading.lossCount == 2)
     // One writer says where its loss is.
     let alone = try read([packet(2, [1, 10]), lost])
     #expect(alone.losses == [Loss(cpu: 0, count: 0, before: 20)] && alone.pageCount == 2)
@@ -262,6 +266,7 @@ extension PerfettoWriterTests {
   func beforeFirst() throws {
     let reading = try read([packet(2, [5, 9], isPacketLost: true), packet(3, [1, 3, 9])])
     #expect(reading.losses.map(\.before) == [1, 3, 5] && reading.times == [1, 3, 5, 9])
+    #expect(reading.lossCount == 1)
   }
 
   @Test("what packets held behind the last event of a writer may lie before each event of another one")
