@@ -37,6 +37,20 @@ struct JoinedInputTests {
         """, "\(outcome.output) \(outcome.errors)")
   }
 
+  @Test(
+    "What is no recording is told, too, where it is not zeros",
+    arguments: ["trace-dat/v7.dat", "perf/lost.data"])
+  func somethingBehind(name: String) throws {
+    let outcome = try Tool.shell(
+      #"""
+      d=$(mktemp -d); trap 'rm -rf "$d"' EXIT
+      (cat "$1"; seq 5000) >"$d/text"; (cat "$1"; head -c 9000 /dev/zero) >"$d/zeros"
+      (cat "$1"; gzip -c "$1") >"$d/packed"
+      for file in text packed zeros; do "$tool" info "$d/$file" | grep -c "what follows it in the file is not read"; done
+      """#, [Self.path(name)])
+    #expect(outcome.output == "1\n1\n0\n", "\(outcome.output) \(outcome.errors)")
+  }
+
   @Test("That a perf.data follows another one is told")
   func joinedPerfData() throws {
     let header = Array("PERFILE2".utf8) + [16, 0, 0, 0, 0, 0, 0, 0]

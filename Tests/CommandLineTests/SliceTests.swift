@@ -238,6 +238,19 @@ struct SliceTests {
     }
   }
 
+  @Test("That a part lacks VMs that were there at the same time is said where it is replayed")
+  func otherVMs() throws {
+    let outcome = try Tool.shell(
+      #"""
+      d=$(mktemp -d); trap 'rm -rf "$d"' EXIT
+      "$tool" slice "$1" "$d/one.dat" --vm 1 && "$tool" slice "$1" "$d/both.dat" --vm 0 --vm 1 || exit
+      for part in one both; do
+        "$tool" replay "$d/$part.dat" 2>&1 >/dev/null | grep -c "events of other VMs, which were there at the same time"
+      done
+      """#, [Self.path("kvm-nvhe-7.3.4-twin-guests.dat")])
+    #expect(outcome.output == "1\n0\n", "\(outcome.output) \(outcome.errors)")
+  }
+
   @Test(
     "A part of which events were left out that its replay would miss is not replayed, unless losses are allowed",
     arguments: [
