@@ -57,7 +57,7 @@ public struct ESR: Hashable, Sendable {
 
   /// The guest wrote (`kvm_is_write_fault`): a fault of a stage-1 walk counts as a write when it is a
   /// permission fault (the CPU updates the descriptor) and never otherwise.
-  @inlinable
+  @inlinable @inline(__always)
   public var isWrite: Bool {
     if isStage1Walk { return faultKind == .permission }
     if isInstructionAbort { return false }
@@ -90,10 +90,10 @@ public struct ESR: Hashable, Sendable {
   }
 
   /// The table level at which the walk stopped, nil for faults that have none.
-  @inlinable
+  @inlinable @inline(__always)
   public var level: TranslationLevel? {
     switch faultStatusCode {
-    case 0x00...0x0f: TranslationLevel(Int8(faultStatusCode & 3))
+    case 0x00...0x0f: TranslationLevel(Int8(truncatingIfNeeded: faultStatusCode & 3))
     case 0x29, 0x2b: TranslationLevel(-1)
     default: nil
     }

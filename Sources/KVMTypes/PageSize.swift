@@ -46,8 +46,8 @@ public enum PageSize: UInt8, Hashable, Sendable, CaseIterable {
   public func granule(_ level: TranslationLevel) -> UInt64 { 1 << levelShift(level) }
 
   /// The bytes of a level-2 block (`PMD_SIZE`): the only block that pKVM maps.
-  @inlinable
-  public var pmdBytes: UInt64 { granule(.l2) }
+  @inlinable @inline(__always)
+  public var pmdBytes: UInt64 { 1 &<< (2 &* shift &- 3) }
 
   /// The pages of a level-2 block: 512, 2048 or 8192.
   @inlinable

@@ -11,12 +11,16 @@ struct CPUSequences {
       let index = Int(cpu.rawValue)
       return index < last.count ? last[index] : .start
     }
+    @inline(__always)
     set {
       let index = Int(cpu.rawValue)
-      if index >= last.count {
-        last.append(contentsOf: repeatElement(.start, count: index + 1 - last.count))
-      }
+      if index >= last.count { extend(to: index) }
       last[index] = newValue
     }
+  }
+
+  @inline(never)
+  private mutating func extend(to index: Int) {
+    last.append(contentsOf: repeatElement(.start, count: index + 1 - last.count))
   }
 }

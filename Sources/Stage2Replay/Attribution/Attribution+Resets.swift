@@ -76,7 +76,7 @@ extension Attribution {
         .unmap, FrameRange(start: slot.base, end: slot.end), vm: vm, by: record.tid,
         at: threads[thread].vcpu.lastEntry)
     }
-    lookahead.boundTimelines(threads, vms)
+    boundTimelines()
     let vcpus = startedVCPUs(of: vm)
     vms[vm].resets.note(vcpus: vcpus)
     lookahead.insert(

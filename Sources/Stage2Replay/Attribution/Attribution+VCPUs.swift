@@ -143,7 +143,7 @@ extension Attribution {
       return
     }
     open(event, page, vm, thread, record)
-    lookahead.boundTimelines(threads, vms)
+    boundTimelines()
   }
 
   /// The window of a fault begins.
@@ -356,10 +356,13 @@ extension Attribution {
   private mutating func compareWithLastFault(of thread: ThreadIndex, _ event: GuestFault) {
     guard let last = threads[thread].vcpu.lastFault else { return }
     threads[thread].vcpu.lastFault = nil
-    if let next = event.next(after: last.event) { takeIn(next, last, thread) }
+    // Another instruction's fault says nothing.
+    if event.pc == last.event.pc { takeIn(event, last, thread) }
   }
 
-  private mutating func takeIn(_ next: NextAccess, _ last: LastFault, _ thread: ThreadIndex) {
+  @inline(never)
+  private mutating func takeIn(_ event: GuestFault, _ last: LastFault, _ thread: ThreadIndex) {
+    guard let next = event.next(after: last.event) else { return }
     let (windows, ranOn) = (threads[thread].place.windows, threads[thread].vcpu.ranOn)
     guard let (id, vm) = lookahead.waitingFault(endedAt: last.end) else { return }
     let isAtOnce =
@@ -440,8 +443,15 @@ extension Attribution {
   }
 
   /// D9, D19 and D20: what an event must satisfy by itself.
+  @inline(__always)
   private mutating func checkAlone(_ fault: GuestFault, _ thread: ThreadIndex, _ record: TraceRecord) {
-    guard let rule = SyndromeRules.check(fault.esr, fault.ipa) else { return }
+    if let rule = SyndromeRules.check(fault.esr, fault.ipa) { report(rule, fault, thread, record) }
+  }
+
+  @inline(never)
+  private mutating func report(
+    _ rule: DivergenceRule, _ fault: GuestFault, _ thread: ThreadIndex, _ record: TraceRecord
+  ) {
     // What EL2 makes up for a protected guest lacks a bit in some kernels.
     if fault.isMemShare, let vm = threads[thread].vcpu.vm, vms[vm].identity.isProtected { return }
     reportBroken(.unexplained(rule), thread, record)
@@ -462,9 +472,15 @@ extension Attribution {
 
   /// A thread faults again. If it got through its fault before, that was not made to retry: no unmap was under way in its window
   /// (`mmu_invalidate_retry`), but for one that still waited for mmu_lock.
+  @inline(__always)
   private mutating func settleUnmaps(_ thread: ThreadIndex, _ event: GuestFault) {
-    guard let last = threads[thread].vcpu.lastFault, let vm = threads[thread].vcpu.vm, !isSettled(vm),
-      !clock.isInGap, threads[thread].vcpu.entryEpoch == clock.epoch,
+    if let vm = threads[thread].vcpu.vm, !isSettled(vm) { settleUnmaps(of: vm, thread, event) }
+  }
+
+  @inline(never)
+  private mutating func settleUnmaps(of vm: VMIndex, _ thread: ThreadIndex, _ event: GuestFault) {
+    guard let last = threads[thread].vcpu.lastFault, !clock.isInGap,
+      threads[thread].vcpu.entryEpoch == clock.epoch,
       last.epoch == clock.epoch, event.next(after: last.event) == .progressed
     else { return }
     vms[vm].unmaps.settledEpoch = clock.epoch
@@ -525,6 +541,7 @@ extension Attribution {
   }
 
   /// The window of a fault ends: what was unmapped and aged in it is known now.
+  @inline(__always)
   mutating func completeEvidence(of id: FaultID, vm: VMIndex, on cpu: CPUIndex) {
     lookahead[id].evidence.endEpoch = clock.epoch
     lookahead[id].evidence.endedOn = cpu

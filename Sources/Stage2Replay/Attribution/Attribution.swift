@@ -138,7 +138,13 @@ struct Attribution: ~Copyable {
   /// Notes what happens to frames in the timelines of the regions where a fault waits.
   mutating func note(_ kind: TimelineNode.Kind, _ frames: FrameRange, vm: VMIndex, by tid: ThreadID) {
     lookahead.note(kind, frames, vm: vm, by: tid, at: clock.now)
-    lookahead.boundTimelines(threads, vms)
+    boundTimelines()
+  }
+
+  /// Asked before the registers are handed down, which every call copies a part of.
+  @inline(__always)
+  mutating func boundTimelines() {
+    if lookahead.hasLongTimelines { lookahead.shortenTimelines(threads, vms) }
   }
 
   /// Events of a CPU were lost since its last one. Any thread may have run there, and unmapped memory of any VM: faults

@@ -25,6 +25,7 @@ public struct FaultCounts: Hashable, Sendable {
   /// No faults.
   public init() {}
 
+  @inline(__always)
   mutating func add(_ esr: ESR) {
     total += 1
     switch esr.faultKind {

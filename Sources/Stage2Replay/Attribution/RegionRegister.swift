@@ -24,7 +24,8 @@ struct RegionRegister: ~Copyable {
 
   var count: Int { regions.count }
 
-  func block(_ gfn: GFN) -> UInt64 { gfn.rawValue >> shift }
+  @inline(__always)
+  func block(_ gfn: GFN) -> UInt64 { gfn.rawValue &>> shift }
 
   subscript(region: RegionIndex) -> RegionActivity {
     @inline(__always) unsafeAddress { UnsafePointer(regions.place(of: region.position)) }
@@ -35,18 +36,22 @@ struct RegionRegister: ~Copyable {
   ///
   /// - Parameter lastUnmap: where the VM's last unmap was over at the latest, of one that ran before it was known. Of any other it is of
   ///   no concern, for nothing was mapped in the region.
+  @inline(__always)
   mutating func insert(_ gfn: GFN, lastUnmap: Sequence) -> (region: RegionIndex, isNew: Bool) {
     let block = block(gfn)
     if block == lastBlock { return (lastIndex, false) }
     lastBlock = block
-    if let known = indices[block] {
-      lastIndex = known
-      return (known, false)
-    }
-    lastIndex = RegionIndex(regions.count)
-    indices.insert(lastIndex, at: block)
+    let known = indices[block]
+    lastIndex = known ?? add(block, lastUnmap: lastUnmap)
+    return (lastIndex, known == nil)
+  }
+
+  @inline(never)
+  private mutating func add(_ block: UInt64, lastUnmap: Sequence) -> RegionIndex {
+    let region = RegionIndex(regions.count)
+    indices.insert(region, at: block)
     regions.append(RegionActivity(block: block, lastUnmap: lastUnmap))
-    return (lastIndex, true)
+    return region
   }
 
   /// A fault on a frame comes soon.

@@ -105,6 +105,7 @@ struct ThreadOrder: Hashable {
   }
 
   /// kvm_guest_fault.
+  @inline(__always)
   mutating func guestFault(_ ipa: IPA, _ esr: ESR) -> DivergenceRule? {
     let follows = place == .unknown || (place == .aborted && exceptionClass == esr.exceptionClass)
     self.ipa = ipa.rawValue

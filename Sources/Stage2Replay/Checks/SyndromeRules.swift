@@ -3,6 +3,7 @@ internal import KVMTypes
 /// Rules that a kvm_guest_fault must satisfy by itself.
 enum SyndromeRules {
   /// D19, D20: the rule that a fault breaks, nil where it is in order.
+  @inline(__always)
   static func check(_ esr: ESR, _ ipa: IPA) -> DivergenceRule? {
     if ipa.rawValue & 0xfff != 0 { return .addressHasPageGranularity }
     switch esr.exceptionClass {

@@ -52,6 +52,7 @@ struct FaultAccess: BitwiseCopyable {
     signs[.stage1Walk] = isStage1Walk
   }
 
+  @inline(__always)
   init(_ esr: ESR) {
     self.init(
       kind: esr.faultKind, level: esr.level ?? .l3, isWrite: esr.isWrite, isExec: esr.isExec,
@@ -183,7 +184,9 @@ extension FaultWindow {
 
   /// The level at which the walk of its address stopped; nil where the syndrome does not tell: emulators report that of
   /// the guest's own table for a fault of its walk, and EL2 makes one up.
-  var walkLevel: TranslationLevel? { isStage1Walk || isMemShare ? nil : level }
+  var walkLevel: TranslationLevel? {
+    @inline(__always) get { isStage1Walk || isMemShare ? nil : level }
+  }
 
   /// Whether the thread's next fault may say what became of this one: it retried, another vCPU was faster, its
   /// memory has failed, or rights were not relaxed (`PKVMEra.relaxesGuestMemfd`).
@@ -195,12 +198,14 @@ extension FaultWindow {
   }
 
   /// Whether the thread's next fault was the same.
-  var isRepeated: Bool { nextAccess == .again || nextAccess == .againAtOnce }
+  var isRepeated: Bool {
+    @inline(__always) get { nextAccess == .again || nextAccess == .againAtOnce }
+  }
 
   /// Whether the vCPU found the same entry of a table empty once more, with which another one's fault, that may have come first, is busy
   /// beyond the window (`stage2_try_break_pte`).
   var lostToLongerFault: Bool {
-    kind == .translation && isRepeated && evidence.isOutlasted
+    @inline(__always) get { evidence.isOutlasted && kind == .translation && isRepeated }
   }
 
   /// Whether a fault of another vCPU may have to change the same entry: not where each page has one of its own.

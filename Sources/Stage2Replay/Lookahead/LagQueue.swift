@@ -21,6 +21,7 @@ struct LagQueue<Element: BitwiseCopyable>: ~Copyable {
   /// The element that has waited longest.
   var first: Element? { count == 0 ? nil : elements[head] }
 
+  @inline(__always)
   mutating func append(_ element: Element) {
     precondition(!isFull)
     let index = index(count)
@@ -40,6 +41,7 @@ struct LagQueue<Element: BitwiseCopyable>: ~Copyable {
     self[position] = element
   }
 
+  @inline(__always)
   mutating func popFirst() -> Element? {
     guard count > 0 else { return nil }
     let first = head
@@ -81,5 +83,18 @@ extension LagQueue where Element == PendingRecord {
   /// Whether all that waits is no younger than `record`.
   func isSorted(before record: PendingRecord) -> Bool {
     count == 0 || self[count - 1].sequence <= record.sequence
+  }
+
+  /// The dirty log of the frames was cleared before it ended at `sequence`, if that waits.
+  mutating func proveClear(of frames: FrameRange, vm: VMIndex, at sequence: Sequence) {
+    var position = position { $0.sequence < sequence }
+    while position < count, self[position].sequence == sequence {
+      if self[position].vm == vm, case .dirtyLog(.clear(let cleared, _)) = self[position].action,
+        cleared == frames
+      {
+        self[position].action = .dirtyLog(.clear(frames, isProven: true))
+      }
+      position += 1
+    }
   }
 }

@@ -60,6 +60,7 @@ struct Lookahead: ~Copyable {
   }
 
   /// A fault's window ends.
+  @inline(__always)
   mutating func close(_ fault: FaultID, vm: VMIndex, at sequence: Sequence) {
     if !parked.isEmpty, var node = parked.removeValue(forKey: fault) {
       node.sequence = sequence
@@ -130,15 +131,23 @@ struct Lookahead: ~Copyable {
     timelines.append(range: TimelineNode(kind, frames, by: tid, at: now), vm: vm)
   }
 
-  /// Keeps the timelines from growing without end, where more happens to regions in which faults wait than the queue
-  /// holds: a window that does not end, because its thread is gone, or notifiers that concern every region.
-  mutating func boundTimelines(_ threads: borrowing ThreadRegister, _ vms: borrowing VMRegister) {
-    let limit = 16 * queue.lag + 4096
-    guard timelines.count > limit else { return }
+  /// How many nodes the timelines may have.
+  private var timelinesMax: Int { 16 &* queue.lag &+ 4096 }
+
+  /// Whether more happens to regions in which faults wait than the queue holds: a window does not end, because its thread is gone, or
+  /// notifiers concern every region.
+  var hasLongTimelines: Bool {
+    @inline(__always) get { timelines.count > timelinesMax }
+  }
+
+  /// Keeps the timelines from growing without end.
+  @inline(never)
+  mutating func shortenTimelines(_ threads: borrowing ThreadRegister, _ vms: borrowing VMRegister) {
+    let limit = timelinesMax / 2
     let oldest = queue.first?.sequence ?? .pending
     park(threads, before: oldest)
-    while timelines.count > limit / 2, let oldest = queue.popFirst() { settle(oldest, vms) }
-    if timelines.count > limit / 2 { park(threads, before: .pending) }
+    while timelines.count > limit, let oldest = queue.popFirst() { settle(oldest, vms) }
+    if timelines.count > limit { park(threads, before: .pending) }
   }
 
   /// Takes open faults that came before `sequence` out of their timelines until their windows end. What happened in the
@@ -159,6 +168,7 @@ struct Lookahead: ~Copyable {
   /// The region of a frame that a fault touches.
   ///
   /// - Parameter lastUnmap: as in `RegionRegister.insert`.
+  @inline(__always)
   mutating func touch(_ gfn: GFN, vm: VMIndex, lastUnmap: Sequence) -> RegionIndex {
     let (region, isNew) = regions.insert(gfn, vm: vm, lastUnmap: lastUnmap)
     if isNew { settled.append(.regionTouched(region, block: timelines.block(gfn)), vm) }
@@ -254,10 +264,13 @@ struct Lookahead: ~Copyable {
     switch record.action {
     case .fault(let id):
       let isProtected = vms[vm].identity.isProtected
-      if faults[id].lostToLongerFault || canFollowRival(id, vm) { settleThoseAhead(of: id, record, vms) }
-      adopt(id, vm, vms)
+      let isRaced = timelines.isRaced(faults[id].node, of: vm)
+      if faults[id].lostToLongerFault || isRaced && canFollowRival(id) {
+        settleThoseAhead(of: id, record, vms)
+      }
+      if faults[id].evidence.region == nil { adopt(id, vm, vms) }
       if faults[id].evidence.isLoggingSwitched, !isProtected { orderAroundSwitch(id, vm) }
-      var decision = decide(id, of: vm, isProtected: isProtected)
+      var decision = decide(id, of: vm, isProtected: isProtected, isRaced: isRaced)
       if faults[id].evidence.isSlotOpen {
         if faults[id].evidence.isSlotRemoved { decision.fate = fate(of: id, record, vm) }
         if !isProtected { settleLogging(of: id, &decision, vm) }
@@ -300,8 +313,9 @@ struct Lookahead: ~Copyable {
   }
 
   /// A fault whose slot came into force after it: its region is looked up now.
+  @inline(never)
   private mutating func adopt(_ id: FaultID, _ vm: VMIndex, _ vms: borrowing VMRegister) {
-    guard faults[id].evidence.region == nil, faults[id].slot != nil else { return }
+    if faults[id].slot == nil { return }
     let lastUnmap = vms[vm].unmapsBefore(faults[id].evidence.endEpoch)
     faults[id].evidence.region = touch(faults[id].page.gfn(pageSize), vm: vm, lastUnmap: lastUnmap)
     faults[id].evidence.isAdopted = true
@@ -310,12 +324,15 @@ struct Lookahead: ~Copyable {
   /// Decides what a fault did. The timelines are searched only where something follows in them, for a search is handed copies of
   /// them and of the window. (Mutating, though it changes nothing: else it would be handed a copy of all of this.)
   @inline(__always)
-  private mutating func decide(_ id: FaultID, of vm: VMIndex, isProtected: Bool) -> FaultDecision {
+  private mutating func decide(
+    _ id: FaultID, of vm: VMIndex, isProtected: Bool, isRaced: Bool
+  ) -> FaultDecision {
+    assert(isRaced == timelines.isRaced(faults[id].node, of: vm), "races are found when faults come in")
     let outcome =
       faults[id].outcome(isProtected: isProtected) ?? outcomeByWhatFollowed(id, of: vm, isMapped: false)
     var decision = FaultDecision(
       outcome: outcome, outcomeIfMapped: outcome, sizeProof: nil, isWrittenLater: false,
-      isRaced: faults[id].node.map { timelines.isRaced($0, of: vm) } ?? false)
+      isRaced: isRaced)
     if faults[id].mayRaceCopyOnWrite {
       decision.outcomeIfMapped =
         faults[id].outcome(isProtected: isProtected) ?? outcomeByWhatFollowed(id, of: vm, isMapped: true)
@@ -417,15 +434,7 @@ struct Lookahead: ~Copyable {
 
   /// The dirty log of the frames was cleared before it ended at `sequence`, if that still waits.
   mutating func proveClear(of frames: FrameRange, vm: VMIndex, at sequence: Sequence) {
-    var position = queue.position { $0.sequence < sequence }
-    while position < queue.count, queue[position].sequence == sequence {
-      if queue[position].vm == vm, case .dirtyLog(.clear(let cleared, _)) = queue[position].action,
-        cleared == frames
-      {
-        queue[position].action = .dirtyLog(.clear(frames, isProven: true))
-      }
-      position += 1
-    }
+    queue.proveClear(of: frames, vm: vm, at: sequence)
   }
 
   /// A slot with these frames goes. From some moment after `since` notifications of its memory met it where it is next.
@@ -494,7 +503,7 @@ struct Lookahead: ~Copyable {
     if faults[id].lostToLongerFault, faults[id].stopsAtPUD {
       settlePUDRivals(of: id, record, vms)
     }
-    guard let vm = record.vm, canFollowRival(id, vm) else { return }
+    guard let vm = record.vm, timelines.isRaced(faults[id].node, of: vm), canFollowRival(id) else { return }
     // A rival that comes after the moment has faults of its own thread before it.
     let moment = record.moment ?? record.sequence
     while let end = timelines.rival(
@@ -526,10 +535,10 @@ struct Lookahead: ~Copyable {
     }
   }
 
-  /// Whether anything can show that a rival was ahead of a fault: what `isAhead` asks for, as far as it is the fault's own.
+  /// Whether anything can show that a rival was ahead of a raced fault: what `isAhead` asks for, as far as it is the fault's own.
   @inline(__always)
-  private func canFollowRival(_ id: FaultID, _ vm: VMIndex) -> Bool {
-    guard let node = faults[id].node, timelines.isRaced(node, of: vm) else { return false }
+  private func canFollowRival(_ id: FaultID) -> Bool {
+    guard let node = faults[id].node else { return false }
     if faults[id].kind != .translation { return true }
     let waits = faults.waits(of: id)
     if waits.other != nil { return true }

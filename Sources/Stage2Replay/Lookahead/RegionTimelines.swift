@@ -70,7 +70,13 @@ struct RegionTimelines: ~Copyable {
     return nodes[index.position]
   }
 
-  /// Whether the order of a fault and of another vCPU's is not known.
+  /// Whether the order of a fault and of another vCPU's is not known; it is of one that is in no timeline.
+  @inline(__always)
+  func isRaced(_ index: TimelineNode.Index?, of vm: VMIndex) -> Bool {
+    guard let index else { return false }
+    return isRaced(index, of: vm)
+  }
+
   @inline(__always)
   func isRaced(_ index: TimelineNode.Index, of vm: VMIndex) -> Bool {
     nodes[index.position].isRaced || !seesEntries && isUnordered(index, vm)
@@ -261,6 +267,7 @@ struct RegionTimelines: ~Copyable {
     }
   }
 
+  @inline(__always)
   private mutating func allocate(_ node: TimelineNode) -> TimelineNode.Index {
     var node = node
     node.next = TimelineNode.none

@@ -65,6 +65,7 @@ public struct Memslot: Hashable, Sendable, BitwiseCopyable {
   /// Whether a block of `bytes` may hold `gfn`: guest and host addresses are congruent modulo the block and the
   /// block lies inside the slot (`fault_supports_stage2_huge_mapping`). Where the host address is not known, they may be
   /// congruent. Of guest_memfd pages are mapped alone (`gmem_abort`).
+  @inline(__always)
   func supportsBlock(of bytes: UInt64, at gfn: GFN, _ pageSize: PageSize) -> Bool {
     if flags.contains(.guestMemfd) { return bytes == pageSize.bytes }
     let gpa = base.ipa(pageSize).rawValue

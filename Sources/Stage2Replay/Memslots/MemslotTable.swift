@@ -18,6 +18,7 @@ struct MemslotTable {
   init(pageSize: PageSize) { self.pageSize = pageSize }
 
   /// The slot that holds `gfn`.
+  @inline(__always)
   func slot(_ gfn: GFN) -> Memslot? {
     let next = firstSlot(above: gfn)
     guard next > 0, slots[next - 1].contains(gfn) else { return nil }
@@ -74,6 +75,7 @@ struct MemslotTable {
   }
 
   /// The position of the first slot that begins above `gfn`.
+  @inline(__always)
   private func firstSlot(above gfn: GFN) -> Int {
     slots.partitioningIndex { $0.base > gfn }
   }
