@@ -19,8 +19,8 @@ public struct FaultCounts: Hashable, Sendable {
   /// Faults of guests of the VM's own, on addresses of theirs: they are in no other figure, and not replayed.
   public internal(set) var nested = 0
   /// Faults by the level at which the walk stopped, -1 to 3.
-  public var byLevel: [Int] { (0..<5).map { levels[$0] } }
-  private var levels = SIMD8<Int>()
+  public var byLevel: [Int] { levels.all }
+  private var levels = LevelCounts()
 
   /// No faults.
   public init() {}
@@ -34,6 +34,29 @@ public struct FaultCounts: Hashable, Sendable {
     case .accessFlag: accessFlag += 1
     default: other += 1
     }
-    if let level = esr.level { levels[Int(level.rawValue) + 1] += 1 }
+    if let level = esr.level { levels.add(level) }
+  }
+}
+
+/// How many faults stopped at each level.
+private struct LevelCounts: Hashable {
+  private var above = 0
+  private var l0 = 0
+  private var l1 = 0
+  private var l2 = 0
+  private var l3 = 0
+
+  /// From level -1 on.
+  var all: [Int] { [above, l0, l1, l2, l3] }
+
+  @inline(__always)
+  mutating func add(_ level: TranslationLevel) {
+    switch level.rawValue {
+    case 3: l3 += 1
+    case 2: l2 += 1
+    case 1: l1 += 1
+    case 0: l0 += 1
+    default: above += 1
+    }
   }
 }
