@@ -63,4 +63,30 @@ struct DamagedInputTests {
     }
     return try writer.bytes()
   }
+
+  @Test(
+    "A loss that may have taken a memslot's commit contradicts nothing, and no unmap behind it is derived")
+  func lostCommits() throws {
+    let path = Tool.root.appendingPathComponent("traces/inputs/simultaneous/trace.txt.gz").path
+    let outcome = try Tool.shell(
+      #"""
+      d=$(mktemp -d); trap 'rm -rf "$d"' EXIT
+      for n in 1 2 3 4 5 8; do
+        gzip -dc "$1" | awk -v n=$n '
+          / commit: / && ++count == n { match($0, /\[[0-9]+\]/)
+            print "CPU:" substr($0, RSTART + 1, RLENGTH - 2) + 0 " [LOST 1 EVENTS]"; next }
+          { print }' >"$d/lost.txt"
+        "$tool" replay --allow-loss "$d/lost.txt" >"$d/page" 2>/dev/null; echo "$? $(awk '$1 == "unmap" { print $6; exit }' "$d/page")"
+      done
+      """#, [path])
+    let found = outcome.output.split(separator: "\n").map { $0.split(separator: " ").compactMap { Int($0) } }
+    #expect(
+      found.count == 6 && found.allSatisfy { $0.count == 2 && $0[0] == 0 },
+      "\(outcome.output) \(outcome.errors)")
+    // Behind an early loss those alone are derived that removals of slots make, and behind another one those that came before, too.
+    let derived = found.compactMap(\.last)
+    #expect(
+      derived.prefix(3).allSatisfy { $0 < 10 } && derived.suffix(3).allSatisfy { (10..<150).contains($0) },
+      "\(derived)")
+  }
 }

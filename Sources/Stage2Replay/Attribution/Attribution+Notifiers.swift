@@ -113,7 +113,9 @@ extension Attribution {
     _ thread: ThreadIndex, _ record: TraceRecord, isCopy: Bool, _ doubts: RangeDoubts
   ) {
     if threads[thread].vcpu.openFault != nil { noteOwnNotification(vm: vm, thread, record) }
+    var doubts = doubts
     if kind == .unmap {
+      if vms[vm].identity.slotsKnownFrom != clock.epoch { doubts.insert(.lostCommit) }
       vms[vm].activity.lastUnmapEvent = clock.now
       beginUnmap(vm: vm, range, frames, thread)
     }

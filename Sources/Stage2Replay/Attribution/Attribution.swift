@@ -173,7 +173,9 @@ extension Attribution {
         id: vm,
         identity: VMIdentity(
           tids: tids.map(Set.init), since: time, kvm: roster.kvm(of: vm), wasRunning: wasRunning,
-          isProtected: context.profile.modelsProtected(type?.isProtected ?? false), firstEpoch: clock.epoch),
+          isProtected: context.profile.modelsProtected(type?.isProtected ?? false), firstEpoch: clock.epoch,
+          // Its first commit may be among what was lost, unless a probe told of its creation.
+          slotsKnownFrom: clock.epoch == Epoch(0) || type != nil ? clock.epoch : .never),
         slots: VMSlots(pageSize: context.pageSize), knownFrom: isKnown ? clock.epoch : .never))
     forgetCopies()
     noteNames(vm)

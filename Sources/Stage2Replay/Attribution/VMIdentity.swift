@@ -14,6 +14,8 @@ struct VMIdentity {
   let isProtected: Bool
   /// The epoch in which it appeared.
   let firstEpoch: Epoch
+  /// The epoch in which all commits of its memslots are known; `never` where one may have been lost before it appeared.
+  let slotsKnownFrom: Epoch
   /// When it was gone, and how that is known.
   var end: VMEnd?
 

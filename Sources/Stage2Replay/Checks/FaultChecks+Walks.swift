@@ -72,6 +72,9 @@ extension FaultChecks {
     }
     window.knowledge =
       switch (walk, level) {
+      // A table may map memory of a slot whose commit was lost.
+      case (.invalid, _?) where isUnexpected && fault.evidence.endEpoch != vm.slotsKnownFrom:
+        .unknown(.lostEvents)
       case (.invalid, let level?) where isUnexpected: knowledge(ofTable: level, fault, vm)
       case (.invalid, let level?): knowledge(ofLeavesBelow: level, fault, vm, &backend)
       default: knowledge(ofLeaf: fault, walk, vm, &backend)

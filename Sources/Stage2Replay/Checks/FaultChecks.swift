@@ -25,6 +25,8 @@ struct FaultChecks: ~Copyable {
   /// By vCPU, the place of the event of a fault that was held against the model ahead of its operation, where its leaf was changed
   /// for it.
   private var correctedAhead: [Int: Sequence] = [:]
+  /// Whether the guest uses memory of a slot whose commit was lost: what it does there, and how it races with the rest, is not replayed.
+  private var lacksSlot = false
   private(set) var log: DivergenceLog
   /// How the table was corrected last.
   private var resync: CarriedResync?
@@ -65,7 +67,11 @@ struct FaultChecks: ~Copyable {
     _ fault: SettledFault, at time: Nanoseconds, _ vm: KnownVM, _ backend: inout Backend
   ) -> CheckResult {
     // What the trace does not tell the slots of is not replayed, so there is nothing to compare with.
-    if fault.slot == nil, vm.wasRunning { return CheckResult() }
+    let areSlotsTold = !vm.wasRunning && fault.evidence.endEpoch == vm.slotsKnownFrom
+    if fault.slot == nil, !areSlotsTold {
+      lacksSlot = lacksSlot || !vm.wasRunning && !fault.sawMMIO
+      return CheckResult()
+    }
     // Nor are unmaps of a slot whose host address is not known: a fault proves them.
     if let slot = fault.slot, slot.hva == nil { return CheckResult() }
     if fault.isAccessToSlot {
@@ -303,8 +309,10 @@ struct FaultChecks: ~Copyable {
   mutating func put(
     _ judgement: Judgement, _ fault: FaultWindow, at time: Nanoseconds, _ walk: Stage2Walk?, _ vm: VMIndex
   ) {
+    let found: Judgement =
+      lacksSlot && judgement.verdict == .unexplained ? .unknown(judgement.rule, .lostEvents) : judgement
     let block = fault.page.rawValue / pageSize.pmdBytes
-    guard let first = log.count(judgement, vm: vm, block: block) else { return }
+    guard let first = log.count(found, vm: vm, block: block) else { return }
     let judgement = first.judgement
     log.append(
       first, order: order,

@@ -13,6 +13,8 @@ struct KnownVM {
   /// then, else `never`.
   let firstEpoch: Epoch
   let knownFrom: Epoch
+  /// The epoch in which all commits of its memslots are known.
+  let slotsKnownFrom: Epoch
   private(set) var slots: MemslotTable
   /// The least certain basis of its slots.
   private(set) var slotBasis = Basis.recorded
@@ -32,6 +34,7 @@ struct KnownVM {
     wasRunning = vm.identity.wasRunning
     firstEpoch = vm.identity.firstEpoch
     knownFrom = vm.knownFrom
+    slotsKnownFrom = vm.identity.slotsKnownFrom
     slots = MemslotTable(pageSize: pageSize)
   }
 

@@ -8,6 +8,8 @@ struct RangeDoubts: OptionSet, BitwiseCopyable {
   static let otherSlot = RangeDoubts(rawValue: 1 << 1)
   /// A guest_memfd is taken to be closed.
   static let closedFile = RangeDoubts(rawValue: 1 << 2)
+  /// Events are missing since the VM appeared, and a commit may be among them: its slots may lie elsewhere.
+  static let lostCommit = RangeDoubts(rawValue: 1 << 4)
   /// It may have come before what is replayed.
   static let beforePart = RangeDoubts(rawValue: 1 << 3)
 }

@@ -22,7 +22,7 @@ struct MemoryChangeTests {
           id: answer.vm,
           identity: VMIdentity(
             tids: nil, since: Nanoseconds(0), kvm: nil, wasRunning: false, isProtected: false,
-            firstEpoch: Epoch(0)),
+            firstEpoch: Epoch(0), slotsKnownFrom: Epoch(0)),
           slots: VMSlots(pageSize: .size4K), knownFrom: Epoch(0)))
       vms[answer.vm].slots.insert(
         Memslot(
