@@ -41,6 +41,8 @@ public final class Anonymizer {
   /// By page: what lies in one page stays in one, at its place.
   private var pages: [UInt64: UInt64] = [:]
   private var commands: [String: String] = [:]
+  /// The points at which the host told of its memory, which are called after programs and people's doings.
+  private var points: [String: String] = ["begin": "begin", "end": "end"]
 
   /// One that has met nothing yet.
   public init() {}
@@ -119,7 +121,8 @@ public final class Anonymizer {
     }
   }
 
-  /// What stands for a printed text: a marker of this program as it is, but for the threads that it names; of any other nothing.
+  /// What stands for a printed text: a marker of this program as it is, but for the threads, host and points that it names; of any other
+  /// nothing.
   func printed(_ text: String) -> String {
     guard let marker = TraceMarker(text) else { return "." }
     if case .vcpus(let vcpus) = marker {
@@ -127,6 +130,8 @@ public final class Anonymizer {
     }
     let words = text.split(separator: " ").map { word -> String in
       let parts = word.split(separator: "=", maxSplits: 1)
+      if parts.count == 2, parts[0] == "host" { return "host=host" }
+      if parts.count == 2, parts[0] == "point" { return "point=\(point(String(parts[1])))" }
       guard parts.count == 2, parts[1].contains(":") else { return String(word) }
       let sizes = parts[1].split(separator: ",").map { entry -> String in
         let pair = entry.split(separator: ":", maxSplits: 1)
@@ -136,6 +141,13 @@ public final class Anonymizer {
       return "\(parts[0])=" + sizes.joined(separator: ",")
     }
     return words.joined(separator: " ")
+  }
+
+  private func point(_ name: String) -> String {
+    if let known = points[name] { return known }
+    let new = "point\(points.count - 1)"
+    points[name] = new
+    return new
   }
 
   /// The number that stands for a thread's.
@@ -149,7 +161,9 @@ public final class Anonymizer {
   }
 
   private func address(_ value: UInt64) -> UInt64 {
-    guard value >= Self.kernelBegin, value < Self.kernelEnd else { return value }
+    // The top byte of a pointer may be a tag (KASAN), of which the kernel's are 0xf0 and up.
+    let untagged = value >> 60 == 0xf ? value | 0xff << 56 : value
+    guard untagged >= Self.kernelBegin, untagged < Self.kernelEnd else { return value }
     let page = value >> 12
     let own = pages[page] ?? 0xffff_8000_0000_0 + UInt64(pages.count)
     pages[page] = own

@@ -194,6 +194,35 @@ struct CopyTests {
     #expect(lines.last == "0")
   }
 
+  @Test(
+    "Of an anonymized copy neither tagged pointers of the kernel tell anything, nor the names of points and hosts"
+  )
+  func anonymizedTagsAndNames() throws {
+    let outcome = try Self.shell(
+      #"""
+      gzip -dc "$2" | sed 's/kvm=0xffff/kvm=0xf4ff/' >"$d/tags.txt"
+      "$tool" convert --anonymize "$d/tags.txt" "$d/tags.dat" && "$tool" convert --anonymize "$1" "$d/points.dat" || exit
+      grep -c 'kvm=0xf4ff' "$d/tags.txt"; "$tool" events "$d/tags.dat" --event commit | grep -c 'kvm=0xf4ff'
+      for file in "$1" "$d/points.dat"; do
+        "$tool" info "$file" | grep -o "the host's memory at.*"; "$tool" events "$file" | grep -c "host=kvm-nvhe"
+      done
+      """#,
+      [
+        Self.path("kvm-nvhe-7.2.12-16k-memslot-modification.dat"),
+        Self.path("inputs/simultaneous/trace.txt.gz"),
+      ])
+    #expect(
+      outcome.output == """
+        11
+        0
+        the host's memory at 3 points: begin, memslot_modification_stress_test-ended, end
+        1
+        the host's memory at 3 points: begin, point1, end
+        0
+
+        """, "\(outcome.output) \(outcome.errors)")
+  }
+
   /// A format with fields of four bytes, as kernels declare them.
   private static func format(
     _ system: String, _ name: String, id: UInt16, _ fields: [String]
