@@ -70,6 +70,8 @@ let package = Package(
       name: "Reporting",
       dependencies: ["KVMTypes", "KVMTrace", "Stage2Model", "Stage2Replay", "CostFit", "LockModel"],
       swiftSettings: own),
+    // What a replay looks like over time and address: values that renderers draw.
+    .target(name: "Pictures", dependencies: ["KVMTypes", "Stage2Model", "Stage2Replay"], swiftSettings: own),
     .target(
       name: "TraceSynth", dependencies: ["KVMTypes", "SeededRandom", "CZstd", "CZlib"],
       swiftSettings: own),
@@ -149,6 +151,10 @@ let package = Package(
       dependencies: [
         "KVMTypes", "KVMTrace", "Stage2Model", "Stage2Replay", "Reporting", "TraceSynth", "UnnamedFiles",
       ],
+      swiftSettings: strict),
+    .testTarget(
+      name: "PicturesTests",
+      dependencies: ["KVMTypes", "KVMTrace", "Stage2Model", "Stage2Replay", "Pictures", "SeededRandom"],
       swiftSettings: strict),
     .testTarget(
       name: "TraceSynthTests", dependencies: ["KVMTypes", "TraceSynth", "SeededRandom", "UnnamedFiles"],

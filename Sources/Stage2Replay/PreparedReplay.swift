@@ -55,6 +55,7 @@ struct RunningReplay {
 
   init<Backend: Stage2Backend & ~Copyable>(
     _ prepared: PreparedReplay, _ onOperation: ((Stage2Operation) throws -> Void)?,
+    _ observer: ReplayObserver,
     _ makeBackend: @escaping (VMToModel) -> Backend
   ) {
     let kept = Kept(
@@ -62,19 +63,24 @@ struct RunningReplay {
         prepared.context, vcpuEvidence: prepared.found.evidence, memslots: prepared.found.memslots,
         lockModes: prepared.lockModes, probes: prepared.probes, collectsOperations: onOperation != nil,
         makeBackend: makeBackend))
-    let emit: (() throws -> Void)? = onOperation.map { onOperation in
-      { for operation in kept.replayer.pointee.takeOperations() { try onOperation(operation) } }
+    observer.onBegin?(prepared.model)
+    let observes = onOperation != nil || !observer.kinds.isEmpty
+    func emit() throws {
+      guard observes else { return }
+      let observed = kept.replayer.pointee.takeObserved()
+      try observer.tell(observed)
+      if let onOperation { for operation in observed.operations { try onOperation(operation) } }
     }
     consume = { records in
       kept.replayer.pointee.consume(records)
-      try emit?()
+      try emit()
     }
     loseRest = { kept.replayer.pointee.loseRest() }
     learn = { kept.replayer.pointee.learn($0, $1) }
     lose = { kept.replayer.pointee.lose($0) }
     finish = {
       kept.replayer.pointee.finish()
-      try emit?()
+      try emit()
       return kept.replayer.pointee.result(lockModes: prepared.lockModes)
     }
   }

@@ -10,16 +10,17 @@ public enum Replay {
   /// - Parameters:
   ///   - request: what is known about the host besides the trace.
   ///   - options: what to leave out, and how far to look ahead.
+  ///   - observer: looks at what else happens.
   ///   - onOperation: receives every operation, in the order in which it was applied.
   /// - Throws: an `UnreplayableTrace` for one of another kind of host or without KVM's events, a `ProfileProblem` for a
   ///   profile that contradicts itself or the trace, and what `onOperation` throws.
   /// - Returns: what was found, and what the pass over the file counted.
   public static func run(
     _ source: some EventSource, profile request: ProfileRequest, options: ReplayOptions,
-    onOperation: ((Stage2Operation) throws -> Void)? = nil
+    observer: ReplayObserver = ReplayObserver(), onOperation: ((Stage2Operation) throws -> Void)? = nil
   ) throws -> (result: ReplayResult, statistics: EventStatistics) {
     try checked(source) {
-      try run(over: source, profile: request, options: options, onOperation: onOperation)
+      try run(over: source, profile: request, options: options, observer: observer, onOperation: onOperation)
     }
   }
 
@@ -30,33 +31,37 @@ public enum Replay {
   /// - Parameters:
   ///   - request: what is known about the host besides the trace.
   ///   - options: what to leave out, and how far to look ahead.
+  ///   - observer: looks at what else happens.
   ///   - onOperation: receives every operation, in the order in which it was applied.
   ///   - makeBackend: an empty table for each VM that appears; it is called on one thread.
   /// - Throws: as the other `run`.
   /// - Returns: what was found, and what the pass over the file counted.
   public static func run<Backend: Stage2Backend & ~Copyable>(
     _ source: some EventSource, profile request: ProfileRequest, options: ReplayOptions,
-    onOperation: ((Stage2Operation) throws -> Void)? = nil,
+    observer: ReplayObserver = ReplayObserver(), onOperation: ((Stage2Operation) throws -> Void)? = nil,
     backend makeBackend: @escaping (VMToModel) -> Backend
   ) throws -> (result: ReplayResult, statistics: EventStatistics) {
     try checked(source) {
       var options = options
       options.jobs = 1
-      return try drive(source, request, options) { RunningReplay($0, onOperation, makeBackend) }
+      options.observed = observer.kinds
+      return try drive(source, request, options) { RunningReplay($0, onOperation, observer, makeBackend) }
     }
   }
 
   /// Replays what `source` delivers, whatever host it says that it is of.
   package static func run(
     over source: some EventSource, profile request: ProfileRequest, options: ReplayOptions,
-    onOperation: ((Stage2Operation) throws -> Void)? = nil
+    observer: ReplayObserver = ReplayObserver(), onOperation: ((Stage2Operation) throws -> Void)? = nil
   ) throws -> (result: ReplayResult, statistics: EventStatistics) {
     // What operations cost includes the nodes that they visit.
     let keepsTree = options.measuresWork
+    var options = options
+    options.observed = observer.kinds
     return try drive(source, request, options) { prepared in
       prepared.model.isPKVM
-        ? RunningReplay(prepared, onOperation) { $0.makePKVM(keepsMappingTree: keepsTree) }
-        : RunningReplay(prepared, onOperation) { $0.makeTraditional() }
+        ? RunningReplay(prepared, onOperation, observer) { $0.makePKVM(keepsMappingTree: keepsTree) }
+        : RunningReplay(prepared, onOperation, observer) { $0.makeTraditional() }
     }
   }
 

@@ -33,6 +33,9 @@ public struct ReplayOptions: Sendable {
   /// take 88 bytes each; 1 at least.
   public var recordsAhead = 1 << 18
 
+  /// What somebody looks at one by one, besides operations: what the observer receives.
+  var observed: ObservedKinds = []
+
   /// The defaults.
   public init() {}
 }

@@ -21,9 +21,10 @@ struct Replayer<Backend: Stage2Backend & ~Copyable>: ~Copyable {
   private var streamEnds: StreamEnds
   private var locks: LockObserver
   private var markers: MarkerObserver
-  /// Whether performed operations are kept until `takeOperations`.
+  /// Whether performed operations are kept until `takeObserved`.
   private let collectsOperations: Bool
-  private var operations: [Stage2Operation] = []
+  /// What was performed, and what else somebody looks at, until `takeObserved`.
+  private var observed = Observed()
   /// So many steps wait before they are executed.
   private let stepsMax: Int
 
@@ -70,11 +71,14 @@ struct Replayer<Backend: Stage2Backend & ~Copyable>: ~Copyable {
   /// The survey, which is ahead, found that events are missing between two moments, of which the first may be past.
   mutating func lose(_ gap: Range<UInt64>) { attribution.clock.lose(gap) }
 
-  /// The operations performed since the last call.
-  mutating func takeOperations() -> [Stage2Operation] {
-    if operations.isEmpty { return [] }
-    defer { operations = [] }
-    return operations
+  /// What happened since the last call, of the kinds that somebody looks at.
+  mutating func takeObserved() -> Observed {
+    var taken = Observed()
+    swap(&taken, &observed)
+    swap(&taken.faults, &attribution.found.faults)
+    taken.divergences += attribution.divergences.takeObserved() + markers.takeDivergences()
+    taken.locks = locks.takeObserved()
+    return taken
   }
 
   /// So many events are taken in while the memory answers for what a later one needs.
@@ -127,7 +131,10 @@ struct Replayer<Backend: Stage2Backend & ~Copyable>: ~Copyable {
     attribution.settleRest()
     executeAll()
     let order = attribution.lookahead.settled.nextOrder()
-    for vm in attribution.vms.indices { pool[vm].finish(order) }
+    for vm in attribution.vms.indices {
+      pool[vm].finish(order)
+      observed.divergences += pool[vm].takeDivergences()
+    }
     agreement.finish(notifying: notifying)
   }
 
@@ -169,6 +176,9 @@ struct Replayer<Backend: Stage2Backend & ~Copyable>: ~Copyable {
 
   /// Takes the operations of all VMs in the order of their steps.
   private mutating func takeEffects() {
+    if context.options.observed.contains(.divergences) {
+      for vm in steps.vms { observed.divergences += pool[vm].takeDivergences() }
+    }
     guard keepsOperations else { return }
     let active = steps.vms.filter { !pool[$0].effects.operations.isEmpty }
     if active.count == 1 {
@@ -205,7 +215,7 @@ struct Replayer<Backend: Stage2Backend & ~Copyable>: ~Copyable {
 
   private mutating func take(_ performed: ExecutionEffects.Performed) {
     agreement.predict(performed.operation, place: performed.place, work: performed.work)
-    if collectsOperations { operations.append(performed.operation) }
+    if collectsOperations { observed.operations.append(performed.operation) }
   }
 
   /// Whether anybody looks at the operations one by one.

@@ -23,6 +23,8 @@ enum ImportRules {
     "Reporting": system.union([
       "KVMTypes", "KVMTrace", "Stage2Model", "Stage2Replay", "CostFit", "LockModel",
     ]),
+    // What a replay looks like, for those who draw it.
+    "Pictures": ["KVMTypes", "Stage2Model", "Stage2Replay"],
     "TraceSynth": system.union(["KVMTypes", "SeededRandom", "CZstd", "CZlib"]),
     // A recording, or a part of it, as a trace.dat.
     "TraceExport": ["KVMTypes", "KVMTrace", "TraceSynth"],

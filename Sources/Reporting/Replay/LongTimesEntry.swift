@@ -59,7 +59,7 @@ extension ReplayReport {
 }
 
 extension ReplayReport.LongHoldEntry {
-  init(_ hold: LongHold) {
+  init(_ hold: RecordedHold) {
     timeNs = hold.time.rawValue
     heldNs = hold.duration.rawValue
     tid = hold.tid.rawValue
@@ -72,7 +72,7 @@ extension ReplayReport.LongHoldEntry {
 }
 
 extension ReplayReport.LongWaitEntry {
-  init(_ wait: LongWait) {
+  init(_ wait: RecordedWait) {
     timeNs = wait.time.rawValue
     waitedNs = wait.duration.rawValue
     tid = wait.tid.rawValue

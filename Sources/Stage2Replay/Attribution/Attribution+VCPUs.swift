@@ -177,6 +177,7 @@ extension Attribution {
       noteRivals(of: id, gfn, canHoldBlock: canHoldBlock, vm)
     }
     threads.open(id, at: gfn, of: thread, vm: vm)
+    if context.options.observed.contains(.faults) { threads[thread].vcpu.faultTime = record.time }
   }
 
   /// What is known of a window when it begins.
@@ -221,10 +222,18 @@ extension Attribution {
       windows: lookahead[id].place.windows, notifiers: threads[thread].place.notifiers)
     // It cannot have ended after its VM.
     let time = vms[vm].identity.end.map { min(time, $0.time) } ?? time
+    if context.options.observed.contains(.faults) { observe(id, of: thread, vm: vm, end: time) }
     lookahead.enqueue(
       PendingRecord(
         action: .fault(id), vm: vm, sequence: clock.now, time: time, cpu: lookahead[id].cpu,
         tid: lookahead[id].tid, place: place), vms)
+  }
+
+  /// Somebody looks at faults one by one.
+  @inline(never)
+  private mutating func observe(_ id: FaultID, of thread: ThreadIndex, vm: VMIndex, end: Nanoseconds?) {
+    found.faults.append(
+      ObservedFault(lookahead[id], vm: vm, begin: threads[thread].vcpu.faultTime, end: end))
   }
 
   /// The window of a thread's open fault, if it has one, ends unseen: its kvm_entry was not recorded, or lost, and the
@@ -241,6 +250,7 @@ extension Attribution {
   /// Nothing more will be known of the thread's open fault.
   mutating func abandonOpenFault(of thread: ThreadIndex) {
     guard let fault = threads.closeFault(of: thread), let vm = threads[thread].vcpu.vm else { return }
+    if context.options.observed.contains(.faults) { observe(fault, of: thread, vm: vm, end: nil) }
     let sawMMIO = lookahead[fault].sawMMIO
     if sawMMIO { vms[vm].faults.mmio += 1 }
     // An access to a device came to nothing, whatever follows.
@@ -434,7 +444,9 @@ extension Attribution {
       case .mmio: record.mmio.address
       default: nil
       }
-    divergences.note(judgement, vm: vm, block: nil, order: lookahead.settled.nextOrder()) { judgement in
+    let place = DivergencePlace(time: record.time, cpu: record.cpu, tid: record.tid, ipa: ipa)
+    divergences.note(judgement, vm: vm, block: nil, order: lookahead.settled.nextOrder(), at: place) {
+      judgement in
       Divergence(
         rule: judgement.rule, verdict: judgement.verdict, exception: judgement.exception, time: record.time,
         cpu: record.cpu, tid: record.tid, vm: vm?.position, ipa: ipa, expected: judgement.rule.statement,

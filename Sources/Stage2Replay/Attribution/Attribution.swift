@@ -39,7 +39,7 @@ struct Attribution: ~Copyable {
       pageSize: context.pageSize, faultLock: context.profile.profile.faultLock, lag: context.options.lag,
       seesEntries: !context.events.missing.contains(.entry))
     slots = SlotEvents(memslots, pageSize: context.pageSize)
-    divergences = DivergenceLog(context.events)
+    divergences = DivergenceLog(context)
     found.timeline = context.options.recordsTimeline ? VMTimeline() : nil
   }
 
@@ -415,6 +415,8 @@ struct AttributionResult {
   var unattributedNotifiers = NotifierCounts()
   /// The stage-2 tables that are no VM's own.
   var shadowTables = ShadowTables()
+  /// The windows that ended since they were taken last, if somebody looks at them one by one.
+  var faults: [ObservedFault] = []
 }
 
 /// Where slots are known from: probes, or a history made beforehand.

@@ -35,6 +35,8 @@ struct VCPUThread {
   var run = RunState.inside
   /// The fault whose window is open.
   var openFault: FaultID?
+  /// When that fault came, if somebody looks at faults one by one.
+  var faultTime = Nanoseconds(0)
   /// Its position among the open faults.
   var openPosition: Int32 = 0
   /// The end of its last fault's window, where that is the return to the VMM: the next kvm_entry tells whether the VMM gave the

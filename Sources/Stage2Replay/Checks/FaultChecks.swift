@@ -36,7 +36,7 @@ struct FaultChecks: ~Copyable {
   init(_ context: ReplayContext) {
     self.context = context
     table = TableKnowledge(pageSize: context.pageSize)
-    log = DivergenceLog(context.events)
+    log = DivergenceLog(context)
   }
 
   var pageSize: PageSize { context.pageSize }
@@ -292,9 +292,13 @@ struct FaultChecks: ~Copyable {
 
   // MARK: What is put down
 
+  /// What broke a rule since the last call, if somebody looks at that one by one.
+  mutating func takeDivergences() -> [ObservedDivergence] { log.takeObserved() }
+
   private mutating func put(_ run: FaultProgress.Run, _ last: FaultPlace, _ vm: VMIndex) {
     let block = run.page.rawValue / pageSize.pmdBytes
-    guard let first = log.count(run.judgement, vm: vm, block: block) else { return }
+    let place = DivergencePlace(time: last.time, cpu: last.cpu, tid: last.tid, ipa: run.page)
+    guard let first = log.count(run.judgement, vm: vm, block: block, at: place) else { return }
     let judgement = first.judgement
     log.append(
       first, order: order,
@@ -312,7 +316,8 @@ struct FaultChecks: ~Copyable {
     let found: Judgement =
       lacksSlot && judgement.verdict == .unexplained ? .unknown(judgement.rule, .lostEvents) : judgement
     let block = fault.page.rawValue / pageSize.pmdBytes
-    guard let first = log.count(found, vm: vm, block: block) else { return }
+    let place = DivergencePlace(time: time, cpu: fault.cpu, tid: fault.tid, ipa: fault.page)
+    guard let first = log.count(found, vm: vm, block: block, at: place) else { return }
     let judgement = first.judgement
     log.append(
       first, order: order,

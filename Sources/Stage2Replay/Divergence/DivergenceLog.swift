@@ -29,18 +29,26 @@ struct DivergenceLog: Sendable {
   fileprivate private(set) var items: [Item] = []
   private var positions: [Cause: Int] = [:]
   private var kept = [0, 0, 0]
+  /// Each event since they were taken last, if somebody looks at them one by one.
+  private var observed: [ObservedDivergence] = []
+  private let isObserved: Bool
 
-  init(_ events: RecordedEvents) { self.events = events }
+  init(_ context: ReplayContext) {
+    events = context.events
+    isObserved = context.options.observed.contains(.divergences)
+  }
 
   /// A rule was broken.
   ///
   /// - Parameters:
   ///   - block: the region of guest memory.
+  ///   - place: where.
   ///   - describe: the divergence, asked for when it is the first of its cause.
   mutating func note(
-    _ judgement: Judgement, vm: VMIndex?, block: UInt64?, order: UInt64, _ describe: (Judgement) -> Divergence
+    _ judgement: Judgement, vm: VMIndex?, block: UInt64?, order: UInt64, at place: DivergencePlace,
+    _ describe: (Judgement) -> Divergence
   ) {
-    guard let first = count(judgement, vm: vm, block: block) else { return }
+    guard let first = count(judgement, vm: vm, block: block, at: place) else { return }
     append(first, order: order, describe(first.judgement))
   }
 
@@ -51,11 +59,19 @@ struct DivergenceLog: Sendable {
   }
 
   /// Counts a broken rule. What it returns wants a description: `append`.
-  mutating func count(_ judgement: Judgement, vm: VMIndex?, block: UInt64?) -> First? {
+  mutating func count(
+    _ judgement: Judgement, vm: VMIndex?, block: UInt64?, at place: DivergencePlace
+  ) -> First? {
     let judgement =
       judgement.verdict == .unexplained && !events.allows(judgement.rule)
       ? .unknown(judgement.rule, events.reasonNotAllowed) : judgement
     counts.count(judgement.verdict, vm: vm?.position)
+    if isObserved {
+      observed.append(
+        ObservedDivergence(
+          rule: judgement.rule, verdict: judgement.verdict, exception: judgement.exception, vm: vm?.position,
+          place: place))
+    }
     let cause = Cause(
       rule: judgement.rule, verdict: judgement.verdict, exception: judgement.exception, vm: vm?.position,
       block: judgement.verdict == .unexplained ? block : nil)
@@ -66,6 +82,13 @@ struct DivergenceLog: Sendable {
     let verdict = Int(judgement.verdict.rawValue)
     guard kept[verdict] < Self.causesMax else { return nil }
     return First(judgement: judgement, cause: cause)
+  }
+
+  /// Each event since the last call, if somebody looks at them one by one.
+  mutating func takeObserved() -> [ObservedDivergence] {
+    if observed.isEmpty { return [] }
+    defer { observed = [] }
+    return observed
   }
 
   /// Describes what was counted last.

@@ -173,6 +173,9 @@ struct VMExecution<Backend: Stage2Backend & ~Copyable>: ~Copyable {
   /// Where the traced kernel's model and the trace differ.
   var log: DivergenceLog { traced?.log ?? checks.log }
 
+  /// What broke a rule since the last call, if somebody looks at that one by one.
+  mutating func takeDivergences() -> [ObservedDivergence] { traced == nil ? checks.takeDivergences() : [] }
+
   // MARK: Range operations
 
   mutating func executeRange(_ action: ExecutionStep.Action, _ origin: StepOrigin) {

@@ -3,12 +3,15 @@
 /// The cells are those of a high dynamic range histogram (HdrHistogram with two digits): as wide as 1 up to 255, and from
 /// there on 128 of them for every power of two. Memory: 512 bytes for each power of two between the shortest and the
 /// longest, none before the first duration.
-struct DurationCounts {
+package struct DurationCounts: Sendable {
   /// Cells of a row are equally wide.
   private static let cellsPerRow = 128
   /// The cells of consecutive rows, those that hold anything.
   private var cells: ContiguousArray<UInt32> = []
   private var firstRow = 0
+
+  /// None.
+  package init() {}
 
   /// The number of a duration's cell. Row 0 ends at 127, row `n` at 2^(7 + n) - 1.
   @inline(__always)
@@ -26,7 +29,7 @@ struct DurationCounts {
 
   /// One more duration.
   @inline(__always)
-  mutating func add(_ duration: UInt64) {
+  package mutating func add(_ duration: UInt64) {
     let index = Self.index(of: duration)
     var position = index - firstRow * Self.cellsPerRow
     if !cells.indices.contains(position) {
@@ -44,7 +47,7 @@ struct DurationCounts {
   }
 
   /// The durations of another set, too.
-  mutating func merge(_ other: DurationCounts) {
+  package mutating func merge(_ other: DurationCounts) {
     guard !other.cells.isEmpty else { return }
     widen(toRow: other.firstRow)
     widen(toRow: other.firstRow + other.cells.count / Self.cellsPerRow - 1)
@@ -65,7 +68,7 @@ struct DurationCounts {
 
   /// The durations that shares of all do not exceed, to two significant digits: for each rank, which counts from 1 and
   /// rises, the longest duration of its cell.
-  func durations(atRanks ranks: [UInt64]) -> [UInt64] {
+  package func durations(atRanks ranks: [UInt64]) -> [UInt64] {
     var found: [UInt64] = []
     var sum: UInt64 = 0
     for (position, count) in cells.enumerated() where count > 0 {

@@ -35,12 +35,22 @@ struct LockObserver {
   private let grid: TimeGrid
   private let longest: Int
   private let keepsSections: Bool
+  private let observedKinds: ObservedKinds
+  /// What came since it was taken last, if somebody looks at it one by one.
+  private var observed = ObservedLockTimes()
 
   init(_ modes: RecordedLockModes, grid: TimeGrid, _ options: ReplayOptions) {
     self.modes = modes
     self.grid = grid
     longest = options.longest
     keepsSections = options.keepsSections
+    observedKinds = options.observed
+  }
+
+  /// The times since the last call, if somebody looks at them one by one.
+  mutating func takeObserved() -> ObservedLockTimes {
+    defer { observed = ObservedLockTimes() }
+    return observed
   }
 
   // MARK: Holds
@@ -102,7 +112,7 @@ struct LockObserver {
     let request = threads[thread.index.position].waitedSince ?? call.time
     threads[thread.index.position].waitedSince = nil
     guard record.time >= call.time else { return }
-    let hold = LongHold(
+    let hold = RecordedHold(
       time: call.time, duration: Nanoseconds(record.time.rawValue - call.time.rawValue), cpu: call.cpu,
       tid: record.tid, mode: modes.mode(of: kind), operation: call.operation)
     guard let vm = pageTables.owner(of: call.pageTable) else {
@@ -112,7 +122,7 @@ struct LockObserver {
   }
 
   /// A hold of the lock of a VM.
-  private mutating func take(_ hold: LongHold, requested request: Nanoseconds, of vm: VMIndex) {
+  private mutating func take(_ hold: RecordedHold, requested request: Nanoseconds, of vm: VMIndex) {
     grow(to: vm)
     if keepsSections {
       vms[vm.position].sections[hold.tid, default: []].append(
@@ -121,6 +131,7 @@ struct LockObserver {
           end: hold.time + hold.duration))
     }
     vms[vm.position].times.hold(hold, interval: grid.index(of: hold.time))
+    if observedKinds.contains(.holds) { observed.holds.append((vm, hold)) }
   }
 
   /// A thread's last call is over, and no event told when it returned.
@@ -183,10 +194,10 @@ struct LockObserver {
     let duration = record.time.rawValue - wait.time.rawValue
     grow(to: wait.vm)
     vms[wait.vm.position].times.wait(wait.mode, duration, interval: grid.index(of: wait.time))
-    guard vms[wait.vm.position].times.keeps(wait: duration) else { return }
+    guard observedKinds.contains(.waits) || vms[wait.vm.position].times.keeps(wait: duration) else { return }
     threads[thread.index.position].finishedWait = FinishedWait(
       vm: wait.vm, place: thread.place,
-      wait: LongWait(
+      wait: RecordedWait(
         time: wait.time, duration: Nanoseconds(duration), cpu: wait.cpu, tid: record.tid, mode: wait.mode,
         operation: nil, faultAddress: thread.fault?.ipa, holder: wait.holder))
   }
@@ -197,6 +208,7 @@ struct LockObserver {
     threads[thread.position].finishedWait = nil
     if let call, finished.place == place { finished.wait.operation = call.operation }
     vms[finished.vm.position].times.add(finished.wait)
+    if observedKinds.contains(.waits) { observed.waits.append((finished.vm, finished.wait)) }
   }
 
   // MARK: The end
@@ -290,5 +302,5 @@ private struct FinishedWait {
   var vm: VMIndex
   /// Where the thread was in its own stream of events.
   var place: ThreadPlace
-  var wait: LongWait
+  var wait: RecordedWait
 }

@@ -14,8 +14,8 @@ struct LockTimes {
   private var holds = TimesByMode()
   private var waits = TimesByMode()
   private var series = LockSeries()
-  private var longestHolds: LongestTimes<LongHold>
-  private var longestWaits: LongestTimes<LongWait>
+  private var longestHolds: LongestTimes<RecordedHold>
+  private var longestWaits: LongestTimes<RecordedWait>
 
   /// Nothing yet; `longest` of the longest holds and waits are kept.
   init(longest: Int) {
@@ -24,7 +24,7 @@ struct LockTimes {
   }
 
   /// A stage-2 function ran under the lock.
-  mutating func hold(_ hold: LongHold, interval: Int) {
+  mutating func hold(_ hold: RecordedHold, interval: Int) {
     let (mode, duration) = (hold.mode, hold.duration.rawValue)
     longestHolds.add(hold)
     byOperation[Int(hold.operation.kind.rawValue)].add(duration)
@@ -67,7 +67,7 @@ struct LockTimes {
   func keeps(wait duration: UInt64) -> Bool { longestWaits.keeps(duration) }
 
   /// A wait that may be among the longest, now that it is known what it was for.
-  mutating func add(_ wait: LongWait) { longestWaits.add(wait) }
+  mutating func add(_ wait: RecordedWait) { longestWaits.add(wait) }
 
   /// What the report says, nil where nothing was recorded.
   ///
@@ -178,9 +178,9 @@ public struct LockResult: Sendable {
   /// By the number of the interval.
   public var series: [Int: LockSample]
   /// The longest holds, the longest first.
-  public var longestHolds: [LongHold]
+  public var longestHolds: [RecordedHold]
   /// The longest waits, the longest first.
-  public var longestWaits: [LongWait]
+  public var longestWaits: [RecordedWait]
 
   /// Whether the holds of a mode are known at all: some were recorded, or no function ran that holds the lock so.
   public func tellsHolds(_ mode: LockMode) -> Bool {

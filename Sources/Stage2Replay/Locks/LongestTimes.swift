@@ -31,7 +31,7 @@ protocol Timed {
 }
 
 /// One hold of a VM's `mmu_lock`, as probes recorded it: from the entry of a stage-2 function to its return.
-public struct LongHold: Hashable, Sendable, Timed {
+public struct RecordedHold: Hashable, Sendable, Timed {
   /// When it began.
   public var time: Nanoseconds
   /// How long it was.
@@ -47,7 +47,7 @@ public struct LongHold: Hashable, Sendable, Timed {
 }
 
 /// One wait for a VM's `mmu_lock`: from contention_begin to contention_end.
-public struct LongWait: Hashable, Sendable, Timed {
+public struct RecordedWait: Hashable, Sendable, Timed {
   /// When it began.
   public var time: Nanoseconds
   /// How long it was.

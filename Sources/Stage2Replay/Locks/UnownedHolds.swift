@@ -10,7 +10,7 @@ struct UnownedHolds {
     var pageTable: KernelAddress
     /// When the thread asked for the lock, as far as a wait shows; else when it had it.
     var request: Nanoseconds
-    var hold: LongHold
+    var hold: RecordedHold
   }
 
   /// So many wait, 2 at least: 1.5 MB.
@@ -68,7 +68,7 @@ public struct UnattributedHolds: Hashable, Sendable {
   /// Their times, summed.
   public private(set) var total = Nanoseconds(0)
 
-  fileprivate mutating func add(_ hold: LongHold) {
+  fileprivate mutating func add(_ hold: RecordedHold) {
     count += 1
     total = total + hold.duration
   }

@@ -22,8 +22,11 @@ struct MarkerObserver {
 
   init(_ context: ReplayContext) {
     self.context = context
-    divergences = DivergenceLog(context.events)
+    divergences = DivergenceLog(context)
   }
+
+  /// What broke the rule since the last call, if somebody looks at that one by one.
+  mutating func takeDivergences() -> [ObservedDivergence] { divergences.takeObserved() }
 
   /// An event of ftrace:print outside the part that is replayed.
   mutating func skip() { prints += 1 }
@@ -193,7 +196,8 @@ struct MarkerObserver {
       figure.verdict == .differs
       ? .unexplained(.accountingMatches) : .unknown(.accountingMatches, figure.doubt?.exception)
     let place = UInt64(number) << 8 | UInt64(figure.kind.rawValue)
-    divergences.note(judgement, vm: nil, block: place, order: order) { judgement in
+    let moment = DivergencePlace(time: snapshot.time, cpu: snapshot.cpu, tid: snapshot.tid, ipa: nil)
+    divergences.note(judgement, vm: nil, block: place, order: order, at: moment) { judgement in
       Divergence(
         rule: judgement.rule, verdict: judgement.verdict, exception: judgement.exception, time: snapshot.time,
         cpu: snapshot.cpu, tid: snapshot.tid, vm: nil, ipa: nil,

@@ -184,15 +184,15 @@ struct LockTimeTests {
 
   @Test("Of many times the longest are kept, of equal ones the first")
   func bounded() {
-    var longest = LongestTimes<LongHold>(most: 3)
+    var longest = LongestTimes<RecordedHold>(most: 3)
     for time in UInt64(0)..<1000 {
       longest.add(
-        LongHold(
+        RecordedHold(
           time: Nanoseconds(time), duration: Nanoseconds(time % 10), cpu: CPUIndex(0), tid: ThreadID(1),
           mode: .write, operation: LockedOperation(kind: .map, address: IPA(0), size: 0)))
     }
     #expect(longest.entries.map(\.time.rawValue) == [9, 19, 29])
-    var none = LongestTimes<LongHold>(most: 0)
+    var none = LongestTimes<RecordedHold>(most: 0)
     if let entry = longest.entries.first { none.add(entry) }
     #expect(none.entries.isEmpty)
   }

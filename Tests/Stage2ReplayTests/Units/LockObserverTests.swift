@@ -123,7 +123,7 @@ struct LockObserverTests {
       holds.add(
         UnownedHolds.Hold(
           pageTable: KernelAddress(Self.tables[0]), request: Nanoseconds(time),
-          hold: LongHold(
+          hold: RecordedHold(
             time: Nanoseconds(time), duration: Nanoseconds(10), cpu: CPUIndex(0), tid: ThreadID(1),
             mode: .write, operation: LockedOperation(kind: .unmap, address: IPA(0), size: 0))))
     }

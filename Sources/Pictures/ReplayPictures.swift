@@ -1,0 +1,69 @@
+public import KVMTypes
+public import Stage2Replay
+
+/// What a replay looks like over time and address, for those who draw it: it looks at the replay while it goes on.
+public final class ReplayPictures {
+  /// What is drawn of one VM.
+  public struct VM: Sendable {
+    /// The VM, as the report numbers them.
+    public var id: Int
+    /// Its faults over time.
+    public var faults: FaultRates
+    /// The recorded time under its lock.
+    public var lock: LockTimeline
+    /// Its memory by address and time; nil where nothing happened to it, and of VMs beyond `heatMapsMax`.
+    public var heat: HeatMap?
+  }
+
+  /// So many VMs have a heat map, those that appear first: one takes 2 MB or more.
+  public static let heatMapsMax = 64
+
+  private struct Builder {
+    var faults = FaultRates()
+    var lock = LockTimeline()
+    var heat: HeatMapBuilder?
+  }
+
+  private var pageSize = PageSize.size4K
+  private var vms: [Int: Builder] = [:]
+
+  /// Nothing has been seen yet.
+  public init() {}
+
+  /// What looks at a replay for the pictures. Operations are for `add`.
+  public var observer: ReplayObserver {
+    var observer = ReplayObserver()
+    observer.onBegin = { self.pageSize = $0.pageSize }
+    observer.onFault = { fault in
+      self.with(fault.vm) {
+        $0.faults.add(fault)
+        $0.heat?.add(fault)
+      }
+    }
+    observer.onHold = { vm, hold in self.with(vm) { $0.lock.add(hold) } }
+    observer.onWait = { vm, wait in self.with(vm) { $0.lock.add(wait) } }
+    return observer
+  }
+
+  /// An operation was performed.
+  public func add(_ operation: Stage2Operation) { with(operation.vm) { $0.heat?.add(operation) } }
+
+  /// The pictures of all VMs, once the replay is over.
+  ///
+  /// - Parameter last: the last moment of what was replayed.
+  public func finish(_ result: ReplayResult, last: Nanoseconds) -> [VM] {
+    result.vms.compactMap { vm in
+      guard var builder = vms[vm.id] else { return nil }
+      return VM(
+        id: vm.id, faults: builder.faults, lock: builder.lock,
+        heat: builder.heat?.finish(last: last, end: vm.end?.time))
+    }
+  }
+
+  private func with(_ vm: Int, _ body: (inout Builder) -> Void) {
+    if vms[vm] == nil {
+      vms[vm] = Builder(heat: vms.count < Self.heatMapsMax ? HeatMapBuilder(vm: vm, pageSize) : nil)
+    }
+    body(&vms[vm]!)
+  }
+}

@@ -1,0 +1,62 @@
+/// Looks at a replay while it goes on. Operations have a function of their own in `Replay.run`; here is what else can be told
+/// one by one.
+///
+/// Nothing is kept of what nobody asked for. Each kind comes in its own order, in the order of time but for what is settled late;
+/// kinds are not in order with each other: a fault's window is told when it ends, its operation some thousand events later.
+/// Under another kernel than the traced one there are no divergences.
+public struct ReplayObserver {
+  /// Receives the kernel and machine that are modelled, before anything else.
+  public var onBegin: ((ReplayProfile) -> Void)?
+  /// Receives the window of each fault of a VM's own stage 2.
+  public var onFault: ((ObservedFault) throws -> Void)?
+  /// Receives each recorded hold of a VM's `mmu_lock`.
+  public var onHold: ((_ vm: Int, RecordedHold) throws -> Void)?
+  /// Receives each recorded wait for a VM's `mmu_lock`.
+  public var onWait: ((_ vm: Int, RecordedWait) throws -> Void)?
+  /// Receives each event that breaks a rule.
+  public var onDivergence: ((ObservedDivergence) throws -> Void)?
+
+  /// Nobody looks.
+  public init() {}
+
+  /// What is looked at.
+  var kinds: ObservedKinds {
+    var kinds: ObservedKinds = []
+    if onFault != nil { kinds.insert(.faults) }
+    if onHold != nil { kinds.insert(.holds) }
+    if onWait != nil { kinds.insert(.waits) }
+    if onDivergence != nil { kinds.insert(.divergences) }
+    return kinds
+  }
+
+  func tell(_ observed: Observed) throws {
+    if let onFault { for fault in observed.faults { try onFault(fault) } }
+    if let onWait { for (vm, wait) in observed.locks.waits { try onWait(vm.position, wait) } }
+    if let onHold { for (vm, hold) in observed.locks.holds { try onHold(vm.position, hold) } }
+    if let onDivergence { for divergence in observed.divergences { try onDivergence(divergence) } }
+  }
+}
+
+/// The kinds of what can be looked at, besides operations.
+struct ObservedKinds: OptionSet, Sendable {
+  let rawValue: UInt8
+
+  static let faults = ObservedKinds(rawValue: 1)
+  static let holds = ObservedKinds(rawValue: 2)
+  static let waits = ObservedKinds(rawValue: 4)
+  static let divergences = ObservedKinds(rawValue: 8)
+}
+
+/// What happened since it was told last.
+struct Observed {
+  var operations: [Stage2Operation] = []
+  var faults: [ObservedFault] = []
+  var locks = ObservedLockTimes()
+  var divergences: [ObservedDivergence] = []
+}
+
+/// Times under locks, and before them, since they were told last.
+struct ObservedLockTimes {
+  var holds: [(VMIndex, RecordedHold)] = []
+  var waits: [(VMIndex, RecordedWait)] = []
+}
