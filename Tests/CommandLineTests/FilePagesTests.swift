@@ -20,7 +20,7 @@ struct FilePagesTests {
       ("Files", ["compare", trace, Tool.smallRecording, "--json", "-"]),
       ("Files", ["compare", trace, "--profile", "auto", "--profile", "6.14", "--json", "-"]),
       ("Files", ["capacity", "--vms", "3", "--memory", "1GiB", "--json", "-", trace]),
-      ("Files", ["calibrate", "--output", "-", trace]),
+      ("Files", ["calibrate", "--output", "-", trace]), ("Files", ["rules", "--json"]),
     ])
   func fields(page: String, arguments: [String]) throws {
     let outcome = try Tool.run(arguments)

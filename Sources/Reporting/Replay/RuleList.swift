@@ -17,6 +17,8 @@ public struct RuleList: Encodable, Sendable {
     var treatment: String
   }
 
+  /// The version of this layout.
+  var schemaVersion = 1
   var rules: [Rule]
   var exceptions: [Exception]
 
