@@ -69,7 +69,9 @@ let package = Package(
     .target(
       name: "Reporting",
       dependencies: ["KVMTypes", "KVMTrace", "Stage2Model", "Stage2Replay", "CostFit", "LockModel"],
-      swiftSettings: own),
+      exclude: ["Schemas"], swiftSettings: own, plugins: ["EmbeddedSchemas"]),
+    // The JSON Schemas go into the library itself: the program is often copied alone.
+    .plugin(name: "EmbeddedSchemas", capability: .buildTool(), path: "Sources/EmbeddedSchemas"),
     // What a replay looks like over time and address: values that renderers draw.
     .target(name: "Pictures", dependencies: ["KVMTypes", "Stage2Model", "Stage2Replay"], swiftSettings: own),
     .target(

@@ -12,8 +12,8 @@ struct PKVMReplay: ParsableCommand {
     version: ToolIdentity.current.line,
     subcommands: [
       InfoCommand.self, EventsCommand.self, ReplayCommand.self, CompareCommand.self, CapacityCommand.self,
-      CalibrateCommand.self, RulesCommand.self, ProfilesCommand.self, ConvertCommand.self,
-      SliceCommand.self, SynthCommand.self,
+      CalibrateCommand.self, RulesCommand.self, ProfilesCommand.self, SchemaCommand.self,
+      ConvertCommand.self, SliceCommand.self, SynthCommand.self,
     ]
   )
 

@@ -48,8 +48,9 @@ enum ImportRules {
     // Reading of changed recordings.
     "fuzz-readers": system.union(["KVMTypes", "KVMTrace", "UnnamedFiles"]),
     "tree-bench": system.union(["KVMTypes", "Stage2Model", "CTreeBench"]),
-    // A plug-in of the build.
+    // Plug-ins of the build.
     "CommitOfBuild": ["Foundation", "PackagePlugin"],
+    "EmbeddedSchemas": ["Foundation", "PackagePlugin"],
     "pkvm-replay": system.union([
       "KVMTypes", "KVMTrace", "Stage2Model", "Stage2Replay", "Reporting", "TraceSynth", "ArgumentParser",
       "CMemoryHints", "CostFit", "TraceExport",

@@ -75,7 +75,7 @@ extension ReplayReport {
 
 extension ReplayReport.NotKnownEntry {
   /// What a replay may not know.
-  public enum Subject: String, Encodable, Sendable {
+  public enum Subject: String, CaseIterable, Encodable, Sendable {
     /// Faults of guests' guests, which are not replayed.
     case nestedFaults
     /// Faults in slots that the trace does not tell.
