@@ -25,6 +25,8 @@ struct Replayer<Backend: Stage2Backend & ~Copyable>: ~Copyable {
   private let collectsOperations: Bool
   /// What was performed, and what else somebody looks at, until `takeObserved`.
   private var observed = Observed()
+  /// How many VMs were told to somebody who looks at them.
+  private var toldVMs = 0
   /// So many steps wait before they are executed.
   private let stepsMax: Int
 
@@ -78,7 +80,18 @@ struct Replayer<Backend: Stage2Backend & ~Copyable>: ~Copyable {
     swap(&taken.faults, &attribution.found.faults)
     taken.divergences += attribution.divergences.takeObserved() + markers.takeDivergences()
     taken.locks = locks.takeObserved()
+    if context.options.observed.contains(.vms) { taken.vms = takeNewVMs() }
     return taken
+  }
+
+  /// The VMs that appeared since the last call.
+  private mutating func takeNewVMs() -> [ObservedVM] {
+    defer { toldVMs = attribution.vms.count }
+    return attribution.vms.indices.dropFirst(toldVMs).map { vm in
+      ObservedVM(
+        id: vm.position, creator: attribution.vms.creator(of: vm),
+        isProtected: attribution.vms[vm].identity.isProtected)
+    }
   }
 
   /// So many events are taken in while the memory answers for what a later one needs.
@@ -178,6 +191,9 @@ struct Replayer<Backend: Stage2Backend & ~Copyable>: ~Copyable {
   private mutating func takeEffects() {
     if context.options.observed.contains(.divergences) {
       for vm in steps.vms { observed.divergences += pool[vm].takeDivergences() }
+    }
+    if context.options.observed.contains(.memory) {
+      for vm in steps.vms { observed.memory += pool[vm].effects.takeMemory() }
     }
     guard keepsOperations else { return }
     let active = steps.vms.filter { !pool[$0].effects.operations.isEmpty }

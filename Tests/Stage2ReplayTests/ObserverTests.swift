@@ -15,6 +15,8 @@ struct ObserverTests {
     var waits: [(vm: Int, wait: RecordedWait)] = []
     var divergences: [ObservedDivergence] = []
     var operations: [Stage2Operation] = []
+    var vms: [ObservedVM] = []
+    var memory: [ObservedMemory] = []
 
     var observer: ReplayObserver {
       var observer = ReplayObserver()
@@ -22,6 +24,8 @@ struct ObserverTests {
       observer.onHold = { self.holds.append(($0, $1)) }
       observer.onWait = { self.waits.append(($0, $1)) }
       observer.onDivergence = { self.divergences.append($0) }
+      observer.onVM = { self.vms.append($0) }
+      observer.onMemory = { self.memory.append($0) }
       return observer
     }
   }
@@ -58,6 +62,9 @@ struct ObserverTests {
         #expect(faults.filter { $0.kind == kind }.count == count)
       }
       #expect(faults.allSatisfy { fault in fault.end.map { fault.begin <= $0 } ?? true })
+      let memory = told.memory.filter { $0.vm == vm.id }.map(\.sample)
+      #expect(memory.last == MemorySample(vm.lastMemory ?? vm.memory))
+      #expect(memory.map(\.pageMappings).max() == vm.memory.pageMappings.peak)
       let holds = told.holds.filter { $0.vm == vm.id }.map(\.hold)
       for (mode, summary) in [(LockMode.read, vm.lock?.readHold), (.write, vm.lock?.writeHold)] {
         let times = holds.filter { $0.mode == mode }.map(\.duration.rawValue)
@@ -75,6 +82,9 @@ struct ObserverTests {
     ] {
       #expect(told.divergences.filter { $0.verdict == verdict }.count == count)
     }
+    #expect(
+      told.vms
+        == result.vms.map { ObservedVM(id: $0.id, creator: $0.creator, isProtected: $0.isProtected) })
     #expect(told.faults.count > 1000 && told.operations.count > 1000)
   }
 

@@ -53,7 +53,8 @@ struct VMExecution<Backend: Stage2Backend & ~Copyable>: ~Copyable {
     host = HostMemory(pageSize: context.pageSize, vm.identity.life)
     series = VMSeries(from: max(vm.identity.since, context.part.from ?? vm.identity.since))
     checks = FaultChecks(context)
-    effects = ExecutionEffects(areKept: keepsOperations)
+    effects = ExecutionEffects(
+      areKept: keepsOperations, keepsMemory: context.options.observed.contains(.memory) && !isTracedAlong)
   }
 
   var pageSize: PageSize { context.pageSize }
@@ -105,7 +106,17 @@ struct VMExecution<Backend: Stage2Backend & ~Copyable>: ~Copyable {
 
   /// Executes one step.
   mutating func execute(_ step: UnsafePointer<ExecutionStep>, of place: UnsafePointer<ExecutionBatch>) {
-    if let traced { return execute(step, of: place, beside: traced) }
+    if let traced {
+      execute(step, of: place, beside: traced)
+    } else {
+      executeAlone(step, of: place)
+    }
+    if effects.keepsMemory, let origin = step.pointee.origin { noteMemory(at: origin.time) }
+  }
+
+  private mutating func executeAlone(
+    _ step: UnsafePointer<ExecutionStep>, of place: UnsafePointer<ExecutionBatch>
+  ) {
     if case .learn(let position) = step.pointee.action { return learn(place.pointee.fact(position)) }
     guard let origin = step.pointee.origin else { return }
     checks.order = step.pointee.order
@@ -157,6 +168,13 @@ struct VMExecution<Backend: Stage2Backend & ~Copyable>: ~Copyable {
     let time = known.end.map { min($0.time, time) } ?? time
     guard series.isDue(at: time) else { return }
     series.advance(to: time, context.grid, MemorySample(memory))
+  }
+
+  /// Somebody looks at the memory behind each step.
+  @inline(never)
+  private mutating func noteMemory(at time: Nanoseconds) {
+    // What comes in late for a VM that has ended is no later than its end.
+    effects.note(MemorySample(memory), at: known.end.map { min($0.time, time) } ?? time, ofVM: known.id)
   }
 
   /// An RCU grace period passes.
@@ -348,6 +366,8 @@ struct ExecutionEffects {
 
   /// Whether anybody looks at them.
   let areKept: Bool
+  /// Whether anybody looks at the memory behind each step.
+  let keepsMemory: Bool
   private(set) var operations: ContiguousArray<Performed> = []
   /// The place of the step that is being executed.
   var order: UInt64 = 0
@@ -356,7 +376,23 @@ struct ExecutionEffects {
     operations.append(Performed(operation: operation, place: place, work: work, order: order))
   }
 
-  init(areKept: Bool) { self.areKept = areKept }
+  /// The memory where it changed, since it was taken last, and what it was last.
+  private var memory: [ObservedMemory] = []
+  private var lastMemory: MemorySample?
+
+  init(areKept: Bool, keepsMemory: Bool) { (self.areKept, self.keepsMemory) = (areKept, keepsMemory) }
+
+  mutating func note(_ sample: MemorySample, at time: Nanoseconds, ofVM vm: VMIndex) {
+    guard sample != lastMemory else { return }
+    lastMemory = sample
+    memory.append(ObservedMemory(vm: vm.position, time: time, sample: sample))
+  }
+
+  /// The memory where it changed since the last call.
+  mutating func takeMemory() -> [ObservedMemory] {
+    defer { memory.removeAll(keepingCapacity: true) }
+    return memory
+  }
 
   mutating func removeAll() { operations.removeAll(keepingCapacity: true) }
 }

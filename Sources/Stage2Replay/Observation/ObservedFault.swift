@@ -31,7 +31,9 @@ public struct ObservedFault: Hashable, Sendable {
   public var isMMIO: Bool
   /// Whether a slot holds the address, as far as was known when the window ended.
   public var isInSlot: Bool
+}
 
+extension ObservedFault {
   init(_ window: FaultWindow, vm: VMIndex, begin: Nanoseconds, end: Nanoseconds?) {
     self.begin = begin
     self.end = end

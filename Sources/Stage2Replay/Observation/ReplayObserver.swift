@@ -7,12 +7,16 @@
 public struct ReplayObserver {
   /// Receives the kernel and machine that are modelled, before anything else.
   public var onBegin: ((ReplayProfile) -> Void)?
+  /// Receives each VM when it appears, before anything that is told of it.
+  public var onVM: ((ObservedVM) throws -> Void)?
   /// Receives the window of each fault of a VM's own stage 2.
   public var onFault: ((ObservedFault) throws -> Void)?
   /// Receives each recorded hold of a VM's `mmu_lock`.
   public var onHold: ((_ vm: Int, RecordedHold) throws -> Void)?
   /// Receives each recorded wait for a VM's `mmu_lock`.
   public var onWait: ((_ vm: Int, RecordedWait) throws -> Void)?
+  /// Receives the memory of a VM's stage 2 behind each step that changed it.
+  public var onMemory: ((ObservedMemory) throws -> Void)?
   /// Receives each event that breaks a rule.
   public var onDivergence: ((ObservedDivergence) throws -> Void)?
 
@@ -26,13 +30,17 @@ public struct ReplayObserver {
     if onHold != nil { kinds.insert(.holds) }
     if onWait != nil { kinds.insert(.waits) }
     if onDivergence != nil { kinds.insert(.divergences) }
+    if onVM != nil { kinds.insert(.vms) }
+    if onMemory != nil { kinds.insert(.memory) }
     return kinds
   }
 
   func tell(_ observed: Observed) throws {
+    if let onVM { for vm in observed.vms { try onVM(vm) } }
     if let onFault { for fault in observed.faults { try onFault(fault) } }
     if let onWait { for (vm, wait) in observed.locks.waits { try onWait(vm.position, wait) } }
     if let onHold { for (vm, hold) in observed.locks.holds { try onHold(vm.position, hold) } }
+    if let onMemory { for memory in observed.memory { try onMemory(memory) } }
     if let onDivergence { for divergence in observed.divergences { try onDivergence(divergence) } }
   }
 }
@@ -45,6 +53,8 @@ struct ObservedKinds: OptionSet, Sendable {
   static let holds = ObservedKinds(rawValue: 2)
   static let waits = ObservedKinds(rawValue: 4)
   static let divergences = ObservedKinds(rawValue: 8)
+  static let vms = ObservedKinds(rawValue: 16)
+  static let memory = ObservedKinds(rawValue: 32)
 }
 
 /// What happened since it was told last.
@@ -52,6 +62,8 @@ struct Observed {
   var operations: [Stage2Operation] = []
   var faults: [ObservedFault] = []
   var locks = ObservedLockTimes()
+  var vms: [ObservedVM] = []
+  var memory: [ObservedMemory] = []
   var divergences: [ObservedDivergence] = []
 }
 
