@@ -74,6 +74,10 @@ let package = Package(
     .plugin(name: "EmbeddedSchemas", capability: .buildTool(), path: "Sources/EmbeddedSchemas"),
     // What a replay looks like over time and address: values that renderers draw.
     .target(name: "Pictures", dependencies: ["KVMTypes", "Stage2Model", "Stage2Replay"], swiftSettings: own),
+    // A replay as tracks of the Perfetto UI.
+    .target(
+      name: "PerfettoExport", dependencies: ["KVMTypes", "KVMTrace", "Stage2Model", "Stage2Replay"],
+      swiftSettings: own),
     .target(
       name: "TraceSynth", dependencies: ["KVMTypes", "SeededRandom", "CZstd", "CZlib"],
       swiftSettings: own),
@@ -84,7 +88,7 @@ let package = Package(
       name: "pkvm-replay",
       dependencies: [
         "KVMTypes", "KVMTrace", "Stage2Model", "Stage2Replay", "CostFit", "Reporting", "TraceSynth",
-        "TraceExport",
+        "TraceExport", "PerfettoExport",
         "CMemoryHints", .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ],
       swiftSettings: own, plugins: ["CommitOfBuild"]),
@@ -157,6 +161,10 @@ let package = Package(
     .testTarget(
       name: "PicturesTests",
       dependencies: ["KVMTypes", "KVMTrace", "Stage2Model", "Stage2Replay", "Pictures", "SeededRandom"],
+      swiftSettings: strict),
+    .testTarget(
+      name: "PerfettoExportTests",
+      dependencies: ["KVMTypes", "KVMTrace", "Stage2Model", "Stage2Replay", "PerfettoExport"],
       swiftSettings: strict),
     .testTarget(
       name: "TraceSynthTests", dependencies: ["KVMTypes", "TraceSynth", "SeededRandom", "UnnamedFiles"],

@@ -25,6 +25,8 @@ enum ImportRules {
     ]),
     // What a replay looks like, for those who draw it.
     "Pictures": ["KVMTypes", "Stage2Model", "Stage2Replay"],
+    // A replay as tracks of the Perfetto UI.
+    "PerfettoExport": ["KVMTypes", "KVMTrace", "Stage2Model", "Stage2Replay"],
     "TraceSynth": system.union(["KVMTypes", "SeededRandom", "CZstd", "CZlib"]),
     // A recording, or a part of it, as a trace.dat.
     "TraceExport": ["KVMTypes", "KVMTrace", "TraceSynth"],
@@ -53,7 +55,7 @@ enum ImportRules {
     "EmbeddedSchemas": ["Foundation", "PackagePlugin"],
     "pkvm-replay": system.union([
       "KVMTypes", "KVMTrace", "Stage2Model", "Stage2Replay", "Reporting", "TraceSynth", "ArgumentParser",
-      "CMemoryHints", "CostFit", "TraceExport",
+      "CMemoryHints", "CostFit", "TraceExport", "PerfettoExport",
     ]),
   ]
 
