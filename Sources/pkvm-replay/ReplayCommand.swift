@@ -2,6 +2,7 @@ import ArgumentParser
 import CostFit
 import KVMTrace
 import KVMTypes
+import PerfettoExport
 import Reporting
 import Stage2Model
 import Stage2Replay
@@ -121,6 +122,15 @@ struct ReplayCommand: CheckedCommand {
       """, valueName: "file"))
   var operationsPath: String?
 
+  @Option(
+    name: .customLong("perfetto"),
+    help: ArgumentHelp(
+      """
+      Write the replay as tracks of the Perfetto UI to this file: faults with the operations that they led to, time under \
+      mmu_lock, memory, divergences. `cat` puts them behind a trace of Perfetto that was replayed.
+      """, valueName: "file"))
+  var perfettoPath: String?
+
   @OptionGroup var spool: SpoolOptions
   @OptionGroup var jobs: JobsOptions
 
@@ -130,6 +140,9 @@ struct ReplayCommand: CheckedCommand {
   func check() throws {
     if jsonPath == "-", operationsPath == "-" {
       throw ValidationError("--json and --ops cannot both go to standard output")
+    }
+    if perfettoPath == "-", jsonPath == "-" || operationsPath == "-" {
+      throw ValidationError("--perfetto cannot go to standard output with --json or --ops")
     }
     if csvDirectory == "-" {
       throw ValidationError("--csv writes several files, not to standard output: name a directory")
@@ -174,6 +187,9 @@ struct ReplayCommand: CheckedCommand {
       inputs: inputs + memslots.paths + [profile?.text, costs?.text].compactMap(\.self))
     let operationsTarget = try operationsPath.map { try outputs.target($0) }
     let jsonTarget = try jsonPath.map { try outputs.target($0) }
+    let perfettoTarget = try perfettoPath.map {
+      try outputs.recordingTarget($0, kind: "a Perfetto trace")
+    }
     let textTarget = try outputs.target("-")
     let series = try csvDirectory.map { directory in
       try inputs.indices.map {
@@ -185,17 +201,19 @@ struct ReplayCommand: CheckedCommand {
     let request = try profileRequest()
     let jobs = jobs.available()
     let operations = try operationsTarget.map { try OperationsFile($0, tellsInput: inputs.count > 1) }
+    let tracks = try perfettoTarget.map { try TracksFile($0, inputs: inputs.count) }
     var reports: [ReplayReport] = []
     var failures: [IngestError?] = []
     for (position, trace) in traces.enumerated() {
       let (report, failure) = try replay(
-        position, trace, request, jobs: jobs, costModel, operations, series?[position])
+        position, trace, request, jobs: jobs, costModel, operations, tracks, series?[position])
       reports.append(report)
       failures.append(failure)
     }
     try operations?.finish()
+    try tracks?.finish()
     if let jsonTarget { try Output.write(JSON.signed(ReplayReport(reports)), to: jsonTarget) }
-    if jsonPath != "-", operationsPath != "-" {
+    if ![jsonPath, operationsPath, perfettoPath].contains("-") {
       try Output.write(ReplayReport.text(shown(reports)), to: textTarget)
     }
     let statuses = inputs.indices.map { position in
@@ -207,7 +225,7 @@ struct ReplayCommand: CheckedCommand {
   /// Replays one input, and writes what does not wait for the others. Also returns why not all of it could be read.
   private func replay(
     _ position: Int, _ trace: TraceFile, _ request: ProfileRequest, jobs: Int, _ costModel: CostModel?,
-    _ operations: OperationsFile?, _ series: SeriesFiles?
+    _ operations: OperationsFile?, _ tracksFile: TracksFile?, _ series: SeriesFiles?
   ) throws -> (ReplayReport, IngestError?) {
     let input = inputs[position]
     let window = try TraceTime.window(of: trace, from: from, to: to)
@@ -224,18 +242,21 @@ struct ReplayCommand: CheckedCommand {
     let asked = vms.filter { $0.input ?? 0 == position }.map(\.vm)
 
     let isWhole = vms.isEmpty
-    // Without --ops nobody looks at operations, and none is kept.
-    let write = operations.map { operations in
-      { (operation: Stage2Operation) in
-        if isWhole || asked.contains(operation.vm) { try operations.write(operation, input: position) }
-      }
+    let tracks = tracksFile.map { $0.tracks(of: trace, position: position, vms: isWhole ? nil : Set(asked)) }
+    // Without --ops and --perfetto nobody looks at operations, and none is kept.
+    let write = { (operation: Stage2Operation) in
+      if isWhole || asked.contains(operation.vm) { try operations?.write(operation, input: position) }
+      try tracks?.add(operation)
     }
     var (result, statistics) = try Replays.run(
-      trace, profile: request, options: options, onOperation: write)
+      trace, profile: request, options: options, observer: tracks?.observer ?? ReplayObserver(),
+      onOperation: operations == nil && tracks == nil ? nil : write)
     for doubt in MemslotFit.doubts(options.memslots, result, statistics) {
       Diagnostics.note("\(input): \(doubt)")
     }
     try result.requireVMs(asked, of: input)
+    let span = result.part.span(statistics)
+    try tracks?.finish(result, part: Nanoseconds(span.lowerBound)..<Nanoseconds(span.upperBound))
     if !isWhole {
       result.vms.removeAll { !asked.contains($0.id) }
       result.divergences = result.divergences.limited(to: asked)

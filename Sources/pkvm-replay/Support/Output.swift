@@ -1,6 +1,6 @@
 import Glibc
 
-/// Text on its way to an output, written in large pieces. A reader that goes away ends the program quietly, as it ends any
+/// Text, or bytes, on its way to an output, written in large pieces. A reader that goes away ends the program quietly, as it ends any
 /// other filter (SIGPIPE). A file is there when `finish` returns, and not before.
 struct Output: ~Copyable {
   private static let flushBytes = 1 << 16
@@ -25,6 +25,11 @@ struct Output: ~Copyable {
 
   mutating func write(_ text: String) throws {
     buffer.append(contentsOf: text.utf8)
+    if buffer.count >= Self.flushBytes { try flush() }
+  }
+
+  mutating func write(_ bytes: UnsafeRawBufferPointer) throws {
+    buffer.append(contentsOf: bytes)
     if buffer.count >= Self.flushBytes { try flush() }
   }
 

@@ -74,12 +74,16 @@ struct OutputPlan {
     return isNameless ? .stream(path) : .file(path: path, resolved: resolved)
   }
 
-  /// Where to write a recording: not to a terminal, which would obey what it takes for commands.
-  mutating func recordingTarget(_ path: String, overwrite: Bool) throws -> OutputTarget {
+  /// Where to write a recording, or what else is no text: not to a terminal, which would obey what it takes for commands.
+  ///
+  /// - Parameter kind: what is written, with an article.
+  mutating func recordingTarget(
+    _ path: String, overwrite: Bool? = nil, kind: String = "a trace.dat"
+  ) throws -> OutputTarget {
     let target = try target(path, overwrite: overwrite)
     if target.isTerminal {
       throw Diagnostics.failure(
-        "\(target.name): is a terminal, and a trace.dat is no text; name a file, or pass it on with > or |",
+        "\(target.name): is a terminal, and \(kind) is no text; name a file, or pass it on with > or |",
         .usage)
     }
     return target

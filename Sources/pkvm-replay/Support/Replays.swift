@@ -8,10 +8,10 @@ import Stage2Replay
 enum Replays {
   static func run(
     _ trace: TraceFile, profile request: ProfileRequest, options: ReplayOptions,
-    onOperation: ((Stage2Operation) throws -> Void)? = nil
+    observer: ReplayObserver = ReplayObserver(), onOperation: ((Stage2Operation) throws -> Void)? = nil
   ) throws -> (result: ReplayResult, statistics: EventStatistics) {
     try explaining(trace) {
-      try Replay.run(trace, profile: request, options: options, onOperation: onOperation)
+      try Replay.run(trace, profile: request, options: options, observer: observer, onOperation: onOperation)
     }
   }
 

@@ -1,0 +1,52 @@
+import Foundation
+import Testing
+
+/// `replay --perfetto`.
+@Suite("Tracks for the Perfetto UI")
+struct TracksOutputTests {
+  private static func scratch() -> URL {
+    FileManager.default.temporaryDirectory.appending(path: "tracks-\(UUID().uuidString)")
+  }
+
+  @Test("The file is a Perfetto trace, the report is as without it, and standard output takes it alone")
+  func file() throws {
+    let path = Self.scratch().path()
+    defer { try? FileManager.default.removeItem(atPath: path) }
+    let with = try Tool.run(["replay", Tool.smallRecording, "--perfetto", path])
+    let without = try Tool.run(["replay", Tool.smallRecording])
+    #expect(with.status == without.status && with.output == without.output)
+    let bytes = try Data(contentsOf: URL(fileURLWithPath: path))
+    #expect(bytes.count > 10_000 && bytes.first == 0x0a)
+    let names = String(decoding: bytes, as: UTF8.self)
+    for name in ["VM 0", "vCPU 0, thread", "translation fault", "mmu_lock held", "stage 2, total"] {
+      #expect(names.contains(name), "\(name)")
+    }
+    let piped = try Tool.shell(
+      "$tool replay \"$1\" --perfetto - | cmp - \"$2\"", [Tool.smallRecording, path])
+    #expect(piped.status == without.status && piped.output.isEmpty, "\(piped.output)")
+    // As any recording, it is not replaced.
+    let again = try Tool.run(["replay", Tool.smallRecording, "--perfetto", path])
+    #expect(again.status == 64 && again.errors.contains("exists and is a Perfetto trace"))
+  }
+
+  @Test("A clock that Perfetto does not know is told, with what to do")
+  func clock() throws {
+    let outcome = try Tool.shell("$tool replay \"$1\" --perfetto - >/dev/null", [Tool.smallRecording])
+    #expect(
+      outcome.errorLines.contains { $0.contains("clock, local,") && $0.contains("-C boot") },
+      "\(outcome.errors)")
+  }
+
+  @Test("What cannot be is one line and a status")
+  func refused() throws {
+    let two = try Tool.run(["replay", Tool.smallRecording, "--perfetto", "-", "--json", "-"])
+    #expect(two.status == 64 && two.errors.contains("--perfetto cannot go to standard output with"))
+    let own = try Tool.run(["replay", Tool.smallRecording, "--perfetto", Tool.smallRecording])
+    #expect(own.status == 64 && own.errors.contains("is an input and would be overwritten"))
+    let terminal = try Tool.shell(
+      #"script -qec "$tool replay '$1' --perfetto -; echo \$?" /dev/null </dev/null"#, [Tool.smallRecording])
+    let lines = terminal.output.split(whereSeparator: \.isNewline)
+    #expect(lines.first?.contains("is a terminal, and a Perfetto trace is no text") == true, "\(lines)")
+    #expect(lines.count == 2 && lines.last == "64")
+  }
+}
