@@ -95,6 +95,7 @@ public enum Replay {
     }
     var result = try replay.finish()
     result.missingEvents = found.survey.events.costs(memslots: found.memslots)
+    result.gaps = found.survey.gaps.ranges
     return (result, statistics)
   }
 

@@ -23,7 +23,12 @@ struct LossGaps {
     let start = min(index < last.count ? last[index] : 0, from?.rawValue ?? .max)
     let end = time?.rawValue ?? .max
     guard start < end else { return }
-    gaps.append(start..<end)
+    insert(start..<end)
+  }
+
+  /// A gap that is known.
+  mutating func insert(_ gap: Range<UInt64>) {
+    gaps.append(gap)
     if gaps.count == 2 * Self.gapsMax { gaps = Self.disjoint(gaps, atMost: Self.gapsMax) }
   }
 
@@ -43,6 +48,11 @@ struct LossGaps {
   /// Where the gaps begin and end, by turns.
   var boundaries: [UInt64] {
     Self.disjoint(gaps, atMost: Self.gapsMax).flatMap { [$0.lowerBound, $0.upperBound] }
+  }
+
+  /// The gaps, in the order of time.
+  var ranges: [Range<Nanoseconds>] {
+    Self.disjoint(gaps, atMost: Self.gapsMax).map { Nanoseconds($0.lowerBound)..<Nanoseconds($0.upperBound) }
   }
 
   /// Gaps that overlap or touch are one; where more than `limit` are left, neighbours are, too.

@@ -12,6 +12,9 @@ public struct ReplayResult: Sendable {
   public var part: TracePart
   /// The intervals of the series.
   public var grid: TimeGrid
+  /// When events of some CPU are missing, in the order of time: each from that CPU's last event to the next one, to the end of time
+  /// where there is none. Gaps that overlap are one, and some thousand at most are told apart.
+  public var gaps: [Range<Nanoseconds>] = []
   /// The VMs, in the order of appearance.
   public var vms: [VMResult]
   /// How the predicted operations agree with the recorded ones; nil where no probe recorded any, or none was

@@ -12,6 +12,8 @@ struct SurveyAhead {
   private let replay: RunningReplay
   /// How much the survey had found when the replay was told last.
   private var told: Int
+  /// The gaps that were found since the replay began, and those before.
+  private var gaps: LossGaps
 
   /// Decides by what `prefix` has, and begins a replay.
   init(
@@ -25,6 +27,7 @@ struct SurveyAhead {
     _ = pass.consume(prefix)
     pass.decide()
     replay = try begin(SurveyedTrace(pass.finished(source), host, source, options))
+    gaps = pass.survey.gaps
     _ = pass.takeGaps()
     told = pass.revision
     self.pass = pass
@@ -51,7 +54,9 @@ struct SurveyAhead {
     replay.learn(found.survey, found.evidence)
     let replay = replay
     while buffer.count > 0 { try buffer.popFirst { try replay.consume($0) } }
-    return (try replay.finish(), found)
+    var result = try replay.finish()
+    result.gaps = gaps.ranges
+    return (result, found)
   }
 
   private mutating func replayBlock() throws {
@@ -66,5 +71,10 @@ struct SurveyAhead {
     try buffer.popFirst { try replay.consume($0) }
   }
 
-  private mutating func tellGaps() { for gap in pass.takeGaps() { replay.lose(gap) } }
+  private mutating func tellGaps() {
+    for gap in pass.takeGaps() {
+      gaps.insert(gap)
+      replay.lose(gap)
+    }
+  }
 }

@@ -87,6 +87,18 @@ struct OnePassTests {
     #expect(try divergences(tellsLoss: false).unexplained > 0)
   }
 
+  @Test("A replay says when events are missing, in one pass as in two")
+  func gaps() throws {
+    func gaps(recordsAhead: Int) throws -> [Range<Nanoseconds>] {
+      let trace = EndlessTrace(steps: 2500, losing: 1500..<1600, tellsLoss: true)
+      return try replay(trace, recordsAhead: recordsAhead).result.gaps
+    }
+    let found = try gaps(recordsAhead: .max)
+    #expect(found.count == 1 && found.allSatisfy { $0.lowerBound > Nanoseconds(0) && !$0.isEmpty })
+    #expect(try gaps(recordsAhead: 4096) == found)
+    #expect(try replay(Recordings.trace("kvm-vhe-7.3.4-access-tracking.dat")).result.gaps == [])
+  }
+
   @Test("A kind of event that had not come when the replay began may be unrecorded: nothing is derived")
   func unseen() throws {
     let operations = try replay(EndlessTrace(steps: 2500, unmapsFrom: 2000), recordsAhead: 4096).operations
