@@ -78,6 +78,11 @@ let package = Package(
     .target(
       name: "PerfettoExport", dependencies: ["KVMTypes", "KVMTrace", "Stage2Model", "Stage2Replay"],
       swiftSettings: own),
+    // Reports as pages for a browser.
+    .target(
+      name: "HTMLReport",
+      dependencies: ["KVMTypes", "Stage2Model", "Stage2Replay", "Reporting", "Pictures", "CZlib"],
+      swiftSettings: own),
     .target(
       name: "TraceSynth", dependencies: ["KVMTypes", "SeededRandom", "CZstd", "CZlib"],
       swiftSettings: own),
@@ -88,7 +93,7 @@ let package = Package(
       name: "pkvm-replay",
       dependencies: [
         "KVMTypes", "KVMTrace", "Stage2Model", "Stage2Replay", "CostFit", "Reporting", "TraceSynth",
-        "TraceExport", "PerfettoExport",
+        "TraceExport", "PerfettoExport", "Pictures", "HTMLReport",
         "CMemoryHints", .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ],
       swiftSettings: own, plugins: ["CommitOfBuild"]),
@@ -165,6 +170,12 @@ let package = Package(
     .testTarget(
       name: "PerfettoExportTests",
       dependencies: ["KVMTypes", "KVMTrace", "Stage2Model", "Stage2Replay", "PerfettoExport"],
+      swiftSettings: strict),
+    .testTarget(
+      name: "HTMLReportTests",
+      dependencies: [
+        "KVMTypes", "KVMTrace", "Stage2Model", "Stage2Replay", "Reporting", "Pictures", "HTMLReport",
+      ],
       swiftSettings: strict),
     .testTarget(
       name: "TraceSynthTests", dependencies: ["KVMTypes", "TraceSynth", "SeededRandom", "UnnamedFiles"],

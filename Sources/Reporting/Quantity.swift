@@ -1,7 +1,7 @@
 /// Numbers as a person reads them.
-enum Quantity {
+package enum Quantity {
   /// 1234567 as "1,234,567".
-  static func count(_ value: UInt64) -> String {
+  package static func count(_ value: UInt64) -> String {
     let digits = Array(String(value))
     var text = ""
     for (index, digit) in digits.enumerated() {
@@ -12,22 +12,22 @@ enum Quantity {
   }
 
   /// 1234567 as "1,234,567".
-  static func count(_ value: Int) -> String {
+  package static func count(_ value: Int) -> String {
     value < 0 ? "-" + count(UInt64(value.magnitude)) : count(UInt64(value))
   }
 
   /// So many things: "1 page", "1,234 pages".
-  static func count(_ value: UInt64, _ thing: String) -> String {
+  package static func count(_ value: UInt64, _ thing: String) -> String {
     "\(count(value)) \(thing)\(value == 1 ? "" : "s")"
   }
 
   /// So many things: "1 page", "1,234 pages".
-  static func count(_ value: Int, _ thing: String) -> String {
+  package static func count(_ value: Int, _ thing: String) -> String {
     "\(count(value)) \(thing)\(value == 1 ? "" : "s")"
   }
 
   /// Bytes in the largest binary unit that leaves one digit or more before the point.
-  static func bytes(_ value: UInt64) -> String {
+  package static func bytes(_ value: UInt64) -> String {
     let units = ["B", "KiB", "MiB", "GiB", "TiB", "PiB"]
     var unit = 0
     var divisor: UInt64 = 1
@@ -40,7 +40,7 @@ enum Quantity {
   }
 
   /// A span in the unit that fits it.
-  static func duration(_ nanoseconds: UInt64) -> String {
+  package static func duration(_ nanoseconds: UInt64) -> String {
     switch nanoseconds {
     case ..<1000: "\(nanoseconds) ns"
     case ..<1_000_000: "\(decimal(nanoseconds, by: 1000, digits: 1)) us"
@@ -50,7 +50,7 @@ enum Quantity {
   }
 
   /// A unit of time in the largest one that it is a whole number of: "1 us", "10 ms".
-  static func unit(_ nanoseconds: UInt64) -> String {
+  package static func unit(_ nanoseconds: UInt64) -> String {
     let units: [(name: String, nanoseconds: UInt64)] = [
       ("s", 1_000_000_000), ("ms", 1_000_000), ("us", 1000),
     ]
@@ -59,17 +59,17 @@ enum Quantity {
   }
 
   /// A stamp of the trace's clock in seconds, to the nanosecond.
-  static func stamp(_ nanoseconds: UInt64) -> String { "\(seconds(nanoseconds)) s" }
+  package static func stamp(_ nanoseconds: UInt64) -> String { "\(seconds(nanoseconds)) s" }
 
   /// "12.000345678", as trace-cmd prints time.
-  static func seconds(_ nanoseconds: UInt64) -> String {
+  package static func seconds(_ nanoseconds: UInt64) -> String {
     let fraction = String(nanoseconds % 1_000_000_000)
     return "\(nanoseconds / 1_000_000_000)." + String(repeating: "0", count: 9 - fraction.count) + fraction
   }
 
   /// `part` of `whole` in percent, "-" where there is no whole. Only nothing is 0 % and only all is 100 %: what is
   /// neither has as many digits as it takes to see that.
-  static func percent(_ part: UInt64, of whole: UInt64) -> String {
+  package static func percent(_ part: UInt64, of whole: UInt64) -> String {
     guard whole > 0 else { return "-" }
     return distinct(isNone: part == 0, isAll: part == whole) { digits in
       decimal(part &* 100, by: whole, digits: digits)
@@ -77,7 +77,7 @@ enum Quantity {
   }
 
   /// A share in percent, as `percent`.
-  static func share(_ share: Double) -> String {
+  package static func share(_ share: Double) -> String {
     let percent = min(share.magnitude * 100, 1e15)
     return distinct(isNone: percent == 0, isAll: share.magnitude == 1) { digits in
       var scale: UInt64 = 1
@@ -103,24 +103,24 @@ enum Quantity {
   }
 
   /// A difference of two shares, in percentage points.
-  static func points(_ share: Double) -> String {
+  package static func points(_ share: Double) -> String {
     String(Self.share(share).dropLast()) + "pp"
   }
 
   /// A number with `digits` digits behind the point.
-  static func fixed(_ value: Double, digits: Int) -> String {
+  package static func fixed(_ value: Double, digits: Int) -> String {
     let scale = (0..<digits).reduce(UInt64(1)) { power, _ in power * 10 }
     return decimal(UInt64(min((value * Double(scale)).rounded(), 1e18)), by: scale, digits: digits)
   }
 
   /// A change in percent, with its sign; "-" where it is not known.
-  static func signedPercent(_ change: Double?) -> String {
+  package static func signedPercent(_ change: Double?) -> String {
     guard let change, change.isFinite else { return "-" }
     return (change < 0 ? "-" : "+") + share(change)
   }
 
   /// `value / divisor` with `digits` digits behind the point, rounded half up.
-  static func decimal(_ value: UInt64, by divisor: UInt64, digits: Int) -> String {
+  package static func decimal(_ value: UInt64, by divisor: UInt64, digits: Int) -> String {
     let scale = (0..<digits).reduce(UInt64(1)) { power, _ in power * 10 }
     let (high, low) = value.multipliedFullWidth(by: scale)
     let (sum, overflow) = low.addingReportingOverflow(divisor / 2)

@@ -1,7 +1,7 @@
 internal import KVMTrace
 
 /// What the stamps of a trace are.
-enum StampUnit {
+package enum StampUnit {
   case nanoseconds
   /// Ticks of a clock that counts something else.
   case ticks
@@ -9,7 +9,7 @@ enum StampUnit {
   init(_ clock: TraceClock?) { self = clock?.isNanoseconds ?? true ? .nanoseconds : .ticks }
 
   /// A stamp: "12.000345678 s", "4,711 ticks".
-  func stamp(_ value: UInt64) -> String {
+  package func stamp(_ value: UInt64) -> String {
     switch self {
     case .nanoseconds: Quantity.stamp(value)
     case .ticks: duration(value)
@@ -17,7 +17,7 @@ enum StampUnit {
   }
 
   /// A stamp where others stand beside it: "12.000345678", "4711".
-  func moment(_ value: UInt64) -> String {
+  package func moment(_ value: UInt64) -> String {
     switch self {
     case .nanoseconds: Quantity.seconds(value)
     case .ticks: String(value)
@@ -25,7 +25,7 @@ enum StampUnit {
   }
 
   /// A span between two stamps.
-  func duration(_ value: UInt64) -> String {
+  package func duration(_ value: UInt64) -> String {
     switch self {
     case .nanoseconds: Quantity.duration(value)
     case .ticks: "\(Quantity.count(value)) tick\(value == 1 ? "" : "s")"

@@ -8,6 +8,8 @@ struct DeadDeclarations {
     "createBuildCommands": "the package manager calls it",
     "_rawHashValue": "the standard library's tables call it",
     "allValueStrings": "ArgumentParser calls it",
+    "buildBlock": "the compiler calls it", "buildOptional": "the compiler calls it",
+    "buildArray": "the compiler calls it",
     "readOneInput": "libFuzzer calls it",
     "FuzzReaders": "a program", "IngestBench": "a program", "LockSimulationCheck": "a program",
     "ModelSoak": "a program", "PKVMReplay": "a program",

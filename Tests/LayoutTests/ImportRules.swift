@@ -27,6 +27,8 @@ enum ImportRules {
     "Pictures": ["KVMTypes", "Stage2Model", "Stage2Replay"],
     // A replay as tracks of the Perfetto UI.
     "PerfettoExport": ["KVMTypes", "KVMTrace", "Stage2Model", "Stage2Replay"],
+    // Pages for a browser; pictures in them are compressed.
+    "HTMLReport": ["KVMTypes", "Stage2Model", "Stage2Replay", "Reporting", "Pictures", "CZlib"],
     "TraceSynth": system.union(["KVMTypes", "SeededRandom", "CZstd", "CZlib"]),
     // A recording, or a part of it, as a trace.dat.
     "TraceExport": ["KVMTypes", "KVMTrace", "TraceSynth"],
@@ -55,7 +57,7 @@ enum ImportRules {
     "EmbeddedSchemas": ["Foundation", "PackagePlugin"],
     "pkvm-replay": system.union([
       "KVMTypes", "KVMTrace", "Stage2Model", "Stage2Replay", "Reporting", "TraceSynth", "ArgumentParser",
-      "CMemoryHints", "CostFit", "TraceExport", "PerfettoExport",
+      "CMemoryHints", "CostFit", "TraceExport", "PerfettoExport", "Pictures", "HTMLReport",
     ]),
   ]
 

@@ -116,7 +116,7 @@ extension TraceInfo {
   }
 
   /// The host's page size in words.
-  var pagesText: String? {
+  package var pagesText: String? {
     pageSize.map { "\(Quantity.bytes(UInt64($0))) pages (\((pageSizeBasis ?? .assumed).name))" }
   }
 

@@ -202,7 +202,7 @@ public struct TraceInfo: Encodable, Sendable {
   }
 
   /// What its stamps are.
-  var unit: StampUnit { clockUnit == nil ? .nanoseconds : .ticks }
+  package var unit: StampUnit { clockUnit == nil ? .nanoseconds : .ticks }
 
   /// Whether the trace is incomplete: damaged, cut, or with events lost.
   public var isIncomplete: Bool { !damage.isEmpty || lossCount > 0 }

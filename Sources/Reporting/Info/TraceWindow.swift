@@ -75,7 +75,7 @@ public struct TraceWindow: Encodable, Hashable, Sendable {
   }
 
   /// In words, which part it is.
-  var text: String {
+  package var text: String {
     [fromNs.map { "from \(unit.stamp($0))" }, toNs.map { "to \(unit.stamp($0))" }]
       .compactMap(\.self).joined(separator: " ")
   }
@@ -83,7 +83,7 @@ public struct TraceWindow: Encodable, Hashable, Sendable {
 
 extension TraceInfo {
   /// The time that counts: of the window, or from the first event to the last.
-  var replayed: Range<UInt64> {
+  package var replayed: Range<UInt64> {
     let first = firstNs ?? 0
     return window?.span ?? first..<max(first, lastNs ?? 0)
   }

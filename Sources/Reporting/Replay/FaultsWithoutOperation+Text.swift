@@ -23,7 +23,7 @@ extension ReplayReport {
 
 extension NoOperationReason {
   /// What is said of one fault or several.
-  fileprivate var phrase: String {
+  package var phrase: String {
     switch self {
     case .noSlot: "in no slot"
     case .unknownSlots: "in no slot that the trace tells"

@@ -60,7 +60,7 @@ extension MarkerEntry.Figure {
   }
 
   /// The figure in a few words.
-  var title: String {
+  package var title: String {
     let words =
       switch figure {
       case .secPageTables: "SecPageTables since the first"
@@ -78,7 +78,7 @@ extension MarkerEntry.Figure {
   }
 
   /// "agrees", with what is open, or what the host's figure covers, or why nothing can be said.
-  var outcome: String {
+  package var outcome: String {
     if let reason { return "\(verdict.name): \(reason.statement)" }
     return verdict.name + (least < most ? " \(Quantity.count(least)) to \(Quantity.count(most))" : "")
   }

@@ -27,7 +27,7 @@ extension ReplayReport {
       case lostMappings
 
       /// The part in a few words.
-      var title: String {
+      package var title: String {
         switch self {
         case .mappingTree: "tree"
         case .tables: "tables"

@@ -21,7 +21,7 @@ extension ReplayReport {
     }
 
     /// One line.
-    var statement: String {
+    package var statement: String {
       "\(events.joined(separator: ", "))\(why.map { " (\($0))" } ?? ""): \(cost)"
     }
   }

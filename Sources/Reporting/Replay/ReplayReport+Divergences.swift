@@ -93,5 +93,6 @@ extension ReplayReport {
     }
   }
 
-  static func hex(_ value: UInt64) -> String { "0x" + String(value, radix: 16) }
+  /// An address or bits, as all reports write them.
+  package static func hex(_ value: UInt64) -> String { "0x" + String(value, radix: 16) }
 }

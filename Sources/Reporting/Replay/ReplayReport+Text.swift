@@ -91,7 +91,8 @@ extension ReplayReport {
   /// How long the time is that was replayed.
   private var spanNs: UInt64 { inputs.first.map { $0.replayed.upperBound - $0.replayed.lowerBound } ?? 0 }
 
-  private var isPKVM: Bool { profile[.path] == .word(Profile.Path.pkvm.rawValue) }
+  /// Whether the MMU that was modelled is pKVM's.
+  package var isPKVM: Bool { profile[.path] == .word(Profile.Path.pkvm.rawValue) }
 
   private func field(_ field: ProfileField.ID) -> String { profile[field]?.description ?? "unknown" }
 
@@ -228,7 +229,7 @@ private struct SlotPlace: Hashable {
 
 extension ReplayReport.FaultsEntry {
   /// "3: 1 translation (0 of them MMIO), 2 permission, 0 access flag".
-  var words: String {
+  package var words: String {
     "\(Quantity.count(total)): \(Quantity.count(translation)) translation (\(mmio.map { Quantity.count($0) } ?? "unknown how many") of them MMIO), "
       + "\(Quantity.count(permission)) permission, \(Quantity.count(accessFlag)) access flag"
   }

@@ -1,0 +1,196 @@
+internal import Reporting
+
+/// What every plot over time is: a figure with a heading, a legend, and an SVG that is as wide as the page lets it be. The times and
+/// values at its sides keep their size, whatever its width; only what is drawn is stretched.
+struct Plot {
+  /// Its id in the page.
+  var id: String
+  /// What it shows.
+  var title: String
+  /// The same in a few sentences with the main figures, for who does not see it.
+  var description: String
+  /// How what it shows is known.
+  var basis: Markup
+  /// The time.
+  var time: TimeAxis
+  /// The height of what is drawn, in pixels.
+  var height = 170
+  /// When events are missing.
+  var gaps: [Range<UInt64>] = []
+  /// What belongs to a moment.
+  var marks: [PlotMark] = []
+  /// What tells the lines and areas apart.
+  var legend: [LegendEntry] = []
+  /// What stands below.
+  var note = ""
+
+  /// What is drawn has this width, and the height of the plot.
+  static let width = 1000.0
+  /// What stands below what is drawn, in pixels.
+  private static let footer = 34
+
+  /// The figure.
+  ///
+  /// - Parameters:
+  ///   - values: the axis at the left; nil for a plot that has another one in `side`.
+  ///   - side: what else stands at the sides, in pixels from the top.
+  ///   - drawing: what is drawn, in a space of `width` by `height`.
+  ///   - data: what the script shows where it is pointed at.
+  func figure(values: ValueAxis?, side: Markup = Markup(), drawing: Markup, data: Markup) -> Markup {
+    .element(
+      "figure",
+      [
+        "class": "plot", "id": id, "data-start": String(time.start), "data-span": String(time.span),
+        "data-unit": time.unit == .ticks ? "ticks" : "ns",
+      ]
+    ) {
+      Markup.element("figcaption") {
+        Markup.element("strong") { title }
+        " "
+        basis
+        if !legend.isEmpty { LegendEntry.list(legend) }
+      }
+      Markup.element(
+        "svg",
+        [
+          "class": "frame", "role": "img", "width": "100%", "height": String(height + Self.footer),
+          "aria-labelledby": "\(id)-t \(id)-d",
+        ]
+      ) {
+        Markup.element("title", ["id": "\(id)-t"]) { title }
+        Markup.element("desc", ["id": "\(id)-d"]) { description }
+        if let values { valueAxis(values) }
+        timeAxis
+        Markup.element(
+          "svg",
+          [
+            "class": "data", "width": "100%", "height": String(height),
+            "viewBox": "0 0 \(Coordinate.text(Self.width)) \(height)", "preserveAspectRatio": "none",
+          ]
+        ) {
+          drawing
+          bands
+        }
+        for mark in marks { markup(mark) }
+        side
+      }
+      data
+      if !note.isEmpty { Markup.element("p", ["class": "note"]) { note } }
+    }
+  }
+
+  private func valueAxis(_ values: ValueAxis) -> Markup {
+    .element("g", ["class": "y"]) {
+      for tick in values.ticks {
+        let y = Coordinate.text(Double(height) * (1 - tick.share))
+        Markup.empty("line", ["x2": "100%", "y1": y, "y2": y])
+        Markup.element("text", ["x": "-6", "y": y]) { tick.label }
+      }
+    }
+  }
+
+  private var timeAxis: Markup {
+    .element("g", ["class": "x"]) {
+      for (position, tick) in time.ticks.enumerated() {
+        let x = Coordinate.percent(tick.share)
+        Markup.element("g", ["class": position % 2 == 0 ? "" : "odd"]) {
+          Markup.empty("line", ["x1": x, "x2": x, "y2": String(height + 4)])
+          Markup.element("text", ["x": x, "y": String(height + 16)]) { tick.label }
+        }
+      }
+      Markup.element("text", ["class": "axis", "x": "50%", "y": String(height + 30)]) { time.caption }
+    }
+  }
+
+  /// All gaps as one path, so that many of them take as little of the page as one.
+  private var bands: Markup {
+    let extents = gaps.compactMap { time.extent($0) }
+    guard !extents.isEmpty else { return Markup() }
+    let path = extents.map { extent in
+      "M\(Coordinate.text(extent.begin * Self.width)) 0h\(Coordinate.text(extent.width * Self.width))v\(height)"
+        + "h-\(Coordinate.text(extent.width * Self.width))z"
+    }
+    return .empty("path", ["class": "gap", "d": path.joined()])
+  }
+
+  private func markup(_ mark: PlotMark) -> Markup {
+    let share = time.share(mark.time)
+    guard share >= 0, share <= 1 else { return Markup() }
+    let x = Coordinate.percent(share)
+    return .element("g", ["class": "mark \(mark.kind.rawValue)", "data-x": Coordinate.text(share * 1e5)]) {
+      if let height = mark.height {
+        let y = Coordinate.text(Double(self.height) * (1 - height))
+        Markup.empty("circle", ["cx": x, "cy": y, "r": "7"])
+        Markup.element("text", ["x": x, "y": y]) { mark.label }
+      } else {
+        Markup.empty("line", ["x1": x, "x2": x, "y2": String(height)])
+        Markup.element("text", ["x": x, "y": "0"]) { mark.label }
+      }
+    }
+  }
+}
+
+/// Something at one moment of a plot.
+struct PlotMark {
+  /// What it is.
+  enum Kind: String {
+    /// The longest hold or wait, with its number in the table.
+    case hold, wait
+    /// Something that happened.
+    case event
+  }
+
+  var kind: Kind
+  var time: UInt64
+  /// How high it is, 0 to 1; nil for a line from top to bottom.
+  var height: Double?
+  /// What is written there.
+  var label: String
+
+  /// Marks in the order of time, of which those that would be written over each other are one.
+  static func joined(_ marks: [PlotMark], _ time: TimeAxis) -> [PlotMark] {
+    var joined: [PlotMark] = []
+    for mark in marks.sorted(by: { $0.time < $1.time }) {
+      if let last = joined.last, time.share(mark.time) - time.share(last.time) < 0.015 {
+        if last.label != mark.label { joined[joined.count - 1].label += ", \(mark.label)" }
+      } else {
+        joined.append(mark)
+      }
+    }
+    return joined
+  }
+}
+
+/// What one line or area of a plot stands for.
+struct LegendEntry {
+  /// How something is drawn: as an area with a pattern, or as a line with dashes.
+  enum Key {
+    case area(Int)
+    case line(Int)
+    /// A class of the style's own.
+    case swatch(StaticString)
+  }
+
+  var key: Key
+  var name: String
+
+  static func list(_ entries: [LegendEntry]) -> Markup {
+    .element("ul", ["class": "legend"]) {
+      for entry in entries {
+        Markup.element("li") {
+          Markup.element("svg", ["width": "22", "height": "12", "aria-hidden": "true"]) {
+            switch entry.key {
+            case .area(let number):
+              Markup.empty("rect", ["width": "22", "height": "12", "class": "area a\(number)"])
+            case .line(let number):
+              Markup.empty("line", ["y1": "6", "x2": "22", "y2": "6", "class": "line l\(number)"])
+            case .swatch(let name):
+              Markup.empty("rect", ["width": "22", "height": "12", "class": "\(name)"])
+            }
+          }
+          " \(entry.name)"
+        }
+      }
+    }
+  }
+}
