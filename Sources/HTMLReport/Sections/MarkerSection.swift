@@ -1,0 +1,46 @@
+internal import KVMTypes
+internal import Reporting
+internal import Stage2Replay
+
+/// What the host counted at quiet points, against the model.
+enum MarkerSection {
+  static func markup(_ report: ReplayReport) -> Markup {
+    guard let markers = report.memoryMarkers, !markers.isEmpty else { return Markup() }
+    let unit = report.inputs.first?.unit ?? .nanoseconds
+    var table = DataTable(
+      caption: "The host's own figures at quiet points, against the model",
+      header: ["point", "at", "figure", "recorded", "modelled", "verdict", "model's basis"],
+      numbers: [1, 3, 4])
+    for marker in markers {
+      for figure in marker.figures {
+        table.row(
+          marker.point, unit.moment(marker.timeNs), figure.title, Quantity.count(figure.recorded),
+          Quantity.count(figure.modelled), figure.outcome, basis: figure.basis)
+      }
+    }
+    let left = table.rows.count - PageLimits.rows
+    table.rows = Array(table.rows.prefix(PageLimits.rows))
+    return table.markup + LeftOut.note(left, "figure")
+  }
+}
+
+/// How the predicted operations agree with those that probes recorded.
+enum AgreementSection {
+  static func markup(_ report: ReplayReport) -> Markup {
+    guard let agreement = report.agreement else { return Markup() }
+    var table = DataTable(
+      caption: "Prediction against the probes of this trace",
+      header: ["operation", "recorded", "predicted", "agree", "share", "derived and wrong"],
+      numbers: [1, 2, 3, 4, 5])
+    for (kind, entry) in agreement.byOperation.sorted(by: {
+      ($1.value.recorded, $0.key.name) < ($0.value.recorded, $1.key.name)
+    }) {
+      table.row(
+        kind.name, Quantity.count(entry.recorded), Quantity.count(entry.predicted),
+        Quantity.count(entry.matched),
+        Quantity.percent(UInt64(entry.matched), of: UInt64(max(entry.recorded, entry.predicted))),
+        Quantity.count(entry.derivedWrong))
+    }
+    return table.markup
+  }
+}

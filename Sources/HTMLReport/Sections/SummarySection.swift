@@ -1,0 +1,157 @@
+internal import KVMTypes
+internal import Reporting
+internal import Stage2Model
+internal import Stage2Replay
+
+/// What a basis is, and what plots have in common.
+enum BasisSection {
+  static var markup: Markup {
+    .element("section", ["id": "basis", "aria-labelledby": "basis-h"]) {
+      Markup.element("h2", ["id": "basis-h"]) { "How to read it" }
+      Markup.element("p") {
+        "Every figure says how it is known: "
+        BasisMark.markup(.recorded)
+        " is read from an event, "
+        BasisMark.markup(.derived)
+        " is forced by recorded facts, "
+        BasisMark.markup(.assumed)
+        " is a choice among several that the trace allows, "
+        BasisMark.markup(.modelled)
+        " is computed from a stated cost model, and "
+        BasisMark.markup(nil)
+        " is what the trace does not tell, which is not 0."
+      }
+      Markup.element("p") {
+        "In all plots time goes from left to right, over what was replayed. Grey bands with dashed edges are stretches in which events of "
+        "some CPU are missing: what is drawn there may lack something."
+      }
+      Markup.element("p", ["class": "scripted"]) {
+        "Point at a plot, or tap it, to see the values there. Drag across one to zoom all plots of a recording; Escape, or the "
+        "button, shows all again. With the keyboard: + and - zoom a plot that has the focus, the arrows move it, 0 shows all."
+      }
+    }
+  }
+}
+
+/// What one recording is, and what came of its replay.
+enum SummarySection {
+  static func markup(_ recording: HTMLReport.Recording) -> Markup {
+    let report = recording.report
+    var trace = DataTable(caption: "The recording", header: ["what", "value", "basis"])
+    for input in report.inputs {
+      trace.row("events", Quantity.count(input.events), basis: .recorded)
+      if let events = input.window?.events {
+        trace.row("events in the part that was replayed", Quantity.count(events), basis: .recorded)
+      }
+      trace.row(
+        "time", input.unit.duration(input.replayed.upperBound - input.replayed.lowerBound), basis: .recorded)
+      trace.row(
+        "lost events", input.whyLossesUnknown ?? Self.losses(input),
+        basis: input.lossesUnknown == true ? nil : .recorded)
+      if let kernel = input.kernel { trace.row("kernel", kernel, basis: .recorded) }
+      if let size = input.pageSize {
+        trace.row("page size", Quantity.bytes(UInt64(size)), basis: input.pageSizeBasis)
+      }
+      trace.row("format", "\(input.format), \(Quantity.count(input.cpus, "CPU"))", basis: .recorded)
+      if input.clockUnit != nil {
+        trace.row("clock", "\(input.clock ?? "unknown"): all times are in its ticks", basis: .recorded)
+      }
+    }
+    return DataTable.row(of: results(report), trace, model(report)) + notKnown(report)
+  }
+
+  private static func losses(_ input: TraceInfo) -> String {
+    guard input.lossCount > 0 else { return "none" }
+    return "\(Quantity.count(input.lostEvents)), in \(Quantity.count(input.lossCount, "place"))"
+  }
+
+  private static func model(_ report: ReplayReport) -> DataTable {
+    var table = DataTable(
+      caption: "The kernel and machine that were modelled", header: ["field", "value", "basis"])
+    for field in Profile.fields {
+      guard let value = report.profile[field.id] else { continue }
+      table.row(field.id.rawValue, value.description, basis: report.profileBasis[field.id])
+    }
+    return table
+  }
+
+  /// The main figures, those of all VMs together.
+  private static func results(_ report: ReplayReport) -> DataTable {
+    var table = DataTable(caption: "What the replay found", header: ["figure", "value", "basis"])
+    table.row("VMs", Quantity.count(report.vms.count), basis: .derived)
+    let faults = report.vms.compactMap(\.faults)
+    table.row(
+      "faults",
+      faults.isEmpty && !report.vms.isEmpty ? "unknown" : Quantity.count(faults.reduce(0) { $0 + $1.total }),
+      basis: faults.isEmpty && !report.vms.isEmpty ? nil : .recorded)
+    let operations = report.vms.flatMap(\.operations.values)
+    for basis in [Basis.derived, .assumed] {
+      table.row(
+        "operations, \(basis.name)", Quantity.count(operations.reduce(0) { $0 + ($1.basis[basis] ?? 0) }),
+        basis: basis)
+    }
+    let hypercalls = report.vms.compactMap(\.hypercallsTotal)
+    if !hypercalls.isEmpty {
+      table.row(
+        "hypercalls", Quantity.count(hypercalls.reduce(0, +)),
+        basis: report.vms.compactMap(\.hypercallsBasis).max())
+    }
+    table.row("unexplained divergences", Quantity.count(report.divergences.unexplained), basis: .derived)
+    table.row("explained divergences", Quantity.count(report.divergences.explained), basis: .derived)
+    table.row(
+      "divergences where the state was not known", Quantity.count(report.divergences.unknown), basis: nil)
+    return table
+  }
+
+  private static func notKnown(_ report: ReplayReport) -> Markup {
+    let lines =
+      (report.notKnown ?? []).map(\.words)
+      + (report.notRecorded ?? []).map { "not recorded: \($0.statement)" }
+    guard !lines.isEmpty else { return Markup() }
+    return .element("h4") { "What could not be known" }
+      + .element("ul") {
+        for line in lines { Markup.element("li") { line } }
+      }
+  }
+}
+
+/// Sums over several recordings.
+enum TotalsSection {
+  static func markup(_ reports: [ReplayReport]) -> Markup {
+    let all = ReplayReport(reports)
+    var table = DataTable(
+      caption: "The recordings", header: ["recording", "events", "VMs", "faults", "unexplained divergences"],
+      numbers: [1, 2, 3, 4])
+    for (position, report) in reports.enumerated() where position < PageLimits.rows {
+      let faults = report.vms.compactMap(\.faults)
+      table.row(
+        report.inputs.first?.path ?? "", Quantity.count(report.inputs.reduce(0) { $0 + $1.events }),
+        Quantity.count(report.vms.count),
+        faults.isEmpty && !report.vms.isEmpty
+          ? "unknown" : Quantity.count(faults.reduce(0) { $0 + $1.total }),
+        Quantity.count(report.divergences.unexplained))
+    }
+    if let totals = all.totals {
+      table.row(
+        "all", Quantity.count(totals.events), Quantity.count(totals.vms),
+        totals.faults.map { Quantity.count($0.total) } ?? "unknown",
+        Quantity.count(all.divergences.unexplained))
+    }
+    return .element("section", ["id": "all", "aria-labelledby": "all-h"]) {
+      Markup.element("h2", ["id": "all-h"]) { "All recordings" }
+      table.markup
+      LeftOut.note(reports.count - PageLimits.rows, "recording")
+      if let totals = all.totals { OperationSection.operations(totals.operations).markup }
+    }
+  }
+}
+
+/// What a page says where it does not show all.
+enum LeftOut {
+  static func note(_ count: Int, _ thing: String, _ where: String = "--json has all") -> Markup {
+    guard count > 0 else { return Markup() }
+    return .element("p", ["class": "note"]) {
+      "Left out: \(Quantity.count(count, "more \(thing)")); \(`where`)."
+    }
+  }
+}

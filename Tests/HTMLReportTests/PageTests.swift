@@ -1,0 +1,157 @@
+import Foundation
+import KVMTrace
+import KVMTypes
+import Pictures
+@testable import Reporting
+import Stage2Model
+import Stage2Replay
+import Testing
+
+@testable import HTMLReport
+
+@Suite("The page of a replay")
+struct PageTests {
+  /// A recording of the package, replayed with its pictures.
+  private static func recording(_ name: String) throws -> HTMLReport.Recording {
+    let root = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
+      .deletingLastPathComponent()
+    let trace = try TraceFile(path: root.appendingPathComponent("traces/\(name).dat").path)
+    let pictures = ReplayPictures()
+    let (result, statistics) = try Replay.run(
+      trace, profile: ProfileRequest(), options: ReplayOptions(), observer: pictures.observer,
+      onOperation: { pictures.add($0) })
+    let report = ReplayReport(trace, statistics, result)
+    let last = Nanoseconds(report.inputs[0].replayed.upperBound)
+    return HTMLReport.Recording(report, pictures: pictures.finish(result, last: last), gaps: result.gaps)
+  }
+
+  /// The rows of the table with a caption, in a part of the page that begins with an id; each a list of texts.
+  private static func rows(_ caption: String, in page: String, from id: String) throws -> [[String]] {
+    let begin = try #require(page.range(of: "id=\"\(id)\""), "\(id)")
+    let rest = page[begin.upperBound...]
+    let table = try #require(rest.range(of: "<caption>\(caption)</caption>"), "\(caption)")
+    let end = try #require(rest.range(of: "</table>", range: table.upperBound..<rest.endIndex))
+    return rest[table.upperBound..<end.lowerBound].components(separatedBy: "<tr>").dropFirst(2).map { row in
+      row.components(separatedBy: "</t").dropLast().map {
+        $0.replacing(/<[^>]*>|^[dhr]>/, with: "").replacing(/^[dhr]>/, with: "")
+      }
+    }.filter { !$0.isEmpty }
+  }
+
+  private static func value(_ name: String, _ rows: [[String]], column: Int = 1) -> String? {
+    rows.first { $0.first == name }.map { $0[column] }
+  }
+
+  @Test(
+    "Every section is there, and its figures are those of the report",
+    arguments: ["pkvm-nvhe-7.3.4-guest-damon", "kvm-vhe-7.3.4-two-guests", "pkvm-nvhe-7.3.4-page-table-thp"])
+  func sections(name: String) throws {
+    let recording = try Self.recording(name)
+    let report = recording.report
+    let page = HTMLReport.page([recording], maker: "a program").source
+    #expect(page.utf8.count < 5_000_000)
+    let found = try Self.rows("What the replay found", in: page, from: "r0-summary")
+    let faults = report.vms.reduce(0) { $0 + ($1.faults?.total ?? 0) }
+    #expect(Self.value("faults", found) == Quantity.count(faults))
+    #expect(Self.value("unexplained divergences", found) == "0")
+    for vm in report.vms {
+      let id = "r0-vm\(vm.id)"
+      for (kind, entry) in vm.operations {
+        let rows = try Self.rows("Calls of stage-2 functions", in: page, from: id)
+        #expect(Self.value(kind.name, rows) == Quantity.count(entry.count), "\(kind)")
+        #expect(Self.value(kind.name, rows, column: 6) == Quantity.count(entry.basis[.assumed] ?? 0))
+      }
+      let sizes = try Self.rows("Sizes", in: page, from: id)
+      #expect(
+        Self.value("all bytes", sizes, column: 2)
+          == vm.memory.totalBytes.map { Quantity.bytes(UInt64($0.peak)) })
+      #expect(
+        Self.value("mapping tree", sizes, column: 2)
+          == vm.memory.mappingTreeBytes.map { Quantity.bytes(UInt64($0.peak)) })
+      let kinds = try Self.rows("Faults by kind and level", in: page, from: id)
+      #expect(Self.value("permission", kinds) == vm.faults.map { Quantity.count($0.permission) })
+      let vcpus = try Self.rows("vCPUs", in: page, from: id)
+      #expect(vcpus.map { $0[1] } == vm.vcpus.map { String($0.tid) })
+      let plots =
+        ["bytes", "tables", "mapped", "faults", "lock", "holds", "heat", "pages", "idle"]
+        + (report.isPKVM ? ["mappings"] : [])
+      for plot in plots {
+        #expect(page.contains("<figure class=\"plot\" id=\"\(id)-\(plot)\""), "\(id)-\(plot)")
+      }
+      let lock = try #require(vm.lock)
+      let holds = try Self.rows("The longest holds", in: page, from: id)
+      #expect(holds.map { $0[2] } == lock.longestHolds.map { Quantity.duration($0.heldNs) })
+      let set = try Self.rows("Pages that faults showed in use", in: page, from: id)
+      #expect(Self.value("all", set) == vm.workingSet.map { Quantity.count($0.pages) })
+    }
+    let agreement = try Self.rows(
+      "Prediction against the probes of this trace", in: page, from: "r0-agreement")
+    #expect(
+      Self.value("map", agreement) == report.agreement?.byOperation[.map].map { Quantity.count($0.recorded) })
+    #expect(
+      page.contains("id=\"r0-divergences\"")
+        && page.contains("id=\"r0-markers\"") == (report.memoryMarkers != nil))
+  }
+
+  @Test("The plot of faults has as many as the report, and the one of mappings its peak")
+  func drawn() throws {
+    let recording = try Self.recording("pkvm-nvhe-7.3.4-guest-damon")
+    let vm = recording.report.vms[0]
+    let faults = recording.pictures[0].faults
+    #expect(faults.bins.bins.reduce(0) { $0 + $1.total } == vm.faults?.total)
+    let page = HTMLReport.page([recording], maker: "a program").source
+    let figure = try #require(
+      page.components(separatedBy: "<figure").first { $0.contains("id=\"r0-vm0-mappings\"") })
+    let values = try #require(figure.firstMatch(of: /class="values">(.*?)<\/script>/)).1
+    let data = try #require(try JSONSerialization.jsonObject(with: Data(values.utf8)) as? [String: Any])
+    let series = try #require(data["v"] as? [[Any]])
+    let expected = vm.memory.series?.map { Double($0.blockMappings) }
+    #expect(series[0][0] as? String == "blocks" && series[0][2] as? [Double] == expected)
+  }
+
+  @Test("What a recording calls things is text in the page, whatever it is")
+  func hostile() throws {
+    var recording = try Self.recording("kvm-nvhe-7.2.12-page-table-thp")
+    let name = "<img src=x onerror=alert(1)>\"'\u{1b}]0;x\u{7}</script><script>"
+    recording.report.inputs[0].path = name
+    recording.report.inputs[0].kernel = name
+    for position in recording.report.vms[0].vcpus.indices {
+      recording.report.vms[0].vcpus[position].command = name
+    }
+    recording.report.memoryMarkers?[0].point = name
+    let page = HTMLReport.page([recording, recording], maker: name).source
+    #expect(!page.contains("<img") && !page.contains("\u{1b}") && !page.contains("\u{7}"))
+    #expect(page.components(separatedBy: "<script").count == page.components(separatedBy: "</script>").count)
+    #expect(page.contains("&lt;img src=x onerror=alert(1)&gt;&quot;&#39;\\x1b]0;x\\x07&lt;/script&gt;"))
+  }
+
+  @Test("Where nothing was recorded the page says that it is unknown, and has no plot of it")
+  func unknown() throws {
+    var recording = try Self.recording("kvm-nvhe-7.2.12-page-table-thp")
+    recording.report.vms[0].lock = nil
+    recording.report.vms[0].faults = nil
+    let page = HTMLReport.page([recording], maker: "a program").source
+    #expect(!page.contains("id=\"r0-vm0-lock\"") && !page.contains("id=\"r0-vm0-faults\""))
+    #expect(
+      page.contains(
+        "Nothing recorded how long it was held or waited for: <span class=\"basis unknown\">unknown</span>"))
+  }
+
+  @Test("A recording that lost events has their places, and bands in its plots")
+  func losses() throws {
+    var recording = try Self.recording("kvm-nvhe-7.2.12-page-table-thp")
+    #expect(recording.gaps.isEmpty)
+    let time = recording.report.inputs[0].replayed
+    recording.report.inputs[0].losses = [.init(cpu: 1, beforeNs: time.lowerBound + 500, count: 7)]
+    recording.report.inputs[0].lossCount = 3
+    recording.gaps = [Nanoseconds(time.lowerBound)..<Nanoseconds(time.lowerBound + 500)]
+    let page = HTMLReport.page([recording], maker: "a program").source
+    let rows = try Self.rows("Places where events are missing", in: page, from: "r0-losses")
+    #expect(rows.count == 1 && rows[0][1...2] == ["1", "7"])
+    #expect(page.contains("Left out: 2 more places"))
+    let plots = page.matches(of: /<figure class="plot"/).count
+    let bands = page.matches(of: /<path class="gap"/).count
+    // The working-set curve is not over time.
+    #expect(bands == plots - recording.report.vms.count)
+  }
+}
