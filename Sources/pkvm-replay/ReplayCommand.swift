@@ -1,8 +1,10 @@
 import ArgumentParser
 import CostFit
+import HTMLReport
 import KVMTrace
 import KVMTypes
 import PerfettoExport
+import Pictures
 import Reporting
 import Stage2Model
 import Stage2Replay
@@ -68,6 +70,15 @@ struct ReplayCommand: CheckedCommand {
     help: ArgumentHelp(
       "Write the report as JSON to this file; - is standard output.", valueName: "file"))
   var jsonPath: String?
+
+  @Option(
+    name: .customLong("html"),
+    help: ArgumentHelp(
+      """
+      Write the report with plots over time and a map of guest memory to this file, as a page for a browser that needs no network; - \
+      is standard output.
+      """, valueName: "file"))
+  var htmlPath: String?
 
   @Option(
     name: .customLong("csv"),
@@ -138,11 +149,12 @@ struct ReplayCommand: CheckedCommand {
   var allowLoss = false
 
   func check() throws {
-    if jsonPath == "-", operationsPath == "-" {
-      throw ValidationError("--json and --ops cannot both go to standard output")
-    }
-    if perfettoPath == "-", jsonPath == "-" || operationsPath == "-" {
-      throw ValidationError("--perfetto cannot go to standard output with --json or --ops")
+    let toStandardOutput = [
+      ("--json", jsonPath), ("--html", htmlPath), ("--ops", operationsPath), ("--perfetto", perfettoPath),
+    ].filter { $0.1 == "-" }
+    if toStandardOutput.count > 1 {
+      throw ValidationError(
+        "\(toStandardOutput[0].0) and \(toStandardOutput[1].0) cannot both go to standard output")
     }
     if csvDirectory == "-" {
       throw ValidationError("--csv writes several files, not to standard output: name a directory")
@@ -190,6 +202,7 @@ struct ReplayCommand: CheckedCommand {
     let perfettoTarget = try perfettoPath.map {
       try outputs.recordingTarget($0, kind: "a Perfetto trace")
     }
+    let htmlTarget = try htmlPath.map { try outputs.target($0) }
     let textTarget = try outputs.target("-")
     let series = try csvDirectory.map { directory in
       try inputs.indices.map {
@@ -202,31 +215,41 @@ struct ReplayCommand: CheckedCommand {
     let jobs = jobs.available()
     let operations = try operationsTarget.map { try OperationsFile($0, tellsInput: inputs.count > 1) }
     let tracks = try perfettoTarget.map { try TracksFile($0, inputs: inputs.count) }
-    var reports: [ReplayReport] = []
-    var failures: [IngestError?] = []
-    for (position, trace) in traces.enumerated() {
-      let (report, failure) = try replay(
-        position, trace, request, jobs: jobs, costModel, operations, tracks, series?[position])
-      reports.append(report)
-      failures.append(failure)
+    let replayed = try traces.enumerated().map { position, trace in
+      try replay(position, trace, request, jobs: jobs, costModel, operations, tracks, series?[position])
     }
+    let reports = replayed.map(\.report)
     try operations?.finish()
     try tracks?.finish()
     if let jsonTarget { try Output.write(JSON.signed(ReplayReport(reports)), to: jsonTarget) }
-    if ![jsonPath, operationsPath, perfettoPath].contains("-") {
+    if let htmlTarget {
+      let page = HTMLReport.page(replayed.compactMap(\.page), maker: ToolIdentity.current.line)
+      try Output.write(page.source, to: htmlTarget)
+    }
+    if ![jsonPath, htmlPath, operationsPath, perfettoPath].contains("-") {
       try Output.write(ReplayReport.text(shown(reports)), to: textTarget)
     }
     let statuses = inputs.indices.map { position in
-      failures[position].map { Diagnostics.failure($0) } ?? status(inputs[position], reports[position])
+      replayed[position].failure.map { Diagnostics.failure($0) }
+        ?? status(inputs[position], reports[position])
     }
     if let worst = statuses.max(by: { $0.rawValue < $1.rawValue }), worst != .success { throw worst }
   }
 
-  /// Replays one input, and writes what does not wait for the others. Also returns why not all of it could be read.
+  /// What came of one input.
+  private struct Replayed {
+    var report: ReplayReport
+    /// What a page shows of it, if one is written.
+    var page: HTMLReport.Recording?
+    /// Why not all of it could be read.
+    var failure: IngestError?
+  }
+
+  /// Replays one input, and writes what does not wait for the others.
   private func replay(
     _ position: Int, _ trace: TraceFile, _ request: ProfileRequest, jobs: Int, _ costModel: CostModel?,
     _ operations: OperationsFile?, _ tracksFile: TracksFile?, _ series: SeriesFiles?
-  ) throws -> (ReplayReport, IngestError?) {
+  ) throws -> Replayed {
     let input = inputs[position]
     let window = try TraceTime.window(of: trace, from: from, to: to)
     var options = ReplayOptions()
@@ -243,14 +266,19 @@ struct ReplayCommand: CheckedCommand {
 
     let isWhole = vms.isEmpty
     let tracks = tracksFile.map { $0.tracks(of: trace, position: position, vms: isWhole ? nil : Set(asked)) }
-    // Without --ops and --perfetto nobody looks at operations, and none is kept.
+    let pictures = htmlPath.map { _ in ReplayPictures() }
+    // Without --ops, --perfetto and --html nobody looks at operations, and none is kept.
     let write = { (operation: Stage2Operation) in
+      pictures?.add(operation)
       if isWhole || asked.contains(operation.vm) { try operations?.write(operation, input: position) }
       try tracks?.add(operation)
     }
     var (result, statistics) = try Replays.run(
-      trace, profile: request, options: options, observer: tracks?.observer ?? ReplayObserver(),
-      onOperation: operations == nil && tracks == nil ? nil : write)
+      trace, profile: request, options: options,
+      observer: [tracks?.observer, pictures?.observer].compactMap(\.self).reduce(ReplayObserver()) {
+        $0.and($1)
+      },
+      onOperation: operations == nil && tracks == nil && pictures == nil ? nil : write)
     for doubt in MemslotFit.doubts(options.memslots, result, statistics) {
       Diagnostics.note("\(input): \(doubt)")
     }
@@ -270,9 +298,13 @@ struct ReplayCommand: CheckedCommand {
       }
     }
     for caveat in result.caveats { Diagnostics.note("\(input): \(caveat)") }
+    let page = pictures.map { pictures in
+      let last = Nanoseconds(report.inputs[0].replayed.upperBound)
+      return HTMLReport.Recording(report, pictures: pictures.finish(result, last: last), gaps: result.gaps)
+    }
     if noSeries { report.removeSeries() }
     try series?.write(result)
-    return (report, statistics.readFailure)
+    return Replayed(report: report, page: page, failure: statistics.readFailure)
   }
 
   /// The reports of the inputs of which something was asked for.

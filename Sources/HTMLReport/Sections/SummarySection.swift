@@ -46,7 +46,7 @@ enum SummarySection {
       trace.row(
         "time", input.unit.duration(input.replayed.upperBound - input.replayed.lowerBound), basis: .recorded)
       trace.row(
-        "lost events", input.whyLossesUnknown ?? Self.losses(input),
+        "lost events", input.lossesUnknownWhy ?? Self.losses(input),
         basis: input.lossesUnknown == true ? nil : .recorded)
       if let kernel = input.kernel { trace.row("kernel", kernel, basis: .recorded) }
       if let size = input.pageSize {

@@ -23,6 +23,42 @@ public struct ReplayObserver {
   /// Nobody looks.
   public init() {}
 
+  /// One that tells both what they want to know.
+  public func and(_ other: ReplayObserver) -> ReplayObserver {
+    var both = ReplayObserver()
+    both.onBegin = { profile in
+      onBegin?(profile)
+      other.onBegin?(profile)
+    }
+    both.onVM = Self.both(onVM, other.onVM)
+    both.onFault = Self.both(onFault, other.onFault)
+    both.onHold = Self.both(onHold, other.onHold)
+    both.onWait = Self.both(onWait, other.onWait)
+    both.onMemory = Self.both(onMemory, other.onMemory)
+    both.onDivergence = Self.both(onDivergence, other.onDivergence)
+    return both
+  }
+
+  private static func both<Value>(
+    _ first: ((Value) throws -> Void)?, _ second: ((Value) throws -> Void)?
+  ) -> ((Value) throws -> Void)? {
+    guard let first, let second else { return first ?? second }
+    return { value in
+      try first(value)
+      try second(value)
+    }
+  }
+
+  private static func both<Value>(
+    _ first: ((Int, Value) throws -> Void)?, _ second: ((Int, Value) throws -> Void)?
+  ) -> ((Int, Value) throws -> Void)? {
+    guard let first, let second else { return first ?? second }
+    return { vm, value in
+      try first(vm, value)
+      try second(vm, value)
+    }
+  }
+
   /// What is looked at.
   var kinds: ObservedKinds {
     var kinds: ObservedKinds = []
