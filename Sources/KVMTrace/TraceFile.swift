@@ -18,6 +18,8 @@ public final class TraceFile {
   /// What passes share, while several are made, and how many calls say so.
   private var kept: KeptChunks?
   private var keepingCalls = 0
+  /// Whom passes tell how far they are.
+  public var progress: ReadingProgress?
   /// What the trace says of the part of a recording that it is, nil where it says nothing: a slice does so in its first event.
   public private(set) lazy var slice = SliceMarker(of: self)
 
@@ -66,7 +68,14 @@ public final class TraceFile {
     kept?.isLastPass = selection.isLast && keepingCalls == 1
     return EventReader(
       transcoded?.streams() ?? streams(kept ?? unshared), file: file, contents: contents, formats: formats,
-      selection: selection, lostSomewhere: transcoded?.lostSomewhere ?? 0)
+      selection: selection, lostSomewhere: transcoded?.lostSomewhere ?? 0, pass: readingPass)
+  }
+
+  /// A pass that tells how far it is, if anybody wants to know.
+  private var readingPass: ReadingPass? {
+    guard let progress else { return nil }
+    let areas = contents.buffers.flatMap(\.areas).map { $0.offset..<max($0.offset, $0.offset + $0.count) }
+    return ReadingPass(progress, of: path, areas: transcoded == nil ? areas : nil, bytes: file.count)
   }
 
   /// The streams of a pass over a trace.dat: each CPU's events of each buffer.

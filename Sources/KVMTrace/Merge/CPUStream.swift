@@ -89,6 +89,8 @@ struct CPUStream: ~Copyable {
     return ends.map { .init(bufferIndex: buffer, cpu: $0.cpu, last: $0.last, missing: missing) }
   }
   var hasRecord: Bool { position < count }
+  /// Where in the file the page lies that was read last.
+  var pageOffset: Int { source.pageOffset }
 
   /// Decodes pages until one yields a record; false at the end of the stream.
   mutating func refill(plan: borrowing DecodePlan, counts: UnsafeMutablePointer<UInt64>) -> Bool {

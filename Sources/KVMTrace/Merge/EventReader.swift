@@ -18,6 +18,8 @@ public struct EventReader: ~Copyable {
   private let counts: UnsafeMutablePointer<UInt64>
   private let formats: EventFormats
   private let file: FileBytes
+  /// Whom it tells how far it is.
+  private let pass: ReadingPass?
   /// How many events were lost that no stream has the number of.
   private let lostSomewhere: UInt64
   /// Whether nothing was missing of the file when the pass began.
@@ -40,8 +42,9 @@ public struct EventReader: ~Copyable {
 
   init(
     _ sources: [Stream], file: FileBytes, contents: TraceDatContents, formats: EventFormats,
-    selection: EventSelection, lostSomewhere: UInt64 = 0
+    selection: EventSelection, lostSomewhere: UInt64 = 0, pass: ReadingPass? = nil
   ) {
+    self.pass = pass
     self.lostSomewhere = lostSomewhere
     plan = DecodePlan(formats, selection: selection, bigEndian: contents.bigEndian)
     self.formats = formats
@@ -63,6 +66,7 @@ public struct EventReader: ~Copyable {
     var first: [Nanoseconds?] = []
     for index in 0..<streamCount {
       let hasRecord = streams[index].refill(plan: plan, counts: counts)
+      pass?.reach(streams[index].pageOffset, stream: index, events: streams[index].count)
       first.append(hasRecord ? streams[index].records[streams[index].position].time : nil)
       origins[index].page = streams[index].page
     }
@@ -142,6 +146,7 @@ public struct EventReader: ~Copyable {
   private mutating func refill(_ index: Int) -> Bool {
     let stream = streams + index
     let hasRecord = stream.pointee.refill(plan: plan, counts: counts)
+    pass?.reach(stream.pointee.pageOffset, stream: index, events: stream.pointee.count)
     if beganWhole, !file.isWhole, fileDamageCount == 0 {
       fileDamageCount = 1
       for other in 0..<streamCount { noteDamage(of: other) }
