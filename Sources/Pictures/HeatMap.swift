@@ -65,6 +65,13 @@ public struct HeatMap: Sendable {
       assumed &+= next.assumed
       mappedPages = next.mappedPages
     }
+
+    /// What happened in other memory at the same time, too.
+    mutating func add(_ other: Cell) {
+      let mapped = mappedPages
+      merge(other)
+      mappedPages = mapped &+ other.mappedPages
+    }
   }
 
   /// A region of PMD_SIZE, page by page.

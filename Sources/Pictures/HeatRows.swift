@@ -95,11 +95,3 @@ struct HeatRows {
     self = united
   }
 }
-
-extension HeatMap.Cell {
-  fileprivate mutating func add(_ other: HeatMap.Cell) {
-    let mapped = mappedPages
-    merge(other)
-    mappedPages = mapped &+ other.mappedPages
-  }
-}
