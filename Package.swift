@@ -68,7 +68,9 @@ let package = Package(
       swiftSettings: own),
     .target(
       name: "Reporting",
-      dependencies: ["KVMTypes", "KVMTrace", "Stage2Model", "Stage2Replay", "CostFit", "LockModel"],
+      dependencies: [
+        "KVMTypes", "KVMTrace", "Stage2Model", "Stage2Replay", "Pictures", "CostFit", "LockModel",
+      ],
       exclude: ["Schemas"], swiftSettings: own, plugins: ["EmbeddedSchemas"]),
     // The JSON Schemas go into the library itself: the program is often copied alone.
     .plugin(name: "EmbeddedSchemas", capability: .buildTool(), path: "Sources/EmbeddedSchemas"),
@@ -160,7 +162,8 @@ let package = Package(
     .testTarget(
       name: "ReportingTests",
       dependencies: [
-        "KVMTypes", "KVMTrace", "Stage2Model", "Stage2Replay", "Reporting", "TraceSynth", "UnnamedFiles",
+        "KVMTypes", "KVMTrace", "Stage2Model", "Stage2Replay", "Pictures", "Reporting", "TraceSynth",
+        "UnnamedFiles",
       ],
       swiftSettings: strict),
     .testTarget(

@@ -1,31 +1,49 @@
-/// A page of aligned text, safe for a terminal whatever a trace holds, and no wider than one of 100 columns as far as words and
-/// numbers can be broken.
+/// A page of aligned text, safe for a terminal whatever a trace holds, and no wider than its form as far as words and numbers can be
+/// broken.
+///
+/// Styles are values beside the text: a control sequence is written by `rendered` alone, where the form has colours.
 struct TextPage {
-  /// The columns of the page.
-  static let width = 100
   /// Where the values of rows begin.
   private static let valueColumn = 14
-  /// What is left of a column of words that has to give way to others.
-  private static let narrowest = 16
 
-  private(set) var text = ""
+  /// What it is made for.
+  let form: PageForm
+  /// What shows the columns of tables that are left out where they do not fit, besides a wider terminal; nil for nothing.
+  private let elsewhere: String?
+  private var text = ""
+  private var marks: [PageText.Mark] = []
+
+  init(_ form: PageForm, elsewhere: String? = "--json") { (self.form, self.elsewhere) = (form, elsewhere) }
+
+  /// The page, with colours where its form has them.
+  var rendered: String { form.hasColour ? PageColours.render(text, marks) : text }
+
+  /// How long a line of prose may be.
+  private var proseWidth: Int { min(form.width, PageForm.proseWidth) }
 
   /// A line that is never broken, such as a path.
-  mutating func title(_ title: String) { append(Safe.line(title)) }
+  mutating func title(_ title: String, _ style: PageStyle? = .heading) { append(PageText(title, style)) }
+
+  /// A line that is never broken.
+  mutating func drawing(_ line: PageText) { append(line) }
 
   mutating func blank() { text += "\n" }
 
+  /// A line over a part of the page.
+  mutating func heading(_ line: String) { self.line(PageText(line, .heading)) }
+
   /// A line; what does not fit goes on in the next one, indented.
-  mutating func line(_ line: String) {
-    let line = Safe.line(line)
-    let indent = line.prefix { $0 == " " }.count
-    var lines = Self.wrap(line.dropFirst(indent), to: Self.width - indent)
-    if lines.count > 1 {
-      let rest = lines[0].count + 1
-      lines = [lines[0]] + Self.wrap(line.dropFirst(indent + rest), to: Self.width - indent - 2)
+  mutating func line(_ line: String) { self.line(PageText(line)) }
+
+  /// A line; what does not fit goes on in the next one, indented.
+  mutating func line(_ line: PageText) {
+    let indent = line.text.prefix { $0 == " " }.count
+    var parts = Self.wrap(line.text.dropFirst(indent), to: proseWidth - indent)
+    if parts.count > 1 {
+      parts = [parts[0]] + Self.wrap(line.text[parts[0].endIndex...].dropFirst(), to: proseWidth - indent - 2)
     }
-    for (position, part) in lines.enumerated() {
-      append(String(repeating: " ", count: position == 0 ? indent : indent + 2) + part)
+    for (position, part) in parts.enumerated() {
+      append(part, of: line, behind: Self.blanks(position == 0 ? indent : indent + 2))
     }
   }
 
@@ -33,64 +51,84 @@ struct TextPage {
   mutating func item(_ text: String) { line("  - " + text) }
 
   /// A named value, indented and aligned with the other rows; a long one takes several lines.
-  mutating func row(_ name: String, _ value: String) {
-    for (position, part) in Self.wrap(Safe.line(value)[...], to: Self.width - Self.valueColumn).enumerated() {
-      append("  " + pad(position == 0 ? name : "", to: Self.valueColumn - 2) + part)
-    }
+  ///
+  /// - Parameter style: what the name is.
+  mutating func row(_ name: String, _ value: String, _ style: PageStyle? = nil) {
+    row(name, PageText(value), style)
   }
 
-  /// A table whose columns are as wide as their widest cell. Where they do not fit, the gaps between them narrow, then
-  /// columns of words, then ranges, whose cells then take several lines.
-  mutating func table(header: [String], alignRight: [Bool], rows: [[String]]) {
-    let rows = rows.map { $0.map(Safe.line) }
-    var widths = header.indices.map { column in
-      rows.reduce(Self.columns(header[column])) { max($0, Self.columns($1[column])) }
-    }
-    let content = widths.reduce(2, +)
-    let gap = content + 3 * (widths.count - 1) <= Self.width ? 3 : 2
-    let excess = content + gap * (widths.count - 1) - Self.width
-    if excess > 0 { Self.narrow(&widths, by: excess, alignRight, [header] + rows) }
-    for row in [header] + rows { append(row, widths, alignRight, gap: gap) }
-  }
-
-  /// Takes `excess` from the widths of columns, as far as their cells can be broken.
-  private static func narrow(_ widths: inout [Int], by excess: Int, _ alignRight: [Bool], _ rows: [[String]])
-  {
-    let least = widths.indices.map { column in
-      let pieces = rows.flatMap { row in
-        alignRight[column] ? Self.ends(row[column]) : row[column].split(separator: " ").map(String.init)
+  /// A named value, indented and aligned with the other rows; a long one takes several lines.
+  mutating func row(_ name: String, _ value: PageText, _ style: PageStyle? = nil) {
+    for (position, part) in Self.wrap(value.text[...], to: proseWidth - Self.valueColumn).enumerated() {
+      if position == 0, let style {
+        marks.append(.init(range: text.utf8.count + 2..<text.utf8.count + 2 + name.utf8.count, style: style))
       }
-      return max(pieces.map(Self.columns).max() ?? 0, alignRight[column] ? 0 : Self.narrowest)
-    }
-    var excess = excess
-    for isRange in [false, true] {
-      while excess > 0,
-        let widest = widths.indices.filter({ alignRight[$0] == isRange && widths[$0] > least[$0] })
-          .max(by: { widths[$0] < widths[$1] })
-      {
-        // A range is in one piece, or in two.
-        let step = isRange ? widths[widest] - least[widest] : 1
-        widths[widest] -= step
-        excess -= step
-      }
+      append(part, of: value, behind: "  " + pad(position == 0 ? name : "", to: Self.valueColumn - 2))
     }
   }
 
-  private mutating func append(_ row: [String], _ widths: [Int], _ alignRight: [Bool], gap: Int) {
-    let cells = row.indices.map { column in
-      Self.columns(row[column]) <= widths[column]
+  /// Bars under the value of a row, on a terminal alone: shares of `whole`, as long as the largest of them is not all there is.
+  mutating func bars(_ bars: [(name: String, part: Int)], of whole: Int) {
+    let bars = bars.filter { $0.part > 0 }
+    guard form.isTerminal, bars.count > 1 else { return }
+    let names = bars.map { Self.columns($0.name) }.max() ?? 0
+    let width = min(40, form.width - Self.valueColumn - names - 11)
+    for bar in bars {
+      let drawn = Bars.bar(Double(bar.part) / Double(whole), width: width, form)
+      append(
+        PageText(
+          Self.blanks(Self.valueColumn) + pad(bar.name, to: names) + "  " + pad(drawn, to: width) + "  "
+            + Quantity.percent(UInt64(bar.part), of: UInt64(whole))))
+    }
+  }
+
+  /// A table whose columns are as wide as their widest cell, or narrower where they do not fit. On a terminal, columns that do not fit
+  /// then are left out, and a line says which.
+  ///
+  /// - Parameters:
+  ///   - spare: what may be left out, first what can be done without most easily; without it, the last columns.
+  ///   - style: what a cell is.
+  mutating func table(
+    header: [String], alignRight: [Bool], rows: [[String]], spare: [SpareColumns]? = nil,
+    style: ((_ row: Int, _ column: Int) -> PageStyle?)? = nil
+  ) {
+    let rows = [header] + rows.map { $0.map(Safe.line) }
+    let spare = spare ?? header.indices.dropFirst().reversed().map { SpareColumns(integerLiteral: $0) }
+    let layout = TableLayout(
+      rows: rows, alignRight: alignRight, width: form.width, spare: form.isTerminal ? spare : [])
+    for (position, row) in rows.enumerated() {
+      append(row, layout, alignRight) { column in
+        position == 0 ? .heading : style?(position - 1, column)
+      }
+    }
+    let names = layout.leftOut.compactMap { $0.title(header) }
+    guard !names.isEmpty else { return }
+    line(
+      "  left out, for want of columns: \(names.joined(separator: ", ")); a terminal of \(layout.widthOfAll) columns shows all"
+        + (elsewhere.map { ", and so does \($0)" } ?? ""))
+  }
+
+  private mutating func append(
+    _ row: [String], _ layout: TableLayout, _ alignRight: [Bool], style: (Int) -> PageStyle?
+  ) {
+    let cells = zip(layout.columns, layout.widths).map { column, width in
+      Self.columns(row[column]) <= width
         ? [row[column]]
-        : alignRight[column] ? Self.ends(row[column]) : Self.wrap(row[column][...], to: widths[column])
+        : alignRight[column]
+          ? Self.ends(row[column]) : Self.wrap(row[column][...], to: width).map(String.init)
     }
     for part in 0..<(cells.map(\.count).max() ?? 0) {
       // What is blank at the end of a line is left out.
       var blanks = 0
-      for column in cells.indices {
-        let cell = part < cells[column].count ? cells[column][part] : ""
-        let padding = max(0, widths[column] - Self.columns(cell))
-        blanks += (column == 0 ? 2 : gap) + (alignRight[column] ? padding : 0)
+      for (position, column) in layout.columns.enumerated() {
+        let cell = part < cells[position].count ? cells[position][part] : ""
+        let padding = max(0, layout.widths[position] - Self.columns(cell))
+        blanks += (position == 0 ? 2 : layout.gap) + (alignRight[column] ? padding : 0)
         if !cell.isEmpty {
           text += Self.blanks(blanks)
+          if form.hasColour, let style = style(column) {
+            marks.append(.init(range: text.utf8.count..<text.utf8.count + cell.utf8.count, style: style))
+          }
           text += cell
           blanks = 0
         }
@@ -103,11 +141,11 @@ struct TextPage {
 
   /// How many columns a text takes that has nothing to escape. Nearly all are of ASCII, which needs no search for what makes one
   /// character.
-  private static func columns(_ text: some StringProtocol) -> Int {
+  static func columns(_ text: some StringProtocol) -> Int {
     text.utf8.allSatisfy { $0 < 0x80 } ? text.utf8.count : text.count
   }
 
-  private static func blanks(_ count: Int) -> String {
+  static func blanks(_ count: Int) -> String {
     String(unsafeUninitializedCapacity: count) { bytes in
       bytes.initialize(repeating: UInt8(ascii: " "))
       return count
@@ -115,7 +153,7 @@ struct TextPage {
   }
 
   /// The two ends of a range, each for a line of its own; what is no range is one piece.
-  private static func ends(_ cell: String) -> [String] {
+  static func ends(_ cell: String) -> [String] {
     // Most cells have no dots, and to search for a text takes longer than to see that.
     let mayBeRange = zip(cell.utf8, cell.utf8.dropFirst()).contains {
       $0 == UInt8(ascii: ".") && $1 == UInt8(ascii: ".")
@@ -124,22 +162,37 @@ struct TextPage {
     return [cell[..<dots.lowerBound] + " ..", String(cell[dots.upperBound...])]
   }
 
-  private mutating func append(_ line: String) {
-    text += line
+  private mutating func append(_ line: PageText) { append(line.text[...], of: line, behind: "") }
+
+  /// A line with a piece of a text.
+  private mutating func append(_ part: Substring, of whole: PageText, behind indent: String) {
+    text += indent
+    if !whole.marks.isEmpty {
+      let begin = whole.text.utf8.distance(from: whole.text.startIndex, to: part.startIndex)
+      let range = begin..<begin + part.utf8.count
+      let shift = text.utf8.count - begin
+      for mark in whole.marks where mark.range.overlaps(range) {
+        let here = mark.range.clamped(to: range)
+        marks.append(.init(range: here.lowerBound + shift..<here.upperBound + shift, style: mark.style))
+      }
+    }
+    text += part
     text += "\n"
   }
 
   /// Breaks a text at blanks into pieces of at most `width` characters; what has no blank stays whole.
-  private static func wrap(_ text: Substring, to width: Int) -> [String] {
-    guard columns(text) > width else { return [String(text)] }
-    var lines: [String] = []
-    var line = ""
+  private static func wrap(_ text: Substring, to width: Int) -> [Substring] {
+    guard columns(text) > width else { return [text] }
+    var lines: [Substring] = []
+    var line = text.prefix(0)
     for word in text.split(separator: " ", omittingEmptySubsequences: false) {
-      if !line.isEmpty, columns(line) + 1 + columns(word) > width {
+      if line.isEmpty {
+        line = word
+      } else if columns(line) + 1 + columns(word) > width {
         lines.append(line)
-        line = String(word)
+        line = word
       } else {
-        line += (line.isEmpty ? "" : " ") + word
+        line = text[line.startIndex..<word.endIndex]
       }
     }
     lines.append(line)

@@ -21,7 +21,7 @@ enum ImportRules {
     "KVMTrace": system.union(["KVMTypes", "CZstd", "CZlib", "CTraceEvent", "CTraceEventShims"]),
     "Stage2Replay": system.union(["KVMTypes", "KVMTrace", "Stage2Model", "CMemoryHints"]),
     "Reporting": system.union([
-      "KVMTypes", "KVMTrace", "Stage2Model", "Stage2Replay", "CostFit", "LockModel",
+      "KVMTypes", "KVMTrace", "Stage2Model", "Stage2Replay", "Pictures", "CostFit", "LockModel",
     ]),
     // What a replay looks like, for those who draw it.
     "Pictures": ["KVMTypes", "Stage2Model", "Stage2Replay"],

@@ -4,13 +4,16 @@ extension CapacityPlan {
   /// How many VMs are shown one by one; of more, those that the distribution names.
   private static let vmsMax = 10
 
+  /// The plan as a page of text for a file or a pipe.
+  public var text: String { text(in: .filed) }
+
   /// The plan as a page of text.
-  public var text: String {
-    var page = TextPage()
-    page.title(
+  public func text(in form: PageForm) -> String {
+    var page = TextPage(form)
+    let title =
       "\(Quantity.count(vms, "VM")) of \(Quantity.bytes(memoryBytes)), \(Quantity.count(vcpus, "vCPU")), on \(profile), "
-        + "\(Quantity.bytes(pageSizeBytes)) pages (\(pageSizeBasis.name)), \(ipaBits)-bit IPA (\(ipaBasis.name))"
-    )
+      + "\(Quantity.bytes(pageSizeBytes)) pages (\(pageSizeBasis.name)), \(ipaBits)-bit IPA (\(ipaBasis.name))"
+    if form.isTerminal { page.heading(title) } else { page.title(title) }
     if !samples.isEmpty {
       writeSamples(&page)
       writeDistribution(&page)
@@ -19,9 +22,9 @@ extension CapacityPlan {
     writeCases(&page)
     writeLocks(&page)
     page.blank()
-    page.line("assumed:")
+    page.heading("assumed:")
     for assumption in assumptions { page.item(assumption) }
-    return page.text
+    return page.rendered
   }
 
   private var shownSamples: [VMSample] {
@@ -45,7 +48,7 @@ extension CapacityPlan {
     }
     page.blank()
     let shown = shownSamples
-    page.line(
+    page.heading(
       "what \(Quantity.count(samples.count, "recorded VM")) had at the peak"
         + (shown.contains(where: \.isRange)
           ? ", under \(profile) from the least to the most that the recording allows" : "")
@@ -60,7 +63,7 @@ extension CapacityPlan {
             Self.percent(sample.touchedShare),
           ] + Self.words(sample.peak) + [sample.curve.settled.rawValue]
         return sample.isRange ? [row, ["", "", "", "to"] + Self.words(sample.peakMost) + [""]] : [row]
-      })
+      }, spare: [9, 2, 7, 6, 5, 4, 1])
   }
 
   private static func words(_ peak: Stage2Peak) -> [String] {
@@ -85,7 +88,7 @@ extension CapacityPlan {
   ) {
     guard let first = figures.first else { return }
     page.blank()
-    page.line(
+    page.heading(
       "over \(Quantity.count(first.samples, group.isProtected ? "protected VM" : "VM"))"
         + (hosts.count > 1 ? " on \(first.host)" : "") + ", for each GiB of RAM"
     )
@@ -102,7 +105,11 @@ extension CapacityPlan {
           text(figure.median.value), figure.median.name, text(figure.mean), text(figure.most.value),
           figure.most.name,
         ]
-      })
+      },
+      spare: [
+        5, SpareColumns([4], called: "VM of the median"), SpareColumns([2], called: "VM of the least"),
+        SpareColumns([7], called: "VM of the most"),
+      ])
   }
 
   private static let words = [
@@ -121,7 +128,7 @@ extension CapacityPlan {
       : (joined.count < samples.count ? "its boot, or, of a VM that was there before (+), " : "")
         + "the beginning of the trace"
     page.blank()
-    page.line("all bytes as recorded, and what was touched, at shares of the VM's time since \(start)")
+    page.heading("all bytes as recorded, and what was touched, at shares of the VM's time since \(start)")
     page.table(
       header: ["VM", "time"] + shares.map { $0 == 1 ? "end" : Self.percent($0) },
       alignRight: [false] + Array(repeating: true, count: shares.count + 1),
@@ -135,7 +142,7 @@ extension CapacityPlan {
             + points.map { $0.map { Quantity.bytes($0.totalBytes) } ?? "unknown" },
           ["", ""] + points.map { Self.percent($0?.touchedShare) },
         ]
-      })
+      }, spare: [2, 5, 3, 1, 4])
   }
 
   private func writeCases(_ page: inout TextPage) {
@@ -155,7 +162,7 @@ extension CapacityPlan {
               need.mappingTreeBytes, need.tableBytes + need.pgdBytes, need.memcacheBytes, need.hypBytes,
               item.vmTotalBytes, item.allVMsBytes,
             ].map(Quantity.bytes)
-        })
+        }, spare: [4, 3, 2, 1])
       if let total = group.predicted["totalBytes"], group.samples > 0 {
         let range = "\(Quantity.bytes(total.least)) to \(Quantity.bytes(total.most))"
         let samples = Quantity.count(total.samples, "sample")

@@ -2,8 +2,8 @@ internal import KVMTypes
 
 extension Comparison {
   /// The comparison as a page of text: the figures that differ, then how many do not.
-  public func text(all: Bool) -> String {
-    var page = TextPage()
+  public func text(all: Bool, in form: PageForm = .filed) -> String {
+    var page = TextPage(form)
     page.title("\(before.title)  ->  \(after.title)")
     let shown = rows.filter { all || $0.isWorthShowing }
     if !shown.isEmpty { writeTable(of: shown, &page) }
@@ -21,7 +21,7 @@ extension Comparison {
       page.blank()
       page.line(line)
     }
-    return page.text
+    return page.rendered
   }
 
   private func writeTable(of shown: [Row], _ page: inout TextPage) {
@@ -33,6 +33,10 @@ extension Comparison {
         [
           row.metric.name, row.text(row.before), row.text(row.after), row.differenceText, row.relativeText,
         ] + (noise ? [row.noiseText] : []) + [row.kindText]
+      },
+      spare: [3] + (noise ? [5] : []) + [1, SpareColumns([noise ? 6 : 5], called: "kind")],
+      style: { position, column in
+        column == (noise ? 6 : 5) && shown[position].verdict == .differs && noise ? .bad : nil
       })
   }
 

@@ -2,9 +2,12 @@ internal import KVMTrace
 internal import KVMTypes
 
 extension TraceInfo {
+  /// The information as a page of text for a file or a pipe.
+  public var text: String { text(in: .filed) }
+
   /// The information as a page of text.
-  public var text: String {
-    var page = TextPage()
+  public func text(in form: PageForm) -> String {
+    var page = TextPage(form)
     page.title(path)
     page.row(
       "format",
@@ -43,7 +46,7 @@ extension TraceInfo {
         "of a recording, with the events of a chosen \(leftOutBy.joined(separator: " and ")) alone")
     }
     page.row("events", "\(Quantity.count(events)) of \(Quantity.count(eventCounts.count, "kind"))")
-    page.row("lost", lossText)
+    page.row("lost", lossText, lossCount > 0 ? .bad : lossesUnknown == true ? .doubt : nil)
     if let guests { page.row("guests", Self.text(guests)) }
     if let entries = guests?.nestedEntries {
       page.row(
@@ -63,7 +66,7 @@ extension TraceInfo {
           + memoryPoints.prefix(6).joined(separator: ", ") + (memoryPoints.count > 6 ? ", ..." : ""))
     }
     if !damage.isEmpty {
-      page.row("damage", "\(Quantity.count(damage.count, "place")), listed below")
+      page.row("damage", "\(Quantity.count(damage.count, "place")), listed below", .bad)
     }
     if !eventCounts.isEmpty {
       page.blank()
@@ -92,7 +95,7 @@ extension TraceInfo {
     Self.write(damage, of: damage.count, header: ["byte", "damage"], alignRight: [true, false], &page) {
       [String($0.offset), $0.what]
     }
-    return page.text
+    return page.rendered + nextCommands(in: form)
   }
 
   /// So many places stand on the page.

@@ -77,9 +77,12 @@ public struct Calibration: Sendable {
       .sorted { $0.key < $1.key }.map { ($0.key, $0.value) }
   }
 
+  /// The calibration as a page of text for a file or a pipe.
+  public var text: String { text(in: .filed) }
+
   /// The calibration as a page of text.
-  public var text: String {
-    var page = TextPage()
+  public func text(in form: PageForm) -> String {
+    var page = TextPage(form, elsewhere: "--output for the terms, a file or pipe for the rest")
     page.title(model.name)
     page.table(
       header: ["term", "ns", "standard error", ""], alignRight: [false, true, true, false],
@@ -93,11 +96,12 @@ public struct Calibration: Sendable {
     }
     for quality in [model.quality, model.interleavedQuality] {
       page.blank()
-      page.line("checked on \(quality?.heldOut ?? "")")
+      page.heading("checked on \(quality?.heldOut ?? "")")
       let checked = Self.checked(quality)
       page.table(
         header: ["operation", "fitted", "held out", "recorded", "modelled", "error", ""],
-        alignRight: [false, true, true, true, true, true, false], rows: checked.map(Self.cells))
+        alignRight: [false, true, true, true, true, true, false], rows: checked.map(Self.cells),
+        spare: [SpareColumns([6], called: "what chance makes of the error"), 1, 2, 3, 4])
       page.table(
         header: ["operation", "own error", "drift", "stalled", "of all time"],
         alignRight: [false, true, true, true, true], rows: checked.map(Self.causes))
@@ -110,7 +114,7 @@ public struct Calibration: Sendable {
       "stalled: took more than \(Int(CostCalibration.stallFactor)) times as long as expected, such as while the host ran "
         + "something else. They are left out of all times above; the last column is their share of the recorded time of the "
         + "calls held out.")
-    return page.text
+    return page.rendered
   }
 
   private static func cells(_ name: String, _ value: CostValue) -> [String] {

@@ -63,7 +63,7 @@ extension ReplayReport {
   /// The modelled times, each with the error of its model.
   func write(_ lock: ModelledLockEntry, _ page: inout TextPage) {
     page.blank()
-    page.line("time under mmu_lock as the costs \(lock.costs) have it (modelled)")
+    page.heading("time under mmu_lock as the costs \(lock.costs) have it (modelled)")
     page.table(
       header: ["", "mode", "count", "total", "mean", "error", "", "interleaved"],
       alignRight: [false, false, true, true, true, true, false, true],
@@ -78,7 +78,7 @@ extension ReplayReport {
           Calibration.chance(entry.standardError),
           entry.interleavedError.map { Quantity.signedPercent($0) } ?? "unknown",
         ]
-      })
+      }, spare: [7, SpareColumns([6], called: "what chance makes of the error"), 4, 1, 2])
     page.line(
       "  error: that of the costs on the total of later calls than they were fitted to, and what chance makes of it; "
         + "interleaved: their error on calls that lie among those fitted to")

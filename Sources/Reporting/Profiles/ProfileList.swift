@@ -4,8 +4,8 @@ public import Stage2Replay
 /// The built-in profiles as a page of text.
 public enum ProfileList {
   /// All of them, a line each.
-  public static func text(_ profiles: [Profile]) -> String {
-    var page = TextPage()
+  public static func text(_ profiles: [Profile], in form: PageForm = .filed) -> String {
+    var page = TextPage(form)
     page.table(
       header: ["profile", "path", "tree", "blocks", "fault lock", "bytes a mapping"],
       alignRight: [false, false, false, false, false, true],
@@ -18,17 +18,17 @@ public enum ProfileList {
           profile.faultLock.rawValue,
           profile.path == .traditional ? "-" : String(profile.bytesPerNode),
         ]
-      })
+      }, spare: [5, 3, 2])
     page.blank()
     page.line(
       "A release alone, such as 7.3 or 7.3.4+deb13, leaves the path to the trace; auto leaves it all.")
     page.line(eras)
-    return page.text
+    return page.rendered
   }
 
   /// One profile, a line a field.
-  public static func text(_ request: ProfileRequest) -> String {
-    var page = TextPage()
+  public static func text(_ request: ProfileRequest, in form: PageForm = .filed) -> String {
+    var page = TextPage(form)
     page.title(request.name ?? request.kernel?.name ?? "auto")
     if let kernel = request.kernel, request.fields["era"] == nil, let release = kernel.release,
       !KernelRelease.known.contains(release)
@@ -39,10 +39,10 @@ public enum ProfileList {
       header: ["field", "value", "meaning", "possible"], alignRight: [false, false, false, false],
       rows: ProfileFile.values(request).map { field, value in
         [field.name, value?.description ?? open(field, request), field.summary, field.values]
-      })
+      }, spare: [3, 2])
     page.blank()
     page.line(eras)
-    return page.text
+    return page.rendered
   }
 
   /// Which releases have no era of their own, and which era was no release.

@@ -7,25 +7,17 @@ extension ReplayReport {
   ///
   /// - Parameter spanNs: the time from the first to the last event.
   func write(_ lock: LockEntry, spanNs: UInt64, _ page: inout TextPage) {
-    let rows =
-      lock.byOperation.sorted { ($1.value.totalNs, $0.key.word) < ($0.value.totalNs, $1.key.word) }.map {
-        kind, hold in
-        Self.row(
-          "in \(kind.name)", hold.mode, hold.count, hold.totalNs,
-          [hold.p50Ns, hold.p99Ns, hold.p999Ns, hold.maxNs])
-      } + Self.untimedRows(lock)
-      + [(LockMode.read, lock.read), (.write, lock.write)].compactMap { mode, entry in
-        guard let entry, let waits = entry.waits, let total = entry.waitNs else { return nil }
-        return Self.row(
-          "waits", mode, waits, total,
-          [entry.waitP50Ns, entry.waitP99Ns, entry.waitP999Ns, entry.waitMaxNs].compactMap(\.self))
-      }
+    let rows = Self.rows(lock)
     guard !rows.isEmpty else { return }
+    let scale = page.form.isTerminal ? Bars.Scale(rows.lazy.flatMap(\.durations)) : nil
     page.blank()
-    page.line("time under mmu_lock, recorded on that host" + Self.held(lock, spanNs: spanNs))
+    page.heading("time under mmu_lock, recorded on that host" + Self.held(lock, spanNs: spanNs))
     page.table(
-      header: ["", "mode", "count", "total", "p50", "p99", "p99.9", "longest"],
-      alignRight: [false, false, true, true, true, true, true, true], rows: rows)
+      header: ["", "mode", "count", "total", "p50", "p99", "p99.9", "longest"]
+        + (scale == nil ? [] : ["p50, p99, longest"]),
+      alignRight: [false, false, true, true, true, true, true, true] + (scale == nil ? [] : [false]),
+      rows: rows.map { row in row.cells + (scale.map { [$0.strip(row.durations, page.form)] } ?? []) },
+      spare: (scale == nil ? [] : [SpareColumns([8], called: nil)]) + [6, 4, 1, 2, 5])
     if lock.byOperation.values.contains(where: { $0.modeBasis == .assumed }) {
       page.line("  how faults took the lock is assumed: the trace does not show it")
     }
@@ -42,11 +34,44 @@ extension ReplayReport {
     return all + ", \(Quantity.share(ofLife)) of the \(Quantity.duration(lock.lifeNs)) that the VM was there"
   }
 
+  /// What took the lock or waited for it, and how long.
+  private struct Row {
+    var cells: [String]
+    /// The 50th, the 99th and the 99.9th percentile and the longest; empty where they are not known.
+    var durations: [UInt64] = []
+
+    init(_ cells: [String]) { self.cells = cells }
+
+    init(_ name: String, _ mode: LockMode, _ count: Int, _ totalNs: UInt64, _ durations: [UInt64]) {
+      cells =
+        [name, mode.word, Quantity.count(count), Quantity.duration(totalNs)]
+        + durations.map(Quantity.duration)
+      self.durations = durations
+    }
+  }
+
+  private static func rows(_ lock: LockEntry) -> [Row] {
+    let holds = lock.byOperation.sorted {
+      ($1.value.totalNs, $0.key.word) < ($0.value.totalNs, $1.key.word)
+    }.map { kind, hold in
+      Row(
+        "in \(kind.name)", hold.mode, hold.count, hold.totalNs,
+        [hold.p50Ns, hold.p99Ns, hold.p999Ns, hold.maxNs])
+    }
+    let waits = [(LockMode.read, lock.read), (.write, lock.write)].compactMap { mode, entry -> Row? in
+      guard let entry, let waits = entry.waits, let total = entry.waitNs else { return nil }
+      return Row(
+        "waits", mode, waits, total,
+        [entry.waitP50Ns, entry.waitP99Ns, entry.waitP999Ns, entry.waitMaxNs].compactMap(\.self))
+    }
+    return holds + untimedRows(lock) + waits
+  }
+
   /// The functions that probes told of, but not how long they ran.
-  private static func untimedRows(_ lock: LockEntry) -> [[String]] {
+  private static func untimedRows(_ lock: LockEntry) -> [Row] {
     (lock.untimed ?? [:]).sorted { $0.key.word < $1.key.word }.compactMap { kind, calls in
       calls.count.map {
-        ["in \(kind.name)", calls.mode.word, Quantity.count($0)] + Array(repeating: "unknown", count: 5)
+        Row(["in \(kind.name)", calls.mode.word, Quantity.count($0)] + Array(repeating: "unknown", count: 5))
       }
     }
   }
@@ -72,7 +97,7 @@ extension ReplayReport {
           String($0.cpu),
           $0.operation.name, hex($0.ipa),
         ]
-      })
+      }, spare: [4, 2, 3])
   }
 
   private static func write(_ waits: [LongWaitEntry], _ page: inout TextPage) {
@@ -86,12 +111,6 @@ extension ReplayReport {
           String(wait.cpu), wait.operation?.name ?? "unknown", wait.ipa.map(hex) ?? "unknown",
           wait.holder.map { "\($0.operation.name) by \($0.tid)" } ?? "unknown",
         ]
-      })
-  }
-
-  private static func row(
-    _ name: String, _ mode: LockMode, _ count: Int, _ totalNs: UInt64, _ durations: [UInt64]
-  ) -> [String] {
-    [name, mode.word, Quantity.count(count), Quantity.duration(totalNs)] + durations.map(Quantity.duration)
+      }, spare: [4, 2, 6, 3])
   }
 }

@@ -84,6 +84,16 @@ extension MarkerEntry.Figure {
   }
 }
 
+extension MarkerFigure.Verdict {
+  fileprivate var style: PageStyle? {
+    switch self {
+    case .differs: .bad
+    case .unknown: .doubt
+    case .agrees, .covers: nil
+    }
+  }
+}
+
 extension ReplayReport {
   /// How many markers the page shows.
   private static let markersMax = 20
@@ -92,19 +102,22 @@ extension ReplayReport {
   func writeMarkers(_ page: inout TextPage) {
     guard let memoryMarkers, memoryMarkers.contains(where: { !$0.figures.isEmpty }) else { return }
     page.blank()
-    page.line("the host's own figures at quiet points, against the model")
+    page.heading("the host's own figures at quiet points, against the model")
     var rows: [[String]] = []
+    var verdicts: [MarkerFigure.Verdict] = []
     for marker in memoryMarkers.prefix(Self.markersMax) {
       for (position, figure) in marker.figures.filter({ !$0.isOfNothing }).enumerated() {
         rows.append([
           position == 0 ? marker.point : "", figure.title, Quantity.count(figure.recorded),
           Quantity.count(figure.modelled), figure.outcome,
         ])
+        verdicts.append(figure.verdict)
       }
     }
     page.table(
       header: ["point", "figure", "recorded", "modelled", "verdict"],
-      alignRight: [false, false, true, true, false], rows: rows)
+      alignRight: [false, false, true, true, false], rows: rows, spare: [3, 2, 0],
+      style: { row, column in column == 4 ? verdicts[row].style : nil })
     let figures = memoryMarkers.prefix(Self.markersMax).flatMap(\.figures)
     if figures.contains(where: \.sinceFirst) {
       page.line(

@@ -13,9 +13,7 @@ extension ReplayReport {
       page.line("divergences: \(noDivergence)")
       return
     }
-    page.line(
-      "divergences: \(Quantity.count(all.unexplained)) unexplained, \(Quantity.count(all.explained)) explained, "
-        + "\(Quantity.count(all.unknown)) where the state was not known")
+    page.line(PageText("divergences: ") + all.words)
     let unexplained = all.items.filter { $0.verdict == .unexplained }
     for item in unexplained.prefix(Self.causesMax) { write(item, &page) }
     if unexplained.count > Self.causesMax {
@@ -25,7 +23,7 @@ extension ReplayReport {
     for verdict in [DivergenceVerdict.explained, .unknown] {
       let items = others.filter { $0.verdict == verdict }
       guard !items.isEmpty else { continue }
-      write(verdict.name, items, &page)
+      write(verdict, items, &page)
     }
   }
 
@@ -48,15 +46,16 @@ extension ReplayReport {
   }
 
   /// By rule and exception, in a few words each, the most frequent first.
-  private func write(_ verdict: String, _ items: [DivergencesEntry.Item], _ page: inout TextPage) {
+  private func write(_ verdict: DivergenceVerdict, _ items: [DivergencesEntry.Item], _ page: inout TextPage) {
     var counts: [Cause: Int] = [:]
     for item in items { counts[Cause(rule: item.rule, exception: item.exception), default: 0] += item.count }
     let sorted = counts.sorted { $0.value != $1.value ? $0.value > $1.value : $0.key.order < $1.key.order }
     for (position, (cause, count)) in sorted.prefix(Self.causesMax).enumerated() {
       let exception = cause.exception.map { ", by \($0.id) \($0.title)" } ?? ""
       page.row(
-        position == 0 ? verdict : "",
-        "\(Quantity.count(count)) of \(cause.rule.id) \(cause.rule.title)\(exception)")
+        position == 0 ? verdict.name : "",
+        "\(Quantity.count(count)) of \(cause.rule.id) \(cause.rule.title)\(exception)",
+        verdict == .explained ? .good : .doubt)
     }
     if sorted.count > Self.causesMax {
       page.row("", "and \(sorted.count - Self.causesMax) more; --json lists them")
@@ -74,7 +73,7 @@ extension ReplayReport {
 
   private func write(_ item: DivergencesEntry.Item, _ page: inout TextPage) {
     page.blank()
-    page.row(item.rule.id, item.rule.title)
+    page.row(item.rule.id, item.rule.title, .bad)
     page.row(
       "",
       "at \(unit.moment(item.timeNs)), thread \(item.tid) on CPU \(item.cpu)"
@@ -95,4 +94,15 @@ extension ReplayReport {
 
   /// An address or bits, as all reports write them.
   package static func hex(_ value: UInt64) -> String { "0x" + String(value, radix: 16) }
+}
+
+extension DivergencesEntry {
+  /// "2 unexplained, 0 explained, 1 where the state was not known".
+  var words: PageText {
+    func count(_ number: Int, _ words: String, _ style: PageStyle) -> PageText {
+      PageText("\(Quantity.count(number)) \(words)", number > 0 ? style : nil)
+    }
+    return count(unexplained, "unexplained", .bad) + ", " + count(explained, "explained", .good) + ", "
+      + count(unknown, "where the state was not known", .doubt)
+  }
 }

@@ -1,4 +1,5 @@
 public import KVMTypes
+public import Pictures
 public import Stage2Model
 public import Stage2Replay
 
@@ -128,14 +129,21 @@ extension ReplayReport {
   }
 
   /// The pages of several reports, one after the other, and the sums behind them.
-  public static func text(_ reports: [ReplayReport]) -> String {
-    guard reports.count > 1 else { return reports.map(\.text).joined() }
-    return reports.map { $0.text + "\n" }.joined() + ReplayReport(reports).totalsText
+  ///
+  /// - Parameter heat: for each report, maps of the memory of its VMs.
+  public static func text(
+    _ reports: [ReplayReport], in form: PageForm = .filed, heat: [[HeatMap]] = []
+  ) -> String {
+    let pages = reports.enumerated().map { position, report in
+      report.text(in: form, heat: position < heat.count ? heat[position] : [])
+    }
+    let sums = reports.count > 1 ? ReplayReport(reports).totalsText(in: form) : ""
+    return pages.joined(separator: "\n") + (sums.isEmpty ? "" : "\n" + sums) + nextCommands(reports, in: form)
   }
 
-  private var totalsText: String {
+  private func totalsText(in form: PageForm) -> String {
     guard let totals else { return "" }
-    var page = TextPage()
+    var page = TextPage(form)
     page.title("all \(inputs.count) recordings")
     page.row(
       "traces",
@@ -143,14 +151,11 @@ extension ReplayReport {
     )
     page.row("faults", totals.faults?.words ?? "unknown")
     if let idle = Self.words(totals.faultsWithoutOperation) { page.row("", idle) }
-    if let notKnown { page.row("unknown", notKnown.map(\.words).joined(separator: "; ")) }
-    page.row(
-      "divergences",
-      "\(Quantity.count(divergences.unexplained)) unexplained, \(Quantity.count(divergences.explained)) explained, "
-        + "\(Quantity.count(divergences.unknown)) where the state was not known")
+    if let notKnown { page.row("unknown", notKnown.map(\.words).joined(separator: "; "), .doubt) }
+    page.row("divergences", divergences.words)
     if !totals.operations.isEmpty { Self.write(totals.operations, &page) }
     if let agreement { Self.write(agreement, of: "these traces", &page) }
-    return page.text
+    return page.rendered
   }
 }
 

@@ -1,17 +1,24 @@
 internal import KVMTrace
 internal import KVMTypes
+public import Pictures
 internal import Stage2Model
 internal import Stage2Replay
 
 extension ReplayReport {
+  /// The report as a page of text for a file or a pipe.
+  public var text: String { text(in: .filed) }
+
   /// The report as a page of text: the whole trace, then each VM, the busiest ones first.
-  public var text: String {
-    var page = TextPage()
+  ///
+  /// - Parameter heat: maps of the memory of VMs, which are drawn.
+  public func text(in form: PageForm, heat: [HeatMap] = []) -> String {
+    var page = TextPage(form)
     for input in inputs { head(input, &page) }
     let busiest = vms.sorted { ($1.faults?.total ?? 0, $0.id) < ($0.faults?.total ?? 0, $1.id) }
     for vm in busiest.prefix(Self.vmsMax) {
       page.blank()
       write(vm, &page)
+      if let map = heat.first(where: { $0.vm == vm.id }) { map.write(vm.slots, unit, &page) }
     }
     if vms.count > Self.vmsMax {
       page.blank()
@@ -24,7 +31,7 @@ extension ReplayReport {
     writeMarkers(&page)
     writeDivergences(&page)
     if let agreement { Self.write(agreement, &page) }
-    return page.text
+    return page.rendered
   }
 
   /// How many VMs the page shows.
@@ -43,7 +50,7 @@ extension ReplayReport {
             input.lastNs.map { " in \(input.unit.duration($0 - min(first, $0)))" }
           } ?? "")
         + (input.isIncomplete ? ", incomplete" : input.lossesUnknown == true ? "" : ", complete")
-        + (input.pagesText.map { "; host with \($0)" } ?? ""))
+        + (input.pagesText.map { "; host with \($0)" } ?? ""), input.isIncomplete ? .bad : nil)
     if let why = input.lossesUnknownWhy {
       page.row("", "whether \(input.lossCount > 0 ? "more " : "")events were lost is unknown: \(why)")
     }
@@ -73,10 +80,10 @@ extension ReplayReport {
       page.row(
         "", "\(unlistedRelease) is not known: modelled as \(field(.era)) (\(basis(.era)))")
     }
-    if let notKnown { page.row("unknown", notKnown.map(\.words).joined(separator: "; ")) }
+    if let notKnown { page.row("unknown", notKnown.map(\.words).joined(separator: "; "), .doubt) }
     if vms.count > 1 { page.row("VMs", "\(Quantity.count(vms.count)), those with most faults first") }
     for (position, missing) in (notRecorded ?? []).enumerated() {
-      page.row(position == 0 ? "missing" : "", missing.statement)
+      page.row(position == 0 ? "missing" : "", missing.statement, .doubt)
     }
   }
 
@@ -99,7 +106,7 @@ extension ReplayReport {
   private func basis(_ field: ProfileField.ID) -> String { (profileBasis[field] ?? .assumed).name }
 
   private func write(_ vm: VMEntry, _ page: inout TextPage) {
-    page.line(
+    page.heading(
       "VM \(vm.id)" + (vm.pids.first.map { " of process \($0)" } ?? "")
         + (vm.protected == true ? ", protected" : "")
         + ", \(Self.text(vm.vcpus.count, isKnown: vm.faults != nil)), \(Self.text(vm.slots))")
@@ -117,6 +124,7 @@ extension ReplayReport {
           + "once for each of \(Self.text(last.vcpus, isKnown: true))")
     }
     page.row("faults", vm.faults?.words ?? "unknown")
+    if let faults = vm.faults { page.bars(faults.kinds, of: faults.total) }
     if let idle = vm.faultsWithoutOperation.flatMap({ ReplayReport.words($0) }) { page.row("", idle) }
     if let nested = vm.faults?.nested {
       page.row("", "\(Quantity.count(nested)) of nested guests besides, whose shadow tables are in no figure")
@@ -141,7 +149,7 @@ extension ReplayReport {
     if let lock = vm.modelledLock { write(lock, &page) }
     if let contention = vm.contention {
       page.blank()
-      for line in contention.text.split(separator: "\n") { page.title(String(line)) }
+      contention.write(&page)
     }
   }
 
@@ -172,9 +180,11 @@ extension ReplayReport {
 
   static func write(_ operations: [OperationKind: OperationEntry], _ page: inout TextPage) {
     page.blank()
+    let most = operations.values.map(\.count).max() ?? 0
+    let bars = page.form.isTerminal && operations.count > 1
     page.table(
-      header: ["operation", "count", "-EAGAIN", "errors", "pages", "derived", "assumed"],
-      alignRight: [false, true, true, true, true, true, true],
+      header: ["operation", "count", "-EAGAIN", "errors", "pages", "derived", "assumed"] + (bars ? [""] : []),
+      alignRight: [false, true, true, true, true, true, true] + (bars ? [false] : []),
       rows: operations.sorted { ($1.value.count, $0.key.word) < ($0.value.count, $1.key.word) }.map {
         kind, entry in
         [
@@ -182,8 +192,8 @@ extension ReplayReport {
           Quantity.count(entry.errors),
           Quantity.count(entry.pages), Quantity.count(entry.basis[.derived] ?? 0),
           Quantity.count(entry.basis[.assumed] ?? 0),
-        ]
-      })
+        ] + (bars ? [Bars.bar(Double(entry.count) / Double(max(most, 1)), width: Bars.width, page.form)] : [])
+      }, spare: (bars ? [SpareColumns([7], called: nil)] : []) + [2, 3, 4, 5, 6])
   }
 
   /// A slot that is listed with several sets of flags is one.
@@ -201,7 +211,7 @@ extension ReplayReport {
     _ agreement: AgreementTable, of what: String = "this trace", _ page: inout TextPage
   ) {
     page.blank()
-    page.line("prediction against the probes of \(what)")
+    page.heading("prediction against the probes of \(what)")
     page.table(
       header: ["operation", "recorded", "predicted", "agree", "share"],
       alignRight: [false, true, true, true, true],
@@ -214,7 +224,7 @@ extension ReplayReport {
           Quantity.count(entry.matched),
           Quantity.percent(UInt64(entry.matched), of: UInt64(max(entry.recorded, entry.predicted))),
         ]
-      })
+      }, spare: [3, 2])
   }
 }
 
@@ -228,6 +238,14 @@ private struct SlotPlace: Hashable {
 }
 
 extension ReplayReport.FaultsEntry {
+  /// How many there are of each kind. Translation faults on devices are told by themselves, where they are known.
+  fileprivate var kinds: [(name: String, part: Int)] {
+    [
+      (mmio == nil ? "translation" : "translation, memory", translation - (mmio ?? 0)), ("MMIO", mmio ?? 0),
+      ("permission", permission), ("access flag", accessFlag), ("other", other),
+    ]
+  }
+
   /// "3: 1 translation (0 of them MMIO), 2 permission, 0 access flag".
   package var words: String {
     "\(Quantity.count(total)): \(Quantity.count(translation)) translation (\(mmio.map { Quantity.count($0) } ?? "unknown how many") of them MMIO), "
