@@ -16,10 +16,10 @@ public struct JSONSchema: Sendable {
   }
 
   /// All of them as a page of text.
-  public static var list: String {
-    var page = TextPage()
+  public static func list(in form: PageForm = .filed) -> String {
+    var page = TextPage(form, elsewhere: nil)
     page.table(
       header: ["schema", "describes"], alignRight: [false, false], rows: all.map { [$0.name, $0.summary] })
-    return page.text
+    return page.rendered
   }
 }

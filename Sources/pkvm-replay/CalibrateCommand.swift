@@ -37,10 +37,13 @@ struct CalibrateCommand: ParsableCommand {
   @OptionGroup var spool: SpoolOptions
   @OptionGroup var pageSize: PageSizeOption
 
+  @OptionGroup var terminal: TerminalOptions
+
   @Flag(help: "Exit with 0 even if events were lost or a file is damaged.")
   var allowLoss = false
 
   func run() throws {
+    terminal.takeEffect()
     var outputs = try OutputPlan(inputs: inputs)
     let modelTarget = try outputPath.map { try outputs.target($0) }
     let textTarget = try outputs.target("-")
@@ -59,13 +62,15 @@ struct CalibrateCommand: ParsableCommand {
     let source = "least squares over \(inputs.joined(separator: ", "))"
     let calibration = Calibration(name: name, source: source, results)
     guard !calibration.isEmpty else {
-      Diagnostics.note(
+      Diagnostics.error(
         "\(inputs.joined(separator: ", ")): no operation was recorded with its duration; that takes probes on the entry and "
           + "the return of pkvm_pgtable_stage2_map and the like, see the page Recording")
       throw ExitCode(1)
     }
     if let modelTarget { try Output.write(JSON.signed(calibration.model), to: modelTarget) }
-    if outputPath != "-" { try Output.write(calibration.text, to: textTarget) }
+    if outputPath != "-", terminal.printsPage(besides: [outputPath]) {
+      try Output.write(calibration.text(in: terminal.form), to: textTarget)
+    }
     try losses.finish(allowLoss: allowLoss)
   }
 }

@@ -85,6 +85,8 @@ struct CapacityCommand: CheckedCommand {
   var curvePath: String?
   @OptionGroup var spool: SpoolOptions
 
+  @OptionGroup var terminal: TerminalOptions
+
   @Flag(help: "Exit with 0 even if events were lost or a file is damaged.")
   var allowLoss = false
 
@@ -99,6 +101,7 @@ struct CapacityCommand: CheckedCommand {
 
   func run() throws {
     try check()
+    terminal.takeEffect()
     var outputs = try OutputPlan(
       inputs: inputs + memslots.paths + [profile?.text, costs?.text].compactMap(\.self))
     let jsonTarget = try jsonPath.map { try outputs.target($0) }
@@ -114,6 +117,7 @@ struct CapacityCommand: CheckedCommand {
     var divergent = false
     for (position, trace) in traces {
       let slots = try memslots.resolve(position, for: trace, machine.tracedPageSize)
+      Phases.begin("replays of \(inputs[position])")
       let (recording, statistics) = try Replays.explaining(trace) {
         try CapacityRecording.replay(
           trace, name: inputs[position], position: position, traced: machine.traced, memslots: slots,
@@ -131,11 +135,12 @@ struct CapacityCommand: CheckedCommand {
       let unexplained = recording.result.divergences.unexplained
       if unexplained > 0 {
         divergent = true
-        Diagnostics.note(contradictions: unexplained, of: inputs[position])
+        Diagnostics.error(contradictions: unexplained, of: inputs[position])
       }
       recordings.append(recording)
       losses.note(trace, statistics)
     }
+    Phases.begin("plan")
     let request = try machine.request(vms: vms, memory: memory, vcpus: vcpus, recordings)
     try checkMemory(request.profile)
     let plan = try CapacityPlan(request, recordings, costs: costModel)
@@ -146,7 +151,10 @@ struct CapacityCommand: CheckedCommand {
     if let jsonTarget { try Output.write(JSON.signed(plan), to: jsonTarget) }
     if let csvTarget { try Output.write(plan.csv, to: csvTarget) }
     if let curveTarget { try Output.write(plan.curveCSV, to: curveTarget) }
-    if ![jsonPath, csvPath, curvePath].contains("-") { try Output.write(plan.text, to: textTarget) }
+    let files = [jsonPath, csvPath, curvePath]
+    if !files.contains("-"), terminal.printsPage(besides: files) {
+      try Output.write(plan.text(in: terminal.form), to: textTarget)
+    }
     try losses.finish(allowLoss: allowLoss)
     if divergent { throw ExitStatus.divergence }
   }

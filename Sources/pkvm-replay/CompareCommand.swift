@@ -66,6 +66,8 @@ struct CompareCommand: CheckedCommand {
 
   @OptionGroup var spool: SpoolOptions
 
+  @OptionGroup var terminal: TerminalOptions
+
   @Flag(help: "Exit with 0 even if events were lost or a file is damaged.")
   var allowLoss = false
 
@@ -95,6 +97,7 @@ struct CompareCommand: CheckedCommand {
 
   func run() throws {
     try check()
+    terminal.takeEffect()
     let thresholds = try failIf.map(Self.threshold)
     var outputs = try OutputPlan(
       inputs: sides.flatMap(\.self) + memslots.paths + profiles.map(\.text))
@@ -116,11 +119,11 @@ struct CompareCommand: CheckedCommand {
     if let jsonTarget {
       try Output.write(JSON.signed(ComparisonReport(comparison, exceeded: failed)), to: jsonTarget)
     }
-    if jsonPath != "-" {
-      try Output.write(comparison.text(all: all), to: textTarget)
+    if jsonPath != "-", terminal.printsPage(besides: [jsonPath]) {
+      try Output.write(comparison.text(all: all, in: terminal.form), to: textTarget)
     }
     for (text, threshold) in exceeded {
-      Diagnostics.note("exceeded: \(text): \(comparison.found(threshold))")
+      Diagnostics.error("exceeded: \(text): \(comparison.found(threshold))")
     }
     try losses.finish(allowLoss: allowLoss)
     if !failed.isEmpty { throw ExitStatus.divergence }

@@ -33,10 +33,13 @@ struct ConvertCommand: ParsableCommand {
   @OptionGroup var options: CopyOptions
   @OptionGroup var spool: SpoolOptions
 
+  @OptionGroup var terminal: TerminalOptions
+
   @Flag(help: "Exit with 0 even if events were lost or the file is damaged.")
   var allowLoss = false
 
   func run() throws {
+    terminal.takeEffect()
     var outputs = try OutputPlan(inputs: [input])
     let target = try outputs.recordingTarget(output, overwrite: options.overwrite)
     let trace = try Diagnostics.open(input, spool)

@@ -48,16 +48,20 @@ struct EventsCommand: ParsableCommand {
 
   @OptionGroup var spool: SpoolOptions
 
+  @OptionGroup var terminal: TerminalOptions
+
   @Flag(help: "Exit with 0 even if events were lost or the file is damaged.")
   var allowLoss = false
 
   func validate() throws { try choice.check(needsVMs: vmColumn) }
 
   func run() throws {
+    terminal.takeEffect()
     var outputs = try OutputPlan(inputs: [input, choice.memslots?.path].compactMap(\.self))
     let target = try outputs.target("-")
     let trace = try Diagnostics.open(input, spool)
     var chosen = try ChosenEvents(choice, of: trace, input: input, tellsVMs: vmColumn)
+    Phases.begin("print \(input)")
     var printer = EventPrinter(
       format, trace: trace, ids: chosen.ids, tellsVM: vmColumn, isRelative: relative)
     var output = try Output(target)

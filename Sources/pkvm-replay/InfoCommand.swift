@@ -34,6 +34,8 @@ struct InfoCommand: ParsableCommand {
 
   @OptionGroup var spool: SpoolOptions
 
+  @OptionGroup var terminal: TerminalOptions
+
   @Flag(help: "Exit with 0 even if events were lost or the file is damaged.")
   var allowLoss = false
 
@@ -43,9 +45,11 @@ struct InfoCommand: ParsableCommand {
   }
 
   func run() throws {
+    terminal.takeEffect()
     var outputs = try OutputPlan(inputs: [input])
     let target = try outputs.target("-")
     let trace = try Diagnostics.open(input, spool)
+    Phases.begin("read \(input)")
     let host = HostPageSize(of: trace, stated: pageSize.size)
     var survey =
       memslots ? MemslotSurvey(pageSize: host.pageSize, infers: inferMemslots) : nil
@@ -57,13 +61,16 @@ struct InfoCommand: ParsableCommand {
       markers.consume(run)
       survey?.consume(run)
     }
+    Phases.begin("report")
     var info = TraceInfo(trace, events.statistics, host, census, markers: markers)
     if markers.slice != nil { info.window = try TraceTime.window(of: trace, from: nil, to: nil) }
     var history = survey?.history
     history?.origin = MemslotHistory.Origin(trace.path, events.statistics)
     let text =
-      history.map { MemslotFile.json($0, by: .current) } ?? (json ? JSON.signed(info) : info.text)
+      history.map { MemslotFile.json($0, by: .current) }
+      ?? (json ? JSON.signed(info) : info.text(in: terminal.form))
     try Output.write(text, to: target)
+    Limits.detail(events.statistics, of: input)
     if events.statistics.total == 0 { Diagnostics.note("\(input): there are no events in it") }
     for note in trace.notes { Diagnostics.note("\(input): \(note)") }
     try Losses.check(info, events.statistics, of: input, allowLoss: allowLoss)

@@ -26,14 +26,23 @@ struct PKVMReplay: ParsableCommand {
     do {
       var command = try parseAsRoot()
       try command.run()
+      finish()
     } catch let reason as UnreplayableTrace {
-      Diagnostics.note(reason.description)
+      finish()
+      Diagnostics.error(reason.description)
       exit(withError: ExitStatus.notATrace)
     } catch {
+      finish()
       guard exitCode(for: error) == .validationFailure, !(error is ExitCode) else { exit(withError: error) }
-      Diagnostics.note(usageLine(for: error))
+      Diagnostics.error(usageLine(for: error))
       exit(withError: ExitCode.validationFailure)
     }
+  }
+
+  /// Nothing more is read.
+  private static func finish() {
+    Progress.shared.end()
+    Phases.end()
   }
 
   /// What is wrong with the arguments, and how to go on.

@@ -23,15 +23,18 @@ struct ProfilesCommand: ParsableCommand {
   @Flag(help: "Print JSON.")
   var json = false
 
+  @OptionGroup var terminal: TerminalOptions
+
   func run() throws {
+    terminal.takeEffect()
     let text: String
     if let profile {
       let request = try profile.request()
-      text = json ? ProfileFile.json(request, by: .current) : ProfileList.text(request)
+      text = json ? ProfileFile.json(request, by: .current) : ProfileList.text(request, in: terminal.form)
     } else if json {
       text = JSON.text(Profile.builtIns.map(\.name))
     } else {
-      text = ProfileList.text(Profile.builtIns)
+      text = ProfileList.text(Profile.builtIns, in: terminal.form)
     }
     try Output.write(text, to: .standardOutput)
   }

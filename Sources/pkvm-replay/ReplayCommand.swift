@@ -142,8 +142,16 @@ struct ReplayCommand: CheckedCommand {
       """, valueName: "file"))
   var perfettoPath: String?
 
+  @Flag(
+    help: """
+      Draw the memory of each VM on the page: addresses down, time across, and a digit for how much happened there. For a pipe it is \
+      as wide as for a terminal of 100 columns.
+      """)
+  var heatmap = false
+
   @OptionGroup var spool: SpoolOptions
   @OptionGroup var jobs: JobsOptions
+  @OptionGroup var terminal: TerminalOptions
 
   @Flag(help: "Exit with 0 even if events were lost or the file is damaged.")
   var allowLoss = false
@@ -160,6 +168,10 @@ struct ReplayCommand: CheckedCommand {
       throw ValidationError("--csv writes several files, not to standard output: name a directory")
     }
     if csvDirectory?.isEmpty == true { throw ValidationError("--csv has an empty name: name a directory") }
+    if heatmap, jsonPath == "-" || operationsPath == "-" {
+      throw ValidationError(
+        "--heatmap is drawn on the page, which is not printed where a file goes to standard output")
+    }
     guard scale.allSatisfy({ $0 > 0 && $0 <= 1024 }) else {
       throw ValidationError("--scale is above 0, at most 1024")
     }
@@ -195,6 +207,7 @@ struct ReplayCommand: CheckedCommand {
 
   func run() throws {
     try check()
+    terminal.takeEffect()
     var outputs = try OutputPlan(
       inputs: inputs + memslots.paths + [profile?.text, costs?.text].compactMap(\.self))
     let operationsTarget = try operationsPath.map { try outputs.target($0) }
@@ -226,8 +239,10 @@ struct ReplayCommand: CheckedCommand {
       let page = HTMLReport.page(replayed.compactMap(\.page), maker: ToolIdentity.current.line)
       try Output.write(page.source, to: htmlTarget)
     }
-    if ![jsonPath, htmlPath, operationsPath, perfettoPath].contains("-") {
-      try Output.write(ReplayReport.text(shown(reports)), to: textTarget)
+    let files = [jsonPath, htmlPath, operationsPath, perfettoPath]
+    if !files.contains("-"), terminal.printsPage(besides: files + [csvDirectory]) {
+      let page = ReplayReport.text(shown(reports), in: terminal.form, heat: shown(replayed.map(\.heat)))
+      try Output.write(page, to: textTarget)
     }
     let statuses = inputs.indices.map { position in
       replayed[position].failure.map { Diagnostics.failure($0) }
@@ -241,6 +256,8 @@ struct ReplayCommand: CheckedCommand {
     var report: ReplayReport
     /// What a page shows of it, if one is written.
     var page: HTMLReport.Recording?
+    /// The maps of its VMs' memory, if they are drawn on the page.
+    var heat: [HeatMap]
     /// Why not all of it could be read.
     var failure: IngestError?
   }
@@ -266,8 +283,8 @@ struct ReplayCommand: CheckedCommand {
 
     let isWhole = vms.isEmpty
     let tracks = tracksFile.map { $0.tracks(of: trace, position: position, vms: isWhole ? nil : Set(asked)) }
-    let pictures = htmlPath.map { _ in ReplayPictures() }
-    // Without --ops, --perfetto and --html nobody looks at operations, and none is kept.
+    let pictures = htmlPath != nil || heatmap ? ReplayPictures() : nil
+    // Without --ops, --perfetto, --html and --heatmap nobody looks at operations, and none is kept.
     let write = { (operation: Stage2Operation) in
       pictures?.add(operation)
       if isWhole || asked.contains(operation.vm) { try operations?.write(operation, input: position) }
@@ -298,32 +315,32 @@ struct ReplayCommand: CheckedCommand {
       }
     }
     for caveat in result.caveats { Diagnostics.note("\(input): \(caveat)") }
-    let page = pictures.map { pictures in
-      let last = Nanoseconds(report.inputs[0].replayed.upperBound)
-      return HTMLReport.Recording(report, pictures: pictures.finish(result, last: last), gaps: result.gaps)
-    }
+    let drawn = pictures?.finish(result, last: Nanoseconds(report.inputs[0].replayed.upperBound)) ?? []
+    let heat = heatmap ? drawn.compactMap(\.heat) : []
+    Limits.detail(result, statistics, of: input, drawn: heatmap ? heat.count : nil)
+    let page = htmlPath.map { _ in HTMLReport.Recording(report, pictures: drawn, gaps: result.gaps) }
     if noSeries { report.removeSeries() }
     try series?.write(result)
-    return Replayed(report: report, page: page, failure: statistics.readFailure)
+    return Replayed(report: report, page: page, heat: heat, failure: statistics.readFailure)
   }
 
-  /// The reports of the inputs of which something was asked for.
-  private func shown(_ reports: [ReplayReport]) -> [ReplayReport] {
-    guard !vms.isEmpty else { return reports }
+  /// What there is of the inputs of which something was asked for.
+  private func shown<Value>(_ all: [Value]) -> [Value] {
+    guard !vms.isEmpty else { return all }
     let asked = Set(vms.map { $0.input ?? 0 })
-    return reports.indices.filter(asked.contains).map { reports[$0] }
+    return all.indices.filter(asked.contains).map { all[$0] }
   }
 
   /// The exit status that one input would have by itself, and a line about why it is not 0.
   private func status(_ input: String, _ report: ReplayReport) -> ExitCode {
     if let incomplete = report.inputs.first(where: \.isIncomplete), !allowLoss {
-      Diagnostics.note("\(input): \(incomplete.incompleteness)")
+      Diagnostics.error("\(input): \(incomplete.incompleteness)")
       return ExitStatus.incomplete
     }
     let unexplained = report.divergences.unexplained
     guard unexplained > 0 else { return .success }
     let other = profile == nil ? nil : report.otherKernel
-    Diagnostics.note(
+    Diagnostics.error(
       contradictions: unexplained, of: input,
       hint: other.map { "; \($0): compare asks what another kernel would do" } ?? "")
     return ExitStatus.divergence

@@ -9,12 +9,25 @@ struct RulesCommand: ParsableCommand {
     discussion: """
       `replay` reports events that break a rule as divergences: explained where an exception accounts for them, unknown \
       where the state that the rule speaks of is not known, unexplained otherwise.
+
+      Example:
+        pkvm-replay rules D6
       """)
+
+  @Argument(help: "The rules and exceptions to list, such as D6; all of them if none is given.")
+  var names: [String] = []
 
   @Flag(help: "Print JSON.")
   var json = false
 
+  @OptionGroup var terminal: TerminalOptions
+
   func run() throws {
-    try Output.write(json ? JSON.signed(RuleList()) : RuleList().text, to: .standardOutput)
+    terminal.takeEffect()
+    if let unknown = names.first(where: { RuleList([$0]).isEmpty }) {
+      throw ValidationError("\(unknown): no such rule or exception; rules lists them")
+    }
+    let list = RuleList(names)
+    try Output.write(json ? JSON.signed(list) : list.text(in: terminal.form), to: .standardOutput)
   }
 }

@@ -19,8 +19,11 @@ struct SchemaCommand: ParsableCommand {
     completion: .list(JSONSchema.all.map(\.name)))
   var name: String?
 
+  @OptionGroup var terminal: TerminalOptions
+
   func run() throws {
-    guard let name else { return try Output.write(JSONSchema.list, to: .standardOutput) }
+    terminal.takeEffect()
+    guard let name else { return try Output.write(JSONSchema.list(in: terminal.form), to: .standardOutput) }
     guard let schema = JSONSchema.all.first(where: { $0.name == name }) else {
       let names = JSONSchema.all.map(\.name)
       let near = NearNames.of(name, among: names)

@@ -36,12 +36,15 @@ struct SliceCommand: ParsableCommand {
   @OptionGroup var options: CopyOptions
   @OptionGroup var spool: SpoolOptions
 
+  @OptionGroup var terminal: TerminalOptions
+
   @Flag(help: "Exit with 0 even if events were lost or the file is damaged.")
   var allowLoss = false
 
   func validate() throws { try choice.check(needsVMs: false) }
 
   func run() throws {
+    terminal.takeEffect()
     var outputs = try OutputPlan(inputs: [input, choice.memslots?.path].compactMap(\.self))
     let target = try outputs.recordingTarget(output, overwrite: options.overwrite)
     let trace = try Diagnostics.open(input, spool)

@@ -75,6 +75,8 @@ struct SynthCommand: ParsableCommand {
   @Flag(help: "Replace the file even if it is a recording.")
   var overwrite = false
 
+  @OptionGroup var terminal: TerminalOptions
+
   func validate() throws {
     if format == .v6 && compression != .none {
       throw ValidationError("a v6 file cannot be compressed: use --format v7 or --compression none")
@@ -83,6 +85,7 @@ struct SynthCommand: ParsableCommand {
   }
 
   func run() throws {
+    terminal.takeEffect()
     let flavour = TraceFlavour(
       version: format == .v6 ? .v6 : .v7, pageBytes: Int(pageSize.size.bytes),
       compression: compression.method)

@@ -39,7 +39,9 @@ struct CopyOptions: ParsableArguments {
     // A file that cannot be written is told before all is read.
     let opened = try OpenedOutput(target)
     do {
+      Phases.begin("copy \(trace.path)")
       try fill(copy)
+      Phases.begin("write \(opened.name)")
       try copy.finish(to: OutputFile(descriptor: opened.descriptor, name: opened.name))
     } catch let error as TraceWriteError {
       throw Diagnostics.failure("\(error); TMPDIR names where pages wait", .inputOutput)

@@ -3,14 +3,33 @@ import Glibc
 import KVMTrace
 import Reporting
 import Stage2Replay
+import Synchronization
 
 /// Messages on standard error: one line each.
 enum Diagnostics {
   enum Kind { case usage, notATrace, noInput, inputOutput }
 
+  /// How much is told.
+  enum Level: Int {
+    /// Errors: why the exit status is not 0.
+    case quiet
+    /// And what a reader of the output should know.
+    case usual
+    /// And how the program went about it.
+    case verbose
+  }
+
+  private static let storedLevel = Atomic<Int>(Level.usual.rawValue)
+
+  /// How much is told; the options of the command say.
+  static var level: Level {
+    get { Level(rawValue: storedLevel.load(ordering: .relaxed)) ?? .usual }
+    set { storedLevel.store(newValue.rawValue, ordering: .relaxed) }
+  }
+
   /// Prints `line` and returns the exit status that goes with it.
   static func failure(_ line: String, _ kind: Kind) -> ExitCode {
-    note(line)
+    error(line)
     return switch kind {
     case .usage: ExitCode.validationFailure
     case .notATrace: ExitStatus.notATrace
@@ -19,16 +38,29 @@ enum Diagnostics {
     }
   }
 
-  /// Prints one line, which may quote a path or a trace. An input that it begins with has the name that `IngestError` gives it.
-  static func note(_ line: String) {
+  /// Prints one line about why the exit status is not 0. It may quote a path or a trace. An input that it begins with has the name that
+  /// `IngestError` gives it.
+  static func error(_ line: String) {
     let line = line.hasPrefix("-: ") ? "standard input\(line.dropFirst())" : line
     let text = "pkvm-replay: \(Safe.line(line))\n"
-    text.utf8.withContiguousStorageIfAvailable { _ = Glibc.write(2, $0.baseAddress, $0.count) }
+    Progress.shared.erased {
+      text.utf8.withContiguousStorageIfAvailable { _ = Glibc.write(2, $0.baseAddress, $0.count) }
+    }
+  }
+
+  /// Prints one line about what a reader of the output should know, unless the user wants errors alone.
+  static func note(_ line: String) {
+    if level != .quiet { error(line) }
+  }
+
+  /// Prints one line about how the program went about it, where the user wants to know.
+  static func detail(_ line: String) {
+    if level == .verbose { error(line) }
   }
 
   /// Says that the replay of `input` has unexplained divergences, and what may be the cause.
-  static func note(contradictions: Int, of input: String, hint: String = "") {
-    note(
+  static func error(contradictions: Int, of input: String, hint: String = "") {
+    error(
       "\(input): \(contradictions == 1 ? "1 event contradicts" : "\(contradictions) events contradict") the model with "
         + "nothing to account for it; replay lists the causes, and `rules` what must hold\(hint)")
   }
@@ -58,8 +90,11 @@ enum Diagnostics {
 
   /// Opens a trace; an error becomes one line and an exit status.
   static func open(_ path: String, _ spool: SpoolOptions) throws -> TraceFile {
+    Phases.begin("open \(path)")
     do {
-      return try TraceFile(path: path, spoolLimit: spool.limit?.bytes)
+      let trace = try TraceFile(path: path, spoolLimit: spool.limit?.bytes)
+      trace.progress = Progress.shared.reading
+      return trace
     } catch {
       throw failure(error)
     }
@@ -72,7 +107,7 @@ enum Diagnostics {
     guard !allowLoss, let chosen = trace.slice?.chosen, !chosen.isEmpty else { return trace }
     let names: [SliceMarker.Choice: String] = [.cpu: "CPUs", .thread: "threads", .filter: "values"]
     let kept = SliceMarker.Choice.allCases.filter(chosen.contains).compactMap { names[$0] }
-    note(
+    error(
       "\(path): holds the events of chosen \(kept.joined(separator: " and ")) alone: what else happened is missing, so that a "
         + "replay would say nothing; events and info read it, and slice by time or VM makes a part that replays"
     )

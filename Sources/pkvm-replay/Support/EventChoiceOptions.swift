@@ -170,7 +170,7 @@ struct ChosenEvents {
     do {
       return try EventChoice(names, among: trace.formats.formats).ids
     } catch {
-      Diagnostics.note("\(input): \(error.message)")
+      Diagnostics.error("\(input): \(error.message)")
       throw ExitCode.validationFailure
     }
   }
@@ -182,7 +182,7 @@ struct ChosenEvents {
     do {
       return try EventFilter(condition, of: trace, ids: ids)
     } catch {
-      Diagnostics.note("\(input): \(error.message)")
+      Diagnostics.error("\(input): \(error.message)")
       throw ExitCode.validationFailure
     }
   }

@@ -37,7 +37,7 @@ struct Losses {
   ) throws {
     if let failure = statistics.readFailure { throw Diagnostics.failure(failure) }
     guard info.isIncomplete, !allowLoss else { return }
-    Diagnostics.note("\(input): \(info.incompleteness)")
+    Diagnostics.error("\(input): \(info.incompleteness)")
     throw ExitStatus.incomplete
   }
 
@@ -46,7 +46,7 @@ struct Losses {
   func finish(allowLoss: Bool) throws {
     if let failure { throw Diagnostics.failure(failure) }
     guard !lines.isEmpty, !allowLoss else { return }
-    for line in lines { Diagnostics.note(line) }
+    for line in lines { Diagnostics.error(line) }
     throw ExitStatus.incomplete
   }
 }

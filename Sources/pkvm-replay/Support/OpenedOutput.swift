@@ -11,7 +11,10 @@ final class OpenedOutput {
   init(_ target: OutputTarget) throws {
     name = target.name
     switch target {
-    case .standardOutput: (descriptor, ownsDescriptor, file) = (1, false, nil)
+    case .standardOutput:
+      (descriptor, ownsDescriptor, file) = (1, false, nil)
+      // What is written there piece by piece would be torn by a line that is written over.
+      if isatty(1) == 1 { Progress.shared.end() }
     case .stream(let path):
       descriptor = open(path, O_WRONLY | O_TRUNC | O_CLOEXEC)
       (ownsDescriptor, file) = (true, nil)

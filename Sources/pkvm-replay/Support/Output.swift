@@ -18,6 +18,7 @@ struct Output: ~Copyable {
 
   /// Makes `text` the whole content of an output.
   static func write(_ text: String, to target: OutputTarget) throws {
+    Progress.shared.end()
     var output = try Output(target)
     try output.write(text)
     try output.finish()

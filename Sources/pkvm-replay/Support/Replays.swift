@@ -10,9 +10,18 @@ enum Replays {
     _ trace: TraceFile, profile request: ProfileRequest, options: ReplayOptions,
     observer: ReplayObserver = ReplayObserver(), onOperation: ((Stage2Operation) throws -> Void)? = nil
   ) throws -> (result: ReplayResult, statistics: EventStatistics) {
-    try explaining(trace) {
+    Phases.begin("survey of \(trace.path)")
+    var observer = observer
+    let onBegin = observer.onBegin
+    observer.onBegin = { profile in
+      Phases.begin("replay of \(trace.path)")
+      onBegin?(profile)
+    }
+    let found = try explaining(trace) { [observer] in
       try Replay.run(trace, profile: request, options: options, observer: observer, onOperation: onOperation)
     }
+    Phases.begin("report")
+    return found
   }
 
   /// Makes of a profile that does not go with the trace, in `body`, one line and status 64.
@@ -26,7 +35,7 @@ enum Replays {
 
   /// One line about a profile that does not go with a trace.
   static func failure(_ trace: TraceFile, _ problem: ProfileProblem) -> ExitCode {
-    Diagnostics.note("\(trace.path): cannot be replayed so: \(problem.description)")
+    Diagnostics.error("\(trace.path): cannot be replayed so: \(problem.description)")
     return ExitCode.validationFailure
   }
 }
