@@ -69,7 +69,8 @@ struct FaultChecks: ~Copyable {
     // What the trace does not tell the slots of is not replayed, so there is nothing to compare with.
     let areSlotsTold = !vm.wasRunning && fault.evidence.endEpoch == vm.slotsKnownFrom
     if fault.slot == nil, !areSlotsTold {
-      lacksSlot = lacksSlot || !vm.wasRunning && !fault.sawMMIO
+      // Without kvm_mmio it may be a device.
+      lacksSlot = lacksSlot || !vm.wasRunning && !fault.sawMMIO && !context.events.missing.contains(.mmio)
       return CheckResult()
     }
     // Nor are unmaps of a slot whose host address is not known: a fault proves them.
@@ -87,11 +88,14 @@ struct FaultChecks: ~Copyable {
     if let region = fault.evidence.region, vm.knownFrom != fault.evidence.endEpoch {
       table.regions.enter(epoch: fault.evidence.endEpoch, region)
     }
+    var result: CheckResult
     switch fault.kind {
-    case .translation: return checkTranslation(fault, at: time, vm, &backend)
-    case .permission, .accessFlag: return checkLeaf(fault, at: time, vm, &backend)
-    default: return CheckResult()
+    case .translation: result = checkTranslation(fault, at: time, vm, &backend)
+    case .permission, .accessFlag: result = checkLeaf(fault, at: time, vm, &backend)
+    default: result = CheckResult()
     }
+    if lacksSlot, result.verdict == .unexplained { result.verdict = .unknown }
+    return result
   }
 
   /// Holds a fault against the model before its own thread changes that, ahead of its operation.

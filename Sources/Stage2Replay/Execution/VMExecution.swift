@@ -240,7 +240,8 @@ struct VMExecution<Backend: Stage2Backend & ~Copyable>: ~Copyable {
     let isCertain =
       !young
       && (isTracedCertain ?? !age.duringFault && (!context.profile.hasHardwareAccessFlag || isUnmapped)
-        && checks.table.isKnownOld(frames, in: age.epoch, knownFrom: known.knownFrom))
+        && checks.table.isKnownOld(frames, in: age.epoch, knownFrom: known.knownFrom)
+        && age.epoch == known.slotsKnownFrom)
     if isCertain { carried.note(.certainAge) }
     emit(
       .testClearYoung, address, size: frames.count << pageSize.shift, markOld: markOld,
