@@ -59,7 +59,7 @@ struct HeatMapBuilder {
   ///   - end: when the VM was gone.
   /// - Returns: nil where nothing happened.
   mutating func finish(last: Nanoseconds, end: Nanoseconds?) -> HeatMap? {
-    guard let start = columns.start else { return nil }
+    guard let start = columns.start, !regions.isEmpty else { return nil }
     if let end {
       rows.close(before: column(of: min(end, last)))
       rows.release()

@@ -114,6 +114,13 @@ struct HeatMapTests {
     #expect(map.regionCount == 1500)
   }
 
+  @Test("A VM of which nothing but the unmap of a whole slot is told has no map")
+  func slotAlone() {
+    var builder = HeatMapBuilder(vm: 0, Self.pageSize)
+    builder.add(Self.operation(.unmap, at: 1_000, page: 0, pages: 2048))
+    #expect(builder.finish(last: Nanoseconds(2_000), end: nil) == nil)
+  }
+
   @Test("A VM that is gone has nothing mapped")
   func end() throws {
     var builder = HeatMapBuilder(vm: 0, Self.pageSize)
