@@ -46,7 +46,7 @@ enum SummarySection {
       trace.row(
         "time", input.unit.duration(input.replayed.upperBound - input.replayed.lowerBound), basis: .recorded)
       trace.row(
-        "lost events", input.lossesUnknownWhy ?? Self.losses(input),
+        "lost events", input.lossText,
         basis: input.lossesUnknown == true ? nil : .recorded)
       if let kernel = input.kernel { trace.row("kernel", kernel, basis: .recorded) }
       if let size = input.pageSize {
@@ -58,11 +58,6 @@ enum SummarySection {
       }
     }
     return DataTable.row(of: results(report), trace, model(report)) + notKnown(report)
-  }
-
-  private static func losses(_ input: TraceInfo) -> String {
-    guard input.lossCount > 0 else { return "none" }
-    return "\(Quantity.count(input.lostEvents)), in \(Quantity.count(input.lossCount, "place"))"
   }
 
   private static func model(_ report: ReplayReport) -> DataTable {
@@ -106,7 +101,7 @@ enum SummarySection {
   private static func notKnown(_ report: ReplayReport) -> Markup {
     let lines =
       (report.notKnown ?? []).map(\.words)
-      + (report.notRecorded ?? []).map { "not recorded: \($0.statement)" }
+      + (report.notRecorded ?? []).map { $0.why == nil ? "not recorded: \($0.statement)" : $0.statement }
     guard !lines.isEmpty else { return Markup() }
     return .element("h4") { "What could not be known" }
       + .element("ul") {

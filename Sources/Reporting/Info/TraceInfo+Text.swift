@@ -131,7 +131,8 @@ extension TraceInfo {
     return "\(vms)\(Quantity.count(guests.vcpus.count, "vCPU thread")): \(shown)\(rest)"
   }
 
-  private var lossText: String {
+  /// What is known of lost events, in words.
+  package var lossText: String {
     guard let lossesUnknownWhy else { return toldLossText }
     return lossCount == 0
       ? "unknown: \(lossesUnknownWhy)" : "\(toldLossText), and whether more is unknown: \(lossesUnknownWhy)"
