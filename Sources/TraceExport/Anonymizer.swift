@@ -164,7 +164,7 @@ public final class Anonymizer {
     // The top byte of a pointer may be a tag (KASAN), of which the kernel's are 0xf0 and up.
     let untagged = value >> 60 == 0xf ? value | 0xff << 56 : value
     guard untagged >= Self.kernelBegin, untagged < Self.kernelEnd else { return value }
-    let page = value >> 12
+    let page = untagged >> 12
     let own = pages[page] ?? 0xffff_8000_0000_0 + UInt64(pages.count)
     pages[page] = own
     return own << 12 | value & 0xfff
