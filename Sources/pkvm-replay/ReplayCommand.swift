@@ -168,7 +168,7 @@ struct ReplayCommand: CheckedCommand {
       throw ValidationError("--csv writes several files, not to standard output: name a directory")
     }
     if csvDirectory?.isEmpty == true { throw ValidationError("--csv has an empty name: name a directory") }
-    if heatmap, jsonPath == "-" || operationsPath == "-" {
+    if heatmap, !toStandardOutput.isEmpty {
       throw ValidationError(
         "--heatmap is drawn on the page, which is not printed where a file goes to standard output")
     }

@@ -106,8 +106,10 @@ struct TerminalTests {
     #expect(outcome.output.contains("a column") && outcome.output.contains("a row"))
     let jobs = try Tool.run(["replay", Tool.recording, "--heatmap", "--jobs", "1"])
     #expect(jobs.output == outcome.output)
-    let wrong = try Tool.run(["replay", Tool.recording, "--heatmap", "--json", "-"])
-    #expect(wrong.status == 64 && wrong.errors.contains("--heatmap"))
+    for file in ["--json", "--html", "--ops"] {
+      let wrong = try Tool.run(["replay", Tool.recording, "--heatmap", file, "-"])
+      #expect(wrong.status == 64 && wrong.errors.contains("--heatmap"), "\(file)")
+    }
   }
 
   /// A made-up recording whose replay takes some time.
