@@ -169,9 +169,9 @@ public final class TraceCopy {
   /// Events are missing before the next one, 0 for an unknown number. The mark stands at the head of a page.
   private func noteLoss(of count: UInt64, _ place: Place) throws {
     guard let page = pages.page(place) else { return }
-    if page.writer.eventCount > 0 { try close(page) }
-    let known = page.writer.lost
-    page.writer.lost = known == 0 || count == 0 ? 0 : (known ?? 0) &+ count
+    if page.pointee.writer.eventCount > 0 { try close(page) }
+    let known = page.pointee.writer.lost
+    page.pointee.writer.lost = known == 0 || count == 0 ? 0 : (known ?? 0) &+ count
   }
 
   /// Writes an event, which `change` may rewrite where it then lies.
@@ -184,10 +184,10 @@ public final class TraceCopy {
       leftOut += 1
       return
     }
-    var room = page.writer.reserve(payload.count, at: time)
-    if room == nil, page.writer.eventCount > 0 {
+    var room = page.pointee.writer.reserve(payload.count, at: time)
+    if room == nil, page.pointee.writer.eventCount > 0 {
       try close(page)
-      room = page.writer.reserve(payload.count, at: time)
+      room = page.pointee.writer.reserve(payload.count, at: time)
     }
     guard let room else {
       leftOut += 1
@@ -197,10 +197,10 @@ public final class TraceCopy {
     change(UnsafeMutableRawBufferPointer(start: room, count: payload.count))
   }
 
-  private func close(_ page: OpenPages.Page) throws {
-    guard page.writer.eventCount > 0 || page.writer.lost != nil else { return }
-    try writer.append(Array(page.writer.finish()), cpu: UInt32(page.place.cpu), buffer: page.place.buffer)
-    page.writer.begin()
+  private func close(_ page: OpenPages.Lent) throws {
+    guard page.pointee.writer.eventCount > 0 || page.pointee.writer.lost != nil else { return }
+    try writer.append(Array(page.pointee.writer.finish()), cpu: UInt32(page.pointee.place.cpu), buffer: page.pointee.place.buffer)
+    page.pointee.writer.begin()
   }
 
   /// The recording was read to its end. What is missing behind the last event of a stream is missing in the copy, too, which ends with a
