@@ -25,9 +25,9 @@ final class CPUArea {
   func append(_ page: [UInt8]) throws(TraceWriteError) {
     guard compressor != nil else { return try store.append(page) }
     pending += page
-    while pending.count >= chunkBytes {
-      try chunk(Array(pending[..<chunkBytes]))
-      pending.removeSubrange(..<chunkBytes)
+    if pending.count >= chunkBytes {
+      try chunk(pending)
+      pending.removeAll(keepingCapacity: true)
     }
   }
 
@@ -50,11 +50,11 @@ final class CPUArea {
 
   private func chunk(_ plain: [UInt8]) throws(TraceWriteError) {
     guard let packed = compressor?.compress(plain) else { return }
-    var record = TraceBytes(byteOrder)
-    record.u32(UInt32(packed.count))
-    record.u32(UInt32(plain.count))
-    record.raw(packed)
-    try store.append(record.bytes)
+    var head = TraceBytes(byteOrder)
+    head.u32(UInt32(packed.count))
+    head.u32(UInt32(plain.count))
+    try store.append(head.bytes)
+    try store.append(packed)
     chunks += 1
   }
 }

@@ -38,11 +38,10 @@ final class Compressor {
     case .none:
       return bytes
     case .zstd:
-      var packed = [UInt8](repeating: 0, count: ZSTD_compressBound(bytes.count))
-      let size = unsafe ZSTD_compress2(context, &packed, packed.count, bytes, bytes.count)
-      precondition(ZSTD_isError(size) == 0, "zstd failed on a buffer of the size it asked for")
-      packed.removeSubrange(size...)
-      return packed
+      return Array(unsafeUninitializedCapacity: ZSTD_compressBound(bytes.count)) { packed, count in
+        count = unsafe ZSTD_compress2(context, packed.baseAddress, packed.count, bytes, bytes.count)
+        precondition(ZSTD_isError(count) == 0, "zstd failed on a buffer of the size it asked for")
+      }
     case .zlib:
       var size = compressBound(uLong(bytes.count))
       var packed = [UInt8](repeating: 0, count: Int(size))
