@@ -56,6 +56,14 @@ public final class Anonymizer {
     }
   }
 
+  /// Where a probe is, in the fields of each one.
+  private static let probeFields: Set<String> = ["__probe_ip", "__probe_func", "__probe_ret_ip"]
+
+  /// Whether an event is a probe of somebody's own: nobody here knows what its arguments hold, so nothing of them is kept.
+  private static func isForeignProbe(_ format: EventFormat) -> Bool {
+    format.kind == .other && format.fields.contains { probeFields.contains($0.name) }
+  }
+
   private func rewriting(_ field: EventFormat.Field, of format: EventFormat) -> Rewriting? {
     if field.isDynamic { return .located(offset: field.offset, isRelative: field.isRelative) }
     // A printed text is written anew.
@@ -65,6 +73,9 @@ public final class Anonymizer {
     if Self.isThread(field, of: format) {
       return field.size < 4
         ? .blank(offset: field.offset, size: field.size) : .thread(offset: field.offset, size: field.size)
+    }
+    if Self.isForeignProbe(format), !Self.probeFields.contains(field.name) {
+      return .blank(offset: field.offset, size: field.size)
     }
     // What any system call returned may be one.
     if format.system == "raw_syscalls", field.name == "ret" {

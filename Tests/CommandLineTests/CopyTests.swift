@@ -243,14 +243,15 @@ struct CopyTests {
 
   @Test("A copy without names has new numbers in every field that holds a thread's, and in no other")
   func anonymousThreads() throws {
-    // sched_stick_numa of Linux 7.3, an event of file locks, and a probe of one's own.
+    // sched_stick_numa of Linux 7.3, an event of file locks, something unknown, and a probe of one's own, of which nothing else is kept.
     let fields = [
       ("sched", ["pid_t src_pid", "pid_t src_tgid", "pid_t src_ngid", "int src_cpu", "pid_t peer"]),
       ("filelock", ["unsigned int fl_pid", "unsigned int pid2", "int pidfd"]),
       ("mine", ["u32 worker_tid", "s32 vpid", "u32 rapid"]),
+      ("mine", ["u32 __probe_ip", "u32 owner", "u32 owner_pid"]),
       ("syscalls", ["int ret"]), ("syscalls", ["int ret"]),
     ]
-    let names = ["sched_stick_numa", "locks", "probe", "sys_exit_gettid", "sys_exit_read"]
+    let names = ["sched_stick_numa", "locks", "unknown", "probe", "sys_exit_gettid", "sys_exit_read"]
     let formats = zip(fields, names).enumerated().map { index, event in
       Self.format(event.0.0, event.1, id: UInt16(1000 + index), event.0.1)
     }
@@ -268,10 +269,10 @@ struct CopyTests {
     let outcome = try Self.shell(
       #"""
       "$tool" convert --anonymize "$1" "$d/copy.dat" || exit
-      "$tool" events --format jsonl "$d/copy.dat" | grep -oE '"[a-z_0-9]+":("?4242"?)' | cut -d'"' -f2 | sort | tr '\n' ' '
+      "$tool" events --format jsonl "$d/copy.dat" | grep -oE '"[a-z_0-9]+":("?4242"?)' | cut -d'"' -f2 | LC_ALL=C sort | tr '\n' ' '
       "$tool" events --format jsonl "$d/copy.dat" | grep -c 1001
       """#, [file.path])
-    #expect(outcome.output == "pidfd rapid ret src_cpu 5\n", "\(outcome.output) \(outcome.errors)")
+    #expect(outcome.output == "__probe_ip pidfd rapid ret src_cpu 6\n", "\(outcome.output) \(outcome.errors)")
   }
 
   @Test("What a part lacks besides what was chosen does not mislead its replay")
