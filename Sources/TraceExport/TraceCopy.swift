@@ -199,7 +199,9 @@ public final class TraceCopy {
 
   private func close(_ page: OpenPages.Lent) throws {
     guard page.pointee.writer.eventCount > 0 || page.pointee.writer.lost != nil else { return }
-    try writer.append(Array(page.pointee.writer.finish()), cpu: UInt32(page.pointee.place.cpu), buffer: page.pointee.place.buffer)
+    let place = page.pointee.place
+    try writer.append(
+      Array(page.pointee.writer.finish()), cpu: UInt32(place.cpu), buffer: place.buffer)
     page.pointee.writer.begin()
   }
 

@@ -20,9 +20,13 @@ struct CalibrateCommand: ParsableCommand {
 
       Exit status: 0 done; 1 no operation was recorded with its duration; 2 a trace is damaged or lost events, unless \
       --allow-loss; 64 usage; 65 not a trace; 66 no such input; 74 read or write error.
+
+      Examples:
+        pkvm-replay calibrate trace.dat --output costs.json
+        pkvm-replay calibrate before.dat after.dat --name workshop
       """)
 
-  @Argument(help: "Recordings of one host.")
+  @Argument(help: "Recordings of one host.", completion: .file())
   var inputs: [String]
 
   @Option(help: "What to call the costs.")
@@ -31,7 +35,8 @@ struct CalibrateCommand: ParsableCommand {
   @Option(
     name: .customLong("output"),
     help: ArgumentHelp(
-      "Write the costs as JSON to this file, for replay --costs; - is standard output.", valueName: "file"))
+      "Write the costs as JSON to this file, for replay --costs; - is standard output.", valueName: "file"),
+    completion: .file())
   var outputPath: String?
 
   @OptionGroup var spool: SpoolOptions

@@ -31,9 +31,13 @@ struct CapacityCommand: CheckedCommand {
 
       Exit status: 0 done; 1 unexplained divergences, see `rules`; 2 a trace is damaged or lost events, unless --allow-loss; 64 usage; 65 not a trace, or not a file of memslots; 66 no such \
       input; 74 read or write error.
+
+      Examples:
+        pkvm-replay capacity --vms 100 --memory 4GiB
+        pkvm-replay capacity --vms 100 --memory 4GiB --vcpus 4 trace.dat
       """)
 
-  @Argument(help: "Recordings; without any, the bounds alone.")
+  @Argument(help: "Recordings; without any, the bounds alone.", completion: .file())
   var inputs: [String] = []
 
   @Option(help: "How many VMs.")
@@ -68,20 +72,23 @@ struct CapacityCommand: CheckedCommand {
   @Option(
     name: .customLong("json"),
     help: ArgumentHelp(
-      "Write the plan as JSON to this file; - is standard output.", valueName: "file"))
+      "Write the plan as JSON to this file; - is standard output.", valueName: "file"),
+    completion: .file())
   var jsonPath: String?
 
   @Option(
     name: .customLong("csv"),
     help: ArgumentHelp(
-      "Write the cases as CSV to this file; - is standard output.", valueName: "file"))
+      "Write the cases as CSV to this file; - is standard output.", valueName: "file"),
+    completion: .file())
   var csvPath: String?
 
   @Option(
     name: .customLong("curve"),
     help: ArgumentHelp(
       "Write what the recorded VMs occupied over time as CSV to this file; - is standard output.",
-      valueName: "file"))
+      valueName: "file"),
+    completion: .file())
   var curvePath: String?
   @OptionGroup var spool: SpoolOptions
 

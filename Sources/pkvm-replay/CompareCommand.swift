@@ -26,16 +26,22 @@ struct CompareCommand: CheckedCommand {
 
       Exit status: 0 done; 1 a threshold is exceeded; 2 a trace is damaged or lost events, unless --allow-loss; 64 usage; \
       65 not a trace, or not a file of memslots; 66 no such input; 74 read or write error.
+
+      Examples:
+        pkvm-replay compare trace.dat --profile auto --profile 6.14
+        pkvm-replay compare before.dat after.dat --fail-if "hypercallsTotal>+5%"
+        pkvm-replay compare --before a.dat b.dat --after c.dat d.dat
       """)
 
-  @Argument(help: "One or two traces.")
+  @Argument(help: "One or two traces.", completion: .file())
   var inputs: [String] = []
 
   @Option(
-    parsing: .upToNextOption, help: "The recordings of the first side, several of one workload on one host.")
+    parsing: .upToNextOption, help: "The recordings of the first side, several of one workload on one host.",
+    completion: .file())
   var before: [String] = []
 
-  @Option(parsing: .upToNextOption, help: "The recordings of the second side.")
+  @Option(parsing: .upToNextOption, help: "The recordings of the second side.", completion: .file())
   var after: [String] = []
 
   @Option(
@@ -61,7 +67,8 @@ struct CompareCommand: CheckedCommand {
   @Option(
     name: .customLong("json"),
     help: ArgumentHelp(
-      "Write the comparison as JSON to this file; - is standard output.", valueName: "file"))
+      "Write the comparison as JSON to this file; - is standard output.", valueName: "file"),
+    completion: .file())
   var jsonPath: String?
 
   @OptionGroup var spool: SpoolOptions

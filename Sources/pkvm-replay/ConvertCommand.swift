@@ -20,14 +20,16 @@ struct ConvertCommand: ParsableCommand {
       65 not a trace; 66 no such input; 74 read or write error.
 
       Examples:
-        pkvm-replay convert trace.perfetto-trace trace.dat
+        pkvm-replay convert trace.perfetto-trace copy.dat
         pkvm-replay convert --anonymize perf.data to-hand-on.dat
       """)
 
-  @Argument(help: ArgumentHelp("The recording, - for standard input.", valueName: "in"))
+  @Argument(
+    help: ArgumentHelp("The recording, - for standard input.", valueName: "in"), completion: .file())
   var input: String
 
-  @Argument(help: ArgumentHelp("The file to write, - for standard output.", valueName: "out"))
+  @Argument(
+    help: ArgumentHelp("The file to write, - for standard output.", valueName: "out"), completion: .file())
   var output: String
 
   @OptionGroup var options: CopyOptions

@@ -29,9 +29,14 @@ struct EventsCommand: ParsableCommand {
 
       Exit status: 0 done, also where no event matches; 2 the trace is damaged or lost events, unless --allow-loss; 64 usage, \
       also a name or a value that no event can have; 65 not a trace; 66 no such input; 74 read or write error.
+
+      Examples:
+        pkvm-replay events trace.dat --event kvm_guest_fault --vm 0
+        pkvm-replay events trace.dat --where "ipa >= 0x40000000 && esr.level == 3"
+        pkvm-replay events trace.txt --from +1 --to +1.5 --format csv
       """)
 
-  @Argument(help: "A recording of any format, or - for standard input.")
+  @Argument(help: "A recording of any format, or - for standard input.", completion: .file())
   var input: String
 
   @Option(help: "How to print: \(EventPrinter.Format.allCases.map(\.rawValue).joined(separator: ", ")).")

@@ -12,9 +12,14 @@ struct InfoCommand: ParsableCommand {
     discussion: """
       Exit status: 0 complete; 2 damaged or with lost events, unless --allow-loss; 65 not a trace; 66 no such \
       input; 74 read or write error.
+
+      Examples:
+        pkvm-replay info trace.dat
+        pkvm-replay info --json perf.data
+        pkvm-replay info --memslots trace.dat >slots.json
       """)
 
-  @Argument(help: "A recording of any format, or - for standard input.")
+  @Argument(help: "A recording of any format, or - for standard input.", completion: .file())
   var input: String
 
   @Flag(help: "Print JSON.")

@@ -9,6 +9,17 @@ struct PKVMReplay: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "pkvm-replay",
     abstract: "Replays recorded KVM/arm64 stage-2 events through models of the pKVM and the traditional MMU.",
+    discussion: """
+      A recording is a trace.dat of trace-cmd, a trace of Perfetto, a perf.data, or the text of tracefs, trace-cmd report or perf \
+      script, compressed or not: what it is its content tells. What recorded events say of the MMU is `derived`, a choice among \
+      several that they allow `assumed`, what they do not say `unknown`. Several recordings are replayed into one report.
+
+      Examples:
+        pkvm-replay info trace.dat
+        pkvm-replay replay trace.dat
+        pkvm-replay compare trace.dat --profile auto --profile 6.14
+        pkvm-replay capacity --vms 100 --memory 4GiB trace.dat
+      """,
     version: ToolIdentity.current.line,
     subcommands: [
       InfoCommand.self, EventsCommand.self, ReplayCommand.self, CompareCommand.self, CapacityCommand.self,

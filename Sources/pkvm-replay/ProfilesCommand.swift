@@ -15,6 +15,11 @@ struct ProfilesCommand: ParsableCommand {
       A file derives from any of these and changes fields, also those of the machine, such as \
       {"base": "7.3-pkvm", "name": "read lock", "faultLock": "read"}. With --json, a profile is printed as such a file, in \
       which "trace" stands for what the trace tells.
+
+      Examples:
+        pkvm-replay profiles
+        pkvm-replay profiles 7.3-pkvm
+        pkvm-replay profiles 7.3-pkvm --json >profile.json
       """)
 
   @Argument(help: "A kernel's name, auto, or a JSON file; the names are listed if not given.")

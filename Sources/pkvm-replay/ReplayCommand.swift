@@ -21,9 +21,16 @@ struct ReplayCommand: CheckedCommand {
 
       Exit status, of several inputs the highest: 0 done; 1 unexplained divergences, see `rules`; 2 the trace is damaged or lost events, unless --allow-loss; \
       65 not a trace, none of an arm64 KVM host, or not a file of memslots; 66 no such input; 74 read or write error.
+
+      Examples:
+        pkvm-replay replay trace.dat
+        pkvm-replay replay trace.dat --html report.html
+        pkvm-replay replay trace.perfetto-trace --perfetto tracks.perfetto-trace
+        pkvm-replay replay trace.dat --json report.json --csv series --ops ops.csv
+        pkvm-replay replay before.dat after.dat --heatmap
       """)
 
-  @Argument(help: "Recordings of any format, or - for standard input.")
+  @Argument(help: "Recordings of any format, or - for standard input.", completion: .file())
   var inputs: [String]
 
   @Option(
@@ -68,7 +75,8 @@ struct ReplayCommand: CheckedCommand {
   @Option(
     name: .customLong("json"),
     help: ArgumentHelp(
-      "Write the report as JSON to this file; - is standard output.", valueName: "file"))
+      "Write the report as JSON to this file; - is standard output.", valueName: "file"),
+    completion: .file())
   var jsonPath: String?
 
   @Option(
@@ -77,7 +85,8 @@ struct ReplayCommand: CheckedCommand {
       """
       Write the report with plots over time and a map of guest memory to this file, as a page for a browser that needs no network; - \
       is standard output.
-      """, valueName: "file"))
+      """, valueName: "file"),
+    completion: .file())
   var htmlPath: String?
 
   @Option(
@@ -86,8 +95,8 @@ struct ReplayCommand: CheckedCommand {
       """
       Write the series over time as CSV files to this directory: memory, lock, working-set, first-touch, idle. With several \
       inputs, to a directory for each in it: 0, 1 and so on.
-      """, valueName: "directory")
-  )
+      """, valueName: "directory"),
+    completion: .directory)
   var csvDirectory: String?
 
   @Option(
@@ -130,7 +139,8 @@ struct ReplayCommand: CheckedCommand {
       """
       Write every operation as CSV to this file; - is standard output. With several inputs, the last column is the input's \
       position, from 0.
-      """, valueName: "file"))
+      """, valueName: "file"),
+    completion: .file())
   var operationsPath: String?
 
   @Option(
@@ -139,7 +149,8 @@ struct ReplayCommand: CheckedCommand {
       """
       Write the replay as tracks of the Perfetto UI to this file: faults with the operations that they led to, time under \
       mmu_lock, memory, divergences. `cat` puts them behind a trace of Perfetto that was replayed.
-      """, valueName: "file"))
+      """, valueName: "file"),
+    completion: .file())
   var perfettoPath: String?
 
   @Flag(

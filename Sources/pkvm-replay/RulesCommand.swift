@@ -10,11 +10,14 @@ struct RulesCommand: ParsableCommand {
       `replay` reports events that break a rule as divergences: explained where an exception accounts for them, unknown \
       where the state that the rule speaks of is not known, unexplained otherwise.
 
-      Example:
+      Examples:
+        pkvm-replay rules
         pkvm-replay rules D6
       """)
 
-  @Argument(help: "The rules and exceptions to list, such as D6; all of them if none is given.")
+  @Argument(
+    help: "The rules and exceptions to list, such as D6; all of them if none is given.",
+    completion: .list(RuleList().names))
   var names: [String] = []
 
   @Flag(help: "Print JSON.")

@@ -12,6 +12,10 @@ struct SchemaCommand: ParsableCommand {
       under $defs in each. They say of every field what it means, its unit, and whether it may be missing; an object has no \
       other fields. Fields are added in later versions, so a reader of those leaves out what it does not know. The pages Report \
       and Files have the same in prose.
+
+      Examples:
+        pkvm-replay schema
+        pkvm-replay schema replay >replay.schema.json
       """)
 
   @Argument(

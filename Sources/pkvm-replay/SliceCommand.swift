@@ -22,14 +22,16 @@ struct SliceCommand: ParsableCommand {
       written all the same; 64 usage; 65 not a trace; 66 no such input; 74 read or write error.
 
       Examples:
-        pkvm-replay slice trace.dat second.dat --from +10 --to +11
-        pkvm-replay slice --anonymize --vm 2 trace.dat to-hand-on.dat
+        pkvm-replay slice trace.dat part.dat --from +10 --to +11
+        pkvm-replay slice --anonymize --vm 0 trace.dat to-hand-on.dat
       """)
 
-  @Argument(help: ArgumentHelp("The recording, - for standard input.", valueName: "in"))
+  @Argument(
+    help: ArgumentHelp("The recording, - for standard input.", valueName: "in"), completion: .file())
   var input: String
 
-  @Argument(help: ArgumentHelp("The file to write, - for standard output.", valueName: "out"))
+  @Argument(
+    help: ArgumentHelp("The file to write, - for standard output.", valueName: "out"), completion: .file())
   var output: String
 
   @OptionGroup var choice: EventChoiceOptions

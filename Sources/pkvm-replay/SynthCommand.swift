@@ -18,11 +18,12 @@ struct SynthCommand: ParsableCommand {
       Long traces pass through temporary files in TMPDIR (/tmp by default).
 
       Examples:
-        pkvm-replay synth big.dat --events 50M --vcpus 8 --cpus 8 --memory 16GiB
-        pkvm-replay synth - --events 100000 --losses 3 | pkvm-replay info -
+        pkvm-replay synth big.dat --events 5M --vcpus 8 --memory 16GiB
+        pkvm-replay synth - --events 100k | pkvm-replay info -
       """)
 
-  @Argument(help: ArgumentHelp("The file to write, - for standard output.", valueName: "out"))
+  @Argument(
+    help: ArgumentHelp("The file to write, - for standard output.", valueName: "out"), completion: .file())
   var output: String
 
   @Option(help: "How many events to write, such as 200000, 500k or 5M.")

@@ -36,6 +36,9 @@ public struct RuleList: Encodable, Sendable {
     }
   }
 
+  /// What they are called.
+  public var names: [String] { rules.map(\.rule) + exceptions.map(\.exception) }
+
   /// Whether there is none.
   public var isEmpty: Bool { rules.isEmpty && exceptions.isEmpty }
 

@@ -9,6 +9,8 @@ struct CostsArgument: ExpressibleByArgument {
 
   init?(argument: String) { text = argument }
 
+  static var defaultCompletionKind: CompletionKind { .file() }
+
   /// The model, or one line about why there is none.
   func resolve() throws -> CostModel {
     if let builtIn = CostModel.builtIn(named: text) { return builtIn }

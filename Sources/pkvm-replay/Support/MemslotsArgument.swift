@@ -10,6 +10,8 @@ struct MemslotsArgument: ExpressibleByArgument {
 
   init?(argument: String) { path = argument }
 
+  static var defaultCompletionKind: CompletionKind { .file() }
+
   /// The memslots, or one line about why there are none.
   ///
   /// - Parameter pageSize: the host's, where the user states it.

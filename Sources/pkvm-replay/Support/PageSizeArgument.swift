@@ -22,6 +22,8 @@ struct PageSizeArgument: ExpressibleByArgument {
 
   static let allValueStrings = ["4K", "16K", "64K"]
 
+  static var defaultCompletionKind: CompletionKind { .list(allValueStrings) }
+
   var defaultValueDescription: String { "\(size.bytes / 1024)K" }
 }
 

@@ -10,6 +10,10 @@ struct ProfileArgument: ExpressibleByArgument {
 
   init?(argument: String) { text = argument }
 
+  static var defaultCompletionKind: CompletionKind {
+    .list(["auto", "pkvm", "traditional"] + NamedKernel.listed.map(\.name))
+  }
+
   /// What is asked for, or one line about why that is nothing.
   func request() throws -> ProfileRequest {
     var request = ProfileRequest()
