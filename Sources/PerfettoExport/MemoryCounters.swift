@@ -59,7 +59,8 @@ struct MemoryCounters {
   }
 }
 
-/// The share of each interval of the report's series in which a VM's lock was held, as far as probes recorded it.
+/// The share of each interval of the report's series in which a VM's lock was held, as far as probes recorded it: 100 at most of writers,
+/// more where several readers hold it together.
 enum LockCounters {
   static func write(_ lock: LockResult, _ grid: TimeGrid, ofVM vm: Int, to tree: TrackTree) throws {
     let modes: [(number: UInt64, name: String, held: (LockSample) -> UInt64, isTold: Bool)] = [

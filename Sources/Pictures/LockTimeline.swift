@@ -2,8 +2,8 @@ public import KVMTypes
 internal import Stage2Model
 internal import Stage2Replay
 
-/// The recorded time under a VM's `mmu_lock`, and before it, over time. What lasts longer than an interval counts with the one in which
-/// it began.
+/// The recorded time under a VM's `mmu_lock`, and before it, over time. Time held and waited counts with each interval that it lies in; how
+/// many holds and waits there are, and how long they took, with the interval in which they began.
 public struct LockTimeline: Sendable {
   /// The times of one interval.
   public struct Bin: Mergeable, Sendable {
@@ -21,19 +21,23 @@ public struct LockTimeline: Sendable {
     /// None.
     public init() {}
 
-    mutating func add(_ hold: RecordedHold) {
-      if hold.mode == .write {
-        writeHeld = writeHeld.addingSaturated(hold.duration.rawValue)
+    /// It was held for so long.
+    mutating func hold(_ mode: LockMode, _ part: UInt64) {
+      if mode == .write {
+        writeHeld = writeHeld.addingSaturated(part)
       } else {
-        readHeld = readHeld.addingSaturated(hold.duration.rawValue)
+        readHeld = readHeld.addingSaturated(part)
       }
-      holds.add(hold.duration)
     }
 
-    mutating func add(_ wait: RecordedWait) {
-      waited = waited.addingSaturated(wait.duration.rawValue)
-      waits.add(wait.duration)
-    }
+    /// It was waited for so long.
+    mutating func wait(_ part: UInt64) { waited = waited.addingSaturated(part) }
+
+    /// A hold begins, and will take so long.
+    mutating func beginHold(_ duration: Nanoseconds) { holds.add(duration) }
+
+    /// A wait begins, and will take so long.
+    mutating func beginWait(_ duration: Nanoseconds) { waits.add(duration) }
 
     /// The times of the next interval, too.
     public mutating func merge(_ next: Bin) {
@@ -73,13 +77,19 @@ public struct LockTimeline: Sendable {
     }
   }
 
-  /// By the moment at which they began.
+  /// By interval.
   public private(set) var bins = TimeBins<Bin>()
 
   /// No times.
   public init() {}
 
-  mutating func add(_ hold: RecordedHold) { bins.with(hold.time) { $0.add(hold) } }
+  mutating func add(_ hold: RecordedHold) {
+    bins.spread(from: hold.time, hold.duration) { $0.hold(hold.mode, $1) }
+    bins.with(hold.time) { $0.beginHold(hold.duration) }
+  }
 
-  mutating func add(_ wait: RecordedWait) { bins.with(wait.time) { $0.add(wait) } }
+  mutating func add(_ wait: RecordedWait) {
+    bins.spread(from: wait.time, wait.duration) { $0.wait($1) }
+    bins.with(wait.time) { $0.beginWait(wait.duration) }
+  }
 }

@@ -1,4 +1,5 @@
 public import KVMTypes
+internal import Stage2Replay
 
 /// What happened in an interval; two that follow each other can become one.
 public protocol Mergeable {
@@ -8,50 +9,65 @@ public protocol Mergeable {
   mutating func merge(_ next: Self)
 }
 
-/// Intervals of equal length from the first moment on, which double where they would be too many: so they need neither know how
-/// long a trace is nor be counted again at its end.
+/// Intervals of equal length over all moments so far, which double where they would be too many: so they need neither know how long a
+/// trace is nor be counted again at its end.
 public struct TimeBins<Bin: Mergeable> {
   /// The most intervals.
   public static var intervalsMax: Int { 256 }
-  /// The length that intervals begin with: a microsecond, or so many ticks of a clock that counts those.
-  private static var shortest: UInt64 { 1000 }
 
-  /// The beginning of the first interval; nothing has happened before it is known.
-  public private(set) var start: Nanoseconds?
-  /// The length of an interval.
-  public private(set) var interval = Nanoseconds(shortest)
+  /// Nil before the first moment.
+  private var intervals: EqualIntervals?
   /// One for each interval from the first to the last in which anything happened.
   public private(set) var bins: [Bin] = []
 
   /// Nothing yet.
   public init() {}
 
+  /// The beginning of the first interval; nothing has happened before it is known.
+  public var start: Nanoseconds? { intervals?.start }
+
+  /// The length of an interval.
+  public var interval: Nanoseconds { intervals?.length ?? EqualIntervals.shortest }
+
   /// Where an interval begins.
-  public func begin(of index: Int) -> Nanoseconds {
-    (start ?? Nanoseconds(0)) + Nanoseconds(UInt64(index).multipliedSaturated(by: interval.rawValue))
-  }
+  public func begin(of index: Int) -> Nanoseconds { intervals?.begin(of: index) ?? Nanoseconds(0) }
 
-  /// The interval of a moment; what comes late, with an earlier moment than the first, counts with the first interval.
+  /// Something happens at a moment, which counts with the interval that holds it.
   public mutating func with(_ time: Nanoseconds, _ body: (inout Bin) -> Void) {
-    let position = position(of: time)
-    while bins.count <= position { bins.append(Bin()) }
-    body(&bins[position])
+    let intervals = reach(from: time, to: time)
+    body(&bins[intervals.position(of: time)])
   }
 
-  private mutating func position(of time: Nanoseconds) -> Int {
-    guard let start else {
-      start = time
-      return 0
+  /// Something lasts for a while, and each interval counts the part of it that it covers; the parts add up to the whole.
+  public mutating func spread(
+    from begin: Nanoseconds, _ duration: Nanoseconds, _ body: (inout Bin, _ part: UInt64) -> Void
+  ) {
+    let intervals = reach(from: begin, to: begin + duration)
+    intervals.cut(from: begin, duration) { body(&bins[$0], $1) }
+  }
+
+  /// Sees to it that there are intervals for all moments between two.
+  private mutating func reach(from first: Nanoseconds, to last: Nanoseconds) -> EqualIntervals {
+    var intervals = intervals ?? EqualIntervals(from: first)
+    while intervals.missing(before: first) + max(bins.count, intervals.position(of: last) + 1)
+      > Self.intervalsMax
+    {
+      intervals.double()
+      unitePairs()
     }
-    guard time > start else { return 0 }
-    let since = time.rawValue - start.rawValue
-    while since / interval.rawValue >= UInt64(Self.intervalsMax) { double() }
-    return Int(since / interval.rawValue)
+    // What comes late may lie before all others.
+    let missing = intervals.missing(before: first)
+    if missing > 0 {
+      intervals.prepend(missing)
+      bins.insert(contentsOf: repeatElement(Bin(), count: missing), at: 0)
+    }
+    while bins.count <= intervals.position(of: last) { bins.append(Bin()) }
+    self.intervals = intervals
+    return intervals
   }
 
   /// Two intervals become one.
-  private mutating func double() {
-    interval = Nanoseconds(interval.rawValue.multipliedSaturated(by: 2))
+  private mutating func unitePairs() {
     for position in stride(from: 0, to: bins.count, by: 2) {
       var bin = bins[position]
       if position + 1 < bins.count { bin.merge(bins[position + 1]) }

@@ -1,7 +1,10 @@
 import KVMTypes
+import SeededRandom
+import Stage2Model
 import Testing
 
 @testable import Pictures
+@testable import Stage2Replay
 
 @Suite("Intervals that double")
 struct TimeBinsTests {
@@ -29,6 +32,55 @@ struct TimeBinsTests {
     bins.with(Nanoseconds(500)) { $0.events += 1 }
     bins.with(Nanoseconds(100)) { $0.events += 1 }
     #expect(bins.bins.map(\.events) == [2] && bins.start == Nanoseconds(500))
+  }
+
+  @Test(
+    "What comes late and lies before all others has intervals of its own, and where that cannot be, counts with the first"
+  )
+  func beforeAll() {
+    var bins = TimeBins<Count>()
+    bins.with(Nanoseconds(5_000_500)) { $0.events += 1 }
+    bins.with(Nanoseconds(4_997_600)) { $0.events += 1 }
+    #expect(bins.bins.map(\.events) == [1, 0, 0, 1] && bins.start == Nanoseconds(4_997_500))
+    bins.with(Nanoseconds(1_000_000)) { $0.events += 1 }
+    #expect(bins.bins.count <= TimeBins<Count>.intervalsMax)
+    #expect(bins.bins.reduce(0) { $0 + $1.events } == 3 && bins.bins[0].events == 1)
+    #expect(bins.begin(of: 0) <= Nanoseconds(1_000_000) && bins.begin(of: 1) > Nanoseconds(1_000_000))
+  }
+
+  @Test(
+    "What lasts counts in each interval as much as lies there, to the nanosecond, also where intervals double under it"
+  )
+  func lasting() {
+    var bins = TimeBins<Count>()
+    var random = SplitMix64(seed: 4)
+    var (time, all) = (UInt64(7_000_000), UInt64(0))
+    for round in 0..<2000 {
+      // One after the other, so that no interval can have more than it is long.
+      let duration = random.next() % (round % 100 == 0 ? 5_000_000 : 3000)
+      bins.spread(from: Nanoseconds(time), Nanoseconds(duration)) { $0.events += Int($1) }
+      (time, all) = (time + duration + random.next() % 50, all + duration)
+    }
+    #expect(bins.bins.reduce(0) { $0 + UInt64($1.events) } == all)
+    #expect(bins.bins.allSatisfy { $0.events <= bins.interval.rawValue })
+    // There is next to nothing between them.
+    #expect(bins.bins.dropLast().allSatisfy { Double($0.events) > 0.9 * Double(bins.interval.rawValue) })
+  }
+
+  @Test("Time under the lock is spread over intervals; holds are counted where they begin")
+  func lock() {
+    var lock = LockTimeline()
+    let operation = LockedOperation(kind: .map, address: IPA(0), size: 4096)
+    for (time, duration) in [(1_000_000, 2500), (1_010_000, 100)] as [(UInt64, UInt64)] {
+      lock.add(
+        RecordedHold(
+          time: Nanoseconds(time), duration: Nanoseconds(duration), cpu: CPUIndex(0), tid: ThreadID(1),
+          mode: .write,
+          operation: operation))
+    }
+    #expect(lock.bins.bins.map(\.writeHeld) == [1000, 1000, 500, 0, 0, 0, 0, 0, 0, 0, 100])
+    #expect(lock.bins.bins.map(\.holds.count) == [1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1])
+    #expect(lock.bins.bins[0].holds.longest == Nanoseconds(2500))
   }
 
   @Test("A stamp at the end of time ends nothing")

@@ -67,7 +67,8 @@ enum LockSection {
       "The share of each interval of \(words) in which the lock was held to write and to read, one on top of the other, and "
         + "waited for, summed over threads: \(ValueAxis.label(values.greatest, .share)) at most.", .recorded)
     plot.note =
-      "Shares of intervals of \(words), summed over threads: several readers come to more than 100 %."
+      "Shares of intervals of \(words), summed over threads. Readers hold it together, and threads wait together, so these may come to more "
+      + "than 100 %; writers cannot."
     return values.figure(plot)
   }
 

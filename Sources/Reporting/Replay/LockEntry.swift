@@ -100,7 +100,8 @@ extension ReplayReport {
     public var count: Int?
   }
 
-  /// One interval, summed over threads. What was not recorded is left out.
+  /// One interval, summed over threads: of a hold or a wait that goes on for longer, the part that lies in it. What was not recorded is
+  /// left out.
   public struct LockSeriesEntry: Encodable, Sendable {
     /// The beginning of the interval.
     public var timeNs: UInt64

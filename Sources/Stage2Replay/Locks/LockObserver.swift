@@ -130,7 +130,7 @@ struct LockObserver {
           kind: hold.operation.kind, request: min(request, hold.time), start: hold.time,
           end: hold.time + hold.duration))
     }
-    vms[vm.position].times.hold(hold, interval: grid.index(of: hold.time))
+    vms[vm.position].times.hold(hold, grid)
     if observedKinds.contains(.holds) { observed.holds.append((vm, hold)) }
   }
 
@@ -193,7 +193,7 @@ struct LockObserver {
     guard record.time >= wait.time else { return }
     let duration = record.time.rawValue - wait.time.rawValue
     grow(to: wait.vm)
-    vms[wait.vm.position].times.wait(wait.mode, duration, interval: grid.index(of: wait.time))
+    vms[wait.vm.position].times.wait(wait.mode, from: wait.time, duration, grid)
     guard observedKinds.contains(.waits) || vms[wait.vm.position].times.keeps(wait: duration) else { return }
     threads[thread.index.position].finishedWait = FinishedWait(
       vm: wait.vm, place: thread.place,

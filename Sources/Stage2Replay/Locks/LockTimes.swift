@@ -24,16 +24,18 @@ struct LockTimes {
   }
 
   /// A stage-2 function ran under the lock.
-  mutating func hold(_ hold: RecordedHold, interval: Int) {
+  mutating func hold(_ hold: RecordedHold, _ grid: TimeGrid) {
     let (mode, duration) = (hold.mode, hold.duration.rawValue)
     longestHolds.add(hold)
     byOperation[Int(hold.operation.kind.rawValue)].add(duration)
     holds[mode].add(duration)
-    series.add(interval) { sample in
-      if mode == .write {
-        sample.writeHeld = sample.writeHeld.addingSaturated(duration)
-      } else {
-        sample.readHeld = sample.readHeld.addingSaturated(duration)
+    grid.cut(from: hold.time, hold.duration) { interval, part in
+      series.add(interval) { sample in
+        if mode == .write {
+          sample.writeHeld = sample.writeHeld.addingSaturated(part)
+        } else {
+          sample.readHeld = sample.readHeld.addingSaturated(part)
+        }
       }
     }
   }
@@ -42,13 +44,15 @@ struct LockTimes {
   mutating func untimed(_ kind: OperationKind) { untimedCalls[Int(kind.rawValue)] += 1 }
 
   /// A thread waited for the lock.
-  mutating func wait(_ mode: LockMode, _ duration: UInt64, interval: Int) {
+  mutating func wait(_ mode: LockMode, from begin: Nanoseconds, _ duration: UInt64, _ grid: TimeGrid) {
     waits[mode].add(duration)
-    series.add(interval) { sample in
-      if mode == .write {
-        sample.writeWaited = sample.writeWaited.addingSaturated(duration)
-      } else {
-        sample.readWaited = sample.readWaited.addingSaturated(duration)
+    grid.cut(from: begin, Nanoseconds(duration)) { interval, part in
+      series.add(interval) { sample in
+        if mode == .write {
+          sample.writeWaited = sample.writeWaited.addingSaturated(part)
+        } else {
+          sample.readWaited = sample.readWaited.addingSaturated(part)
+        }
       }
     }
   }
@@ -118,7 +122,7 @@ private struct TimesByMode {
   }
 }
 
-/// A lock by intervals of the grid. Events come nearly in the order of time, so the interval that is being added to is kept
+/// A lock by intervals of the grid, each with what of holds and waits lies in it. Events come nearly in the order of time, so the interval that is being added to is kept
 /// apart from the others.
 private struct LockSeries {
   private var others: [Int: LockSample] = [:]

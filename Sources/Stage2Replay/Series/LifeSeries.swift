@@ -8,8 +8,6 @@ public import KVMTypes
 public struct LifeSeries: Sendable {
   /// The most intervals.
   public static let intervalsMax = 128
-  /// The length that intervals begin with: a microsecond.
-  private static let shortest: UInt64 = 1000
 
   /// What it was at the end of one interval.
   public struct Sample: Hashable, Sendable {
@@ -30,22 +28,23 @@ public struct LifeSeries: Sendable {
     }
   }
 
-  /// The beginning of the first interval.
-  public let start: Nanoseconds
-  /// The length of an interval.
-  public private(set) var interval = Nanoseconds(shortest)
+  private var intervals: EqualIntervals
   /// One for each interval from the first on.
   public private(set) var samples: [Sample] = []
 
-  init(from start: Nanoseconds) { self.start = start }
+  init(from start: Nanoseconds) { intervals = EqualIntervals(from: start) }
+
+  /// The beginning of the first interval.
+  public var start: Nanoseconds { intervals.start }
+
+  /// The length of an interval.
+  public var interval: Nanoseconds { intervals.length }
 
   /// Where the interval ends that is under way.
   var boundary: Nanoseconds { end(of: samples.count) }
 
   /// Where an interval ends.
-  public func end(of index: Int) -> Nanoseconds {
-    start + Nanoseconds((UInt64(index) + 1).multipliedSaturated(by: interval.rawValue))
-  }
+  public func end(of index: Int) -> Nanoseconds { intervals.end(of: index) }
 
   /// The series with intervals until that of `time`, at the end of which all is as it was last.
   public func extended(to time: Nanoseconds) -> LifeSeries {
@@ -61,21 +60,17 @@ public struct LifeSeries: Sendable {
   /// The intervals before that of `time` end with `now`.
   mutating func advance(to time: Nanoseconds, _ now: Sample) {
     guard time > start else { return }
-    while position(of: time) >= UInt64(Self.intervalsMax) { double() }
-    let current = Int(position(of: time))
+    while intervals.position(of: time) >= Self.intervalsMax { double() }
+    let current = intervals.position(of: time)
     while samples.count < current { samples.append(now) }
   }
 
   /// The interval under way is the last one, and ends with `now`.
   mutating func finish(_ now: Sample) { samples.append(now) }
 
-  private func position(of time: Nanoseconds) -> UInt64 {
-    (time.rawValue - start.rawValue) / interval.rawValue
-  }
-
   /// Two intervals become one, which ends as the second one did. Where that is still under way there is no sample of it.
   private mutating func double() {
     samples = stride(from: 1, to: samples.count, by: 2).map { samples[$0] }
-    interval = Nanoseconds(interval.rawValue.multipliedSaturated(by: 2))
+    intervals.double()
   }
 }

@@ -14,15 +14,12 @@ public struct TimeGrid: Hashable, Sendable {
   /// Whether times are ticks of a clock that does not count nanoseconds.
   public let isOfTicks: Bool
 
-  /// The shortest interval of a clock of nanoseconds: a microsecond.
-  private static let shortest: UInt64 = 1000
-
   /// The grid over `[first, last]`: the shortest intervals of 1, 2 or 5 times a power of ten that are not too many, from a
   /// microsecond on, or from a tick on where the stamps are of a clock that counts those.
   public init(from first: Nanoseconds, to last: Nanoseconds, isOfTicks: Bool = false) {
     self.isOfTicks = isOfTicks
     let span = last > first ? last.rawValue - first.rawValue : 0
-    var power: UInt64 = isOfTicks ? 1 : Self.shortest
+    var power: UInt64 = isOfTicks ? 1 : EqualIntervals.shortest.rawValue
     var length = power
     while span / length >= UInt64(Self.intervalsMax) {
       switch length / power {
@@ -39,10 +36,16 @@ public struct TimeGrid: Hashable, Sendable {
   }
 
   /// The interval that holds `time`; what lies outside counts with the first or the last one.
-  public func index(of time: Nanoseconds) -> Int {
-    guard time > start else { return 0 }
-    return min(Int(clamping: (time.rawValue - start.rawValue) / interval.rawValue), count - 1)
+  public func index(of time: Nanoseconds) -> Int { min(intervals.position(of: time), count - 1) }
+
+  /// Cuts a stretch of time where intervals end; the parts add up to the whole.
+  ///
+  /// - Parameter body: receives each interval that the stretch has a part in, and the part.
+  func cut(from begin: Nanoseconds, _ duration: Nanoseconds, _ body: (_ index: Int, _ part: UInt64) -> Void) {
+    intervals.cut(from: begin, duration, count: count, body)
   }
+
+  private var intervals: EqualIntervals { EqualIntervals(from: start, length: interval) }
 
   /// The interval of the moment that was asked for last. Most moments that follow lie in it, too, and need no division.
   struct Cursor {
@@ -67,9 +70,7 @@ public struct TimeGrid: Hashable, Sendable {
 
   /// Where an interval begins; the end of time for one behind that. A damaged stamp may be so late that the last one ends
   /// there.
-  public func start(of index: Int) -> Nanoseconds {
-    start + Nanoseconds(UInt64(index).multipliedSaturated(by: interval.rawValue))
-  }
+  public func start(of index: Int) -> Nanoseconds { intervals.begin(of: index) }
 
   /// Where an interval ends.
   public func end(of index: Int) -> Nanoseconds { start(of: index + 1) }

@@ -34,6 +34,32 @@ struct LockTimeTests {
     #expect(lock.series.values.reduce(0) { $0 + $1.writeHeld } == 4000)
   }
 
+  @Test(
+    "Time held and waited lies in the intervals that it covers, and no interval is held to write for longer than it is"
+  )
+  func longTimes() throws {
+    let story = Scenario()
+    story.createSlot()
+    story.enter(.vcpu0)
+    story.fault(.vcpu0, story.memory)
+    story.contend(.vcpu0, lock: Self.kvm, flags: 5)
+    story.wait(microseconds: 700)
+    story.acquire(.vcpu0, lock: Self.kvm)
+    _ = story.beginMap(.vcpu0, story.memory)
+    story.wait(microseconds: 1000)
+    story.endMap(.vcpu0)
+    story.enter(.vcpu0)
+    let result = try story.replay().result
+    let lock = try #require(result.vms[0].lock)
+    let interval = result.grid.interval.rawValue
+    #expect(interval < 100_000)
+    let held = lock.series.values.map(\.writeHeld)
+    #expect(held.reduce(0, +) == lock.writeHold?.total.rawValue && held.allSatisfy { $0 <= interval })
+    let waited = lock.series.values.map(\.writeWaited)
+    #expect(waited.reduce(0, +) == lock.writeWait?.total.rawValue && waited.allSatisfy { $0 <= interval })
+    #expect(lock.writeHold?.total == Nanoseconds(1_001_000) && lock.writeWait?.total == Nanoseconds(701_000))
+  }
+
   @Test("What is held before the VM's first fault counts, and what no VM turns out to have held is told")
   func holdsBeforeFaults() throws {
     for jobs in [1, 3] {
