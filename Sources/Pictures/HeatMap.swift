@@ -24,6 +24,8 @@ public struct HeatMap: Sendable {
   public var details: [Region]
   /// In how many regions of PMD_SIZE anything happened.
   public var regionCount: Int
+  /// The host's pages that were mapped just before the VM was gone; nil for one that is not.
+  public var lastMapped: Int?
 
   /// Where a column begins; the column behind the last one begins where the map ends.
   public func begin(ofColumn column: Int) -> Nanoseconds {

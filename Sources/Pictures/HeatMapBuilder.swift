@@ -60,8 +60,10 @@ struct HeatMapBuilder {
   /// - Returns: nil where nothing happened.
   mutating func finish(last: Nanoseconds, end: Nanoseconds?) -> HeatMap? {
     guard let start = columns.start, !regions.isEmpty else { return nil }
+    var lastMapped: Int?
     if let end {
       rows.close(before: column(of: min(end, last)))
+      lastMapped = rows.mappedPages
       rows.release()
     }
     _ = column(of: last)
@@ -84,7 +86,7 @@ struct HeatMapBuilder {
       vm: vm, pageSize: pageSize, start: start, interval: columns.interval, columns: columns.last + 1,
       rowBytes: regionBytes << rows.shift,
       rows: rows.finish(regionBytes: regionBytes, columns: columns.last + 1), details: details,
-      regionCount: regions.count)
+      regionCount: regions.count, lastMapped: lastMapped)
   }
 
   private mutating func column(of time: Nanoseconds) -> Int {

@@ -44,6 +44,9 @@ struct HeatRows {
     open = column
   }
 
+  /// The pages that are mapped now, in all rows.
+  var mappedPages: Int { rows.reduce(0) { $0 + Int($1.mappedPages) } }
+
   /// Nothing is mapped any more.
   mutating func release() {
     for position in rows.indices { rows[position].mappedPages = 0 }

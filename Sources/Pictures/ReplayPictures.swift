@@ -13,6 +13,8 @@ public final class ReplayPictures {
     public var lock: LockTimeline
     /// Its memory by address and time; nil where nothing happened to it, and of VMs beyond `heatMapsMax`.
     public var heat: HeatMap?
+    /// What its stage 2 had just before the VM was gone; nil for one that is not.
+    public var lastMemory: MemorySample?
   }
 
   /// So many VMs have a heat map, those that appear first: one takes 2 MB or more.
@@ -56,7 +58,7 @@ public final class ReplayPictures {
       guard var builder = vms[vm.id] else { return nil }
       return VM(
         id: vm.id, faults: builder.faults, lock: builder.lock,
-        heat: builder.heat?.finish(last: last, end: vm.end?.time))
+        heat: builder.heat?.finish(last: last, end: vm.end?.time), lastMemory: vm.lastMemory.map { MemorySample($0) })
     }
   }
 

@@ -100,13 +100,50 @@ struct PageTests {
     let faults = recording.pictures[0].faults
     #expect(faults.bins.bins.reduce(0) { $0 + $1.total } == vm.faults?.total)
     let page = HTMLReport.page([recording], maker: "a program").source
-    let figure = try #require(
-      page.components(separatedBy: "<figure").first { $0.contains("id=\"r0-vm0-mappings\"") })
+    let blocks = try Self.plotted("r0-vm0-mappings", in: page).lines[0]
+    let expected = try #require(vm.memory.series).map { Double($0.blockMappings) }
+    // Before the VM was gone there is one value more.
+    #expect(blocks.name == "blocks" && Array(blocks.values.dropLast(2)) == expected.dropLast())
+    #expect(blocks.values.last == expected.last)
+  }
+
+  @Test("Memory is drawn over the interval at whose end it was so: up to the most, and down to what is left behind the VM's end")
+  func memoryDrawn() throws {
+    let recording = try Self.recording("pkvm-nvhe-7.3.4-guest-boot")
+    let (report, vm) = (recording.report, recording.report.vms[0])
+    let (start, ended) = (report.inputs[0].replayed.lowerBound, try #require(vm.endedNs))
+    let series = try #require(vm.memory.series)
+    let interval = try #require(report.seriesIntervalNs)
+    let page = HTMLReport.page([recording], maker: "a program").source
+    let (times, lines) = try Self.plotted("r0-vm0-bytes", in: page)
+    #expect(times.first == series[0].timeNs - interval - start)
+    #expect(times.last == report.inputs[0].replayed.upperBound - start)
+    let end = try #require(times.firstIndex(of: ended - start))
+    let areas = lines.filter { $0.name != "at most" }
+    #expect(areas.reduce(0) { $0 + $1.values[end - 1] } == Double(try #require(vm.memory.lastState).totalBytes))
+    #expect(areas.allSatisfy { $0.values[end] == 0 } && end == times.count - 2)
+    let most = try #require(lines.first { $0.name == "at most" })
+    #expect(most.values.allSatisfy { $0 == Double(vm.memory.totalBytes?.peak ?? 0) })
+    // In the same interval as the faults that led to it.
+    let mapped = try Self.plotted("r0-vm0-mappings", in: page)
+    let first = try #require(mapped.times.indices.first { position in mapped.lines[0].values[position] > 0 })
+    let faults = recording.pictures[0].faults.bins
+    let firstFault = try #require(faults.bins.firstIndex { $0[.translation] > 0 })
+    #expect(mapped.times[first] <= faults.begin(of: firstFault).rawValue + faults.interval.rawValue - start)
+  }
+
+  /// What a plot shows where it is pointed at: its moments, and its lines and areas.
+  private static func plotted(_ id: String, in page: String) throws -> (
+    times: [UInt64], lines: [(name: String, values: [Double])]
+  ) {
+    let figure = try #require(page.components(separatedBy: "<figure").first { $0.contains("id=\"\(id)\"") })
     let values = try #require(figure.firstMatch(of: /class="values">(.*?)<\/script>/)).1
     let data = try #require(try JSONSerialization.jsonObject(with: Data(values.utf8)) as? [String: Any])
-    let series = try #require(data["v"] as? [[Any]])
-    let expected = vm.memory.series?.map { Double($0.blockMappings) }
-    #expect(series[0][0] as? String == "blocks" && series[0][2] as? [Double] == expected)
+    let lines = try #require(data["v"] as? [[Any]])
+    return (
+      try #require(data["t"] as? [UInt64]),
+      try lines.map { (try #require($0[0] as? String), try #require($0[2] as? [Double])) }
+    )
   }
 
   @Test("What a recording calls things is text in the page, whatever it is")

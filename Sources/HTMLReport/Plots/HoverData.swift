@@ -8,9 +8,9 @@ struct HoverData: Sendable {
     var values: [Double?]
   }
 
-  /// The moments that values begin with, from the beginning of the axis.
+  /// The moments that values begin with, from the beginning of the axis, and where the last one ends.
   var times: [UInt64]
-  /// Whether a value lasts until the next moment; else it is of an interval that ends there.
+  /// The lines and areas. A value lasts until the next moment.
   var series: [Series]
 
   /// An element that nothing shows.

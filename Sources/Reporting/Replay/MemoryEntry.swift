@@ -1,6 +1,6 @@
 public import KVMTypes
 internal import Stage2Model
-internal import Stage2Replay
+package import Stage2Replay
 
 extension ReplayReport {
   /// Mapping objects.
@@ -102,7 +102,8 @@ extension ReplayReport {
     /// All of it.
     public var totalBytes: Int
 
-    init(_ sample: MemorySample, at time: Nanoseconds) {
+    /// What `sample` has, at the end of an interval.
+    package init(_ sample: MemorySample, at time: Nanoseconds) {
       timeNs = time.rawValue
       pageMappings = sample.pageMappings
       blockMappings = sample.blockMappings
