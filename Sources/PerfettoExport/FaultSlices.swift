@@ -171,7 +171,7 @@ struct FaultSlices {
 extension WireBuffer {
   /// What an operation was, for the fault that led to it.
   fileprivate mutating func outcome(of operation: Stage2Operation) {
-    argument(.operation, Word(operation.kind))
+    argument(.operation, word: OperationWord.name(operation.kind))
     if operation.size > 0 { argument(.size, operation.size) }
     if let result = operation.result, result != 0 { argument(.result, signed: Int64(result)) }
     argument(.basis, Word(operation.basis))

@@ -1,3 +1,4 @@
+internal import KVMTrace
 internal import KVMTypes
 internal import Stage2Model
 internal import Stage2Replay
@@ -14,7 +15,7 @@ extension TrackTree {
     let track = track(ofThread: try thread(operation.tid, ofVM: operation.vm))
     try writer.event(.instant, at: operation.time, on: track) { event in
       event.varint(EventField.categoryIIDs, Category.operation.rawValue)
-      event.varint(EventField.nameIID, EventName(operation).rawValue)
+      event.varint(EventField.nameIID, OperationWord.name(operation))
       event.argument(.ipa, operation.address)
       if operation.size > 0 { event.argument(.size, operation.size) }
       if let result = operation.result { event.argument(.result, signed: Int64(result)) }
@@ -61,6 +62,28 @@ extension TrackTree {
     }
   }
 
+  /// Where events are missing.
+  ///
+  /// - Parameter first: the first moment of what was replayed, for a CPU of which there is no event.
+  func add(_ losses: [Loss], from first: Nanoseconds) throws {
+    guard !losses.isEmpty else { return }
+    let track = identity.uuid(.losses)
+    try describe(child: track, of: trackOfReplay(), name: "events lost")
+    for loss in losses {
+      try writer.event(.instant, at: loss.place == .anywhere ? first : loss.before, on: track) { event in
+        event.varint(EventField.categoryIIDs, Category.loss.rawValue)
+        event.varint(EventField.nameIID, EventName.eventsLost.rawValue)
+        if let count = loss.count {
+          event.argument(.events, count)
+        } else {
+          event.argument(.events, .unknown)
+        }
+        event.argument(.place, Word(loss.place))
+        event.argument(.cpu, UInt64(loss.cpu))
+      }
+    }
+  }
+
   /// What somebody has to know of all of the tracks.
   func add(_ statements: [(key: String, value: String)], at time: Nanoseconds, pkvm: Bool) throws {
     let track = try trackOfReplay(labels: [pkvm ? "pKVM" : "traditional"])
@@ -81,7 +104,7 @@ extension TrackTree {
       .held, of: thread(hold.tid, ofVM: vm), from: hold.time, to: hold.time + hold.duration
     ) { event in
       event.varint(EventField.categoryIIDs, Category.lock.rawValue)
-      event.varint(EventField.nameIID, EventName(hold.operation.kind).rawValue)
+      event.varint(EventField.nameIID, OperationWord.name(hold.operation.kind))
       event.argument(.mode, Word(hold.mode))
       event.argument(.ipa, hold.operation.address)
       if hold.operation.size > 0 { event.argument(.size, hold.operation.size) }
@@ -97,7 +120,9 @@ extension TrackTree {
     ) { event in
       event.varint(EventField.categoryIIDs, Category.lock.rawValue)
       event.varint(EventField.nameIID, (wait.mode == .write ? EventName.waitToWrite : .waitToRead).rawValue)
-      if let operation = wait.operation { event.argument(.operation, Word(operation.kind)) }
+      if let operation = wait.operation {
+        event.argument(.operation, word: OperationWord.name(operation.kind))
+      }
       if let address = wait.faultAddress { event.argument(.faultIPA, address) }
       if let holder = wait.holder {
         event.argument(.holder, text: "\(holder.operation.kind.name) of thread \(holder.tid.rawValue)")

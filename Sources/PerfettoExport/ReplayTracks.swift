@@ -1,4 +1,4 @@
-internal import KVMTrace
+public import KVMTrace
 public import KVMTypes
 internal import Stage2Model
 public import Stage2Replay
@@ -117,18 +117,27 @@ public final class ReplayTracks {
 
   /// The replay is over: writes what is left, and what only its result has.
   ///
-  /// - Parameter part: the time that was replayed.
-  public func finish(_ result: ReplayResult, part: Range<Nanoseconds>) throws {
+  /// - Parameters:
+  ///   - statistics: what the pass found, for where events are missing.
+  ///   - part: the time that was replayed.
+  ///   - losses: what is known of lost events, in words.
+  public func finish(
+    _ result: ReplayResult, _ statistics: EventStatistics, part: Range<Nanoseconds>, losses: String
+  ) throws {
     try faults.finish(tree)
     try tree.finish(at: part.upperBound)
-    for vm in result.vms where isWanted(vm.id) { try finish(vm, result) }
+    let statements = statements(result, losses)
+    for vm in result.vms where isWanted(vm.id) { try finish(vm, result, statements) }
     try tree.add(result.markers)
-    try tree.add(statements(result), at: part.lowerBound, pkvm: result.profile.isPKVM)
+    try tree.add(statistics.losses, from: part.lowerBound)
+    try tree.add(statements, at: part.lowerBound, pkvm: result.profile.isPKVM)
     try tree.writer.flush()
   }
 
   /// What is known of a VM at the end.
-  private func finish(_ vm: VMResult, _ result: ReplayResult) throws {
+  private func finish(
+    _ vm: VMResult, _ result: ReplayResult, _ statements: [(key: String, value: String)]
+  ) throws {
     if let end = vm.end, vm.isTableKnown {
       try with(vm.id) { try $0.memory.add(MemorySample(vm.memory), at: end.time, to: tree) }
     }
@@ -142,12 +151,12 @@ public final class ReplayTracks {
     let observed = ObservedVM(id: vm.id, creator: vm.creator, isProtected: vm.isProtected)
     try tree.describe(
       vm: vm.id, name: name(of: observed), labels: labels.compactMap(\.self),
-      description: statements(result).map { "\($0.key): \($0.value)" }.joined(separator: "\n"))
+      description: statements.map { "\($0.key): \($0.value)" }.joined(separator: "\n"))
   }
 
   /// What somebody has to know of all of the tracks.
-  private func statements(_ result: ReplayResult) -> [(key: String, value: String)] {
-    var statements: [(key: String, value: String)] = []
+  private func statements(_ result: ReplayResult, _ losses: String) -> [(key: String, value: String)] {
+    var statements = [(key: "lost events", value: losses)]
     if !result.recordingSettings.isEmpty {
       let settings = result.recordingSettings.map { "\($0.key)=\($0.value)" }
       statements.append(("recording", settings.joined(separator: " ")))

@@ -7,7 +7,7 @@ struct TrackIdentity {
   /// The parts that a track's number is made of.
   enum Kind: UInt64 {
     case replay = 1
-    case vm, thread, faults, held, waited, counter, markers, flow
+    case vm, thread, faults, held, waited, counter, markers, flow, losses
   }
 
   private let seed: UInt64

@@ -6,6 +6,7 @@ internal import Stage2Replay
 ///
 ///     Replay of INPUT                   what concerns no VM, or all
 ///       markers
+///       events lost
 ///     VM 0 of process 140, pKVM         one for each VM
 ///       vCPU 0, thread 142              fault windows, operations, divergences
 ///         mmu_lock held

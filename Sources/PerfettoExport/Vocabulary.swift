@@ -1,3 +1,4 @@
+internal import KVMTrace
 internal import KVMTypes
 internal import Stage2Model
 internal import Stage2Replay
@@ -14,7 +15,7 @@ protocol Vocabulary: CaseIterable {
 /// What kinds of events there are: what the UI can be asked to show alone.
 enum Category: UInt64, Vocabulary {
   case fault = 1
-  case lock, operation, divergence, marker
+  case lock, operation, divergence, marker, loss
 
   var text: String {
     switch self {
@@ -23,6 +24,7 @@ enum Category: UInt64, Vocabulary {
     case .operation: "operation"
     case .divergence: "divergence"
     case .marker: "marker"
+    case .loss: "loss"
     }
   }
 }
@@ -32,7 +34,8 @@ enum EventName: UInt64, Vocabulary {
   case translation = 1
   case permission, accessFlag, addressSize, externalAbort, exclusiveOrAtomic, other, device
   case waitToRead, waitToWrite
-  case map, unmap, wrprotect, relaxPerms, mkyoung, testClearYoung, flush, split, age, testAge
+  case age, testAge
+  case eventsLost
 
   init(_ kind: FaultKind) {
     self =
@@ -47,26 +50,6 @@ enum EventName: UInt64, Vocabulary {
       }
   }
 
-  init(_ kind: OperationKind) {
-    self =
-      switch kind {
-      case .map: .map
-      case .unmap: .unmap
-      case .wrprotect: .wrprotect
-      case .relaxPerms: .relaxPerms
-      case .mkyoung: .mkyoung
-      case .testClearYoung: .testClearYoung
-      case .flush: .flush
-      case .split: .split
-      }
-  }
-
-  /// An operation by itself: what calls `test_clear_young` is told apart.
-  init(_ operation: Stage2Operation) {
-    self =
-      operation.kind == .testClearYoung ? (operation.markOld ? .age : .testAge) : EventName(operation.kind)
-  }
-
   var text: String {
     switch self {
     case .translation: "translation fault"
@@ -79,16 +62,9 @@ enum EventName: UInt64, Vocabulary {
     case .device: "device access"
     case .waitToRead: "wait to read"
     case .waitToWrite: "wait to write"
-    case .map: OperationKind.map.name
-    case .unmap: OperationKind.unmap.name
-    case .wrprotect: OperationKind.wrprotect.name
-    case .relaxPerms: OperationKind.relaxPerms.name
-    case .mkyoung: OperationKind.mkyoung.name
-    case .testClearYoung: OperationKind.testClearYoung.name
-    case .flush: OperationKind.flush.name
-    case .split: OperationKind.split.name
     case .age: "age"
     case .testAge: "test_age"
+    case .eventsLost: "events lost"
     }
   }
 }
@@ -101,6 +77,7 @@ enum Argument: UInt64, Vocabulary {
   case afterUnmap, unmappedFor, pagesTaken
   case mode, holder, faultIPA
   case rule, verdict, exception
+  case events, place
 
   var text: String {
     switch self {
@@ -124,6 +101,8 @@ enum Argument: UInt64, Vocabulary {
     case .rule: "rule"
     case .verdict: "verdict"
     case .exception: "exception"
+    case .events: "events"
+    case .place: "place"
     }
   }
 }
@@ -133,8 +112,8 @@ enum Word: UInt64, Vocabulary {
   case read = 1
   case write, exec
   case recorded, derived, assumed, modelled
-  case map, unmap, wrprotect, relaxPerms, mkyoung, testClearYoung, flush, split
   case unexplained, explained, unknown
+  case before, after, anywhere
 
   init(_ basis: Basis) {
     self =
@@ -157,17 +136,12 @@ enum Word: UInt64, Vocabulary {
       }
   }
 
-  init(_ kind: OperationKind) {
+  init(_ place: Loss.Place) {
     self =
-      switch kind {
-      case .map: .map
-      case .unmap: .unmap
-      case .wrprotect: .wrprotect
-      case .relaxPerms: .relaxPerms
-      case .mkyoung: .mkyoung
-      case .testClearYoung: .testClearYoung
-      case .flush: .flush
-      case .split: .split
+      switch place {
+      case .before: .before
+      case .after: .after
+      case .anywhere: .anywhere
       }
   }
 
@@ -180,18 +154,25 @@ enum Word: UInt64, Vocabulary {
     case .derived: Basis.derived.name
     case .assumed: Basis.assumed.name
     case .modelled: Basis.modelled.name
-    case .map: OperationKind.map.name
-    case .unmap: OperationKind.unmap.name
-    case .wrprotect: OperationKind.wrprotect.name
-    case .relaxPerms: OperationKind.relaxPerms.name
-    case .mkyoung: OperationKind.mkyoung.name
-    case .testClearYoung: OperationKind.testClearYoung.name
-    case .flush: OperationKind.flush.name
-    case .split: OperationKind.split.name
     case .unexplained: DivergenceVerdict.unexplained.name
     case .explained: DivergenceVerdict.explained.name
     case .unknown: DivergenceVerdict.unknown.name
+    case .before: Loss.Place.before.rawValue
+    case .after: Loss.Place.after.rawValue
+    case .anywhere: Loss.Place.anywhere.rawValue
     }
+  }
+}
+
+/// The words of operations, whose numbers are behind those of other words: as names of events they have the same as in arguments.
+enum OperationWord {
+  /// What a function on the table is called.
+  static func name(_ kind: OperationKind) -> UInt64 { 32 + UInt64(kind.rawValue) }
+
+  /// What an operation is called that stands by itself: what calls `test_clear_young` is told apart.
+  static func name(_ operation: Stage2Operation) -> UInt64 {
+    guard operation.kind == .testClearYoung else { return name(operation.kind) }
+    return (operation.markOld ? EventName.age : .testAge).rawValue
   }
 }
 
@@ -223,6 +204,10 @@ extension WireBuffer {
       data.entries(InternedField.eventNames, EventName.self)
       data.entries(InternedField.debugAnnotationNames, Argument.self)
       data.entries(InternedField.debugAnnotationStringValues, Word.self)
+      for kind in OperationKind.allCases {
+        data.entry(InternedField.eventNames, OperationWord.name(kind), kind.name)
+        data.entry(InternedField.debugAnnotationStringValues, OperationWord.name(kind), kind.name)
+      }
       for rule in DivergenceRule.allCases {
         data.entry(
           InternedField.debugAnnotationStringValues, DivergenceWord.statement(rule),

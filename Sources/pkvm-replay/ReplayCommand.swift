@@ -311,13 +311,15 @@ struct ReplayCommand: CheckedCommand {
       Diagnostics.note("\(input): \(doubt)")
     }
     try result.requireVMs(asked, of: input)
-    let span = result.part.span(statistics)
-    try tracks?.finish(result, part: Nanoseconds(span.lowerBound)..<Nanoseconds(span.upperBound))
     if !isWhole {
       result.vms.removeAll { !asked.contains($0.id) }
       result.divergences = result.divergences.limited(to: asked)
     }
     var report = ReplayReport(trace, statistics, result, window: window)
+    let span = result.part.span(statistics)
+    try tracks?.finish(
+      result, statistics, part: Nanoseconds(span.lowerBound)..<Nanoseconds(span.upperBound),
+      losses: report.inputs[0].lossText)
     if let costModel { report.price(result, costModel) }
     if contention {
       report.simulate(result, scales: scale.isEmpty ? [0.5, 1, 2, 4] : scale, seed: seed ?? 1)

@@ -174,6 +174,15 @@ struct PageTests {
         "Nothing recorded how long it was held or waited for: <span class=\"basis unknown\">unknown</span>"))
   }
 
+  @Test("What a recording says of itself is on the page, and that durations are those of its host")
+  func host() throws {
+    let page = HTMLReport.page([try Self.recording("pkvm-nvhe-7.3.4-guest-boot")], maker: "a program").source
+    let rows = try Self.rows("The recording", in: page, from: "r0-summary")
+    let words = try #require(Self.value("what it says of itself", rows))
+    #expect(words.contains("host=pkvm-nvhe") && words.contains("workload=guest-boot"))
+    #expect(page.contains("where that was emulated, they say nothing of hardware"))
+  }
+
   @Test("A recording that lost events has their places, and bands in its plots")
   func losses() throws {
     var recording = try Self.recording("kvm-nvhe-7.2.12-page-table-thp")

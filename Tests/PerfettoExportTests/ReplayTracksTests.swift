@@ -18,7 +18,7 @@ struct ReplayTracksTests {
 
   private static func replay(
     _ name: String, vms: Set<Int>? = nil, clock: RecordingClock = .boot, jobs: Int = 1
-  ) throws -> (bytes: [UInt8], longest: Int, result: ReplayResult) {
+  ) throws -> (bytes: [UInt8], longest: Int, result: ReplayResult, losses: [Loss]) {
     let trace = try trace(name)
     var (bytes, longest) = ([UInt8](), 0)
     let tracks = ReplayTracks(.init(name: name, clock: clock), vms: vms) {
@@ -31,15 +31,16 @@ struct ReplayTracksTests {
       trace, profile: ProfileRequest(), options: options, observer: tracks.observer,
       onOperation: { try tracks.add($0) })
     let span = result.part.span(statistics)
-    try tracks.finish(result, part: Nanoseconds(span.lowerBound)..<Nanoseconds(span.upperBound))
-    return (bytes, longest, result)
+    try tracks.finish(
+      result, statistics, part: Nanoseconds(span.lowerBound)..<Nanoseconds(span.upperBound), losses: "some")
+    return (bytes, longest, result, statistics.losses)
   }
 
   @Test(
     "No rule of the UI is broken, and each fault and hold is there",
     arguments: ["pkvm-nvhe-7.3.4-page-fault.dat", "kvm-nvhe-7.3.4-twin-guests.dat"])
   func rules(name: String) throws {
-    let (bytes, longest, result) = try Self.replay(name)
+    let (bytes, longest, result, _) = try Self.replay(name)
     let tracks = ReadTracks(bytes)
     #expect(tracks.problems.isEmpty && longest < 1 << 17)
     let faults = tracks.slices.filter { $0.arguments.contains(Argument.access.rawValue) }
@@ -65,9 +66,25 @@ struct ReplayTracksTests {
     #expect(Set(one.names.keys).isDisjoint(with: other.names.keys))
   }
 
+  @Test("Where events were lost is on a track of its own, whichever VM is asked for")
+  func losses() throws {
+    let name = "inputs/perfetto/pf-lost.perfetto-trace"
+    for vms in [nil, []] as [Set<Int>?] {
+      let (bytes, _, _, losses) = try Self.replay(name, vms: vms)
+      let tracks = ReadTracks(bytes)
+      let lost = tracks.instants.filter { $0.name == EventName.eventsLost.rawValue }
+      #expect(!losses.isEmpty && tracks.problems.isEmpty)
+      #expect(lost.map(\.time).sorted() == losses.map(\.before.rawValue).sorted())
+      #expect(lost.allSatisfy { tracks.names[$0.track] == "events lost" })
+      #expect(tracks.categories[Category.loss.rawValue] == losses.count)
+    }
+    let whole = ReadTracks(try Self.replay("pkvm-nvhe-7.3.4-page-fault.dat").bytes)
+    #expect(!whole.names.values.contains("events lost"))
+  }
+
   @Test("Of a chosen VM alone there are tracks")
   func chosen() throws {
-    let (bytes, _, result) = try Self.replay("kvm-nvhe-7.3.4-twin-guests.dat", vms: [1])
+    let (bytes, _, result, _) = try Self.replay("kvm-nvhe-7.3.4-twin-guests.dat", vms: [1])
     let tracks = ReadTracks(bytes)
     #expect(result.vms.count == 2 && tracks.problems.isEmpty)
     #expect(!tracks.names.values.contains { $0.hasPrefix("VM 0") })

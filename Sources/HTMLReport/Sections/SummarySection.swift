@@ -53,6 +53,7 @@ enum SummarySection {
         trace.row("page size", Quantity.bytes(UInt64(size)), basis: input.pageSizeBasis)
       }
       trace.row("format", "\(input.format), \(Quantity.count(input.cpus, "CPU"))", basis: .recorded)
+      if let words = input.recordingText { trace.row("what it says of itself", words, basis: .recorded) }
       if input.clockUnit != nil {
         trace.row("clock", "\(input.clock ?? "unknown"): all times are in its ticks", basis: .recorded)
       }

@@ -231,6 +231,24 @@ public struct Loss: Hashable, Sendable {
   /// Whether no event of the CPU follows; where it has none at all, `before` is 0.
   public var isBehindLast = false
 
+  /// Where events are missing, as seen from the moment that is told.
+  package enum Place: String, CaseIterable, Sendable {
+    /// Before the first event behind the gap.
+    case before
+    /// After the last one before it.
+    case after
+    /// The CPU has no event at all.
+    case anywhere
+
+    /// The place of a gap at `moment`.
+    package init(_ moment: Nanoseconds, isBehindLast: Bool) {
+      self = !isBehindLast ? .before : moment == Nanoseconds(0) ? .anywhere : .after
+    }
+  }
+
+  /// Where they are missing, as seen from `before`.
+  package var place: Place { Place(before, isBehindLast: isBehindLast) }
+
   /// Events of `cpu` are missing before the one at `before`, or behind it: `count` of them, nil where that is not known.
   public init(
     cpu: UInt16, before: Nanoseconds, count: UInt64?, isKernels: Bool = true, isBehindLast: Bool = false

@@ -54,11 +54,7 @@ extension TraceInfo {
         "guests of a guest, entered \(entries == 1 ? "once" : "\(Quantity.count(entries)) times"): replay counts their faults and leaves "
           + "their shadow tables out")
     }
-    if let recording {
-      page.row(
-        "recording",
-        recording.sorted { $0.key < $1.key }.map { "\($0.key)=\($0.value)" }.joined(separator: " "))
-    }
+    if let recordingText { page.row("recording", recordingText) }
     if let memoryPoints {
       page.row(
         "markers",
@@ -121,6 +117,11 @@ extension TraceInfo {
   /// The host's page size in words.
   package var pagesText: String? {
     pageSize.map { "\(Quantity.bytes(UInt64($0))) pages (\((pageSizeBasis ?? .assumed).name))" }
+  }
+
+  /// What the recording says of how it was made.
+  package var recordingText: String? {
+    recording.map { $0.sorted { $0.key < $1.key }.map { "\($0.key)=\($0.value)" }.joined(separator: " ") }
   }
 
   private static func text(_ guests: GuestsEntry) -> String {
