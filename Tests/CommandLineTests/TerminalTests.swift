@@ -54,6 +54,16 @@ struct TerminalTests {
     #expect(Self.tooWide(stated, 60).isEmpty && stated.contains("left out, for want of columns: "))
   }
 
+  @Test("On a narrow terminal the rows of the lock can be told apart: how it was held is kept longest")
+  func lockRows() throws {
+    let output = try Self.terminal(60, #""$tool" replay "$1""#, [Tool.guestBoot]).output
+    let table = try #require(output.split(separator: "time under mmu_lock").last)
+    let rows = table.split(separator: "\n").prefix { !$0.contains("left out") }
+    let waits = rows.filter { $0.contains("  waits  ") }
+    #expect(rows.contains { $0.contains("mode") } && waits.count == 2, "\(table.prefix(1000))")
+    #expect(waits.contains { $0.contains(" read ") } && waits.contains { $0.contains(" write ") })
+  }
+
   @Test("Neither width, nor COLUMNS, nor locale, nor options for terminals change what goes to a file")
   func file() throws {
     let plain = try Tool.run(["replay", Tool.recording])

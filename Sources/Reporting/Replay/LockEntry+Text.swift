@@ -17,7 +17,7 @@ extension ReplayReport {
         + (scale == nil ? [] : ["p50, p99, longest"]),
       alignRight: [false, false, true, true, true, true, true, true] + (scale == nil ? [] : [false]),
       rows: rows.map { row in row.cells + (scale.map { [$0.strip(row.durations, page.form)] } ?? []) },
-      spare: (scale == nil ? [] : [SpareColumns([8], called: nil)]) + [6, 4, 1, 2, 5])
+      spare: (scale == nil ? [] : [SpareColumns([8], called: nil)]) + [6, 4, 5, 2, 1])
     if lock.byOperation.values.contains(where: { $0.modeBasis == .assumed }) {
       page.line("  how faults took the lock is assumed: the trace does not show it")
     }
