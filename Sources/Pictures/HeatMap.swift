@@ -27,9 +27,39 @@ public struct HeatMap: Sendable {
   /// The host's pages that were mapped just before the VM was gone; nil for one that is not.
   public var lastMapped: Int?
 
+  /// Everything that happened in all cells; what is mapped is left out. A call on memory of several rows counts in each.
+  public var sums: Sums {
+    var sums = Sums()
+    for cell in rows.lazy.flatMap(\.cells) {
+      sums.faults += UInt64(cell.faults)
+      sums.maps += UInt64(cell.maps)
+      sums.ages += UInt64(cell.ages)
+      sums.unmaps += UInt64(cell.unmaps)
+      sums.assumed += UInt64(cell.assumed)
+    }
+    return sums
+  }
+
   /// Where a column begins; the column behind the last one begins where the map ends.
   public func begin(ofColumn column: Int) -> Nanoseconds {
     start + Nanoseconds(UInt64(column).multipliedSaturated(by: interval.rawValue))
+  }
+
+  /// How often what happened in all cells.
+  public struct Sums: Hashable, Sendable {
+    /// Faults, of which memory was the matter.
+    public var faults: UInt64 = 0
+    /// Pages and blocks mapped, rights relaxed, flags set.
+    public var maps: UInt64 = 0
+    /// Ages, and tests of them.
+    public var ages: UInt64 = 0
+    /// Unmaps, write protections and splits.
+    public var unmaps: UInt64 = 0
+    /// The operations among these whose basis is `assumed`.
+    public var assumed: UInt64 = 0
+
+    /// Those whose basis is `derived`.
+    public var derived: UInt64 { max(maps + ages + unmaps, assumed) - assumed }
   }
 
   /// Guest memory over time.

@@ -80,6 +80,22 @@ struct PlotTests {
         + "[\"line\",\"count\",[1,1]],[\"high\",\"count\",[3,2]]]}</script>")
   }
 
+  @Test(
+    "On a narrow screen a label that would be written over the next one is left out; at the right edge it is on the left"
+  )
+  func labels() {
+    let time = TimeAxis(0..<1000, .nanoseconds)
+    let marks = [100, 500, 540, 580, 990].map { PlotMark(kind: .event, time: $0, label: "at \($0)") }
+    #expect(PlotMark.near(marks, time) == [false, false, true, false, false])
+    let hold = PlotMark(kind: .hold, time: 985, height: 0.5, label: "1")
+    #expect(PlotMark.near([hold, marks[4]], time) == [false, false])
+    var plot = Plot(id: "p", title: "", description: "", basis: Markup(), time: time)
+    plot.marks = marks
+    let source = plot.figure(values: nil, drawing: Markup(), data: Markup()).source
+    #expect(source.contains("<g class=\"mark event near\" data-x=\"54000\">"))
+    #expect(source.contains("<g class=\"mark event late\" data-x=\"99000\">"))
+  }
+
   @Test("Gaps are bands, marks are where their moments are, and what lies outside is not there")
   func frame() {
     var plot = Plot(

@@ -50,6 +50,22 @@ struct HeatMapTextTests {
     (1 << 30 + 2 << 20, [0, 0, 0, 0, 9, 0, 0, 0]),
   ])
 
+  @Test(
+    "The legend says how many operations are derived and how many assumed, which add up, and that failed calls are left out"
+  )
+  func bases() {
+    var map = Self.small
+    map.rows[0].cells[0].maps = 7
+    map.rows[0].cells[1].unmaps = 4
+    map.rows[0].cells[0].assumed = 2
+    let text = Self.draw(map, width: 200).replacing(/\s+/, with: " ")
+    #expect(
+      text.contains(
+        "7 maps, with relax_perms and mkyoung, 0 ages, 4 unmaps, with wrprotect and split: 9 derived, 2 assumed;"
+      ))
+    #expect(text.contains("not at all where it failed"))
+  }
+
   @Test("A digit says how much happened, in steps by one factor, and the legend has the steps")
   func digits() {
     let text = Self.draw(Self.small)

@@ -32,6 +32,14 @@ LOOK = r"""
       && !e.closest('.wide') && !e.closest('svg svg') && !e.closest('.skip')).slice(0, 3).map(e => e.outerHTML.slice(0, 120));
     say(root, 'is ' + root.scrollWidth + ' wide on a screen of ' + WIDTH + ': ' + wide.join(' | '));
   }
+  for (const label of document.querySelectorAll('.mark text')) {
+    const { left, right, width } = label.getBoundingClientRect();
+    if (width && (left < 0 || right > WIDTH - 8)) { say(label.closest('figure'), 'cuts the label ' + label.textContent); }
+  }
+  // The main figures are seen as they are, also on a telephone.
+  for (const table of document.querySelectorAll('article .tables:first-of-type .wide:first-child')) {
+    if (table.scrollWidth > table.clientWidth) { say(table.closest('section'), 'cuts the table ' + table.getAttribute('aria-label')); }
+  }
   const ids = new Set();
   for (const element of document.querySelectorAll('[id]')) {
     if (ids.has(element.id)) { say(element, 'stands twice'); }

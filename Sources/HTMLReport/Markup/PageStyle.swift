@@ -87,6 +87,7 @@ enum PageStyle {
     .mark circle { fill: var(--back); stroke: var(--mark); stroke-width: 1.5; }
     svg.frame .mark circle + text { text-anchor: middle; dominant-baseline: central; font-size: 10px; font-weight: 600; fill: var(--ink); }
     svg.frame .event text { writing-mode: vertical-rl; font-size: 10px; transform: translate(6px, 4px); }
+    svg.frame .event.late text { transform: translate(-6px, 4px); }
     .cross { stroke: var(--ink); visibility: hidden; pointer-events: none; }
     .cross.on { visibility: visible; }
     .choice { fill: var(--link); fill-opacity: .25; pointer-events: none; }
@@ -114,9 +115,10 @@ enum PageStyle {
       background: var(--back); font-size: 12.5px; line-height: 1.4; pointer-events: none; box-shadow: 0 2px 8px #0004; }
     #tip[hidden] { display: none; }
     @media (max-width: 640px) {
-      caption { white-space: normal; }
+      caption, thead th, tbody th.t { white-space: normal; }
+      th, td { padding-right: 8px; }
       body { padding: 0 12px 24px; }
-      svg.frame .x .odd text { display: none; }
+      svg.frame .x .odd text, svg.frame .event.near text { display: none; }
       svg.frame { width: calc(100% - 96px); margin-left: 76px; }
     }
     @media print { nav, .scripted, #tip { display: none; } details { break-inside: avoid; } }

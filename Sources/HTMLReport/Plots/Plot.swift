@@ -71,7 +71,7 @@ struct Plot {
           drawing
           bands
         }
-        for mark in marks { markup(mark) }
+        for (mark, isNear) in zip(marks, PlotMark.near(marks, time)) { markup(mark, isNear: isNear) }
         side
       }
       data
@@ -113,11 +113,14 @@ struct Plot {
     return .empty("path", ["class": "gap", "d": path.joined()])
   }
 
-  private func markup(_ mark: PlotMark) -> Markup {
+  /// - Parameter isNear: whether its label would be written over the next one's on a narrow screen, which leaves it out.
+  private func markup(_ mark: PlotMark, isNear: Bool) -> Markup {
     let share = time.share(mark.time)
     guard share >= 0, share <= 1 else { return Markup() }
     let x = Coordinate.percent(share)
-    return .element("g", ["class": "mark \(mark.kind.rawValue)", "data-x": Coordinate.text(share * 1e5)]) {
+    // At the right edge a label has its place on the left.
+    let classes = "mark \(mark.kind.rawValue)" + (share > 0.95 ? " late" : "") + (isNear ? " near" : "")
+    return .element("g", ["class": classes, "data-x": Coordinate.text(share * 1e5)]) {
       if let height = mark.height {
         let y = Coordinate.text(Double(self.height) * (1 - height))
         Markup.empty("circle", ["cx": x, "cy": y, "r": "7"])
@@ -146,6 +149,21 @@ struct PlotMark {
   var height: Double?
   /// What is written there.
   var label: String
+
+  /// Which labels of marks, in the order of time, are too close to the next one that is written for a narrow screen. Numbers of holds and
+  /// waits are always written.
+  static func near(_ marks: [PlotMark], _ time: TimeAxis) -> [Bool] {
+    var next = Double.infinity
+    let near = marks.reversed().map { mark in
+      guard mark.height == nil else { return false }
+      let share = time.share(mark.time)
+      // One at the right edge is on the left of its line.
+      if next - share < (next > 0.95 ? 0.12 : 0.06) { return true }
+      next = share
+      return false
+    }
+    return near.reversed()
+  }
 
   /// Marks in the order of time, of which those that would be written over each other are one.
   static func joined(_ marks: [PlotMark], _ time: TimeAxis) -> [PlotMark] {

@@ -118,27 +118,20 @@ enum HeatSection {
   }
 
   private static func description(_ map: HeatMap, _ subject: VMSubject) -> String {
-    var (faults, maps, ages, unmaps, assumed) = (UInt64(0), UInt64(0), UInt64(0), UInt64(0), UInt64(0))
-    for row in map.rows {
-      for cell in row.cells {
-        faults += UInt64(cell.faults)
-        maps += UInt64(cell.maps)
-        ages += UInt64(cell.ages)
-        unmaps += UInt64(cell.unmaps)
-        assumed += UInt64(cell.assumed)
-      }
-    }
+    let sums = map.sums
     let first = map.rows.first.map { ReplayReport.hex($0.base.rawValue) } ?? "none"
     let last = map.rows.last.map { ReplayReport.hex($0.base.rawValue) } ?? "none"
     return "Guest memory from \(first) to \(last), in rows of \(Quantity.bytes(map.rowBytes)) and columns of "
-      + "\(subject.time.unit.duration(map.interval.rawValue)): \(Quantity.count(faults, "fault")), \(Quantity.count(maps)) times mapped, relaxed or made "
-      + "young, \(Quantity.count(ages)) aged, \(Quantity.count(unmaps)) unmapped, write-protected or split, counted in each row; "
-      + "\(Quantity.count(assumed)) of the operations are assumed."
+      + "\(subject.time.unit.duration(map.interval.rawValue)): \(Quantity.count(sums.faults, "fault")), \(Quantity.count(sums.maps)) times mapped, "
+      + "relaxed or made young, \(Quantity.count(sums.ages)) aged, \(Quantity.count(sums.unmaps)) unmapped, write-protected or split, counted in "
+      + "each row: \(Quantity.count(sums.derived)) of these operations are derived, "
+      + "\(Quantity.count(sums.assumed)) assumed. Calls that failed are left out."
   }
 
   private static func note(_ map: HeatMap, _ regions: Int) -> String {
     "A row is \(Quantity.bytes(map.rowBytes)) of guest memory; where nothing happened there is none. The stronger, the more: each shade "
-      + "of what happened is about the double of the one before, what is mapped goes from none to all. Slots are at the right. "
+      + "of what happened is about the double of the one before, what is mapped goes from none to all. Calls that failed are left out. "
+      + "Slots are at the right. "
       + "\(Quantity.count(regions)) of the \(Quantity.count(map.regionCount, "region")) in which anything happened "
       + "are told page by page below, those in which most did; marks at the left lead there."
   }

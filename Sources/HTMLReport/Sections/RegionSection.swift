@@ -64,7 +64,9 @@ enum RegionSection {
     return .element("details") {
       Markup.element("summary") {
         "\(region.title): \(Quantity.count(total, "event")), "
-          + counts.map { "\($0.kind.name) \(Quantity.count($0.count))" }.prefix(4).joined(separator: ", ")
+          + counts.map { "\($0.kind.name) \(Quantity.count($0.count)) (\($0.basis.name))" }.prefix(4).joined(
+            separator: ", ")
+          + (counts.count > 4 ? ", ..." : "")
       }
       figure(subject, map, region, counts)
       table(region, counts).markup

@@ -158,18 +158,12 @@ struct HeatDrawing {
           ? ": \(Quantity.count(whole.rows.count, "row")) of \(Quantity.bytes(whole.rowBytes)) are \(Quantity.count(map.rows.count)), "
             + "to fit \(Self.linesMax) lines" : ""))
     page.line("  \(digits.legend); \(mapped) mapped, and nothing happened")
-    var sum = (faults: UInt64(0), maps: UInt64(0), ages: UInt64(0), unmaps: UInt64(0), assumed: UInt64(0))
-    for cell in whole.rows.lazy.flatMap(\.cells) {
-      sum.faults += UInt64(cell.faults)
-      sum.maps += UInt64(cell.maps)
-      sum.ages += UInt64(cell.ages)
-      sum.unmaps += UInt64(cell.unmaps)
-      sum.assumed += UInt64(cell.assumed)
-    }
+    let sums = whole.sums
     page.line(
-      "  in all \(Quantity.count(sum.faults, "fault")) (recorded); \(Quantity.count(sum.maps, "map")), with relax_perms and mkyoung, "
-        + "\(Quantity.count(sum.ages, "age")), \(Quantity.count(sum.unmaps, "unmap")), with wrprotect and split (derived, "
-        + "\(Quantity.count(sum.assumed)) of them assumed); a call counts once in each \(Quantity.bytes(whole.rowBytes)) that it is about"
+      "  in all \(Quantity.count(sums.faults, "fault")) (recorded); \(Quantity.count(sums.maps, "map")), with relax_perms and mkyoung, "
+        + "\(Quantity.count(sums.ages, "age")), \(Quantity.count(sums.unmaps, "unmap")), with wrprotect and split: "
+        + "\(Quantity.count(sums.derived)) derived, \(Quantity.count(sums.assumed)) assumed; a call "
+        + "counts once in each \(Quantity.bytes(whole.rowBytes)) that it is about, and not at all where it failed"
     )
   }
 
