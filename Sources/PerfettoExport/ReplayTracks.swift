@@ -13,6 +13,7 @@ public import Stage2Replay
 /// | flows from unmaps to faults | `TakenPages.swift` |
 /// | counters | `MemoryCounters.swift` |
 /// | instants | `Instants.swift` |
+/// | whether a file is one of tracks alone | `TracksSignature.swift` |
 /// | the file | `PacketWriter.swift`, `WireBuffer.swift`, `Vocabulary.swift`, `PerfettoFields.swift` |
 public final class ReplayTracks {
   /// What the tracks are called by, and of which time they are.
@@ -78,8 +79,8 @@ public final class ReplayTracks {
     // Ticks tell nothing of how long a lock was held, and the report has no such times either.
     if case .ticks = input.clock {
     } else {
-      observer.onHold = { vm, hold in if self.isWanted(vm) { try self.tree.add(hold, ofVM: vm) } }
-      observer.onWait = { vm, wait in if self.isWanted(vm) { try self.tree.add(wait, ofVM: vm) } }
+      observer.onHold = { if self.isWanted($0.vm) { try self.tree.add($0.hold, ofVM: $0.vm) } }
+      observer.onWait = { if self.isWanted($0.vm) { try self.tree.add($0.wait, ofVM: $0.vm) } }
     }
     observer.onMemory = { memory in
       if self.isWanted(memory.vm) {

@@ -24,6 +24,9 @@ struct TrackIdentity {
   /// `trusted_packet_sequence_id`: recorders count theirs from 1 on. Four bytes on the wire.
   var sequence: UInt64 { 1 << 27 | seed >> 37 }
 
+  /// Whether a packet sequence may be one of tracks.
+  static func isSequence(_ number: UInt64) -> Bool { number >> 27 == 1 }
+
   /// A track's number: eight bytes on the wire.
   func uuid(_ kind: Kind, _ numbers: UInt64...) -> UInt64 {
     let hash = hash(kind, numbers) >> 8

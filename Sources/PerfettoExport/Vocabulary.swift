@@ -200,6 +200,7 @@ extension WireBuffer {
   /// All words, as InternedData has them.
   mutating func vocabulary() {
     message(PacketField.internedData) { data in
+      data.trackMark()
       data.entries(InternedField.eventCategories, Category.self)
       data.entries(InternedField.eventNames, EventName.self)
       data.entries(InternedField.debugAnnotationNames, Argument.self)
@@ -223,6 +224,11 @@ extension WireBuffer {
           "\(exception.rawValue): \(exception.statement)")
       }
     }
+  }
+
+  /// What tells a file of tracks from a recording: it stands before all other words.
+  mutating func trackMark() {
+    entry(InternedField.debugAnnotationStringValues, TracksSignature.markNumber, TracksSignature.mark)
   }
 
   private mutating func entries<Words: Vocabulary & RawRepresentable<UInt64>>(

@@ -17,7 +17,7 @@ public final class ReplayPictures {
     public var lastMemory: MemorySample?
   }
 
-  /// So many VMs have a heat map, those that appear first: one takes 2 MB or more.
+  /// So many VMs have a heat map, of those that are asked for the first to appear: one takes 2 MB or more.
   public static let heatMapsMax = 64
 
   private struct Builder {
@@ -27,10 +27,13 @@ public final class ReplayPictures {
   }
 
   private var pageSize = PageSize.size4K
+  private let asked: Set<Int>?
   private var vms: [Int: Builder] = [:]
 
   /// Nothing has been seen yet.
-  public init() {}
+  ///
+  /// - Parameter asked: the VMs that are drawn, nil for all.
+  public init(of asked: Set<Int>? = nil) { self.asked = asked }
 
   /// What looks at a replay for the pictures. Operations are for `add`.
   public var observer: ReplayObserver {
@@ -42,8 +45,8 @@ public final class ReplayPictures {
         $0.heat?.add(fault)
       }
     }
-    observer.onHold = { vm, hold in self.with(vm) { $0.lock.add(hold) } }
-    observer.onWait = { vm, wait in self.with(vm) { $0.lock.add(wait) } }
+    observer.onHold = { told in self.with(told.vm) { $0.lock.add(told.hold) } }
+    observer.onWait = { told in self.with(told.vm) { $0.lock.add(told.wait) } }
     return observer
   }
 
@@ -55,14 +58,27 @@ public final class ReplayPictures {
   /// - Parameter last: the last moment of what was replayed.
   public func finish(_ result: ReplayResult, last: Nanoseconds) -> [VM] {
     result.vms.compactMap { vm in
-      guard var builder = vms[vm.id] else { return nil }
-      return VM(
-        id: vm.id, faults: builder.faults, lock: builder.lock,
-        heat: builder.heat?.finish(last: last, end: vm.end?.time), lastMemory: vm.lastMemory.map { MemorySample($0) })
+      vms[vm.id].map { builder in
+        VM(
+          id: vm.id, faults: builder.faults, lock: builder.lock,
+          heat: heat(of: vm.id, last: last, end: vm.end?.time),
+          lastMemory: vm.lastMemory.map { MemorySample($0) })
+      }
     }
   }
 
+  /// The memory of one VM by address and time.
+  ///
+  /// - Parameters:
+  ///   - last: the last moment of what was replayed.
+  ///   - end: when the VM was gone.
+  func heat(of vm: Int, last: Nanoseconds, end: Nanoseconds? = nil) -> HeatMap? {
+    var builder = vms[vm]?.heat
+    return builder?.finish(last: last, end: end)
+  }
+
   private func with(_ vm: Int, _ body: (inout Builder) -> Void) {
+    if let asked, !asked.contains(vm) { return }
     if vms[vm] == nil {
       vms[vm] = Builder(heat: vms.count < Self.heatMapsMax ? HeatMapBuilder(vm: vm, pageSize) : nil)
     }

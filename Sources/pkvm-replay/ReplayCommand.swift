@@ -251,7 +251,8 @@ struct ReplayCommand: CheckedCommand {
       try Output.write(page.source, to: htmlTarget)
     }
     let files = [jsonPath, htmlPath, operationsPath, perfettoPath]
-    if !files.contains("-"), terminal.printsPage(besides: files + [csvDirectory]) {
+    // Who asks for maps asks for the page.
+    if !files.contains("-"), heatmap || terminal.printsPage(besides: files + [csvDirectory]) {
       let page = ReplayReport.text(shown(reports), in: terminal.form, heat: shown(replayed.map(\.heat)))
       try Output.write(page, to: textTarget)
     }
@@ -294,7 +295,7 @@ struct ReplayCommand: CheckedCommand {
 
     let isWhole = vms.isEmpty
     let tracks = tracksFile.map { $0.tracks(of: trace, position: position, vms: isWhole ? nil : Set(asked)) }
-    let pictures = htmlPath != nil || heatmap ? ReplayPictures() : nil
+    let pictures = htmlPath != nil || heatmap ? ReplayPictures(of: isWhole ? nil : Set(asked)) : nil
     // Without --ops, --perfetto, --html and --heatmap nobody looks at operations, and none is kept.
     let write = { (operation: Stage2Operation) in
       pictures?.add(operation)

@@ -122,6 +122,16 @@ struct TerminalTests {
     }
   }
 
+  @Test("Who asks for maps has the page, also where the output is asked for in files and quietly")
+  func quietHeatmap() throws {
+    let file = FileManager.default.temporaryDirectory.appending(path: "quiet-\(UUID().uuidString)").path()
+    defer { try? FileManager.default.removeItem(atPath: file) }
+    let plain = try Tool.run(["replay", Tool.smallRecording, "--json", file, "-q"])
+    #expect(plain.output.isEmpty)
+    let drawn = try Tool.run(["replay", Tool.smallRecording, "--json", file, "-q", "--heatmap"])
+    #expect(drawn.output.contains("guest memory of VM 0 by address and time") && drawn.errors.isEmpty)
+  }
+
   /// A made-up recording whose replay takes some time.
   private static func longRecording(_ body: (String) throws -> Void) throws {
     let folder = FileManager.default.temporaryDirectory.appending(path: "long-\(UUID().uuidString)")

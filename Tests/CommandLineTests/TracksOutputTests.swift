@@ -24,9 +24,45 @@ struct TracksOutputTests {
     let piped = try Tool.shell(
       "$tool replay \"$1\" --perfetto - | cmp - \"$2\"", [Tool.smallRecording, path])
     #expect(piped.status == without.status && piped.output.isEmpty, "\(piped.output)")
-    // As any recording, it is not replaced.
-    let again = try Tool.run(["replay", Tool.smallRecording, "--perfetto", path])
-    #expect(again.status == 64 && again.errors.contains("exists and is a Perfetto trace"))
+  }
+
+  @Test(
+    "An earlier file of tracks is replaced; a recording is not, with tracks behind it or before it, nor what is cut off"
+  )
+  func replaced() throws {
+    let folder = Self.scratch()
+    try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
+    defer { try? FileManager.default.removeItem(at: folder) }
+    let tracks = folder.appending(path: "tracks").path()
+    let written = try Tool.run(["replay", Tool.smallRecording, "--perfetto", tracks])
+    let again = try Tool.run(["replay", Tool.recording, "--perfetto", tracks])
+    #expect(again.status == written.status && !again.errors.contains("exists"), "\(again.errors)")
+    let own = try Data(contentsOf: URL(fileURLWithPath: tracks))
+    #expect(String(decoding: own, as: UTF8.self).contains("VM 0"))
+    let perfetto = Tool.root.appendingPathComponent("traces/inputs/perfetto/pf-lost.perfetto-trace")
+    let recording = try Data(contentsOf: perfetto)
+    for (name, content) in [
+      ("recording", recording), ("behind", recording + own), ("before", own + recording),
+      ("cut", own.dropLast(9)),
+      ("other", own + Data([0x0a, 0x02, 0x40, 0x01])),
+    ] {
+      let path = folder.appending(path: name).path()
+      try content.write(to: URL(fileURLWithPath: path))
+      for option in ["--perfetto", "--json"] {
+        let outcome = try Tool.run(["replay", Tool.smallRecording, option, path])
+        #expect(
+          outcome.status == 64 && outcome.errors.contains("exists and is a Perfetto trace"),
+          "\(name) \(option)")
+      }
+      #expect(try Data(contentsOf: URL(fileURLWithPath: path)) == content, "\(name)")
+    }
+    // Those of two inputs, as replay writes them and as cat does.
+    let two = folder.appending(path: "two").path()
+    try (own + own).write(to: URL(fileURLWithPath: two))
+    let last = try Tool.run(["replay", Tool.smallRecording, Tool.recording, "--perfetto", two])
+    #expect(!last.errors.contains("exists") && last.status == 0, "\(last.errors)")
+    let third = try Tool.run(["replay", Tool.smallRecording, "--perfetto", two])
+    #expect(!third.errors.contains("exists"), "\(third.errors)")
   }
 
   @Test("A clock that Perfetto does not know is told, with what to do")

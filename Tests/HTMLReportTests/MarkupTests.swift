@@ -1,5 +1,6 @@
 import Foundation
 import KVMTypes
+import Pictures
 import Testing
 
 @testable import HTMLReport
@@ -60,5 +61,21 @@ struct MarkupTests {
     let page = PageFrame(title: "a", subtitle: "b", maker: "c").markup.source
     #expect(page.contains("default-src &#39;none&#39;") && page.contains(PageScript.hash))
     #expect(!PageScript.markup.source.contains("innerHTML") && !PageScript.markup.source.contains("</"))
+  }
+
+  @Test("The script names kinds, bases and layers as the program does, in the same order")
+  func names() throws {
+    func list(_ name: String) throws -> [String] {
+      let source = PageScript.markup.source
+      let begin = try #require(source.range(of: "const \(name) = ["))
+      let end = try #require(source.range(of: "];", range: begin.upperBound..<source.endIndex))
+      return source[begin.upperBound..<end.lowerBound].matches(of: /'([^']*)'/).map { String($0.1) }
+    }
+    #expect(try list("kinds") == HeatMap.MarkKind.allCases.map(\.name))
+    #expect(HeatMap.MarkKind.allCases.map { Int($0.rawValue) } == Array(HeatMap.MarkKind.allCases.indices))
+    #expect(try list("bases") == Basis.allCases.map(\.name))
+    #expect(Basis.allCases.map { Int($0.rawValue) } == Array(Basis.allCases.indices))
+    #expect(try list("layers") == HeatLayers.Layer.allCases.map(\.rawValue))
+    #expect(try list("layerNames").count == HeatLayers.Layer.allCases.count)
   }
 }

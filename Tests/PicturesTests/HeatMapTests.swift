@@ -46,6 +46,24 @@ struct HeatMapTests {
     return try #require(map)
   }
 
+  @Test("Of many VMs those that appear first have a map, of those that are asked for")
+  func manyVMs() {
+    func pictures(of asked: Set<Int>?) -> ReplayPictures {
+      let pictures = ReplayPictures(of: asked)
+      for vm in 0..<70 {
+        var operation = Self.operation(.map, at: 1000, page: 1)
+        operation.vm = vm
+        pictures.add(operation)
+      }
+      return pictures
+    }
+    func mapped(_ pictures: ReplayPictures) -> [Int] {
+      (0..<70).filter { pictures.heat(of: $0, last: Nanoseconds(2000)) != nil }
+    }
+    #expect(mapped(pictures(of: nil)) == Array(0..<ReplayPictures.heatMapsMax))
+    #expect(mapped(pictures(of: [3, 69])) == [3, 69])
+  }
+
   @Test(
     "Every cell counts what happened there, and what is mapped at its end",
     arguments: [3, 700, 3000] as [UInt64])

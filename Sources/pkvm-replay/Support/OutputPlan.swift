@@ -1,5 +1,6 @@
 import Glibc
 import KVMTrace
+import PerfettoExport
 
 /// What a command writes, checked before anything is read or replayed: no output may cost the user a recording.
 ///
@@ -150,6 +151,12 @@ struct OutputPlan {
     var prefix = [UInt8](repeating: 0, count: RecordingSignature.prefixBytes)
     let count = read(descriptor, &prefix, prefix.count)
     guard count > 0, let recording = RecordingSignature(prefix: Array(prefix[..<count])) else { return }
+    // What replay --perfetto wrote can be written again; a recording that has tracks beside it cannot.
+    if recording == .perfetto, lseek(descriptor, 0, SEEK_SET) == 0,
+      TracksSignature.isOfTracksAlone({ read(descriptor, $0.baseAddress, $0.count) })
+    {
+      return
+    }
     throw Diagnostics.failure(
       "\(path): exists and is \(recording.name), which would be lost; choose another file, or "
         + (hasFlag ? "--overwrite replaces it" : "remove it first"),
