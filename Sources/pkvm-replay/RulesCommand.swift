@@ -8,7 +8,8 @@ struct RulesCommand: ParsableCommand {
     abstract: "Lists the rules that every fault is held against, and the exceptions from them.",
     discussion: """
       `replay` reports events that break a rule as divergences: explained where an exception accounts for them, unknown \
-      where the state that the rule speaks of is not known, unexplained otherwise.
+      where the state that the rule speaks of is not known, unexplained otherwise. Of rules that are named all is printed, with \
+      the exceptions that may account for an event that breaks them.
 
       Examples:
         pkvm-replay rules

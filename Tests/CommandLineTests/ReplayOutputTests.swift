@@ -90,6 +90,32 @@ struct ReplayOutputTests {
     #expect((object["rules"] as? [Any])?.count == 28 && (object["exceptions"] as? [Any])?.count == 21)
   }
 
+  @Test("Of a rule that is named all is said: what it demands, what breaks it, and what may account for that")
+  func oneRule() throws {
+    let rule = try Tool.run(["rules", "d6"])
+    let words = rule.output.split(whereSeparator: \.isWhitespace).joined(separator: " ")
+    #expect(rule.status == 0 && rule.output.hasPrefix("D6: access flag fault without an age\n"))
+    #expect(words.contains("demands a second access flag fault on a leaf needs an age in between"))
+    for id in ["E2", "E4", "E6", "E7", "E14"] { #expect(rule.output.contains("\n  \(id) "), "\(id)") }
+    // Those of other rules, and what explains nothing, are not there.
+    for id in ["E1", "E5", "E12", "E20"] { #expect(!rule.output.contains("\n  \(id) "), "\(id)") }
+    let others = try Tool.run(["rules", "D25", "E1"])
+    #expect(others.output.contains("never: no event at EL1 shows a hypercall"))
+    #expect(others.output.contains("E1: stale TLB\n") && !others.output.contains("D6"))
+  }
+
+  @Test("Who asks for a VM that is not there is told which are")
+  func noSuchVM() throws {
+    let one = try Tool.run(["replay", Tool.smallRecording, "--vm", "7"])
+    #expect(
+      one.status == 64 && one.errors.contains(/has no VM 7; there is VM 0 of process \d+\n/), "\(one.errors)")
+    let twins = Tool.root.appendingPathComponent("traces/kvm-nvhe-7.3.4-twin-guests.dat").path
+    let two = try Tool.run(["replay", twins, "--vm", "2"])
+    #expect(
+      two.errors.contains(/has no VM 2; there are VM 0 of process \d+ and VM 1 of process \d+\n/),
+      "\(two.errors)")
+  }
+
   @Test("A trace that contradicts the model exits with 1, and says where")
   func divergence() throws {
     // The host mapped blocks, which 6.14 does not.

@@ -162,6 +162,18 @@ struct TerminalTests {
     #expect(short.output.isEmpty)
   }
 
+  @Test("Progress goes on where something is written to a file in between")
+  func progressBesideFiles() throws {
+    try Self.longRecording { path in
+      let folder = path + ".csv"
+      // The same recording twice, by two names: each has a pass of its own.
+      let line = #"ln -sf "$1" "$1.again.dat"; "$tool" replay -v "$1" "$1.again.dat" --csv "$2" > /dev/null"#
+      let shown = try Self.terminal(120, line, [path, folder]).output
+      let told = shown.matches(of: /\/([a-z.]+): (pass 2, )?\d+ % of/).map { String($0.1) }
+      #expect(Set(told).count == 2, "\(told)")
+    }
+  }
+
   @Test("--quiet leaves errors, and the page where nothing else is asked for")
   func quiet() throws {
     let lossy = Tool.root.appendingPathComponent("traces/inputs/perf/lost.data").path

@@ -18,7 +18,8 @@ struct Output: ~Copyable {
 
   /// Makes `text` the whole content of an output.
   static func write(_ text: String, to target: OutputTarget) throws {
-    Progress.shared.end()
+    // Of what goes to a file the terminal sees nothing, and there may be more to read. A page comes behind the line.
+    if case .file = target {} else { Progress.shared.end() }
     var output = try Output(target)
     try output.write(text)
     try output.finish()
