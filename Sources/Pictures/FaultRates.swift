@@ -17,7 +17,7 @@ public struct FaultRates: Sendable {
     case other
 
     /// The name in reports.
-    public var name: String {
+    public var name: StaticString {
       switch self {
       case .translation: "translation"
       case .mmio: "MMIO"

@@ -21,8 +21,8 @@ struct ObserverTests {
     var observer: ReplayObserver {
       var observer = ReplayObserver()
       observer.onFault = { self.faults.append($0) }
-      observer.onHold = { self.holds.append(($0, $1)) }
-      observer.onWait = { self.waits.append(($0, $1)) }
+      observer.onHold = { self.holds.append(($0.vm, $0.hold)) }
+      observer.onWait = { self.waits.append(($0.vm, $0.wait)) }
       observer.onDivergence = { self.divergences.append($0) }
       observer.onVM = { self.vms.append($0) }
       observer.onMemory = { self.memory.append($0) }

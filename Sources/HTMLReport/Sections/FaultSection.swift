@@ -48,7 +48,7 @@ enum FaultSection {
       end: bins.begin(of: bins.bins.count).rawValue,
       series: kinds.map { kind in
         SeriesPlot.Series(
-          name: Self.name(kind), values: bins.bins.map { Double($0[kind]) / (isTicks ? 1 : seconds) },
+          name: kind.name, values: bins.bins.map { Double($0[kind]) / (isTicks ? 1 : seconds) },
           isArea: true)
       }, unit: isTicks ? .count : .rate)
     let interval = subject.time.unit.duration(bins.interval.rawValue)
@@ -59,15 +59,5 @@ enum FaultSection {
       .recorded)
     plot.note = "In intervals of \(interval)."
     return values.figure(plot)
-  }
-
-  private static func name(_ kind: FaultRates.Kind) -> StaticString {
-    switch kind {
-    case .translation: "translation"
-    case .mmio: "MMIO"
-    case .permission: "permission"
-    case .accessFlag: "access flag"
-    case .other: "other"
-    }
   }
 }

@@ -9,10 +9,8 @@ enum LossSection {
       var losses = DataTable(
         caption: "Places where events are missing", header: ["where", "CPU", "events"], numbers: [1, 2])
       for loss in input.losses.prefix(PageLimits.rows) {
-        let moment = input.unit.stamp(loss.beforeNs)
         losses.row(
-          loss.behindLast == true
-            ? loss.beforeNs == 0 ? "anywhere" : "after \(moment)" : "before \(moment)", String(loss.cpu),
+          loss.place(input.unit.stamp(loss.beforeNs)), String(loss.cpu),
           loss.count.map { Quantity.count($0) } ?? "unknown")
       }
       var damage = DataTable(caption: "Damaged places", header: ["byte", "CPU", "what"], numbers: [0, 1])

@@ -9,6 +9,16 @@ extension TraceInfo {
   public func text(in form: PageForm) -> String {
     var page = TextPage(form)
     page.title(path)
+    writeHost(&page)
+    writeTime(&page)
+    writeContents(&page)
+    writeEvents(&page)
+    writePlaces(&page)
+    return page.rendered + nextCommands(in: form)
+  }
+
+  /// The file, and the host that it is of.
+  private func writeHost(_ page: inout TextPage) {
     page.row(
       "format",
       [
@@ -27,6 +37,10 @@ extension TraceInfo {
     if let buffers, buffers.count > 1 {
       page.row("buffers", buffers.map { $0.isEmpty ? "top" : $0 }.joined(separator: ", "))
     }
+  }
+
+  /// When it was, and which part of a recording that is.
+  private func writeTime(_ page: inout TextPage) {
     if firstNs != nil {
       let (first, last) = (replayed.lowerBound, replayed.upperBound)
       page.row(
@@ -45,6 +59,10 @@ extension TraceInfo {
         window == nil ? "part" : "",
         "of a recording, with the events of a chosen \(leftOutBy.joined(separator: " and ")) alone")
     }
+  }
+
+  /// What is in it, and what it says of itself.
+  private func writeContents(_ page: inout TextPage) {
     page.row("events", "\(Quantity.count(events)) of \(Quantity.count(eventCounts.count, "kind"))")
     page.row("lost", lossText, lossCount > 0 ? .bad : lossesUnknown == true ? .doubt : nil)
     if let guests { page.row("guests", Self.text(guests)) }
@@ -64,6 +82,10 @@ extension TraceInfo {
     if !damage.isEmpty {
       page.row("damage", "\(Quantity.count(damage.count, "place")), listed below", .bad)
     }
+  }
+
+  /// How often each event occurred.
+  private func writeEvents(_ page: inout TextPage) {
     if !eventCounts.isEmpty {
       page.blank()
       page.table(
@@ -80,18 +102,21 @@ extension TraceInfo {
         "the formats of \(unreadableFormats.joined(separator: ", ")) cannot be read: their events are only counted"
       )
     }
+  }
+
+  /// Where something is missing, and what is damaged.
+  private func writePlaces(_ page: inout TextPage) {
     Self.write(
       losses, of: lossCount, header: ["lost", "CPU", "events"], alignRight: [true, true, true], &page
     ) { loss in
-      let moment = unit.moment(loss.beforeNs)
-      let place =
-        loss.behindLast == true ? loss.beforeNs == 0 ? "anywhere" : "after \(moment)" : "before \(moment)"
-      return [place, String(loss.cpu), loss.count.map { Quantity.count($0) } ?? "unknown"]
+      [
+        loss.place(unit.moment(loss.beforeNs)), String(loss.cpu),
+        loss.count.map { Quantity.count($0) } ?? "unknown",
+      ]
     }
     Self.write(damage, of: damage.count, header: ["byte", "damage"], alignRight: [true, false], &page) {
       [String($0.offset), $0.what]
     }
-    return page.rendered + nextCommands(in: form)
   }
 
   /// So many places stand on the page.

@@ -25,6 +25,14 @@ public struct TraceInfo: Encodable, Sendable {
     public var behindLast: Bool?
     /// How many events are missing, nil where that is not known.
     public var count: UInt64?
+
+    /// Where they are missing, in words.
+    ///
+    /// - Parameter moment: the stamp, in words.
+    package func place(_ moment: String) -> String {
+      let place = Loss.Place(Nanoseconds(beforeNs), isBehindLast: behindLast == true)
+      return place == .anywhere ? place.rawValue : "\(place.rawValue) \(moment)"
+    }
   }
 
   /// A thread that ran a vCPU.

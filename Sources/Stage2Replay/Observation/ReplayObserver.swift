@@ -12,9 +12,9 @@ public struct ReplayObserver {
   /// Receives the window of each fault of a VM's own stage 2.
   public var onFault: ((ObservedFault) throws -> Void)?
   /// Receives each recorded hold of a VM's `mmu_lock`.
-  public var onHold: ((_ vm: Int, RecordedHold) throws -> Void)?
+  public var onHold: (((vm: Int, hold: RecordedHold)) throws -> Void)?
   /// Receives each recorded wait for a VM's `mmu_lock`.
-  public var onWait: ((_ vm: Int, RecordedWait) throws -> Void)?
+  public var onWait: (((vm: Int, wait: RecordedWait)) throws -> Void)?
   /// Receives the memory of a VM's stage 2 behind each step that changed it.
   public var onMemory: ((ObservedMemory) throws -> Void)?
   /// Receives each event that breaks a rule.
@@ -49,16 +49,6 @@ public struct ReplayObserver {
     }
   }
 
-  private static func both<Value>(
-    _ first: ((Int, Value) throws -> Void)?, _ second: ((Int, Value) throws -> Void)?
-  ) -> ((Int, Value) throws -> Void)? {
-    guard let first, let second else { return first ?? second }
-    return { vm, value in
-      try first(vm, value)
-      try second(vm, value)
-    }
-  }
-
   /// What is looked at.
   var kinds: ObservedKinds {
     var kinds: ObservedKinds = []
@@ -74,8 +64,8 @@ public struct ReplayObserver {
   func tell(_ observed: Observed) throws {
     if let onVM { for vm in observed.vms { try onVM(vm) } }
     if let onFault { for fault in observed.faults { try onFault(fault) } }
-    if let onWait { for (vm, wait) in observed.locks.waits { try onWait(vm.position, wait) } }
-    if let onHold { for (vm, hold) in observed.locks.holds { try onHold(vm.position, hold) } }
+    if let onWait { for (vm, wait) in observed.locks.waits { try onWait((vm.position, wait)) } }
+    if let onHold { for (vm, hold) in observed.locks.holds { try onHold((vm.position, hold)) } }
     if let onMemory { for memory in observed.memory { try onMemory(memory) } }
     if let onDivergence { for divergence in observed.divergences { try onDivergence(divergence) } }
   }
