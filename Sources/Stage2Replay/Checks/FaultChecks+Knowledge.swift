@@ -13,6 +13,7 @@ extension FaultChecks {
     window.peers = evidence.peers
     window.isLeafRecent = table.isLeafRecent(fault, walk, since: evidence.entry)
     window.isRetry = isRetry(fault)
+    window.lacksSlot = lacksSlot
     window.isResized = evidence.peers.contains(.mayResize) || table.isResized(fault)
     return window
   }

@@ -25,8 +25,8 @@ struct FaultChecks: ~Copyable {
   /// By vCPU, the place of the event of a fault that was held against the model ahead of its operation, where its leaf was changed
   /// for it.
   private var correctedAhead: [Int: Sequence] = [:]
-  /// Whether the guest uses memory of a slot whose commit was lost: what it does there, and how it races with the rest, is not replayed.
-  private var lacksSlot = false
+  /// Whether the guest uses memory of a slot whose commit was lost.
+  private(set) var lacksSlot = false
   private(set) var log: DivergenceLog
   /// How the table was corrected last.
   private var resync: CarriedResync?
@@ -81,21 +81,23 @@ struct FaultChecks: ~Copyable {
     }
     if fault.page.rawValue >> UInt64(context.profile.ipaBits) != 0 {
       // Such a fault ends before its tracepoint.
-      put(.unexplained(.leafLiesInSlot), fault.window, at: time, nil, vm.id)
-      return CheckResult(verdict: .unexplained)
+      let judgement = contradiction(of: .leafLiesInSlot)
+      put(judgement, fault.window, at: time, nil, vm.id)
+      return CheckResult(verdict: judgement.verdict)
     }
     if !heldBack.isEmpty, let slot = fault.slot { confirmHeldBack(before: fault, slot, vm) }
     if let region = fault.evidence.region, vm.knownFrom != fault.evidence.endEpoch {
       table.regions.enter(epoch: fault.evidence.endEpoch, region)
     }
-    var result: CheckResult
-    switch fault.kind {
-    case .translation: result = checkTranslation(fault, at: time, vm, &backend)
-    case .permission, .accessFlag: result = checkLeaf(fault, at: time, vm, &backend)
-    default: result = CheckResult()
+    return switch fault.kind {
+    case .translation: checkTranslation(fault, at: time, vm, &backend)
+    case .permission, .accessFlag: checkLeaf(fault, at: time, vm, &backend)
+    default: CheckResult()
     }
-    if lacksSlot, result.verdict == .unexplained { result.verdict = .unknown }
-    return result
+  }
+
+  private func contradiction(of rule: DivergenceRule) -> Judgement {
+    .contradiction(of: rule, besideLostSlot: lacksSlot)
   }
 
   /// Holds a fault against the model before its own thread changes that, ahead of its operation.
@@ -146,7 +148,8 @@ struct FaultChecks: ~Copyable {
     heldBack.removeAll { $0.fault.slot?.base == slot.base && fault.evidence.entry >= $0.fault.end }
     for entry in held where entry.fault.slot?.base == slot.base && fault.evidence.entry >= entry.fault.end {
       let judgement: Judgement =
-        slot.basis == .assumed ? .unknown(.mmioLiesOutsideSlots) : .unexplained(.mmioLiesOutsideSlots)
+        slot.basis == .assumed
+        ? .unknown(.mmioLiesOutsideSlots) : contradiction(of: .mmioLiesOutsideSlots)
       put(judgement, entry.fault, at: entry.time, nil, vm.id)
     }
   }
@@ -317,11 +320,9 @@ struct FaultChecks: ~Copyable {
   mutating func put(
     _ judgement: Judgement, _ fault: FaultWindow, at time: Nanoseconds, _ walk: Stage2Walk?, _ vm: VMIndex
   ) {
-    let found: Judgement =
-      lacksSlot && judgement.verdict == .unexplained ? .unknown(judgement.rule, .lostEvents) : judgement
     let block = fault.page.rawValue / pageSize.pmdBytes
     let place = DivergencePlace(time: time, cpu: fault.cpu, tid: fault.tid, ipa: fault.page)
-    guard let first = log.count(found, vm: vm, block: block, at: place) else { return }
+    guard let first = log.count(judgement, vm: vm, block: block, at: place) else { return }
     let judgement = first.judgement
     log.append(
       first, order: order,

@@ -12,6 +12,14 @@ struct Judgement: Hashable {
     Judgement(rule: rule, verdict: .explained, exception: exception)
   }
 
+  /// A rule is broken, whatever the table holds, and nothing accounts for it.
+  ///
+  /// - Parameter lacksSlot: whether the guest uses memory of a slot whose commit was lost: what it does there, and how it races with the
+  ///   rest, is not replayed, and may account for anything.
+  static func contradiction(of rule: DivergenceRule, besideLostSlot lacksSlot: Bool) -> Judgement {
+    lacksSlot ? .unknown(rule, .lostEvents) : .unexplained(rule)
+  }
+
   static func unknown(_ rule: DivergenceRule, _ exception: DivergenceException? = nil) -> Judgement {
     Judgement(rule: rule, verdict: .unknown, exception: exception)
   }
@@ -44,6 +52,8 @@ struct WindowEvidence: Hashable {
   /// A slot that changed accounts for it: it came into force after the fault, or its memory is guest_memfd's.
   var isUntraced = false
   var knowledge = StateKnowledge.known
+  /// The guest uses memory of a slot whose commit was lost.
+  var lacksSlot = false
 
   /// What accounts for any difference in a region whose memory was unmapped or remapped meanwhile.
   var change: DivergenceException? {
@@ -56,10 +66,15 @@ struct WindowEvidence: Hashable {
     return nil
   }
 
+  /// The judgement of what no table can account for.
+  func contradiction(of rule: DivergenceRule) -> Judgement {
+    .contradiction(of: rule, besideLostSlot: lacksSlot)
+  }
+
   /// The judgement of a difference that nothing in the window accounts for.
   func judge(_ rule: DivergenceRule) -> Judgement {
     switch knowledge {
-    case .known: isUntraced ? .explained(rule, .untracedChange) : .unexplained(rule)
+    case .known: isUntraced ? .explained(rule, .untracedChange) : contradiction(of: rule)
     case .assumed: .unknown(rule)
     case .unknown(let reason): .unknown(rule, reason)
     }

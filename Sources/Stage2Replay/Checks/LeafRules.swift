@@ -46,9 +46,9 @@ struct LeafCheck: Hashable {
 
   private func judgeSize() -> Judgement? {
     guard let level, level < .l3 else { return nil }
-    if level < blockLevel { return .unexplained(.blockHasPossibleSize) }
+    if level < blockLevel { return window.contradiction(of: .blockHasPossibleSize) }
     guard isInSlot == true else { return nil }
-    if isGuestMemfd { return .unexplained(.guestMemfdMapsPages) }
+    if isGuestMemfd { return window.contradiction(of: .guestMemfdMapsPages) }
     if !slotHoldsBlock { return judge(.blockNeedsSlot) }
     return nil
   }
