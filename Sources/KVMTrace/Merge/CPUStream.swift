@@ -135,14 +135,21 @@ extension CPUStream {
     return room
   }
 
-  /// `trace-cmd split` writes the first event of each CPU twice: the second is none. Nothing happens twice within a nanosecond.
+  /// `trace-cmd split` writes the first event of each CPU twice: the second is none. Nothing happens twice within a nanosecond. But where
+  /// later events stand there twice, too, the first one does for whatever reason those do.
   private mutating func skipRepetition(_ plan: borrowing DecodePlan, _ counts: UnsafeMutablePointer<UInt64>) {
     mayRepeat = false
-    guard count > 1, records[0].time == records[1].time, records[0].formatID == records[1].formatID,
-      data(of: records[0]).elementsEqual(data(of: records[1]))
-    else { return }
+    guard count > 1, isRepeated(0) else { return }
+    for position in 1..<count - 1 where isRepeated(position) { return }
     position = 1
     counts[plan.plan(of: records[0].formatID).pointee.formatIndex] -= 1
+  }
+
+  /// Whether the event behind the one at `position` is the same.
+  private func isRepeated(_ position: Int) -> Bool {
+    let (event, next) = (records[position], records[position + 1])
+    return event.time == next.time && event.formatID == next.formatID && event.kind != .lost
+      && data(of: event).elementsEqual(data(of: next))
   }
 
   /// So much is damaged before the end of the page that was read.

@@ -36,4 +36,10 @@ struct RepeatedEventTests {
     #expect(try read([100, 101, 101]) == [100, 101, 101])
     #expect(try read([100, 100, 200], clock: "uptime") == [100, 100, 200])
   }
+
+  @Test("Where later events stand there twice, too, all are events")
+  func allTwice() throws {
+    #expect(try read([100, 100, 200, 200]) == [100, 100, 200, 200])
+    #expect(try read([100, 100, 100]) == [100, 100, 100])
+  }
 }
