@@ -1,3 +1,5 @@
+public import KVMTypes
+
 /// What a source tells of the events that are not in it: which there can be, and whether some were lost.
 public struct SourceAccount: Hashable, Sendable {
   /// The kinds of event that there can be, nil where that is not known. Of a kind that there can be, none need come.
@@ -10,17 +12,20 @@ public struct SourceAccount: Hashable, Sendable {
   public var lacksErrno: Bool
   /// Why it does not tell where events were lost; nil where it does.
   public var untoldLosses: UntoldLosses?
+  /// From when on nothing is certain, because the recording of which the source is a copy is damaged there; nil where it is not.
+  public var uncertainFrom: Nanoseconds?
 
   /// That of a recorder, which writes where events were lost and which there can be, if that is known.
   public init(
     kinds: Set<EventKind>? = nil, listsKinds: Bool = true, kindsWithoutFields: Set<EventKind> = [],
-    lacksErrno: Bool = false, untoldLosses: UntoldLosses? = nil
+    lacksErrno: Bool = false, untoldLosses: UntoldLosses? = nil, uncertainFrom: Nanoseconds? = nil
   ) {
     self.kinds = kinds
     self.listsKinds = listsKinds
     self.kindsWithoutFields = kindsWithoutFields
     self.lacksErrno = lacksErrno
     self.untoldLosses = untoldLosses
+    self.uncertainFrom = uncertainFrom
   }
 }
 

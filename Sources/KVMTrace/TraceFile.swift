@@ -87,7 +87,7 @@ public final class TraceFile {
         EventReader.Stream(
           source: PageSource(
             file: file, area: area, buffer: buffer, kept: kept, bigEndian: contents.bigEndian),
-          bufferIndex: index, mayRepeat: clock?.isNanoseconds ?? true)
+          bufferIndex: index, mayRepeat: contents.copyOrigin == nil && clock?.isNanoseconds ?? true)
       }
     }
   }
@@ -154,16 +154,26 @@ public final class TraceFile {
   /// The size of a sub-buffer of the ring buffer in bytes, the host's page size by default (`buffer_subbuf_size_kb`); nil of a
   /// recording that tells nothing of it.
   public var subBufferBytes: Int? {
-    copyOrigin == nil ? contents.subBufferBytes ?? contents.pageBytes : nil
+    copyOrigin?.hasSubBuffers ?? true ? contents.subBufferBytes ?? contents.pageBytes : nil
   }
   /// The size of the host's pages, nil where the recording does not say.
   public var pageSize: PageSize? { copyOrigin?.pageSize }
-  /// What a copy has to say of the recording, or as a copy says of its own; nil of one with sub-buffers.
+  /// What a copy has to say of the recording, or as a copy says of its own; nil of a recording with sub-buffers. A recording does not
+  /// know of its own damage beforehand.
   package var copyOrigin: CopyOrigin? {
     guard let transcoded else { return contents.copyOrigin }
     return CopyOrigin(
       pageSize: transcoded.hostPageBytes.flatMap { PageSize(bytes: UInt64(clamping: $0)) },
       listsKinds: transcoded.listsKinds, untoldLosses: transcoded.untoldLosses)
+  }
+  /// What a copy says of the recording, with how that was damaged; nil where there is nothing to say.
+  package func origin(damaged: CopyOrigin.Damaged?) -> CopyOrigin? {
+    var origin = copyOrigin
+    if damaged != nil, origin == nil {
+      origin = CopyOrigin(pageSize: pageSize, hasSubBuffers: true, listsKinds: true, untoldLosses: nil)
+    }
+    origin?.damaged = damaged
+    return origin
   }
   /// How fine the stamps of a text are written, in nanoseconds; nil of any other recording, and where stamps are ticks.
   public var stampNs: UInt64? { transcoded?.stampNs }
@@ -241,8 +251,21 @@ public final class TraceFile {
       lacksErrno: formats.formats.contains {
         $0.kind == .userspaceExit && !$0.fields.contains { $0.name == "errno" }
       },
-      untoldLosses: copyOrigin?.untoldLosses.map { UntoldLosses($0, isOfCopy: transcoded == nil) })
+      untoldLosses: copyOrigin?.untoldLosses.map { UntoldLosses($0, isOfCopy: transcoded == nil) },
+      uncertainFrom: copyOrigin?.damaged?.uncertainFrom)
   }
+
+  /// What the file says of damage in the recording that it is a copy of, told at the place where it says so; nil where it says nothing.
+  public var damageOfOriginal: Damage? {
+    guard let damaged = copyOrigin?.damaged else { return nil }
+    let places = damaged.places == 1 ? "1 place" : "\(damaged.places) places"
+    let from = damaged.uncertainFrom.map { "; nothing is certain from the stamp \($0.rawValue) on" } ?? ""
+    return Damage(
+      offset: contents.copyOriginOffset,
+      what: "the recording that this is a copy of is damaged in \(places)\(from)")
+  }
+  /// How many of the losses stand for damage in the recording that the file is a copy of.
+  public var gapsOfOriginal: Int { copyOrigin?.damaged?.gaps ?? 0 }
 
   /// Whether the trace has KVM's events in the form of another architecture: they say when a guest ran, in other fields.
   public var hasForeignKVMEvents: Bool {

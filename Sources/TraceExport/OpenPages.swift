@@ -17,6 +17,8 @@ struct OpenPages: ~Copyable {
   struct Page: ~Copyable {
     let place: Place
     var writer: PageWriter
+    /// Whether what is missing before its events is so for damage.
+    var isBehindDamage = false
 
     init(_ place: Place, pageBytes: Int) {
       self.place = place

@@ -18,8 +18,8 @@ public final class TraceCopy {
   /// one is.
   private let bufferShift: Int
   private let topBuffer: Int
-  /// How many damaged places each stream's events had so far at which something is missing.
-  private var lackCounts: [Int: Int] = [:]
+  /// What is damaged in the recording.
+  @exclusivity(unchecked) private var damage = CopiedDamage()
   private let ordersEqualStamps: Bool
   /// The stamp and CPU of the last event.
   @exclusivity(unchecked) private var last = (time: Nanoseconds(0), cpu: CPUIndex(0))
@@ -71,7 +71,6 @@ public final class TraceCopy {
     let uname = anonymizer?.uname(trace.uname) ?? trace.uname
     if !uname.isEmpty { description.options.append(.uname(uname)) }
     description.options.append(.cpuCount(UInt32(clamping: max(trace.cpuCount, 1))))
-    if let origin = trace.copyOrigin { description.options.append(.version(origin.text)) }
     // It joins the recordings of a host and its guests.
     if let id = trace.traceID, anonymizer == nil { description.options.append(.traceID(id)) }
     if anonymizer == nil {
@@ -108,16 +107,14 @@ public final class TraceCopy {
   }
 
   /// The loss that stands before a run where its stream was damaged since the run before; nil where nothing is missing. Asked once of
-  /// each run.
-  public func loss(before run: EventRun) -> TraceRecord? {
-    guard run.lackCount > 0, run.lackCount > lackCounts[run.stream] ?? 0 else { return nil }
-    lackCounts[run.stream] = run.lackCount
-    return TraceRecord(.lost, at: run[0].time, cpu: run[0].cpu, tid: ThreadID(0))
-  }
+  /// each run of the recording, also of those that are not copied.
+  public func loss(before run: EventRun) -> TraceRecord? { damage.loss(before: run) }
 
   /// Takes over a loss.
   public func append(_ loss: TraceRecord, ofBuffer buffer: Int) throws {
-    try noteLoss(of: loss.lostCount ?? 0, place(ofBuffer: buffer, cpu: loss.cpu.rawValue))
+    try noteLoss(
+      of: loss.lostCount ?? 0, place(ofBuffer: buffer, cpu: loss.cpu.rawValue),
+      isDamage: loss[RecordLayout.Lost.isDamage] != 0)
   }
 
   /// Takes over an event, or a loss.
@@ -167,9 +164,10 @@ public final class TraceCopy {
   }
 
   /// Events are missing before the next one, 0 for an unknown number. The mark stands at the head of a page.
-  private func noteLoss(of count: UInt64, _ place: Place) throws {
+  private func noteLoss(of count: UInt64, _ place: Place, isDamage: Bool = false) throws {
     guard let page = pages.page(place) else { return }
     if page.pointee.writer.eventCount > 0 { try close(page) }
+    if isDamage { page.pointee.isBehindDamage = true }
     let known = page.pointee.writer.lost
     page.pointee.writer.lost = known == 0 || count == 0 ? 0 : (known ?? 0) &+ count
   }
@@ -200,9 +198,11 @@ public final class TraceCopy {
   private func close(_ page: OpenPages.Lent) throws {
     guard page.pointee.writer.eventCount > 0 || page.pointee.writer.lost != nil else { return }
     let place = page.pointee.place
+    if page.pointee.writer.lost != nil { damage.noteLoss(isDamage: page.pointee.isBehindDamage) }
     try writer.append(
       Array(page.pointee.writer.finish()), cpu: UInt32(place.cpu), buffer: place.buffer)
     page.pointee.writer.begin()
+    page.pointee.isBehindDamage = false
   }
 
   /// The recording was read to its end. What is missing behind the last event of a stream is missing in the copy, too, which ends with a
@@ -211,27 +211,32 @@ public final class TraceCopy {
   ///
   /// - Parameter moment: the end of the part that is copied. What is missing behind an event of later is missing there.
   public func end(_ statistics: EventStatistics, before moment: Nanoseconds? = nil) throws {
+    try endCPUs(statistics, before: moment)
+    for page in pages.all { try close(page) }
+    guard let origin = damage.origin(of: trace, statistics, before: moment) else { return }
+    writer.append(.version(origin.text))
+  }
+
+  private func endCPUs(_ statistics: EventStatistics, before moment: Nanoseconds?) throws {
     let ends = statistics.streamEnds.filter { end in
       end.last.map { last in moment.map { last < $0 } ?? true } ?? true
     }
     for end in ends {
       guard let missing = end.missing else { continue }
-      try noteLoss(of: missing, place(ofBuffer: end.bufferIndex, cpu: end.cpu))
+      let isKernels = statistics.losses.contains { $0.isBehindLast && $0.isKernels && $0.cpu == end.cpu }
+      try noteLoss(of: missing, place(ofBuffer: end.bufferIndex, cpu: end.cpu), isDamage: !isKernels)
     }
     guard !trace.damage.isEmpty || statistics.untoldDamage.contains(where: { $0.cpu == nil }) else { return }
     for end in ends where end.last != nil && end.missing == nil {
-      try noteLoss(of: 0, place(ofBuffer: end.bufferIndex, cpu: end.cpu))
+      try noteLoss(of: 0, place(ofBuffer: end.bufferIndex, cpu: end.cpu), isDamage: true)
     }
     // One CPU without any event that could be read says as much as thousands: what it did is known at no time.
     let told = Set(statistics.streamEnds.filter { $0.last != nil }.map(\.cpu))
     if let silent = (0..<UInt16(clamping: max(trace.cpuCount, 1))).first(where: { !told.contains($0) }) {
-      try noteLoss(of: 0, Place(buffer: topBuffer, cpu: silent))
+      try noteLoss(of: 0, Place(buffer: topBuffer, cpu: silent), isDamage: true)
     }
   }
 
-  /// Writes the file. Nothing can be appended afterwards.
-  public func finish(to output: OutputFile) throws {
-    for page in pages.all { try close(page) }
-    try writer.finish(to: output)
-  }
+  /// Writes the file, whose end has been told. Nothing can be appended afterwards.
+  public func finish(to output: OutputFile) throws { try writer.finish(to: output) }
 }

@@ -10,7 +10,7 @@
 /// more than a megabyte per CPU is held in memory (`SpillStore`).
 public final class TraceDatWriter {
   /// What stands around the pages.
-  public let description: TraceDescription
+  public private(set) var description: TraceDescription
   /// Per buffer, per CPU.
   private let areas: [[CPUArea]]
 
@@ -31,6 +31,9 @@ public final class TraceDatWriter {
     }
     try areas[buffer][position].append(page)
   }
+
+  /// Adds an option that is known only when all pages are there.
+  public func append(_ option: TraceOption) { description.options.append(option) }
 
   /// Writes the whole file. The writer is used up.
   public func finish(to output: OutputFile) throws(TraceWriteError) {

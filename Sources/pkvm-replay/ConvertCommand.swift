@@ -11,7 +11,8 @@ struct ConvertCommand: ParsableCommand {
     discussion: """
       trace-cmd and KernelShark read the copy. All events are in it that can be read, in the order and with the stamps that they have \
       here (those of a text that have one stamp on several CPUs get a nanosecond more each, for a trace.dat has no other order of them); \
-      where events are missing, the copy says so as the kernel does. Damaged places are left out.
+      where events are missing, the copy says so as the kernel does. Damaged places are left out; the copy says what is in doubt for \
+      them, so that a replay of it is certain of no more than one of the recording.
 
       --anonymize makes a copy to hand on: what was equal stays equal, so that it replays alike. Addresses of guests, and of their memory \
       in the VMM, stay.

@@ -285,5 +285,7 @@ public enum RecordLayout {
   public enum Lost {
     /// How many events are missing, 0 where that is not known.
     @inlinable public static var count: RecordField { RecordField("", 0) }
+    /// 1 where damage took them, 0 where the kernel lost them.
+    @inlinable package static var isDamage: RecordField { RecordField("", 1) }
   }
 }

@@ -106,6 +106,9 @@ struct CPUStream: ~Copyable {
       if let hole = continuity.takeHole(before: header.stamp) { report(hole) }
       let records = room(forPageOf: next.count)
       let outcome = decoder.decode(next, lost: pendingLoss, plan: plan, into: records, counts: counts)
+      if !isPendingKernels, outcome.recordCount > 0, records[0].kind == .lost {
+        records[0][RecordLayout.Lost.isDamage] = 1
+      }
       note(outcome, header)
       if outcome.recordCount > 0 {
         page = next

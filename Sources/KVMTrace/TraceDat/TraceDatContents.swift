@@ -70,6 +70,8 @@ struct TraceDatContents {
   var subBufferBytes: Int?
   /// What the file says of the recording that it is a copy of.
   var copyOrigin: CopyOrigin?
+  /// Where in the file it says so.
+  var copyOriginOffset = 0
   var compression: String = "none"
   var clock = ""
   var uname = ""

@@ -33,6 +33,7 @@ extension TraceDatContents {
   mutating func take(_ option: TraceDatOption, _ body: ByteReader, at offset: Int) {
     do {
       if option == .cpuCount { cpuCountOffset = offset }
+      if option == .version { copyOriginOffset = offset }
       try apply(option, body)
     } catch {
       damage.append(Damage(offset: offset, what: "option \(option.rawValue) is shorter than it must be"))

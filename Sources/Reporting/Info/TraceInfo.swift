@@ -199,6 +199,11 @@ public struct TraceInfo: Encodable, Sendable {
     subBufferSize = file.subBufferBytes
     stampNs = file.stampNs
     buffers = file.bufferNames
+    if let copied = file.damageOfOriginal {
+      damage.append(DamageEntry(offset: copied.offset, cpu: nil, what: copied.what))
+    }
+    let gaps = min((gapCount ?? 0) + file.gapsOfOriginal, lossCount)
+    gapCount = gaps > 0 ? gaps : nil
     lostByCounters = file.lostByCounters.flatMap { $0 > lostEvents ? $0 : nil }
     unreadableFormats = file.unreadableEvents.isEmpty ? nil : file.unreadableEvents
   }

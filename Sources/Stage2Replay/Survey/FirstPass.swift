@@ -8,6 +8,8 @@ struct FirstPass {
   private var memslots: MemslotSurvey
   /// Whether slots are known from elsewhere.
   private let hasMemslots: Bool
+  /// From when on nothing is certain, as a copy says of its recording.
+  private let uncertainFrom: Nanoseconds?
   private var windows = FaultWindows()
 
   init(of source: some EventSource, pageSize: PageSize, options: ReplayOptions) {
@@ -16,6 +18,7 @@ struct FirstPass {
     evidence = VCPUEvidence(pageSize: pageSize) { source.command(of: $0) }
     memslots = MemslotSurvey(pageSize: pageSize, infers: options.infersMemslots, recordsHistory: false)
     hasMemslots = options.memslots != nil
+    uncertainFrom = source.account.uncertainFrom
   }
 
   /// Takes in all events of a source that every replay reads.
@@ -103,6 +106,7 @@ struct FirstPass {
     survey.consume(record, windows.thread, previous: previous)
     evidence.consume(record, windows)
     if collects || !hasMemslots && (record.kind.isLifeProbe || record.kind == .lost) {
+      if let uncertainFrom, record.time >= uncertainFrom { memslots.lose() }
       memslots.consume(record, windows)
     }
     windows.take(record)

@@ -88,6 +88,10 @@ struct TraceSurvey {
     if !places.isEmpty || !cut.isEmpty { markers.mapped.lose() }
     for cpu in Set(places.compactMap(\.cpu) + cut) { gaps.lose(CPUIndex(cpu)) }
     if places.contains(where: { $0.cpu == nil }) { gaps.loseAll(cpus) }
+    if let begin = account.uncertainFrom {
+      markers.mapped.lose()
+      gaps.insert(begin.rawValue..<UInt64.max)
+    }
   }
 
   /// A replay begins before all events have been seen.
