@@ -181,6 +181,9 @@ public final class TraceFile {
   /// where the file has none. Pages tell of the same events where they are missing, as far as they have room for the number.
   public var lostByCounters: UInt64? { transcoded == nil ? contents.lostByCounters : nil }
 
+  /// Those counters of each CPU, as the file has them.
+  package var counterTexts: [String] { transcoded == nil ? contents.cpuStatistics : [] }
+
   /// Whether all that is known of an event is that it was there: a number that its form took the place of its fields.
   package func isUnreadable(_ record: TraceRecord) -> Bool {
     transcoded != nil && record.kind == .other && UInt64(record.formatID) == EventTranscoder.spoilt

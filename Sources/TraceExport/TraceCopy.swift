@@ -205,6 +205,11 @@ public final class TraceCopy {
     page.pointee.isBehindDamage = false
   }
 
+  /// Takes over what the kernel's own counters say of losses: they speak of the whole recording, so a part has none.
+  public func takeCounters() {
+    for text in trace.counterTexts { writer.append(.cpuStat(text)) }
+  }
+
   /// The recording was read to its end. What is missing behind the last event of a stream is missing in the copy, too, which ends with a
   /// loss. So it does on every CPU where the recording's metadata is damaged or cut, or a place of which nobody tells the CPU and the
   /// moment: nobody knows what that costs.

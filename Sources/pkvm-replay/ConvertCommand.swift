@@ -56,6 +56,7 @@ struct ConvertCommand: ParsableCommand {
         }
       }
       statistics = events.statistics
+      copy.takeCounters()
       try copy.end(statistics)
     }
     try Losses.check(TraceInfo(trace, statistics), statistics, of: input, allowLoss: allowLoss)

@@ -44,4 +44,16 @@ struct LossCounterTests {
     // What follows from the pages stays what it was.
     #expect(object?["lossCount"] as? Int == (isLost ? 1 : 0))
   }
+
+  @Test("A copy of a whole recording has the kernel's counters, and a part has none")
+  func copies() throws {
+    let file = try Self.recording(counters: "CPU: 0\nentries: 0\noverrun: 1350\n", isLost: true)
+    let outcome = try Tool.shell(
+      #"""
+      d=$(mktemp -d); trap 'rm -rf "$d"' EXIT
+      "$tool" convert --allow-loss "$1" "$d/1" && "$tool" slice --allow-loss "$1" "$d/2" --event kvm_entry || exit
+      for copy in 1 2; do "$tool" info --allow-loss --json "$d/$copy" | grep -c lostByCounters; done
+      """#, [file.path])
+    #expect(outcome.output == "1\n0\n", "\(outcome.output) \(outcome.errors)")
+  }
 }
