@@ -3,7 +3,6 @@ import CostFit
 import HTMLReport
 import KVMTrace
 import KVMTypes
-import PerfettoExport
 import Pictures
 import Reporting
 import Stage2Model
@@ -237,22 +236,22 @@ struct ReplayCommand: CheckedCommand {
     let costModel = try costs?.resolve()
     let request = try profileRequest()
     let jobs = jobs.available()
-    let operations = try operationsTarget.map { try OperationsFile($0, tellsInput: inputs.count > 1) }
-    let tracks = try perfettoTarget.map { try TracksFile($0, inputs: inputs.count) }
+    let files = ReplayFiles(
+      operations: try operationsTarget.map { try OperationsFile($0, tellsInput: inputs.count > 1) },
+      tracks: try perfettoTarget.map { try TracksFile($0, inputs: inputs.count) })
     let replayed = try traces.enumerated().map { position, trace in
-      try replay(position, trace, request, jobs: jobs, costModel, operations, tracks, series?[position])
+      try replay(position, trace, request, jobs: jobs, costModel, files, series?[position])
     }
     let reports = replayed.map(\.report)
-    try operations?.finish()
-    try tracks?.finish()
+    try files.finish()
     if let jsonTarget { try Output.write(JSON.signed(ReplayReport(reports)), to: jsonTarget) }
     if let htmlTarget {
       let page = HTMLReport.page(replayed.compactMap(\.page), maker: ToolIdentity.current.line)
       try Output.write(page.source, to: htmlTarget)
     }
-    let files = [jsonPath, htmlPath, operationsPath, perfettoPath]
+    let paths = [jsonPath, htmlPath, operationsPath, perfettoPath]
     // Who asks for maps asks for the page.
-    if !files.contains("-"), heatmap || terminal.printsPage(besides: files + [csvDirectory]) {
+    if !paths.contains("-"), heatmap || terminal.printsPage(besides: paths + [csvDirectory]) {
       let page = ReplayReport.text(shown(reports), in: terminal.form, heat: shown(replayed.map(\.heat)))
       try Output.write(page, to: textTarget)
     }
@@ -277,7 +276,7 @@ struct ReplayCommand: CheckedCommand {
   /// Replays one input, and writes what does not wait for the others.
   private func replay(
     _ position: Int, _ trace: TraceFile, _ request: ProfileRequest, jobs: Int, _ costModel: CostModel?,
-    _ operations: OperationsFile?, _ tracksFile: TracksFile?, _ series: SeriesFiles?
+    _ files: ReplayFiles, _ series: SeriesFiles?
   ) throws -> Replayed {
     let input = inputs[position]
     let window = try TraceTime.window(of: trace, from: from, to: to)
@@ -294,20 +293,19 @@ struct ReplayCommand: CheckedCommand {
     let asked = vms.filter { $0.input ?? 0 == position }.map(\.vm)
 
     let isWhole = vms.isEmpty
-    let tracks = tracksFile.map { $0.tracks(of: trace, position: position, vms: isWhole ? nil : Set(asked)) }
+    let written = files.recording(trace, position: position, vms: isWhole ? nil : Set(asked))
     let pictures = htmlPath != nil || heatmap ? ReplayPictures(of: isWhole ? nil : Set(asked)) : nil
-    // Without --ops, --perfetto, --html and --heatmap nobody looks at operations, and none is kept.
+    // Where nobody looks at operations none is kept.
     let write = { (operation: Stage2Operation) in
       pictures?.add(operation)
-      if isWhole || asked.contains(operation.vm) { try operations?.write(operation, input: position) }
-      try tracks?.add(operation)
+      try written.add(operation)
     }
     var (result, statistics) = try Replays.run(
       trace, profile: request, options: options,
-      observer: [tracks?.observer, pictures?.observer].compactMap(\.self).reduce(ReplayObserver()) {
+      observer: (written.observers + [pictures?.observer].compactMap(\.self)).reduce(ReplayObserver()) {
         $0.and($1)
       },
-      onOperation: operations == nil && tracks == nil && pictures == nil ? nil : write)
+      onOperation: written.takesOperations || pictures != nil ? write : nil)
     for doubt in MemslotFit.doubts(options.memslots, result, statistics) {
       Diagnostics.note("\(input): \(doubt)")
     }
@@ -318,7 +316,7 @@ struct ReplayCommand: CheckedCommand {
     }
     var report = ReplayReport(trace, statistics, result, window: window)
     let span = result.part.span(statistics)
-    try tracks?.finish(
+    try written.finish(
       result, statistics, part: Nanoseconds(span.lowerBound)..<Nanoseconds(span.upperBound),
       losses: report.inputs[0].lossText)
     if let costModel { report.price(result, costModel) }

@@ -1,0 +1,57 @@
+import KVMTrace
+import KVMTypes
+import PerfettoExport
+import Stage2Replay
+
+/// The files that `replay` writes piece by piece, while it goes on: they are open from before the first input is replayed until
+/// behind the last one.
+struct ReplayFiles {
+  var operations: OperationsFile?
+  var tracks: TracksFile?
+
+  /// What is written of one input.
+  ///
+  /// - Parameter vms: the VMs that are asked for, nil for all.
+  func recording(_ trace: TraceFile, position: Int, vms: Set<Int>?) -> RecordingFiles {
+    RecordingFiles(
+      position: position, vms: vms, operations: operations,
+      tracks: tracks.map { $0.tracks(of: trace, position: position, vms: vms) })
+  }
+
+  /// All inputs are replayed: the files are complete.
+  func finish() throws {
+    try operations?.finish()
+    try tracks?.finish()
+  }
+}
+
+/// What is written of one input while it is replayed.
+struct RecordingFiles {
+  fileprivate let position: Int
+  fileprivate let vms: Set<Int>?
+  fileprivate let operations: OperationsFile?
+  fileprivate let tracks: ReplayTracks?
+
+  /// Those who look at the replay, besides at operations.
+  var observers: [ReplayObserver] { [tracks?.observer].compactMap(\.self) }
+
+  /// Whether anybody looks at operations.
+  var takesOperations: Bool { operations != nil || tracks != nil }
+
+  /// An operation was performed.
+  func add(_ operation: Stage2Operation) throws {
+    if vms?.contains(operation.vm) ?? true { try operations?.write(operation, input: position) }
+    try tracks?.add(operation)
+  }
+
+  /// The input is replayed.
+  ///
+  /// - Parameters:
+  ///   - part: the time of it that was replayed.
+  ///   - losses: what is known of lost events, in words.
+  func finish(
+    _ result: ReplayResult, _ statistics: EventStatistics, part: Range<Nanoseconds>, losses: String
+  ) throws {
+    try tracks?.finish(result, statistics, part: part, losses: losses)
+  }
+}
