@@ -126,7 +126,7 @@ struct FaultSlicesTests {
   @Test("So many wait and no more")
   func bounded() throws {
     let file = File()
-    let count = UInt64(FaultSlices.waitingMax) + 100
+    let count = UInt64(FaultsWithOperations.waitingMax) + 100
     for number in 0..<count { try file.faults.add(Self.fault(number, number + 1), to: file.tree) }
     #expect(file.faults.attach(Self.map(at: count)) { _ in [] })
     #expect(file.faults.attach(Self.map(at: 102)) { _ in [] })
