@@ -34,11 +34,12 @@ let package = Package(
     .package(url: "https://github.com/HdrHistogram/hdrhistogram-swift", from: "0.2.0"),
   ],
   targets: [
-    // System libraries. Debian: libzstd-dev, libtraceevent-dev, zlib1g-dev.
+    // System libraries. Debian: libzstd-dev, libtraceevent-dev, zlib1g-dev, libsqlite3-dev.
     .systemLibrary(name: "CZstd", pkgConfig: "libzstd", providers: [.apt(["libzstd-dev"])]),
     .systemLibrary(name: "CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"])]),
     .systemLibrary(
       name: "CTraceEvent", pkgConfig: "libtraceevent", providers: [.apt(["libtraceevent-dev"])]),
+    .systemLibrary(name: "CSQLite", providers: [.apt(["libsqlite3-dev"])]),
     .target(name: "CTraceEventShims", dependencies: ["CTraceEvent"]),
 
     // Data flows one way: KVMTypes <- KVMTrace, Stage2Model <- Stage2Replay <- Reporting <- pkvm-replay.
@@ -80,6 +81,12 @@ let package = Package(
     .target(
       name: "PerfettoExport", dependencies: ["KVMTypes", "KVMTrace", "Stage2Model", "Stage2Replay"],
       swiftSettings: own),
+    // A replay as a database. SQLite is linked statically: to load the shared library would cost time at each start, and few starts
+    // need it.
+    .target(
+      name: "SQLiteExport",
+      dependencies: ["KVMTypes", "Stage2Model", "Stage2Replay", "Reporting", "CSQLite"],
+      swiftSettings: own, linkerSettings: [.linkedLibrary(":libsqlite3.a")]),
     // Reports as pages for a browser.
     .target(
       name: "HTMLReport",
@@ -95,7 +102,7 @@ let package = Package(
       name: "pkvm-replay",
       dependencies: [
         "KVMTypes", "KVMTrace", "Stage2Model", "Stage2Replay", "CostFit", "Reporting", "TraceSynth",
-        "TraceExport", "PerfettoExport", "Pictures", "HTMLReport",
+        "TraceExport", "PerfettoExport", "SQLiteExport", "Pictures", "HTMLReport",
         "CMemoryHints", .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ],
       swiftSettings: own, plugins: ["CommitOfBuild"]),
@@ -119,6 +126,10 @@ let package = Package(
     .executableTarget(name: "model-soak", dependencies: ["ModelOracle"], swiftSettings: own),
     // Files that are gone with whoever made them.
     .target(name: "UnnamedFiles", swiftSettings: own),
+    // What a database has, for tests.
+    .target(
+      name: "DatabaseReader", dependencies: ["CSQLite"], path: "Tests/DatabaseReader", swiftSettings: own,
+      linkerSettings: [.linkedLibrary(":libsqlite3.a")]),
     // Recordings changed, merged and made up in memory, to see what the replay makes of them.
     .target(
       name: "TraceMutation",
@@ -181,10 +192,18 @@ let package = Package(
       ],
       swiftSettings: strict),
     .testTarget(
+      name: "SQLiteExportTests",
+      dependencies: [
+        "KVMTypes", "KVMTrace", "Stage2Model", "Stage2Replay", "Reporting", "SQLiteExport", "DatabaseReader",
+        "TraceSynth", "UnnamedFiles",
+      ],
+      swiftSettings: strict),
+    .testTarget(
       name: "TraceSynthTests", dependencies: ["KVMTypes", "TraceSynth", "SeededRandom", "UnnamedFiles"],
       swiftSettings: strict),
     .testTarget(
-      name: "CommandLineTests", dependencies: ["pkvm-replay", "TraceSynth", "UnnamedFiles"],
+      name: "CommandLineTests",
+      dependencies: ["pkvm-replay", "TraceSynth", "DatabaseReader", "UnnamedFiles"],
       swiftSettings: strict),
     // The libraries as somebody outside of the package has them: without what only the package sees.
     .testTarget(

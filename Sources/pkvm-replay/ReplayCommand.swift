@@ -152,6 +152,16 @@ struct ReplayCommand: CheckedCommand {
     completion: .file())
   var perfettoPath: String?
 
+  @Option(
+    name: .customLong("sqlite"),
+    help: ArgumentHelp(
+      """
+      Write the replay as a SQLite database to this file: operations, faults, memory behind each change, time under mmu_lock, divergences. \
+      A database that this program wrote is replaced, any other file is not.
+      """, valueName: "file"),
+    completion: .file())
+  var sqlitePath: String?
+
   @Flag(
     help: """
       Draw the memory of each VM on the page: addresses down, time across, and a digit for how much happened there. For a pipe it is \
@@ -173,6 +183,9 @@ struct ReplayCommand: CheckedCommand {
     if toStandardOutput.count > 1 {
       throw ValidationError(
         "\(toStandardOutput[0].0) and \(toStandardOutput[1].0) cannot both go to standard output")
+    }
+    if sqlitePath == "-" {
+      throw ValidationError("--sqlite writes a database, which is a file, not to standard output: name one")
     }
     if csvDirectory == "-" {
       throw ValidationError("--csv writes several files, not to standard output: name a directory")
@@ -225,6 +238,7 @@ struct ReplayCommand: CheckedCommand {
     let perfettoTarget = try perfettoPath.map {
       try outputs.recordingTarget($0, kind: "a Perfetto trace")
     }
+    let databaseTarget = try sqlitePath.map { try outputs.databaseTarget($0) }
     let htmlTarget = try htmlPath.map { try outputs.target($0) }
     let textTarget = try outputs.target("-")
     let series = try csvDirectory.map { directory in
@@ -238,7 +252,8 @@ struct ReplayCommand: CheckedCommand {
     let jobs = jobs.available()
     let files = ReplayFiles(
       operations: try operationsTarget.map { try OperationsFile($0, tellsInput: inputs.count > 1) },
-      tracks: try perfettoTarget.map { try TracksFile($0, inputs: inputs.count) })
+      tracks: try perfettoTarget.map { try TracksFile($0, inputs: inputs.count) },
+      database: try databaseTarget.map { try DatabaseFile($0) })
     let replayed = try traces.enumerated().map { position, trace in
       try replay(position, trace, request, jobs: jobs, costModel, files, series?[position])
     }
@@ -249,7 +264,7 @@ struct ReplayCommand: CheckedCommand {
       let page = HTMLReport.page(replayed.compactMap(\.page), maker: ToolIdentity.current.line)
       try Output.write(page.source, to: htmlTarget)
     }
-    let paths = [jsonPath, htmlPath, operationsPath, perfettoPath]
+    let paths = [jsonPath, htmlPath, operationsPath, perfettoPath, sqlitePath]
     // Who asks for maps asks for the page.
     if !paths.contains("-"), heatmap || terminal.printsPage(besides: paths + [csvDirectory]) {
       let page = ReplayReport.text(shown(reports), in: terminal.form, heat: shown(replayed.map(\.heat)))
@@ -293,7 +308,7 @@ struct ReplayCommand: CheckedCommand {
     let asked = vms.filter { $0.input ?? 0 == position }.map(\.vm)
 
     let isWhole = vms.isEmpty
-    let written = files.recording(trace, position: position, vms: isWhole ? nil : Set(asked))
+    let written = try files.recording(trace, position: position, vms: isWhole ? nil : Set(asked))
     let pictures = htmlPath != nil || heatmap ? ReplayPictures(of: isWhole ? nil : Set(asked)) : nil
     // Where nobody looks at operations none is kept.
     let write = { (operation: Stage2Operation) in
@@ -330,6 +345,7 @@ struct ReplayCommand: CheckedCommand {
     let drawn = pictures?.finish(result, last: Nanoseconds(report.inputs[0].replayed.upperBound)) ?? []
     let heat = heatmap ? drawn.compactMap(\.heat) : []
     Limits.detail(result, statistics, of: input, drawn: heatmap ? heat.count : nil)
+    try files.database?.add(report, of: position)
     let page = htmlPath.map { _ in HTMLReport.Recording(report, pictures: drawn, gaps: result.gaps) }
     if noSeries { report.removeSeries() }
     try series?.write(result)

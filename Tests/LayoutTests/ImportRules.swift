@@ -15,6 +15,8 @@ enum ImportRules {
     "SeededRandom": [],
     // Files without a name, for tests and the programs that make up traces.
     "UnnamedFiles": ["Glibc"],
+    // What a database has, for tests.
+    "DatabaseReader": ["CSQLite"],
     "Stage2Model": ["KVMTypes", "CMemoryHints"],
     "CostFit": ["KVMTypes", "Stage2Model"],
     "LockModel": ["KVMTypes", "Stage2Model", "SeededRandom", "Histogram"],
@@ -27,6 +29,8 @@ enum ImportRules {
     "Pictures": ["KVMTypes", "Stage2Model", "Stage2Replay"],
     // A replay as tracks of the Perfetto UI.
     "PerfettoExport": ["KVMTypes", "KVMTrace", "Stage2Model", "Stage2Replay"],
+    // A replay as a database.
+    "SQLiteExport": system.union(["KVMTypes", "Stage2Model", "Stage2Replay", "Reporting", "CSQLite"]),
     // Pages for a browser; pictures in them are compressed.
     "HTMLReport": ["KVMTypes", "Stage2Model", "Stage2Replay", "Reporting", "Pictures", "CZlib"],
     "TraceSynth": system.union(["KVMTypes", "SeededRandom", "CZstd", "CZlib"]),
@@ -57,7 +61,7 @@ enum ImportRules {
     "EmbeddedSchemas": ["Foundation", "PackagePlugin"],
     "pkvm-replay": system.union([
       "KVMTypes", "KVMTrace", "Stage2Model", "Stage2Replay", "Reporting", "TraceSynth", "ArgumentParser",
-      "CMemoryHints", "CostFit", "TraceExport", "PerfettoExport", "Pictures", "HTMLReport",
+      "CMemoryHints", "CostFit", "TraceExport", "PerfettoExport", "SQLiteExport", "Pictures", "HTMLReport",
     ]),
   ]
 

@@ -1,6 +1,7 @@
 import Glibc
 import KVMTrace
 import PerfettoExport
+import SQLiteExport
 
 /// What a command writes, checked before anything is read or replayed: no output may cost the user a recording.
 ///
@@ -90,6 +91,27 @@ struct OutputPlan {
     return target
   }
 
+  /// Where to write a database: SQLite goes back and forth in it, so it is a file. One that is there is replaced only if it is
+  /// empty or an earlier one of these databases: somebody else's may hold what nobody can make again.
+  mutating func databaseTarget(_ path: String) throws -> OutputTarget {
+    let isThere = access(path, F_OK) == 0
+    let isOwn = Self.prefix(of: path, ReplayDatabase.prefixBytes).map {
+      $0.isEmpty || ReplayDatabase.isOne(prefix: $0)
+    }
+    // To the check for recordings any large file with bytes of no text is one.
+    let target = try target(path, overwrite: isOwn == true ? true : nil)
+    guard case .file = target else {
+      throw Diagnostics.failure(
+        "\(target.name): is no file that can be replaced, and a database is one; name a file", .usage)
+    }
+    if isThere, isOwn != true {
+      throw Diagnostics.failure(
+        "\(path): exists and is no database of --sqlite, and would be lost; choose another file, or remove it first",
+        .usage)
+    }
+    return target
+  }
+
   /// The files called `names` in a directory, which is made if it is not there.
   mutating func targets(inDirectory directory: String, _ names: [String]) throws -> [OutputTarget] {
     var status = stat()
@@ -143,20 +165,37 @@ struct OutputPlan {
     return String(cString: real)
   }
 
+  /// What `body` makes of a file that is open to be read; nil where there is none, or none that can be read.
+  private static func reading<Found>(_ path: String, _ body: (_ descriptor: Int32) -> Found?) -> Found? {
+    var status = stat()
+    guard stat(path, &status) == 0, isFile(status) else { return nil }
+    let descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
+    guard descriptor >= 0 else { return nil }
+    defer { close(descriptor) }
+    return body(descriptor)
+  }
+
+  /// The first bytes of a file, nil where there is none, or none that can be read.
+  private static func prefix(of path: String, _ most: Int) -> [UInt8]? {
+    reading(path) { descriptor in
+      var prefix = [UInt8](repeating: 0, count: most)
+      let count = read(descriptor, &prefix, most)
+      return count >= 0 ? Array(prefix[..<count]) : nil
+    }
+  }
+
+  /// Whether an open trace of Perfetto has nothing but what `replay --perfetto` writes.
+  private static func hasTracksAlone(_ descriptor: Int32) -> Bool? {
+    TracksSignature.isOfTracksAlone { read(descriptor, $0.baseAddress, $0.count) }
+  }
+
   /// - Parameter hasFlag: whether the command has --overwrite.
   private static func refuseRecording(at path: String, hasFlag: Bool) throws {
-    let descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
-    guard descriptor >= 0 else { return }
-    defer { close(descriptor) }
-    var prefix = [UInt8](repeating: 0, count: RecordingSignature.prefixBytes)
-    let count = read(descriptor, &prefix, prefix.count)
-    guard count > 0, let recording = RecordingSignature(prefix: Array(prefix[..<count])) else { return }
+    guard let prefix = Self.prefix(of: path, RecordingSignature.prefixBytes), !prefix.isEmpty,
+      let recording = RecordingSignature(prefix: prefix)
+    else { return }
     // What replay --perfetto wrote can be written again; a recording that has tracks beside it cannot.
-    if recording == .perfetto, lseek(descriptor, 0, SEEK_SET) == 0,
-      TracksSignature.isOfTracksAlone({ read(descriptor, $0.baseAddress, $0.count) })
-    {
-      return
-    }
+    if recording == .perfetto, Self.reading(path, hasTracksAlone) == true { return }
     throw Diagnostics.failure(
       "\(path): exists and is \(recording.name), which would be lost; choose another file, or "
         + (hasFlag ? "--overwrite replaces it" : "remove it first"),

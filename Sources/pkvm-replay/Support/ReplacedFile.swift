@@ -6,6 +6,7 @@ import Glibc
 /// ends the program before, a signal, an error or a full disk, leaves what was there, and nothing beside it. Where the file
 /// system has no unnamed files, it is written under a name of its own, which stays behind if the program is killed.
 final class ReplacedFile {
+  /// Open to be written and read: who writes a database reads it, too.
   let descriptor: Int32
   /// `O_TMPFILE`, a macro that Swift does not import: `__O_TMPFILE` of asm-generic/fcntl.h beside `O_DIRECTORY`.
   private static let withoutName = 0o20000000 | O_DIRECTORY
@@ -28,14 +29,14 @@ final class ReplacedFile {
     let exists = stat(resolved, &before) == 0
     // To rename needs no right to write to the file: a file that its owner protects stays protected.
     if exists, access(resolved, W_OK) != 0 { throw OpenedOutput.failure(name) }
-    let unnamed = open(directory, Self.withoutName | O_WRONLY | O_CLOEXEC, 0o666)
+    let unnamed = open(directory, Self.withoutName | O_RDWR | O_CLOEXEC, 0o666)
     if unnamed >= 0 {
       (descriptor, isNamed) = (unnamed, false)
     } else {
       guard errno == EOPNOTSUPP || errno == EISDIR || errno == EINVAL else {
         throw OpenedOutput.failure(name)
       }
-      descriptor = open(temporary, O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC, 0o666)
+      descriptor = open(temporary, O_CREAT | O_EXCL | O_RDWR | O_CLOEXEC, 0o666)
       isNamed = true
       guard descriptor >= 0 else { throw OpenedOutput.failure(name) }
     }

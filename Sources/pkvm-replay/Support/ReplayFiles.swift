@@ -1,6 +1,8 @@
 import KVMTrace
 import KVMTypes
 import PerfettoExport
+import Reporting
+import SQLiteExport
 import Stage2Replay
 
 /// The files that `replay` writes piece by piece, while it goes on: they are open from before the first input is replayed until
@@ -8,20 +10,23 @@ import Stage2Replay
 struct ReplayFiles {
   var operations: OperationsFile?
   var tracks: TracksFile?
+  var database: DatabaseFile?
 
   /// What is written of one input.
   ///
   /// - Parameter vms: the VMs that are asked for, nil for all.
-  func recording(_ trace: TraceFile, position: Int, vms: Set<Int>?) -> RecordingFiles {
+  func recording(_ trace: TraceFile, position: Int, vms: Set<Int>?) throws -> RecordingFiles {
     RecordingFiles(
       position: position, vms: vms, operations: operations,
-      tracks: tracks.map { $0.tracks(of: trace, position: position, vms: vms) })
+      tracks: tracks.map { $0.tracks(of: trace, position: position, vms: vms) },
+      rows: try database?.rows(of: trace, position: position, vms: vms))
   }
 
   /// All inputs are replayed: the files are complete.
   func finish() throws {
     try operations?.finish()
     try tracks?.finish()
+    try database?.finish()
   }
 }
 
@@ -31,17 +36,19 @@ struct RecordingFiles {
   fileprivate let vms: Set<Int>?
   fileprivate let operations: OperationsFile?
   fileprivate let tracks: ReplayTracks?
+  fileprivate let rows: RecordingRows?
 
   /// Those who look at the replay, besides at operations.
-  var observers: [ReplayObserver] { [tracks?.observer].compactMap(\.self) }
+  var observers: [ReplayObserver] { [tracks?.observer, rows?.observer].compactMap(\.self) }
 
   /// Whether anybody looks at operations.
-  var takesOperations: Bool { operations != nil || tracks != nil }
+  var takesOperations: Bool { operations != nil || tracks != nil || rows != nil }
 
   /// An operation was performed.
   func add(_ operation: Stage2Operation) throws {
     if vms?.contains(operation.vm) ?? true { try operations?.write(operation, input: position) }
     try tracks?.add(operation)
+    try rows?.add(operation)
   }
 
   /// The input is replayed.
@@ -53,5 +60,6 @@ struct RecordingFiles {
     _ result: ReplayResult, _ statistics: EventStatistics, part: Range<Nanoseconds>, losses: String
   ) throws {
     try tracks?.finish(result, statistics, part: part, losses: losses)
+    try rows?.finish()
   }
 }
