@@ -174,11 +174,16 @@ extension Attribution {
         identity: VMIdentity(
           tids: tids.map(Set.init), since: time, kvm: roster.kvm(of: vm), wasRunning: wasRunning,
           isProtected: context.profile.modelsProtected(type?.isProtected ?? false), firstEpoch: clock.epoch,
-          // Its first commit may be among what was lost, unless a probe told of its creation.
-          slotsKnownFrom: clock.epoch == Epoch(0) || type != nil ? clock.epoch : .never),
+          slotsKnownFrom: slotsKnownFrom(isCreationTold: type != nil)),
         slots: VMSlots(pageSize: context.pageSize), knownFrom: isKnown ? clock.epoch : .never))
     forgetCopies()
     noteNames(vm)
+  }
+
+  /// The epoch in which all commits are known of a VM that appears now. Its first one may be among what was lost before, unless a probe
+  /// told of its creation; where events are missing just now, so may any of its later ones.
+  private func slotsKnownFrom(isCreationTold: Bool) -> Epoch {
+    !clock.isInGap && (clock.epoch == Epoch(0) || isCreationTold) ? clock.epoch : .never
   }
 
   /// A vCPU faults that is of no VM that is there.

@@ -59,6 +59,21 @@ struct IncompleteTraceTests {
         == ["map 40000000+1000 = 0, assumed", "map 40001000+1000 = 0, assumed"])
   }
 
+  @Test("Of a VM that is created while events are missing, a commit may be, too: no unmap of it is derived")
+  func createdInGap() throws {
+    let story = Scenario(formats: Scenario.markedFormats)
+    story.enter(.vcpu1)
+    story.createVM()
+    story.createSlot()
+    story.enter(.vcpu0)
+    story.handle(.vcpu0, story.memory)
+    story.unmap(.kswapd, story.crookedHVA)
+    story.loseEvents(cpu: 1)
+    story.enter(.vcpu1)
+    let operations = try story.replay().operations
+    #expect(operations.contains("unmap 40000000+1000 = 0, assumed"), "\(operations)")
+  }
+
   // MARK: Parts
 
   @Test("A window that the trace cuts is left alone")
