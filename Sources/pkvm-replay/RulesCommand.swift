@@ -18,7 +18,7 @@ struct RulesCommand: ParsableCommand {
 
   @Argument(
     help: "The rules and exceptions to list, such as D6; all of them if none is given.",
-    completion: .list(RuleList().names))
+    completion: .custom { _, _, _ in RuleList().names })
   var names: [String] = []
 
   @Flag(help: "Print JSON.")

@@ -10,8 +10,9 @@ struct ProfileArgument: ExpressibleByArgument {
 
   init?(argument: String) { text = argument }
 
+  /// The names take milliseconds to tell apart, so only who completes asks for them.
   static var defaultCompletionKind: CompletionKind {
-    .list(["auto", "pkvm", "traditional"] + NamedKernel.listed.map(\.name))
+    .custom { _, _, _ in ["auto", "pkvm", "traditional"] + NamedKernel.listed.map(\.name) }
   }
 
   /// What is asked for, or one line about why that is nothing.
