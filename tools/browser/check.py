@@ -144,6 +144,13 @@ class Browser:
         self.session = None
         self.events = []
 
+    def open(self):
+        """Opens an empty page, on which all else is shown."""
+        target = self.call("Target.createTarget", url="about:blank")["targetId"]
+        self.session = self.call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
+        for domain in ("Page", "Runtime", "Log", "Network"):
+            self.call(f"{domain}.enable")
+
     def close(self):
         self.process.terminate()
         self.process.wait()
@@ -236,11 +243,11 @@ def look(browser, width, is_live):
     return json.loads(found["result"]["value"])
 
 
-def picture(browser, path):
+def picture(browser, path, clip=None):
+    """A picture of the whole page, or of a part of it."""
     size = browser.call("Page.getLayoutMetrics")["cssContentSize"]
-    shot = browser.call(
-        "Page.captureScreenshot", captureBeyondViewport=True,
-        clip={"x": 0, "y": 0, "width": size["width"], "height": min(size["height"], 16000), "scale": 1})
+    clip = clip or {"x": 0, "y": 0, "width": size["width"], "height": min(size["height"], 16000)}
+    shot = browser.call("Page.captureScreenshot", captureBeyondViewport=True, clip={**clip, "scale": 1})
     with open(path, "wb") as file:
         file.write(base64.b64decode(shot["data"]))
 
@@ -254,10 +261,7 @@ def main(arguments):
     browser = Browser()
     failed = False
     try:
-        target = browser.call("Target.createTarget", url="about:blank")["targetId"]
-        browser.session = browser.call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
-        for domain in ("Page", "Runtime", "Log", "Network"):
-            browser.call(f"{domain}.enable")
+        browser.open()
         for page in arguments:
             problems, plots, nodes = [], {}, 0
             for width in WIDTHS:
