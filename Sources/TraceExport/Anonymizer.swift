@@ -56,12 +56,11 @@ public final class Anonymizer {
     }
   }
 
-  /// Where a probe is, in the fields of each one.
-  private static let probeFields: Set<String> = ["__probe_ip", "__probe_func", "__probe_ret_ip"]
-
-  /// Whether an event is a probe of somebody's own: nobody here knows what its arguments hold, so nothing of them is kept.
-  private static func isForeignProbe(_ format: EventFormat) -> Bool {
-    format.kind == .other && format.fields.contains { probeFields.contains($0.name) }
+  /// Whether a field is an argument of a probe that nothing here reads: nobody knows what it holds, so nothing of it is kept. Where the
+  /// probe is (`__probe_ip`) stays an address.
+  private static func isForeignArgument(_ field: EventFormat.Field, of format: EventFormat) -> Bool {
+    guard let known = format.fieldsOfProbe else { return false }
+    return !known.contains(field.name) && !field.name.hasPrefix("__probe_")
   }
 
   private func rewriting(_ field: EventFormat.Field, of format: EventFormat) -> Rewriting? {
@@ -74,7 +73,7 @@ public final class Anonymizer {
       return field.size < 4
         ? .blank(offset: field.offset, size: field.size) : .thread(offset: field.offset, size: field.size)
     }
-    if Self.isForeignProbe(format), !Self.probeFields.contains(field.name) {
+    if Self.isForeignArgument(field, of: format) {
       return .blank(offset: field.offset, size: field.size)
     }
     // What any system call returned may be one.

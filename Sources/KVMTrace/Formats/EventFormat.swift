@@ -48,6 +48,24 @@ extension EventFormat.Field {
 extension EventFormat {
   /// What its events mean, `.other` for those that nobody here knows, or that have not the fields of their kind.
   package var kind: EventKind {
-    EventSchema.schema(system: system, name: name, fieldNames: Set(fields.map(\.name)))?.kind ?? .other
+    schema?.kind ?? .other
+  }
+
+  /// Of a probe the fields that something here is read from, none where nobody knows it: whoever set it chose what it holds. Nil for an
+  /// event of the kernel's own.
+  package var fieldsOfProbe: Set<String>? {
+    if let schema { return schema.system == nil ? Set(schema.fields.map { $0.name.description }) : nil }
+    let isProbe = Self.probeSystems.contains(system) || fields.contains { $0.name.hasPrefix("__probe_") }
+    return isProbe ? [] : nil
+  }
+
+  /// The systems of probes whose group nobody chose (Documentation/trace: kprobetrace, eprobetrace, fprobetrace, histogram's synthetic
+  /// events), and of what a text does not tell the system of.
+  private static let probeSystems: Set<String> = [
+    "kprobes", "uprobes", "eprobes", "fprobes", "synthetic", "probes",
+  ]
+
+  private var schema: EventSchema? {
+    EventSchema.schema(system: system, name: name, fieldNames: Set(fields.map(\.name)))
   }
 }
