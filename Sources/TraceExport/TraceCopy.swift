@@ -27,6 +27,8 @@ public final class TraceCopy {
   @exclusivity(unchecked) public var heading: String?
   /// What stands in the trace right behind an event, printed by its thread; nil for nothing behind any.
   @exclusivity(unchecked) public var linesBehind: ((TraceRecord) -> [String])?
+  /// Whether the end of the recording was told.
+  private var isEnded = false
   /// Events that are longer than any page, or of a CPU that the recording does not have, and are left out.
   public private(set) var leftOut = 0
 
@@ -216,6 +218,7 @@ public final class TraceCopy {
   ///
   /// - Parameter moment: the end of the part that is copied. What is missing behind an event of later is missing there.
   public func end(_ statistics: EventStatistics, before moment: Nanoseconds? = nil) throws {
+    isEnded = true
     try endCPUs(statistics, before: moment)
     for page in pages.all { try close(page) }
     guard let origin = damage.origin(of: trace, statistics, before: moment) else { return }
@@ -228,8 +231,7 @@ public final class TraceCopy {
     }
     for end in ends {
       guard let missing = end.missing else { continue }
-      let isKernels = statistics.losses.contains { $0.isBehindLast && $0.isKernels && $0.cpu == end.cpu }
-      try noteLoss(of: missing, place(ofBuffer: end.bufferIndex, cpu: end.cpu), isDamage: !isKernels)
+      try noteLoss(of: missing, place(ofBuffer: end.bufferIndex, cpu: end.cpu), isDamage: !end.isKernels)
     }
     guard !trace.damage.isEmpty || statistics.untoldDamage.contains(where: { $0.cpu == nil }) else { return }
     for end in ends where end.last != nil && end.missing == nil {
@@ -243,5 +245,8 @@ public final class TraceCopy {
   }
 
   /// Writes the file, whose end has been told. Nothing can be appended afterwards.
-  public func finish(to output: OutputFile) throws { try writer.finish(to: output) }
+  public func finish(to output: OutputFile) throws {
+    precondition(isEnded, "the last page of each CPU is written by end()")
+    try writer.finish(to: output)
+  }
 }

@@ -27,6 +27,8 @@ struct CPUStream: ~Copyable {
   private var damageCount = 0
   /// How many events are missing behind the last one, 0 for an unknown number; nil for none. Known at the end.
   private(set) var missingBehind: UInt64?
+  /// Whether the kernel lost those.
+  private var isBehindKernels = false
   /// The least and the greatest stamp so far.
   private(set) var first: Nanoseconds?
   private(set) var last: Nanoseconds?
@@ -84,9 +86,12 @@ struct CPUStream: ~Copyable {
   /// The ends of the CPUs that it has, of a buffer; where more may be missing than pages tell, behind each an unknown number.
   func ends(ofBuffer buffer: Int, isWhole: Bool) -> [EventStatistics.StreamEnd] {
     let missing = isWhole ? missingBehind : 0
+    let isKernels = isWhole && isBehindKernels
+    func end(_ cpu: UInt16, _ last: Nanoseconds?) -> EventStatistics.StreamEnd {
+      .init(bufferIndex: buffer, cpu: cpu, last: last, missing: missing, isKernels: isKernels)
+    }
     let ends = source.lastOfCPUs ?? []
-    if ends.isEmpty { return [.init(bufferIndex: buffer, cpu: cpu, last: last, missing: missing)] }
-    return ends.map { .init(bufferIndex: buffer, cpu: $0.cpu, last: $0.last, missing: missing) }
+    return ends.isEmpty ? [end(cpu, last)] : ends.map { end($0.cpu, $0.last) }
   }
   var hasRecord: Bool { position < count }
   /// Where in the file the page lies that was read last.
@@ -119,7 +124,9 @@ struct CPUStream: ~Copyable {
       }
     }
     if let hole = continuity.takeHole(before: nil) { report(hole) }
-    missingBehind = source.damage.isEndMissing || source.damage.count > damageCount ? 0 : pendingLoss
+    let isDamaged = source.damage.isEndMissing || source.damage.count > damageCount
+    missingBehind = isDamaged ? 0 : pendingLoss
+    isBehindKernels = !isDamaged && pendingLoss != nil && isPendingKernels
     if let lost = pendingLoss { note(lost: lost, before: last ?? Nanoseconds(0), isBehindLast: true) }
     return false
   }

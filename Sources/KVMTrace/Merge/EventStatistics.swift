@@ -29,6 +29,8 @@ public struct EventStatistics: Sendable {
     /// How many events are missing behind the last one, 0 for an unknown number; nil for none. Where a stream of several CPUs ends with
     /// damage, they may be those of any.
     package var missing: UInt64?
+    /// Whether the kernel lost them; else they are missing for damage.
+    package var isKernels = false
   }
 
   /// The time from the first event to the last.
@@ -70,6 +72,15 @@ public struct EventStatistics: Sendable {
   /// The damaged places of which nothing else tells when something may be missing for them.
   package var untoldDamage: [Damage] {
     toldDamage.isEmpty ? damage : damage.filter { !toldDamage.contains($0) }
+  }
+
+  /// The ends of CPUs behind which something is missing for damage that no loss tells of.
+  package var untoldEnds: [Loss] {
+    streamEnds.filter { end in
+      end.missing != nil && !end.isKernels && !losses.contains { $0.isBehindLast && $0.cpu == end.cpu }
+    }.map {
+      Loss(cpu: $0.cpu, before: $0.last ?? Nanoseconds(0), count: nil, isKernels: false, isBehindLast: true)
+    }
   }
 
   /// The CPUs of which events are missing behind the last one of a stream.
