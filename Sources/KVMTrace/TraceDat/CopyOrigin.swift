@@ -62,11 +62,12 @@ package struct CopyOrigin: Hashable {
     untoldLosses =
       words.contains { $0 == Self.unknownLosses }
       ? value(of: Self.why).flatMap { UntoldLosses.Reason(rawValue: String($0)) } ?? .unknown : nil
+    let (places, gaps) = (count(of: Self.damagedPlaces) ?? 0, count(of: Self.damageGaps) ?? 0)
     let uncertain = number(of: Self.uncertain)
-    if let places = count(of: Self.damagedPlaces) ?? uncertain.map({ _ in 1 }) {
+    // What is missing, or in doubt, is so for a place at least, whatever somebody wrote.
+    if places > 0 || gaps > 0 || uncertain != nil {
       damaged = Damaged(
-        places: places, gaps: count(of: Self.damageGaps) ?? 0,
-        uncertainFrom: uncertain.map { Nanoseconds($0) })
+        places: max(1, places), gaps: gaps, uncertainFrom: uncertain.map { Nanoseconds($0) })
     }
   }
 
