@@ -204,7 +204,7 @@ enum DatabaseSchema {
       recording INTEGER NOT NULL REFERENCES recordings,
       cpu INTEGER NOT NULL,
       before_ns INTEGER NOT NULL,     -- the first event behind the gap
-      behind_last INTEGER NOT NULL,   -- 1: no event of the CPU follows, before_ns is its last one's
+      behind_last INTEGER NOT NULL,   -- 1: no event of the CPU follows, before_ns is its last one's; 0 for none at all
       count INTEGER                   -- NULL where that is not known
     ) STRICT;
     CREATE TABLE damage (

@@ -21,7 +21,7 @@ public final class ReplayDatabase {
   /// Begins a database.
   ///
   /// - Parameters:
-  ///   - descriptor: an empty file that is open to be read and written. It stays open.
+  ///   - descriptor: an empty file that is open to be read and written. It stays open as long as the database is written.
   ///   - maker: the program.
   ///   - options: the words of the command line.
   ///   - explain: makes of a failure what is thrown, here and by all that the database is given to.
@@ -70,6 +70,7 @@ public final class ReplayDatabase {
   public func finish() throws {
     try connection.run(DatabaseSchema.indexes)
     try connection.run("COMMIT")
+    connection.close()
   }
 
   /// An array of texts, in one line.

@@ -22,10 +22,12 @@ struct ReportRows {
     for vm in report.vms {
       try writeVM(vm)
       try writeParts(vm)
-      // That nothing tells what a VM maps is known at the end alone.
-      if vm.memory.basis == nil {
-        try connection.run("DELETE FROM memory WHERE recording = \(position) AND vm = \(vm.id)")
-      }
+    }
+    // That nothing tells what a VM maps is known at the end alone.
+    let unknownVMs = report.vms.filter { $0.memory.basis == nil }.map { String($0.id) }
+    if !unknownVMs.isEmpty {
+      let list = unknownVMs.joined(separator: ", ")
+      try connection.run("DELETE FROM memory WHERE recording = \(position) AND vm IN (\(list))")
     }
     try writeDivergences(report.divergences.items)
     try writeMarkers(report.memoryMarkers ?? [])

@@ -153,6 +153,20 @@ struct DatabaseOutputTests {
     #expect(try Data(contentsOf: URL(filePath: file)) == content)
   }
 
+  @Test(
+    "What somebody was writing to an earlier database does not go into the new one",
+    arguments: ["wal", "journal"])
+  func sideFile(kind: String) throws {
+    let directory = try Directory()
+    #expect(try directory.run("replay $2 --sqlite x.db").status == 0)
+    let file = URL(filePath: "\(directory.path)/x.db-\(kind)")
+    try Data("pages".utf8).write(to: file)
+    let outcome = try directory.run("replay $2 --sqlite x.db")
+    #expect(outcome.status == 64 && outcome.errors.contains("x.db-\(kind): is what"), "\(outcome.errors)")
+    try Data().write(to: file)
+    #expect(try directory.run("replay $2 --sqlite x.db").status == 0)
+  }
+
   @Test("An empty file is no loss")
   func empty() throws {
     let directory = try Directory()

@@ -11,13 +11,22 @@ final class Connection {
   ///   - explain: makes of a failure what is thrown.
   init(descriptor: Int32, explain: @escaping (DatabaseFailure) -> any Error) throws {
     self.explain = explain
-    storage = try DescriptorStorage(descriptor: descriptor)
+    do {
+      storage = try DescriptorStorage(descriptor: descriptor)
+    } catch let failure as DatabaseFailure {
+      throw explain(failure)
+    }
     let flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX
     try check(sqlite3_open_v2("database", &handle, flags, storage.name))
   }
 
-  /// Statements must be gone.
-  deinit { sqlite3_close_v2(handle) }
+  deinit { close() }
+
+  /// Nothing is written any more. The last statement that goes ends it.
+  func close() {
+    sqlite3_close_v2(handle)
+    handle = nil
+  }
 
   /// Runs statements that have no result.
   func run(_ statements: String) throws {

@@ -26,7 +26,7 @@ final class DescriptorStorage {
     let system: UnsafeMutablePointer<sqlite3_vfs>
   }
 
-  /// `sqlite3_file` with what belongs to it, in memory that SQLite provides.
+  /// `sqlite3_file` with what belongs to it, in memory that SQLite provides, which goes by its beginning alone.
   private struct File {
     var base: sqlite3_file
     var context: UnsafeMutablePointer<Context>
@@ -35,6 +35,7 @@ final class DescriptorStorage {
   /// The name by which a connection asks for it.
   let name: String
 
+  /// These live until deinit: SQLite has their addresses.
   private let context: UnsafeMutablePointer<Context>
   private let vfs: UnsafeMutablePointer<sqlite3_vfs>
   private let cName: UnsafeMutablePointer<CChar>
@@ -44,6 +45,7 @@ final class DescriptorStorage {
     guard let system = sqlite3_vfs_find(nil) else {
       throw DatabaseFailure(message: "SQLite has no access to files", errno: nil)
     }
+    precondition(MemoryLayout<File>.offset(of: \.base) == 0, "SQLite sees a sqlite3_file")
     name = "pkvm-replay-\(descriptor)"
     cName = strdup(name)
     context = .allocate(capacity: 1)

@@ -104,6 +104,12 @@ struct OutputPlan {
       throw Diagnostics.failure(
         "\(target.name): is no file that can be replaced, and a database is one; name a file", .usage)
     }
+    for suffix in ["-wal", "-journal"] where Self.prefix(of: path + suffix, 1)?.isEmpty == false {
+      throw Diagnostics.failure(
+        "\(path)\(suffix): is what somebody was writing to an earlier \(path), and would go into the new one; open that with "
+          + "sqlite3 once, or remove both",
+        .usage)
+    }
     if isThere, isOwn != true {
       throw Diagnostics.failure(
         "\(path): exists and is no database of --sqlite, and would be lost; choose another file, or remove it first",
