@@ -122,15 +122,17 @@ public final class ReplayTracks {
   ///   - statistics: what the pass found, for where events are missing.
   ///   - part: the time that was replayed.
   ///   - losses: what is known of lost events, in words.
+  ///   - damage: what is known of damage, in words; nil where there is none.
   public func finish(
-    _ result: ReplayResult, _ statistics: EventStatistics, part: Range<Nanoseconds>, losses: String
+    _ result: ReplayResult, _ statistics: EventStatistics, part: Range<Nanoseconds>, losses: String,
+    damage: String?
   ) throws {
     try faults.finish(tree)
     try tree.finish(at: part.upperBound)
-    let statements = statements(result, losses)
+    let statements = statements(result, losses, damage)
     for vm in result.vms where isWanted(vm.id) { try finish(vm, result, statements) }
     try tree.add(result.markers)
-    try tree.add(statistics.losses, from: part.lowerBound)
+    try tree.add(statistics.losses + statistics.untoldEnds, from: part.lowerBound)
     try tree.add(statements, at: part.lowerBound, pkvm: result.profile.isPKVM)
     try tree.writer.flush()
   }
@@ -156,8 +158,11 @@ public final class ReplayTracks {
   }
 
   /// What somebody has to know of all of the tracks.
-  private func statements(_ result: ReplayResult, _ losses: String) -> [(key: String, value: String)] {
+  private func statements(
+    _ result: ReplayResult, _ losses: String, _ damage: String?
+  ) -> [(key: String, value: String)] {
     var statements = [(key: "lost events", value: losses)]
+    if let damage { statements.append(("damage", damage)) }
     if !result.recordingSettings.isEmpty {
       let settings = result.recordingSettings.map { "\($0.key)=\($0.value)" }
       statements.append(("recording", settings.joined(separator: " ")))

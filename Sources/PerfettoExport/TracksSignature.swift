@@ -12,7 +12,7 @@ public enum TracksSignature {
 
   /// Whether a file is one of tracks alone, from its first packet to its last.
   ///
-  /// - Parameter read: delivers what follows of the file, as many bytes as it likes; 0 at its end.
+  /// - Parameter read: delivers what follows of the file, as many bytes as it likes; 0 at its end, less where it cannot be read.
   public static func isOfTracksAlone(_ read: @escaping (UnsafeMutableRawBufferPointer) -> Int) -> Bool {
     var mark = WireBuffer()
     mark.trackMark()
@@ -34,7 +34,7 @@ public enum TracksSignature {
       let taken = bytes.offset - begin
       guard begun.contains(sequence), taken <= length, bytes.skip(length - taken) else { return false }
     }
-    return !begun.isEmpty
+    return !begun.isEmpty && !bytes.hasFailed
   }
 
   /// The bytes of a file, one after the other.
@@ -42,6 +42,7 @@ public enum TracksSignature {
     private let read: (UnsafeMutableRawBufferPointer) -> Int
     private var buffer = [UInt8](repeating: 0, count: 1 << 16)
     private var (position, end) = (0, 0)
+    private(set) var hasFailed = false
     /// How many are behind.
     private(set) var offset: UInt64 = 0
 
@@ -80,7 +81,9 @@ public enum TracksSignature {
     private mutating func fill() -> Bool {
       guard position == end else { return true }
       let read = read
-      (position, end) = (0, max(buffer.withUnsafeMutableBytes { read($0) }, 0))
+      let count = buffer.withUnsafeMutableBytes { read($0) }
+      if count < 0 { hasFailed = true }
+      (position, end) = (0, max(count, 0))
       return end > 0
     }
   }

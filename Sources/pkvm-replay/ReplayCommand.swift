@@ -333,7 +333,7 @@ struct ReplayCommand: CheckedCommand {
     let span = result.part.span(statistics)
     try written.finish(
       result, statistics, part: Nanoseconds(span.lowerBound)..<Nanoseconds(span.upperBound),
-      losses: report.inputs[0].lossText)
+      of: report.inputs[0])
     if let costModel { report.price(result, costModel) }
     if contention {
       report.simulate(result, scales: scale.isEmpty ? [0.5, 1, 2, 4] : scale, seed: seed ?? 1)
@@ -345,7 +345,7 @@ struct ReplayCommand: CheckedCommand {
     let drawn = pictures?.finish(result, last: Nanoseconds(report.inputs[0].replayed.upperBound)) ?? []
     let heat = heatmap ? drawn.compactMap(\.heat) : []
     Limits.detail(result, statistics, of: input, drawn: heatmap ? heat.count : nil)
-    try files.database?.add(report, of: position)
+    try written.add(report)
     let page = htmlPath.map { _ in HTMLReport.Recording(report, pictures: drawn, gaps: result.gaps) }
     if noSeries { report.removeSeries() }
     try series?.write(result)

@@ -32,7 +32,8 @@ struct ReplayTracksTests {
       onOperation: { try tracks.add($0) })
     let span = result.part.span(statistics)
     try tracks.finish(
-      result, statistics, part: Nanoseconds(span.lowerBound)..<Nanoseconds(span.upperBound), losses: "some")
+      result, statistics, part: Nanoseconds(span.lowerBound)..<Nanoseconds(span.upperBound), losses: "some",
+      damage: "a page is gone")
     return (bytes, longest, result, statistics.losses)
   }
 

@@ -19,24 +19,29 @@ struct ReplayFiles {
     RecordingFiles(
       position: position, vms: vms, operations: operations,
       tracks: tracks.map { $0.tracks(of: trace, position: position, vms: vms) },
-      rows: try database?.rows(of: trace, position: position, vms: vms))
+      rows: try database?.rows(of: trace, position: position, vms: vms), database: database)
   }
 
   /// All inputs are replayed: the files are complete.
   func finish() throws {
+    // A database is sorted at its end, so it is the one to fail: before others take their places.
+    try database?.finish()
     try operations?.finish()
     try tracks?.finish()
-    try database?.finish()
   }
 }
 
 /// What is written of one input while it is replayed.
 struct RecordingFiles {
+  /// So many damaged places are told in words; `info` lists them all.
+  private static let damageMax = 8
+
   fileprivate let position: Int
   fileprivate let vms: Set<Int>?
   fileprivate let operations: OperationsFile?
   fileprivate let tracks: ReplayTracks?
   fileprivate let rows: RecordingRows?
+  fileprivate let database: DatabaseFile?
 
   /// Those who look at the replay, besides at operations.
   var observers: [ReplayObserver] { [tracks?.observer, rows?.observer].compactMap(\.self) }
@@ -55,11 +60,17 @@ struct RecordingFiles {
   ///
   /// - Parameters:
   ///   - part: the time of it that was replayed.
-  ///   - losses: what is known of lost events, in words.
+  ///   - input: what is known of the recording.
   func finish(
-    _ result: ReplayResult, _ statistics: EventStatistics, part: Range<Nanoseconds>, losses: String
+    _ result: ReplayResult, _ statistics: EventStatistics, part: Range<Nanoseconds>, of input: TraceInfo
   ) throws {
-    try tracks?.finish(result, statistics, part: part, losses: losses)
+    try tracks?.finish(
+      result, statistics, part: part, losses: input.lossText,
+      damage: input.damage.isEmpty
+        ? nil : input.damage.prefix(Self.damageMax).map(\.what).joined(separator: "; "))
     try rows?.finish()
   }
+
+  /// The report of the input has all that was asked for.
+  func add(_ report: ReplayReport) throws { try database?.add(report, of: position) }
 }
