@@ -26,6 +26,8 @@ public struct HeatMap: Sendable {
   public var regionCount: Int
   /// The host's pages that were mapped just before the VM was gone; nil for one that is not.
   public var lastMapped: Int?
+  /// When events of some CPU are missing: what is seen there may lack something.
+  public var gaps: [Range<Nanoseconds>] = []
 
   /// Everything that happened in all cells; what is mapped is left out. A call on memory of several rows counts in each.
   public var sums: Sums {
@@ -43,6 +45,12 @@ public struct HeatMap: Sendable {
   /// Where a column begins; the column behind the last one begins where the map ends.
   public func begin(ofColumn column: Int) -> Nanoseconds {
     start + Nanoseconds(UInt64(column).multipliedSaturated(by: interval.rawValue))
+  }
+
+  /// Whether events of some CPU are missing in a column.
+  public func lacksEvents(inColumn column: Int) -> Bool {
+    let time = begin(ofColumn: column)..<begin(ofColumn: column + 1)
+    return gaps.contains { $0.overlaps(time) || time.contains($0.lowerBound) }
   }
 
   /// How often what happened in all cells.

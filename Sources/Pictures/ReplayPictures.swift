@@ -59,9 +59,10 @@ public final class ReplayPictures {
   public func finish(_ result: ReplayResult, last: Nanoseconds) -> [VM] {
     result.vms.compactMap { vm in
       vms[vm.id].map { builder in
-        VM(
-          id: vm.id, faults: builder.faults, lock: builder.lock,
-          heat: heat(of: vm.id, last: last, end: vm.end?.time),
+        var heat = heat(of: vm.id, last: last, end: vm.end?.time)
+        heat?.gaps = result.gaps
+        return VM(
+          id: vm.id, faults: builder.faults, lock: builder.lock, heat: heat,
           lastMemory: vm.lastMemory.map { MemorySample($0) })
       }
     }

@@ -50,6 +50,19 @@ struct HeatMapTextTests {
     (1 << 30 + 2 << 20, [0, 0, 0, 0, 9, 0, 0, 0]),
   ])
 
+  @Test("Columns in which events are missing are marked, also where they are put together")
+  func gaps() {
+    var map = Self.small
+    #expect(!Self.draw(map).contains("events lost") && !Self.draw(map).contains("missing there"))
+    // From the third column to the fifth, of a millisecond each.
+    map.gaps = [Nanoseconds(5_002_400_000)..<Nanoseconds(5_004_100_000)]
+    let text = Self.draw(map)
+    #expect(Self.rows(text).contains("  !!!   "), "\(text)")
+    #expect(text.contains("!: events of some CPU are missing there"))
+    map.gaps = [Nanoseconds(5_000_000_000)..<Nanoseconds(5_000_000_000)]
+    #expect(Self.rows(Self.draw(map)).contains("!       "))
+  }
+
   @Test(
     "The legend says how many operations are derived and how many assumed, which add up, and that failed calls are left out"
   )

@@ -89,8 +89,10 @@ struct HeatDrawing {
       }
       page.drawing(line(row, &named))
     }
+    let lacks = (0..<map.columns).map(map.lacksEvents)
+    if lacks.contains(true) { writeLacks(lacks, &page) }
     writeTimes(&page)
-    writeLegend(&page)
+    writeLegend(lacks.contains(true), &page)
   }
 
   private func line(_ row: Int, _ named: inout Set<Slot>) -> PageText {
@@ -120,6 +122,13 @@ struct HeatDrawing {
     return text + PageText(piece, style) + edge
   }
 
+  /// A row for the columns in which events are missing.
+  private func writeLacks(_ lacks: [Bool], _ page: inout TextPage) {
+    let name = pad("events lost", nameWidth + 1 + addressWidth)
+    let marks = lacks.map { $0 ? "!" : " " }.joined()
+    page.drawing(PageText("  \(name) \(edge)") + PageText(marks, .bad) + PageText(edge))
+  }
+
   private var edge: String { form.hasBlocks ? "│" : "|" }
   private var mapped: String { form.hasBlocks ? "·" : "." }
 
@@ -145,7 +154,7 @@ struct HeatDrawing {
     page.drawing(PageText(indent + text))
   }
 
-  private func writeLegend(_ page: inout TextPage) {
+  private func writeLegend(_ lacksEvents: Bool, _ page: inout TextPage) {
     let columns =
       whole.columns == map.columns ? "" : ", \(map.interval.rawValue / whole.interval.rawValue) of the map's"
     let merged = map.rowBytes / whole.rowBytes
@@ -158,6 +167,10 @@ struct HeatDrawing {
           ? ": \(Quantity.count(whole.rows.count, "row")) of \(Quantity.bytes(whole.rowBytes)) are \(Quantity.count(map.rows.count)), "
             + "to fit \(Self.linesMax) lines" : ""))
     page.line("  \(digits.legend); \(mapped) mapped, and nothing happened")
+    if lacksEvents {
+      page.line(
+        "  !: events of some CPU are missing there: more may have happened, and what is mapped may differ")
+    }
     let sums = whole.sums
     page.line(
       "  in all \(Quantity.count(sums.faults, "fault")) (recorded); \(Quantity.count(sums.maps, "map")), with relax_perms and mkyoung, "
