@@ -42,7 +42,9 @@ public struct TimeBins<Bin: Mergeable> {
   public mutating func spread(
     from begin: Nanoseconds, _ duration: Nanoseconds, _ body: (inout Bin, _ part: UInt64) -> Void
   ) {
-    let intervals = reach(from: begin, to: begin + duration)
+    // The end is the first moment behind it.
+    let last = max(begin, begin + duration - Nanoseconds(duration > Nanoseconds(0) ? 1 : 0))
+    let intervals = reach(from: begin, to: last)
     intervals.cut(from: begin, duration) { body(&bins[$0], $1) }
   }
 

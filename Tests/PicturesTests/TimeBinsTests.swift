@@ -67,6 +67,18 @@ struct TimeBinsTests {
     #expect(bins.bins.dropLast().allSatisfy { Double($0.events) > 0.9 * Double(bins.interval.rawValue) })
   }
 
+  @Test("What ends where an interval does makes no more of them")
+  func boundary() {
+    var bins = TimeBins<Count>()
+    bins.with(Nanoseconds(0)) { $0.events = 0 }
+    let length = bins.interval.rawValue
+    bins.spread(from: Nanoseconds(0), Nanoseconds(UInt64(TimeBins<Count>.intervalsMax) * length)) {
+      $0.events += Int($1)
+    }
+    #expect(bins.bins.count == TimeBins<Count>.intervalsMax && bins.interval.rawValue == length)
+    #expect(bins.bins.allSatisfy { $0.events == Int(length) })
+  }
+
   @Test("Time under the lock is spread over intervals; holds are counted where they begin")
   func lock() {
     var lock = LockTimeline()
