@@ -28,13 +28,6 @@ public struct RuleList: Encodable, Sendable {
       (statement, treatment) = (exception.statement, exception.treatment)
     }
 
-    /// Whether it may account for an event that breaks a rule. The treatment says of which it does, or names none where that is any.
-    func mayAccount(for rule: Rule) -> Bool {
-      let words = treatment.split { !$0.isLetter && !$0.isNumber }.map(String.init)
-      let named = DivergenceRule.allCases.map(\.id).filter(words.contains)
-      if !named.isEmpty { return named.contains(rule.rule) }
-      return words.first == "makes" || words.first == "explains" && !words.contains("nothing")
-    }
   }
 
   /// The version of this layout.
@@ -94,9 +87,10 @@ public struct RuleList: Encodable, Sendable {
         "that breaks it is explained where an exception accounts for it, unknown where the state that the rule speaks of is not known, "
           + "and unexplained otherwise: exit status 1")
       page.blank()
-      Self.write(
-        RuleList().exceptions.filter { $0.mayAccount(for: rule) }, "may account for an event that breaks it",
-        &page)
+      let accounting = DivergenceException.allCases.filter { exception in
+        exception.rules.map { $0.contains { $0.id == rule.rule } } ?? true
+      }
+      Self.write(accounting.map { Exception($0) }, "may account for an event that breaks it", &page)
       page.blank()
     }
     for exception in exceptions {

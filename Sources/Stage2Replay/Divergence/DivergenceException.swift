@@ -46,6 +46,29 @@ public enum DivergenceException: String, Hashable, Sendable, CaseIterable {
   /// The exception's name in reports.
   public var id: String { rawValue }
 
+  /// The rules that an event may break for it, as far as `treatment` tells them; nil for any. None where it is seen to before a rule is
+  /// asked, and where it explains nothing.
+  package var rules: Set<DivergenceRule>? {
+    switch self {
+    case .race, .breakBeforeMake, .lostEvents, .begunMidLife, .pendingNotifier, .notRecorded, .unorderedClock:
+      nil
+    case .staleTLB: [.permissionImpliesAccessFlag, .writableLeafStaysWritable, .grantedRightStays]
+    case .hardwareAccessFlag:
+      [.permissionImpliesAccessFlag, .accessFlagNeedsLeaf, .accessFaultNeedsNewAge, .ageNeedsLeaf]
+    case .untracedChange:
+      [
+        .translationStopsAtInvalidEntry, .mmioLiesOutsideSlots, .writableLeafStaysWritable,
+        .protectedMappingStays, .tableNeedsMapping,
+      ]
+    case .failedHypercall: [.translationStopsAtInvalidEntry, .permissionNeedsLeaf]
+    case .hostReadOnly: [.writableLeafStaysWritable]
+    case .abortGivenBack: [.abortHasGuestFault]
+    case .spuriousFault, .failedMap, .syntheticFault, .emulatedDevice, .sharedAddressSpace,
+      .hostMemoryManagement, .threadChange, .pinnedMemory:
+      []
+    }
+  }
+
   /// How a replay makes sure that the exception leads to no unexplained divergence.
   public var treatment: String {
     switch self {
