@@ -34,7 +34,8 @@ extension Comparison {
           row.metric.name, row.text(row.before), row.text(row.after), row.differenceText, row.relativeText,
         ] + (noise ? [row.noiseText] : []) + [row.kindText]
       },
-      spare: [3] + (noise ? [5] : []) + [1, SpareColumns([noise ? 6 : 5], called: "kind")],
+      spare: [3, SpareColumns([4], called: "percent")] + (noise ? [5] : [])
+        + [SpareColumns([noise ? 6 : 5], called: "kind"), 1],
       style: { position, column in
         column == (noise ? 6 : 5) && shown[position].verdict == .differs && noise ? .bad : nil
       })

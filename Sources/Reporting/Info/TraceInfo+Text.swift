@@ -198,8 +198,11 @@ extension UntoldLosses {
 }
 
 extension TraceInfo {
+  /// In one line, what is missing from an incomplete trace, and how to go on.
+  public var incompleteness: String { lacks + "; --allow-loss accepts this" }
+
   /// In one line, what is missing from an incomplete trace.
-  public var incompleteness: String {
+  package var lacks: String {
     var parts: [String] = []
     if let first = damage.first {
       let more =
@@ -216,6 +219,6 @@ extension TraceInfo {
         gapCount == nil
           ? "the kernel lost \(toldLossText)" : "\(toldLossText) \(isOne ? "is" : "are") missing")
     }
-    return parts.joined(separator: "; ") + "; --allow-loss accepts this"
+    return parts.joined(separator: "; ")
   }
 }

@@ -21,6 +21,7 @@ extension ReplayReport {
     if lock.byOperation.values.contains(where: { $0.modeBasis == .assumed }) {
       page.line("  how faults took the lock is assumed: the trace does not show it")
     }
+    page.line("  where that host was emulated, these times say nothing of hardware")
     Self.writeUntold(lock, &page)
     if !lock.longestHolds.isEmpty { Self.write(lock.longestHolds, &page) }
     if !lock.longestWaits.isEmpty { Self.write(lock.longestWaits, &page) }

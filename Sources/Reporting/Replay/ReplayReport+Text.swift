@@ -51,6 +51,7 @@ extension ReplayReport {
           } ?? "")
         + (input.isIncomplete ? ", incomplete" : input.lossesUnknown == true ? "" : ", complete")
         + (input.pagesText.map { "; host with \($0)" } ?? ""), input.isIncomplete ? .bad : nil)
+    if input.isIncomplete { page.row("", input.lacks, .bad) }
     if let why = input.lossesUnknownWhy {
       page.row("", "whether \(input.lossCount > 0 ? "more " : "")events were lost is unknown: \(why)")
     }
