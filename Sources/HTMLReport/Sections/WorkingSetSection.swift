@@ -7,9 +7,14 @@ enum WorkingSetSection {
     guard let set = subject.vm.workingSet, set.pages > 0 else { return Markup() }
     var table = DataTable(
       caption: "Pages that faults showed in use", header: ["what", "pages", "basis"], numbers: [1])
-    table.row("all", Quantity.count(set.pages), basis: .recorded)
+    table.row("all", Quantity.count(set.pages), basis: Self.basis(set))
     table.row("first shown by a block", Quantity.count(set.blockPages), basis: .derived)
     return VMSection.part("Working set", table.markup + curve(subject, set) + idle(subject, set))
+  }
+
+  /// That a page was in use a fault records; which pages a block has, its map tells.
+  private static func basis(_ set: ReplayReport.WorkingSetEntry) -> Basis {
+    set.blockPages > 0 ? .derived : .recorded
   }
 
   private static func curve(_ subject: VMSubject, _ set: ReplayReport.WorkingSetEntry) -> Markup {
@@ -47,9 +52,10 @@ enum WorkingSetSection {
     var plot = subject.plot(
       "pages", "Pages that faults showed in use",
       "Pages that faults showed in use in each interval of \(words), and all that had been shown by then: "
-        + "\(Quantity.count(set.pages)) in the end.", .recorded)
+        + "\(Quantity.count(set.pages)) in the end.", basis(set))
     plot.note =
-      "In intervals of \(words). What the guest touches through a mapping that is there leaves no event: touches are lower bounds."
+      "In intervals of \(words). A fault that maps a block shows all of its pages, of which the guest may touch few; what it touches through a "
+      + "mapping that is there leaves no event."
     return values.figure(plot)
   }
 
