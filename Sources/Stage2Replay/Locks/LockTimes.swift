@@ -122,8 +122,8 @@ private struct TimesByMode {
   }
 }
 
-/// A lock by intervals of the grid, each with what of holds and waits lies in it. Events come nearly in the order of time, so the interval that is being added to is kept
-/// apart from the others.
+/// A lock by intervals of the grid, each with what of holds and waits lies in it. Events come nearly in the order of time, so the
+/// interval that is being added to is kept apart from the others.
 private struct LockSeries {
   private var others: [Int: LockSample] = [:]
   private var interval = 0
