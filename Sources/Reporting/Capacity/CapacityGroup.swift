@@ -57,7 +57,7 @@ public struct SampleDistribution: Sendable, Encodable {
     public let vm: Int
 
     /// How reports name the VM.
-    var name: String { "\(input):\(vm)" }
+    package var name: String { "\(input):\(vm)" }
   }
 
   /// What it is of.

@@ -11,7 +11,7 @@ extension CapacityPlan {
   public func text(in form: PageForm) -> String {
     var page = TextPage(form)
     let title =
-      "\(Quantity.count(vms, "VM")) of \(Quantity.bytes(memoryBytes)), \(Quantity.count(vcpus, "vCPU")), on \(profile), "
+      "\(subject), \(Quantity.count(vcpus, "vCPU")), on \(profile), "
       + "\(Quantity.bytes(pageSizeBytes)) pages (\(pageSizeBasis.name)), \(ipaBits)-bit IPA (\(ipaBasis.name))"
     if form.isTerminal { page.heading(title) } else { page.title(title) }
     if !samples.isEmpty {
@@ -26,6 +26,9 @@ extension CapacityPlan {
     for assumption in assumptions { page.item(assumption) }
     return page.rendered
   }
+
+  /// What is planned, in a few words.
+  package var subject: String { "\(Quantity.count(vms, "VM")) of \(Quantity.bytes(memoryBytes))" }
 
   private var shownSamples: [VMSample] {
     guard samples.count > Self.vmsMax else { return samples }
@@ -96,14 +99,10 @@ extension CapacityPlan {
       header: ["", "least", "VM", "median", "VM", "mean", "most", "VM"],
       alignRight: [false, true, false, true, false, true, true, false],
       rows: figures.map { figure in
-        func text(_ value: Double) -> String {
-          figure.figure == "touchedShare"
-            ? Self.percent(value) : Quantity.bytes(UInt64(nearest: value))
-        }
-        return [
-          Self.words[figure.figure] ?? figure.figure, text(figure.least.value), figure.least.name,
-          text(figure.median.value), figure.median.name, text(figure.mean), text(figure.most.value),
-          figure.most.name,
+        [
+          figure.word, figure.text(figure.least.value), figure.least.name,
+          figure.text(figure.median.value), figure.median.name, figure.text(figure.mean),
+          figure.text(figure.most.value), figure.most.name,
         ]
       },
       spare: [
@@ -112,13 +111,8 @@ extension CapacityPlan {
       ])
   }
 
-  private static let words = [
-    "touchedShare": "touched", "mappingTreeBytesPerGiB": "tree", "tableBytesPerGiB": "tables",
-    "memcacheBytesPerGiB": "caches", "hypBytesPerGiB": "EL2", "totalBytesPerGiB": "total",
-  ]
-
   private func writeCurves(_ page: inout TextPage) {
-    let shares = [0.125, 0.25, 0.5, 0.75, 1]
+    let shares = VMCurve.shownShares
     let samples = shownSamples.filter { !$0.curve.points.isEmpty }
     if samples.isEmpty { return }
     let joined = samples.filter(\.curve.beganMidLife)
@@ -188,7 +182,7 @@ extension CapacityPlan {
       )
     }
     guard let lock = hostLock else { return }
-    if let error = lock.costError, error > 1 {
+    if lock.isUnknown, let error = lock.costError {
       page.row(
         "host lock",
         "EL2's, shared by all VMs: unknown: the costs fit with an error of \(Quantity.share(error))")
@@ -239,11 +233,32 @@ extension CapacityPlan {
     value < 1e15 ? Quantity.count(UInt64(value.rounded(.up))) : "more than 10^15"
   }
 
-  private static func vms(_ count: Double) -> String {
+  /// So many VMs, as a whole number that is not below `count`.
+  package static func vms(_ count: Double) -> String {
     number(count) == "1" ? "1 VM" : "\(number(count)) VMs"
   }
 
   private static func percent(_ share: Double?) -> String {
     share.map(Quantity.share) ?? "unknown"
   }
+}
+
+extension SampleDistribution {
+  private static let words = [
+    "touchedShare": "touched", "mappingTreeBytesPerGiB": "tree", "tableBytesPerGiB": "tables",
+    "memcacheBytesPerGiB": "caches", "hypBytesPerGiB": "EL2", "totalBytesPerGiB": "total",
+  ]
+
+  /// The word that pages have for the figure.
+  package var word: String { Self.words[figure] ?? figure }
+
+  /// One of its values.
+  package func text(_ value: Double) -> String {
+    figure == "touchedShare" ? Quantity.share(value) : Quantity.bytes(UInt64(nearest: value))
+  }
+}
+
+extension VMCurve {
+  /// The shares of a VM's time at which a table has what it had.
+  package static let shownShares = [0.125, 0.25, 0.5, 0.75, 1]
 }

@@ -38,6 +38,9 @@ public struct HostLockPlan: Sendable, Encodable {
   /// If each takes the least; nil where the costs have nothing for EL2's part.
   public let saturatesAtMost: Double?
 
+  /// Whether the costs are too far off for what they give to say anything.
+  package var isUnknown: Bool { (costError ?? 0) > 1 }
+
   private static let clientsMax = 4096
   private static let acquisitionsWarm = 20_000
   private static let acquisitionsMax = 100_000

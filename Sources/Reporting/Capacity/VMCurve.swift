@@ -38,15 +38,17 @@ public struct VMCurve: Sendable, Encodable {
   public let beganMidLife: Bool
   /// From its appearance until a vCPU of it ran last.
   public let recordedNs: UInt64
+  /// The length of the intervals that points are the ends of.
+  private let intervalNs: UInt64
   /// The least that it had in the last quarter of that time while it had a stage 2, nil where `settled` is not known.
   let low: Point?
 
   /// The rule of `Settling`, in words.
-  static let rule =
+  package static let rule =
     "settled: neither the most bytes that a VM ever had nor its touched memory grew by over 5 % in the last quarter of its time"
   /// What a trace tells whose clock does not say how long anything took.
   init(withoutTimeOf vm: VMResult) {
-    (points, settled, low, recordedNs) = ([], .unknown, nil, 0)
+    (points, settled, low, recordedNs, intervalNs) = ([], .unknown, nil, 0, 1)
     beganMidLife = vm.beganBefore
   }
 
@@ -57,6 +59,7 @@ public struct VMCurve: Sendable, Encodable {
     recordedNs = vm.lastSeen.rawValue - vm.since.rawValue
     beganMidLife = vm.beganBefore
     let life = vm.lifeSeries.extended(to: vm.lastSeen)
+    intervalNs = max(life.interval.rawValue, 1)
     var all: [Point] = []
     for (index, sample) in life.samples.enumerated() {
       let time = min(life.end(of: index).rawValue, max(vm.lastSeen.rawValue, vm.since.rawValue))
@@ -105,9 +108,14 @@ public struct VMCurve: Sendable, Encodable {
   }
 
   /// The point at a share of the time, 0 to 1; nil where there is none.
-  func point(at share: Double) -> Point? {
+  package func point(at share: Double) -> Point? {
     let time = share * Double(recordedNs)
     return points.last { Double($0.sinceBootNs) <= time } ?? points.first
+  }
+
+  /// Where the interval begins at whose end a point is.
+  package func begin(of point: Point) -> UInt64 {
+    point.sinceBootNs > 0 ? (point.sinceBootNs - 1) / intervalNs * intervalNs : 0
   }
 
   private enum CodingKeys: String, CodingKey { case points, settled, beganMidLife, recordedNs }

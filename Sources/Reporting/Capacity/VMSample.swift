@@ -1,4 +1,4 @@
-internal import KVMTypes
+public import KVMTypes
 public import Stage2Model
 public import Stage2Replay
 
@@ -39,6 +39,8 @@ public struct VMSample: Sendable, Encodable {
   public private(set) var peakMost: Stage2Peak
   /// Its stage 2 over time.
   public let curve: VMCurve
+  /// How the peaks are known: as the weakest of what they rest on.
+  public private(set) var basis: Basis
   /// The kernel and machine that the peaks are of.
   private(set) var kind: Kind
 
@@ -88,6 +90,7 @@ public struct VMSample: Sendable, Encodable {
       : VMCurve(withoutTimeOf: vm)
     kind = Kind(result.profile.profile)
     host = kind.name
+    basis = Certainty(result, of: vm).totalBytes
   }
 
   /// The same workload under another kernel of the same page size, with the least and the most that the recording allows.
@@ -95,19 +98,21 @@ public struct VMSample: Sendable, Encodable {
     var other = self
     other.peak = Stage2Peak(least)
     other.peakMost = Stage2Peak(most)
+    // What another kernel does with blocks and order of vCPUs the recording does not decide.
+    other.basis = max(basis, .assumed)
     other.kind = Kind(profile)
     other.host = other.kind.name
     return other
   }
 
   /// Whether the recording leaves open what it would have had, since another kernel is modelled.
-  var isRange: Bool { peak != peakMost }
+  package var isRange: Bool { peak != peakMost }
 
   /// How reports name the VM: its input and its number there.
   public var name: String { "\(input):\(vm)" }
 
   /// The kinds of host that VMs ran on, in their order.
-  static func hosts(_ samples: [VMSample]) -> [String] {
+  package static func hosts(_ samples: [VMSample]) -> [String] {
     var hosts: [String] = []
     for sample in samples where !hosts.contains(sample.host) { hosts.append(sample.host) }
     return hosts

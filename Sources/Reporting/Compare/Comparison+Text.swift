@@ -17,7 +17,7 @@ extension Comparison {
       page.blank()
       page.line(note)
     }
-    for line in subject == .kernels ? Self.kernelNotes(shown) : recordingNotes {
+    for line in subject == .kernels ? Self.kernelNotes(shown) : [noiseNote] {
       page.blank()
       page.line(line)
     }
@@ -43,33 +43,23 @@ extension Comparison {
 
   private static func kernelNotes(_ rows: [Row]) -> [String] {
     var notes: [String] = []
-    if rows.contains(where: { $0.kind == .range }) {
-      notes.append(
-        "A range: the trace does not tell which pages of a recorded block the guest touched, or whether the host's "
-          + "memory was huge where the traced kernel maps pages only. Its ends assume the least and the most."
-      )
-    }
-    if rows.contains(where: { $0.kind == .assumed }) {
-      notes.append(
-        "assumed: the trace does not decide all of what the figure rests on, such as which vCPU was first or whether a page "
-          + "could be written; it is the model's by its rules on both sides.")
-    }
+    if rows.contains(where: { $0.kind == .range }) { notes.append("A range: \(Row.Kind.range.meaning)") }
+    if rows.contains(where: { $0.kind == .assumed }) { notes.append("assumed: \(Row.Kind.assumed.meaning)") }
     return notes
   }
 
-  private var recordingNotes: [String] {
+  /// What chance makes of the differences between recordings.
+  package var noiseNote: String {
     guard hasNoiseFloor else {
-      return [
+      return
         "One recording a side: there is no noise floor, so nothing tells a difference from chance, which moves every "
-          + "figure from run to run of the same kernel. Give several a side with --before and --after."
-      ]
+        + "figure from run to run of the same kernel. Give several a side with --before and --after."
     }
     let counts = "\(before.replays.count) and \(after.replays.count) recordings"
-    return [
+    return
       "Means of \(counts). Noise is what chance makes of their difference with 99 % confidence: Student's t times its "
-        + "standard error, from the spread within the sides. Beyond it, with no value of one side among those of the other, a "
-        + "difference is marked; of 100 figures that do not differ one may be all the same."
-    ]
+      + "standard error, from the spread within the sides. Beyond it, with no value of one side among those of the other, a "
+      + "difference is marked; of 100 figures that do not differ one may be all the same."
   }
 }
 
@@ -77,15 +67,60 @@ extension Comparison.Side {
   fileprivate var title: String { replays.count > 1 ? "\(name) (\(replays.count) recordings)" : name }
 }
 
+extension Comparison.Row.Kind {
+  /// What the word says of a difference.
+  package var meaning: String {
+    switch self {
+    case .exact: "the trace decides both sides."
+    case .range:
+      "the trace does not tell which pages of a recorded block the guest touched, or whether the host's "
+        + "memory was huge where the traced kernel maps pages only. Its ends assume the least and the most."
+    case .assumed:
+      "the trace does not decide all of what the figure rests on, such as which vCPU was first or whether a page "
+        + "could be written; it is the model's by its rules on both sides."
+    case .measured: "each recording is a run of its own, and chance moves every figure from run to run."
+    case .unknown: "one of the sides was not recorded."
+    }
+  }
+}
+
+extension Comparison.Row.Verdict {
+  /// The word for a difference between recordings.
+  fileprivate var word: String {
+    switch self {
+    case .differs: "differs"
+    case .withinNoise: "within the noise"
+    case .same: "the same"
+    case .noNoiseFloor, .mayDiffer: "no noise floor"
+    case .unknown: "not recorded"
+    }
+  }
+
+  /// What the word says of a difference between recordings.
+  fileprivate var meaning: String {
+    switch self {
+    case .differs:
+      "the difference is beyond the noise floor, and no value of one side lies among those of the other."
+    case .withinNoise: "chance alone may account for the difference."
+    case .same: "every recording has the same value."
+    case .noNoiseFloor, .mayDiffer:
+      "there is one recording a side, so nothing tells the difference from chance."
+    case .unknown: "a recording of one of the sides does not have the figure."
+    }
+  }
+}
+
 extension Comparison.Row {
-  fileprivate var isWorthShowing: Bool {
+  /// Whether there is, or may be, a difference that somebody who compares wants to see.
+  package var isWorthShowing: Bool {
     switch verdict {
     case .differs, .mayDiffer, .noNoiseFloor: true
     case .same, .withinNoise, .unknown: false
     }
   }
 
-  func text(_ figure: Comparison.Figure?) -> String {
+  /// A side's figure: of recordings their mean, of kernels what the trace allows.
+  package func text(_ figure: Comparison.Figure?) -> String {
     guard let figure else { return "unknown" }
     if subject == .recordings { return text(figure.mean) }
     return figure.least == figure.most
@@ -111,7 +146,8 @@ extension Comparison.Row {
     metric.unit == .share ? Quantity.points(value) : text(value)
   }
 
-  fileprivate var differenceText: String {
+  /// The difference with its sign; nothing where a side is unknown.
+  package var differenceText: String {
     guard let difference else { return "" }
     if subject == .recordings {
       let middle = (difference.least + difference.most) / 2
@@ -121,7 +157,8 @@ extension Comparison.Row {
       ? signed(difference.least) : "\(signed(difference.least)) .. \(signed(difference.most))"
   }
 
-  fileprivate var relativeText: String {
+  /// The difference in percent with its sign; nothing where the first side is nothing, or unknown.
+  package var relativeText: String {
     guard let relative else { return "" }
     if subject == .recordings { return Quantity.signedPercent((relative.least + relative.most) / 2) }
     return relative.least == relative.most
@@ -129,7 +166,8 @@ extension Comparison.Row {
       : "\(Quantity.signedPercent(relative.least)) .. \(Quantity.signedPercent(relative.most))"
   }
 
-  fileprivate var noiseText: String {
+  /// What chance makes of the difference; nothing without a noise floor.
+  package var noiseText: String {
     noise.map { "+-" + (isRoundingTooMuch ? exact($0) : amount($0)) } ?? ""
   }
 
@@ -172,14 +210,9 @@ extension Comparison.Row {
     return ends[0] == ends[1] ? ends[0] : "\(ends[0]) to \(ends[1])"
   }
 
-  fileprivate var kindText: String {
-    guard subject == .recordings else { return kind.rawValue }
-    return switch verdict {
-    case .differs: "differs"
-    case .withinNoise: "within the noise"
-    case .same: "the same"
-    case .noNoiseFloor, .mayDiffer: "no noise floor"
-    case .unknown: "not recorded"
-    }
-  }
+  /// What the difference is worth, in a word or a few.
+  package var kindText: String { subject == .recordings ? verdict.word : kind.rawValue }
+
+  /// What that word says.
+  package var kindMeaning: String { subject == .recordings ? verdict.meaning : kind.meaning }
 }

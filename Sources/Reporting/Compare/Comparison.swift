@@ -16,11 +16,14 @@ public struct Comparison: Sendable {
     public let name: String
     /// The figures of each replay.
     public let replays: [[Metric]]
+    /// What somebody has to know of what was replayed: of the kernel, or of each recording.
+    public let described: [Described]
 
     /// A side of these replays.
-    public init(_ name: String, _ replays: [[Metric]]) {
+    public init(_ name: String, _ replays: [[Metric]], of described: [Described] = []) {
       self.name = name
       self.replays = replays
+      self.described = described
     }
 
     /// A figure in every replay, nil where one lacks it and lacking means unknown.
@@ -31,6 +34,37 @@ public struct Comparison: Sendable {
       return Figure(
         ranges: found.map { ($0?.least ?? 0, $0?.most ?? 0) },
         basis: found.map { $0?.basis ?? metric.basis }.max() ?? .assumed)
+    }
+  }
+
+  /// A kernel or a recording, with what is known of it.
+  public struct Described: Sendable {
+    /// What it is called.
+    public let name: String
+    /// What is known of it, in the same order for all of a comparison.
+    public let facts: [Fact]
+
+    /// Something that is compared.
+    public init(_ name: String, _ facts: [Fact]) {
+      self.name = name
+      self.facts = facts
+    }
+  }
+
+  /// One thing that is known of a kernel or a recording.
+  public struct Fact: Sendable {
+    /// What it is about.
+    public let name: String
+    /// It, in words.
+    public let value: String
+    /// How it is known; nil where it is not.
+    public let basis: Basis?
+
+    /// A fact.
+    public init(_ name: String, _ value: String, _ basis: Basis?) {
+      self.name = name
+      self.value = value
+      self.basis = basis
     }
   }
 
@@ -59,6 +93,8 @@ public struct Comparison: Sendable {
   public let after: Side
   /// What a reader must know of the sides, a sentence each.
   public var notes: [String] = []
+  /// The recording that was replayed under both kernels; nil where recordings are compared.
+  public var recording: Described?
   /// Every figure that either side has.
   public let rows: [Row]
 

@@ -180,6 +180,24 @@ extension ContentionStudy.Case {
   }
 }
 
+extension ContentionStudy.Case {
+  /// The heads of a table of cases.
+  package static let header = [
+    "vCPUs", "faults", "sections/s", "read", "write", "waited", "mean", "p99", "longest", "chain", "queue",
+  ]
+
+  /// Its row in such a table.
+  package var cells: [String] {
+    [
+      String(vcpus), faultLock.word, Quantity.count(UInt64(nearest: sectionsPerSecond)),
+      readUtilisation.map(Quantity.share) ?? "unknown", writeUtilisation.map(Quantity.share) ?? "unknown",
+      Quantity.share(waits.share), Quantity.duration(UInt64(nearest: waits.meanNs)),
+      Quantity.duration(waits.p99Ns), Quantity.duration(waits.maxNs), Quantity.duration(longestChainNs),
+      String(mostWaiters),
+    ]
+  }
+}
+
 extension ContentionStudy.Waits {
   init(_ usage: LockUsage) {
     count = usage.wait.count
@@ -201,39 +219,35 @@ extension ContentionStudy {
 
   /// The study as a part of a page.
   func write(_ page: inout TextPage) {
-    page.heading(
-      "VM \(vm): \(Quantity.count(recordedVCPUs, "recorded vCPU")), "
-        + "\(Quantity.count(recordedSections, "section")) under mmu_lock in \(Quantity.duration(recordedNs)), from the first of a "
-        + "vCPU to the last (modelled, seed \(seed))")
+    page.heading("VM \(vm): \(simulated) (modelled, seed \(seed))")
     page.table(
-      header: [
-        "vCPUs", "faults", "sections/s", "read", "write", "waited", "mean", "p99", "longest", "chain",
-        "queue",
-      ],
+      header: Case.header,
       alignRight: [true, false, true, true, true, true, true, true, true, true, true],
-      rows: cases.map { item in
-        [
-          String(item.vcpus), item.faultLock.word, Quantity.count(UInt64(nearest: item.sectionsPerSecond)),
-          item.readUtilisation.map(Quantity.share) ?? "unknown",
-          item.writeUtilisation.map(Quantity.share) ?? "unknown",
-          Quantity.share(item.waits.share), Quantity.duration(UInt64(nearest: item.waits.meanNs)),
-          Quantity.duration(item.waits.p99Ns), Quantity.duration(item.waits.maxNs),
-          Quantity.duration(item.longestChainNs), String(item.mostWaiters),
-        ]
-      }, spare: [10, 9, 2, 8, 4, 3, 6, 1])
-    page.line(
-      "faults: how they take the lock; read, write: the shares of that time, as simulated, in which it is held so; waited: the share of "
-        + "acquisitions that do not get it at once; mean, p99, longest: what those wait; chain: the longest time without a "
-        + "moment in which it is free; queue: most that wait at once")
-    if let recordedWaitNs {
-      let traced = Self.traced(cases, recordedVCPUs, tracedFaultLock)
-      page.line(
-        "waits: \(Quantity.duration(recordedWaitNs)) recorded"
-          + (traced.map { ", \(Quantity.duration($0.totalWaitNs)) simulated for the recorded vCPUs and lock" }
-            ?? "")
-          + (waitError.map { ": error \(Quantity.signedPercent($0))" } ?? ""))
-    } else {
-      page.line("the error of the waits is unknown: the trace recorded none")
-    }
+      rows: cases.map(\.cells), spare: [10, 9, 2, 8, 4, 3, 6, 1])
+    page.line(Self.columns)
+    page.line(waitsText)
+  }
+
+  /// What is simulated, in words.
+  package var simulated: String {
+    "\(Quantity.count(recordedVCPUs, "recorded vCPU")), "
+      + "\(Quantity.count(recordedSections, "section")) under mmu_lock in \(Quantity.duration(recordedNs)), from the first of a "
+      + "vCPU to the last"
+  }
+
+  /// What the columns of a table of cases are.
+  package static let columns =
+    "faults: how they take the lock; read, write: the shares of that time, as simulated, in which it is held so; waited: the share of "
+    + "acquisitions that do not get it at once; mean, p99, longest: what those wait; chain: the longest time without a "
+    + "moment in which it is free; queue: most that wait at once"
+
+  /// How far simulated waits are from recorded ones.
+  package var waitsText: String {
+    guard let recordedWaitNs else { return "the error of the waits is unknown: the trace recorded none" }
+    let traced = Self.traced(cases, recordedVCPUs, tracedFaultLock)
+    return "waits: \(Quantity.duration(recordedWaitNs)) recorded"
+      + (traced.map { ", \(Quantity.duration($0.totalWaitNs)) simulated for the recorded vCPUs and lock" }
+        ?? "")
+      + (waitError.map { ": error \(Quantity.signedPercent($0))" } ?? "")
   }
 }

@@ -73,14 +73,32 @@ extension ReplayReport {
         [
           "in \(kind.name)", entry.mode.word, Quantity.count(entry.count),
           Quantity.duration(entry.totalNs),
-          Quantity.duration(entry.totalNs / UInt64(max(entry.count, 1))),
-          entry.error.map { Quantity.signedPercent($0) } ?? "unknown",
-          Calibration.chance(entry.standardError),
-          entry.interleavedError.map { Quantity.signedPercent($0) } ?? "unknown",
+          Quantity.duration(entry.meanNs), entry.errorText, entry.chanceText, entry.interleavedErrorText,
         ]
       }, spare: [7, SpareColumns([6], called: "what chance makes of the error"), 4, 1, 2])
-    page.line(
-      "  error: that of the costs on the total of later calls than they were fitted to, and what chance makes of it; "
-        + "interleaved: their error on calls that lie among those fitted to")
+    page.line("  " + ModelledLockEntry.errorNote)
+  }
+}
+
+extension ReplayReport.ModelledLockEntry {
+  /// What the errors are.
+  package static let errorNote =
+    "error: that of the costs on the total of later calls than they were fitted to, and what chance makes of it; "
+    + "interleaved: their error on calls that lie among those fitted to"
+}
+
+extension ReplayReport.ModelledOperationEntry {
+  /// What a call takes on average.
+  package var meanNs: UInt64 { totalNs / UInt64(max(count, 1)) }
+
+  /// The error, as far as anybody checked it.
+  package var errorText: String { Self.text(error) }
+  /// What chance makes of it; nothing where that is not known.
+  package var chanceText: String { Calibration.chance(standardError) }
+  /// The error on calls that lie among those fitted to.
+  package var interleavedErrorText: String { Self.text(interleavedError) }
+
+  private static func text(_ error: Double?) -> String {
+    error.map { Quantity.signedPercent($0) } ?? "unknown"
   }
 }
