@@ -23,6 +23,12 @@ struct PageFrame {
     "default-src 'none'; style-src 'unsafe-inline'; img-src data:; script-src '\(PageScript.hash)'; "
     + "base-uri 'none'; form-action 'none'"
 
+  /// Adds sections, with their entries in the list of contents.
+  mutating func add(_ sections: SectionList) {
+    contents += sections.entries
+    body += sections.body
+  }
+
   /// The whole page.
   var markup: Markup {
     Markup(own: "<!DOCTYPE html>\n")

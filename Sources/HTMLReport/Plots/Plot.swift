@@ -44,21 +44,15 @@ struct Plot {
         "data-unit": time.unit == .ticks ? "ticks" : "ns",
       ]
     ) {
-      Markup.element("figcaption") {
-        Markup.element("strong") { title }
-        " "
-        basis
-        if !legend.isEmpty { LegendEntry.list(legend) }
-      }
+      words.caption
       Markup.element(
         "svg",
         [
           "class": "frame", "role": "img", "width": "100%", "height": String(height + Self.footer),
-          "aria-labelledby": "\(id)-t \(id)-d",
+          "aria-labelledby": words.labels,
         ]
       ) {
-        Markup.element("title", ["id": "\(id)-t"]) { title }
-        Markup.element("desc", ["id": "\(id)-d"]) { description }
+        words.label
         if let values { valueAxis(values) }
         timeAxis
         Markup.element(
@@ -75,8 +69,12 @@ struct Plot {
         side
       }
       data
-      if !note.isEmpty { Markup.element("p", ["class": "note"]) { note } }
+      if !note.isEmpty { Markup.note(note) }
     }
+  }
+
+  private var words: FigureWords {
+    FigureWords(id: id, title: title, description: description, basis: basis, legend: legend)
   }
 
   private func valueAxis(_ values: ValueAxis) -> Markup {
@@ -176,39 +174,5 @@ struct PlotMark {
       }
     }
     return joined
-  }
-}
-
-/// What one line or area of a plot stands for.
-struct LegendEntry {
-  /// How something is drawn: as an area with a pattern, or as a line with dashes.
-  enum Key {
-    case area(Int)
-    case line(Int)
-    /// A class of the style's own.
-    case swatch(StaticString)
-  }
-
-  var key: Key
-  var name: String
-
-  static func list(_ entries: [LegendEntry]) -> Markup {
-    .element("ul", ["class": "legend"]) {
-      for entry in entries {
-        Markup.element("li") {
-          Markup.element("svg", ["width": "22", "height": "12", "aria-hidden": "true"]) {
-            switch entry.key {
-            case .area(let number):
-              Markup.empty("rect", ["width": "22", "height": "12", "class": "area a\(number)"])
-            case .line(let number):
-              Markup.empty("line", ["y1": "6", "x2": "22", "y2": "6", "class": "line l\(number)"])
-            case .swatch(let name):
-              Markup.empty("rect", ["width": "22", "height": "12", "class": "\(name)"])
-            }
-          }
-          " \(entry.name)"
-        }
-      }
-    }
   }
 }

@@ -49,11 +49,9 @@ enum DivergenceSection {
 
   private static func markup(_ cause: Cause, _ report: ReplayReport) -> Markup {
     let content =
-      Markup.element("summary") { cause.title }
-      + cause.items.prefix(PageLimits.divergences).reduce(into: Markup()) { $0 += markup($1, report) }
+      cause.items.prefix(PageLimits.divergences).reduce(into: Markup()) { $0 += markup($1, report) }
       + LeftOut.note(cause.items.count - PageLimits.divergences, "place")
-    return cause.verdict == .unexplained
-      ? .element("details", ["open": ""]) { content } : .element("details") { content }
+    return .folded(cause.title, isOpen: cause.verdict == .unexplained, content)
   }
 
   private static func markup(_ item: DivergencesEntry.Item, _ report: ReplayReport) -> Markup {

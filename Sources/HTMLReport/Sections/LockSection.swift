@@ -45,8 +45,8 @@ enum LockSection {
     }
     return .element("p") {
       (share ?? "")
-        + "A hold is counted from the entry of a stage-2 function to its return: that is a lower bound. Durations are those of the "
-        + "recorded host: where that was emulated, they say nothing of hardware. "
+        + "A hold is counted from the entry of a stage-2 function to its return: that is a lower bound. "
+        + DurationNote.recorded + " "
       BasisMark.markup(lock.basis)
     }
   }

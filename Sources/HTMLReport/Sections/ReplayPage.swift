@@ -14,7 +14,7 @@ struct ReplayPage {
   init(_ recordings: [HTMLReport.Recording], maker: String) {
     self.recordings = recordings
     let paths = recordings.flatMap { $0.report.inputs.map(\.path) }
-    let names = paths.map { String($0.split(separator: "/").last ?? "") }
+    let names = paths.map(FileName.last)
     let first = names.first ?? ""
     frame = PageFrame(
       title: "Replay of \(first)"
@@ -30,12 +30,12 @@ struct ReplayPage {
 
   /// The whole page.
   mutating func markup() -> Markup {
-    frame.body += BasisSection.markup
-    frame.contents.append(PageFrame.Entry(id: "basis", title: "How to read it"))
+    var sections = SectionList("h2")
+    sections.add("basis", "How to read it", BasisSection.replay)
     if recordings.count > 1 {
-      frame.contents.append(PageFrame.Entry(id: "all", title: "All recordings"))
-      frame.body += TotalsSection.markup(recordings.map(\.report))
+      sections.add("all", "All recordings", TotalsSection.markup(recordings.map(\.report)))
     }
+    frame.add(sections)
     for position in recordings.indices { append(position) }
     return frame.markup
   }
@@ -50,33 +50,27 @@ struct ReplayPage {
     let report = recording.report
     let id = "r\(position)"
     let path = report.inputs.first?.path ?? "recording"
-    var entry = PageFrame.Entry(id: id, title: String(path.split(separator: "/").last ?? "recording"))
-    func section(_ name: String, _ title: String, _ content: Markup) -> Markup {
-      guard !content.isEmpty else { return Markup() }
-      entry.parts.append(PageFrame.Entry(id: "\(id)-\(name)", title: title))
-      return .element("section", ["id": "\(id)-\(name)", "aria-labelledby": "\(id)-\(name)-h"]) {
-        Markup.element("h3", ["id": "\(id)-\(name)-h"]) { title }
-        content
-      }
-    }
-    var body = section("summary", "Summary", SummarySection.markup(recording))
-    body += section("losses", "What is missing", LossSection.markup(recording))
+    var sections = SectionList("h3", ids: "\(id)-")
+    sections.add("summary", "Summary", SummarySection.markup(recording))
+    sections.add("losses", "What is missing", LossSection.markup(recording))
     let all = max(shown.reduce(0) { $0 + $1.count }, 1)
     let regions = min(PageLimits.regions, max(PageLimits.allRegions / all, 4))
     let vms = report.vms.sorted { ($1.faults?.total ?? 0, $0.id) < ($0.faults?.total ?? 0, $1.id) }
     for vm in vms where shown[position].contains(vm.id) {
       let subject = VMSubject(vm, recording, page: "\(id)-vm\(vm.id)", regions: regions)
-      body += section("vm\(vm.id)", Self.title(vm), VMSection.markup(subject, &budget))
+      sections.add("vm\(vm.id)", Self.title(vm), VMSection.markup(subject, &budget))
     }
-    body += section(
+    sections.add(
       "others", "More VMs", OtherVMsSection.markup(vms.filter { !shown[position].contains($0.id) }))
-    body += section("divergences", "Divergences", DivergenceSection.markup(report))
-    body += section("markers", "The host's own figures", MarkerSection.markup(report))
-    body += section("agreement", "Prediction and probes", AgreementSection.markup(report))
-    frame.contents.append(entry)
+    sections.add("divergences", "Divergences", DivergenceSection.markup(report))
+    sections.add("markers", "The host's own figures", MarkerSection.markup(report))
+    sections.add("agreement", "Prediction and probes", AgreementSection.markup(report))
+    frame.contents.append(
+      PageFrame.Entry(
+        id: id, title: FileName.last(path), parts: sections.entries))
     frame.body += .element("article", ["id": id, "aria-labelledby": "\(id)-h"]) {
       Markup.element("h2", ["id": "\(id)-h"]) { path }
-      body
+      sections.body
     }
   }
 }

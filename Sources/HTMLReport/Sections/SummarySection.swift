@@ -3,36 +3,6 @@ internal import Reporting
 internal import Stage2Model
 internal import Stage2Replay
 
-/// What a basis is, and what plots have in common.
-enum BasisSection {
-  static var markup: Markup {
-    .element("section", ["id": "basis", "aria-labelledby": "basis-h"]) {
-      Markup.element("h2", ["id": "basis-h"]) { "How to read it" }
-      Markup.element("p") {
-        "Every figure says how it is known: "
-        BasisMark.markup(.recorded)
-        " is read from an event, "
-        BasisMark.markup(.derived)
-        " is forced by recorded facts, "
-        BasisMark.markup(.assumed)
-        " is a choice among several that the trace allows, "
-        BasisMark.markup(.modelled)
-        " is computed from a stated cost model, and "
-        BasisMark.markup(nil)
-        " is what the trace does not tell, which is not 0."
-      }
-      Markup.element("p") {
-        "In all plots time goes from left to right, over what was replayed. Grey bands with dashed edges are stretches in which events of "
-        "some CPU are missing: what is drawn there may lack something."
-      }
-      Markup.element("p", ["class": "scripted"]) {
-        "Point at a plot, or tap it, to see the values there. Drag across one to zoom all plots of a recording; Escape, or the "
-        "button, shows all again. With the keyboard: + and - zoom a plot that has the focus, the arrows move it, 0 shows all."
-      }
-    }
-  }
-}
-
 /// What one recording is, and what came of its replay.
 enum SummarySection {
   static func markup(_ recording: HTMLReport.Recording) -> Markup {
@@ -103,11 +73,7 @@ enum SummarySection {
     let lines =
       (report.notKnown ?? []).map(\.words)
       + (report.notRecorded ?? []).map { $0.why == nil ? "not recorded: \($0.statement)" : $0.statement }
-    guard !lines.isEmpty else { return Markup() }
-    return .element("h4") { "What could not be known" }
-      + .element("ul") {
-        for line in lines { Markup.element("li") { line } }
-      }
+    return lines.isEmpty ? Markup() : .element("h4") { "What could not be known" } + .list(lines)
   }
 }
 
@@ -133,12 +99,8 @@ enum TotalsSection {
         totals.faults.map { Quantity.count($0.total) } ?? "unknown",
         Quantity.count(all.divergences.unexplained))
     }
-    return .element("section", ["id": "all", "aria-labelledby": "all-h"]) {
-      Markup.element("h2", ["id": "all-h"]) { "All recordings" }
-      table.markup
-      LeftOut.note(reports.count - PageLimits.rows, "recording")
-      if let totals = all.totals { OperationSection.operations(totals.operations).markup }
-    }
+    return table.markup + LeftOut.note(reports.count - PageLimits.rows, "recording")
+      + (all.totals.map { OperationSection.operations($0.operations).markup } ?? Markup())
   }
 }
 
@@ -146,8 +108,6 @@ enum TotalsSection {
 enum LeftOut {
   static func note(_ count: Int, _ thing: String, _ where: String = "--json has all") -> Markup {
     guard count > 0 else { return Markup() }
-    return .element("p", ["class": "note"]) {
-      "Left out: \(Quantity.count(count, "more \(thing)")); \(`where`)."
-    }
+    return .note("Left out: \(Quantity.count(count, "more \(thing)")); \(`where`).")
   }
 }
