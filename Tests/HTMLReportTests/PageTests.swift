@@ -25,23 +25,6 @@ struct PageTests {
     return HTMLReport.Recording(report, pictures: pictures.finish(result, last: last), gaps: result.gaps)
   }
 
-  /// The rows of the table with a caption, in a part of the page that begins with an id; each a list of texts.
-  private static func rows(_ caption: String, in page: String, from id: String) throws -> [[String]] {
-    let begin = try #require(page.range(of: "id=\"\(id)\""), "\(id)")
-    let rest = page[begin.upperBound...]
-    let table = try #require(rest.range(of: "<caption>\(caption)</caption>"), "\(caption)")
-    let end = try #require(rest.range(of: "</table>", range: table.upperBound..<rest.endIndex))
-    return rest[table.upperBound..<end.lowerBound].components(separatedBy: "<tr>").dropFirst(2).map { row in
-      row.components(separatedBy: "</t").dropLast().map {
-        $0.replacing(/<[^>]*>|^[dhr]>/, with: "").replacing(/^[dhr]>/, with: "")
-      }
-    }.filter { !$0.isEmpty }
-  }
-
-  private static func value(_ name: String, _ rows: [[String]], column: Int = 1) -> String? {
-    rows.first { $0.first == name }.map { $0[column] }
-  }
-
   @Test(
     "Every section is there, and its figures are those of the report",
     arguments: ["pkvm-nvhe-7.3.4-guest-damon", "kvm-vhe-7.3.4-two-guests", "pkvm-nvhe-7.3.4-page-table-thp"])
@@ -50,27 +33,27 @@ struct PageTests {
     let report = recording.report
     let page = HTMLReport.page([recording], maker: "a program").source
     #expect(page.utf8.count < 5_000_000)
-    let found = try Self.rows("What the replay found", in: page, from: "r0-summary")
+    let found = try PageReading.rows("What the replay found", in: page, from: "r0-summary")
     let faults = report.vms.reduce(0) { $0 + ($1.faults?.total ?? 0) }
-    #expect(Self.value("faults", found) == Quantity.count(faults))
-    #expect(Self.value("unexplained divergences", found) == "0")
+    #expect(PageReading.value("faults", found) == Quantity.count(faults))
+    #expect(PageReading.value("unexplained divergences", found) == "0")
     for vm in report.vms {
       let id = "r0-vm\(vm.id)"
       for (kind, entry) in vm.operations {
-        let rows = try Self.rows("Calls of stage-2 functions", in: page, from: id)
-        #expect(Self.value(kind.name, rows) == Quantity.count(entry.count), "\(kind)")
-        #expect(Self.value(kind.name, rows, column: 6) == Quantity.count(entry.basis[.assumed] ?? 0))
+        let rows = try PageReading.rows("Calls of stage-2 functions", in: page, from: id)
+        #expect(PageReading.value(kind.name, rows) == Quantity.count(entry.count), "\(kind)")
+        #expect(PageReading.value(kind.name, rows, column: 6) == Quantity.count(entry.basis[.assumed] ?? 0))
       }
-      let sizes = try Self.rows("Sizes", in: page, from: id)
+      let sizes = try PageReading.rows("Sizes", in: page, from: id)
       #expect(
-        Self.value("all bytes", sizes, column: 2)
+        PageReading.value("all bytes", sizes, column: 2)
           == vm.memory.totalBytes.map { Quantity.bytes(UInt64($0.peak)) })
       #expect(
-        Self.value("mapping tree", sizes, column: 2)
+        PageReading.value("mapping tree", sizes, column: 2)
           == vm.memory.mappingTreeBytes.map { Quantity.bytes(UInt64($0.peak)) })
-      let kinds = try Self.rows("Faults by kind and level", in: page, from: id)
-      #expect(Self.value("permission", kinds) == vm.faults.map { Quantity.count($0.permission) })
-      let vcpus = try Self.rows("vCPUs", in: page, from: id)
+      let kinds = try PageReading.rows("Faults by kind and level", in: page, from: id)
+      #expect(PageReading.value("permission", kinds) == vm.faults.map { Quantity.count($0.permission) })
+      let vcpus = try PageReading.rows("vCPUs", in: page, from: id)
       #expect(vcpus.map { $0[1] } == vm.vcpus.map { String($0.tid) })
       let plots =
         ["bytes", "tables", "mapped", "faults", "lock", "holds", "heat", "pages", "idle"]
@@ -79,15 +62,16 @@ struct PageTests {
         #expect(page.contains("<figure class=\"plot\" id=\"\(id)-\(plot)\""), "\(id)-\(plot)")
       }
       let lock = try #require(vm.lock)
-      let holds = try Self.rows("The longest holds", in: page, from: id)
+      let holds = try PageReading.rows("The longest holds", in: page, from: id)
       #expect(holds.map { $0[2] } == lock.longestHolds.map { Quantity.duration($0.heldNs) })
-      let set = try Self.rows("Pages that faults showed in use", in: page, from: id)
-      #expect(Self.value("all", set) == vm.workingSet.map { Quantity.count($0.pages) })
+      let set = try PageReading.rows("Pages that faults showed in use", in: page, from: id)
+      #expect(PageReading.value("all", set) == vm.workingSet.map { Quantity.count($0.pages) })
     }
-    let agreement = try Self.rows(
+    let agreement = try PageReading.rows(
       "Prediction against the probes of this trace", in: page, from: "r0-agreement")
     #expect(
-      Self.value("map", agreement) == report.agreement?.byOperation[.map].map { Quantity.count($0.recorded) })
+      PageReading.value("map", agreement)
+        == report.agreement?.byOperation[.map].map { Quantity.count($0.recorded) })
     #expect(
       page.contains("id=\"r0-divergences\"")
         && page.contains("id=\"r0-markers\"") == (report.memoryMarkers != nil))
@@ -102,9 +86,8 @@ struct PageTests {
     let page = HTMLReport.page([recording], maker: "a program").source
     let blocks = try Self.plotted("r0-vm0-mappings", in: page).lines[0]
     let expected = try #require(vm.memory.series).map { Double($0.blockMappings) }
-    // Of a VM that goes there is one value more, that before it went.
-    let more = vm.endedNs == nil ? 0 : 1
-    #expect(blocks.name == "blocks" && Array(blocks.values.dropLast(1 + more)) == expected.dropLast())
+    // Before the VM was gone there is one value more.
+    #expect(blocks.name == "blocks" && Array(blocks.values.dropLast(2)) == expected.dropLast())
     #expect(blocks.values.last == expected.last)
   }
 
@@ -203,11 +186,46 @@ struct PageTests {
     }
   }
 
+  @Test("What costs price and a simulation finds is on the page where somebody asked for it, with its error")
+  func modelledLock() throws {
+    let name = "pkvm-nvhe-7.3.4-page-table-thp"
+    let root = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
+      .deletingLastPathComponent()
+    let trace = try TraceFile(path: root.appendingPathComponent("traces/\(name).dat").path)
+    var options = ReplayOptions()
+    options.measuresWork = true
+    options.keepsSections = true
+    let (result, statistics) = try Replay.run(trace, profile: ProfileRequest(), options: options)
+    let plain = ReplayReport(trace, statistics, result)
+    func page(_ report: ReplayReport) -> String {
+      HTMLReport.page([HTMLReport.Recording(report, pictures: [], gaps: [])], maker: "a program").source
+    }
+    #expect(!page(plain).contains("as the costs") && !page(plain).contains("mmu_lock, simulated"))
+    var asked = plain
+    asked.price(result, Calibration(name: "fitted", source: "a test", [result]).model)
+    asked.simulate(result, scales: [1, 2], seed: 7)
+    let source = page(asked)
+    let lock = try #require(asked.vms[0].modelledLock)
+    let priced = try PageReading.rows("Calls of stage-2 functions under the lock", in: source, from: "r0-vm0")
+    #expect(priced.count == lock.byOperation.count && priced.allSatisfy { $0.last == "modelled" })
+    let map = try #require(lock.byOperation[.map])
+    let row = try #require(priced.first { $0[0] == "map" })
+    #expect(row[3] == Quantity.duration(map.totalNs))
+    #expect(row[5] == map.error.map { Quantity.signedPercent($0) } ?? "unknown")
+    #expect(lock.byOperation.values.contains { $0.error != nil })
+    let study = try #require(asked.vms[0].contention)
+    let cases = try PageReading.rows("The lock with fewer and more vCPUs", in: source, from: "r0-vm0")
+    #expect(cases.map { Array($0.dropLast()) } == study.cases.map(\.cells))
+    #expect(
+      cases.allSatisfy { $0.last == "modelled" } && source.contains("(seed 7)")
+        && source.contains(study.waitsText))
+  }
+
   @Test("What a recording says of itself is on the page, and that durations are those of its host")
   func host() throws {
     let page = HTMLReport.page([try Self.recording("pkvm-nvhe-7.3.4-guest-boot")], maker: "a program").source
-    let rows = try Self.rows("The recording", in: page, from: "r0-summary")
-    let words = try #require(Self.value("what it says of itself", rows))
+    let rows = try PageReading.rows("The recording", in: page, from: "r0-summary")
+    let words = try #require(PageReading.value("what it says of itself", rows))
     #expect(words.contains("host=pkvm-nvhe") && words.contains("workload=guest-boot"))
     #expect(page.contains("where that was emulated, they say nothing of hardware"))
   }
@@ -221,7 +239,7 @@ struct PageTests {
     recording.report.inputs[0].lossCount = 3
     recording.gaps = [Nanoseconds(time.lowerBound)..<Nanoseconds(time.lowerBound + 500)]
     let page = HTMLReport.page([recording], maker: "a program").source
-    let rows = try Self.rows("Places where events are missing", in: page, from: "r0-losses")
+    let rows = try PageReading.rows("Places where events are missing", in: page, from: "r0-losses")
     #expect(rows.count == 1 && rows[0][1...2] == ["1", "7"])
     #expect(page.contains("Left out: 2 more places"))
     let plots = page.matches(of: /<figure class="plot"/).count

@@ -11,7 +11,8 @@ enum VMSection {
     return DataTable.row(of: head(subject), vcpus(subject.vm))
       + LeftOut.note(subject.vm.vcpus.count - PageLimits.rows, "vCPU") + OperationSection.markup(subject)
       + MemorySection.markup(subject)
-      + FaultSection.markup(subject) + LockSection.markup(subject) + heat + WorkingSetSection.markup(subject)
+      + FaultSection.markup(subject) + LockSection.markup(subject) + ModelledLockSection.markup(subject.vm)
+      + heat + WorkingSetSection.markup(subject)
   }
 
   /// A part of the section.
@@ -103,8 +104,8 @@ enum OtherVMsSection {
         vm.faults.map { Quantity.count($0.total) } ?? "unknown",
         vm.memory.totalBytes.map { Quantity.bytes(UInt64(max($0.peak, 0))) } ?? "unknown")
     }
-    return .element("p", ["class": "note"]) {
+    return .note(
       "Plots are of the \(PageLimits.vms) VMs with most faults, of all recordings of the page; --vm chooses others."
-    } + table.markup + LeftOut.note(vms.count - PageLimits.rows, "VM")
+    ) + table.markup + LeftOut.note(vms.count - PageLimits.rows, "VM")
   }
 }
