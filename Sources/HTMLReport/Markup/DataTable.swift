@@ -17,6 +17,16 @@ struct DataTable {
     case text(String)
     /// How something is known.
     case basis(Basis?)
+    /// A text with how it is known.
+    case known(String, Basis?)
+
+    /// The text, where it has one.
+    var text: String? {
+      switch self {
+      case .text(let text), .known(let text, _): text
+      case .basis: nil
+      }
+    }
   }
 
   /// A row of texts.
@@ -63,6 +73,7 @@ struct DataTable {
     switch cell {
     case .text(let text): Markup(text)
     case .basis(let basis): BasisMark.markup(basis)
+    case .known(let text, let basis): Markup(text + " ") + BasisMark.markup(basis)
     }
   }
 

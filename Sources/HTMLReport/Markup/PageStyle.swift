@@ -71,6 +71,14 @@ enum PageStyle {
     .y line, .x line { stroke: var(--grid); }
     .y text, .addresses text { text-anchor: end; dominant-baseline: central; }
     .x text { text-anchor: middle; }
+    figure.chart { margin: 14px 0 20px; max-width: 960px; }
+    svg.bars { display: block; overflow: visible; }
+    svg.bars text { font-size: 11.5px; fill: var(--ink); font-variant-numeric: tabular-nums; paint-order: stroke; stroke: var(--back);
+      stroke-width: 3px; }
+    svg.bars .x text { fill: var(--soft); font-size: 11px; stroke: none; }
+    svg.bars .x .first { text-anchor: start; }
+    svg.bars .x .last, svg.bars .value { text-anchor: end; }
+    .base { stroke: var(--soft); }
     svg.frame .x g:first-of-type text { text-anchor: start; }
     .addresses line { stroke: var(--rule); stroke-dasharray: 2 3; }
     .addresses text { font-family: ui-monospace, "Liberation Mono", monospace; font-size: 10px; }
@@ -118,8 +126,9 @@ enum PageStyle {
       caption, thead th, tbody th.t { white-space: normal; }
       th, td { padding-right: 8px; }
       body { padding: 0 12px 24px; }
-      svg.frame .x .odd text, svg.frame .event.near text { display: none; }
+      .x .odd text, svg.frame .event.near text { display: none; }
       svg.frame { width: calc(100% - 96px); margin-left: 76px; }
+      svg.bars text, svg.bars .x text { font-size: 10px; }
     }
     @media print { nav, .scripted, #tip { display: none; } details { break-inside: avoid; } }
     """#

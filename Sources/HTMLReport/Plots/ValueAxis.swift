@@ -20,7 +20,7 @@ struct ValueAxis: Sendable {
   /// The value at the bottom, of a scale of powers its power.
   private let low: Double
   /// The value at the top, likewise.
-  private let high: Double
+  let high: Double
   /// The values that are marked.
   private let marks: [Double]
 
@@ -44,7 +44,7 @@ struct ValueAxis: Sendable {
   }
 
   /// The distance of marks, of which five at most reach that far: 1, 2 or 5 times a power of ten, of bytes a power of two.
-  private static func step(_ greatest: Double, _ unit: Unit) -> Double {
+  static func step(_ greatest: Double, _ unit: Unit) -> Double {
     let most = 5.0
     if unit == .bytes {
       var step = 1.0
