@@ -28,6 +28,31 @@ public enum HTMLReport {
     var page = ReplayPage(recordings, maker: maker)
     return page.markup()
   }
+
+  /// A threshold as somebody wrote it.
+  public struct NamedThreshold: Sendable {
+    /// Its text.
+    public var text: String
+    /// What it says.
+    public var threshold: Threshold
+
+    /// A threshold with its text.
+    public init(_ text: String, _ threshold: Threshold) {
+      self.text = text
+      self.threshold = threshold
+    }
+  }
+
+  /// The page of a comparison.
+  ///
+  /// - Parameters:
+  ///   - thresholds: what it was held against.
+  ///   - maker: the program that made it, in one line.
+  public static func page(
+    _ comparison: Comparison, thresholds: [NamedThreshold], maker: String
+  ) -> Markup {
+    ComparePage(comparison: comparison, thresholds: thresholds, maker: maker).markup
+  }
 }
 
 /// How much a page shows. What is left out is said where it would stand.
@@ -42,6 +67,8 @@ enum PageLimits {
   static let pictureLetters = 3_500_000
   /// Stretches in which events are missing that are told apart in plots.
   static let gaps = 64
+  /// Differences with a bar: those with the greatest percentages.
+  static let bars = 60
   /// Rows of a table.
   static let rows = 100
   /// Causes of divergences.

@@ -1,4 +1,5 @@
 import ArgumentParser
+import HTMLReport
 import KVMTrace
 import KVMTypes
 import Reporting
@@ -31,6 +32,7 @@ struct CompareCommand: CheckedCommand {
         pkvm-replay compare trace.dat --profile auto --profile 6.14
         pkvm-replay compare before.dat after.dat --fail-if "hypercallsTotal>+5%"
         pkvm-replay compare --before a.dat b.dat --after c.dat d.dat
+        pkvm-replay compare before.dat after.dat --html comparison.html
       """)
 
   @Argument(help: "One or two traces.", completion: .file())
@@ -71,6 +73,16 @@ struct CompareCommand: CheckedCommand {
     completion: .file())
   var jsonPath: String?
 
+  @Option(
+    name: .customLong("html"),
+    help: ArgumentHelp(
+      """
+      Write the comparison with the differences as bars to this file, as a page for a browser that needs no network; - is standard \
+      output.
+      """, valueName: "file"),
+    completion: .file())
+  var htmlPath: String?
+
   @OptionGroup var spool: SpoolOptions
 
   @OptionGroup var terminal: TerminalOptions
@@ -98,6 +110,7 @@ struct CompareCommand: CheckedCommand {
       throw ValidationError(
         "one input or two, not \(inputs.count); several a side go behind --before and --after")
     }
+    try checkStandardOutput(["--json": jsonPath, "--html": htmlPath])
     try checkStandardInput(sides.joined())
     try memslots.check(inputs: sides.joined().count)
   }
@@ -109,6 +122,7 @@ struct CompareCommand: CheckedCommand {
     var outputs = try OutputPlan(
       inputs: sides.flatMap(\.self) + memslots.paths + profiles.map(\.text))
     let jsonTarget = try jsonPath.map { try outputs.target($0) }
+    let htmlTarget = try htmlPath.map { try outputs.target($0) }
     let textTarget = try outputs.target("-")
     var losses = Losses()
     let comparison = try profiles.isEmpty ? compareRecordings(&losses) : compareKernels(&losses)
@@ -126,7 +140,13 @@ struct CompareCommand: CheckedCommand {
     if let jsonTarget {
       try Output.write(JSON.signed(ComparisonReport(comparison, exceeded: failed)), to: jsonTarget)
     }
-    if jsonPath != "-", terminal.printsPage(besides: [jsonPath]) {
+    if let htmlTarget {
+      let named = zip(failIf, thresholds).map { HTMLReport.NamedThreshold($0, $1) }
+      let page = HTMLReport.page(comparison, thresholds: named, maker: ToolIdentity.current.line)
+      try Output.write(page.source, to: htmlTarget)
+    }
+    let files = [jsonPath, htmlPath]
+    if !files.contains("-"), terminal.printsPage(besides: files) {
       try Output.write(comparison.text(all: all, in: terminal.form), to: textTarget)
     }
     for (text, threshold) in exceeded {
@@ -187,11 +207,12 @@ struct CompareCommand: CheckedCommand {
         let trace = try Diagnostics.open(input, spool, allowLoss: allowLoss)
         let (result, statistics) = try replay(trace, options(position, trace), &losses)
         replays.append(Metric.metrics([result], statistics))
-        hostsOfSide.append(RecordedHost(trace, result))
+        hostsOfSide.append(RecordedHost(trace, result.profile, name: input))
         position += 1
       }
       hosts.append(hostsOfSide)
-      found.append(Comparison.Side(side.count > 1 ? "\(side[0]) and others" : side[0], replays))
+      let name = side.count > 1 ? "\(side[0]) and others" : side[0]
+      found.append(Comparison.Side(name, replays, of: hostsOfSide.map(\.described)))
     }
     var comparison = Comparison(.recordings, found[0], found[1])
     comparison.notes =
@@ -222,16 +243,19 @@ struct CompareCommand: CheckedCommand {
     let difference = Self.unmodelled(kernels.others)
     let areTraced = kernels.others.allSatisfy { $0.profile.isAlike(kernels.traced.profile) }
     for (position, request) in requests.enumerated() {
-      if position == 1, kernels.others[0].profile.isAlike(kernels.others[1].profile) {
-        sides.append(Comparison.Side(names[1], sides[0].replays))
-      } else if areTraced {
-        sides.append(Comparison.Side(names[position], [try metrics(trace, options, &losses)]))
-      } else {
-        let modelled = try modelled(trace, request, options, &losses)
-        sides.append(Comparison.Side(names[position], [modelled]))
-      }
+      let metrics =
+        if position == 1, kernels.others[0].profile.isAlike(kernels.others[1].profile) {
+          sides[0].replays[0]
+        } else if areTraced {
+          try metrics(trace, options, &losses)
+        } else {
+          try modelled(trace, request, options, &losses)
+        }
+      let kernel = Comparison.Described(names[position], kernels.others[position].facts)
+      sides.append(Comparison.Side(names[position], [metrics], of: [kernel]))
     }
     var comparison = Comparison(.kernels, sides[0], sides[1])
+    comparison.recording = RecordedHost(trace, kernels.traced, name: inputs[0]).described
     comparison.notes = difference + losses.lacks
     return comparison
   }

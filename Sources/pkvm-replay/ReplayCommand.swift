@@ -177,13 +177,9 @@ struct ReplayCommand: CheckedCommand {
   var allowLoss = false
 
   func check() throws {
-    let toStandardOutput = [
-      ("--json", jsonPath), ("--html", htmlPath), ("--ops", operationsPath), ("--perfetto", perfettoPath),
-    ].filter { $0.1 == "-" }
-    if toStandardOutput.count > 1 {
-      throw ValidationError(
-        "\(toStandardOutput[0].0) and \(toStandardOutput[1].0) cannot both go to standard output")
-    }
+    try checkStandardOutput([
+      "--json": jsonPath, "--html": htmlPath, "--ops": operationsPath, "--perfetto": perfettoPath,
+    ])
     if sqlitePath == "-" {
       throw ValidationError("--sqlite writes a database, which is a file, not to standard output: name one")
     }
@@ -191,7 +187,7 @@ struct ReplayCommand: CheckedCommand {
       throw ValidationError("--csv writes several files, not to standard output: name a directory")
     }
     if csvDirectory?.isEmpty == true { throw ValidationError("--csv has an empty name: name a directory") }
-    if heatmap, !toStandardOutput.isEmpty {
+    if heatmap, [jsonPath, htmlPath, operationsPath, perfettoPath].contains("-") {
       throw ValidationError(
         "--heatmap is drawn on the page, which is not printed where a file goes to standard output")
     }

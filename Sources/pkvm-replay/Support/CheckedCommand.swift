@@ -14,4 +14,14 @@ extension CheckedCommand {
       throw ValidationError("standard input can only be read once: give - once")
     }
   }
+
+  /// Only one file can go to standard output.
+  ///
+  /// - Parameter outputs: the options that name files, with what they name; nil where they were not given.
+  func checkStandardOutput(_ outputs: KeyValuePairs<String, String?>) throws {
+    let taking = outputs.filter { $0.value == "-" }.map(\.key)
+    if taking.count > 1 {
+      throw ValidationError("\(taking[0]) and \(taking[1]) cannot both go to standard output")
+    }
+  }
 }

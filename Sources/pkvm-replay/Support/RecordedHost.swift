@@ -1,27 +1,38 @@
 import FoundationEssentials
 import KVMTrace
 import KVMTypes
+import Reporting
 import Stage2Model
 import Stage2Replay
 
 /// The host of a recording, and what it recorded, as far as recordings of one workload should agree in it.
 struct RecordedHost {
-  /// What is said of it, by what that is.
-  let facts: [(name: String, value: String)]
+  /// What is said of it.
+  private let facts: [Comparison.Fact]
+  private let name: String
 
-  init(_ trace: TraceFile, _ result: ReplayResult) {
+  /// - Parameters:
+  ///   - profile: that of the kernel that recorded it.
+  ///   - name: what the recording is called.
+  init(_ trace: TraceFile, _ profile: ReplayProfile, name: String) {
+    self.name = name
     let words = trace.uname.split(separator: " ")
     let account = trace.account
-    func tells(_ kind: EventKind) -> String {
-      account.kinds?.contains(kind) == true ? "recorded" : account.listsKinds ? "not recorded" : "none came"
+    func fact(_ name: String, _ kind: EventKind) -> Comparison.Fact {
+      if account.kinds?.contains(kind) == true { return .init(name, "recorded", .recorded) }
+      return account.listsKinds
+        ? .init(name, "not recorded", .recorded) : .init(name, "none came", nil)
     }
     facts = [
-      ("page size", "\(result.profile.pageSize.bytes / 1024) KiB"),
-      ("MMU", result.profile.isPKVM ? "pKVM" : "traditional"),
-      ("kernel", words.count > 2 ? String(words[2]) : "unknown"),
-      ("memslots", tells(.commitMemoryRegion)), ("ends of VMs", tells(.destroyVM)),
+      .init("page size", "\(profile.pageSize.bytes / 1024) KiB", profile.basis[.pageSize] ?? .assumed),
+      .init("MMU", profile.isPKVM ? "pKVM" : "traditional", profile.basis[.path] ?? .assumed),
+      .init("kernel", words.count > 2 ? String(words[2]) : "unknown", words.count > 2 ? .recorded : nil),
+      fact("memslots", .commitMemoryRegion), fact("ends of VMs", .destroyVM),
     ]
   }
+
+  /// It as a comparison tells of it.
+  var described: Comparison.Described { Comparison.Described(name, facts) }
 
   /// One sentence about what the hosts of two sides differ in; none where they agree.
   static func differences(_ before: [RecordedHost], _ after: [RecordedHost]) -> [String] {
@@ -43,5 +54,14 @@ struct RecordedHost {
       $0 != "-" && !seen.insert(URL(fileURLWithPath: $0).resolvingSymlinksInPath().path).inserted
     }
     return Set(repeated).sorted().map { "\($0) is given more than once: it is no independent sample." }
+  }
+}
+
+extension ReplayProfile {
+  /// Its fields, as a comparison tells of them.
+  var facts: [Comparison.Fact] {
+    Profile.fields.map {
+      Comparison.Fact($0.name, $0.value(in: profile).description, basis[$0.id] ?? .assumed)
+    }
   }
 }
