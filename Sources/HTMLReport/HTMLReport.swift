@@ -53,6 +53,13 @@ public enum HTMLReport {
   ) -> Markup {
     ComparePage(comparison: comparison, thresholds: thresholds, maker: maker).markup
   }
+
+  /// The page of a plan.
+  ///
+  /// - Parameter maker: the program that made it, in one line.
+  public static func page(_ plan: CapacityPlan, maker: String) -> Markup {
+    CapacityPage(plan: plan, maker: maker).markup
+  }
 }
 
 /// How much a page shows. What is left out is said where it would stand.
@@ -69,6 +76,8 @@ enum PageLimits {
   static let gaps = 64
   /// Differences with a bar: those with the greatest percentages.
   static let bars = 60
+  /// Recorded VMs of a plan whose memory is drawn over time.
+  static let curves = 24
   /// Rows of a table.
   static let rows = 100
   /// Causes of divergences.

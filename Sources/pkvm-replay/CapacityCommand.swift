@@ -1,4 +1,5 @@
 import ArgumentParser
+import HTMLReport
 import KVMTrace
 import KVMTypes
 import Reporting
@@ -35,6 +36,7 @@ struct CapacityCommand: CheckedCommand {
       Examples:
         pkvm-replay capacity --vms 100 --memory 4GiB
         pkvm-replay capacity --vms 100 --memory 4GiB --vcpus 4 trace.dat
+        pkvm-replay capacity --vms 100 --memory 4GiB --html plan.html trace.dat
       """)
 
   @Argument(help: "Recordings; without any, the bounds alone.", completion: .file())
@@ -90,6 +92,17 @@ struct CapacityCommand: CheckedCommand {
       valueName: "file"),
     completion: .file())
   var curvePath: String?
+
+  @Option(
+    name: .customLong("html"),
+    help: ArgumentHelp(
+      """
+      Write the plan with its cases as bars and the recorded VMs over time to this file, as a page for a browser that needs no network; \
+      - is standard output.
+      """, valueName: "file"),
+    completion: .file())
+  var htmlPath: String?
+
   @OptionGroup var spool: SpoolOptions
 
   @OptionGroup var terminal: TerminalOptions
@@ -101,9 +114,9 @@ struct CapacityCommand: CheckedCommand {
     guard (1...1_000_000).contains(vms) else { throw ValidationError("--vms is 1 to 1000000") }
     guard (1...512).contains(vcpus) else { throw ValidationError("--vcpus is 1 to 512") }
     try memslots.check(inputs: inputs.count)
-    if [jsonPath, csvPath, curvePath].count(where: { $0 == "-" }) > 1 {
-      throw ValidationError("only one of --json, --csv and --curve can go to standard output")
-    }
+    try checkStandardOutput([
+      "--json": jsonPath, "--csv": csvPath, "--curve": curvePath, "--html": htmlPath,
+    ])
   }
 
   func run() throws {
@@ -114,6 +127,7 @@ struct CapacityCommand: CheckedCommand {
     let jsonTarget = try jsonPath.map { try outputs.target($0) }
     let csvTarget = try csvPath.map { try outputs.target($0) }
     let curveTarget = try curvePath.map { try outputs.target($0) }
+    let htmlTarget = try htmlPath.map { try outputs.target($0) }
     let textTarget = try outputs.target("-")
     let given = try profile?.request()
     let costModel = try costs?.resolve()
@@ -158,7 +172,11 @@ struct CapacityCommand: CheckedCommand {
     if let jsonTarget { try Output.write(JSON.signed(plan), to: jsonTarget) }
     if let csvTarget { try Output.write(plan.csv, to: csvTarget) }
     if let curveTarget { try Output.write(plan.curveCSV, to: curveTarget) }
-    let files = [jsonPath, csvPath, curvePath]
+    if let htmlTarget {
+      let page = HTMLReport.page(plan, maker: ToolIdentity.current.line)
+      try Output.write(page.source, to: htmlTarget)
+    }
+    let files = [jsonPath, csvPath, curvePath, htmlPath]
     if !files.contains("-"), terminal.printsPage(besides: files) {
       try Output.write(plan.text(in: terminal.form), to: textTarget)
     }
