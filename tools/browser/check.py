@@ -3,8 +3,8 @@
 Usage: check.py [--screenshots DIR] PAGE...
 
 Every page is shown narrow and wide, light and dark. It must ask for nothing but itself, have no error of its script, be no wider
-than the screen, have every plot drawn, and show values where it is pointed at; a plot must zoom and come back. Without scripts
-the same plots must be there.
+than the screen, have every plot and chart drawn, and show values where a plot is pointed at; a plot must zoom and come back. Words
+of a chart must not be written over each other. Without scripts the same plots and charts must be there.
 """
 
 import base64
@@ -54,6 +54,29 @@ LOOK = r"""
   }
   if (IS_LIVE && !root.classList.contains('live')) { say(root, 'its script did not run'); }
   for (const details of document.querySelectorAll('details')) { details.open = true; }
+  const charts = [...document.querySelectorAll('figure.chart')];
+  for (const chart of charts) {
+    const bars = chart.querySelector('svg.bars');
+    const labels = (bars.getAttribute('aria-labelledby') || '').split(' ').map(id => document.getElementById(id));
+    if (labels.length < 2 || labels.some(label => !label || !label.textContent)) { say(chart, 'has no label'); }
+    if (bars.getBoundingClientRect().width < 150) { say(chart, 'is too narrow'); }
+    if (![...bars.querySelectorAll('.row rect')].some(bar => bar.getBoundingClientRect().width > 1)) { say(chart, 'has nothing drawn'); }
+    const frame = bars.getBoundingClientRect();
+    for (const bar of bars.querySelectorAll('.row rect')) {
+      const place = bar.getBoundingClientRect();
+      if (place.left < frame.left - 1 || place.right > frame.right + 1) { say(chart, 'has a bar off its axis'); }
+    }
+    const seen = [...bars.querySelectorAll('text')].map(text => [text.textContent, text.getBoundingClientRect()])
+      .filter(([, place]) => place.width);
+    seen.forEach(([words, place], number) => {
+      if (place.left < -1 || place.right > WIDTH + 1) { say(chart, 'has "' + words + '" off the screen'); }
+      for (const [others, other] of seen.slice(number + 1)) {
+        if (place.left < other.right && other.left < place.right && place.top + 3 < other.bottom && other.top + 3 < place.bottom) {
+          say(chart, 'has "' + words + '" over "' + others + '"');
+        }
+      }
+    });
+  }
   for (const plot of plots) {
     const frame = plot.querySelector('svg.frame'), data = plot.querySelector('svg.data');
     if (!frame || !data) { say(plot, 'has no drawing'); continue; }
@@ -108,7 +131,7 @@ LOOK = r"""
     frame.dispatchEvent(new PointerEvent('pointerleave'));
   }
   for (const details of document.querySelectorAll('details')) { details.open = false; }
-  const names = plots.map(plot => plot.id.replace(/^r\d+-vm\d+-/, '').replace(/^at-.*/, 'region'));
+  const names = [...plots, ...charts].map(plot => plot.id.replace(/^r\d+-vm\d+-/, '').replace(/^at-.*/, 'region').replace(/^curve-.*/, 'curve'));
   return JSON.stringify({ problems, nodes: document.querySelectorAll('*').length, plots: names });
 })()
 """
@@ -280,7 +303,7 @@ def main(arguments):
             if found["plots"] != plots["live"]:
                 problems.append("without scripts there are other plots")
             if not found["plots"]:
-                problems.append("there is no plot")
+                problems.append("there is no plot and no chart")
             if nodes > NODES_MAX:
                 problems.append(f"{nodes} elements")
             size = os.path.getsize(page)
