@@ -61,13 +61,16 @@ public struct SliceMarkers {
 }
 
 extension SliceMarker {
-  /// Puts down what is known of the traced host. What is assumed of it stays open, but for the size of guest physical addresses.
+  /// Puts down what is known of the traced host. What is assumed of it stays open, but for who changes tables and the size of guest
+  /// physical addresses: there all of a recording may suggest what a part does not.
   fileprivate mutating func tell(_ host: ReplayProfile) {
     func isKnown(_ field: ProfileField.ID) -> Bool { host.basis[field] ?? .assumed != .assumed }
     if isKnown(.path) {
       isPKVM = host.isPKVM
       // The host's limit, or what VMs were created with: which of the two, the path decides.
       if isKnown(.ipaBits) { ipaBits = host.ipaBits }
+    } else {
+      suggestsPKVM = host.isPKVM
     }
     // What the first faults of all suggest, a part does not show.
     if !isKnown(.ipaBits) { suggestedIPABits = host.ipaBits }

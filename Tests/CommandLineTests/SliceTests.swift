@@ -42,6 +42,8 @@ struct SliceTests {
       ("pkvm-nvhe-7.3.4-memslot-move.dat", "+20", "+40"),
       ("pkvm-nvhe-6.18.15-dirty-log-thp.dat", "+0.684", "+1.368"),
       ("kvm-nvhe-7.3.4-reset-guest.dat", "+2", "+4"),
+      // Nor here of those that show that this is no pKVM, which is assumed of the whole.
+      ("kvm-nvhe-7.2.12-page-table-thp.dat", "+0.521645910", "+0.619411759"),
       // Of this one the part has none of the faults that tell of the CPU.
       ("pkvm-nvhe-7.3.4-dirty-log-thp.dat", "+0.684", "+1.368"),
     ])

@@ -31,6 +31,8 @@ public struct SliceMarker: Hashable, Sendable {
   public var otherVMs: OtherVMs?
   /// Whether pKVM changes the guests' tables; nil, like all that follows, where the recording does not tell.
   public var isPKVM: Bool?
+  /// Whether pKVM changes them as all of the recording suggests, where it does not tell.
+  public var suggestsPKVM: Bool?
   /// The bits of guest physical addresses.
   public var ipaBits: Int?
   /// The bits that all of the recording suggests where it does not tell them.
@@ -55,7 +57,8 @@ public struct SliceMarker: Hashable, Sendable {
       case "chosen":
         chosen = Set(setting.value.split(separator: ",").compactMap { Choice(rawValue: String($0)) })
       case "other_vms": otherVMs = OtherVMs(rawValue: setting.value)
-      case "path": isPKVM = ["pkvm": true, "traditional": false][setting.value]
+      case "path": isPKVM = Self.paths[setting.value]
+      case "path_assumed": suggestsPKVM = Self.paths[setting.value]
       case "ipa_bits": ipaBits = Self.bits(setting.value)
       case "ipa_bits_assumed": suggestedIPABits = Self.bits(setting.value)
       case "hardware_af": hasHardwareAF = Self.flags[setting.value]
@@ -71,6 +74,9 @@ public struct SliceMarker: Hashable, Sendable {
   }
 
   private static let flags = ["0": false, "1": true]
+  private static let paths = ["pkvm": true, "traditional": false]
+
+  private static func path(_ isPKVM: Bool) -> String { isPKVM ? "pkvm" : "traditional" }
 
   private static func bits(_ text: String) -> Int? {
     Int(text).flatMap { (32...52).contains($0) ? $0 : nil }
@@ -84,7 +90,8 @@ public struct SliceMarker: Hashable, Sendable {
         "chosen",
         chosen.isEmpty ? nil : Choice.allCases.filter(chosen.contains).map(\.rawValue).joined(separator: ",")
       ),
-      ("other_vms", otherVMs?.rawValue), ("path", isPKVM.map { $0 ? "pkvm" : "traditional" }),
+      ("other_vms", otherVMs?.rawValue), ("path", isPKVM.map(Self.path)),
+      ("path_assumed", suggestsPKVM.map(Self.path)),
       ("ipa_bits", ipaBits.map { String($0) }),
       ("ipa_bits_assumed", suggestedIPABits.map { String($0) }),
       ("hardware_af", hasHardwareAF.map { $0 ? "1" : "0" }), ("dic", hasDIC.map { $0 ? "1" : "0" }),

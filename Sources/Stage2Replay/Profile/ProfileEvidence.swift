@@ -80,6 +80,9 @@ struct ProfileEvidence {
     if survey.markers.mapped.lacksMappings { return (.traditional, .derived) }
     // All of the recording told it. What the part itself shows has come before: whoever cut it out may have been wrong.
     if let isPKVM = survey.markers.slice?.isPKVM { return (isPKVM ? .pkvm : .traditional, .recorded) }
+    if let suggestsPKVM = survey.markers.slice?.suggestsPKVM {
+      return (suggestsPKVM ? .pkvm : .traditional, .assumed)
+    }
     // Faults that overlap and never wait for each other, in a trace that records waits, seldom take the lock for write.
     if survey.saw(.contentionBegin), survey.locks.overlappingFaults > 0 { return (.traditional, .assumed) }
     return (.pkvm, .assumed)
