@@ -154,3 +154,24 @@ struct CopyCertaintyTests {
     #expect(counts.count == 3 && Set(counts).count == 1, "\(outcome.output) \(outcome.errors)")
   }
 }
+
+/// What is certain of a recording whose end is gone.
+@Suite("Cut recordings")
+struct CutRecordingTests {
+  @Test(
+    "Nothing is derived by what comes when events of another CPU are missing already",
+    arguments: [
+      ("kvm-nvhe-7.2.12-page-table-thp.dat", 196_608), ("kvm-nvhe-6.12.107-dirty-log-thp.dat", 360_448),
+    ])
+  func cut(name: String, bytes: Int) throws {
+    let outcome = try Tool.shell(
+      #"""
+      d=$(mktemp -d); trap 'rm -rf "$d"' EXIT
+      "$tool" convert --compression none "$1" "$d/whole.dat" && head -c "$2" "$d/whole.dat" >"$d/cut.dat" || exit
+      "$tool" replay -q --allow-loss "$d/cut.dat" --no-series --json - | grep -o '"derivedWrong" : [0-9]*' | sort | uniq -c
+      """#, [Tool.root.appendingPathComponent("traces/\(name)").path, String(bytes)])
+    let lines = outcome.output.split(separator: "\n")
+    #expect(
+      lines.count == 1 && lines[0].hasSuffix("\"derivedWrong\" : 0"), "\(outcome.output) \(outcome.errors)")
+  }
+}

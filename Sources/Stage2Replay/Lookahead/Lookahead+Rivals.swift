@@ -33,4 +33,13 @@ extension Lookahead {
     else { return false }
     return true
   }
+
+  /// What becomes of the mapping of a fault in whose window its slot was removed.
+  func fate(of id: FaultID, _ record: PendingRecord, _ vm: VMIndex) -> MappingFate {
+    // Settled in its turn, it comes behind the removal that took what it mapped.
+    if faults[id].signs.contains(.waits), faults.waits(of: id).removal != nil {
+      return record.moment == nil ? .gone : .stays
+    }
+    return faults[id].node != nil && timelines.isMissing(after: faults[id], of: vm) ? .gone : .unclear
+  }
 }

@@ -131,6 +131,9 @@ struct Lookahead: ~Copyable {
     timelines.append(range: TimelineNode(kind, frames, by: tid, at: now), vm: vm)
   }
 
+  /// Events are missing from here on, or are missing no more.
+  mutating func note(breakAt now: Sequence) { timelines.note(breakAt: now) }
+
   /// How many nodes the timelines may have.
   private var timelinesMax: Int { 16 &* queue.lag &+ 4096 }
 
@@ -301,15 +304,6 @@ struct Lookahead: ~Copyable {
       if let reset = resets.removeValue(forKey: record.sequence) { settled.append(reset, vm, origin) }
     case .marker: break
     }
-  }
-
-  /// What becomes of the mapping of a fault in whose window its slot was removed.
-  private func fate(of id: FaultID, _ record: PendingRecord, _ vm: VMIndex) -> MappingFate {
-    // Settled in its turn, it comes behind the removal that took what it mapped.
-    if faults[id].signs.contains(.waits), faults.waits(of: id).removal != nil {
-      return record.moment == nil ? .gone : .stays
-    }
-    return faults[id].node != nil && timelines.isMissing(after: faults[id], of: vm) ? .gone : .unclear
   }
 
   /// A fault whose slot came into force after it: its region is looked up now.

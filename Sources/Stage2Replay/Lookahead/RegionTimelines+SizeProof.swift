@@ -7,13 +7,25 @@ extension RegionTimelines {
   /// What the first telling event of the region after `fault` proves, nil where there is none. What happens elsewhere in a
   /// stretch of PUD_SIZE is told by `FaultEvidence.isInPUD`.
   func sizeProof(of fault: FaultWindow) -> MappingSize? {
+    let firstBreak = firstBreak(after: fault.begin)
+    return sizeProof(of: fault, before: firstBreak) ?? likelySize(of: fault, behind: firstBreak)
+  }
+
+  /// What an event suggests behind which others are missing.
+  private func likelySize(of fault: FaultWindow, behind firstBreak: Sequence) -> MappingSize? {
+    guard firstBreak != .pending, let size = sizeProof(of: fault, before: .pending) else { return nil }
+    return MappingSize(level: size.level, basis: .assumed)
+  }
+
+  /// What the first telling event of the region between `fault` and `last` proves.
+  private func sizeProof(of fault: FaultWindow, before last: Sequence) -> MappingSize? {
     let gfn = fault.page.gfn(pageSize)
     var isPartlyUnmapped = false
     var mayBeSplit = false
     // A vCPU that had entered before the operation has broken the block since, or put one in place of the pages, perhaps.
     var (mayBeBroken, mayBeReplaced) = (false, false)
     var index = node(of: fault).next
-    while index != TimelineNode.none {
+    while index != TimelineNode.none, self[index].sequence < last {
       let node = self[index]
       index = node.next
       switch node.kind {
