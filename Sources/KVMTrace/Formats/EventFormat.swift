@@ -60,9 +60,9 @@ extension EventFormat {
   }
 
   /// The systems of probes whose group nobody chose (Documentation/trace: kprobetrace, eprobetrace, fprobetrace, histogram's synthetic
-  /// events), and of what a text does not tell the system of.
+  /// events, user_events), and of what a text does not tell the system of.
   private static let probeSystems: Set<String> = [
-    "kprobes", "uprobes", "eprobes", "fprobes", "synthetic", "probes",
+    "kprobes", "uprobes", "eprobes", "fprobes", "synthetic", "user_events", "user_events_multi", "probes",
   ]
 
   private var schema: EventSchema? {
