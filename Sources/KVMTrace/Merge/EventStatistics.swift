@@ -77,7 +77,8 @@ public struct EventStatistics: Sendable {
   /// The ends of CPUs behind which something is missing for damage that no loss tells of.
   package var untoldEnds: [Loss] {
     streamEnds.filter { end in
-      end.missing != nil && !end.isKernels && !losses.contains { $0.isBehindLast && $0.cpu == end.cpu }
+      end.missing != nil && !end.isKernels
+        && !losses.contains { $0.isBehindLast && !$0.isKernels && $0.cpu == end.cpu }
     }.map {
       Loss(cpu: $0.cpu, before: $0.last ?? Nanoseconds(0), count: nil, isKernels: false, isBehindLast: true)
     }
