@@ -100,11 +100,13 @@ struct OutputPlan {
     }
     // To the check for recordings any large file with bytes of no text is one.
     let target = try target(path, overwrite: isOwn == true ? true : nil)
-    guard case .file = target else {
+    guard case .file(_, let resolved) = target else {
       throw Diagnostics.failure(
         "\(target.name): is no file that can be replaced, and a database is one; name a file", .usage)
     }
-    for suffix in ["-wal", "-journal"] where Self.prefix(of: path + suffix, 1)?.isEmpty == false {
+    // SQLite looks for them beside the file to which a link leads.
+    for suffix in ["-wal", "-journal"]
+    where access(resolved + suffix, F_OK) == 0 && Self.prefix(of: resolved + suffix, 1)?.isEmpty != true {
       throw Diagnostics.failure(
         "\(path)\(suffix): is what somebody was writing to an earlier \(path), and would go into the new one; open that with "
           + "sqlite3 once, or remove both",
