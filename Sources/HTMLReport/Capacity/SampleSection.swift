@@ -9,7 +9,8 @@ struct SampleSection {
 
   var markup: Markup {
     guard !plan.samples.isEmpty else { return .paragraph("No recording: the bounds alone.") }
-    return kinds + recordings.markup + table.markup
+    let inputs = Set(plan.samples.map(\.input)).count
+    return kinds + recordings.markup + LeftOut.note(inputs - PageLimits.rows, "recording") + table.markup
       + LeftOut.note(plan.samples.count - PageLimits.rows, "VM") + distributions
   }
 

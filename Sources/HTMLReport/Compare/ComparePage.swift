@@ -21,7 +21,8 @@ struct ComparePage {
     sections.add(
       "thresholds", "Thresholds", ThresholdSection(comparison: comparison, thresholds: thresholds).markup)
     sections.add("differences", "What differs", DifferenceSection(comparison: comparison).markup)
-    sections.add("others", "What does not differ", DifferenceSection(comparison: comparison).others)
+    sections.add(
+      "others", "What does not differ, or is not known", DifferenceSection(comparison: comparison).others)
     frame.add(sections)
     return frame.markup
   }

@@ -63,7 +63,8 @@ struct DifferenceChart {
   private var unshown: Markup {
     let names = comparison.rows.filter { $0.isWorthShowing && $0.relative == nil }.map(\.metric.name)
     guard !names.isEmpty else { return Markup() }
-    return .note("Nothing before, so that there is no percentage: \(names.joined(separator: ", ")).")
+    return .note(
+      "Nothing before, or perhaps nothing, so that there is no percentage: \(names.joined(separator: ", ")).")
   }
 
   private func words(_ drawn: [Item]) -> FigureWords {

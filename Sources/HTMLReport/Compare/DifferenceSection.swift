@@ -11,7 +11,7 @@ struct DifferenceSection {
     guard !rows.isEmpty else {
       return .paragraph(
         comparison.hasNoiseFloor
-          ? "No figure differs by more than the noise." : "No figure differs.")
+          ? "No figure is known to differ by more than the noise." : "No figure is known to differ.")
     }
     return DifferenceChart(comparison: comparison).markup + table("Figures that differ", rows).markup
       + (rows.contains { $0.metric.unit == .nanoseconds } ? .note(DurationNote.ofSeveral) : Markup())
@@ -30,7 +30,7 @@ struct DifferenceSection {
     }
     return folded(
       same,
-      comparison.hasNoiseFloor ? "no difference beyond the noise" : "the same on both sides")
+      comparison.hasNoiseFloor ? "chance may account for the difference" : "the same on both sides")
       + folded(unknown, "not recorded on one of the sides")
   }
 
