@@ -46,9 +46,8 @@ struct Attribution: ~Copyable {
   /// The next event. Whether it lies in the part of the trace that is replayed.
   @inline(__always)
   mutating func advance(to record: TraceRecord) -> Bool {
-    let epoch = clock.epoch
     clock.advance(to: record.time)
-    if clock.epoch != epoch { lookahead.note(breakAt: clock.now) }
+    if clock.takeBreak() { lookahead.note(breakAt: clock.now) }
     if record.time >= slots.due { applyDueSlotChanges(before: record) }
     if let from = context.options.from, record.time < from {
       clock.notePartAhead()

@@ -14,6 +14,8 @@ struct EventClock {
   /// earlier runs.
   private var runStart = Sequence.start
   private var lastSequences = CPUSequences()
+  /// The epoch of which somebody was told.
+  private var toldEpoch = Epoch(0)
 
   init(_ gaps: LossGaps) { losses = LossLog(gaps) }
 
@@ -33,6 +35,14 @@ struct EventClock {
   mutating func advance(to time: Nanoseconds) {
     now.advance()
     losses.advance(to: time)
+  }
+
+  /// Whether another epoch has begun since the last time.
+  @inline(__always)
+  mutating func takeBreak() -> Bool {
+    if losses.epoch == toldEpoch { return false }
+    toldEpoch = losses.epoch
+    return true
   }
 
   /// The event that is being taken in lies before the part of the trace that is replayed.

@@ -75,7 +75,8 @@ extension Lookahead {
   /// region was unmapped since that one's vCPU had entered.
   private func hostHasBlock(around id: FaultID, _ vm: VMIndex) -> Bool {
     guard let region = self[id].evidence.region,
-      let entry = timelines.entryOfBlockFault(before: self[id])
+      let entry = timelines.entryOfBlockFault(before: self[id]),
+      !timelines.breaks.liesBetween(entry, self[id].begin)
     else { return false }
     return regions[region, of: vm].lastUnmap < entry
   }

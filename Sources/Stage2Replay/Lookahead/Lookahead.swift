@@ -200,7 +200,8 @@ struct Lookahead: ~Copyable {
       guard queue[position].vm == vm, !queue[position].isSettled,
         case .fault(let earlier) = queue[position].action,
         puds.isProven(faults[earlier], by: faults[fault]),
-        !timelines.isUnmapped(after: faults[earlier], of: vm, upTo: faults[fault].begin)
+        !timelines.isUnmapped(after: faults[earlier], of: vm, upTo: faults[fault].begin),
+        !timelines.breaks.liesBetween(faults[earlier].begin, faults[fault].begin)
       else { continue }
       faults[earlier].evidence.isInPUD = true
     }

@@ -7,7 +7,9 @@ extension RegionTimelines {
   /// What the first telling event of the region after `fault` proves, nil where there is none. What happens elsewhere in a
   /// stretch of PUD_SIZE is told by `FaultEvidence.isInPUD`.
   func sizeProof(of fault: FaultWindow) -> MappingSize? {
-    let firstBreak = firstBreak(after: fault.begin)
+    // In a gap nothing is proven.
+    let isInGap = fault.evidence.entryEpoch.isInGap || fault.evidence.endEpoch.isInGap
+    let firstBreak = isInGap ? fault.begin : breaks.first(after: fault.begin)
     return sizeProof(of: fault, before: firstBreak) ?? likelySize(of: fault, behind: firstBreak)
   }
 

@@ -21,8 +21,8 @@ struct RegionTimelines: ~Copyable {
   /// The last fault on each page, of regions that have had more than one: nobody looks for the page of a region's only
   /// fault.
   private var lastOnPage = FrameMap(filler: TimelineNode.none)
-  /// Where stretches begin or end in which events are missing, of as many as faults can wait over.
-  private var breaks: [Sequence] = []
+  /// Where events are missing.
+  private(set) var breaks = EvidenceBreaks()
   /// Which faults race, where no kvm_entry tells that of each.
   private var unordered = UnorderedFaults()
   private let seesEntries: Bool
@@ -37,17 +37,7 @@ struct RegionTimelines: ~Copyable {
   }
 
   /// Events are missing from here on, or are missing no more.
-  mutating func note(breakAt sequence: Sequence) {
-    // Windows of before the oldest are over: the queue is not as long as a thousand gaps.
-    if breaks.count == 2048 { breaks.removeFirst(1024) }
-    breaks.append(sequence)
-  }
-
-  /// Where events are missing first behind a place in the merged trace: what comes behind that is no proof of what was before, for what
-  /// took it away may be among them. `pending` where none are.
-  func firstBreak(after sequence: Sequence) -> Sequence {
-    breaks.first { $0 > sequence } ?? .pending
-  }
+  mutating func note(breakAt sequence: Sequence) { breaks.note(sequence) }
 
   /// Addresses have 52 bits and frames 40 at most, blocks fewer; the VM's number goes above them.
   private func pageKey(_ vm: VMIndex, _ gfn: GFN) -> UInt64 {
