@@ -12,7 +12,8 @@ public struct SourceAccount: Hashable, Sendable {
   public var lacksErrno: Bool
   /// Why it does not tell where events were lost; nil where it does.
   public var untoldLosses: UntoldLosses?
-  /// From when on nothing is certain, because the recording of which the source is a copy is damaged there; nil where it is not.
+  /// From when on nothing is certain, because the recording of which the source is a copy is damaged there, or because something is
+  /// missing in it nobody knows where; nil where all is told.
   public var uncertainFrom: Nanoseconds?
 
   /// That of a recorder, which writes where events were lost and which there can be, if that is known.

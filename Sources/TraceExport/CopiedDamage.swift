@@ -38,7 +38,7 @@ struct CopiedDamage {
   ) -> CopyOrigin? {
     doubt.finish(trace.damage + statistics.untoldDamage, cpuCount: trace.cpuCount)
     let earlier = trace.copyOrigin?.damaged
-    let from = [doubt.begin, earlier?.uncertainFrom].compactMap(\.self).min()
+    let from = [doubt.begin, trace.account.uncertainFrom].compactMap(\.self).min()
       .flatMap { begin in moment.map { begin < $0 } ?? true ? begin : nil }
     // Which of its losses stand for damage, a copy does not say.
     let gaps = min(lossCount, gapCount + (earlier?.gaps ?? 0))

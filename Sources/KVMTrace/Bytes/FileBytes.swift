@@ -16,6 +16,8 @@ final class FileBytes {
   static let keptBytesMax = 256 << 20
   /// How much is read at once where single numbers are wanted, in bytes.
   private static let windowBytes = 4096
+  /// How much is read at once where all of it is looked at, in bytes.
+  private static let pieceBytes = 1 << 16
 
   let path: String
   /// How long the file was when it was opened, in bytes.
@@ -75,6 +77,18 @@ final class FileBytes {
       }
     }
     return done
+  }
+
+  /// Whether nothing but zeros stands from `offset` to the end.
+  func isEmpty(from offset: Int) -> Bool {
+    var place = offset
+    let piece = SectionBytes(count: max(0, min(Self.pieceBytes, count - offset)))
+    while place < count {
+      let filled = read(at: place, into: piece.bytes)
+      guard filled > 0, piece.bytes[..<filled].allSatisfy({ $0 == 0 }) else { return false }
+      place += filled
+    }
+    return true
   }
 
   /// The `size` bytes from `offset` on, 4 KiB at most; nil where the file ends before. Valid until the next call.

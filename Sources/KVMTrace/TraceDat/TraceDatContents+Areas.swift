@@ -21,6 +21,8 @@ extension TraceDatContents {
       return
     }
     guard count > 0 else { return }
+    let (end, isTooFar) = offset.addingReportingOverflow(count)
+    describedEnd = max(describedEnd, isTooFar ? .max : end)
     guard offset < UInt64(limit) else {
       damage.append(
         Damage(
@@ -29,7 +31,8 @@ extension TraceDatContents {
       return
     }
     var length = Int(clamping: count)
-    if length > limit - Int(offset) {
+    let isCut = length > limit - Int(offset)
+    if isCut {
       length = limit - Int(offset)
       if !isCompressed {
         damage.append(
@@ -38,7 +41,9 @@ extension TraceDatContents {
             what: "the file ends inside the events of CPU \(cpu): \(length) of \(count) bytes are there"))
       }
     }
-    areas.append(CPUArea(cpu: cpu, offset: Int(offset), count: length))
+    var area = CPUArea(cpu: cpu, offset: Int(offset), count: length)
+    area.isCut = isCut
+    areas.append(area)
   }
 
   /// Cuts areas that reach into the next one, so that no byte is read twice: what all areas together need is

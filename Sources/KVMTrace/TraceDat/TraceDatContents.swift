@@ -22,6 +22,8 @@ struct TraceDatContents {
     var count: Int
     /// Where something else begins: how far chunks may reach that are longer than `count` says.
     var limit: Int
+    /// Whether the file ends before the events do.
+    var isCut = false
 
     init(cpu: UInt16, offset: Int, count: Int) {
       self.cpu = cpu
@@ -91,6 +93,10 @@ struct TraceDatContents {
   var commands: [Int32: String] = [:]
   var printFormats: [(address: UInt64, text: String)] = []
   var buffers: [Buffer] = []
+  /// Where the events end that lie last in the file, as that says.
+  var describedEnd: UInt64 = 0
+  /// Whether pieces of the file are missing between others, or are too many, nobody knows where: then nothing is certain.
+  var isDisplaced = false
   /// The first damaged places.
   var damage: [Damage] = [] {
     didSet { if damage.count > Self.damageMax { damage.removeLast(damage.count - Self.damageMax) } }

@@ -81,6 +81,7 @@ enum TraceDatOpener {
     if version == "6" { contents.reportAnother(in: file, at: contents.end(behind: reader.offset)) }
     contents.separateAreas(fileEnd: file.count)
     contents.checkPageSizes(in: file)
+    contents.checkPlaces(in: file)
     return contents
   }
 }

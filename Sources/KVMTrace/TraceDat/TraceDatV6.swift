@@ -38,6 +38,10 @@ enum TraceDatV6 {
           Damage(
             offset: min(Int(clamping: instance.offset), reader.count),
             what: "the file ends, or is damaged, before the events of the buffer \(instance.name)"))
+        if instance.offset < UInt64(reader.count) {
+          contents.reportDisplacement(
+            at: Int(instance.offset), "the buffer \(instance.name) does not begin where the file says")
+        }
       }
     }
   }

@@ -46,7 +46,10 @@ struct TraceDatV7: ~Copyable {
         readSection(wanted, at: reference.offset, into: &contents)
       }
     }
-    if !isDescribed { salvageBuffers(in: found, into: &contents, index: index) }
+    if !isDescribed {
+      salvageBuffers(in: found, into: &contents, index: index)
+      reportDisplacement(in: found, into: &contents)
+    }
   }
 
   /// Follows the chain of option sections; false where it is broken.
