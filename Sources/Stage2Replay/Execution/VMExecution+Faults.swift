@@ -83,7 +83,7 @@ extension VMExecution where Backend: ~Copyable {
   mutating func handleAccessFault(_ fault: SettledFault, _ origin: StepOrigin) {
     kvm.handleAccessFault(fault.address)
     emit(
-      .mkyoung, fault.address, size: 0, result: nil, basis: .derived,
+      .mkyoung, fault.address, size: 0, result: nil, basis: fault.reasonUnknown == nil ? .derived : .assumed,
       of: fault.slot?.basis ?? known.slotBasis, origin)
   }
 

@@ -42,7 +42,9 @@ extension FaultWindow {
     }
     if sawMMIO { return .nothing(.noSlot) }
     if failed { return .nothing(.failed) }
-    if isProtected { return .performed(.derived) }
+    // Where events are missing, what ended the window may be among them, and what made the fault retry.
+    let basis: Basis = reasonUnknown == nil ? .derived : .assumed
+    if isProtected { return .performed(basis) }
     if gotException { return .nothing(.gotException) }
     // user_mem_abort samples mmu_invalidate_seq before it pins the page; an unmap of the page by its own thread comes from
     // the pinning, so the check under the lock fails. What the thread reclaims it may as well reclaim on its way back to
@@ -50,7 +52,7 @@ extension FaultWindow {
     if sawOwnUnmap { return .nothing(.ownUnmap) }
     if evidence.isReplaced { return .nothing(.faultedAgain) }
     if mayBeInvalidated { return nil }
-    return .performed(signs.contains(.leavingSlot) ? .assumed : .derived)
+    return .performed(signs.contains(.leavingSlot) ? .assumed : basis)
   }
 }
 

@@ -54,6 +54,37 @@ struct DamagedFileTests {
     #expect(result.divergences.unexplained == 0, "\(result.divergences.items)")
   }
 
+  /// The operations of a replay that are certain, without what is known of their rights.
+  private static func certain(_ bytes: [UInt8]) throws -> Set<Stage2Operation> {
+    let file = try UnnamedFile(bytes)
+    var operations: Set<Stage2Operation> = []
+    _ = try Replay.run(TraceFile(path: file.path), profile: ProfileRequest(), options: ReplayOptions()) {
+      operation in
+      guard operation.basis != .assumed else { return }
+      var certain = operation
+      (certain.basis, certain.prot, certain.protBasis) = (.derived, nil, nil)
+      operations.insert(certain)
+    }
+    return operations
+  }
+
+  @Test("What is certain where pages have changed places, or one is missing, took place as it says")
+  func certainty() throws {
+    let bytes = try Self.build()
+    let whole = try Self.certain(bytes)
+    try #require(whole.count > 100)
+    let pages = (bytes.count - 12 * 4096) / 4096
+    for page in stride(from: 1, to: pages - 4, by: 3) {
+      let start = (12 + page) * 4096
+      var swapped = bytes
+      for offset in 0..<4096 { swapped.swapAt(start + offset, start + 3 * 4096 + offset) }
+      #expect(try Self.certain(swapped).isSubset(of: whole), "\(page)")
+      var lacking = bytes
+      lacking.removeSubrange(start..<(start + 4096))
+      #expect(try Self.certain(lacking).isEmpty, "\(page)")
+    }
+  }
+
   @Test("A CPU whose clock goes back for some pages, or for good", arguments: [1, 2, 20, 36])
   func backwards(pages: Int) throws {
     var bytes = try Self.build()
