@@ -163,6 +163,28 @@ struct DamagedCopyTests {
   }
 
   @Test(
+    "A page of zeros makes nothing diverge, and of a file without that page nothing is certain",
+    arguments: [("kvm-nvhe-7.3.4-demand-paging.dat", 60), ("kvm-nvhe-7.2.12-page-table-thp.dat", 54)])
+  func page(name: String, page: Int) throws {
+    let reports = try Self.reports(
+      #"""
+      "$tool" convert --compression none "$1" "$d/whole" || exit
+      cp "$d/whole" "$d/0" && dd if=/dev/zero of="$d/0" bs=4096 seek="$2" count=1 conv=notrunc status=none
+      { head -c $(($2 * 4096)) "$d/whole"; tail -c +$((($2 + 1) * 4096 + 1)) "$d/whole"; } >"$d/1"
+      "$tool" slice --allow-loss "$d/1" "$d/2" --from +0.09 --to +0.7 || exit
+      for copy in 0 1 2; do "$tool" replay --allow-loss --json - "$d/$copy" | tr -d '\n'; echo; done
+      """#, [Self.path(name), String(page)])
+    try #require(reports.count == 3)
+    for (report, isLacking) in zip(reports, [false, true, true]) {
+      let faults = try Self.faults(of: report)
+      #expect(faults.unexplained == 0 && faults.wrong == 0 && faults.places > 0, "\(faults)")
+      let operations = try #require((report["vms"] as? [Object])?.first?["operations"] as? [String: Object])
+      let derived = operations.values.reduce(0) { $0 + (($1["basis"] as? [String: Int])?["derived"] ?? 0) }
+      #expect((derived == 0) == isLacking, "\(operations)")
+    }
+  }
+
+  @Test(
     "Of a text in which lines have run into one, what is not near that place is derived, and so in its copy")
   func joinedLines() throws {
     let reports = try Self.reports(

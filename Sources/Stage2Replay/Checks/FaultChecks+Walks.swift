@@ -26,7 +26,8 @@ extension FaultChecks {
     _ fault: SettledFault, at time: Nanoseconds, _ walk: Stage2Walk, _ level: TranslationLevel?,
     _ vm: KnownVM, _ backend: inout Backend
   ) -> CheckResult {
-    var judgement = translationCheck(fault, walk, level, vm, &backend).judgement
+    let check = translationCheck(fault, walk, level, vm, &backend)
+    var judgement = check.judgement
     var isCorrected = false
     if judgement?.rule == .tableNeedsMapping, let level {
       if table.hasUntracedTable(level, fault.page) {
@@ -37,7 +38,8 @@ extension FaultChecks {
     }
     if let judgement {
       put(judgement, fault.window, at: time, walk, vm.id)
-      if judgement.verdict != .explained || judgement.exception == .untracedChange {
+      let showsTable = judgement.verdict != .explained || judgement.exception == .untracedChange
+      if showsTable, !(judgement.verdict == .unknown && check.mayPrecedeTable) {
         resyncModel(toTranslation: fault, walk, vm, &backend)
         if case .leaf = walk { isCorrected = true }
       }

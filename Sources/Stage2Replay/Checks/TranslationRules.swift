@@ -20,6 +20,12 @@ struct TranslationCheck: Hashable {
   /// KVM_RUN failed because of the fault.
   var hasFailed = false
 
+  /// Whether what the model has was installed after the vCPU's entry, so that the walk may have come before and says nothing of it.
+  var mayPrecedeTable: Bool {
+    if case .leaf = walk { return window.isLeafRecent }
+    return window.isTableRecent
+  }
+
   /// The broken rule, nil where the fault and the model agree.
   var judgement: Judgement? {
     switch walk {
