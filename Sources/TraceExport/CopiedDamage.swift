@@ -42,8 +42,9 @@ struct CopiedDamage {
       .flatMap { begin in moment.map { begin < $0 } ?? true ? begin : nil }
     // Which of its losses stand for damage, a copy does not say.
     let gaps = min(lossCount, gapCount + (earlier?.gaps ?? 0))
-    guard from != nil || gaps > 0 else { return trace.origin(damaged: nil) }
     let places = trace.damage.count + statistics.damage.count + (earlier?.places ?? 0)
+    // Of a part that ends earlier it is not known whether the place is in it, if nothing is missing for that.
+    guard from != nil || gaps > 0 || places > 0 && moment == nil else { return trace.origin(damaged: nil) }
     return trace.origin(damaged: .init(places: max(1, places), gaps: gaps, uncertainFrom: from))
   }
 }

@@ -184,6 +184,17 @@ struct DamagedCopyTests {
     }
   }
 
+  @Test("The copy of a text whose first line is cut says so, though nothing is missing between its events")
+  func cutFirstLine() throws {
+    let outcome = try Self.shell(
+      #"""
+      gzip -dc "$1" | grep -v '^#' | tail -c +20 >"$d/0"
+      "$tool" convert --allow-loss "$d/0" "$d/1" || exit
+      for copy in 0 1; do "$tool" info "$d/$copy" >/dev/null 2>&1; echo "$?"; done
+      """#, [Self.path("inputs/simultaneous/trace_pipe.txt.gz")])
+    #expect(outcome.output == "2\n2\n", "\(outcome.output) \(outcome.errors)")
+  }
+
   @Test(
     "Of a text in which lines have run into one, what is not near that place is derived, and so in its copy")
   func joinedLines() throws {
