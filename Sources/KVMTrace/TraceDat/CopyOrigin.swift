@@ -23,7 +23,7 @@ package struct CopyOrigin: Hashable {
   }
 
   /// The size of the host's pages, as the recording told it; nil where it did not.
-  package let pageSize: PageSize?
+  package var pageSize: PageSize?
 
   /// Whether the recording has sub-buffers, as large as those of the copy.
   package let hasSubBuffers: Bool
@@ -63,7 +63,8 @@ package struct CopyOrigin: Hashable {
       words.contains { $0 == Self.unknownLosses }
       ? value(of: Self.why).flatMap { UntoldLosses.Reason(rawValue: String($0)) } ?? .unknown : nil
     let (places, gaps) = (count(of: Self.damagedPlaces) ?? 0, count(of: Self.damageGaps) ?? 0)
-    let uncertain = number(of: Self.uncertain)
+    // What cannot be read may be any moment.
+    let uncertain = value(of: Self.uncertain).map { UInt64($0) ?? 0 }
     // What is missing, or in doubt, is so for a place at least, whatever somebody wrote.
     if places > 0 || gaps > 0 || uncertain != nil {
       damaged = Damaged(

@@ -21,6 +21,19 @@ extension TraceDatContents {
     }
   }
 
+  /// Leaves out what a copy says of the host's pages where its sub-buffers contradict it: those are as large, or as the recording's, which
+  /// are no smaller.
+  mutating func checkCopiedPageSize() {
+    guard let origin = copyOrigin, let claimed = origin.pageSize else { return }
+    let bytes = UInt64(subBufferBytes ?? pageBytes)
+    guard origin.hasSubBuffers ? claimed.bytes > bytes : claimed.bytes != bytes else { return }
+    copyOrigin?.pageSize = nil
+    damage.append(
+      Damage(
+        offset: copyOriginOffset,
+        what: "a copy of sub-buffers of \(bytes) bytes claims that its host has pages of \(claimed.bytes)"))
+  }
+
   /// So many CPUs are looked at, and so many pages of each.
   private static let probedMax = (cpus: 16, pages: 64)
 

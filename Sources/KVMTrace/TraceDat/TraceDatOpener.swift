@@ -78,6 +78,7 @@ enum TraceDatOpener {
         .read(firstOptions: firstOptions, sections: reader.offset, into: &contents)
     }
     contents.checkCPUCount()
+    contents.checkCopiedPageSize()
     if version == "6" { contents.reportAnother(in: file, at: contents.end(behind: reader.offset)) }
     contents.separateAreas(fileEnd: file.count)
     contents.checkPageSizes(in: file)
