@@ -37,13 +37,18 @@ enum RecordingOpener {
     let output = SectionBytes(count: pieceBytes)
     var damage: Damage?
     var budget = DecompressionBudget()
-    var (offset, made) = (0, 0)
-    while offset < file.count, damage == nil {
+    var (offset, made, end) = (0, 0, file.count)
+    while offset < end, damage == nil {
       let filled = file.read(at: offset, into: input.bytes)
       if filled == 0 { break }
       var used = 0
       repeat {
         let rest = UnsafeRawBufferPointer(rebasing: input.bytes[used..<filled])
+        // What was written in blocks, as to a tape, is filled up with zeros.
+        if made > 0, !decompressor.isInStream, rest.first == 0, file.isEmpty(from: offset + used) {
+          end = offset + used
+          break
+        }
         let step = decompressor.decompress(rest, into: output.bytes)
         try spool.append(UnsafeRawBufferPointer(rebasing: output.bytes[..<step.made]))
         used += step.used

@@ -57,6 +57,35 @@ struct CompressedFileTests {
     #expect(second.damage?.what.contains(command) == true)
   }
 
+  @Test(
+    "zeros behind what is compressed fill up a block, and other bytes are damage",
+    arguments: [1, 511, 600_000])
+  func padding(count: Int) throws {
+    for stream in [Self.frame([0x00, 0x58]), Self.gzip] {
+      let zeros = [UInt8](repeating: 0, count: count)
+      let padded = try Self.unwrapped(stream + zeros)
+      #expect(padded.file.count == Self.text.count && padded.damage == nil)
+      #expect(try Self.unwrapped(stream + zeros + [1]).damage != nil)
+    }
+    // Its sum and its length are no padding.
+    #expect(try Self.unwrapped(Self.gzip.dropLast(8) + [UInt8](repeating: 0, count: count)).damage != nil)
+  }
+
+  /// The text as gzip stores it: a block as it stands.
+  private static let gzip: [UInt8] = {
+    var crc = ~UInt32(0)
+    for byte in text {
+      crc ^= UInt32(byte)
+      for _ in 0..<8 { crc = crc >> 1 ^ (crc & 1 == 1 ? 0xedb8_8320 : 0) }
+    }
+    func little(_ value: UInt32, _ count: Int) -> [UInt8] {
+      (0..<count).map { UInt8(truncatingIfNeeded: value >> (8 * UInt32($0))) }
+    }
+    let length = UInt32(text.count)
+    return [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 3, 1] + little(length, 2) + little(~length, 2) + text
+      + little(~crc, 4) + little(length, 4)
+  }()
+
   @Test("what is compressed twice is named")
   func twice() throws {
     func twice(_ once: [UInt8]) throws { _ = try Self.unwrapped(Self.frame([0x00, 0x58], once)) }
