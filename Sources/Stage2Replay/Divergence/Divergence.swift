@@ -22,7 +22,7 @@ public enum DivergenceVerdict: UInt8, Hashable, Sendable, CaseIterable {
 
 /// Events that break a rule for one cause: the first of them, and how many there are.
 ///
-/// One cause is one rule, verdict, exception and VM; unexplained divergences are kept apart by region of guest memory,
+/// One cause is one rule, verdict, exception and VM; the first unexplained divergences are kept apart by region of guest memory,
 /// too.
 public struct Divergence: Hashable, Sendable {
   /// The rule.
@@ -65,8 +65,8 @@ public struct DivergenceReport: Hashable, Sendable {
   public var unknown = 0
   /// The same by VM, for VMs that have any; the key is the VM's number.
   public var byVM: [Int: DivergenceCounts] = [:]
-  /// The causes, the unexplained ones first, then in the order of time. There are at most `DivergenceLog.causesMax` for
-  /// each verdict; the counts are complete.
+  /// The causes, the unexplained ones first, then in the order of time. Their counts add up to those above, and those of a VM's to its
+  /// own.
   public var items: [Divergence] = []
 
   /// No divergence.

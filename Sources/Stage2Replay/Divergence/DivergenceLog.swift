@@ -2,18 +2,26 @@ internal import KVMTypes
 
 /// Collects divergences of one VM, or of the threads' events: counts all, and keeps the first event of each cause.
 ///
-/// Several logs make one report. `order` says which event was first, whoever found it.
+/// Several logs make one report. `order` says which event was first, whoever found it. The counts of the causes add up to all.
 struct DivergenceLog: Sendable {
-  /// How many causes are kept for each verdict.
-  static let causesMax = 100
+  /// So many unexplained causes are told apart by region; of a VM that has more, the others that break one rule are one.
+  static let regionsMax = 100
 
   fileprivate struct Cause: Hashable {
     var rule: DivergenceRule
     var verdict: DivergenceVerdict
     var exception: DivergenceException?
     var vm: Int?
-    /// Of an unexplained one, the region: what goes wrong in two places may have two causes.
+    /// Of an unexplained one, the region: what goes wrong in two places may have two causes. Nil for all others, of which there are no
+    /// more than VMs times rules and exceptions.
     var block: UInt64?
+
+    /// The same, wherever it is.
+    var anywhere: Cause {
+      var cause = self
+      cause.block = nil
+      return cause
+    }
   }
 
   fileprivate struct Item {
@@ -28,7 +36,7 @@ struct DivergenceLog: Sendable {
   fileprivate private(set) var counts = DivergenceReport()
   fileprivate private(set) var items: [Item] = []
   private var positions: [Cause: Int] = [:]
-  private var kept = [0, 0, 0]
+  private var regions = 0
   /// Each event since they were taken last, if somebody looks at them one by one.
   private var observed: [ObservedDivergence] = []
   private let isObserved: Bool
@@ -72,15 +80,14 @@ struct DivergenceLog: Sendable {
           rule: judgement.rule, verdict: judgement.verdict, exception: judgement.exception, vm: vm?.position,
           place: place))
     }
-    let cause = Cause(
+    var cause = Cause(
       rule: judgement.rule, verdict: judgement.verdict, exception: judgement.exception, vm: vm?.position,
       block: judgement.verdict == .unexplained ? block : nil)
+    if positions[cause] == nil, regions >= Self.regionsMax { cause = cause.anywhere }
     if let position = positions[cause] {
       items[position].divergence.count += 1
       return nil
     }
-    let verdict = Int(judgement.verdict.rawValue)
-    guard kept[verdict] < Self.causesMax else { return nil }
     return First(judgement: judgement, cause: cause)
   }
 
@@ -93,7 +100,7 @@ struct DivergenceLog: Sendable {
 
   /// Describes what was counted last.
   mutating func append(_ first: First, order: UInt64, _ divergence: Divergence) {
-    kept[Int(first.judgement.verdict.rawValue)] += 1
+    if first.cause.block != nil { regions += 1 }
     positions[first.cause] = items.count
     items.append(Item(cause: first.cause, order: order, divergence: divergence))
   }
@@ -104,17 +111,17 @@ extension DivergenceReport {
   init(_ logs: [DivergenceLog]) {
     self.init()
     var positions: [DivergenceLog.Cause: Int] = [:]
-    var kept = [0, 0, 0]
+    var regions = 0
     for log in logs { add(log.counts) }
     for item in logs.flatMap(\.items).sorted(by: { $0.order < $1.order }) {
-      if let position = positions[item.cause] {
+      var cause = item.cause
+      if positions[cause] == nil, regions >= DivergenceLog.regionsMax { cause = cause.anywhere }
+      if let position = positions[cause] {
         items[position].count += item.divergence.count
         continue
       }
-      let verdict = Int(item.cause.verdict.rawValue)
-      guard kept[verdict] < DivergenceLog.causesMax else { continue }
-      kept[verdict] += 1
-      positions[item.cause] = items.count
+      if cause.block != nil { regions += 1 }
+      positions[cause] = items.count
       items.append(item.divergence)
     }
     items.sort { ($0.verdict.rawValue, $0.time) < ($1.verdict.rawValue, $1.time) }
