@@ -189,6 +189,7 @@ let package = Package(
       name: "HTMLReportTests",
       dependencies: [
         "KVMTypes", "KVMTrace", "Stage2Model", "Stage2Replay", "Reporting", "Pictures", "HTMLReport",
+        "UnnamedFiles",
       ],
       swiftSettings: strict),
     .testTarget(

@@ -31,6 +31,7 @@ enum DatabaseSchema {
       divergences_unexplained INTEGER NOT NULL,
       divergences_explained INTEGER NOT NULL,
       divergences_unknown INTEGER NOT NULL,
+      divergences_unchecked_why TEXT, -- why a 0 of these three is unknown: no fault was recorded, ...; NULL where it is none
       tool_version TEXT NOT NULL,
       tool_commit TEXT,
       options TEXT NOT NULL           -- the words of the command line, as a JSON array

@@ -50,7 +50,7 @@ struct ReportRows {
         "recording", "path", "format", "kernel", "machine", "clock", "clock_unit", "page_size_bytes",
         "page_size_basis", "first_ns", "last_ns", "from_ns", "to_ns", "events", "lost_events", "loss_count",
         "losses_unknown", "unattributed_faults", "divergences_unexplained", "divergences_explained",
-        "divergences_unknown", "tool_version", "tool_commit", "options",
+        "divergences_unknown", "divergences_unchecked_why", "tool_version", "tool_commit", "options",
       ])
     try recordings.add(position)
     for text in [input.path, input.format, input.kernel, input.machine, input.clock] {
@@ -70,6 +70,7 @@ struct ReportRows {
     try recordings.add(report.divergences.unexplained)
     try recordings.add(report.divergences.explained)
     try recordings.add(report.divergences.unknown)
+    try recordings.add(report.divergences.uncheckedWhy)
     for text in [maker.version, maker.commit, options] { try recordings.add(text) }
     try recordings.end()
 

@@ -186,4 +186,17 @@ struct ReportRowsTests {
       #expect(try database.number("SELECT losses_unknown FROM recordings") == 1)
     }
   }
+
+  @Test("Why divergences could not be told is in the row of the recording, and NULL where they could")
+  func unchecked() throws {
+    let name = "inputs/failed/trace-dat-format-string-of-printk-of-two-bytes"
+    let path = WrittenDatabase.root.appendingPathComponent("traces/\(name)").path
+    let traces = [try TraceFile(path: path), try WrittenDatabase.trace("kvm-nvhe-7.2.12-page-table-thp")]
+    try WrittenDatabase.read(traces) { (database, reports) throws in
+      let rows = try database.rows(
+        "SELECT divergences_unchecked_why AS why FROM recordings ORDER BY recording")
+      let why = try #require(reports[0].divergences.uncheckedWhy)
+      #expect(rows.map { $0["why"] } == [.text(why), .null])
+    }
+  }
 }

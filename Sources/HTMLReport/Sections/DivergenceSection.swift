@@ -22,8 +22,10 @@ enum DivergenceSection {
     let all = report.divergences
     let causes = causes(all.items)
     return .element("p") {
-      "\(Quantity.count(all.unexplained)) unexplained, \(Quantity.count(all.explained)) explained, \(Quantity.count(all.unknown)) where the state was not known. "
-      if causes.isEmpty { "No event that was held against the model contradicts it. " }
+      "\(all.statement). "
+      if causes.isEmpty, all.uncheckedWhy == nil {
+        "No event that was held against the model contradicts it. "
+      }
       "The verb rules tells what every fault is held against."
     } + causes.prefix(PageLimits.causes).reduce(into: Markup()) { $0 += markup($1, report) }
       + LeftOut.note(causes.count - PageLimits.causes, "cause")

@@ -17,7 +17,7 @@ enum LockSection {
     }
     var plots = Markup()
     if let timeline = subject.pictures?.lock, !timeline.bins.bins.isEmpty {
-      plots += use(subject, timeline)
+      plots += use(subject, lock, timeline)
       if timeline.bins.bins.contains(where: { $0.holds.count > 0 }) {
         plots += durations(
           subject, timeline, "holds", "How long mmu_lock was held", \.holds,
@@ -51,24 +51,34 @@ enum LockSection {
     }
   }
 
-  private static func use(_ subject: VMSubject, _ timeline: LockTimeline) -> Markup {
+  private static func use(
+    _ subject: VMSubject, _ lock: ReplayReport.LockEntry, _ timeline: LockTimeline
+  ) -> Markup {
     let bins = timeline.bins
     let interval = Double(bins.interval.rawValue)
+    func series(
+      _ name: StaticString, _ time: KeyPath<LockTimeline.Bin, UInt64>, isArea: Bool
+    ) -> SeriesPlot.Series {
+      .init(name: name, values: bins.bins.map { Double($0[keyPath: time]) / interval }, isArea: isArea)
+    }
+    // What was not recorded has no line, for that would be one of zeros.
+    let drawn = [
+      lock.write?.heldNs.map { _ in series("held to write", \.writeHeld, isArea: true) },
+      lock.read?.heldNs.map { _ in series("held to read", \.readHeld, isArea: true) },
+      (lock.read?.waitNs ?? lock.write?.waitNs).map { _ in series("waited for", \.waited, isArea: false) },
+    ].compactMap(\.self)
     let values = SeriesPlot(
       times: bins.bins.indices.map { bins.begin(of: $0).rawValue },
-      end: bins.begin(of: bins.bins.count).rawValue,
-      series: [
-        .init(name: "held to write", values: bins.bins.map { Double($0.writeHeld) / interval }, isArea: true),
-        .init(name: "held to read", values: bins.bins.map { Double($0.readHeld) / interval }, isArea: true),
-        .init(name: "waited for", values: bins.bins.map { Double($0.waited) / interval }),
-      ], unit: .share)
+      end: bins.begin(of: bins.bins.count).rawValue, series: drawn, unit: .share)
     let words = subject.time.unit.duration(bins.interval.rawValue)
     var plot = subject.plot(
       "lock", "mmu_lock held and waited for",
       "The share of each interval of \(words) in which the lock was held to write and to read, one on top of the other, and "
         + "waited for, summed over threads: \(ValueAxis.label(values.greatest, .share)) at most.", .recorded)
     plot.note =
-      "Shares of intervals of \(words), summed over threads. Readers hold it together, and threads wait together, so these may come to more "
+      "Shares of intervals of \(words), summed over threads"
+      + (drawn.count < 3 ? "; what has no line was not recorded" : "")
+      + ". Readers hold it together, and threads wait together, so these may come to more "
       + "than 100 %; writers cannot."
     return values.figure(plot)
   }

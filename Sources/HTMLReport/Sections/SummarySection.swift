@@ -13,8 +13,10 @@ enum SummarySection {
       if let events = input.window?.events {
         trace.row("events in the part that was replayed", Quantity.count(events), basis: .recorded)
       }
+      let time = input.replayed.upperBound - input.replayed.lowerBound
+      let isTold = input.firstNs != nil
       trace.row(
-        "time", input.unit.duration(input.replayed.upperBound - input.replayed.lowerBound), basis: .recorded)
+        "time", isTold ? input.unit.duration(time) : "unknown", basis: isTold ? .recorded : nil)
       trace.row(
         "lost events", input.lossText,
         basis: input.lossesUnknown == true ? nil : .recorded)
@@ -44,34 +46,13 @@ enum SummarySection {
   /// The main figures, those of all VMs together.
   private static func results(_ report: ReplayReport) -> DataTable {
     var table = DataTable(caption: "What the replay found", header: ["figure", "value", "basis"])
-    table.row("VMs", Quantity.count(report.vms.count), basis: .derived)
-    let faults = report.vms.compactMap(\.faults)
-    table.row(
-      "faults",
-      faults.isEmpty && !report.vms.isEmpty ? "unknown" : Quantity.count(faults.reduce(0) { $0 + $1.total }),
-      basis: faults.isEmpty && !report.vms.isEmpty ? nil : .recorded)
-    let operations = report.vms.flatMap(\.operations.values)
-    for basis in [Basis.derived, .assumed] {
-      table.row(
-        "operations, \(basis.name)", Quantity.count(operations.reduce(0) { $0 + ($1.basis[basis] ?? 0) }),
-        basis: basis)
-    }
-    let hypercalls = report.vms.compactMap(\.hypercallsTotal)
-    if !hypercalls.isEmpty {
-      table.row(
-        "hypercalls", Quantity.count(hypercalls.reduce(0, +)),
-        basis: report.vms.compactMap(\.hypercallsBasis).max())
-    }
-    table.row("unexplained divergences", Quantity.count(report.divergences.unexplained), basis: .derived)
-    table.row("explained divergences", Quantity.count(report.divergences.explained), basis: .derived)
-    table.row(
-      "divergences where the state was not known", Quantity.count(report.divergences.unknown), basis: nil)
+    for figure in report.summary { table.row(figure.name, figure.value, basis: figure.basis) }
     return table
   }
 
   private static func notKnown(_ report: ReplayReport) -> Markup {
     let lines =
-      (report.notKnown ?? []).map(\.words)
+      report.caveats + (report.notKnown ?? []).map(\.words)
       + (report.notRecorded ?? []).map { $0.why == nil ? "not recorded: \($0.statement)" : $0.statement }
     return lines.isEmpty ? Markup() : .element("h4") { "What could not be known" } + .list(lines)
   }
@@ -85,19 +66,14 @@ enum TotalsSection {
       caption: "The recordings", header: ["recording", "events", "VMs", "faults", "unexplained divergences"],
       numbers: [1, 2, 3, 4])
     for (position, report) in reports.enumerated() where position < PageLimits.rows {
-      let faults = report.vms.compactMap(\.faults)
       table.row(
         report.inputs.first?.path ?? "", Quantity.count(report.inputs.reduce(0) { $0 + $1.events }),
-        Quantity.count(report.vms.count),
-        faults.isEmpty && !report.vms.isEmpty
-          ? "unknown" : Quantity.count(faults.reduce(0) { $0 + $1.total }),
-        Quantity.count(report.divergences.unexplained))
+        report.vmCount.value, report.faultCount.value, report.unexplained.value)
     }
     if let totals = all.totals {
       table.row(
         "all", Quantity.count(totals.events), Quantity.count(totals.vms),
-        totals.faults.map { Quantity.count($0.total) } ?? "unknown",
-        Quantity.count(all.divergences.unexplained))
+        totals.faults.map { Quantity.count($0.total) } ?? "unknown", all.unexplained.value)
     }
     return table.markup + LeftOut.note(reports.count - PageLimits.rows, "recording")
       + (all.totals.map { OperationSection.operations($0.operations).markup } ?? Markup())

@@ -26,7 +26,7 @@ enum VMSection {
     var table = DataTable(caption: "The VM", header: ["what", "value", "basis"])
     if let pid = vm.pids.first { table.row("process", String(pid), basis: .recorded) }
     if vm.protected == true { table.row("protected guest", "yes", basis: .derived) }
-    table.row("vCPUs", Quantity.count(vm.vcpus.count), basis: vm.faults == nil ? nil : .recorded)
+    table.row("vCPUs", vm.vcpuCount, basis: vm.faults == nil ? nil : .recorded)
     if let end = vm.endedNs { table.row("ended", unit.stamp(end), basis: vm.endBasis) }
     for reset in (vm.resets ?? []).prefix(PageLimits.marks) {
       table.row("vCPUs initialised again", unit.stamp(reset.timeNs), basis: reset.basis)
@@ -43,9 +43,7 @@ enum VMSection {
       table.row("hypercalls", Quantity.count(hypercalls), basis: vm.hypercallsBasis)
     }
     table.row(
-      "divergences",
-      "\(Quantity.count(vm.divergences.unexplained)) unexplained, \(Quantity.count(vm.divergences.explained)) explained, "
-        + "\(Quantity.count(vm.divergences.unknown)) where the state was not known", basis: .derived)
+      "divergences", vm.divergences.statement, basis: vm.divergences.uncheckedWhy == nil ? .derived : nil)
     return table
   }
 
@@ -100,7 +98,7 @@ enum OtherVMsSection {
       numbers: [0, 1, 2, 3, 4])
     for vm in vms.prefix(PageLimits.rows) {
       table.row(
-        String(vm.id), vm.pids.first.map { String($0) } ?? "unknown", Quantity.count(vm.vcpus.count),
+        String(vm.id), vm.pids.first.map { String($0) } ?? "unknown", vm.vcpuCount,
         vm.faults.map { Quantity.count($0.total) } ?? "unknown",
         vm.memory.totalBytes.map { Quantity.bytes(UInt64(max($0.peak, 0))) } ?? "unknown")
     }

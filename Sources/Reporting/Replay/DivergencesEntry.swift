@@ -10,6 +10,8 @@ public struct DivergencesEntry: Encodable, Sendable {
   public var explained: Int
   /// Events of which the state before was not known.
   public var unknown: Int
+  /// Why the counts do not tell that nothing contradicts the model, in words; nil where they do.
+  public var uncheckedWhy: String?
   /// The causes.
   public var items: [Item]
 
@@ -79,19 +81,21 @@ public struct DivergencesEntry: Encodable, Sendable {
     public var effect: RegionEvent.Effect
   }
 
-  init(_ report: DivergenceReport) {
+  init(_ report: DivergenceReport, uncheckedWhy: String?) {
     unexplained = report.unexplained
     explained = report.explained
     unknown = report.unknown
+    self.uncheckedWhy = uncheckedWhy
     items = report.items.map(Item.init)
   }
 
   /// Those of one VM.
-  init(_ report: DivergenceReport, vm: Int) {
+  init(_ report: DivergenceReport, vm: Int, uncheckedWhy: String?) {
     let counts = report.byVM[vm] ?? DivergenceCounts()
     unexplained = counts.unexplained
     explained = counts.explained
     unknown = counts.unknown
+    self.uncheckedWhy = uncheckedWhy
     items = report.items.filter { $0.vm == vm }.map(Item.init)
   }
 }

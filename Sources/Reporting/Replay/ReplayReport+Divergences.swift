@@ -9,11 +9,7 @@ extension ReplayReport {
   func writeDivergences(_ page: inout TextPage) {
     let all = divergences
     page.blank()
-    guard all.unexplained + all.explained + all.unknown > 0 else {
-      page.line("divergences: \(noDivergence)")
-      return
-    }
-    page.line(PageText("divergences: ") + all.words)
+    page.line(PageText("divergences: ") + (all.found ?? PageText(noDivergence)))
     let unexplained = all.items.filter { $0.verdict == .unexplained }
     for item in unexplained.prefix(Self.causesMax) { write(item, &page) }
     if unexplained.count > Self.causesMax {
@@ -29,20 +25,10 @@ extension ReplayReport {
 
   /// What is said where no event breaks a rule.
   private var noDivergence: String {
-    let missing = (notRecorded ?? []).filter(\.essential).flatMap(\.events)
-    if !vms.isEmpty, vms.allSatisfy({ $0.faults == nil }) || missing.contains("kvm_guest_fault") {
-      return "unknown, for there is no fault to hold against the model"
-    }
     let faults = vms.reduce(0) { $0 + ($1.faults?.total ?? 0) }
-    let fit =
-      faults == 0
-      ? "none, and no fault was held against the model"
-      : faults == 1
-        ? "none, the one fault fits the model"
-        : "none, every one of \(Quantity.count(faults)) faults fits the model"
-    return missing.isEmpty
-      ? fit
-      : "none can be told without \(missing.joined(separator: ", "))"
+    return faults == 1
+      ? "none, the one fault fits the model"
+      : "none, every one of \(Quantity.count(faults)) faults fits the model"
   }
 
   /// By rule and exception, in a few words each, the most frequent first.
@@ -97,8 +83,17 @@ extension ReplayReport {
 }
 
 extension DivergencesEntry {
-  /// "2 unexplained, 0 explained, 1 where the state was not known".
-  var words: PageText {
+  /// "2 unexplained, 0 explained, 1 where the state was not known", or that it is unknown, and why.
+  var words: PageText { found ?? counts }
+
+  /// What was found, or why nothing could be; nil where faults were held against the model, and all fit.
+  fileprivate var found: PageText? {
+    let none = unexplained + explained + unknown == 0
+    guard let uncheckedWhy else { return none ? nil : counts }
+    return none ? PageText("unknown: \(uncheckedWhy)") : counts + "; \(uncheckedWhy)"
+  }
+
+  private var counts: PageText {
     func count(_ number: Int, _ words: String, _ style: PageStyle) -> PageText {
       PageText("\(Quantity.count(number)) \(words)", number > 0 ? style : nil)
     }

@@ -38,6 +38,8 @@ extension ReplayReport {
     public var explained: Int
     /// Events of which the state before was not known.
     public var unknown: Int
+    /// Why they do not tell that nothing contradicts the model; nil where they do.
+    public var uncheckedWhy: String?
   }
 
   /// Sums over all VMs of several inputs. There is none of memory: the recordings are not of one moment of one host.
@@ -96,6 +98,7 @@ extension ReplayReport {
     divergences.unexplained = reports.reduce(0) { $0 + $1.divergences.unexplained }
     divergences.explained = reports.reduce(0) { $0 + $1.divergences.explained }
     divergences.unknown = reports.reduce(0) { $0 + $1.divergences.unknown }
+    divergences.uncheckedWhy = UncheckedDivergences.why(reports)
     unattributedFaults = reports.reduce(0) { $0 + $1.unattributedFaults }
     unattributedNotifiers = reports[1...].reduce(into: unattributedNotifiers) {
       $0 += $1.unattributedNotifiers
@@ -110,7 +113,8 @@ extension ReplayReport {
         seriesIntervalNs: report.seriesIntervalNs, seriesUnit: report.seriesUnit, agreement: report.agreement,
         divergences: CountsEntry(
           unexplained: report.divergences.unexplained, explained: report.divergences.explained,
-          unknown: report.divergences.unknown), unattributedFaults: report.unattributedFaults,
+          unknown: report.divergences.unknown, uncheckedWhy: report.divergences.uncheckedWhy),
+        unattributedFaults: report.unattributedFaults,
         unattributedNotifiers: report.unattributedNotifiers, unattributedHolds: report.unattributedHolds,
         notRecorded: report.notRecorded)
     }

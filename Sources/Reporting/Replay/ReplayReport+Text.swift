@@ -60,27 +60,14 @@ extension ReplayReport {
         "clock",
         "\(clock.name), a tick of which is \(clock.tick): every time is in ticks, also where a name says Ns")
     }
-    if input.window?.fromNs != nil {
-      page.row(
-        "",
-        "what the VMs had before is not known: mappings, tables, memory and hypercalls are of what this window shows"
-      )
-    }
+    if input.window?.fromNs != nil { page.row("", Self.windowCaveat) }
     page.row(
       "model",
       "\(isPKVM ? "pKVM" : "traditional MMU") (\(basis(.path))) of \(field(.era)) (\(basis(.era))), "
         + "\(field(.ipaBits))-bit IPA (\(basis(.ipaBits))), "
         + "\(profile[.hardwareAF] == .bool(true) ? "" : "no ")hardware access flag (\(basis(.hardwareAF)))")
-    if profileBasis[.hardwareAF] == .assumed, profile[.hardwareAF] == .bool(true) {
-      page.row(
-        "",
-        "no access flag fault was seen, so the CPU is taken to set access flags itself: D6 and D10 are not checked; a file "
-          + "with \"hardwareAF\": false for --profile states otherwise")
-    }
-    if let unlistedRelease {
-      page.row(
-        "", "\(unlistedRelease) is not known: modelled as \(field(.era)) (\(basis(.era)))")
-    }
+    if let accessFlagCaveat { page.row("", accessFlagCaveat) }
+    if let releaseCaveat { page.row("", releaseCaveat) }
     if let notKnown { page.row("unknown", notKnown.map(\.words).joined(separator: "; "), .doubt) }
     if vms.count > 1 { page.row("VMs", "\(Quantity.count(vms.count)), those with most faults first") }
     for (position, missing) in (notRecorded ?? []).enumerated() {

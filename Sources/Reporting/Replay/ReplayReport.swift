@@ -106,7 +106,11 @@ public struct ReplayReport: Encodable, Sendable {
     seriesIntervalNs = result.grid.interval.rawValue
     seriesUnit = result.grid.isOfTicks ? "ticks" : nil
     vms = result.vms.map { VMEntry($0, trace, result, span: span) }
-    divergences = DivergencesEntry(result.divergences)
+    let faults = result.vms.reduce(0) { $0 + $1.faults.total }
+    divergences = DivergencesEntry(
+      result.divergences,
+      uncheckedWhy: UncheckedDivergences.why(
+        faults: result.events.tellsFaults ? faults : nil, missing: result.missingEvents))
     unattributedFaults = result.unattributedFaults
     unattributedNotifiers = NotifiersEntry(result.unattributedNotifiers)
     unattributedHolds =

@@ -170,7 +170,9 @@ extension ReplayReport.VMEntry {
       ReplayReport.LockEntry(
         $0, result.grid, spanNs: span.upperBound - span.lowerBound, lifeNs: vm.lifeNs(in: span))
     }
-    divergences = DivergencesEntry(result.divergences, vm: vm.id)
+    divergences = DivergencesEntry(
+      result.divergences, vm: vm.id,
+      uncheckedWhy: UncheckedDivergences.why(faults: faults?.total, missing: result.missingEvents))
   }
 }
 

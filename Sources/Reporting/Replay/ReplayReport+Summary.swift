@@ -1,0 +1,124 @@
+package import KVMTypes
+internal import Stage2Model
+
+/// A figure with how it is known, nil where it is not.
+package struct StatedFigure: Hashable, Sendable {
+  /// What it is.
+  package let name: String
+  /// It, in words.
+  package let value: String
+  /// How it is known.
+  package let basis: Basis?
+
+  init(_ name: String, _ value: String, _ basis: Basis?) {
+    (self.name, self.value, self.basis) = (name, value, basis)
+  }
+
+  /// What nothing tells.
+  fileprivate static func unknown(_ name: String) -> Self { Self(name, "unknown", nil) }
+}
+
+extension ReplayReport {
+  /// The main figures, those of all VMs together. Nothing is 0 here for want of events that would tell.
+  package var summary: [StatedFigure] {
+    [vmCount, faultCount] + operationCounts + [hypercallCount].compactMap(\.self) + [
+      unexplained,
+      divergences.figure("explained divergences", divergences.explained),
+      StatedFigure(
+        "divergences where the state was not known", divergences.figure("", divergences.unknown).value, nil),
+    ]
+  }
+
+  /// Whether the recording tells of VMs, should there be any: a VM faults, and a fault is of one.
+  private var tellsVMs: Bool {
+    !vms.isEmpty
+      || !(notRecorded ?? []).contains { $0.events.contains("kvm_guest_fault") } && unattributedFaults == 0
+  }
+
+  /// How many there are.
+  package var vmCount: StatedFigure {
+    guard tellsVMs else { return .unknown("VMs") }
+    let isSure =
+      !vms.isEmpty && vms.allSatisfy { !$0.slots.isEmpty && $0.slots.allSatisfy { $0.basis <= .derived } }
+    return StatedFigure("VMs", Quantity.count(vms.count), isSure ? .derived : .assumed)
+  }
+
+  /// Of all VMs; those of no VM are told by themselves.
+  package var faultCount: StatedFigure {
+    let known = vms.compactMap(\.faults)
+    guard tellsVMs, known.count == vms.count else { return .unknown("faults") }
+    return StatedFigure(
+      "faults", Quantity.count(known.reduce(0) { $0 + $1.total }),
+      unattributedFaults == 0 ? .recorded : .assumed)
+  }
+
+  /// Events that contradict the model, with nothing to account for them.
+  package var unexplained: StatedFigure {
+    divergences.figure("unexplained divergences", divergences.unexplained)
+  }
+
+  /// By how they are known.
+  private var operationCounts: [StatedFigure] {
+    let operations = vms.flatMap(\.operations.values)
+    let areKnown = tellsVMs && (vms.isEmpty || vms.contains { $0.memory.basis != nil })
+    return [Basis.derived, .assumed].map { basis in
+      let name = "operations, \(basis.name)"
+      let count = operations.reduce(0) { $0 + ($1.basis[basis] ?? 0) }
+      return count > 0 || areKnown ? StatedFigure(name, Quantity.count(count), basis) : .unknown(name)
+    }
+  }
+
+  /// Nil where no VM makes any, as by the traditional path.
+  private var hypercallCount: StatedFigure? {
+    guard isPKVM, !vms.isEmpty else { return nil }
+    let known = vms.compactMap(\.hypercallsTotal)
+    guard !known.isEmpty else { return .unknown("hypercalls") }
+    let rest = vms.count - known.count
+    return StatedFigure(
+      "hypercalls",
+      Quantity.count(known.reduce(0, +))
+        + (rest > 0 ? ", and those of \(Quantity.count(rest, "VM")) are unknown" : ""),
+      vms.compactMap(\.hypercallsBasis).max())
+  }
+
+  /// What a reader has to know of the figures, a sentence each, besides what is missing.
+  package var caveats: [String] {
+    [inputs.contains { $0.window?.fromNs != nil } ? Self.windowCaveat : nil, accessFlagCaveat, releaseCaveat]
+      .compactMap(\.self)
+  }
+
+  /// Of a part that does not begin with the trace.
+  static let windowCaveat =
+    "what the VMs had before is not known: mappings, tables, memory and hypercalls are of what this window shows"
+
+  /// Where the access flag is an assumption that takes rules away.
+  var accessFlagCaveat: String? {
+    guard profileBasis[.hardwareAF] == .assumed, profile[.hardwareAF] == .bool(true) else { return nil }
+    return
+      "no access flag fault was seen, so the CPU is taken to set access flags itself: D6 and D10 are not checked; a file "
+      + "with \"hardwareAF\": false for --profile states otherwise"
+  }
+
+  /// Where nothing is known of the release.
+  var releaseCaveat: String? {
+    unlistedRelease.map {
+      "\($0) is not known: modelled as \(profile[.era]?.description ?? "unknown") (\((profileBasis[.era] ?? .assumed).name))"
+    }
+  }
+}
+
+extension ReplayReport.VMEntry {
+  /// How many vCPUs it has, which faults tell.
+  package var vcpuCount: String { faults != nil || !vcpus.isEmpty ? Quantity.count(vcpus.count) : "unknown" }
+}
+
+extension DivergencesEntry {
+  /// In words: what was found, or why nothing could be.
+  package var statement: String { words.text }
+
+  /// One of the counts: a 0 for want of what would be held against the model is unknown.
+  package func figure(_ name: String, _ count: Int) -> StatedFigure {
+    guard let uncheckedWhy, count == 0 else { return StatedFigure(name, Quantity.count(count), .derived) }
+    return StatedFigure(name, "unknown: \(uncheckedWhy)", nil)
+  }
+}
