@@ -127,6 +127,9 @@ struct CompareCommand: CheckedCommand {
     var losses = Losses()
     let comparison = try profiles.isEmpty ? compareRecordings(&losses) : compareKernels(&losses)
     let checked = comparison.check(thresholds)
+    if let first = thresholds.first, comparison.rows.isEmpty {
+      throw ValidationError("--fail-if \(first.metric): no figure of either side is known")
+    }
     if let unknown = checked.unknown.first {
       let near = comparison.metrics(near: unknown.metric).first.map { "did you mean \($0)? " } ?? ""
       throw ValidationError(

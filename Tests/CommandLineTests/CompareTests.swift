@@ -93,6 +93,29 @@ struct CompareTests {
     #expect((metrics["lock.write.heldNs"]?["basis"] as? [String: String])?["before"] == "recorded")
   }
 
+  @Test("A side without a VM is unknown, not 0: no percentage, and no threshold that it passes")
+  func withoutVM() throws {
+    let empty = Tool.root.appendingPathComponent(
+      "traces/inputs/failed/trace-dat-format-string-of-printk-of-two-bytes"
+    ).path
+    let arguments = ["compare", Tool.smallRecording, empty, "--allow-loss"]
+    let page = FileManager.default.temporaryDirectory.appending(path: "compare-\(UUID().uuidString).html")
+    defer { try? FileManager.default.removeItem(at: page) }
+    let text = try Tool.run(arguments + ["--all", "--html", page.path()])
+    #expect(
+      text.status == 0 && text.output.contains("unknown") && !text.output.contains("100.0 %"),
+      "\(text.output)")
+    #expect(try !String(contentsOf: page, encoding: .utf8).contains("-100"))
+    let json = try Tool.run(arguments + ["--json", "-"])
+    let report = try #require(
+      try JSONSerialization.jsonObject(with: Data(json.output.utf8)) as? [String: Any])
+    let metrics = try #require(report["metrics"] as? [String: [String: Any]])
+    #expect(metrics.count > 10)
+    #expect(metrics.values.allSatisfy { $0["relative"] == nil && $0["verdict"] as? String == "unknown" })
+    let threshold = try Tool.run(arguments + ["--fail-if", "faults.total>+5%"])
+    #expect(threshold.status == 64 && threshold.errors.contains("was not recorded"), "\(threshold.errors)")
+  }
+
   @Test(
     "What cannot be compared is one line and status 64",
     arguments: [

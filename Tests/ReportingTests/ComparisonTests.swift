@@ -118,6 +118,12 @@ struct ComparisonTests {
     ]
     let rows = Self.compare(whole, [Self.metric("vms", 1)]).rows
     #expect(rows.map(\.kind) == [.exact, .unknown, .unknown])
+    // A recording without a VM tells nothing at all.
+    let none = Self.compare(whole, [])
+    #expect(none.rows.count == 3 && none.rows.allSatisfy { $0.kind == .unknown && $0.relative == nil })
+    let text = none.text(all: false)
+    #expect(
+      text.contains("3 figures are unknown on one of the sides") && !text.contains("the same"), "\(text)")
   }
 
   @Test("One recording a side has no noise floor, and no verdict")
@@ -216,10 +222,10 @@ struct ComparisonTests {
   func names() throws {
     let metric = Metric(
       name: "memory.mappings.peak", otherName: "mappings.peak", unit: .count, least: 5, most: 5)
-    let comparison = Self.compare([metric], [])
+    let comparison = Self.compare([metric], [Self.metric("x", 1)])
     let thresholds = [try Threshold("mappings.peak<0"), try Threshold("memory.mappings.peak<0")]
     #expect(comparison.check(thresholds).exceeded == thresholds)
     let report = ComparisonReport(comparison, exceeded: [])
-    #expect(report.metrics.keys.sorted() == ["mappings.peak", "memory.mappings.peak"])
+    #expect(report.metrics.keys.sorted() == ["mappings.peak", "memory.mappings.peak", "x"])
   }
 }

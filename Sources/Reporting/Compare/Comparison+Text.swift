@@ -7,12 +7,19 @@ extension Comparison {
     page.title("\(before.title)  ->  \(after.title)")
     let shown = rows.filter { all || $0.isWorthShowing }
     if !shown.isEmpty { writeTable(of: shown, &page) }
-    let rest = rows.count - shown.count
-    if rest > 0 {
-      let what = hasNoiseFloor ? "do not differ by more than the noise" : "are the same on both sides"
+    let hidden = rows.filter { !all && !$0.isWorthShowing }
+    let unknown = hidden.count { $0.verdict == .unknown }
+    for (count, verb, what) in [
+      (
+        hidden.count - unknown, hasNoiseFloor ? ("does", "do") : ("is", "are"),
+        hasNoiseFloor ? "not differ by more than the noise" : "the same on both sides"
+      ), (unknown, ("is", "are"), "unknown on one of the sides"),
+    ] where count > 0 {
       page.line(
-        "\(rest)\(shown.isEmpty ? "" : " more") figure\(rest == 1 ? "" : "s") \(what) (--all shows them)")
+        "\(count)\(shown.isEmpty ? "" : " more") figure\(count == 1 ? " \(verb.0)" : "s \(verb.1)") \(what) (--all shows them)"
+      )
     }
+    if rows.isEmpty { page.line("no figure of either side is known") }
     for note in notes {
       page.blank()
       page.line(note)

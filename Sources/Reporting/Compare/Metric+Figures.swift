@@ -11,6 +11,8 @@ extension Metric {
     span(
       results.map { result in
         var figures = FigureList(result)
+        // Of a recording without a VM nothing tells what VMs would have done: it began late, or lacks what would tell of them.
+        guard !result.vms.isEmpty else { return [] }
         figures.addVMs()
         // What nothing tells is no figure, and unknown beside the other side's.
         if figures.certainty.tellsTables {

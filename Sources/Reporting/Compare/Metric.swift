@@ -35,9 +35,11 @@ public struct Metric: Hashable, Sendable {
   /// Whether it is a time, or comes with times: where it lacks it was not recorded. Of all else nothing means none.
   var isOfLock: Bool { name.hasPrefix("lock.") }
 
-  /// Whether the figures of a replay speak of faults and tables: those of a trace that tells neither are its VMs and locks.
+  /// Whether the figures of a replay speak of faults and tables: those of a trace that tells neither are its VMs and locks, and of one
+  /// that tells of no VM there are none.
   static func tellTables(_ metrics: [Metric]) -> Bool {
-    !metrics.contains { $0.name == "vms" } || metrics.contains { $0.name == "faults.total" }
+    !metrics.isEmpty
+      && (!metrics.contains { $0.name == "vms" } || metrics.contains { $0.name == "faults.total" })
   }
 
   /// The smallest amount by which it moves: a mapping object, an event, a nanosecond.
