@@ -202,25 +202,22 @@ struct CompareCommand: CheckedCommand {
   private func compareRecordings(_ losses: inout Losses) throws -> Comparison {
     var found: [Comparison.Side] = []
     var hosts: [[RecordedHost]] = []
-    var position = 0
-    for side in sides {
+    let inputs = ComparedInputs(sides)
+    for side in inputs.sides {
       var replays: [[Metric]] = []
       var hostsOfSide: [RecordedHost] = []
       for input in side {
-        let trace = try Diagnostics.open(input, spool, allowLoss: allowLoss)
-        let (result, statistics) = try replay(trace, options(position, trace), &losses)
+        let trace = try Diagnostics.open(input.path, spool, allowLoss: allowLoss)
+        let (result, statistics) = try replay(trace, options(input.position, trace), &losses)
         replays.append(Metric.metrics([result], statistics))
-        hostsOfSide.append(RecordedHost(trace, result.profile, name: input))
-        position += 1
+        hostsOfSide.append(RecordedHost(trace, result.profile, name: input.path))
       }
       hosts.append(hostsOfSide)
-      let name = side.count > 1 ? "\(side[0]) and others" : side[0]
+      let name = side.count > 1 ? "\(side[0].path) and others" : side[0].path
       found.append(Comparison.Side(name, replays, of: hostsOfSide.map(\.described)))
     }
     var comparison = Comparison(.recordings, found[0], found[1])
-    comparison.notes =
-      RecordedHost.repetition(sides.flatMap(\.self)) + RecordedHost.differences(hosts[0], hosts[1])
-      + losses.lacks
+    comparison.notes = inputs.notes + RecordedHost.differences(hosts[0], hosts[1]) + losses.lacks
     return comparison
   }
 

@@ -53,7 +53,8 @@ struct CompareTests {
     let outcome = try Tool.run(["compare", Tool.recording, Tool.smallRecording])
     #expect(outcome.output.contains("The sides differ in"), "\(outcome.output)")
     let twice = try Tool.run(["compare", Tool.smallRecording, Tool.smallRecording])
-    #expect(twice.output.contains("is given more than once"), "\(twice.output)")
+    let said = twice.output.split(whereSeparator: \.isWhitespace).joined(separator: " ")
+    #expect(said.contains("on the other side: no independent sample"), "\(twice.output)")
     #expect(!twice.output.contains("The sides differ in"))
     let folder = URL(fileURLWithPath: Tool.recording).deletingLastPathComponent()
       .appendingPathComponent("inputs/simultaneous")
@@ -80,17 +81,37 @@ struct CompareTests {
 
   @Test("Several recordings a side have a noise floor")
   func severalRecordings() throws {
-    let recording = Tool.recording
-    let outcome = try Tool.run([
-      "compare", "--before", recording, recording, "--after", recording, recording, "--json", "-",
-    ])
+    let recordings = [Tool.recording, Tool.smallRecording]
+    let outcome = try Tool.run(
+      ["compare", "--before"] + recordings + ["--after"] + recordings + ["--json", "-"])
     #expect(outcome.status == 0, "\(outcome.errors)")
     let report = try #require(
       try JSONSerialization.jsonObject(with: Data(outcome.output.utf8)) as? [String: Any])
     #expect(report["confidence"] as? Double == 0.99)
     let metrics = try #require(report["metrics"] as? [String: [String: Any]])
-    #expect(metrics.values.allSatisfy { $0["exact"] as? Bool == false && $0["verdict"] as? String == "same" })
+    #expect(
+      metrics.values.allSatisfy { $0["exact"] as? Bool == false && $0["verdict"] as? String != "differs" })
     #expect((metrics["lock.write.heldNs"]?["basis"] as? [String: String])?["before"] == "recorded")
+  }
+
+  @Test(
+    "A recording that is given twice on a side counts once, whatever it is called: one a side has no noise floor"
+  )
+  func repeated() throws {
+    let copy = try UnnamedFile(Data(contentsOf: URL(filePath: Tool.smallRecording)))
+    for second in [Tool.smallRecording, copy.path] {
+      let outcome = try Tool.run([
+        "compare", "--before", Tool.smallRecording, second, "--after", Tool.recording, "--json", "-",
+      ])
+      #expect(outcome.status == 0, "\(outcome.errors)")
+      let report = try #require(
+        try JSONSerialization.jsonObject(with: Data(outcome.output.utf8)) as? [String: Any])
+      #expect(
+        report["replays"] as? [String: Int] == ["before": 1, "after": 1] && report["confidence"] == nil)
+      let notes = try #require(report["notes"] as? [String])
+      #expect(
+        notes.first == "\(second): counted once, for it is the same recording as \(Tool.smallRecording)")
+    }
   }
 
   @Test("A side without a VM is unknown, not 0: no percentage, and no threshold that it passes")

@@ -1,4 +1,3 @@
-import FoundationEssentials
 import KVMTrace
 import KVMTypes
 import Reporting
@@ -45,15 +44,6 @@ struct RecordedHost {
       return first == second ? nil : "\(names[fact]) (\(first); \(second))"
     }
     return found.isEmpty ? [] : ["The sides differ in \(found.joined(separator: ", "))."]
-  }
-
-  /// One sentence about files that are given more than once: what is the same says nothing of chance.
-  static func repetition(_ paths: [String]) -> [String] {
-    var seen: Set<String> = []
-    let repeated = paths.filter {
-      $0 != "-" && !seen.insert(URL(fileURLWithPath: $0).resolvingSymlinksInPath().path).inserted
-    }
-    return Set(repeated).sorted().map { "\($0) is given more than once: it is no independent sample." }
   }
 }
 
