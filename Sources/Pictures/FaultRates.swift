@@ -1,5 +1,5 @@
-internal import KVMTypes
-internal import Stage2Replay
+public import KVMTypes
+public import Stage2Replay
 
 /// A VM's faults over time, by kind.
 public struct FaultRates: Sendable {
@@ -57,10 +57,12 @@ public struct FaultRates: Sendable {
   }
 
   /// By the moment at which they came.
-  public private(set) var bins = TimeBins<Bin>()
+  public private(set) var bins: TimeBins<Bin>
 
   /// No faults.
-  public init() {}
+  ///
+  /// - Parameter shortest: the length that intervals begin with.
+  public init(shortest: Nanoseconds = EqualIntervals.shortest) { bins = TimeBins(shortest: shortest) }
 
   mutating func add(_ fault: ObservedFault) {
     bins.with(fault.begin) { $0.add(Kind(fault)) }

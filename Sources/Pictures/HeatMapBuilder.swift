@@ -18,7 +18,7 @@ struct HeatMapBuilder {
 
   private let vm: Int
   private let pageSize: PageSize
-  private var columns = HeatColumns()
+  private var columns: HeatColumns
   private var rows = HeatRows()
   private var positions: [UInt64: Int] = [:]
   private var regions: [Region] = []
@@ -27,9 +27,11 @@ struct HeatMapBuilder {
   /// The region that was asked for last: the next is often the same.
   private var recent: (number: UInt64, position: Int)?
 
-  init(vm: Int, _ pageSize: PageSize) {
+  /// - Parameter shortest: the length that columns begin with.
+  init(vm: Int, _ pageSize: PageSize, shortest: Nanoseconds = EqualIntervals.shortest) {
     self.vm = vm
     self.pageSize = pageSize
+    columns = HeatColumns(shortest: shortest)
   }
 
   mutating func add(_ fault: ObservedFault) {

@@ -21,19 +21,25 @@ public final class ReplayPictures {
   public static let heatMapsMax = 64
 
   private struct Builder {
-    var faults = FaultRates()
+    var faults: FaultRates
     var lock = LockTimeline()
     var heat: HeatMapBuilder?
   }
 
   private var pageSize = PageSize.size4K
   private let asked: Set<Int>?
+  private let shortest: Nanoseconds
   private var vms: [Int: Builder] = [:]
 
   /// Nothing has been seen yet.
   ///
-  /// - Parameter asked: the VMs that are drawn, nil for all.
-  public init(of asked: Set<Int>? = nil) { self.asked = asked }
+  /// - Parameters:
+  ///   - asked: the VMs that are drawn, nil for all.
+  ///   - isOfTicks: whether the trace's clock counts ticks, not nanoseconds.
+  public init(of asked: Set<Int>? = nil, isOfTicks: Bool = false) {
+    self.asked = asked
+    shortest = EqualIntervals.shortest(isOfTicks: isOfTicks)
+  }
 
   /// What looks at a replay for the pictures. Operations are for `add`.
   public var observer: ReplayObserver {
@@ -81,7 +87,9 @@ public final class ReplayPictures {
   private func with(_ vm: Int, _ body: (inout Builder) -> Void) {
     if let asked, !asked.contains(vm) { return }
     if vms[vm] == nil {
-      vms[vm] = Builder(heat: vms.count < Self.heatMapsMax ? HeatMapBuilder(vm: vm, pageSize) : nil)
+      vms[vm] = Builder(
+        faults: FaultRates(shortest: shortest),
+        heat: vms.count < Self.heatMapsMax ? HeatMapBuilder(vm: vm, pageSize, shortest: shortest) : nil)
     }
     body(&vms[vm]!)
   }

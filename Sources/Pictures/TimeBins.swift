@@ -1,5 +1,5 @@
 public import KVMTypes
-internal import Stage2Replay
+public import Stage2Replay
 
 /// What happened in an interval; two that follow each other can become one.
 public protocol Mergeable {
@@ -15,19 +15,23 @@ public struct TimeBins<Bin: Mergeable> {
   /// The most intervals.
   public static var intervalsMax: Int { 256 }
 
+  /// The length that intervals begin with.
+  private let shortest: Nanoseconds
   /// Nil before the first moment.
   private var intervals: EqualIntervals?
   /// One for each interval from the first to the last in which anything happened.
   public private(set) var bins: [Bin] = []
 
   /// Nothing yet.
-  public init() {}
+  ///
+  /// - Parameter shortest: the length that intervals begin with.
+  public init(shortest: Nanoseconds = EqualIntervals.shortest) { self.shortest = shortest }
 
   /// The beginning of the first interval; nothing has happened before it is known.
   public var start: Nanoseconds? { intervals?.start }
 
   /// The length of an interval.
-  public var interval: Nanoseconds { intervals?.length ?? EqualIntervals.shortest }
+  public var interval: Nanoseconds { intervals?.length ?? shortest }
 
   /// Where an interval begins.
   public func begin(of index: Int) -> Nanoseconds { intervals?.begin(of: index) ?? Nanoseconds(0) }
@@ -50,7 +54,7 @@ public struct TimeBins<Bin: Mergeable> {
 
   /// Sees to it that there are intervals for all moments between two.
   private mutating func reach(from first: Nanoseconds, to last: Nanoseconds) -> EqualIntervals {
-    var intervals = intervals ?? EqualIntervals(from: first)
+    var intervals = intervals ?? EqualIntervals(from: first, length: shortest)
     while intervals.missing(before: first) + max(bins.count, intervals.position(of: last) + 1)
       > Self.intervalsMax
     {

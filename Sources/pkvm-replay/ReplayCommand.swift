@@ -305,7 +305,9 @@ struct ReplayCommand: CheckedCommand {
 
     let isWhole = vms.isEmpty
     let written = try files.recording(trace, position: position, vms: isWhole ? nil : Set(asked))
-    let pictures = htmlPath != nil || heatmap ? ReplayPictures(of: isWhole ? nil : Set(asked)) : nil
+    let pictures =
+      htmlPath != nil || heatmap
+      ? ReplayPictures(of: isWhole ? nil : Set(asked), isOfTicks: trace.clock?.isNanoseconds == false) : nil
     // Where nobody looks at operations none is kept.
     let write = { (operation: Stage2Operation) in
       pictures?.add(operation)

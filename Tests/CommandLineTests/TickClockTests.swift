@@ -123,4 +123,17 @@ struct TickClockTests {
     let curve = try Tool.run(plan + ["--curve", "-", recording])
     #expect(curve.output.split(separator: "\n").count == 1, "\(curve.output)")
   }
+
+  @Test("Plots of a clock of ticks have an interval for each of a few ticks, not one for a thousand")
+  func plots() throws {
+    let path = Tool.root.appending(path: "traces/pkvm-nvhe-7.3.4-coarse-clock.dat").path()
+    let page = try Tool.run(["replay", path, "--html", "-"]).output
+    let figure = try #require(
+      page.components(separatedBy: "<figure").first { $0.contains("id=\"r0-vm0-faults\"") })
+    let times = try #require(figure.firstMatch(of: /\{"t":\[([\d,]*)\]/)).1.split(separator: ",")
+    #expect(times.count > 20, "\(times)")
+    let text = try Tool.run(["replay", path, "--heatmap"]).output
+    let column = try #require(text.firstMatch(of: /ticks, (\d+) ticks? a column/)).1
+    #expect(try #require(Int(column)) < 20, "\(text)")
+  }
 }

@@ -101,4 +101,12 @@ struct TimeBinsTests {
     for time in [0, 1, UInt64.max] { bins.with(Nanoseconds(time)) { $0.events += 1 } }
     #expect(bins.bins.map(\.events).reduce(0, +) == 3)
   }
+
+  @Test("Intervals and columns begin with the length that the clock asks for")
+  func shortest() {
+    var bins = TimeBins<Count>(shortest: EqualIntervals.shortest(isOfTicks: true))
+    for time in 100..<120 { bins.with(Nanoseconds(UInt64(time))) { $0.events += 1 } }
+    #expect(bins.bins.map(\.events) == Array(repeating: 1, count: 20) && bins.interval == Nanoseconds(1))
+    #expect(TimeBins<Count>().interval == EqualIntervals.shortest(isOfTicks: false))
+  }
 }

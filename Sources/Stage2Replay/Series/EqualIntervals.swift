@@ -3,8 +3,11 @@ public import KVMTypes
 /// Intervals of equal length from a moment on, as many as there may be time: where each lies, which holds a moment, and how much of a
 /// stretch lies in which. What has a limited number of them doubles them where they would be too many.
 public struct EqualIntervals: Hashable, Sendable {
-  /// The length that those begin with that double: a microsecond, or so many ticks of a clock that counts those.
+  /// The length that those begin with that double, of a clock that counts nanoseconds: a microsecond.
   public static let shortest = Nanoseconds(1000)
+
+  /// The same of any clock: where it counts ticks, one may be an event.
+  public static func shortest(isOfTicks: Bool) -> Nanoseconds { isOfTicks ? Nanoseconds(1) : shortest }
 
   /// The beginning of the first one.
   public private(set) var start: Nanoseconds

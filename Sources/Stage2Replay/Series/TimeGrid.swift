@@ -19,7 +19,7 @@ public struct TimeGrid: Hashable, Sendable {
   public init(from first: Nanoseconds, to last: Nanoseconds, isOfTicks: Bool = false) {
     self.isOfTicks = isOfTicks
     let span = last > first ? last.rawValue - first.rawValue : 0
-    var power: UInt64 = isOfTicks ? 1 : EqualIntervals.shortest.rawValue
+    var power = EqualIntervals.shortest(isOfTicks: isOfTicks).rawValue
     var length = power
     while span / length >= UInt64(Self.intervalsMax) {
       switch length / power {
