@@ -248,4 +248,17 @@ struct PageTests {
     // The working-set curve is not over time.
     #expect(bands == plots - recording.report.vms.count)
   }
+
+  @Test("Intervals that are not those of the series say so, and why")
+  func intervals() throws {
+    let recording = try Self.recording("pkvm-nvhe-7.3.4-guest-damon")
+    let series = try #require(recording.report.seriesIntervalNs)
+    let own = recording.pictures[0].faults.bins.interval.rawValue
+    #expect(own != series)
+    let page = HTMLReport.page([recording], maker: "a program").source
+    #expect(
+      page.contains(
+        "In intervals of \(Quantity.duration(own)), which doubled from the VM&#39;s first event on; those of the series are of "
+          + Quantity.duration(series)))
+  }
 }

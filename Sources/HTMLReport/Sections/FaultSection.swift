@@ -57,7 +57,7 @@ enum FaultSection {
       "faults", isTicks ? "Faults in each \(interval)" : "Faults a second",
       "Faults by kind in intervals of \(interval), one on top of the other: at most \(Quantity.count(most)) in one.",
       .recorded)
-    plot.note = "In intervals of \(interval)."
+    plot.note = "In \(subject.intervals(of: bins.interval.rawValue))."
     return values.figure(plot)
   }
 }

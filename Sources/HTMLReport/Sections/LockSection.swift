@@ -76,7 +76,7 @@ enum LockSection {
       "The share of each interval of \(words) in which the lock was held to write and to read, one on top of the other, and "
         + "waited for, summed over threads: \(ValueAxis.label(values.greatest, .share)) at most.", .recorded)
     plot.note =
-      "Shares of intervals of \(words), summed over threads"
+      "Shares of \(subject.intervals(of: bins.interval.rawValue)); summed over threads"
       + (drawn.count < 3 ? "; what has no line was not recorded" : "")
       + ". Readers hold it together, and threads wait together, so these may come to more "
       + "than 100 %; writers cannot."

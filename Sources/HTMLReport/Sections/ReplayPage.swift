@@ -117,6 +117,14 @@ struct VMSubject {
   /// The intervals of its series.
   var seriesInterval: UInt64? { report.seriesIntervalNs }
 
+  /// Says of intervals that double with the VM's own time how long they are, and why that is not what the series have.
+  func intervals(of length: UInt64) -> String {
+    let words = "intervals of \(time.unit.duration(length))"
+    guard let seriesInterval, seriesInterval != length else { return words }
+    return words
+      + ", which doubled from the VM's first event on; those of the series are of \(time.unit.duration(seriesInterval))"
+  }
+
   /// Whether its stage 2 is pKVM's.
   var isPKVM: Bool { report.isPKVM }
 
