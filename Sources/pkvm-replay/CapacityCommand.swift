@@ -177,7 +177,7 @@ struct CapacityCommand: CheckedCommand {
       try Output.write(page.source, to: htmlTarget)
     }
     let files = [jsonPath, csvPath, curvePath, htmlPath]
-    if !files.contains("-"), terminal.printsPage(besides: files) {
+    if !files.contains(where: StandardOutput.isMeant), terminal.printsPage(besides: files) {
       try Output.write(plan.text(in: terminal.form), to: textTarget)
     }
     try losses.finish(allowLoss: allowLoss)

@@ -149,7 +149,7 @@ struct CompareCommand: CheckedCommand {
       try Output.write(page.source, to: htmlTarget)
     }
     let files = [jsonPath, htmlPath]
-    if !files.contains("-"), terminal.printsPage(besides: files) {
+    if !files.contains(where: StandardOutput.isMeant), terminal.printsPage(besides: files) {
       try Output.write(comparison.text(all: all, in: terminal.form), to: textTarget)
     }
     for (text, threshold) in exceeded {

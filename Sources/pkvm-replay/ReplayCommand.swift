@@ -187,7 +187,7 @@ struct ReplayCommand: CheckedCommand {
       throw ValidationError("--csv writes several files, not to standard output: name a directory")
     }
     if csvDirectory?.isEmpty == true { throw ValidationError("--csv has an empty name: name a directory") }
-    if heatmap, [jsonPath, htmlPath, operationsPath, perfettoPath].contains("-") {
+    if heatmap, [jsonPath, htmlPath, operationsPath, perfettoPath].contains(where: StandardOutput.isMeant) {
       throw ValidationError(
         "--heatmap is drawn on the page, which is not printed where a file goes to standard output")
     }
@@ -262,7 +262,9 @@ struct ReplayCommand: CheckedCommand {
     }
     let paths = [jsonPath, htmlPath, operationsPath, perfettoPath, sqlitePath]
     // Who asks for maps asks for the page.
-    if !paths.contains("-"), heatmap || terminal.printsPage(besides: paths + [csvDirectory]) {
+    if !paths.contains(where: StandardOutput.isMeant),
+      heatmap || terminal.printsPage(besides: paths + [csvDirectory])
+    {
       let page = ReplayReport.text(shown(reports), in: terminal.form, heat: shown(replayed.map(\.heat)))
       try Output.write(page, to: textTarget)
     }

@@ -53,12 +53,27 @@ struct HTMLPageTests {
 
   @Test(
     "Two outputs do not share standard output",
-    arguments: [["--html", "-", "--json", "-"], ["--html", "-", "--ops", "-"]])
+    arguments: [
+      ["--html", "-", "--json", "-"], ["--html", "-", "--ops", "-"],
+      ["--html", "/dev/stdout", "--json", "-"],
+      ["--html", "-", "--ops", "/dev/fd/1"], ["--perfetto", "/dev/stdout", "--json", "/proc/self/fd/1"],
+    ])
   func oneStream(arguments: [String]) throws {
     let outcome = try Tool.run(["replay", Tool.smallRecording] + arguments)
     #expect(
       outcome.status == 64 && outcome.output.isEmpty
         && outcome.errors.contains("cannot both go to standard output"))
+  }
+
+  @Test("Nor do two that name it, or one and the text, where it is a pipe or a file")
+  func named() throws {
+    for stream in ["| cat", "> \"$(mktemp)\""] {
+      let two = try Tool.shell("$tool replay $1 --html /dev/stdout --json - \(stream)", [Tool.smallRecording])
+      #expect(two.status == 64 && two.errors.contains("cannot both go to standard output"), "\(two.errors)")
+    }
+    let one = try Tool.shell("$tool replay $1 --json /dev/stdout --no-series | cat", [Tool.smallRecording])
+    let plain = try Tool.run(["replay", Tool.smallRecording, "--json", "-", "--no-series"])
+    #expect(one.status == 0 && one.output == plain.output)
   }
 
   @Test("A page takes the place of no recording, and of no page when it cannot be written")

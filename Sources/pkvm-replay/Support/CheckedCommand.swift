@@ -19,7 +19,7 @@ extension CheckedCommand {
   ///
   /// - Parameter outputs: the options that name files, with what they name; nil where they were not given.
   func checkStandardOutput(_ outputs: KeyValuePairs<String, String?>) throws {
-    let taking = outputs.filter { $0.value == "-" }.map(\.key)
+    let taking = outputs.filter { StandardOutput.isMeant(by: $0.value) }.map(\.key)
     if taking.count > 1 {
       throw ValidationError("\(taking[0]) and \(taking[1]) cannot both go to standard output")
     }
