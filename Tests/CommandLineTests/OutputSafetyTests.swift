@@ -109,6 +109,7 @@ struct OutputSafetyTests {
     "Two outputs are not one file",
     arguments: [
       "replay own.dat --json x --ops ./x", "replay own.dat --csv d --json d/memory.csv",
+      "replay own.dat --csv d --json d", "replay own.dat --csv ./d/e --json d",
       "replay own.dat --csv d --json ./d/memory.csv", "replay own.dat --csv d/e --json d/../d//e/./lock.csv",
       "capacity own.dat --vms 1 --memory 1GiB --json x --csv x",
     ])

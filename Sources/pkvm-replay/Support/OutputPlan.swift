@@ -127,6 +127,12 @@ struct OutputPlan {
       throw Diagnostics.failure(
         "\(directory): is a file, and a directory is written; name one, or a new one", .inputOutput)
     }
+    let inDirectory = try Self.resolve("\(directory)/.")
+    for (output, name) in outputs where inDirectory == output || inDirectory.hasPrefix("\(output)/") {
+      throw Diagnostics.failure(
+        "\(directory): is a directory to write to, and \(name) is already written to as a file; give each output a name of its own",
+        .usage)
+    }
     return try names.map { try target("\(directory)/\($0)") }
   }
 
