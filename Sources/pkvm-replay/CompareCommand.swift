@@ -152,6 +152,11 @@ struct CompareCommand: CheckedCommand {
     if !files.contains(where: StandardOutput.isMeant), terminal.printsPage(besides: files) {
       try Output.write(comparison.text(all: all, in: terminal.form), to: textTarget)
     }
+    let held = zip(failIf, thresholds).filter { !checked.exceeded.contains($0.1) }
+    if !held.isEmpty {
+      let found = held.map { "\($0) (\(comparison.found($1)))" }
+      Diagnostics.note("not exceeded: \(found.joined(separator: ", "))")
+    }
     for (text, threshold) in exceeded {
       Diagnostics.error("exceeded: \(text): \(comparison.found(threshold))")
     }

@@ -14,6 +14,10 @@ struct CompareTests {
       "--fail-if", "faults.total<0",
     ])
     #expect(outcome.status == 0, "\(outcome.errors)")
+    #expect(
+      outcome.errors
+        == "pkvm-replay: not exceeded: hypercalls>0 (0), hypercalls<0 (0), totalBytes.peak>0 (0 B), faults.total>0 (0), faults.total<0 (0)\n"
+    )
     let report = try #require(
       try JSONSerialization.jsonObject(with: Data(outcome.output.utf8)) as? [String: Any])
     #expect((report["exceeded"] as? [String])?.isEmpty == true)

@@ -208,7 +208,7 @@ extension Comparison.Row {
     if isRelative, let relative {
       ends = [relative.least, relative.most].map { Quantity.signedPercent($0) }
     } else if isRelative {
-      return "from nothing to " + text(after)
+      return after?.most == 0 ? "nothing on both sides" : "from nothing to " + text(after)
     } else if let difference {
       ends = [difference.least, difference.most].map(signed)
     } else {
