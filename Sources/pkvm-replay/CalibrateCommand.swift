@@ -64,7 +64,8 @@ struct CalibrateCommand: ParsableCommand {
       results.append(result)
       losses.note(trace, statistics)
     }
-    let source = "least squares over \(inputs.joined(separator: ", "))"
+    let source =
+      "least squares over \(inputs.joined(separator: ", ")): of these hosts, which say nothing of hardware where they were emulated"
     let calibration = Calibration(name: name, source: source, results)
     guard !calibration.isEmpty else {
       Diagnostics.error(

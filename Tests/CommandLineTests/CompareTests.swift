@@ -81,6 +81,11 @@ struct CompareTests {
     let outcome = try Tool.run(["compare", Tool.recording, Tool.recording, "--all"])
     #expect(outcome.status == 0)
     #expect(outcome.output.contains("lock.write.heldP99Ns") && outcome.output.contains("no noise floor"))
+    let caveat =
+      "Durations are those of the recorded hosts: where these were emulated, they say nothing of hardware."
+    #expect(outcome.output.split(whereSeparator: \.isWhitespace).joined(separator: " ").contains(caveat))
+    let json = try Tool.run(["compare", Tool.recording, Tool.recording, "--json", "-"])
+    #expect(json.output.contains(caveat))
   }
 
   @Test("Several recordings a side have a noise floor")

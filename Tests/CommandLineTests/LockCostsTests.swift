@@ -17,7 +17,9 @@ struct LockCostsTests {
     #expect(fit.output.contains("drift") && fit.output.contains("map"))
     #expect(fit.output.contains("the second half of each operation's calls"))
     #expect(fit.output.contains("calls among those fitted to"))
+    #expect(fit.output.contains("where these were emulated"))
     let model = try Self.object(try String(contentsOfFile: costs.path, encoding: .utf8))
+    #expect((model["source"] as? String)?.contains("say nothing of hardware") == true)
     let quality = try #require(
       (model["quality"] as? [String: Any])?["operations"] as? [String: [String: Any]])
     let error = try #require(quality["map"]?["relativeError"] as? Double)

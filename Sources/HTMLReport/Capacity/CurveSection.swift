@@ -8,7 +8,7 @@ struct CurveSection {
   var markup: Markup {
     let samples = plan.samples.filter { !$0.curve.points.isEmpty }
     guard !samples.isEmpty else { return Markup() }
-    return .paragraph(Self.rule + " " + DurationNote.ofSeveral) + table(samples).markup
+    return .paragraph(Self.rule + " " + DurationCaveat.ofSeveral) + table(samples).markup
       + LeftOut.note(samples.count - PageLimits.rows, "VM", "--curve has all")
       + samples.prefix(PageLimits.curves).reduce(into: Markup()) { $0 += plot($1) }
       + LeftOut.note(samples.count - PageLimits.curves, "plot", "--curve has all")

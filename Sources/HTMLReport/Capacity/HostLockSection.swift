@@ -31,7 +31,7 @@ struct HostLockSection {
     return .element("h3") { "mmu_lock" }
       + .paragraph(
         "Each VM has its own. The recorded sections under it are simulated with \(Quantity.count(plan.vcpus, "vCPU")): the shares are of "
-          + "the time from the first section of a vCPU to the end of the last. " + DurationNote.ofSeveral)
+          + "the time from the first section of a vCPU to the end of the last. " + DurationCaveat.ofSeveral)
       + table.markup + LeftOut.note(plan.mmuLock.count - PageLimits.rows, "VM")
   }
 
@@ -43,7 +43,7 @@ struct HostLockSection {
       + .paragraph(
         "One for the machine, which each share, unshare, donate and reclaim holds: the loads of the VMs add up. They ask for it at the "
           + "rate of the recorded VMs with their vCPUs and RAM, which is not scaled to the planned ones. "
-          + DurationNote.ofSeveral)
+          + DurationCaveat.ofSeveral)
       + (lock.isUnknown
         ? .paragraph(
           "How long it is held is unknown: the costs fit with an error of \(Self.share(lock.costError)). --json has what they would give."

@@ -6,7 +6,7 @@ struct ComparedSection {
   let comparison: Comparison
 
   var markup: Markup {
-    (comparison.subject == .kernels ? kernels : recordings) + .list(comparison.notes)
+    (comparison.subject == .kernels ? kernels : recordings) + .list(comparison.statements)
   }
 
   private var kernels: Markup {

@@ -14,7 +14,6 @@ struct DifferenceSection {
           ? "No figure is known to differ by more than the noise." : "No figure is known to differ.")
     }
     return DifferenceChart(comparison: comparison).markup + table("Figures that differ", rows).markup
-      + (rows.contains { $0.metric.unit == .nanoseconds } ? .note(DurationNote.ofSeveral) : Markup())
   }
 
   /// The other ones, folded.

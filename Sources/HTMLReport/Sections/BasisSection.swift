@@ -40,13 +40,3 @@ enum BasisSection {
       + pointing("all plots of a recording")
   }
 }
-
-/// What durations say, and what they do not.
-enum DurationNote {
-  /// Of one recording.
-  static let recorded =
-    "Durations are those of the recorded host: where that was emulated, they say nothing of hardware."
-  /// Of several.
-  static let ofSeveral =
-    "Durations are those of the recorded hosts: where these were emulated, they say nothing of hardware."
-}

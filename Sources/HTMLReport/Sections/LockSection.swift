@@ -46,7 +46,7 @@ enum LockSection {
     return .element("p") {
       (share ?? "")
         + "A hold is counted from the entry of a stage-2 function to its return: that is a lower bound. "
-        + DurationNote.recorded + " "
+        + DurationCaveat.recorded + " "
       BasisMark.markup(lock.basis)
     }
   }

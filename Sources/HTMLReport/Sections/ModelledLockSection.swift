@@ -52,7 +52,7 @@ enum ModelledLockSection {
       .element("p") {
         "From \(study.simulated): those sections again, by as many vCPUs as each row says (seed \(String(study.seed))). "
         BasisMark.markup(.modelled)
-        " \(DurationNote.recorded)"
+        " \(DurationCaveat.recorded)"
       } + table.markup + LeftOut.note(study.cases.count - PageLimits.rows, "case")
         + .list([ContentionStudy.columns, study.waitsText]))
   }

@@ -20,7 +20,7 @@ extension Comparison {
       )
     }
     if rows.isEmpty { page.line("no figure of either side is known") }
-    for note in notes {
+    for note in statements {
       page.blank()
       page.line(note)
     }

@@ -93,6 +93,10 @@ public struct Comparison: Sendable {
   public let after: Side
   /// What a reader must know of the sides, a sentence each.
   public var notes: [String] = []
+  /// The notes, and what durations say, where there are any.
+  package var statements: [String] {
+    notes + (rows.contains { $0.metric.unit == .nanoseconds } ? [DurationCaveat.ofSeveral] : [])
+  }
   /// The recording that was replayed under both kernels; nil where recordings are compared.
   public var recording: Described?
   /// Every figure that either side has.

@@ -64,7 +64,7 @@ public struct ComparisonReport: Encodable, Sendable {
     replays = Sides(before: comparison.before.replays.count, after: comparison.after.replays.count)
     confidence = comparison.hasNoiseFloor ? NoiseFloor.confidence : nil
     self.exceeded = exceeded
-    notes = comparison.notes
+    notes = comparison.statements
     metrics = [:]
     for row in comparison.rows {
       var entry = Entry(row)

@@ -107,6 +107,7 @@ public struct Calibration: Sendable {
         alignRight: [false, true, true, true, true], rows: checked.map(Self.causes))
     }
     page.blank()
+    page.line(DurationCaveat.ofSeveral)
     page.line("error: modelled against recorded time, and what chance makes of it (one standard error).")
     page.line("own error: modelled time against that of fitted calls with the same work. The model's fault.")
     page.line("drift: recorded time against that of fitted calls with the same work. The host's.")
