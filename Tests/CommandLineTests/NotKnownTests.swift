@@ -87,4 +87,11 @@ struct NotKnownTests {
     let words = text.split(whereSeparator: \.isWhitespace).joined(separator: " ")
     #expect(words.contains("unknown 2 notifiers on memory in no known slot; what 2 VMs had"), "\(text)")
   }
+
+  @Test("Damage of the file is not counted as places where the kernel lost events")
+  func damage() throws {
+    let name = "traces/inputs/failed/trace-dat-format-string-of-printk-of-two-bytes"
+    let counts = try notKnown([Tool.root.appendingPathComponent(name).path])
+    #expect(counts["losses"] == 2 && counts["damage"] == 11, "\(counts)")
+  }
 }

@@ -30,7 +30,8 @@ extension ReplayReport {
       }
       let notifiers = report.unattributedNotifiers
       let holds = report.unattributedHolds
-      let losses = report.inputs.reduce(0) { $0 + $1.lossCount + $1.damage.count }
+      let losses = report.inputs.reduce(0) { $0 + $1.lossCount }
+      let damage = report.inputs.reduce(0) { $0 + $1.damage.count }
       let missing = report.notRecorded?.reduce(0) { $0 + $1.events.count } ?? 0
       var all = [
         Self(.nestedFaults, result.nestedFaults), Self(.faultsInUnknownSlots, faults(.unknownSlots)),
@@ -39,6 +40,7 @@ extension ReplayReport {
         Self(.notifiersInUnknownSlots, notifiers.total, " (\(notifiers.words))"),
         Self(.holdsOfNoVM, holds?.count ?? 0, holds.map { " (\(Quantity.duration($0.heldNs)))" } ?? ""),
         Self(.runningVMs, result.vms.count(where: \.wasRunning)), Self(.losses, losses),
+        Self(.damage, damage),
         Self(missing: missing, report.notRecorded ?? [], " (below)"),
       ].filter { $0.count != 0 }
       if result.events.isUnordered { all.append(Self(.unorderedClock, nil)) }
@@ -92,6 +94,8 @@ extension ReplayReport.NotKnownEntry {
     case runningVMs
     /// Places where events are missing.
     case losses
+    /// Places where the file is damaged.
+    case damage
     /// Kinds of event that were not recorded, and memslots.
     case notRecorded
     /// The order of events of different CPUs.
@@ -113,6 +117,7 @@ extension ReplayReport.NotKnownEntry {
       case .holdsOfNoVM: "\(number("hold")) of mmu_lock under page tables of no known VM"
       case .runningVMs: "what \(number("VM")) had before the trace began"
       case .losses: "what happened where events are missing, in \(number("place"))"
+      case .damage: "what \(number("damaged place")) of the file would tell"
       case .notRecorded:
         "what \(number("kind")) of event would tell that \(count == 1 ? "is" : "are") not recorded"
       case .unorderedClock:
