@@ -95,7 +95,7 @@ public enum Replay {
     }
     var result = try replay.finish()
     result.missingEvents = found.survey.events.costs(memslots: found.memslots)
-    result.gaps = found.survey.gaps.ranges
+    result.gaps = found.survey.gaps.ranges(of: found.survey.events)
     return (result, statistics)
   }
 

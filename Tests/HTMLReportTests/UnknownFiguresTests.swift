@@ -178,4 +178,10 @@ struct UnknownFiguresTests {
     recording.report.vms[position].lock?.write?.waitNs = nil
     #expect(try !series().contains("waited for"))
   }
+
+  @Test("Where nothing says where events are missing, the whole time is marked")
+  func anywhere() throws {
+    #expect(try Input.withoutAges.recording().gaps == [Nanoseconds(0)..<Nanoseconds(.max)])
+    #expect(try Input.whole.recording().gaps.isEmpty)
+  }
 }

@@ -50,9 +50,13 @@ struct LossGaps {
     Self.disjoint(gaps, atMost: Self.gapsMax).flatMap { [$0.lowerBound, $0.upperBound] }
   }
 
-  /// The gaps, in the order of time.
-  var ranges: [Range<Nanoseconds>] {
-    Self.disjoint(gaps, atMost: Self.gapsMax).map { Nanoseconds($0.lowerBound)..<Nanoseconds($0.upperBound) }
+  /// The gaps, in the order of time: all of it, where events are missing and nothing says where.
+  func ranges(of events: RecordedEvents) -> [Range<Nanoseconds>] {
+    events.lacksSomewhere
+      ? [Nanoseconds(0)..<Nanoseconds(.max)]
+      : Self.disjoint(gaps, atMost: Self.gapsMax).map {
+        Nanoseconds($0.lowerBound)..<Nanoseconds($0.upperBound)
+      }
   }
 
   /// Gaps that overlap or touch are one; where more than `limit` are left, neighbours are, too.

@@ -41,6 +41,9 @@ public struct RecordedEvents: Hashable, Sendable {
   /// Whether the source says where events were lost.
   public var tellsLosses: Bool { known.account.untoldLosses == nil }
 
+  /// Whether events are missing of which the source does not say where.
+  var lacksSomewhere: Bool { known.account.untoldLosses?.reason == .missingEntries }
+
   /// Why a kind is missing.
   private func reason(_ kind: EventKind) -> MissingEvents.Reason {
     if known.account.kindsWithoutFields.contains(kind) { return .withoutFields }

@@ -55,7 +55,7 @@ struct SurveyAhead {
     let replay = replay
     while buffer.count > 0 { try buffer.popFirst { try replay.consume($0) } }
     var result = try replay.finish()
-    result.gaps = gaps.ranges
+    result.gaps = gaps.ranges(of: found.survey.events)
     return (result, found)
   }
 
