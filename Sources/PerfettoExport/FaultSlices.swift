@@ -9,6 +9,12 @@ struct FaultSlices {
   /// How many operations there were.
   private var count = 0
 
+  /// The host's pages.
+  var pageSize: PageSize {
+    get { pairs.pageSize }
+    set { pairs.pageSize = newValue }
+  }
+
   /// A window has ended.
   mutating func add(_ fault: ObservedFault, to tree: TrackTree) throws {
     var settled: [FaultsWithOperations.Settled] = []

@@ -69,7 +69,10 @@ public final class ReplayTracks {
   /// What looks at a replay for the tracks. Operations are for `add`.
   public var observer: ReplayObserver {
     var observer = ReplayObserver()
-    observer.onBegin = { self.profile = $0 }
+    observer.onBegin = {
+      self.profile = $0
+      self.faults.pageSize = $0.pageSize
+    }
     observer.onVM = { vm in
       if self.isWanted(vm.id) { try self.tree.describe(vm: vm.id, name: self.name(of: vm)) }
     }

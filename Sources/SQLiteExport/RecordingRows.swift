@@ -58,7 +58,10 @@ public final class RecordingRows {
   /// What looks at a replay for the rows. Operations are for `add`.
   public var observer: ReplayObserver {
     var observer = ReplayObserver()
-    observer.onBegin = { self.isPKVM = $0.isPKVM }
+    observer.onBegin = {
+      self.isPKVM = $0.isPKVM
+      self.pairs.pageSize = $0.pageSize
+    }
     observer.onFault = { fault in
       if self.isWanted(fault.vm) { try self.pairs.add(fault, settle: self.write) }
     }

@@ -134,4 +134,20 @@ struct FaultSlicesTests {
     let tracks = try file.read(last: count)
     #expect(tracks.problems.isEmpty && tracks.slices.count == Int(count))
   }
+
+  @Test(
+    "An operation of an address alone is on the host's page, whatever its size", arguments: [4096, 16384])
+  func pages(size: UInt64) throws {
+    let file = File()
+    file.faults.pageSize = try #require(PageSize(bytes: size))
+    // The first is elsewhere; the second in the third 4 KiB of the page, which is one of 16 KiB or not.
+    for page in [64, 6] as [UInt64] { try file.faults.add(Self.fault(10, 20, page: page), to: file.tree) }
+    var operation = Self.map(at: 20, page: 4)
+    (operation.kind, operation.size) = (.mkyoung, 0)
+    #expect(file.faults.attach(operation) { _ in [] })
+    let tracks = try file.read(last: 40)
+    #expect(
+      tracks.slices.map { Self.names($0).contains(.operation) }
+        == (size == 4096 ? [true, false] : [false, true]))
+  }
 }

@@ -1,4 +1,4 @@
-internal import KVMTypes
+public import KVMTypes
 
 /// Fault windows, each with the operation that it led to: that is known some thousand events later, so the windows wait for it.
 ///
@@ -49,6 +49,9 @@ public struct FaultsWithOperations {
   /// Operations of windows that have not ended yet: what follows, such as a fault of another vCPU on the page, may show that a map
   /// is done long before its thread goes on.
   private var ahead: [ThreadID: Led] = [:]
+
+  /// The host's pages, of which a function of an address alone is about one. A replay says at its beginning.
+  public var pageSize = PageSize.size4K
 
   /// Nothing waits.
   public init() {}
@@ -121,7 +124,7 @@ public struct FaultsWithOperations {
       guard entry.fault.vm == operation.vm, entry.led == nil else { continue }
       let isOnPage =
         entry.fault.ipa >= operation.address
-        && entry.fault.ipa.rawValue - operation.address.rawValue < max(operation.size, 4096)
+        && entry.fault.ipa.rawValue - operation.address.rawValue < max(operation.size, pageSize.bytes)
       if isOnPage || !(found?.isOnPage ?? false) { found = (number, isOnPage) }
     }
     return found?.number
