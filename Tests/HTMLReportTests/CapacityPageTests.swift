@@ -3,6 +3,7 @@ import KVMTrace
 import KVMTypes
 import Reporting
 import Stage2Model
+import Stage2Replay
 import Testing
 
 @testable import HTMLReport
@@ -144,5 +145,25 @@ struct CapacityPageTests {
     #expect(page.contains("No recording: the bounds alone.") && !page.contains("id=\"curves\""))
     #expect(!page.contains("One more such VM") && !page.contains("one more such VM"))
     #expect(page.contains("No recording tells how long locks are held."))
+  }
+
+  @Test("A curve is of the recorded kernel, and as certain as that, whatever kernel is planned for")
+  func curveBasis() throws {
+    let name = "pkvm-nvhe-7.3.4-guest-damon"
+    func sample(_ host: ProfileRequest?) throws -> VMSample {
+      let trace = try TraceFile(path: Self.root.appending(path: "traces/\(name).dat").path())
+      let recording = try CapacityRecording.replay(
+        trace, name: name, position: 0, memslots: nil, host: host
+      ).0
+      return try #require(recording.samples.first)
+    }
+    var host = ProfileRequest()
+    host.kernel = NamedKernel("6.14")
+    let (own, other) = (try sample(nil), try sample(host))
+    #expect(other.isRange && other.curve.basis == own.curve.basis && own.curve.basis == own.basis)
+    let rows = try PageReading.rows(
+      "All bytes as recorded, and what was touched, at shares of the VM&#39;s time",
+      in: Self.page(try Self.plan([name])), from: "curves")
+    #expect(rows.map(\.last) == [own.curve.basis?.name])
   }
 }

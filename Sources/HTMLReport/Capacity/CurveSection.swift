@@ -22,7 +22,9 @@ struct CurveSection {
     let shares = VMCurve.shownShares
     var table = DataTable(
       caption: "All bytes as recorded, and what was touched, at shares of the VM's time",
-      header: ["VM", "time", "from"] + shares.map { $0 == 1 ? "end" : Quantity.share($0) } + ["settled"],
+      header: ["VM", "time", "from"] + shares.map { $0 == 1 ? "end" : Quantity.share($0) } + [
+        "settled", "basis",
+      ],
       numbers: Set([1] + shares.indices.map { $0 + 3 }))
     for sample in samples.prefix(PageLimits.rows) {
       let curve = sample.curve
@@ -35,7 +37,7 @@ struct CurveSection {
           sample.name, Quantity.duration(curve.recordedNs),
           curve.beganMidLife ? "the beginning of the trace" : "its boot",
         ] + points + [curve.settled.rawValue]
-      table.rows.append(cells.map(DataTable.Cell.text))
+      table.rows.append(cells.map(DataTable.Cell.text) + [.basis(curve.basis)])
     }
     return table
   }
@@ -63,7 +65,7 @@ struct CurveSection {
       description:
         "Bytes of the mapping tree and of all but that over \(Quantity.duration(curve.recordedNs)), one on top of the other: "
         + "\(ValueAxis.label(values.greatest, .bytes)) at most at the ends of intervals. \(settled).",
-      basis: BasisMark.markup(sample.basis), time: time)
+      basis: BasisMark.markup(curve.basis), time: time)
     plot.height = 120
     plot.marks = [PlotMark(kind: .event, time: curve.recordedNs / 4 * 3, label: "last quarter")]
     return values.figure(plot)

@@ -1,4 +1,4 @@
-internal import KVMTypes
+public import KVMTypes
 internal import Stage2Replay
 
 /// The stage 2 of one VM over the time since it appeared, and whether it had settled when the recording of it ended.
@@ -34,6 +34,8 @@ public struct VMCurve: Sendable, Encodable {
   public let points: [Point]
   /// Whether it had settled.
   public let settled: Settling
+  /// How the points are known: they are of the kernel that was recorded, whatever kernel the peaks are of. Nil where there are none.
+  public let basis: Basis?
   /// Whether the VM was there before the trace: the boot is missing.
   public let beganMidLife: Bool
   /// From its appearance until a vCPU of it ran last.
@@ -48,14 +50,15 @@ public struct VMCurve: Sendable, Encodable {
     "settled: neither the most bytes that a VM ever had nor its touched memory grew by over 5 % in the last quarter of its time"
   /// What a trace tells whose clock does not say how long anything took.
   init(withoutTimeOf vm: VMResult) {
-    (points, settled, low, recordedNs, intervalNs) = ([], .unknown, nil, 0, 1)
+    (points, settled, basis, low, recordedNs, intervalNs) = ([], .unknown, nil, nil, 0, 1)
     beganMidLife = vm.beganBefore
   }
 
   private static let growth = 1.05
   private static let timeMin: UInt64 = 1_000_000_000
 
-  init(_ vm: VMResult, ramPages: UInt64, pageSize: PageSize) {
+  init(_ vm: VMResult, ramPages: UInt64, pageSize: PageSize, basis: Basis) {
+    self.basis = basis
     recordedNs = vm.lastSeen.rawValue - vm.since.rawValue
     beganMidLife = vm.beganBefore
     let life = vm.lifeSeries.extended(to: vm.lastSeen)
@@ -118,5 +121,5 @@ public struct VMCurve: Sendable, Encodable {
     point.sinceBootNs > 0 ? (point.sinceBootNs - 1) / intervalNs * intervalNs : 0
   }
 
-  private enum CodingKeys: String, CodingKey { case points, settled, beganMidLife, recordedNs }
+  private enum CodingKeys: String, CodingKey { case points, settled, basis, beganMidLife, recordedNs }
 }

@@ -86,7 +86,9 @@ public struct VMSample: Sendable, Encodable {
     peakMost = peak
     curve =
       result.measuresTime
-      ? VMCurve(vm, ramPages: memory.ramPages, pageSize: result.profile.profile.pageSize)
+      ? VMCurve(
+        vm, ramPages: memory.ramPages, pageSize: result.profile.profile.pageSize,
+        basis: Certainty(result, of: vm).totalBytes)
       : VMCurve(withoutTimeOf: vm)
     kind = Kind(result.profile.profile)
     host = kind.name
