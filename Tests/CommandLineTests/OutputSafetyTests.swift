@@ -135,6 +135,16 @@ struct OutputSafetyTests {
   }
 
   @Test(
+    "Where an output fails, those that were complete before are named", arguments: ["/dev/full", "nowhere/x"])
+  func partial(other: String) throws {
+    let directory = try Directory()
+    let outcome = try directory.run("replay own.dat --ops ops.csv --json \(other)")
+    #expect(outcome.status == 74 && outcome.errorLines.count == 1, "\(outcome.errors)")
+    #expect(outcome.errors.contains("; of the same run there is already ops.csv"), "\(outcome.errors)")
+    directory.expectUntouched(beside: ["ops.csv"])
+  }
+
+  @Test(
     "The series go to a directory, and to nothing else",
     arguments: ["replay own.dat --csv -", "replay own.dat own.dat --csv -", "replay own.dat --csv ''"])
   func seriesDirectory(words: String) throws {

@@ -1,5 +1,6 @@
 import ArgumentParser
 import Glibc
+import Synchronization
 
 /// An output that is being written.
 final class OpenedOutput {
@@ -7,6 +8,8 @@ final class OpenedOutput {
   let descriptor: Int32
   private let ownsDescriptor: Bool
   private let file: ReplacedFile?
+  /// The files of this run that have taken their places.
+  private static let complete = Mutex<[String]>([])
 
   init(_ target: OutputTarget) throws {
     name = target.name
@@ -27,12 +30,18 @@ final class OpenedOutput {
 
   /// All is written: a file takes its place. Must be the last call.
   func finish() throws {
-    try file?.commit()
+    if let file {
+      try file.commit()
+      Self.complete.withLock { $0.append(name) }
+    }
     if ownsDescriptor, close(descriptor) != 0 { throw Self.failure(name) }
   }
 
-  /// One line about why writing failed, and the exit status, from `errno`.
+  /// One line about why writing failed, and the exit status, from `errno`. Files that were complete before stay, so it names them.
   static func failure(_ name: String) -> ExitCode {
-    Diagnostics.failure("\(name): cannot be written: \(String(cString: strerror(errno)))", .inputOutput)
+    let why = String(cString: strerror(errno))
+    let others = complete.withLock { $0 }
+    let kept = others.isEmpty ? "" : "; of the same run there is already \(others.joined(separator: ", "))"
+    return Diagnostics.failure("\(name): cannot be written: \(why)\(kept)", .inputOutput)
   }
 }
