@@ -184,4 +184,15 @@ struct UnknownFiguresTests {
     #expect(try Input.withoutAges.recording().gaps == [Nanoseconds(0)..<Nanoseconds(.max)])
     #expect(try Input.whole.recording().gaps.isEmpty)
   }
+
+  @Test("Where faults are unknown the operations of the host alone are no sum of all")
+  func withoutFaults() throws {
+    var recording = try Input.whole.recording()
+    let all = recording.report.summary.first { $0.name == "operations, derived" }?.value
+    for position in recording.report.vms.indices { recording.report.vms[position].faults = nil }
+    let page = HTMLReport.page([recording], maker: "a program").source
+    let rows = try PageReading.rows("What the replay found", in: page, from: "r0-summary")
+    #expect(
+      try Self.figure("operations, derived", rows)[0] == "\(try #require(all)), without those of faults")
+  }
 }

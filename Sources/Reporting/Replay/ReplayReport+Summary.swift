@@ -61,10 +61,11 @@ extension ReplayReport {
   private var operationCounts: [StatedFigure] {
     let operations = vms.flatMap(\.operations.values)
     let areKnown = tellsVMs && (vms.isEmpty || vms.contains { $0.memory.basis != nil })
+    let rest = vms.contains { $0.faults == nil } ? ", without those of faults" : ""
     return [Basis.derived, .assumed].map { basis in
       let name = "operations, \(basis.name)"
       let count = operations.reduce(0) { $0 + ($1.basis[basis] ?? 0) }
-      return count > 0 || areKnown ? StatedFigure(name, Quantity.count(count), basis) : .unknown(name)
+      return count > 0 || areKnown ? StatedFigure(name, Quantity.count(count) + rest, basis) : .unknown(name)
     }
   }
 
