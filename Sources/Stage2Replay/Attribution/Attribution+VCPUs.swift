@@ -156,8 +156,10 @@ extension Attribution {
     if vms[vm].dirtyLogs.isActive { readDirtyLog(event, gfn, vm: vm, thread, record) }
     if slot == nil { vms[vm].slots.hasFaultsOutside = true }
     let canHoldBlock = slot?.supportsBlock(of: pageSize.pmdBytes, at: gfn, pageSize) ?? false
-    let peers = peers(gfn, canHoldBlock: canHoldBlock && slot?.isLogging == false, vm)
-    let evidence = evidence(gfn, isInSlot: slot != nil, peers.faults, vm: vm, thread)
+    let lacksCommit = slot.map { mayLackCommit(of: $0, vm) } ?? false
+    let peers = peers(gfn, canHoldBlock: canHoldBlock && (slot?.isLogging == false || lacksCommit), vm)
+    var evidence = evidence(gfn, isInSlot: slot != nil, peers.faults, vm: vm, thread)
+    evidence.mayLackCommit = lacksCommit
     let access = FaultAccess(event.esr)
     let node = TimelineNode(
       access, gfn, by: record.tid, ranOn: threads[thread].vcpu.ranOn, at: clock.now,

@@ -47,7 +47,7 @@ struct Attribution: ~Copyable {
   @inline(__always)
   mutating func advance(to record: TraceRecord) -> Bool {
     clock.advance(to: record.time)
-    if clock.takeBreak() { lookahead.note(breakAt: clock.now) }
+    if clock.takeBreak() { noteBreak() }
     if record.time >= slots.due { applyDueSlotChanges(before: record) }
     if let from = context.options.from, record.time < from {
       clock.notePartAhead()
@@ -148,6 +148,15 @@ struct Attribution: ~Copyable {
     if lookahead.hasLongTimelines { lookahead.shortenTimelines(threads, vms) }
   }
 
+  /// Events are missing from here on, or are missing no more.
+  private mutating func noteBreak() {
+    lookahead.note(breakAt: clock.now)
+    guard clock.isInGap, slots.probe != nil else { return }
+    // What a commit among them changes is in force a little before it, but not before the VM's last one.
+    let since = vms.live.map { vms[$0].slots.lastChange }.min() ?? .start
+    lookahead.doubtLogging(since: since, threads)
+  }
+
   /// Events of a CPU were lost since its last one. Any thread may have run there, and unmapped memory of any VM: faults
   /// whose windows reach into that time may have been made to retry.
   private mutating func lose(_ record: TraceRecord) {
@@ -164,10 +173,16 @@ struct Attribution: ~Copyable {
 
 extension Attribution {
   /// The roster has a VM that was not known before.
-  private mutating func take(_ vm: VMIndex, tids: [ThreadID]? = nil, at time: Nanoseconds) {
+  ///
+  /// - Parameter mayBeOlder: whether it may be one of which commits are missing.
+  private mutating func take(
+    _ vm: VMIndex, tids: [ThreadID]? = nil, at time: Nanoseconds, mayBeOlder: Bool = false
+  ) {
     let roster = vms.roster
     let wasRunning = roster.wasRunning(vm)
-    let isKnown = !wasRunning && !clock.isInGap && context.options.from.map { time >= $0 } ?? true
+    let isKnown =
+      !wasRunning && !mayBeOlder && !clock.isInGap
+      && context.options.from.map { time >= $0 } ?? true
     let type = roster.kvm(of: vm).flatMap { roster.type(of: $0) }
     vms.append(
       AttributedVM(
@@ -175,7 +190,7 @@ extension Attribution {
         identity: VMIdentity(
           tids: tids.map(Set.init), since: time, kvm: roster.kvm(of: vm), wasRunning: wasRunning,
           isProtected: context.profile.modelsProtected(type?.isProtected ?? false), firstEpoch: clock.epoch,
-          slotsKnownFrom: slotsKnownFrom(isCreationTold: type != nil)),
+          slotsKnownFrom: mayBeOlder ? .never : slotsKnownFrom(isCreationTold: type != nil)),
         slots: VMSlots(pageSize: context.pageSize), knownFrom: isKnown ? clock.epoch : .never))
     forgetCopies()
     noteNames(vm)
@@ -220,13 +235,13 @@ extension Attribution {
 
   /// Takes in what the roster says of an event of memslots.
   private mutating func take(
-    _ answer: VMRoster.Answer, tids: [ThreadID]? = nil, at time: Nanoseconds
+    _ answer: VMRoster.Answer, tids: [ThreadID]? = nil, at time: Nanoseconds, mayBeOlder: Bool = false
   ) -> VMIndex {
     for vm in answer.retired { end(vm, at: time) }
     switch answer.news {
     case .none: break
     case .named: noteNames(answer.vm)
-    case .appeared: take(answer.vm, tids: tids, at: time)
+    case .appeared: take(answer.vm, tids: tids, at: time, mayBeOlder: mayBeOlder)
     }
     return answer.vm
   }
@@ -266,11 +281,14 @@ extension Attribution {
     leaveMemoryManagement(thread)
     reach(thread)
     guard let (kvm, update) = told else { return }
-    let isContradicted = vms.roster.vm(at: kvm).map { update.contradicts(vms[$0].slots.table) } ?? false
+    let contradicted = vms.roster.vm(at: kvm).flatMap { update.contradicts(vms[$0].slots.table) ? $0 : nil }
+    // Where the commit may be missing that took the slot away, it may be the same VM; and is, if a vCPU of it runs.
+    let mayBeSame = contradicted.map { mayLackCommits($0) } ?? false
+    let isSame = mayBeSame && contradicted.map { isInKVMRun($0, but: thread) } ?? false
     let answer = vms.roster.setMemoryRegion(
-      of: kvm, update.change, by: record.tid, isContradicted: isContradicted,
+      of: kvm, update.change, by: record.tid, isContradicted: contradicted != nil && !isSame,
       running: vmsInKVMRun(createdBy: record.tid, but: thread))
-    let vm = take(answer, at: record.time)
+    let vm = take(answer, at: record.time, mayBeOlder: mayBeSame)
     apply(
       update, vm: vm, record, threads[thread].place, since: since, performsOperations: performsOperations)
   }
@@ -359,12 +377,19 @@ extension Attribution {
     let before = update.change == .flagsOnly ? takeOut(slot.base, of: vm) : nil
     if performsOperations {
       changeDirtyLog(slot, before: before, oldFrames: removed, vm: vm, record, place)
-      if let before, before.isLogging != slot.isLogging {
-        switchLogging(slot, vm: vm, record, place, since: since)
+      if let before {
+        let isOpen = mayLackCommit(of: before, vm)
+        if isOpen { lookahead.noteFlags(before: slot, of: vm, in: clock.epoch) }
+        if isOpen || before.isLogging != slot.isLogging {
+          switchLogging(slot, vm: vm, record, place, since: since)
+        }
       }
     }
     vms[vm].slots.lastChange = clock.now
-    vms[vm].slots.insert(slot)
+    if mayLackCommits(vm) {
+      for gone in vms[vm].slots.contradicted(by: slot) { _ = takeOut(gone.base, of: vm) }
+    }
+    vms[vm].slots.insert(slot, in: clock.epoch)
     lookahead.settled.append(.slotInserted(slot), vm)
     found.timeline?.note(.insert(vm: vm.position, slot), at: record.time)
     if before == nil { adopt(slot, vm: vm) }
@@ -372,6 +397,17 @@ extension Attribution {
       // kvm_mmu_wp_memory_region, unless the VMM asked for KVM_DIRTY_LOG_INITIALLY_SET.
       enqueue(.wrprotect(slot.frames), vm: vm, record, place)
     }
+  }
+
+  /// Whether commits of a VM may be among the events that are missing.
+  private func mayLackCommits(_ vm: VMIndex) -> Bool {
+    slots.probe != nil && vms[vm].identity.slotsKnownFrom != clock.epoch
+  }
+
+  /// Whether a commit of a slot may be among those that are missing since one told of it.
+  @inline(__always)
+  func mayLackCommit(of slot: Memslot, _ vm: VMIndex) -> Bool {
+    clock.epoch != Epoch(0) && mayLackCommits(vm) && vms[vm].slots.mayLackCommit(of: slot, in: clock.epoch)
   }
 
   private mutating func takeOut(_ base: GFN, of vm: VMIndex) -> Memslot? {

@@ -31,6 +31,11 @@ extension FaultChecks {
     vm.knownFrom == fault.evidence.endEpoch || table.isSpanKnown(fault, below: level)
   }
 
+  /// What is an assumption: for want of a commit, if that may be missing.
+  private func assumed(_ fault: SettledFault) -> StateKnowledge {
+    fault.evidence.mayLackCommit ? .unknown(.lostEvents) : .assumed
+  }
+
   /// How the leaf of a fault is known, or that there is none.
   func knowledge<Backend: Stage2Backend & ~Copyable>(
     ofLeaf fault: SettledFault, _ walk: Stage2Walk, _ vm: KnownVM, _ backend: inout Backend
@@ -38,7 +43,7 @@ extension FaultChecks {
     if let reason = fault.reasonUnknown { return .unknown(reason) }
     let leaf = table.leaf(fault, walk)
     let region = fault.evidence.region.map { table.regions[$0] }
-    if region?.mayBeBlock == true { return .assumed }
+    if region?.mayBeBlock == true { return assumed(fault) }
     if !isWholeKnown(fault, vm), !leaf.contains(.isEstablished) {
       return .unknown(reasonUnknown(in: fault.evidence.endEpoch, vm))
     }
@@ -46,7 +51,7 @@ extension FaultChecks {
     guard case .invalid(let stop) = walk else {
       if table.mayHaveUnseenRival(fault) { return .unknown(reasonUnknown(in: fault.evidence.endEpoch, vm)) }
       // That a hole may have taken the leaf accounts for its absence, and for nothing else.
-      return leaf.contains(.isAssumed) && !fault.mayHaveUntoldHoles ? .assumed : .known
+      return leaf.contains(.isAssumed) && !fault.mayHaveUntoldHoles ? assumed(fault) : .known
     }
     if region?.mayHaveUnseenMappings == true { return .assumed }
     // A block in place of smaller leaves, none of which is certain to be one.

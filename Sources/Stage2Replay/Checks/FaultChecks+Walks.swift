@@ -190,8 +190,9 @@ extension FaultChecks {
       isPKVM: context.profile.isPKVM, isProtected: vm.isProtected,
       hasHardwareAccessFlag: context.profile.hasHardwareAccessFlag,
       isInSlot: fault.slot != nil || vm.wasRunning ? fault.slot.map { _ in true } : false,
-      slotHoldsBlock: holdsBlock(fault, level ?? .l3),
-      isGuestMemfd: fault.slot?.flags.contains(.guestMemfd) ?? false, lastRefusal: lastRefusal(of: fault),
+      slotHoldsBlock: holdsBlock(fault, level ?? .l3) || fault.evidence.mayLackCommit,
+      isGuestMemfd: fault.slot?.flags.contains(.guestMemfd) == true && !fault.evidence.mayLackCommit,
+      lastRefusal: lastRefusal(of: fault),
       window: window)
   }
 
@@ -231,7 +232,8 @@ extension FaultChecks {
       kind: fault.kind, isWrite: fault.isWrite, isExec: fault.isExec, prot: prot, isYoung: isYoung,
       hasHardwareAccessFlag: context.profile.hasHardwareAccessFlag, leaf: table.leaf(fault, walk),
       grant: grant(fault, walk), isLogging: fault.slot?.isLogging ?? false,
-      isMadeYoung: table.isMadeYoung(fault, walk), window: window)
+      mayLackCommit: fault.evidence.mayLackCommit, isMadeYoung: table.isMadeYoung(fault, walk), window: window
+    )
     if let accessFlag = check.accessFlag {
       put(accessFlag, fault.window, at: time, walk, vm.id)
       if accessFlag.verdict == .unexplained { return CheckResult(verdict: .unexplained) }

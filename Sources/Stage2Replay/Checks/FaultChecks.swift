@@ -126,8 +126,8 @@ struct FaultChecks: ~Copyable {
   /// alone: whether it comes is waited for.
   @inline(never)
   private mutating func holdBack(_ fault: SettledFault, at time: Nanoseconds, _ vm: KnownVM) {
-    if let reason = fault.reasonUnknown {
-      // The fault's own end may be missing, and the beginning of what kvm_mmio speaks of.
+    if let reason = fault.reasonUnknown ?? (fault.evidence.mayLackCommit ? .lostEvents : nil) {
+      // The fault's own end may be missing, and the beginning of what kvm_mmio speaks of, or the commit of the slot's end.
       put(.unknown(.mmioLiesOutsideSlots, reason), fault.window, at: time, nil, vm.id)
     } else if fault.evidence.isSlotRemoved
       || vm.removals.contains(where: { $0.covers(fault.window, pageSize) })
@@ -147,9 +147,13 @@ struct FaultChecks: ~Copyable {
     let held = heldBack
     heldBack.removeAll { $0.fault.slot?.base == slot.base && fault.evidence.entry >= $0.fault.end }
     for entry in held where entry.fault.slot?.base == slot.base && fault.evidence.entry >= entry.fault.end {
+      // A commit between the two may be missing, which took the slot away and put it back.
+      let mayLackCommit = entry.fault.evidence.endEpoch != fault.evidence.endEpoch
       let judgement: Judgement =
-        slot.basis == .assumed
-        ? .unknown(.mmioLiesOutsideSlots) : contradiction(of: .mmioLiesOutsideSlots)
+        mayLackCommit
+        ? .unknown(.mmioLiesOutsideSlots, .lostEvents)
+        : slot.basis == .assumed
+          ? .unknown(.mmioLiesOutsideSlots) : contradiction(of: .mmioLiesOutsideSlots)
       put(judgement, entry.fault, at: entry.time, nil, vm.id)
     }
   }

@@ -27,6 +27,8 @@ struct RightsCheck: Hashable {
   var grant: Grant?
   /// Dirty pages are logged: the VMM has pages write-protected as it reads the log.
   var isLogging: Bool
+  /// A commit may be missing by which they are, since then.
+  var mayLackCommit = false
   /// An access flag fault of another vCPU made leaves of the region young in the window.
   var isMadeYoung: Bool
   var window: WindowEvidence
@@ -56,10 +58,9 @@ struct RightsCheck: Hashable {
     if let unknown = window.judgeUnknown(rule) { return unknown }
     if leaf.contains(.isReadMapped) { return .explained(rule, .hostReadOnly) }
     let judgement = judge(rule)
-    if judgement.verdict != .explained, isLogging || leaf.contains(.mayBeProtected) {
-      return .explained(rule, .untracedChange)
-    }
-    return judgement
+    if judgement.verdict == .explained { return judgement }
+    if mayLackCommit { return .unknown(rule, .lostEvents) }
+    return isLogging || leaf.contains(.mayBeProtected) ? .explained(rule, .untracedChange) : judgement
   }
 
   private func judge(_ rule: DivergenceRule) -> Judgement {

@@ -125,7 +125,7 @@ struct TableKnowledge: ~Copyable {
   /// A fault met a block: while logging is off KVM does not split it.
   mutating func noteWhole(_ fault: SettledFault) {
     guard let level = fault.walkLevel, level < .l3, let region = fault.evidence.region,
-      fault.slot?.isLogging == false
+      fault.slot?.isLogging == false, !fault.evidence.mayLackCommit
     else { return }
     if level == .l2 {
       regions[region].mayBeSplit = false

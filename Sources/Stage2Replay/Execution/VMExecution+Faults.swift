@@ -155,8 +155,8 @@ extension VMExecution where Backend: ~Copyable {
   ) -> FaultEffect {
     guard let slot = fault.slot else { return .again }
     let size =
-      fault.evidence.isLoggingSwitched
-      ? mappingSize(aroundSwitch: fault, slot, region)
+      fault.evidence.isLoggingOpen
+      ? mappingSize(ofOpenLogging: fault, slot, region)
       : fault.decision.mayMapBlock ? mappingSize(fault, slot, region) : .page
     if fault.isOnBlock, slot.isLogging { learnBlock(of: fault, slot, region) }
     noteOpenSize(fault, region, size)
@@ -353,11 +353,11 @@ extension VMExecution where Backend: ~Copyable {
     return learnMappingSize(fault, slot, region)
   }
 
-  /// The same where logging was switched on or off around the fault, so that it may have mapped a page because of that. Which
+  /// The same where it is open if the fault found that the slot logs, so that it may have mapped a page because of that. Which
   /// of the two it found matters only where the host may have a block.
   @inline(never)
   private mutating func mappingSize(
-    aroundSwitch fault: SettledFault, _ slot: Memslot, _ region: RegionIndex
+    ofOpenLogging fault: SettledFault, _ slot: Memslot, _ region: RegionIndex
   ) -> MappingSize {
     guard fault.signs.contains(.blockFits), context.profile.profile.mapsBlocks, !known.isProtected else {
       return .page
@@ -427,8 +427,9 @@ extension VMExecution where Backend: ~Copyable {
   @inline(__always)
   private func protBasis(of fault: SettledFault, _ slot: Memslot) -> Basis {
     let isWriteKnown =
-      fault.isWrite || !slot.flags.isDisjoint(with: [.readOnly, .guestMemfd])
-      || slot.isLogging && !fault.evidence.isLoggingSwitched
+      fault.isWrite
+      || !fault.evidence.mayLackCommit && !slot.flags.isDisjoint(with: [.readOnly, .guestMemfd])
+      || slot.isLogging && !fault.evidence.isLoggingOpen
     let isExecuteKnown = fault.isExec || context.hostKnowledge.contains(.dic)
     return isWriteKnown && isExecuteKnown ? .derived : .assumed
   }

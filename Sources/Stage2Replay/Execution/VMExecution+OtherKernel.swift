@@ -120,7 +120,8 @@ extension VMExecution where Backend: ~Copyable {
       && !fault.decision.isRaced && (!fault.sharesEntry || fault.nextAccess == .progressed)
     tally.accesses += 1
     if !isCertain { tally.doubts.accesses += 1 }
-    if !fault.isWrite, !slot.flags.contains(.readOnly), !slot.isLogging { tally.doubts.rights += 1 }
+    let isRightKnown = !fault.evidence.mayLackCommit && (slot.flags.contains(.readOnly) || slot.isLogging)
+    if !fault.isWrite, !isRightKnown { tally.doubts.rights += 1 }
   }
 
   /// The host took a page: from a guest that is not protected here it unmaps it as any other.

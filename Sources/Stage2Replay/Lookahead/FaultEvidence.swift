@@ -36,6 +36,7 @@ struct FaultEvidence: BitwiseCopyable {
     static let replaced = Signs(rawValue: 256)
     static let loggingSwitched = Signs(rawValue: 512)
     static let loggingSwitchedAgain = Signs(rawValue: 1024)
+    static let lacksCommit = Signs(rawValue: 2048)
   }
 
   /// An age of the region was under way at some moment of the window.
@@ -90,8 +91,16 @@ struct FaultEvidence: BitwiseCopyable {
     get { signs[.loggingSwitchedAgain] }
     set { signs[.loggingSwitchedAgain] = newValue }
   }
+  /// Events are missing since a commit told of the slot, and another one may be among them: the slot may have other flags by then, or
+  /// other memory behind it.
+  var mayLackCommit: Bool {
+    get { signs[.lacksCommit] }
+    set { signs[.lacksCommit] = newValue }
+  }
+  /// Whether it is open if the fault found that the slot logs.
+  var isLoggingOpen: Bool { !signs.isDisjoint(with: [.loggingSwitched, .lacksCommit]) }
   /// Whether its slot may not be the one that was known at the fault.
-  var isSlotOpen: Bool { !signs.isDisjoint(with: [.slotRemoved, .loggingSwitched]) }
+  var isSlotOpen: Bool { !signs.isDisjoint(with: [.slotRemoved, .loggingSwitched, .lacksCommit]) }
   /// The slot came into force after the fault: until then nothing was known of it.
   var isAdopted: Bool {
     get { signs[.adopted] }

@@ -236,7 +236,7 @@ extension FaultWindow {
     switch (stopsAtPUD, other.stopsAtPUD) {
     case (true, true): return true
     case (false, false): return false
-    default: return !slot.isLogging
+    default: return !slot.isLogging || evidence.mayLackCommit
     }
   }
 

@@ -41,6 +41,8 @@ struct LoggingSwitches {
   private var switches: ContiguousArray<[Switch]> = []
   /// Those whose commit comes before are of no account any more.
   private var oldest = Sequence.start
+  /// Of slots whose switches may be missing.
+  var likely = LikelyLogging()
 
   /// Takes in a switch.
   ///
@@ -57,7 +59,8 @@ struct LoggingSwitches {
 
   /// The place among those of the VM of the one switch that a fault had in reach; nil where that may be any of several.
   func position(of fault: FaultWindow, _ vm: VMIndex) -> Int? {
-    guard let slot = fault.slot, !fault.evidence.isLoggingSwitchedAgain, vm.position < switches.count
+    guard let slot = fault.slot, !fault.evidence.isLoggingSwitchedAgain, !fault.evidence.mayLackCommit,
+      vm.position < switches.count
     else { return nil }
     let own = switches[vm.position]
     var found: Int?

@@ -12,9 +12,11 @@ extension Lookahead {
     of slot: Memslot, vm: VMIndex, since: Sequence, mayBeSplit: Bool, _ threads: borrowing ThreadRegister,
     by tid: ThreadID, at now: Sequence
   ) {
+    // A commit between the two may be missing.
+    let mayBeAgain = timelines.breaks.liesBetween(since, now)
     updateFaults(threads, where: { $0 == vm }, endingAfter: since) { fault in
       guard fault.slot?.base == slot.base, fault.end > since else { return }
-      if fault.evidence.isLoggingSwitched { fault.evidence.isLoggingSwitchedAgain = true }
+      if fault.evidence.isLoggingSwitched || mayBeAgain { fault.evidence.isLoggingSwitchedAgain = true }
       fault.evidence.isLoggingSwitched = true
     }
     loggingSwitches.insert(
@@ -23,8 +25,47 @@ extension Lookahead {
     if mayBeSplit { note(.loggingBegins, slot.frames, vm: vm, by: tid, at: now) }
   }
 
+  /// Logging of any slot may be switched at a commit that is missing, and with that be in force for faults since a place.
+  mutating func doubtLogging(since: Sequence, _ threads: borrowing ThreadRegister) {
+    updateFaults(threads, where: { _ in true }, endingAfter: since) { fault in
+      guard fault.slot != nil else { return }
+      fault.evidence.isLoggingSwitched = true
+      fault.evidence.isLoggingSwitchedAgain = true
+    }
+  }
+
+  /// Only the flags of a slot change, and logging is the one that can: until now it was the other way round, whatever was known of it.
+  mutating func noteFlags(before slot: Memslot, of vm: VMIndex, in epoch: Epoch) {
+    let isLogging = slot.flags.contains(.logDirtyPages)
+    loggingSwitches.likely.note(!isLogging, slot: slot.base, of: vm, in: epoch)
+  }
+
+  /// Finds out what a fault found of its slot's logging that is open, before it is decided.
+  @inline(never)
+  mutating func findLogging(of id: FaultID, _ vm: VMIndex) {
+    if self[id].evidence.mayLackCommit {
+      takeLikelyFlags(id, vm)
+    } else {
+      orderAroundSwitch(id, vm)
+    }
+  }
+
+  /// A fault in a slot of which a commit may be missing finds what is likely.
+  private mutating func takeLikelyFlags(_ id: FaultID, _ vm: VMIndex) {
+    guard let slot = self[id].slot else { return }
+    let epoch = self[id].evidence.endEpoch
+    // KVM does not write to a slot that is read-only.
+    if self[id].isWrite, !self[id].sawMMIO, !self[id].failed { self[id].slot?.flags.remove(.readOnly) }
+    if self[id].lacksWriteForNoReason {
+      loggingSwitches.likely.note(true, slot: slot.base, of: vm, in: epoch)
+    }
+    if let isLogging = loggingSwitches.likely.logs(slot.base, of: vm, in: epoch) {
+      self[id].slot?.flags[.logDirtyPages] = isLogging
+    }
+  }
+
   /// Decides whether a fault around which its slot's logging was switched found that before or after, if other faults tell.
-  mutating func orderAroundSwitch(_ id: FaultID, _ vm: VMIndex) {
+  private mutating func orderAroundSwitch(_ id: FaultID, _ vm: VMIndex) {
     let fault = self[id]
     guard fault.evidence.isLoggingSwitched, let position = loggingSwitches.position(of: fault, vm)
     else { return }
@@ -87,15 +128,14 @@ extension Lookahead {
     return timelines[node].followsRival
   }
 
-  /// Decides whether a fault around which its slot's logging was switched found it on, if what follows in the region tells: on, it
-  /// mapped a page. Of blocks of PUD_SIZE that tells nothing, for they come and go with faults elsewhere.
+  /// Decides whether a fault of which that is open found logging on, if what follows in the region tells: on, it mapped a page. Of blocks of PUD_SIZE that tells nothing, for they come and go with faults elsewhere.
   mutating func settleLogging(of id: FaultID, _ decision: inout FaultDecision, _ vm: VMIndex) {
-    guard self[id].evidence.isLoggingSwitched, decision.mayPerform, self[id].node != nil,
+    guard self[id].evidence.isLoggingOpen, decision.mayPerform, self[id].node != nil,
       self[id].signs.contains(.blockFits), !sawPUDs
     else { return }
     decision.sizeProof = nil
     guard let proof = timelines.sizeProof(of: self[id]), proof.basis == .derived else { return }
-    noteProof(of: id, vm)
+    if self[id].evidence.mayLackCommit { noteLikely(id, vm) } else { noteProof(of: id, vm) }
     decision.sizeProof = proof
     if proof.isBlock {
       self[id].slot?.flags.remove(.logDirtyPages)
@@ -106,6 +146,12 @@ extension Lookahead {
     decision.mayMapBlock = proof.isBlock
   }
 
+  /// A fault is proven to have found logging on, or off, in a slot of which a commit may be missing: so others do, likely.
+  private mutating func noteLikely(_ id: FaultID, _ vm: VMIndex) {
+    guard let base = self[id].slot?.base, let isLogging = provenLogging(id, vm) else { return }
+    loggingSwitches.likely.note(isLogging, slot: base, of: vm, in: self[id].evidence.endEpoch)
+  }
+
   /// A fault that is proven to have found the new flags, or one of those whose windows were open when it began: what begins after all
   /// of them found the new ones, too.
   private mutating func noteProof(of id: FaultID, _ vm: VMIndex) {
@@ -114,5 +160,14 @@ extension Lookahead {
     else { return }
     let end = timelines.endOfRivals(of: self[id])
     loggingSwitches[position, vm].foundNew = min(loggingSwitches[position, vm].foundNew, end)
+  }
+}
+
+extension FaultWindow {
+  /// Whether it lacked the right to write though nothing was unmapped about it: reading what nobody wrote maps for reading alone, too,
+  /// but then the page is copied. Logging takes the right away, and leaves the page.
+  fileprivate var lacksWriteForNoReason: Bool {
+    kind == .permission && isWrite && !sawOwnUnmap && !mayBeInvalidated && !isRepeated && !sawMMIO && !failed
+      && evidence.unmapOfRegion == .none
   }
 }

@@ -273,7 +273,7 @@ struct Lookahead: ~Copyable {
         settleThoseAhead(of: id, record, vms)
       }
       if faults[id].evidence.region == nil { adopt(id, vm, vms) }
-      if faults[id].evidence.isLoggingSwitched, !isProtected { orderAroundSwitch(id, vm) }
+      if faults[id].evidence.isLoggingOpen, !isProtected { findLogging(of: id, vm) }
       var decision = decide(id, of: vm, isProtected: isProtected, isRaced: isRaced)
       if faults[id].evidence.isSlotOpen {
         if faults[id].evidence.isSlotRemoved { decision.fate = fate(of: id, record, vm) }

@@ -7,7 +7,7 @@ extension FaultWindow {
   /// Whether the right that the fault asks for, once granted, stays with the leaf as long as it is mapped: only logging
   /// takes one away again, that to write.
   fileprivate func keepsRight(in slot: Memslot) -> Bool {
-    kind == .permission && !(isWrite && slot.isLogging)
+    kind == .permission && !(isWrite && (slot.isLogging || evidence.mayLackCommit))
   }
 }
 

@@ -43,7 +43,7 @@ extension RegionTimelines {
         }
         // The level-3 table is gone, or never was: a partial unmap removes a block whole, but never all pages.
         guard isPartlyUnmapped else { return nil }
-        let isOpen = fault.evidence.isLoggingSwitched && mayBeReplaced
+        let isOpen = fault.evidence.isLoggingOpen && mayBeReplaced
         return isOpen ? MappingSize(level: .l2, basis: .assumed) : .block
       case .permissionFault, .accessFault:
         guard node.entry >= fault.end, !node.isStage1Walk else {
@@ -55,7 +55,7 @@ extension RegionTimelines {
           continue
         }
         if node.level == .l3 { return mayBeSplit || mayBeBroken ? .assumedPage : .page }
-        if fault.evidence.isLoggingSwitched, mayBeReplaced {
+        if fault.evidence.isLoggingOpen, mayBeReplaced {
           return MappingSize(level: node.level, basis: .assumed)
         }
         return node.level == .l2 ? .block : .pud

@@ -27,7 +27,7 @@ struct MemoryChangeTests {
       vms[answer.vm].slots.insert(
         Memslot(
           id: 0, base: GFN(0x40000), pages: 16 * UInt64(position + 1), hva: start, flags: [], basis: .recorded
-        ))
+        ), in: Epoch(0))
     }
     return vms
   }
