@@ -155,10 +155,11 @@ struct GuestRegions: ~Copyable {
     return place..<place + pagesPerRegion
   }
 
-  /// Brings what is known of single pages to an epoch: what an earlier one established may not hold any more.
+  /// Brings what is known of single pages, and of the host's, to an epoch: what an earlier one established may not hold any more.
   mutating func enter(epoch: Epoch, _ region: RegionIndex) {
     guard regions[region.position].epoch != epoch else { return }
     regions[region.position].epoch = epoch
+    if epoch != Epoch(0) { regions[region.position].host.doubt() }
     regions[region.position].blockKnowledge.remove(.isEstablished)
     if regions[region.position].kept.pages == nil {
       regions[region.position].kept.page.knowledge.remove(.isEstablished)

@@ -20,6 +20,12 @@ struct HostRegion: Hashable, BitwiseCopyable {
     if size == MappingSize(level: .l2, basis: .assumed) { size = MappingSize(level: .l3, basis: .assumed) }
   }
 
+  /// Events are missing, and an unmap may be among them: other memory may have taken the place of what was there.
+  mutating func doubt() {
+    size?.basis = .assumed
+    isInPages = false
+  }
+
   /// The host does something to a part of it.
   fileprivate mutating func notePages() { isInPages = true }
 
@@ -85,6 +91,9 @@ struct HostMappings: ~Copyable {
     untouched.remove(block)
     return known
   }
+
+  /// Events are missing, as `HostRegion.doubt` has it.
+  mutating func doubtPUDs() { if !puds.isEmpty { puds.doubt() } }
 
   /// The host ages the frames.
   mutating func age(_ frames: FrameRange, _ regions: inout GuestRegions) {

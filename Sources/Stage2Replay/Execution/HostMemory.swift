@@ -18,12 +18,22 @@ struct HostMemory: ~Copyable {
   /// A fault showed that the VMM asked KVM to split blocks where a slot begins to log.
   var splitsEagerly = false
 
+  /// The epoch of which the host's pages are known.
+  private var epoch = Epoch(0)
   /// When its VM was there.
   private let life: VMLife
 
   init(pageSize: PageSize, _ life: VMLife) {
     mappings = HostMappings(pageSize: pageSize)
     self.life = life
+  }
+
+  /// A fault of an epoch comes.
+  @inline(__always)
+  mutating func enter(epoch new: Epoch) {
+    if new == epoch { return }
+    epoch = new
+    mappings.doubtPUDs()
   }
 
   /// How often the regions of a slot are proven to hold blocks, or pages.

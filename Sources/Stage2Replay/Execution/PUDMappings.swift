@@ -35,6 +35,9 @@ struct PUDMappings {
     return true
   }
 
+  /// Events are missing, and an unmap may be among them.
+  mutating func doubt() { basis = basis.mapValues { _ in .assumed } }
+
   /// The host ages frames.
   mutating func age(_ frames: FrameRange) {
     guard frames.count < 1 << shift else { return }

@@ -7,6 +7,7 @@ internal import Stage2Model
 extension VMExecution where Backend: ~Copyable {
   @inline(__always)
   mutating func handleGuestAbort(_ fault: SettledFault, _ origin: StepOrigin) {
+    host.enter(epoch: fault.evidence.endEpoch)
     let outcome = outcome(of: fault)
     if fault.kind.needsLeaf { proveSplit(fault, origin) }
     let checked =

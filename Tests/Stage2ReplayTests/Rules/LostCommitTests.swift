@@ -204,4 +204,17 @@ struct LostCommitTests {
       #expect(first?.line == "map 40000000+1000 = 0, \(isLost ? "assumed" : "derived")")
     }
   }
+
+  @Test("The size of the host's pages is known until events are missing: an unmap may be among them")
+  func hostSize() throws {
+    for isLost in [false, true] {
+      let story = story(flags: 0)
+      story.handle(.vcpu0, story.memory, level: 1)
+      story.handle(.vcpu0, story.memory + story.page, level: 3)
+      if isLost { lose(story) }
+      story.handle(.vcpu0, story.memory + 2 * story.page, level: isLost ? 2 : 3)
+      let last = try story.replay().all.last
+      #expect(last?.basis == (isLost ? .assumed : .derived))
+    }
+  }
 }
