@@ -9,7 +9,7 @@ extension Attribution {
     guard let thread = threads.thread(record.tid) else { return }
     leaveMemoryManagement(thread)
     reach(thread)
-    if threads[thread].order.isUnknown { noteUnseenFault() }
+    if threads[thread].order.isUnknown { noteUnseenFault(of: thread) }
     let isInSlot = isFaultInSlot(thread)
     let pc = record.entryPC
     report(threads[thread].order.entry(at: pc, isInSlot: isInSlot, context.recorded), thread, record)
@@ -29,11 +29,12 @@ extension Attribution {
   /// A thread of which it was not known where it was in the loop of KVM_RUN enters the guest or leaves to the VMM: it may have been in a
   /// fault until now. Whose vCPU it runs need not be known yet.
   @inline(never)
-  private mutating func noteUnseenFault() {
+  private mutating func noteUnseenFault(of thread: ThreadIndex) {
     // What is found in a gap is not relied on.
     if clock.isInGap { return }
+    let since = threads[thread].vcpu.unseenSince(lookahead.timelines.breaks)
     for vm in vms.live where vms[vm].knownFrom != clock.epoch {
-      lookahead.settled.append(.unseenFault(until: clock.now), vm)
+      lookahead.settled.append(.unseenFault(since: since, until: clock.now), vm)
     }
   }
 
@@ -64,7 +65,7 @@ extension Attribution {
     reach(thread)
     switch record.kind {
     case .userspaceExit:
-      if threads[thread].order.isUnknown { noteUnseenFault() }
+      if threads[thread].order.isUnknown { noteUnseenFault(of: thread) }
       userspaceExit(record, thread)
     case .mmio, .mmioNISV: mmio(record, thread)
     // kvm_access_fault tells the replay nothing that the fault's own syndrome did not.

@@ -98,6 +98,16 @@ struct LastFault {
   var epoch: Epoch
 }
 
+extension VCPUThread {
+  /// The place behind which a fault of the thread may have begun that was not seen: the first behind its last kvm_entry from where
+  /// on events are missing. If that entry is itself where some are, or unknown, the entry.
+  func unseenSince(_ breaks: EvidenceBreaks) -> Sequence {
+    guard lastEntry > .start, !entryEpoch.isInGap else { return lastEntry }
+    let first = breaks.first(after: lastEntry)
+    return first == .pending ? lastEntry : first
+  }
+}
+
 /// What is counted of a vCPU: kvm_exit events, and accesses to devices.
 struct VCPUCounts {
   var exits = 0

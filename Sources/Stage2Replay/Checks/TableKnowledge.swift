@@ -14,8 +14,8 @@ struct TableKnowledge: ~Copyable {
   private var tablesInstalledAt: [FrameKey: Sequence] = [:]
   /// The epoch in which a fault showed that nothing was mapped below a table of levels 1 and 2.
   private var emptySpans: [FrameKey: Epoch] = [:]
-  /// Where a fault that began before what is replayed was over, at the latest.
-  private var unseenUntil = Sequence.start
+  /// Faults that were not seen.
+  private var unseenFaults = UnseenFaults()
   /// Whether a fault showed any region to be empty since then.
   private var isAnythingEmpty = false
   /// Tables that hold something that no fault has mapped.
@@ -209,7 +209,7 @@ struct TableKnowledge: ~Copyable {
   mutating func learnEmpty(_ fault: SettledFault, _ level: TranslationLevel?) {
     let epoch = fault.evidence.endEpoch
     setLeaf(fault, .invalid(level: .l3)) { $0 = .isEstablished }
-    guard let level, level < .l3, fault.evidence.entry >= unseenUntil, fault.evidence.entry > .start
+    guard let level, level < .l3, !unseenFaults.mayRival(fault), fault.evidence.entry > .start
     else { return }
     isAnythingEmpty = true
     if let region = fault.evidence.region { regions[region].emptyIn = epoch }
@@ -217,9 +217,9 @@ struct TableKnowledge: ~Copyable {
     if level < .l1 { emptySpans[tableKey(.l1, fault.page)] = epoch }
   }
 
-  /// A fault that began before what is replayed was under way until `end`, perhaps: it may have mapped what was empty.
-  mutating func noteUnseenFault(until end: Sequence) {
-    unseenUntil = end
+  /// A fault that was not seen was under way between two places, perhaps: it may have mapped what was empty.
+  mutating func noteUnseenFault(since: Sequence, until end: Sequence) {
+    unseenFaults.note(since: since, until: end)
     if !isAnythingEmpty { return }
     isAnythingEmpty = false
     emptySpans = [:]
@@ -227,7 +227,7 @@ struct TableKnowledge: ~Copyable {
   }
 
   /// Whether a fault that was not seen may have changed the table while the vCPU of this one walked it.
-  func mayHaveUnseenRival(_ fault: SettledFault) -> Bool { fault.evidence.entry < unseenUntil }
+  func mayHaveUnseenRival(_ fault: SettledFault) -> Bool { unseenFaults.mayRival(fault) }
 
   /// A walk found a table of `level` where the model has none. Whether that was known already.
   func hasUntracedTable(_ level: TranslationLevel, _ page: IPA) -> Bool {

@@ -124,8 +124,8 @@ enum VMFact {
   case regionTouched(RegionIndex, block: UInt64)
   /// A walk of its table stops at this level.
   case startLevel(TranslationLevel)
-  /// A fault that began before what is replayed was over by then, if a thread had one.
-  case unseenFault(until: Sequence)
+  /// A fault that was not seen, if a thread had one, began behind a place, and was over at another one.
+  case unseenFault(since: Sequence, until: Sequence)
   /// The VM is gone, or another one has taken its place.
   case ended(VMEnd)
 }

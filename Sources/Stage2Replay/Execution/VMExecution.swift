@@ -149,8 +149,8 @@ struct VMExecution<Backend: Stage2Backend & ~Copyable>: ~Copyable {
     if case .regionTouched(let region, let block) = fact {
       checks.table.regions.append(region, block: block)
       checks.table.regions[region].host = host.mappings.touch(block)
-    } else if case .unseenFault(let end) = fact {
-      checks.table.noteUnseenFault(until: end)
+    } else if case .unseenFault(let since, let end) = fact {
+      checks.table.noteUnseenFault(since: since, until: end)
     } else {
       known.learn(fact)
     }

@@ -205,6 +205,18 @@ struct LostCommitTests {
     }
   }
 
+  @Test("A block that is proven before a gap is derived")
+  func provenBefore() throws {
+    let story = story(flags: 0)
+    story.handle(.vcpu0, story.memory, level: 1)
+    story.handle(.vcpu0, story.memory, .permission, level: 2, .exec)
+    story.handle(.vcpu0, story.memory + story.block, level: 2)
+    story.handleAccessFault(.vcpu0, story.memory + story.block + story.page, level: 2)
+    lose(story)
+    let found = try lines(story)
+    #expect(found == ["map 40000000+200000 = 0, derived", "map 40200000+200000 = 0, derived"])
+  }
+
   @Test("The size of the host's pages is known until events are missing: an unmap may be among them")
   func hostSize() throws {
     for isLost in [false, true] {
