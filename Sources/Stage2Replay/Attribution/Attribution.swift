@@ -47,7 +47,8 @@ struct Attribution: ~Copyable {
   @inline(__always)
   mutating func advance(to record: TraceRecord) -> Bool {
     clock.advance(to: record.time)
-    if clock.takeBreak() { noteBreak() }
+    // What is missing behind the part does not concern it: a copy of the part has nothing of that.
+    if clock.takeBreak(), isBeforeEnd(record) { noteBreak() }
     if record.time >= slots.due { applyDueSlotChanges(before: record) }
     if let from = context.options.from, record.time < from {
       clock.notePartAhead()
@@ -57,7 +58,13 @@ struct Attribution: ~Copyable {
       return false
     }
     if !notifiers.ahead.isEmpty { beginUnmapsAhead() }
-    return context.options.to.map { record.time < $0 } ?? true
+    return isBeforeEnd(record)
+  }
+
+  /// Whether an event lies before the end of the part of the trace that is replayed.
+  @inline(__always)
+  private func isBeforeEnd(_ record: TraceRecord) -> Bool {
+    context.options.to.map { record.time < $0 } ?? true
   }
 
   /// An event comes soon: what a fault will find of its region is brought nearer, for it is looked for among thousands. (Mutating,
