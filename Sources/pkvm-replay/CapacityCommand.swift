@@ -131,7 +131,12 @@ struct CapacityCommand: CheckedCommand {
     let textTarget = try outputs.target("-")
     let given = try profile?.request()
     let costModel = try costs?.resolve()
-    let traces = try open()
+    var notes: [String] = []
+    func tell(_ note: String) {
+      notes.append(note)
+      Diagnostics.note(note)
+    }
+    let traces = try open(tell)
     let machine = try PlannedMachine(given, name: profile?.text, stated: pageSize.size, traces.map(\.trace))
     var recordings: [CapacityRecording] = []
     var losses = Losses()
@@ -145,13 +150,13 @@ struct CapacityCommand: CheckedCommand {
           host: machine.host)
       }
       for doubt in MemslotFit.doubts(slots, recording.result, statistics) {
-        Diagnostics.note("\(inputs[position]): \(doubt)")
+        tell("\(inputs[position]): \(doubt)")
       }
       if recording.samples.isEmpty {
-        Diagnostics.note(
+        tell(
           "\(inputs[position]): left out, for \(recording.result.lack ?? "no VM touched memory")")
       } else {
-        for caveat in recording.result.caveats { Diagnostics.note("\(inputs[position]): \(caveat)") }
+        for caveat in recording.result.caveats { tell("\(inputs[position]): \(caveat)") }
       }
       let unexplained = recording.result.divergences.unexplained
       if unexplained > 0 {
@@ -164,11 +169,11 @@ struct CapacityCommand: CheckedCommand {
     Phases.begin("plan")
     let request = try machine.request(vms: vms, memory: memory, vcpus: vcpus, recordings)
     try checkMemory(request.profile)
-    let plan = try CapacityPlan(request, recordings, costs: costModel)
+    var plan = try CapacityPlan(request, recordings, costs: costModel)
     if let costs, plan.hostLock == nil {
-      Diagnostics.note(
-        "--costs \(costs.text): of no account, for nothing tells what the VMs ask of a host lock")
+      tell("--costs \(costs.text): of no account, for nothing tells what the VMs ask of a host lock")
     }
+    plan.notes = losses.notes + notes
     if let jsonTarget { try Output.write(JSON.signed(plan), to: jsonTarget) }
     if let csvTarget { try Output.write(plan.csv, to: csvTarget) }
     if let curveTarget { try Output.write(plan.curveCSV, to: curveTarget) }
@@ -185,12 +190,12 @@ struct CapacityCommand: CheckedCommand {
   }
 
   /// Opens the recordings, each once however often it is given, with their positions on the command line.
-  private func open() throws -> [(position: Int, trace: TraceFile)] {
+  private func open(_ tell: (String) -> Void) throws -> [(position: Int, trace: TraceFile)] {
     try OpenFiles.makeRoom(for: inputs.count)
     var repeated = RepeatedInputs()
     return try inputs.enumerated().compactMap { position, input in
       if let earlier = repeated.earlier(input) {
-        Diagnostics.note("\(input): counted once, for it is the same recording as \(earlier)")
+        tell("\(input): counted once, for it is the same recording as \(earlier)")
         return nil
       }
       return (position, try Diagnostics.open(input, spool, allowLoss: allowLoss))

@@ -222,7 +222,8 @@ struct CompareCommand: CheckedCommand {
       found.append(Comparison.Side(name, replays, of: hostsOfSide.map(\.described)))
     }
     var comparison = Comparison(.recordings, found[0], found[1])
-    comparison.notes = inputs.notes + RecordedHost.differences(hosts[0], hosts[1]) + losses.lacks
+    comparison.notes = inputs.notes + RecordedHost.differences(hosts[0], hosts[1]) + losses.notes
+      + losses.lacks
     return comparison
   }
 
@@ -261,7 +262,7 @@ struct CompareCommand: CheckedCommand {
     }
     var comparison = Comparison(.kernels, sides[0], sides[1])
     comparison.recording = RecordedHost(trace, kernels.traced, name: inputs[0]).described
-    comparison.notes = difference + losses.lacks
+    comparison.notes = difference + losses.notes + losses.lacks
     return comparison
   }
 

@@ -25,6 +25,24 @@ struct CapacityCommandTests {
     #expect(outcome.output.split(separator: "\n").allSatisfy { $0.count <= 100 })
   }
 
+  @Test("That a recording is damaged, or left out, stands in every form of the plan")
+  func incomplete() throws {
+    let damaged = try Tool.damaged(
+      Tool.root.appendingPathComponent("traces/pkvm-nvhe-7.3.4-plain-guest.dat").path)
+    let empty = try UnnamedFile(
+      #"{"version": 1, "vms": [{"slots": [{"gfn": 1, "pages": 1}]}]}"#.utf8)
+    for form in [[], ["--json", "-"], ["--html", "-"]] {
+      let plan = ["capacity", "--vms", "5", "--memory", "1GiB"]
+      let outcome = try Tool.run(plan + ["--allow-loss", damaged.path, Tool.recording] + form)
+      #expect(outcome.status == 0, "\(outcome.errors)")
+      let words = Tool.words(outcome.output)
+      #expect(words.contains("\(damaged.path): damaged in 2 places, and how many events"), "\(form)")
+      #expect(!words.contains("\(Tool.recording): damaged"))
+      let without = try Tool.run(plan + [Tool.recording, "--memslots", empty.path] + form)
+      #expect(Tool.words(without.output).contains("\(Tool.recording): left out, for "), "\(form)")
+    }
+  }
+
   @Test("Memslots can be given, and are refused where they cannot be")
   func memslots() throws {
     let arguments = ["capacity", Tool.recording, "--vms", "10", "--memory", "1GiB", "--csv", "-"]

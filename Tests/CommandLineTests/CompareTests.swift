@@ -68,6 +68,31 @@ struct CompareTests {
     #expect(words.contains("memslots (recorded; not recorded)"), "\(forms.output)")
   }
 
+  @Test("That a side is damaged, or may have lost events, stands in every form of the output")
+  func incomplete() throws {
+    let whole = Tool.root.appendingPathComponent("traces/pkvm-nvhe-7.3.4-plain-guest.dat").path
+    let damaged = try Tool.damaged(whole)
+    let note =
+      "\(damaged.path): damaged in 2 places, and how many events are missing there is unknown: its figures are of the events that "
+      + "are there."
+    for sides in [
+      [damaged.path, whole], [whole, damaged.path], [damaged.path, "--profile", "auto", "--profile", "6.14"],
+    ] {
+      for form in [[], ["--json", "-"], ["--html", "-"]] {
+        let outcome = try Tool.run(["compare", "--allow-loss"] + sides + form)
+        #expect(outcome.status == 0, "\(outcome.errors)")
+        #expect(Tool.words(outcome.output).contains(note), "\(sides) \(form)")
+      }
+    }
+    let complete = try Tool.run(["compare", whole, Tool.recording, "--json", "-"])
+    #expect(!complete.output.contains("its figures are of the events"))
+    let text = Tool.root.appendingPathComponent(
+      "traces/inputs/simultaneous/sim-perf.script-guestmount.txt.gz"
+    ).path
+    let untold = try Tool.run(["compare", text, Tool.smallRecording, "--json", "-"])
+    #expect(untold.output.contains("lost events: unknown, for "), "\(untold.errors)")
+  }
+
   @Test("A misspelt metric is told the one that was meant")
   func misspeltMetric() throws {
     let outcome = try Tool.run([

@@ -34,6 +34,19 @@ enum Tool {
   /// The smallest one.
   static let smallRecording = root.appendingPathComponent("traces/kvm-nvhe-7.2.12-page-table-thp.dat").path
 
+  /// A copy of `recording` of which 3000 bytes behind its middle are not what was recorded.
+  static func damaged(_ recording: String) throws -> UnnamedFile {
+    var bytes = try Array(Data(contentsOf: URL(filePath: recording)))
+    let begin = bytes.count * 6 / 10
+    for index in begin..<begin + 3000 { bytes[index] ^= 0x5a }
+    return try UnnamedFile(bytes)
+  }
+
+  /// The words of a page, whatever lines they are in.
+  static func words(_ text: String) -> String {
+    text.split(whereSeparator: \.isWhitespace).joined(separator: " ")
+  }
+
   /// Runs the executable with `arguments`.
   static func run(_ arguments: [String]) throws -> Outcome {
     try run(path, arguments)

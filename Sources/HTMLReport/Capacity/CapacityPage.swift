@@ -13,7 +13,7 @@ struct CapacityPage {
       subtitle: "What VMs like those recorded cost their host in stage-2 memory and lock time.", maker: maker)
     var sections = SectionList("h2")
     sections.add("basis", "How to read it", basis)
-    sections.add("plan", "What is planned", DataTable.row(of: request, figures))
+    sections.add("plan", "What is planned", DataTable.row(of: request, figures) + .list(plan.notes))
     sections.add("cases", "What the VMs need", CaseSection(plan: plan).markup)
     sections.add("samples", "What the recorded VMs had", SampleSection(plan: plan).markup)
     sections.add("curves", "The recorded VMs over time", CurveSection(plan: plan).markup)

@@ -21,6 +21,10 @@ extension CapacityPlan {
     }
     writeCases(&page)
     writeLocks(&page)
+    for note in notes {
+      page.blank()
+      page.line(note)
+    }
     page.blank()
     page.heading("assumed:")
     for assumption in assumptions { page.item(assumption) }

@@ -75,6 +75,8 @@ public struct CapacityPlan: Sendable, Encodable {
   public let hostLock: HostLockPlan?
   /// What the figures rest on.
   public let assumptions: [String]
+  /// What a reader must know of the recordings, a sentence each.
+  public var notes: [String] = []
 
   /// The plan for `request`, with what the recordings show.
   public init(

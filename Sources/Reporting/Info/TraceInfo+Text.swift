@@ -221,4 +221,22 @@ extension TraceInfo {
     }
     return parts.joined(separator: "; ")
   }
+
+  /// What figures of the trace are of, where events are missing or may be: a sentence, nil where all are known to be there.
+  package var figuresNote: String? {
+    var parts: [String] = []
+    if !damage.isEmpty {
+      parts.append(
+        "damaged in \(Quantity.count(damage.count, "place"))"
+          + (lossCount == 0 ? ", and how many events are missing there is unknown" : ""))
+    }
+    if lossCount > 0 {
+      parts.append(gapCount == nil ? "the kernel lost \(toldLossText)" : "missing are \(toldLossText)")
+    }
+    if let lossesUnknownWhy {
+      parts.append("\(lossCount > 0 ? "more " : "")lost events: unknown, for \(lossesUnknownWhy)")
+    }
+    return parts.isEmpty
+      ? nil : "\(path): \(parts.joined(separator: "; ")): its figures are of the events that are there."
+  }
 }

@@ -8,6 +8,8 @@ struct Losses {
   private var failure: IngestError?
   /// For want of what the figures of traces are less certain, or say less, than others: a line each.
   private(set) var lacks: [String] = []
+  /// Of which events the figures of traces are, where some are missing or may be: a sentence each.
+  private(set) var notes: [String] = []
 
   /// A trace was read.
   mutating func note(_ trace: TraceFile, _ statistics: EventStatistics) {
@@ -15,6 +17,7 @@ struct Losses {
     let info = TraceInfo(trace, statistics)
     let line = "\(info.path): \(info.incompleteness)"
     if info.isIncomplete, !lines.contains(line) { lines.append(line) }
+    if let note = info.figuresNote, !notes.contains(note) { notes.append(note) }
   }
 
   /// A trace was replayed; what lacks is told at once, however often the trace is replayed.
