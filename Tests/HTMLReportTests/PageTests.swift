@@ -25,6 +25,18 @@ struct PageTests {
     return HTMLReport.Recording(report, pictures: pictures.finish(result, last: last), gaps: result.gaps)
   }
 
+  @Test("Faults of which the syndrome tells no level are a row of their own")
+  func faultLevels() throws {
+    let recording = try Self.recording("pkvm-nvhe-7.3.4-guest-damon")
+    let page = HTMLReport.page([recording], maker: "a program").source
+    let faults = try #require(recording.report.vms[0].faults)
+    let rows = try PageReading.rows("Faults by kind and level", in: page, from: "r0-vm0")
+    let levels = rows.filter { $0[0].hasPrefix("at ") }
+    #expect(levels.last?[0] == "at a level that the syndrome does not tell")
+    #expect(levels.last?[1] == faults.unknownLevel.map { Quantity.count($0) })
+    #expect(!levels.contains { $0[0] == "at level 0" })
+  }
+
   @Test(
     "Every section is there, and its figures are those of the report",
     arguments: ["pkvm-nvhe-7.3.4-guest-damon", "kvm-vhe-7.3.4-two-guests", "pkvm-nvhe-7.3.4-page-table-thp"])

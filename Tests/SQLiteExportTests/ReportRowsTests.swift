@@ -129,6 +129,29 @@ struct ReportRowsTests {
     }
   }
 
+  @Test(
+    "Faults have the levels that the report counts, and none where it knows none",
+    arguments: ["pkvm-nvhe-7.3.4-guest-damon", "pkvm-nvhe-7.3.4-protected-guest"])
+  func levels(name: String) throws {
+    try WrittenDatabase.read([try WrittenDatabase.trace(name)]) { (database, reports) throws in
+      var unknown = 0
+      for vm in reports[0].vms {
+        let faults = try #require(vm.faults)
+        let place = "FROM faults WHERE vm = \(vm.id) AND level"
+        for level in -1...3 {
+          #expect(
+            try database.number("SELECT count(*) \(place) = \(level)") == Int64(faults.byLevel[level] ?? 0),
+            "level \(level)")
+        }
+        #expect(
+          try database.number("SELECT count(*) \(place) IS NULL") == Int64(faults.unknownLevel ?? 0))
+        #expect(faults.byLevel.values.reduce(0, +) + (faults.unknownLevel ?? 0) == faults.total)
+        unknown += faults.unknownLevel ?? 0
+      }
+      #expect(unknown > 0)
+    }
+  }
+
   @Test("A clock that counts ticks has no times under the lock, and several inputs are told apart")
   func several() throws {
     let traces = try ["pkvm-nvhe-7.3.4-coarse-clock", "pkvm-nvhe-7.3.4-short-lived-guests"].map(

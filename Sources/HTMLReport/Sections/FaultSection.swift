@@ -31,6 +31,9 @@ enum FaultSection {
     for (level, count) in faults.byLevel.sorted(by: { $0.key < $1.key }) {
       table.row("at level \(level)", Quantity.count(count), basis: .recorded)
     }
+    if let unknown = faults.unknownLevel {
+      table.row("at a level that the syndrome does not tell", Quantity.count(unknown), basis: .recorded)
+    }
     if let nested = faults.nested {
       table.row("of nested guests, not replayed", Quantity.count(nested), basis: .recorded)
     }

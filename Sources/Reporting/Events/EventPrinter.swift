@@ -125,8 +125,10 @@ public struct EventPrinter {
   static func describe(_ esr: ESR) -> String {
     let access = esr.isExec ? "exec" : esr.isWrite ? "write" : "read"
     let kind = describe(esr.faultKind, esr)
-    let level = esr.level.map { ", level \($0.rawValue)" } ?? ""
-    return "\(access) \(kind)\(level)\(esr.isStage1Walk ? ", stage-1 walk" : "")"
+    guard let level = esr.level else { return "\(access) \(kind)" + (esr.isStage1Walk ? ", stage-1 walk" : "") }
+    // Where the walk of stage 2 stopped is not known then: emulators have the level of the guest's own table there.
+    return "\(access) \(kind), "
+      + (esr.isStage1Walk ? "stage-1 walk, syndrome's level \(level.rawValue)" : "level \(level.rawValue)")
   }
 
   static func describe(_ kind: FaultKind, _ esr: ESR) -> String {

@@ -194,6 +194,7 @@ extension ReplayReport.FaultsEntry {
     if let mmio = other.mmio { sum.mmio = (sum.mmio ?? 0) + mmio }
     sum.other += other.other
     sum.byLevel.merge(other.byLevel, uniquingKeysWith: +)
+    if let unknown = other.unknownLevel { sum.unknownLevel = (sum.unknownLevel ?? 0) + unknown }
     if let nested = other.nested { sum.nested = (sum.nested ?? 0) + nested }
   }
 }

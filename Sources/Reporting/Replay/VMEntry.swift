@@ -113,6 +113,9 @@ extension ReplayReport {
     public var other: Int
     /// Faults by the level at which the walk stopped, from -1 to 3.
     public var byLevel: [Int: Int]
+    /// Faults of which the syndrome does not tell the level: of a walk of the guest's own table, and without one; nil where there
+    /// are none.
+    public var unknownLevel: Int?
     /// Faults of guests of the VM's own: they are not replayed, and in no other figure; nil where there are none.
     public var nested: Int?
   }
@@ -198,7 +201,9 @@ extension ReplayReport.FaultsEntry {
       total: faults.total, translation: faults.translation, permission: faults.permission,
       accessFlag: faults.accessFlag, mmio: tellsMMIO ? faults.mmio : nil,
       other: faults.other,
-      byLevel: Dictionary(uniqueKeysWithValues: levels), nested: faults.nested > 0 ? faults.nested : nil)
+      byLevel: Dictionary(uniqueKeysWithValues: levels),
+      unknownLevel: faults.ofUnknownLevel > 0 ? faults.ofUnknownLevel : nil,
+      nested: faults.nested > 0 ? faults.nested : nil)
   }
 }
 

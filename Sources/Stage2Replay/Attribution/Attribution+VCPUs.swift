@@ -137,7 +137,7 @@ extension Attribution {
     let page = event.ipa.alignedDown(to: context.pageSize.bytes)
     let vm = vm(ofThread: thread, touching: page.gfn(context.pageSize), at: record)
     if threads[thread].jump != nil { settleJump(of: thread, event, vm, record) }
-    vms[vm].faults.add(event.esr)
+    vms[vm].faults.add(event, isProtected: vms[vm].identity.isProtected)
     vms[vm].activity.lastSeen = record.time
     guard page.rawValue < IPA.limit else {
       vms[vm].faultsOutside += 1

@@ -1,3 +1,4 @@
+internal import KVMTrace
 internal import KVMTypes
 
 /// The faults of a VM, by kind and level.
@@ -18,15 +19,19 @@ public struct FaultCounts: Hashable, Sendable {
   public internal(set) var cut = 0
   /// Faults of guests of the VM's own, on addresses of theirs: they are in no other figure, and not replayed.
   public internal(set) var nested = 0
-  /// Faults by the level at which the walk stopped, -1 to 3.
+  /// Faults by the level at which the walk stopped, -1 to 3, as far as that is known.
   public var byLevel: [Int] { levels.all }
+  /// Faults of which the syndrome does not tell the level (`FaultWindow.walkLevel`).
+  public var ofUnknownLevel: Int { total - levels.all.reduce(0, +) }
   private var levels = LevelCounts()
 
   /// No faults.
   public init() {}
 
+  /// - Parameter isProtected: whether it is one of a protected guest, which EL2 may have made up.
   @inline(__always)
-  mutating func add(_ esr: ESR) {
+  mutating func add(_ event: GuestFault, isProtected: Bool) {
+    let esr = event.esr
     total += 1
     switch esr.faultKind {
     case .translation: translation += 1
@@ -34,7 +39,7 @@ public struct FaultCounts: Hashable, Sendable {
     case .accessFlag: accessFlag += 1
     default: other += 1
     }
-    if let level = esr.level { levels.add(level) }
+    if !esr.isStage1Walk, !(isProtected && event.isMemShare), let level = esr.level { levels.add(level) }
   }
 }
 
