@@ -126,13 +126,14 @@ public final class ReplayTracks {
   ///   - part: the time that was replayed.
   ///   - losses: what is known of lost events, in words.
   ///   - damage: what is known of damage, in words; nil where there is none.
+  ///   - window: which part was replayed, in words; nil for the whole trace.
   public func finish(
     _ result: ReplayResult, _ statistics: EventStatistics, part: Range<Nanoseconds>, losses: String,
-    damage: String?
+    damage: String?, window: String?
   ) throws {
     try faults.finish(tree)
     try tree.finish(at: part.upperBound)
-    let statements = statements(result, losses, damage)
+    let statements = statements(result, window, losses, damage)
     for vm in result.vms where isWanted(vm.id) { try finish(vm, result, statements) }
     try tree.add(result.markers)
     try tree.add(statistics.losses + statistics.untoldEnds, from: part.lowerBound)
@@ -162,9 +163,10 @@ public final class ReplayTracks {
 
   /// What somebody has to know of all of the tracks.
   private func statements(
-    _ result: ReplayResult, _ losses: String, _ damage: String?
+    _ result: ReplayResult, _ window: String?, _ losses: String, _ damage: String?
   ) -> [(key: String, value: String)] {
-    var statements = [(key: "lost events", value: losses)]
+    var statements = window.map { [(key: "window", value: $0)] } ?? []
+    statements.append(("lost events", losses))
     if let damage { statements.append(("damage", damage)) }
     if !result.recordingSettings.isEmpty {
       let settings = result.recordingSettings.map { "\($0.key)=\($0.value)" }

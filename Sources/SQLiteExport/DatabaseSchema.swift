@@ -23,7 +23,8 @@ enum DatabaseSchema {
       last_ns INTEGER,
       from_ns INTEGER,                -- of the part that was replayed, NULL where that begins with the trace
       to_ns INTEGER,                  -- NULL where it ends with the trace
-      events INTEGER NOT NULL,
+      events INTEGER NOT NULL,        -- of the whole trace
+      part_events INTEGER,            -- of the part that was replayed, NULL where that is the whole trace
       lost_events INTEGER NOT NULL,
       loss_count INTEGER NOT NULL,    -- places; the first of them are in losses
       losses_unknown INTEGER NOT NULL, -- 1 where the recording would not tell of losses

@@ -48,8 +48,9 @@ struct ReportRows {
       connection, into: "recordings",
       [
         "recording", "path", "format", "kernel", "machine", "clock", "clock_unit", "page_size_bytes",
-        "page_size_basis", "first_ns", "last_ns", "from_ns", "to_ns", "events", "lost_events", "loss_count",
-        "losses_unknown", "unattributed_faults", "divergences_unexplained", "divergences_explained",
+        "page_size_basis", "first_ns", "last_ns", "from_ns", "to_ns", "events", "part_events",
+        "lost_events", "loss_count", "losses_unknown", "unattributed_faults", "divergences_unexplained",
+        "divergences_explained",
         "divergences_unknown", "divergences_unchecked_why", "tool_version", "tool_commit", "options",
       ])
     try recordings.add(position)
@@ -63,6 +64,7 @@ struct ReportRows {
       try recordings.add(time)
     }
     try recordings.add(input.events)
+    try recordings.add(input.window?.events)
     try recordings.add(input.lostEvents)
     try recordings.add(input.lossCount)
     try recordings.add(input.lossesUnknown ?? false)

@@ -1,3 +1,4 @@
+import DatabaseReader
 import Foundation
 import Testing
 import TraceSynth
@@ -75,6 +76,48 @@ struct NotKnownTests {
     #expect(all.contains("how long anything took, by the clock of all recordings"), "\(all)")
     // Each lacks the same kinds.
     #expect(try notKnown(files.map(\.path))["notRecorded"] == notKnown([files[0].path])["notRecorded"])
+  }
+
+  @Test("What was before a window is not known, and the window is named, in every form of the output")
+  func window() throws {
+    let trace = Tool.smallRecording
+    let folder = FileManager.default.temporaryDirectory.appending(path: "window-\(UUID().uuidString)")
+    try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
+    defer { try? FileManager.default.removeItem(at: folder) }
+    func run(_ name: String, _ window: [String]) throws -> (report: [String: Any], database: DatabaseReader) {
+      let path = folder.appending(path: name).path()
+      let outcome = try Tool.run(
+        ["replay", trace, "--json", "\(path).json", "--sqlite", "\(path).db", "--perfetto", "\(path).tracks"]
+          + window)
+      #expect(outcome.status == 0, "\(outcome.errors)")
+      let json = try JSONSerialization.jsonObject(with: Data(contentsOf: URL(filePath: "\(path).json")))
+      return (try #require(json as? [String: Any]), try DatabaseReader(path: "\(path).db"))
+    }
+    let words = "what the VMs had before this window"
+    func tracks(_ name: String) throws -> String {
+      String(decoding: try Data(contentsOf: folder.appending(path: "\(name).tracks")), as: UTF8.self)
+    }
+    let part = try run("part", ["--from", "+0.4"])
+    let entries = try #require(part.report["notKnown"] as? [[String: Any]])
+    #expect(
+      entries.contains {
+        $0["what"] as? String == "beforeWindow" && ($0["words"] as? String)?.hasPrefix(words) == true
+      })
+    #expect(
+      try part.database.number("SELECT count(*) FROM not_known WHERE what = 'beforeWindow' AND count IS NULL")
+        == 1)
+    let inputs = try #require(part.report["inputs"] as? [[String: Any]])
+    let events = try #require((inputs[0]["window"] as? [String: Any])?["events"] as? Int)
+    #expect(try part.database.number("SELECT part_events FROM recordings") == Int64(events))
+    #expect(try part.database.number("SELECT events FROM recordings WHERE events > part_events") != nil)
+    #expect(try tracks("part").contains(words))
+
+    let begin = try run("begin", ["--to", "+0.4"])
+    let begun = begin.report["notKnown"] as? [[String: Any]] ?? []
+    #expect(!begun.contains { $0["what"] as? String == "beforeWindow" })
+    #expect(try tracks("begin").contains("window") && !tracks("begin").contains(words))
+    let whole = try run("whole", [])
+    #expect(try whole.database.number("SELECT count(*) FROM recordings WHERE part_events IS NULL") == 1)
   }
 
   @Test("Over several inputs the counts are added up")

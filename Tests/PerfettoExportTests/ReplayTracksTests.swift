@@ -33,7 +33,7 @@ struct ReplayTracksTests {
     let span = result.part.span(statistics)
     try tracks.finish(
       result, statistics, part: Nanoseconds(span.lowerBound)..<Nanoseconds(span.upperBound), losses: "some",
-      damage: "a page is gone")
+      damage: "a page is gone", window: "from a moment on")
     return (bytes, longest, result, statistics.losses)
   }
 

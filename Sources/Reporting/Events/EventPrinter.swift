@@ -125,7 +125,9 @@ public struct EventPrinter {
   static func describe(_ esr: ESR) -> String {
     let access = esr.isExec ? "exec" : esr.isWrite ? "write" : "read"
     let kind = describe(esr.faultKind, esr)
-    guard let level = esr.level else { return "\(access) \(kind)" + (esr.isStage1Walk ? ", stage-1 walk" : "") }
+    guard let level = esr.level else {
+      return "\(access) \(kind)" + (esr.isStage1Walk ? ", stage-1 walk" : "")
+    }
     // Where the walk of stage 2 stopped is not known then: emulators have the level of the guest's own table there.
     return "\(access) \(kind), "
       + (esr.isStage1Walk ? "stage-1 walk, syndrome's level \(level.rawValue)" : "level \(level.rawValue)")

@@ -79,6 +79,11 @@ public struct TraceWindow: Encodable, Hashable, Sendable {
     [fromNs.map { "from \(unit.stamp($0))" }, toNs.map { "to \(unit.stamp($0))" }]
       .compactMap(\.self).joined(separator: " ")
   }
+
+  /// In words, which part it is, and what is not known for that.
+  package var statement: String {
+    text + (fromNs == nil ? "" : "; not known is \(ReplayReport.windowCaveat)")
+  }
 }
 
 extension TraceInfo {

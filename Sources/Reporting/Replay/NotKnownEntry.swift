@@ -43,6 +43,7 @@ extension ReplayReport {
         Self(.damage, damage),
         Self(missing: missing, report.notRecorded ?? [], " (below)"),
       ].filter { $0.count != 0 }
+      if report.inputs.contains(where: { $0.window?.fromNs != nil }) { all.append(Self(.beforeWindow, nil)) }
       if result.events.isUnordered { all.append(Self(.unorderedClock, nil)) }
       if !result.events.tellsLosses { all.append(Self(.whetherEventsWereLost, nil)) }
       if !result.measuresTime { all.append(Self(.clockWithoutTime, nil)) }
@@ -98,6 +99,8 @@ extension ReplayReport.NotKnownEntry {
     case damage
     /// Kinds of event that were not recorded, and memslots.
     case notRecorded
+    /// What VMs had before the part that is replayed, where that does not begin with the trace.
+    case beforeWindow
     /// The order of events of different CPUs.
     case unorderedClock
     /// Whether events were lost.
@@ -120,6 +123,7 @@ extension ReplayReport.NotKnownEntry {
       case .damage: "what \(number("damaged place")) of the file would tell"
       case .notRecorded:
         "what \(number("kind")) of event would tell that \(count == 1 ? "is" : "are") not recorded"
+      case .beforeWindow: ReplayReport.windowCaveat
       case .unorderedClock:
         "the order of events of different CPUs inside a tick of the clock, so that all is assumed"
       case .whetherEventsWereLost: "whether events were lost, so that all is assumed"
@@ -130,7 +134,10 @@ extension ReplayReport.NotKnownEntry {
     /// Of how many recordings that is true which is not counted.
     fileprivate func detail(recordings: Int, of all: Int) -> String {
       let part = recordings == all ? "all recordings" : "\(recordings) of the \(all) recordings"
-      return self == .unorderedClock || self == .whetherEventsWereLost ? " in \(part)" : " of \(part)"
+      return switch self {
+      case .beforeWindow, .unorderedClock, .whetherEventsWereLost: " in \(part)"
+      default: " of \(part)"
+      }
     }
   }
 }

@@ -84,13 +84,12 @@ extension ReplayReport {
 
   /// What a reader has to know of the figures, a sentence each, besides what is missing.
   package var caveats: [String] {
-    [inputs.contains { $0.window?.fromNs != nil } ? Self.windowCaveat : nil, accessFlagCaveat, releaseCaveat]
-      .compactMap(\.self)
+    [accessFlagCaveat, releaseCaveat].compactMap(\.self)
   }
 
-  /// Of a part that does not begin with the trace.
+  /// What is not known of a part that does not begin with the trace, and what follows.
   static let windowCaveat =
-    "what the VMs had before is not known: mappings, tables, memory and hypercalls are of what this window shows"
+    "what the VMs had before this window, so that mappings, tables, memory and hypercalls are of what it shows"
 
   /// Where the access flag is an assumption that takes rules away.
   var accessFlagCaveat: String? {

@@ -60,7 +60,6 @@ extension ReplayReport {
         "clock",
         "\(clock.name), a tick of which is \(clock.tick): every time is in ticks, also where a name says Ns")
     }
-    if input.window?.fromNs != nil { page.row("", Self.windowCaveat) }
     page.row(
       "model",
       "\(isPKVM ? "pKVM" : "traditional MMU") (\(basis(.path))) of \(field(.era)) (\(basis(.era))), "

@@ -67,7 +67,8 @@ struct RecordingFiles {
     try tracks?.finish(
       result, statistics, part: part, losses: input.lossText,
       damage: input.damage.isEmpty
-        ? nil : input.damage.prefix(Self.damageMax).map(\.what).joined(separator: "; "))
+        ? nil : input.damage.prefix(Self.damageMax).map(\.what).joined(separator: "; "),
+      window: input.window?.statement)
     try rows?.finish()
   }
 
