@@ -66,6 +66,11 @@ struct CompareTests {
       ["compare"] + ["sim-instance.dat", "sim-perf.data.gz"].map { folder.appendingPathComponent($0).path })
     let words = forms.output.split(whereSeparator: \.isWhitespace).joined(separator: " ")
     #expect(words.contains("memslots (recorded; not recorded)"), "\(forms.output)")
+    let page = try Tool.run(
+      ["compare", "--html", "-"]
+        + ["sim-instance.dat", "sim-perf.data.gz"].map { folder.appendingPathComponent($0).path })
+    #expect(page.output.contains("not recorded <span class=\"basis unknown\">"))
+    #expect(!page.output.contains("not recorded <span class=\"basis recorded\">"))
   }
 
   @Test("That a side is damaged, or may have lost events, stands in every form of the output")

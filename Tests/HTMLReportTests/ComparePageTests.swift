@@ -125,6 +125,19 @@ struct ComparePageTests {
     #expect(page.contains("where these were emulated, they say nothing of hardware"))
   }
 
+  @Test("A difference of one recording a side is none of means")
+  func oneRecording() throws {
+    func chart(_ count: Int) throws -> String {
+      func side(_ value: Double) -> Comparison.Side {
+        Comparison.Side("a.dat", Array(repeating: [Self.metric("moved", value)], count: count))
+      }
+      let page = try Self.page(Comparison(.recordings, side(100), side(150)))
+      return String(try #require(page.firstMatch(of: /<figure class="chart".*?<\/figure>/)).0)
+    }
+    #expect(try !chart(1).contains("means") && chart(1).contains("difference<"))
+    #expect(try chart(2).contains("difference of the means"))
+  }
+
   @Test("Of too many differences those are drawn that are greatest, and all are in the table")
   func manyBars() throws {
     let names = (0..<100).map { "figure\($0)" }

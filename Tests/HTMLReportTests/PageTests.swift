@@ -78,6 +78,12 @@ struct PageTests {
       #expect(holds.map { $0[2] } == lock.longestHolds.map { Quantity.duration($0.heldNs) })
       let set = try PageReading.rows("Pages that faults showed in use", in: page, from: id)
       #expect(PageReading.value("all", set) == vm.workingSet.map { Quantity.count($0.pages) })
+      // Plots are as certain as the table that has their last value.
+      for plot in ["pages", "idle"] {
+        let figure = page.components(separatedBy: "id=\"\(id)-\(plot)\"")[1]
+        let basis = try #require(figure.firstMatch(of: /class="basis (\w+)"/)).1
+        #expect(PageReading.value("all", set, column: 2) == String(basis), "\(plot)")
+      }
     }
     let agreement = try PageReading.rows(
       "Prediction against the probes of this trace", in: page, from: "r0-agreement")

@@ -99,7 +99,10 @@ struct UnknownFiguresTests {
 
     let divergences = try #require(json["divergences"] as? [String: Any])
     let why = divergences["uncheckedWhy"] as? String
-    for (name, key) in [("unexplained divergences", "unexplained"), ("explained divergences", "explained")] {
+    for (name, key) in [
+      ("unexplained divergences", "unexplained"), ("explained divergences", "explained"),
+      ("divergences where the state was not known", "unknown"),
+    ] {
       let count = try #require(divergences[key] as? Int)
       let found = try Self.figure(name, rows)
       #expect(

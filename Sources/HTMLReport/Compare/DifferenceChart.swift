@@ -92,7 +92,7 @@ struct DifferenceChart {
       return near == 0 ? [range] : [Span(0, near, .area(4), "what a range has at least"), range]
     case .measured, .unknown:
       let middle = (least + most) / 2
-      let mean = Span(0, middle, .area(0), "difference of the means")
+      let mean = Span(0, middle, .area(0), row.noise == nil ? "difference" : "difference of the means")
       let noise = most - middle
       return noise > 0
         ? [mean, Span(-noise, noise, .swatch("gap"), "noise: what chance makes of it")] : [mean]

@@ -76,7 +76,7 @@ enum WorkingSetSection {
       id: "\(subject.page)-idle", title: "Working-set curve",
       description:
         "How many pages faults showed in use within some time before the end: \(Quantity.count(set.pages)) within all of it.",
-      basis: BasisMark.markup(.recorded), time: axis,
+      basis: BasisMark.markup(basis(set)), time: axis,
       note: "Pages that were shown within so long before the end: an upper bound of how long they were idle.")
     return values.figure(plot)
   }

@@ -24,8 +24,7 @@ extension ReplayReport {
     [vmCount, faultCount] + operationCounts + [hypercallCount].compactMap(\.self) + [
       unexplained,
       divergences.figure("explained divergences", divergences.explained),
-      StatedFigure(
-        "divergences where the state was not known", divergences.figure("", divergences.unknown).value, nil),
+      divergences.figure("divergences where the state was not known", divergences.unknown),
     ]
   }
 

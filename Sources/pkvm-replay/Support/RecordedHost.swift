@@ -19,8 +19,7 @@ struct RecordedHost {
     let account = trace.account
     func fact(_ name: String, _ kind: EventKind) -> Comparison.Fact {
       if account.kinds?.contains(kind) == true { return .init(name, "recorded", .recorded) }
-      return account.listsKinds
-        ? .init(name, "not recorded", .recorded) : .init(name, "none came", nil)
+      return .init(name, account.listsKinds ? "not recorded" : "none came", nil)
     }
     facts = [
       .init("page size", "\(profile.pageSize.bytes / 1024) KiB", profile.basis[.pageSize] ?? .assumed),
