@@ -43,6 +43,18 @@ struct CapacityCommandTests {
     }
   }
 
+  @Test("A share that one VM alone tells is no range")
+  func onlyOne() throws {
+    let damaged = try Tool.damaged(
+      Tool.root.appendingPathComponent("traces/pkvm-nvhe-7.3.4-plain-guest.dat").path)
+    let plan = try Tool.run([
+      "capacity", "--vms", "5", "--memory", "1GiB", "--allow-loss", damaged.path,
+    ])
+    let words = Tool.words(plan.output)
+    #expect(words.firstMatch(of: /to read [\d.]+ % in the only VM that tells \(unknown of 1 VM\)/) != nil)
+    #expect(words.firstMatch(of: /held to write [\d.]+ % to [\d.]+ %,/) != nil)
+  }
+
   @Test("Memslots can be given, and are refused where they cannot be")
   func memslots() throws {
     let arguments = ["capacity", Tool.recording, "--vms", "10", "--memory", "1GiB", "--csv", "-"]

@@ -227,7 +227,9 @@ extension CapacityPlan {
   private static func range(_ shares: [Double?]) -> String {
     let known = shares.compactMap(\.self)
     guard let least = known.min(), let most = known.max() else { return "unknown" }
-    return "\(percent(least)) to \(percent(most))"
+    let isOne = known.count == 1
+    return percent(least)
+      + (isOne ? (shares.count > 1 ? " in the only VM that tells" : "") : " to \(percent(most))")
       + (known.count < shares.count
         ? " (unknown of \(Quantity.count(shares.count - known.count, "VM")))" : "")
   }
