@@ -53,6 +53,8 @@ struct NotKnownTests {
       #expect(words.contains(part), "\(text)")
     }
     #expect(words.components(separatedBy: "in no known slot").count == 2, "\(text)")
+    // Of memslots there is no event, and where the words stand alone nothing is below.
+    #expect(words.contains("of information would tell") && !words.contains("(below)"), "\(text)")
   }
 
   @Test("A clock that tells no time is among it, without a count")

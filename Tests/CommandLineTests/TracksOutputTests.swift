@@ -1,5 +1,6 @@
 import Foundation
 import Testing
+import UnnamedFiles
 
 /// `replay --perfetto`.
 @Suite("Tracks for the Perfetto UI")
@@ -63,6 +64,16 @@ struct TracksOutputTests {
     #expect(!last.errors.contains("exists") && last.status == 0, "\(last.errors)")
     let third = try Tool.run(["replay", Tool.smallRecording, "--perfetto", two])
     #expect(!third.errors.contains("exists"), "\(third.errors)")
+  }
+
+  @Test("What is told of losses does not point to a list that is not there")
+  func damaged() throws {
+    let whole = Tool.root.appendingPathComponent("traces/pkvm-nvhe-7.3.4-plain-guest.dat").path
+    let damaged = try Tool.damaged(whole)
+    let outcome = try Tool.shell(
+      "$tool replay \"$1\" --allow-loss --perfetto - | strings | grep -a 'by the kernel'", [damaged.path])
+    #expect(outcome.output.contains("nothing by the kernel; what "), "\(outcome.output)")
+    #expect(!outcome.output.contains("below"), "\(outcome.output)")
   }
 
   @Test("A clock that Perfetto does not know is told, with what to do")

@@ -172,7 +172,9 @@ extension TraceInfo {
         return
           "nothing by the kernel that a page tells of; its counters tell of \(counted), behind the last ones or before the recording"
       }
-      return damage.isEmpty ? "nothing" : "nothing by the kernel; damage is listed below"
+      return damage.isEmpty
+        ? "nothing"
+        : "nothing by the kernel; what \(Quantity.count(damage.count, "damaged place")) held is unknown"
     }
     let unknown = losses.contains { $0.count == nil }
     return

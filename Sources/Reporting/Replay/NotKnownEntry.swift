@@ -16,11 +16,11 @@ extension ReplayReport {
       words = what.words(count ?? 0) + detail
     }
 
-    /// So many kinds of event are missing, for one reason or another.
-    private init(missing count: Int, _ entries: [MissingEntry], _ detail: String = "") {
-      self.init(.notRecorded, count, detail)
+    /// So many kinds of information are missing, for one reason or another.
+    private init(missing count: Int, _ entries: [MissingEntry]) {
+      self.init(.notRecorded, count)
       guard entries.contains(where: { $0.why != nil }) else { return }
-      words = "what \(Quantity.count(count, "missing kind")) of event would tell" + detail
+      words = "what \(Quantity.count(count, "missing kind")) of information would tell"
     }
 
     /// All that was not known of one input, nil for nothing.
@@ -41,7 +41,7 @@ extension ReplayReport {
         Self(.holdsOfNoVM, holds?.count ?? 0, holds.map { " (\(Quantity.duration($0.heldNs)))" } ?? ""),
         Self(.runningVMs, result.vms.count(where: \.wasRunning)), Self(.losses, losses),
         Self(.damage, damage),
-        Self(missing: missing, report.notRecorded ?? [], " (below)"),
+        Self(missing: missing, report.notRecorded ?? []),
       ].filter { $0.count != 0 }
       if report.inputs.contains(where: { $0.window?.fromNs != nil }) { all.append(Self(.beforeWindow, nil)) }
       if result.events.isUnordered { all.append(Self(.unorderedClock, nil)) }
@@ -69,7 +69,7 @@ extension ReplayReport {
       return sums.isEmpty ? nil : sums
     }
 
-    /// How many kinds of event some of the inputs lack.
+    /// How many kinds of information some of the inputs lack.
     private static func kindsNotRecorded(_ reports: [ReplayReport]) -> Int {
       Set(reports.flatMap { $0.notRecorded ?? [] }.flatMap(\.events)).count
     }
@@ -97,7 +97,7 @@ extension ReplayReport.NotKnownEntry {
     case losses
     /// Places where the file is damaged.
     case damage
-    /// Kinds of event that were not recorded, and memslots.
+    /// Kinds of information that were not recorded: of events, of fields of theirs, and memslots.
     case notRecorded
     /// What VMs had before the part that is replayed, where that does not begin with the trace.
     case beforeWindow
@@ -122,7 +122,7 @@ extension ReplayReport.NotKnownEntry {
       case .losses: "what happened where events are missing, in \(number("place"))"
       case .damage: "what \(number("damaged place")) of the file would tell"
       case .notRecorded:
-        "what \(number("kind")) of event would tell that \(count == 1 ? "is" : "are") not recorded"
+        "what \(number("kind")) of information would tell that \(count == 1 ? "is" : "are") not recorded"
       case .beforeWindow: ReplayReport.windowCaveat
       case .unorderedClock:
         "the order of events of different CPUs inside a tick of the clock, so that all is assumed"
