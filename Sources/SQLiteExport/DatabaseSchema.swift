@@ -109,7 +109,7 @@ enum DatabaseSchema {
       ipa INTEGER NOT NULL,           -- to 4 KiB
       kind TEXT NOT NULL,             -- 'translation', 'permission', 'accessFlag', ...: ESR_EL2.FSC
       level INTEGER,                  -- where the walk stopped; NULL where the syndrome does not tell, as of a walk of the guest's own table
-      access TEXT NOT NULL,           -- 'read', 'write' or 'fetch'
+      access TEXT NOT NULL,           -- 'read', 'write' or 'exec'
       mmio INTEGER NOT NULL,          -- 1: kvm_mmio came
       in_slot INTEGER NOT NULL,       -- 1: a slot that is known holds the address
       operation_id INTEGER REFERENCES operations, -- what it led to; NULL for nothing, or where that is not known

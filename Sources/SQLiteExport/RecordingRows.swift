@@ -126,7 +126,7 @@ public final class RecordingRows {
     try faults.add(fault.ipa.rawValue)
     try faults.add(fault.kind.word)
     try faults.add(fault.level?.rawValue)
-    try faults.add(fault.isExec ? "fetch" : fault.isWrite ? "write" : "read")
+    try faults.add(fault.isExec ? "exec" : fault.isWrite ? "write" : "read")
     try faults.add(fault.isMMIO)
     try faults.add(fault.isInSlot)
     try faults.add(operation)

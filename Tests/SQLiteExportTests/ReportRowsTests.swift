@@ -148,6 +148,10 @@ struct ReportRowsTests {
         #expect(faults.byLevel.values.reduce(0, +) + (faults.unknownLevel ?? 0) == faults.total)
         unknown += faults.unknownLevel ?? 0
       }
+      // As the tracks have them.
+      #expect(
+        Set(try database.rows("SELECT DISTINCT access FROM faults").map { $0["access"] })
+          == ["read", "write", "exec"])
       #expect(unknown > 0)
     }
   }
