@@ -127,17 +127,7 @@ struct CompareCommand: CheckedCommand {
     var losses = Losses()
     let comparison = try profiles.isEmpty ? compareRecordings(&losses) : compareKernels(&losses)
     let checked = comparison.check(thresholds)
-    if let first = thresholds.first, comparison.rows.isEmpty {
-      throw ValidationError("--fail-if \(first.metric): no figure of either side is known")
-    }
-    if let unknown = checked.unknown.first {
-      let near = comparison.metrics(near: unknown.metric).first.map { "did you mean \($0)? " } ?? ""
-      throw ValidationError(
-        "--fail-if \(unknown.metric): no such metric; \(near)--all prints those of this comparison")
-    }
-    if let missing = checked.unrecorded.first {
-      throw ValidationError("--fail-if \(missing.metric): was not recorded in every input")
-    }
+    try Self.requireFigures(comparison, checked, losses)
     let exceeded = zip(failIf, thresholds).filter { checked.exceeded.contains($0.1) }
     let failed = exceeded.map(\.0)
     if let jsonTarget {
@@ -162,6 +152,21 @@ struct CompareCommand: CheckedCommand {
     }
     try losses.finish(allowLoss: allowLoss)
     if !failed.isEmpty { throw ExitStatus.divergence }
+  }
+
+  /// Refuses a threshold on what is no figure, or is unknown of a recording.
+  private static func requireFigures(
+    _ comparison: Comparison, _ checked: Comparison.Checked, _ losses: Losses
+  ) throws {
+    if let unknown = checked.unknown.first, !comparison.rows.isEmpty {
+      let near = comparison.metrics(near: unknown.metric).first.map { "did you mean \($0)? " } ?? ""
+      throw ValidationError(
+        "--fail-if \(unknown.metric): no such metric; \(near)--all prints those of this comparison")
+    }
+    guard let missing = (checked.unknown + checked.unrecorded).first else { return }
+    let recordings = comparison.recordings(without: missing).map { "\($0) (\(losses.why($0)))" }
+    throw Diagnostics.failure(
+      "--fail-if \(missing.metric): unknown of \(recordings.joined(separator: " and "))", .usage)
   }
 
   private static func threshold(_ text: String) throws -> Threshold {
@@ -222,7 +227,8 @@ struct CompareCommand: CheckedCommand {
       found.append(Comparison.Side(name, replays, of: hostsOfSide.map(\.described)))
     }
     var comparison = Comparison(.recordings, found[0], found[1])
-    comparison.notes = inputs.notes + RecordedHost.differences(hosts[0], hosts[1]) + losses.notes
+    comparison.notes =
+      inputs.notes + RecordedHost.differences(hosts[0], hosts[1]) + losses.notes
       + losses.lacks
     return comparison
   }

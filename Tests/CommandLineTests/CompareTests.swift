@@ -106,6 +106,24 @@ struct CompareTests {
     #expect(outcome.status == 64 && outcome.errors.contains("did you mean faults.total?"))
   }
 
+  @Test("A threshold on what a recording does not tell names the recording and why, and is no wrong usage")
+  func untoldThreshold() throws {
+    let damaged = Tool.root.appendingPathComponent(
+      "traces/inputs/failed/trace-dat-format-string-of-printk-of-two-bytes"
+    ).path
+    for sides in [
+      [damaged, Tool.recording], [Tool.recording, damaged], [damaged, damaged],
+      [damaged, "--profile", "7.3", "--profile", "6.14"],
+    ] {
+      let outcome = try Tool.run(["compare"] + sides + ["--fail-if", "faults.total>0"])
+      #expect(outcome.status == 64 && outcome.output.isEmpty)
+      let line = try #require(outcome.errorLines.last)
+      #expect(line.hasPrefix("pkvm-replay: --fail-if faults.total: unknown of \(damaged) (kvm_guest_fault "))
+      #expect(line.contains("11 more places are damaged") && !line.contains("--help"), "\(line)")
+      #expect(!line.contains(Tool.recording))
+    }
+  }
+
   @Test("Two recordings are compared with their times")
   func recordings() throws {
     let outcome = try Tool.run(["compare", Tool.recording, Tool.recording, "--all"])

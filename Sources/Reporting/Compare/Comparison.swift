@@ -26,11 +26,18 @@ public struct Comparison: Sendable {
       self.described = described
     }
 
+    /// The replays, by their positions, of which nothing tells a figure.
+    func lacking(_ metric: Metric) -> [Int] {
+      replays.indices.filter { position in
+        let list = replays[position]
+        return !list.contains { $0.name == metric.name } && (metric.isOfLock || !Metric.tellTables(list))
+      }
+    }
+
     /// A figure in every replay, nil where one lacks it and lacking means unknown.
     func values(_ metric: Metric) -> Figure? {
+      if !lacking(metric).isEmpty || metric.isOfLock && replays.isEmpty { return nil }
       let found = replays.map { list in list.first { $0.name == metric.name } }
-      if metric.isOfLock, found.contains(where: { $0 == nil }) || found.isEmpty { return nil }
-      if zip(found, replays).contains(where: { $0 == nil && !Metric.tellTables($1) }) { return nil }
       return Figure(
         ranges: found.map { ($0?.least ?? 0, $0?.most ?? 0) },
         basis: found.map { $0?.basis ?? metric.basis }.max() ?? .assumed)
@@ -135,6 +142,19 @@ public struct Comparison: Sendable {
   /// What was found where a threshold is exceeded: `+0.0 % to +105.6 %`.
   public func found(_ threshold: Threshold) -> String {
     rows.first { $0.isCalled(threshold.metric) }?.found(isRelative: threshold.isRelative) ?? "unknown"
+  }
+
+  /// The names of the recordings of which nothing tells the figure of a threshold; all where none of either side tells any.
+  public func recordings(without threshold: Threshold) -> [String] {
+    let metric = rows.first { $0.isCalled(threshold.metric) }?.metric
+    var names: [String] = []
+    for side in [before, after] {
+      for position in metric.map(side.lacking) ?? Array(side.replays.indices) {
+        let name = recording?.name ?? side.described[position].name
+        if !names.contains(name) { names.append(name) }
+      }
+    }
+    return names
   }
 
   /// Metrics that somebody may have meant by `name`, the nearest first.

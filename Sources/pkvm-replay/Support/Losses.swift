@@ -8,6 +8,8 @@ struct Losses {
   private var failure: IngestError?
   /// For want of what the figures of traces are less certain, or say less, than others: a line each.
   private(set) var lacks: [String] = []
+  /// Why figures of a trace may be unknown, by its path.
+  private var reasons: [String: [String]] = [:]
   /// Of which events the figures of traces are, where some are missing or may be: a sentence each.
   private(set) var notes: [String] = []
 
@@ -16,7 +18,10 @@ struct Losses {
     failure = failure ?? statistics.readFailure
     let info = TraceInfo(trace, statistics)
     let line = "\(info.path): \(info.incompleteness)"
-    if info.isIncomplete, !lines.contains(line) { lines.append(line) }
+    if info.isIncomplete, !lines.contains(line) {
+      lines.append(line)
+      reasons[info.path, default: []].append(info.lacks)
+    }
     if let note = info.figuresNote, !notes.contains(note) { notes.append(note) }
   }
 
@@ -26,11 +31,21 @@ struct Losses {
   mutating func note(
     _ trace: TraceFile, _ result: ReplayResult, _ statistics: EventStatistics, memslots: MemslotHistory?
   ) {
-    let found = [result.lack].compactMap(\.self) + MemslotFit.doubts(memslots, result, statistics)
+    let lack = result.lack.map { [$0] } ?? []
+    if reasons[trace.path]?.contains(where: lack.contains) != true {
+      reasons[trace.path, default: []] += lack
+    }
+    let found = lack + MemslotFit.doubts(memslots, result, statistics)
     for line in found.map({ "\(trace.path): \($0)" }) where !lacks.contains(line) {
       lacks.append(line)
       Diagnostics.note(line)
     }
+  }
+
+  /// Why a figure of a trace is not known, in words: what the trace lacks, or that the figure was not recorded.
+  func why(_ path: String) -> String {
+    let found = reasons[path] ?? []
+    return found.isEmpty ? "it was not recorded" : found.joined(separator: "; ")
   }
 
   /// Ends a command on one trace with `ExitStatus.incomplete` if that lacks anything, unless the user allows it; with
