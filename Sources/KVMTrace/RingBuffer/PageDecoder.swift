@@ -56,10 +56,20 @@ struct PageDecoder {
     repeat {
       if isPlain, cursor.hasEvent { takePlain(&cursor, plan: plan) }
     } while takeItem(&cursor, &outcome, plan: plan)
+    if outcome.damage == nil { outcome.damage = Self.misfit(of: cursor, header) }
     outcome.close(cursor, time)
     outcome.end = cursor.stamp
     outcome.recordCount = cursor.written
     return outcome
+  }
+
+  /// What shows that a page does not end where its header says, though each of its events could be read: the ring buffer rounds all that
+  /// it writes to four bytes, and ends a page behind an event.
+  private static func misfit(of cursor: PageCursor, _ header: Header) -> (offset: Int, what: String)? {
+    if header.dataBytes % 4 != 0 {
+      return (8, "a page claims \(header.dataBytes) bytes of data, which is no multiple of 4")
+    }
+    return cursor.offset > cursor.end ? (cursor.end, "a discarded event of a page runs past its end") : nil
   }
 
   /// How many events are missing before a page whose data ends at `end`, as `Outcome.lost` counts them.

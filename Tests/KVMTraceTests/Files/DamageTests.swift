@@ -22,6 +22,38 @@ struct DamageTests {
     #expect(reading.events.map(\.time) == [1, 5, 1000])
   }
 
+  @Test(
+    "a page that claims what is no multiple of 4: less or more than it holds",
+    arguments: [-19, -18, -17, -1, 1, 3])
+  func commitWithinWord(excess: Int) throws {
+    let reading = try reading(
+      TraceBuilding.page(at: 5) { page in
+        page.event(TraceBuilding.entry(), delta: 0)
+        page.event(TraceBuilding.entry(), delta: 1)
+        page.commitOverride = UInt64(page.dataBytes + excess)
+      })
+    #expect(reading.damage.count == 1 && reading.damage[0].cpu == 0)
+    #expect(reading.events.map(\.time).prefix(2) == [1, 5] && reading.events.last?.time == 1000)
+    // A page whose last event is whole says where its length stands.
+    let isCut = (-16 ... -1).contains(excess)
+    #expect(reading.damage[0].what.contains(isCut ? "runs past" : "no multiple of 4"), "\(reading.damage)")
+  }
+
+  @Test("a discarded event that runs past the data")
+  func discardedTooLong() throws {
+    let reading = try reading(
+      TraceBuilding.page(at: 5) { page in
+        page.event(TraceBuilding.entry(), delta: 0)
+        var bytes = TraceBytes(.little)
+        bytes.u32(page.recordHeader(29, delta: 1))
+        bytes.u32(64)
+        page.raw(bytes.bytes)
+        page.commitOverride = UInt64(page.dataBytes)
+      })
+    #expect(reading.damage.count == 1 && reading.damage[0].what.contains("discarded"), "\(reading.damage)")
+    #expect(reading.events.map(\.time) == [1, 5, 1000])
+  }
+
   @Test("an event that runs past the data")
   func eventTooLong() throws {
     let reading = try reading(
