@@ -87,7 +87,8 @@ public final class TraceFile {
         EventReader.Stream(
           source: PageSource(
             file: file, area: area, buffer: buffer, kept: kept, bigEndian: contents.bigEndian),
-          bufferIndex: index, mayRepeat: contents.copyOrigin == nil && clock?.isNanoseconds ?? true)
+          bufferIndex: index, clock: clock,
+          mayRepeat: contents.copyOrigin == nil && clock?.isNanoseconds ?? true)
       }
     }
   }

@@ -42,13 +42,16 @@ struct CPUStream: ~Copyable {
 
   /// - Parameters:
   ///   - source: where the pages come from.
+  ///   - clock: whose stamps they have, nil for one that is not known.
   ///   - mayRepeat: whether the CPU's first event may be written twice.
-  init(_ source: any PageSupply, contents: borrowing TraceDatContents, mayRepeat: Bool) {
+  init(
+    _ source: any PageSupply, contents: borrowing TraceDatContents, clock: TraceClock?, mayRepeat: Bool
+  ) {
     let time = contents.time(ofCPU: source.cpu)
     decoder = PageDecoder(
       bigEndian: contents.bigEndian, headerBytes: 8 + contents.kernelLongSize, time: time,
       cpu: CPUIndex(source.cpu))
-    continuity = PageContinuity(time)
+    continuity = PageContinuity(time, clock: clock)
     self.source = source
     self.mayRepeat = mayRepeat
   }
@@ -189,7 +192,7 @@ extension CPUStream {
     if let from = continuity.note(header, end: outcome.end) {
       reportStepBack(at: 0, from: decoder.time.nanoseconds(from), to: decoder.time.nanoseconds(header.stamp))
     }
-    if let step = outcome.stepBack, (step.from - step.to).rawValue > PageContinuity.jitterNs {
+    if let step = outcome.stepBack, (step.from - step.to).rawValue > continuity.jitter {
       reportStepBack(at: step.offset, from: step.from, to: step.to)
     }
     // A page without events may tell of a loss all the same; it stands before the next event.
@@ -214,7 +217,8 @@ extension CPUStream {
 
   private mutating func reportStepBack(at offset: Int, from: Nanoseconds, to: Nanoseconds) {
     source.damage.reportStepBack(
-      of: cpu, at: source.pageOffset + offset, from: from, to: to, isShown: true)
+      of: cpu, at: source.pageOffset + offset, from: from, to: to, isShown: true,
+      isOfTicks: continuity.isOfTicks)
   }
 
   private mutating func note(lost count: UInt64, before time: Nanoseconds, isBehindLast: Bool = false) {

@@ -36,6 +36,7 @@ public struct EventReader: ~Copyable {
   struct Stream {
     let source: any PageSupply
     let bufferIndex: Int
+    let clock: TraceClock?
     /// Whether each CPU's first event may be written twice.
     let mayRepeat: Bool
   }
@@ -57,7 +58,8 @@ public struct EventReader: ~Copyable {
     counts.initialize(repeating: 0, count: formats.formats.count + 1)
     for (position, stream) in sources.enumerated() {
       (streams + position).initialize(
-        to: CPUStream(stream.source, contents: contents, mayRepeat: stream.mayRepeat))
+        to: CPUStream(
+          stream.source, contents: contents, clock: stream.clock, mayRepeat: stream.mayRepeat))
       (origins + position).initialize(
         to: EventRun.Origin(
           formats: Unmanaged.passUnretained(formats), bufferIndex: stream.bufferIndex, stream: position))

@@ -39,17 +39,21 @@ struct DamageLog {
 
   /// Reports that the time of a CPU goes back by more than its clock does.
   ///
-  /// - Parameter isShown: whether the stamps of the events show it by themselves.
+  /// - Parameters:
+  ///   - isShown: whether the stamps of the events show it by themselves.
+  ///   - isOfTicks: whether the clock counts something else than nanoseconds.
   @inline(never)
   mutating func reportStepBack(
-    of cpu: UInt16, at offset: Int, from: Nanoseconds, to: Nanoseconds, isShown: Bool = false
+    of cpu: UInt16, at offset: Int, from: Nanoseconds, to: Nanoseconds, isShown: Bool = false,
+    isOfTicks: Bool
   ) {
+    let unit = isOfTicks ? "ticks" : "ns"
     if !isShown { lackCount += 1 }
     keep(
       Damage(
         offset: offset, cpu: self.cpu,
         what:
-          "the time of CPU \(cpu) goes back by \((from - to).rawValue) ns, from \(from.rawValue) ns to \(to.rawValue) ns"
+          "the time of CPU \(cpu) goes back by \((from - to).rawValue) \(unit), from \(from.rawValue) \(unit) to \(to.rawValue) \(unit)"
       ))
   }
 

@@ -7,19 +7,29 @@ internal import KVMTypes
 /// was copied twice, pages in another order.
 struct PageContinuity {
   /// By how much a stamp may lie before the one before it without a word, in nanoseconds: the kernel's clocks that can
-  /// be read in an NMI, and the global one, step back by less.
+  /// be read in an NMI, and the global one, step back by less. What counts ticks (`in_ns` = 0) is read from one counter that only grows:
+  /// no tick is too many there, whatever it stands for.
   static let jitterNs: UInt64 = 10_000
   /// A page that begins so much later than the one before it ends is believed only if its header is otherwise good, in
   /// nanoseconds: a year.
   private static let gapNsMax: UInt64 = 365 * 86_400 * 1_000_000_000
 
   private let time: TimeConversion
+  /// Whether stamps count something else than nanoseconds.
+  let isOfTicks: Bool
+  /// By how much a stamp may lie before the one before it, in the unit of the clock.
+  let jitter: UInt64
   /// The page that was read last, and the stamp that it ends with.
   private var last: (header: PageDecoder.Header, end: UInt64)?
   /// Pages without events since.
   private var empty: (offset: Int, count: Int, stamp: UInt64, isHole: Bool)?
 
-  init(_ time: TimeConversion) { self.time = time }
+  /// Pages whose stamps are of `clock`, and converted by `time`.
+  init(_ time: TimeConversion, clock: TraceClock?) {
+    self.time = time
+    isOfTicks = clock.map { !$0.isNanoseconds } ?? false
+    jitter = isOfTicks ? 0 : Self.jitterNs
+  }
 
   /// Whether `page`, which lies at `offset` of the file, holds no events or must not be read.
   mutating func skips(
@@ -44,7 +54,7 @@ struct PageContinuity {
   mutating func takeHole(before stamp: UInt64?) -> (offset: Int, pages: Int)? {
     guard let empty else { return nil }
     self.empty = nil
-    let isLate = stamp.map { time.span(from: $0, to: empty.stamp) > Self.jitterNs } ?? false
+    let isLate = stamp.map { time.span(from: $0, to: empty.stamp) > jitter } ?? false
     // Where no page has events, there may have been none.
     guard empty.isHole || isLate, stamp != nil || last != nil else { return nil }
     return (empty.offset, empty.count)
@@ -58,7 +68,7 @@ struct PageContinuity {
   }
 
   private func isBehindTime(_ stamp: UInt64) -> Bool {
-    last.map { time.span(from: stamp, to: $0.end) > Self.jitterNs } ?? false
+    last.map { time.span(from: stamp, to: $0.end) > jitter } ?? false
   }
 
   /// Neither the length of the data nor the stamp is possible: other bytes stand where a page was.

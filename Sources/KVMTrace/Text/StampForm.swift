@@ -64,8 +64,12 @@ struct StampSurvey {
 /// Invariant: `stamps` has an initialised element for each CPU until deinit.
 struct LastStamps: ~Copyable {
   private let stamps: UnsafeMutablePointer<UInt64>
+  /// By how much clocks step back, in the unit of the stamps.
+  let jitter: UInt64
 
-  init() {
+  /// - Parameter form: how the stamps are written.
+  init(_ form: StampForm) {
+    jitter = form == .ticks ? 0 : PageContinuity.jitterNs
     stamps = .allocate(capacity: LineHeadParser.cpuCountMax)
     stamps.initialize(repeating: 0, count: LineHeadParser.cpuCountMax)
   }
@@ -82,6 +86,6 @@ struct LastStamps: ~Copyable {
   func note(_ stamp: UInt64, of cpu: UInt16) -> UInt64? {
     let before = stamps[Int(cpu)]
     stamps[Int(cpu)] = stamp
-    return stamp &+ PageContinuity.jitterNs < before ? before : nil
+    return stamp &+ jitter < before ? before : nil
   }
 }

@@ -34,7 +34,7 @@ struct TextRecords: ~Copyable {
   private let events: TextEvents
   private let recent = RecentNames()
   private let form: StampForm
-  let stamps = LastStamps()
+  let stamps: LastStamps
   private var repeated: RepeatedLines?
   private var losses: TextLosses
   /// Whether an event may be missing before the next line.
@@ -48,6 +48,7 @@ struct TextRecords: ~Copyable {
     heads = LineHeadParser(contents.style ?? .bracket)
     events = contents.events
     form = contents.form
+    stamps = LastStamps(contents.form)
     repeated = contents.repetitions > 0 ? RepeatedLines() : nil
     losses = TextLosses(before: contents.lostBefore)
   }
@@ -112,10 +113,11 @@ struct TextRecords: ~Copyable {
     if slot.isCut { reportLong(head, at: offset, &damage) }
     // What the window does not put in order, the stream of its pages tells.
     if let before = stamps.note(head.stamp, of: head.cpu),
-      head.stamp &+ PageContinuity.jitterNs >= window.lastTaken
+      head.stamp &+ stamps.jitter >= window.lastTaken
     {
       damage.reportStepBack(
-        of: head.cpu, at: offset, from: Nanoseconds(before), to: Nanoseconds(head.stamp))
+        of: head.cpu, at: offset, from: Nanoseconds(before), to: Nanoseconds(head.stamp),
+        isOfTicks: form == .ticks)
     }
     window.append(
       ReorderWindow.Entry(

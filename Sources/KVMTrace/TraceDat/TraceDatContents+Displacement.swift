@@ -42,22 +42,25 @@ extension TraceDatContents {
   private func pageHeads(in file: FileBytes) -> PageHeads {
     var heads = PageHeads()
     for buffer in buffers where !buffer.isCompressed {
-      for area in buffer.areas { take(area, buffer.pageBytes, file, into: &heads) }
+      for area in buffer.areas { take(area, buffer, file, into: &heads) }
     }
     return heads
   }
 
-  private func take(_ area: CPUArea, _ pageBytes: Int, _ file: FileBytes, into heads: inout PageHeads) {
+  private func take(_ area: CPUArea, _ buffer: Buffer, _ file: FileBytes, into heads: inout PageHeads) {
     let time = time(ofCPU: area.cpu)
     let decoder = PageDecoder(
       bigEndian: bigEndian, headerBytes: 8 + kernelLongSize, time: time, cpu: CPUIndex(area.cpu))
+    let clock = TraceClock(buffer.clock, isConverted: time.multiplier != 0)
+    let jitter = PageContinuity(time, clock: clock).jitter
+    let pageBytes = buffer.pageBytes
     let space = pageBytes - decoder.headerBytes
     var (stamp, room): (UInt64, Int?) = (0, nil)
     for page in stride(from: area.offset, through: area.offset + area.count - pageBytes, by: pageBytes) {
       guard let begin = file.bytes(at: page, size: decoder.headerBytes) else { return }
       let header = decoder.header(of: UnsafeRawBufferPointer(start: begin, count: decoder.headerBytes))
       let isNone = !header.isWellFormed || header.dataBytes > space
-      if isNone || time.span(from: header.stamp, to: stamp) > PageContinuity.jitterNs {
+      if isNone || time.span(from: header.stamp, to: stamp) > jitter {
         heads.misfit = heads.misfit ?? page
         return
       }

@@ -54,7 +54,8 @@ extension TranscodedTrace {
   /// The streams of a pass.
   func streams() -> [EventReader.Stream] {
     (0..<streamCount).map { stream in
-      EventReader.Stream(source: pages(ofStream: stream), bufferIndex: 0, mayRepeat: false)
+      EventReader.Stream(
+        source: pages(ofStream: stream), bufferIndex: 0, clock: TraceClock(clock), mayRepeat: false)
     }
   }
 

@@ -122,6 +122,32 @@ struct PageOrderTests {
     #expect(reading.statistics.total == 6)
   }
 
+  /// Pages of a CPU by the clock `counter`, of 100 events each, that stand in the order of `numbers`.
+  private func ticks(
+    _ numbers: [UInt64], _ flavour: TraceFlavour, clock: String = "counter"
+  ) throws -> Reading {
+    var description = TraceDescription(
+      flavour, formats: [KVMEventFormats.entry], buffers: [TraceBuffer(clock: clock, cpus: [0])])
+    description.options = [.clock("local [\(clock)]")]
+    let writer = TraceDatWriter(description)
+    for number in numbers {
+      let begin = 1000 + 100 * number
+      try writer.append(TraceBuilding.entries(Array(begin..<begin + 100), flavour), cpu: 0)
+    }
+    return try Reading(try writer.bytes())
+  }
+
+  @Test("pages in another order, by a clock that counts events", arguments: flavours)
+  func swappedTicks(flavour: TraceFlavour) throws {
+    #expect(try ticks([0, 1, 2, 3], flavour).damage.isEmpty)
+    let reading = try ticks([0, 2, 1, 3], flavour)
+    #expect(
+      reading.damage.map(\.what) == [
+        "the time of CPU 0 goes back by 199 ticks, from 1299 ticks to 1100 ticks"
+      ])
+    #expect(try ticks([0, 2, 1, 3], flavour, clock: "mono").damage.isEmpty)
+  }
+
   @Test("time that steps back inside a page", arguments: flavours)
   func stepInside(flavour: TraceFlavour) throws {
     let page = TraceBuilding.page(flavour, at: Self.start) { page in
