@@ -113,11 +113,12 @@ struct CPUStream: ~Copyable {
       }
       if let hole = continuity.takeHole(before: header.stamp) { report(hole) }
       let records = room(forPageOf: next.count)
-      let outcome = decoder.decode(next, lost: pendingLoss, plan: plan, into: records, counts: counts)
+      var outcome = decoder.decode(next, lost: pendingLoss, plan: plan, into: records, counts: counts)
       if !isPendingKernels, outcome.recordCount > 0, records[0].kind == .lost {
         records[0][RecordLayout.Lost.isDamage] = 1
       }
       note(outcome, header)
+      if isMisplaced(outcome, header, room: next.count - decoder.headerBytes) { putLoss(before: &outcome) }
       if outcome.recordCount > 0 {
         page = next
         count = outcome.recordCount
@@ -146,6 +147,27 @@ extension CPUStream {
     let room = UnsafeMutablePointer<TraceRecord>.allocate(capacity: needed)
     (storage, capacity) = (room, needed)
     return room
+  }
+
+  /// Whether the page that was read may not stand in its place, as the one behind it shows.
+  @inline(__always)
+  private func isMisplaced(_ outcome: PageDecoder.Outcome, _ header: PageDecoder.Header, room: Int) -> Bool {
+    guard let head = source.nextHead else { return false }
+    return continuity.isMisplaced(header, end: outcome.end, before: decoder.header(of: head), room: room)
+  }
+
+  /// Events may be missing before a page as well as behind it, where that is told: the record says so once more, and is no loss of
+  /// its own.
+  private func putLoss(before outcome: inout PageDecoder.Outcome) {
+    guard let first = outcome.least else { return }
+    if outcome.lost == nil {
+      // There is room: a page has one record more than events.
+      (records + 1).moveInitialize(from: records, count: outcome.recordCount)
+      records.initialize(to: decoder.loss(of: 0, before: first))
+      outcome.recordCount += 1
+    }
+    records[0][RecordLayout.Lost.count] = 0
+    records[0][RecordLayout.Lost.isDamage] = 1
   }
 
   /// `trace-cmd split` writes the first event of each CPU twice: the second is none. Nothing happens twice within a nanosecond. But where

@@ -4,6 +4,8 @@
 struct FileWindow: ~Copyable {
   /// How much is read at once, in bytes: few calls, and what they deliver is still in the cache when it is used.
   static let pieceBytes = 128 << 10
+  /// So much more is read with them, that what begins behind them can be looked at.
+  private static let aheadBytes = 64
 
   private let file: FileBytes
   private let end: Int
@@ -36,7 +38,7 @@ struct FileWindow: ~Copyable {
 
   private mutating func fill(from offset: Int, atLeast count: Int) -> Bool {
     guard count <= end - offset else { return false }
-    let wanted = min(max(count, Self.pieceBytes), end - offset)
+    let wanted = min(max(count, Self.pieceBytes + Self.aheadBytes), end - offset)
     if buffer.count < wanted {
       buffer.deallocate()
       buffer = .allocate(byteCount: wanted, alignment: 16)

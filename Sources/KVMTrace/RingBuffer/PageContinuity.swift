@@ -67,6 +67,19 @@ struct PageContinuity {
     return isBehindTime(header.stamp) ? last?.end : nil
   }
 
+  /// Whether the page behind one that ends with the stamp `end` shows that this may not stand in its place: it is the same once more, or
+  /// begins before it does. Which of the two is wrong nobody knows.
+  ///
+  /// - Parameter next: the header of the page behind it.
+  func isMisplaced(
+    _ header: PageDecoder.Header, end: UInt64, before next: PageDecoder.Header, room: Int
+  ) -> Bool {
+    if next == header { return header.stamp < end }
+    // A hole has no place.
+    return time.span(from: next.stamp, to: header.stamp) > jitter && next.isWellFormed
+      && (1...room).contains(next.dataBytes)
+  }
+
   private func isBehindTime(_ stamp: UInt64) -> Bool {
     last.map { time.span(from: stamp, to: $0.end) > jitter } ?? false
   }

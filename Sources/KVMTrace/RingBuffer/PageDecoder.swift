@@ -199,7 +199,7 @@ struct PageDecoder {
     return true
   }
 
-  private func loss(of count: UInt64, before time: Nanoseconds) -> TraceRecord {
+  func loss(of count: UInt64, before time: Nanoseconds) -> TraceRecord {
     var record = TraceRecord(.lost, at: time, cpu: cpu, tid: ThreadID(-1))
     record[RecordLayout.Lost.count] = count
     return record

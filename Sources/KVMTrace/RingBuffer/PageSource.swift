@@ -29,6 +29,9 @@ final class PageSource: PageSupply {
   private(set) var pageOffset = 0
   /// Whether pages are missing before the one that was returned last.
   private(set) var isBehindGap = false
+  /// Behind the last page of a chunk nothing is at hand: what is decompressed was put together by trace-cmd, and no disk takes a page
+  /// of it for another one.
+  private(set) var nextHead: UnsafeRawBufferPointer?
   /// What is wrong with the CPU's pages.
   var damage: DamageLog
 
@@ -57,7 +60,7 @@ final class PageSource: PageSupply {
 
   /// The next page, nil at the end.
   func next() -> UnsafeRawBufferPointer? {
-    isBehindGap = false
+    (isBehindGap, nextHead) = (false, nil)
     return isCompressed ? nextOfChunk() : nextInPlace()
   }
 
@@ -71,24 +74,33 @@ final class PageSource: PageSupply {
       }
       return nil
     }
-    guard let page = window.bytes(at: position, count: pageBytes) else {
+    let headBytes = left - pageBytes >= PageWriter.headerBytes ? PageWriter.headerBytes : 0
+    guard
+      let bytes = window.bytes(at: position, count: pageBytes + headBytes)
+        ?? window.bytes(at: position, count: pageBytes)
+    else {
       // The file tells why.
       position += left
       return nil
     }
     pageOffset = position
     position += pageBytes
-    return page
+    if bytes.count > pageBytes { nextHead = UnsafeRawBufferPointer(rebasing: bytes[pageBytes...]) }
+    return UnsafeRawBufferPointer(rebasing: bytes[..<pageBytes])
   }
 
   private func nextOfChunk() -> UnsafeRawBufferPointer? {
     while chunkPosition == chunkCount {
       guard loadChunk() else { return nil }
     }
-    defer { chunkPosition += pageBytes }
-    return chunk.map {
-      UnsafeRawBufferPointer(rebasing: $0.bytes[chunkPosition..<(chunkPosition + pageBytes)])
+    let begin = chunkPosition
+    chunkPosition += pageBytes
+    guard let bytes = chunk?.bytes else { return nil }
+    if chunkPosition < chunkCount {
+      nextHead = UnsafeRawBufferPointer(
+        rebasing: bytes[chunkPosition..<(chunkPosition + PageWriter.headerBytes)])
     }
+    return UnsafeRawBufferPointer(rebasing: bytes[begin..<chunkPosition])
   }
 
   /// Decompresses the next chunk that can be; false when there is none.

@@ -13,6 +13,8 @@ protocol PageSupply: AnyObject {
   var isBehindGap: Bool { get }
   /// Whether what is missing before it is told once more: it may lie there, or before a later page that tells of it, too.
   var repeatsLoss: Bool { get }
+  /// The first `PageWriter.headerBytes` of the page behind that one, as valid as that; nil where there is none, or it is not at hand.
+  var nextHead: UnsafeRawBufferPointer? { get }
   /// What is wrong with the stream's pages.
   var damage: DamageLog { get set }
 
@@ -25,5 +27,6 @@ protocol PageSupply: AnyObject {
 
 extension PageSupply {
   var repeatsLoss: Bool { false }
+  var nextHead: UnsafeRawBufferPointer? { nil }
   var lastOfCPUs: [(cpu: UInt16, last: Nanoseconds)]? { nil }
 }

@@ -91,6 +91,30 @@ struct PageOrderTests {
     #expect(reading.statistics.total == 8 && reading.statistics.gapCount == 1 && reading.damage.count == 1)
   }
 
+  @Test(
+    "where a page stands twice, events are missing before the first or behind the second", arguments: flavours
+  )
+  func copyInPlace(flavour: TraceFlavour) throws {
+    let reading = try reading(
+      flavour, [Self.page(0, flavour), Self.page(2, flavour), Self.page(2, flavour), Self.page(3, flavour)])
+    let lost = reading.events.filter { $0.kind == .lost }
+    #expect(lost.map { $0.time - Self.start } == [2_000_000, 3_000_000])
+    #expect(lost.allSatisfy { $0.record.lostCount == nil && $0.record[RecordLayout.Lost.isDamage] == 1 })
+    // One page is missing.
+    #expect(reading.statistics.lossCount == 1 && reading.damage.count == 1 && reading.statistics.total == 8)
+  }
+
+  @Test(
+    "behind a page that the next one precedes in time nothing is known, nor before it", arguments: flavours)
+  func misplaced(flavour: TraceFlavour) throws {
+    let reading = try reading(
+      flavour, [Self.page(0, flavour), Self.page(9, flavour), Self.page(2, flavour), Self.page(3, flavour)])
+    let lost = reading.events.filter { $0.kind == .lost }
+    #expect(lost.map { $0.time - Self.start } == [9_000_000])
+    #expect(reading.statistics.lossCount == 0 && reading.damage.count == 1)
+    #expect(reading.damage[0].what.contains("goes back by 7500000 ns"))
+  }
+
   @Test("pages in another order", arguments: flavours)
   func swapped(flavour: TraceFlavour) throws {
     let reading = try reading(
