@@ -106,6 +106,26 @@ struct OutputSafetyTests {
   }
 
   @Test(
+    "No file of a run is one that SQLite would take for a part of the run's database, and remove",
+    arguments: [
+      "replay own.dat --sqlite q.db --json q.db-journal", "replay own.dat --sqlite q.db --ops ./q.db-wal",
+      "replay own.dat --sqlite q.db --html q.db-shm", "replay own.dat --sqlite q.db --csv q.db-journal",
+      "replay own.dat --sqlite q.db --perfetto ../$(basename $1)/q.db-journal",
+      "replay own.dat --sqlite q.db > q.db-journal", "replay q.db-shm --sqlite q.db",
+      "replay q.db-wal --sqlite q.db", "replay own.dat --memslots q.db-shm --sqlite q.db",
+    ])
+  func besideDatabase(words: String) throws {
+    let directory = try Directory()
+    let isInput = !words.contains("own.dat") || words.contains("--memslots")
+    let name = words.contains("q.db-wal") ? "q.db-wal" : "q.db-shm"
+    let outcome = try directory.run(
+      (isInput ? "--version >/dev/null; cp own.dat \(name); $tool " : "") + words)
+    #expect(outcome.status == 64 && outcome.errors.contains("SQLite keeps"), "\(outcome.errors)")
+    #expect(outcome.errorLines.count == 1)
+    directory.expectUntouched(beside: isInput ? [name] : words.contains(">") ? ["q.db-journal"] : [])
+  }
+
+  @Test(
     "Two outputs are not one file",
     arguments: [
       "replay own.dat --json x --ops ./x", "replay own.dat --csv d --json d/memory.csv",

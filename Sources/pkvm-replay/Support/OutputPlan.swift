@@ -21,6 +21,10 @@ struct OutputPlan {
   private var standardOutput: Identity?
   /// Output files by the path that is left when all links are followed.
   private var outputs: [String: String] = [:]
+  /// The database among them: where it lies, and what it is called.
+  private var database: (resolved: String, name: String)?
+  /// What SQLite calls the files that it looks for beside a database: it takes what is there for its own, and removes it.
+  private static let sideSuffixes = ["-wal", "-journal", "-shm"]
 
   /// A plan for a command that reads `inputs`; "-" is standard input. What is no file is not looked at.
   ///
@@ -68,6 +72,9 @@ struct OutputPlan {
       }
       if overwrite != true { try Self.refuseRecording(at: path, hasFlag: overwrite != nil) }
     }
+    if let database, Self.isBeside(database.resolved, resolved) {
+      throw Self.besideDatabase(path, database.name)
+    }
     if let other = outputs.updateValue(path, forKey: resolved) {
       throw Diagnostics.failure(
         "\(path): is already written to as \(other); give each output a file of its own", .usage)
@@ -105,6 +112,16 @@ struct OutputPlan {
         "\(target.name): is no file that can be replaced, and a database is one; name a file", .usage)
     }
     // SQLite looks for them beside the file to which a link leads.
+    for suffix in Self.sideSuffixes {
+      var status = stat()
+      guard stat(resolved + suffix, &status) == 0 else { continue }
+      let identity = Identity(status)
+      guard identity == standardOutput || input(identity) != nil else { continue }
+      throw Self.besideDatabase(input(identity) ?? "standard output", path)
+    }
+    if let (_, name) = outputs.first(where: { Self.isBeside(resolved, $0.key) }) {
+      throw Self.besideDatabase(name, path)
+    }
     for suffix in ["-wal", "-journal"]
     where access(resolved + suffix, F_OK) == 0 && Self.prefix(of: resolved + suffix, 1)?.isEmpty != true {
       throw Diagnostics.failure(
@@ -117,7 +134,19 @@ struct OutputPlan {
         "\(path): exists and is no database of --sqlite, and would be lost; choose another file, or remove it first",
         .usage)
     }
+    database = (resolved, path)
     return target
+  }
+
+  /// Whether a file is one that SQLite takes for its own beside `database`, or lies in a directory of that name.
+  private static func isBeside(_ database: String, _ file: String) -> Bool {
+    sideSuffixes.contains { file == database + $0 || file.hasPrefix("\(database)\($0)/") }
+  }
+
+  private static func besideDatabase(_ name: String, _ database: String) -> any Error {
+    Diagnostics.failure(
+      "\(name): lies where SQLite keeps what belongs to \(database), and would be removed with it; choose another file",
+      .usage)
   }
 
   /// The files called `names` in a directory, which is made if it is not there.
