@@ -44,9 +44,21 @@ struct PKVMReplay: ParsableCommand {
       exit(withError: ExitStatus.notATrace)
     } catch {
       finish()
+      if exitCode(for: error) == .success { answer(fullMessage(for: error)) }
       guard exitCode(for: error) == .validationFailure, !(error is ExitCode) else { exit(withError: error) }
       Diagnostics.error(usageLine(for: error))
       exit(withError: ExitCode.validationFailure)
+    }
+  }
+
+  /// Prints what was asked of the program itself, such as its help, and ends it. The parser by itself would not notice that nobody can
+  /// read that.
+  private static func answer(_ text: String) -> Never {
+    do {
+      if !text.isEmpty { try Output.write("\(text)\n", to: .standardOutput) }
+      exit(withError: ExitCode.success)
+    } catch {
+      exit(withError: error)
     }
   }
 

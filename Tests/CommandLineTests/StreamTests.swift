@@ -132,6 +132,17 @@ struct StreamTests {
     #expect(outcome.errors.contains("standard output") && outcome.errors.contains("No space left"))
   }
 
+  @Test(
+    "an output that is full, of what is asked of the program itself",
+    arguments: ["--help", "--version", "help replay", "replay --help", "--generate-completion-script bash"])
+  func fullAnswer(words: String) throws {
+    let outcome = try Tool.shell("$tool \(words) >/dev/full", [])
+    #expect(outcome.status == 74 && outcome.errorLines.count == 1, "\(outcome.errors)")
+    #expect(outcome.errors.contains("standard output: cannot be written"))
+    let whole = try Tool.shell("$tool \(words)", [])
+    #expect(whole.status == 0 && whole.output.hasSuffix("\n") && whole.errors.isEmpty)
+  }
+
   @Test("an output that is closed", arguments: ["info", "events"])
   func noOutput(verb: String) throws {
     let outcome = try Tool.shell("$tool \(verb) \"$1\" >&-", [Tool.recording])
