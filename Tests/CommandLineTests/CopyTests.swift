@@ -95,7 +95,8 @@ struct CopyTests {
       "$tool" info --allow-loss "$d/copy.dat" | grep -c 'goes back'
       """#, [file.path])
     #expect(
-      outcome.output == #""losses":[{"beforeNs":1000000,"count":5,"cpu":0}]"# + "\n1\n",
+      outcome.output == #""losses":[{"beforeNs":1000000,"count":5,"cpu":0},{"beforeNs":5000000,"cpu":0}]"#
+        + "\n1\n",
       "\(outcome.output) \(outcome.errors)")
   }
 
