@@ -42,21 +42,20 @@ struct LossGaps {
   /// Takes out the gaps that were found since the last time.
   mutating func take() -> [Range<UInt64>] {
     defer { gaps = [] }
-    return Self.disjoint(gaps, atMost: Self.gapsMax)
+    return disjoint
   }
 
+  /// The gaps, in the order of time.
+  var disjoint: [Range<UInt64>] { Self.disjoint(gaps, atMost: Self.gapsMax) }
+
   /// Where the gaps begin and end, by turns.
-  var boundaries: [UInt64] {
-    Self.disjoint(gaps, atMost: Self.gapsMax).flatMap { [$0.lowerBound, $0.upperBound] }
-  }
+  var boundaries: [UInt64] { disjoint.flatMap { [$0.lowerBound, $0.upperBound] } }
 
   /// The gaps, in the order of time: all of it, where events are missing and nothing says where.
   func ranges(of events: RecordedEvents) -> [Range<Nanoseconds>] {
     events.lacksSomewhere
       ? [Nanoseconds(0)..<Nanoseconds(.max)]
-      : Self.disjoint(gaps, atMost: Self.gapsMax).map {
-        Nanoseconds($0.lowerBound)..<Nanoseconds($0.upperBound)
-      }
+      : disjoint.map { Nanoseconds($0.lowerBound)..<Nanoseconds($0.upperBound) }
   }
 
   /// Gaps that overlap or touch are one; where more than `limit` are left, neighbours are, too.

@@ -92,6 +92,7 @@ struct TraceSurvey {
       markers.mapped.lose()
       gaps.insert(begin.rawValue..<UInt64.max)
     }
+    locks.forgetWaits(across: events.lacksSomewhere ? [0..<UInt64.max] : gaps.disjoint)
   }
 
   /// A replay begins before all events have been seen.
@@ -101,7 +102,11 @@ struct TraceSurvey {
   var revision: Int { markers.count + creators.count + faults.threadCount + faults.nesting.revision }
 
   /// Takes out the gaps that were found since the last time.
-  mutating func takeGaps() -> [Range<UInt64>] { gaps.take() }
+  mutating func takeGaps() -> [Range<UInt64>] {
+    let found = gaps.take()
+    if !found.isEmpty { locks.forgetWaits(across: found) }
+    return found
+  }
 
   /// A run of a CPU's events begins with one of `time`.
   @inline(__always)
@@ -157,7 +162,7 @@ struct TraceSurvey {
     markers.mapped.consume(fault, kind, by: tid)
     recording.consume(fault, kind, thread, tid)
     faults.consume(fault, kind, thread)
-    locks.open(kind, thread, sawEntry: saw(.entry))
+    locks.open(kind, thread, at: time, sawEntry: saw(.entry))
   }
 
   /// Any other event.
@@ -182,7 +187,7 @@ struct TraceSurvey {
     case .unmapHVARange, .ageHVA, .testAgeHVA:
       locks.notify(thread)
       if record.kind == .ageHVA { ages.note(record.hvaRange, at: record.time) }
-    case .contentionBegin: locks.wait(thread, record.contendedLock, record.contentionFlags)
+    case .contentionBegin: locks.wait(thread, record)
     default: break
     }
   }
