@@ -98,6 +98,12 @@ public protocol Stage2Backend: SendableMetatype, ~Copyable {
   /// The hypercalls made so far, nil where the path makes none.
   var hypercallCounts: HypercallCounts? { get }
 
+  /// The calls that follow are made for `cause`. Nothing of what they do depends on it.
+  mutating func note(_ cause: CallCause)
+
+  /// The calls up to `forgetHypercalls(since:)` correct the model: no kernel makes them.
+  mutating func beginCorrection()
+
   /// What was called since `counts` were made was a correction of the model: no kernel called it.
   mutating func forgetHypercalls(since counts: HypercallCounts?)
 
@@ -180,6 +186,16 @@ extension Stage2Backend where Self: ~Copyable {
   /// Nil: the backend makes no hypercalls.
   @inlinable
   public var hypercallCounts: HypercallCounts? { nil }
+
+  /// Nothing: the backend does not tell what it was called for.
+  @inlinable
+  @inline(__always)
+  public mutating func note(_ cause: CallCause) {}
+
+  /// Nothing: a correction is called like everything else.
+  @inlinable
+  @inline(__always)
+  public mutating func beginCorrection() {}
 
   /// Nothing: the backend counts no hypercalls.
   @inlinable

@@ -14,6 +14,13 @@ extension KVM where Backend == TraditionalStage2 {
 }
 
 extension Profile {
+  /// How the memory of a VM is accounted for; nothing is allocated yet.
+  public var accounting: MemoryAccounting {
+    let underPKVM = era.accountsMemcache ? SecPageTablesRule.tablesAndMemcaches : .nothing
+    return MemoryAccounting(
+      pageSize: pageSize, bytesPerMapping: bytesPerNode, secPageTables: isPKVM ? underPKVM : .tables)
+  }
+
   /// The configuration of the pKVM backend.
   ///
   /// - Throws: where the profile's IPA size is impossible.

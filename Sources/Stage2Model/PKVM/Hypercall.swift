@@ -128,8 +128,9 @@ public struct HypercallCounts: Hashable, Sendable {
   @inlinable
   public subscript(hypercall: Hypercall) -> Int { counts[Int(hypercall.rawValue)] }
 
+  /// One call more.
   @inline(__always)
-  mutating func count(_ hypercall: Hypercall) {
+  package mutating func count(_ hypercall: Hypercall) {
     counts[Int(hypercall.rawValue)] &+= 1
     total &+= 1
   }

@@ -269,6 +269,7 @@ extension Stage2Backend where Self: ~Copyable {
   mutating func unmapProven(_ start: IPA, size: UInt64, ipaBits: Int) {
     let limit = UInt64(1) << UInt64(ipaBits)
     let made = hypercallCounts
+    beginCorrection()
     if start.rawValue < limit { _ = unmap(start, size: min(size, limit - start.rawValue)) }
     forgetHypercalls(since: made)
   }
@@ -279,6 +280,7 @@ extension Stage2Backend where Self: ~Copyable {
     // It may be the vCPU's first: that EL2 is told of it is counted.
     topUpMemcache(vcpu: VCPUIndex(fault.vcpu), pages: minPages)
     let made = hypercallCounts
+    beginCorrection()
     defer { forgetHypercalls(since: made) }
     _ = unmap(address, size: bytes)
     let result = map(address, size: bytes, pfn: nil, prot: .read, vcpu: VCPUIndex(fault.vcpu))

@@ -1,4 +1,5 @@
 internal import KVMTypes
+internal import Stage2Model
 
 /// Where a step of the execution comes from: who did it, when, and where in the trace.
 struct StepOrigin: BitwiseCopyable {
@@ -276,5 +277,24 @@ struct ExecutionQueue: ~Copyable {
     for vm in vms { batches[vm.position].removeAll() }
     swap(&idle, &vms)
     vms.removeAll(keepingCapacity: true)
+  }
+}
+
+extension CallCause {
+  /// What a backend is told of a step.
+  @inline(__always)
+  init(_ action: ExecutionStep.Action, _ origin: StepOrigin) {
+    let kind: Kind =
+      switch action {
+      case .fault, .check: .fault
+      case .unmap: .unmap
+      case .age: .age
+      case .wrprotect: .writeProtection
+      case .dirtyLog, .endLogging: .dirtyLog
+      case .deleteSlot: .slotRemoval
+      case .reset: .vcpuInit
+      case .learn: .other
+      }
+    self.init(kind, time: origin.time, cpu: origin.cpu, tid: origin.tid)
   }
 }

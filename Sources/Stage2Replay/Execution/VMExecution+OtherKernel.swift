@@ -26,6 +26,7 @@ extension VMExecution where Backend: ~Copyable {
     guard let origin = step.pointee.origin else { return }
     effects.order = step.pointee.order
     sampleMemory(before: origin.time)
+    kvm.stage2.note(CallCause(step.pointee.action, origin))
     if context.options.measuresWork { workBefore = kvm.stage2.work }
     switch step.pointee.action {
     case .fault(let position), .check(let position):

@@ -122,6 +122,7 @@ struct VMExecution<Backend: Stage2Backend & ~Copyable>: ~Copyable {
     checks.order = step.pointee.order
     effects.order = step.pointee.order
     sampleMemory(before: origin.time)
+    kvm.stage2.note(CallCause(step.pointee.action, origin))
     if context.options.measuresWork { workBefore = kvm.stage2.work }
     switch step.pointee.action {
     case .fault(let position): handleGuestAbort(place.pointee.fault(position), origin)
