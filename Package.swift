@@ -41,6 +41,8 @@ let package = Package(
       name: "CTraceEvent", pkgConfig: "libtraceevent", providers: [.apt(["libtraceevent-dev"])]),
     .systemLibrary(name: "CSQLite", providers: [.apt(["libsqlite3-dev"])]),
     .target(name: "CTraceEventShims", dependencies: ["CTraceEvent"]),
+    // The interface of a stage-2 MMU in C: one header.
+    .systemLibrary(name: "CStage2Backend", path: "Sources/CStage2Backend/include"),
 
     // Data flows one way: KVMTypes <- KVMTrace, Stage2Model <- Stage2Replay <- Reporting <- pkvm-replay.
     // Tests/LayoutTests fails when a target imports what it must not.
@@ -66,6 +68,10 @@ let package = Package(
     .target(
       name: "Stage2Replay",
       dependencies: ["KVMTypes", "KVMTrace", "Stage2Model", "CMemoryHints"],
+      swiftSettings: own),
+    // Stage-2 MMUs from shared objects, and what two of them do of the same calls.
+    .target(
+      name: "ForeignStage2", dependencies: ["KVMTypes", "Stage2Model", "SeededRandom", "CStage2Backend"],
       swiftSettings: own),
     .target(
       name: "Reporting",
@@ -201,6 +207,11 @@ let package = Package(
       swiftSettings: strict),
     .testTarget(
       name: "TraceSynthTests", dependencies: ["KVMTypes", "TraceSynth", "SeededRandom", "UnnamedFiles"],
+      swiftSettings: strict),
+    // A backend in C, compiled when a test wants it.
+    .target(name: "ToyBackend", path: "Tests/ToyBackend", exclude: ["toy-backend.c"], swiftSettings: own),
+    .testTarget(
+      name: "ForeignStage2Tests", dependencies: ["KVMTypes", "Stage2Model", "ForeignStage2", "ToyBackend"],
       swiftSettings: strict),
     .testTarget(
       name: "CommandLineTests",

@@ -17,11 +17,15 @@ enum ImportRules {
     "UnnamedFiles": ["Glibc"],
     // What a database has, for tests.
     "DatabaseReader": ["CSQLite"],
+    // A backend in C, for tests.
+    "ToyBackend": ["Foundation"],
     "Stage2Model": ["KVMTypes", "CMemoryHints"],
     "CostFit": ["KVMTypes", "Stage2Model"],
     "LockModel": ["KVMTypes", "Stage2Model", "SeededRandom", "Histogram"],
     "KVMTrace": system.union(["KVMTypes", "CZstd", "CZlib", "CTraceEvent", "CTraceEventShims"]),
     "Stage2Replay": system.union(["KVMTypes", "KVMTrace", "Stage2Model", "CMemoryHints"]),
+    // Stage-2 MMUs from shared objects.
+    "ForeignStage2": system.union(["KVMTypes", "Stage2Model", "SeededRandom", "CStage2Backend"]),
     "Reporting": system.union([
       "KVMTypes", "KVMTrace", "Stage2Model", "Stage2Replay", "Pictures", "CostFit", "LockModel",
     ]),

@@ -1,0 +1,148 @@
+package import KVMTypes
+
+/// What a follower tells of one call, as words in a ring.
+///
+/// | word | holds |
+/// |---|---|
+/// | 0 | how many words, kind of record, whether the kernel stopped |
+/// | 1 | the call's number |
+/// | 2 | its result |
+/// | 3, 4 | digests of all effects in their order, and of the hypercalls' names in any |
+/// | 5, 6 | the leaf behind it: level, flags and rights; its frame |
+/// | 7 | how many effects there were; how many are told one by one |
+/// | 8 | how many names follow behind these, with how often each was; the call's function; whether it is a correction; the VM |
+/// | 9... | the effects: name and number of arguments, result, arguments; then the names |
+///
+/// Invariant: `base` points to a record of `length` words until the reader goes on.
+package struct EffectRecord {
+  static let headWords = 9
+  static let kind: UInt64 = 1
+
+  private let base: UnsafePointer<UInt64>
+
+  init(at base: UnsafePointer<UInt64>) { self.base = base }
+
+  @inline(__always) package var number: UInt64 { base[1] }
+  @inline(__always) package var result: Int64 { Int64(bitPattern: base[2]) }
+  @inline(__always) var digest: UInt64 { base[3] }
+  @inline(__always) var hypercallSum: UInt64 { base[4] }
+  @inline(__always) var leaf: UInt64 { base[5] }
+  @inline(__always) var leafFrame: UInt64 { base[6] }
+  @inline(__always) var hasPanicked: Bool { base[0] >> 40 & 1 != 0 }
+  @inline(__always) var vm: UInt32 { UInt32(base[8] >> 32) }
+  @inline(__always) var isCorrection: Bool { base[8] >> 24 & 1 != 0 }
+  @inline(__always) var function: StageCall.Function? {
+    StageCall.Function(rawValue: UInt8(truncatingIfNeeded: base[8] >> 16))
+  }
+  /// Names that follow behind the effects.
+  private var restCount: Int { Int(base[8] & 0xffff) }
+  @inline(__always) var itemCount: Int { Int(base[7] & 0xffff_ffff) }
+
+  /// One effect.
+  package struct Item: Hashable, Sendable {
+    /// Its name's number at this side.
+    package var name: UInt32
+    package var result: Int64
+    package var arguments: [UInt64]
+  }
+
+  /// Calls `body` for each effect that is told by itself.
+  @inline(__always)
+  func forEachItem(
+    _ body: (_ name: UInt32, _ result: Int64, _ arguments: UnsafeBufferPointer<UInt64>) -> Void
+  ) {
+    var place = base + Self.headWords
+    for _ in 0..<Int(base[7] >> 32) {
+      let count = Int(place[0] >> 32)
+      body(
+        UInt32(truncatingIfNeeded: place[0]), Int64(bitPattern: place[1]),
+        UnsafeBufferPointer(start: place + 2, count: count))
+      place += 2 + count
+    }
+  }
+
+  /// Calls `body` for each name of what is not told by itself.
+  func forEachRest(_ body: (_ name: UInt32, _ count: Int) -> Void) {
+    guard restCount > 0 else { return }
+    let end = base + Int(base[0] & 0xffff_ffff)
+    for place in 1...restCount {
+      let word = (end - place).pointee
+      body(UInt32(truncatingIfNeeded: word), Int(word >> 32))
+    }
+  }
+
+  /// The effects, taken out of the ring.
+  var items: [Item] {
+    var items: [Item] = []
+    forEachItem { items.append(Item(name: $0, result: $1, arguments: Array($2))) }
+    return items
+  }
+
+  // MARK: A leaf in a word
+
+  /// The leaf behind a call.
+  package struct Leaf: Hashable, Sendable {
+    package var isValid: Bool
+    package var isYoung: Bool
+    package var level: Int8
+    package var prot: Stage2Prot
+    package var frame: UInt64
+
+    /// `no leaf below level 2`, `leaf of level 3 RW, young, frame 0x8000`.
+    package var words: String {
+      guard isValid else { return "no leaf, the walk ends at level \(level)" }
+      let execute: [Stage2Prot: String] = [
+        .execute: "X", .privilegedExecute: "X at EL1", .userExecute: "X at EL0",
+      ]
+      let rights =
+        (prot.contains(.read) ? "R" : "") + (prot.contains(.write) ? "W" : "")
+        + (execute[prot.intersection(.execute)] ?? "")
+      return "leaf of level \(level), \(rights.isEmpty ? "no rights" : rights), \(isYoung ? "young" : "old")"
+        + ", frame 0x\(String(frame, radix: 16))"
+    }
+  }
+
+  /// The leaf in words 5 and 6; nil where the call is of no address.
+  package var walked: Leaf? {
+    guard leaf & 4 != 0 else { return nil }
+    return Leaf(
+      isValid: leaf & 1 != 0, isYoung: leaf & 2 != 0, level: Int8(truncatingIfNeeded: leaf >> 8),
+      prot: Stage2Prot(rawValue: leaf >> 16 & 0x3f | (leaf >> 24 & 0xf) << 55), frame: leafFrame)
+  }
+
+  /// The word of a leaf.
+  static func word(isValid: Bool, isYoung: Bool, level: Int8, prot: Stage2Prot) -> UInt64 {
+    let flags: UInt64 = 4 | (isValid ? 1 : 0) | (isValid && isYoung ? 2 : 0)
+    let place = UInt64(UInt8(bitPattern: level)) << 8
+    guard isValid else { return flags | place }
+    return flags | place | (prot.rawValue & 0x3f) << 16 | (prot.rawValue >> 55 & 0xf) << 24
+  }
+}
+
+/// The name of an effect, told before the first record that has its number.
+struct NameRecord {
+  static let kind: UInt64 = 2
+
+  /// The words of a name with that number.
+  static func words(_ id: UInt32, _ name: EffectNames.Name) -> [UInt64] {
+    let bytes = Array(name.text.utf8.prefix(1024))
+    var words = [UInt64](repeating: 0, count: 3 + (bytes.count + 7) / 8)
+    words[0] = UInt64(words.count) | kind << 32
+    words[1] = UInt64(id) | UInt64(name.kind.rawValue) << 32
+    words[2] = UInt64(bytes.count) | UInt64(name.line) << 32
+    for (place, byte) in bytes.enumerated() { words[3 + place / 8] |= UInt64(byte) << (8 * (place % 8)) }
+    return words
+  }
+
+  /// The name that a record tells; nil where it is malformed.
+  static func name(at base: UnsafePointer<UInt64>) -> (id: UInt32, name: EffectNames.Name)? {
+    let words = Int(base[0] & 0xffff_ffff)
+    let count = Int(base[2] & 0xffff_ffff)
+    guard words >= 3, count <= 8 * (words - 3),
+      let kind = EffectKind(rawValue: UInt8(truncatingIfNeeded: base[1] >> 32))
+    else { return nil }
+    let bytes = (0..<count).map { UInt8(truncatingIfNeeded: base[3 + $0 / 8] >> (8 * ($0 % 8))) }
+    let name = EffectNames.Name(kind, String(decoding: bytes, as: UTF8.self), line: UInt32(base[2] >> 32))
+    return (UInt32(truncatingIfNeeded: base[1]), name)
+  }
+}

@@ -1,0 +1,127 @@
+/// Compares what two sides tell of each call, and counts in what they differ.
+struct CallComparison {
+  /// How often a function differed in something.
+  struct Count: Hashable {
+    var function: StageCall.Function
+    var kind: UInt16
+  }
+
+  /// Both sides tell every effect, so that everything about it is compared; else the names of hypercalls, and leaves without frames.
+  private let isExact: Bool
+  private(set) var calls: UInt64 = 0
+  private(set) var differing: UInt64 = 0
+  private(set) var counts: [Count: UInt64] = [:]
+  private(set) var first: Difference?
+  /// The first difference of each kind.
+  private(set) var firsts: [UInt16: Difference] = [:]
+  /// So many effects of a call are told in words.
+  private static let wordsMax = 40
+
+  init(isExact: Bool) { self.isExact = isExact }
+
+  /// The leaf without what a model has no knowledge of.
+  private static let coarseLeaf: UInt64 = 0x0f_ff07
+
+  /// Whether two records are the same, as far as can be compared.
+  @inline(__always)
+  private func isSame(_ a: EffectRecord, _ b: EffectRecord) -> Bool {
+    if isExact {
+      return a.result == b.result && a.digest == b.digest && a.leaf == b.leaf && a.leafFrame == b.leafFrame
+        && a.hasPanicked == b.hasPanicked
+    }
+    return a.result == b.result && a.hypercallSum == b.hypercallSum
+      && a.leaf & Self.coarseLeaf == b.leaf & Self.coarseLeaf && !a.hasPanicked && !b.hasPanicked
+      && a.function != .look
+  }
+
+  /// Compares two records of one call.
+  @inline(__always)
+  mutating func compare(
+    _ a: EffectRecord, _ aTotals: borrowing SideTotals, _ b: EffectRecord, _ bTotals: borrowing SideTotals,
+    call: (UInt64) -> StageCall
+  ) {
+    calls += 1
+    if isSame(a, b) { return }
+    note(a, Self.named(a, aTotals), b, Self.named(b, bTotals), call)
+  }
+
+  @inline(never)
+  private mutating func note(
+    _ a: EffectRecord, _ aEffects: [NamedEffect], _ b: EffectRecord, _ bEffects: [NamedEffect],
+    _ call: (UInt64) -> StageCall
+  ) {
+    let kinds = kinds(a, aEffects, b, bEffects)
+    if kinds.isEmpty { return }
+    differing += 1
+    var found: Difference?
+    for (kind, _) in DifferenceKinds.named where kinds.contains(kind) {
+      counts[Count(function: a.function ?? .look, kind: kind.rawValue), default: 0] += 1
+      guard firsts[kind.rawValue] == nil else { continue }
+      let difference = found ?? Self.difference(call(a.number), kinds, (a, aEffects), (b, bEffects))
+      found = difference
+      firsts[kind.rawValue] = difference
+    }
+    if first == nil { first = found }
+  }
+
+  private func kinds(
+    _ a: EffectRecord, _ aEffects: [NamedEffect], _ b: EffectRecord, _ bEffects: [NamedEffect]
+  ) -> DifferenceKinds {
+    var kinds: DifferenceKinds = []
+    if a.result != b.result { kinds.insert(.result) }
+    if a.hasPanicked != b.hasPanicked { kinds.insert(.panic) }
+    guard isExact else {
+      if a.leaf & Self.coarseLeaf != b.leaf & Self.coarseLeaf { kinds.insert(.leaf) }
+      if a.hypercallSum != b.hypercallSum { kinds.insert(.hypercalls) }
+      return Self.haveSameState(aEffects, bEffects) ? kinds : kinds.union(.state)
+    }
+    if a.leaf != b.leaf || a.leafFrame != b.leafFrame { kinds.insert(.leaf) }
+    if a.digest == b.digest { return kinds }
+    var isTold = false
+    for kind in EffectKind.allCases {
+      if aEffects.filter({ $0.name.kind == kind }) != bEffects.filter({ $0.name.kind == kind }) {
+        kinds.insert(DifferenceKinds(kind))
+        isTold = true
+      }
+    }
+    if !isTold { kinds.insert(.order) }
+    return kinds
+  }
+
+  /// Whether what both sides tell of a VM is the same in numbers.
+  private static func haveSameState(_ a: [NamedEffect], _ b: [NamedEffect]) -> Bool {
+    let other = Dictionary(
+      b.filter { $0.name.kind == .state }.map { ($0.name, $0.arguments.first) }, uniquingKeysWith: { $1 })
+    return a.filter { $0.name.kind == .state }
+      .allSatisfy { other[$0.name] == nil || other[$0.name] == $0.arguments.first }
+  }
+
+  private static func named(_ record: EffectRecord, _ totals: borrowing SideTotals) -> [NamedEffect] {
+    var effects: [NamedEffect] = []
+    for item in record.items {
+      guard let name = totals.name(item.name) else { continue }
+      effects.append(NamedEffect(name: name, result: item.result, arguments: item.arguments))
+    }
+    record.forEachRest { number, count in
+      guard let name = totals.name(number) else { return }
+      effects.append(NamedEffect(name: name, result: 0, arguments: [], times: count))
+    }
+    return effects
+  }
+
+  /// A difference with what both sides tell from the first effect on in which they differ.
+  private static func difference(
+    _ call: StageCall, _ kinds: DifferenceKinds, _ a: (record: EffectRecord, effects: [NamedEffect]),
+    _ b: (record: EffectRecord, effects: [NamedEffect])
+  ) -> Difference {
+    let same = zip(a.effects, b.effects).prefix { $0 == $1 }.count
+    func told(_ record: EffectRecord, _ effects: [NamedEffect]) -> Difference.Told {
+      Difference.Told(
+        result: record.result, leaf: record.walked,
+        effects: effects.dropFirst(same).prefix(wordsMax).map(\.words), effectCount: record.itemCount)
+    }
+    return Difference(
+      call: call, kinds: kinds, sameEffects: same, before: told(a.record, a.effects),
+      after: told(b.record, b.effects))
+  }
+}

@@ -1,0 +1,264 @@
+internal import Glibc
+internal import KVMTypes
+package import Stage2Model
+
+/// Hands the calls of a replay to the sides that follow, and compares what they tell, call by call, as it comes.
+///
+/// The replay waits only where a ring is full. A side that cannot go on loses the VM of the call: that VM is left out on both sides, and
+/// a process that is gone is started once more and catches up from the history.
+package final class CallConductor {
+  /// What is known of a VM that is led.
+  private struct Led {
+    var shape: ForeignShape
+    var isLeftOut = false
+    /// The highest number of a vCPU that had a memory cache.
+    var lastVCPU: Int32 = -1
+    /// Maps so far, and calls since the VM was looked at as a whole.
+    var maps = 0
+    var unseen = 0
+  }
+
+  private let sides: [Side]
+  private let history: CallHistory
+  private var comparison: CallComparison
+  private var vms: ContiguousArray<Led> = []
+  /// How many calls have gone to each side.
+  private var sent: [UInt64]
+  /// The number of the next call to be compared.
+  private var compared: UInt64 = 0
+  private var mayDrainAt: UInt64 = 0
+  private var restarts = 0
+  /// What the next calls are made for.
+  package var cause = CallCause(.other, time: Nanoseconds(0), cpu: CPUIndex(0), tid: ThreadID(0))
+  /// The next calls correct the model.
+  package var isCorrecting = false
+  private var lost: [LostVM] = []
+  /// Why nothing more is handed on.
+  private var problem: FollowerFailure?
+
+  /// So long a call may take.
+  private static let limit = Duration.seconds(10)
+  /// A VM is looked at as a whole after so many calls, or as many as it has had maps.
+  private static let callsBetweenLooks = 4096
+  /// A process may be started so many times for no VM's sake.
+  private static let restartsMax = 64
+
+  /// - Parameter choices: who follows: two to compare, or one to see what it does.
+  package init(_ choices: [FollowerChoice]) throws(FollowerFailure) {
+    history = try CallHistory()
+    var sides: [Side] = []
+    for choice in choices { sides.append(try Side(choice)) }
+    self.sides = sides
+    sent = choices.map { _ in 0 }
+    comparison = CallComparison(isExact: sides.allSatisfy(\.isForeign))
+  }
+
+  // MARK: Calls
+
+  /// A VM appears.
+  ///
+  /// - Returns: its number.
+  func create(_ shape: ForeignShape) -> UInt32 {
+    let number = UInt32(vms.count)
+    vms.append(Led(shape: shape))
+    make(.create(shape, vm: number))
+    return number
+  }
+
+  /// Hands on a call that is made now.
+  @inline(__always)
+  func make(_ call: StageCall) {
+    if vms[Int(call.vm)].isLeftOut { return }
+    var call = call
+    call.cause = cause
+    call.isCorrection = isCorrecting
+    hand(call)
+    vms[Int(call.vm)].unseen += 1
+    if call.function == .map { vms[Int(call.vm)].maps += 1 }
+    if call.function == .topUpMemcache, call.vcpu > vms[Int(call.vm)].lastVCPU {
+      vms[Int(call.vm)].lastVCPU = call.vcpu
+    }
+    if vms[Int(call.vm)].unseen >= max(Self.callsBetweenLooks, vms[Int(call.vm)].maps) { look(at: call.vm) }
+  }
+
+  /// Hands on a call of a reproducer, as it is.
+  package func repeatCall(_ call: StageCall) {
+    if call.function == .create, let shape = call.shape {
+      while vms.count <= Int(call.vm) { vms.append(Led(shape: shape)) }
+    }
+    if Int(call.vm) < vms.count, !vms[Int(call.vm)].isLeftOut { hand(call) }
+  }
+
+  private func look(at vm: UInt32) {
+    vms[Int(vm)].unseen = 0
+    hand(StageCall(.look, vm: vm))
+  }
+
+  /// The VM ends: its table is destroyed as `kvm_arch_destroy_vm` does it.
+  func end(_ vm: UInt32) {
+    if vms[Int(vm)].isLeftOut || problem != nil { return }
+    isCorrecting = false
+    cause.kind = .end
+    look(at: vm)
+    var destroy = StageCall(.destroyRange, vm: vm)
+    destroy.size = 1 << UInt64(vms[Int(vm)].shape.ipaBits)
+    make(destroy)
+    make(StageCall(.destroyPGD, vm: vm))
+    for vcpu in 0..<max(vms[Int(vm)].lastVCPU + 1, 0) {
+      var free = StageCall(.freeMemcache, vm: vm)
+      free.vcpu = vcpu
+      make(free)
+    }
+    make(StageCall(.freeSplitCache, vm: vm))
+    make(StageCall(.release, vm: vm))
+  }
+
+  @inline(__always)
+  private func hand(_ call: StageCall) {
+    if problem != nil { return }
+    var call = call
+    call.number = history.count
+    do { try history.append(call) } catch { return give(up: error) }
+    for side in sides.indices {
+      if sent[side] == call.number, sides[side].offer(call, makeRoom: { wait() }) {
+        sent[side] += 1
+      } else {
+        catchUp(side)
+      }
+    }
+    if call.number >= mayDrainAt {
+      mayDrainAt = call.number + 64
+      _ = drain()
+    }
+  }
+
+  private func give(up reason: FollowerFailure) { if problem == nil { problem = reason } }
+
+  /// Hands a side what it has not got yet, however long that takes.
+  private func catchUp(_ side: Int) {
+    while problem == nil {
+      offerHistory(to: side)
+      if sent[side] == history.count { return }
+      wait()
+    }
+  }
+
+  /// Hands a side of what it has not got yet as much as there is room for.
+  private func offerHistory(to side: Int) {
+    while sent[side] < history.count {
+      let call = history[sent[side]]
+      if !isLeftOut(call.vm), !sides[side].offer(call, makeRoom: { wait() }) { return }
+      sent[side] += 1
+    }
+  }
+
+  @inline(__always)
+  private func isLeftOut(_ vm: UInt32) -> Bool { Int(vm) < vms.count && vms[Int(vm)].isLeftOut }
+
+  /// Somebody has to go on before anything else can.
+  private func wait() {
+    if problem != nil || drain() > 0 { return }
+    for side in sides.indices {
+      checkEnd(of: side)
+      if sides[side].isProcess { offerHistory(to: side) }
+    }
+    usleep(300)
+  }
+
+  // MARK: Comparison
+
+  /// Compares what both sides have told.
+  ///
+  /// - Returns: how many calls that were.
+  private func drain() -> Int {
+    var count = 0
+    while let record = sides[0].next(isLeftOut: isLeftOut) {
+      guard sides.count == 2 else {
+        finish(record, nil)
+        count += 1
+        continue
+      }
+      guard let other = sides[1].next(isLeftOut: isLeftOut) else { break }
+      // A VM that is left out may have been told of by one side only.
+      if record.number < other.number {
+        sides[0].take(record)
+      } else if record.number > other.number {
+        sides[1].take(other)
+      } else {
+        if record.vm != StageCall.everyVM {
+          comparison.compare(record, sides[0].totals, other, sides[1].totals) { history[$0] }
+        }
+        finish(record, other)
+        count += 1
+      }
+    }
+    return count
+  }
+
+  @inline(__always)
+  private func finish(_ record: EffectRecord, _ other: EffectRecord?) {
+    let number = record.number
+    let panics = [record.hasPanicked, other?.hasPanicked ?? false]
+    let texts = panics.contains(true) ? [panic(record, 0), panic(other, 1)] : []
+    sides[0].take(record)
+    if let other { sides[1].take(other) }
+    compared = number + 1
+    for side in panics.indices where panics[side] {
+      lose(side, .panic(texts[side] ?? "it does not say why"), history[number])
+    }
+  }
+
+  private func panic(_ record: EffectRecord?, _ side: Int) -> String? {
+    record?.items.compactMap { sides[side].totals.name($0.name) }.last { $0.kind == .panic }?.words
+  }
+
+  // MARK: What goes wrong
+
+  /// Looks whether a side is gone, or in a call that does not return.
+  private func checkEnd(of side: Int) {
+    guard let (end, number) = sides[side].end(limit: Self.limit) else { return }
+    let reason: LostVM.Reason =
+      switch end {
+      case .signal(let signal): .signal(signal)
+      case .exit(let status): .exit(status)
+      case .hangs(let duration): .hangs(seconds: Int(duration.components.seconds))
+      }
+    guard let number, number < history.count else {
+      return give(up: FollowerFailure("\(sides[side].name): \(reason.words) before its first call"))
+    }
+    let call = history[number]
+    if call.vm != StageCall.everyVM { lose(side, reason, call) }
+    restarts += 1
+    if restarts > Self.restartsMax {
+      return give(up: FollowerFailure("\(sides[side].name): \(reason.words) again and again"))
+    }
+    do { try sides[side].restart(from: compared) } catch { return give(up: error) }
+    sent[side] = 0
+  }
+
+  private func lose(_ side: Int, _ reason: LostVM.Reason, _ call: StageCall) {
+    guard Int(call.vm) < vms.count else { return }
+    if !vms[Int(call.vm)].isLeftOut || lost.last.map({ $0.call.number == call.number }) ?? false {
+      var calls: [StageCall] = []
+      for number in 0...call.number where history[number].vm == call.vm { calls.append(history[number]) }
+      lost.append(LostVM(side: side, reason: reason, call: call, calls: calls))
+    }
+    vms[Int(call.vm)].isLeftOut = true
+  }
+
+  // MARK: The end
+
+  /// Waits until everything is compared.
+  ///
+  /// - Returns: what was found.
+  package func finish() throws(FollowerFailure) -> PatchFindings {
+    let mark = history.count
+    hand(StageCall(.look, vm: StageCall.everyVM))
+    while compared <= mark, problem == nil {
+      wait()
+    }
+    if let problem { throw problem }
+    return PatchFindings(
+      calls: mark, vms: vms.count, comparison, sides.map { SideFindings($0) }, lost: lost)
+  }
+}

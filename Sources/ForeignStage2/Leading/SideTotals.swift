@@ -1,0 +1,103 @@
+/// What one side told in sum: how often there was each effect, and what each function returned.
+package struct SideTotals {
+  /// One effect by name.
+  package struct Total: Hashable, Sendable {
+    package var count: UInt64 = 0
+    /// Bytes that were maintained, objects that were taken, the last sum over all VMs of what there was.
+    package var amount: Int64 = 0
+    /// Objects that were given back, the most that there was.
+    package var other: Int64 = 0
+  }
+
+  /// What a function returned.
+  package struct Results: Hashable, Sendable {
+    package var calls: UInt64 = 0
+    /// -EAGAIN.
+    package var again: UInt64 = 0
+    /// Another error.
+    package var errors: UInt64 = 0
+    /// 1 of a function that tells a truth.
+    package var truths: UInt64 = 0
+  }
+
+  private struct StateKey: Hashable {
+    var vm: UInt32
+    var name: Int
+  }
+
+  /// Every name that was ever told, with its sum.
+  package private(set) var effects: [(name: EffectNames.Name, total: Total)] = []
+  private var places: [EffectNames.Name: Int] = [:]
+  /// Where the sum of a name is, by its number in the process that follows now.
+  private var numbers: ContiguousArray<Int> = []
+  package private(set) var results = [Results](repeating: Results(), count: StageCall.Function.allCases.count)
+  private var states: [StateKey: Int64] = [:]
+
+  /// A name has a number.
+  mutating func learn(_ number: UInt32, _ name: EffectNames.Name) {
+    let place = places[name] ?? effects.count
+    if place == effects.count {
+      effects.append((name, Total()))
+      places[name] = place
+    }
+    while numbers.count <= Int(number) { numbers.append(-1) }
+    numbers[Int(number)] = place
+  }
+
+  /// Another process gives numbers of its own.
+  mutating func forgetNumbers() { numbers.removeAll() }
+
+  /// The name of a number.
+  func name(_ number: UInt32) -> EffectNames.Name? {
+    guard Int(number) < numbers.count, numbers[Int(number)] >= 0 else { return nil }
+    return effects[numbers[Int(number)]].name
+  }
+
+  /// Adds what is told of one call. What only corrects the model is no kernel's.
+  @inline(__always)
+  mutating func add(_ record: EffectRecord) {
+    if record.isCorrection { return }
+    if let function = record.function { results[Int(function.rawValue)].add(record.result) }
+    if record.itemCount > 0 { addItems(record) }
+  }
+
+  private mutating func addItems(_ record: EffectRecord) {
+    record.forEachItem { number, _, arguments in
+      guard Int(number) < numbers.count else { return }
+      let place = numbers[Int(number)]
+      guard place >= 0 else { return }
+      effects[place].total.count += 1
+      switch effects[place].name.kind {
+      case .hypercall, .warning, .panic: break
+      case .maintenance:
+        if arguments.count > 1 { effects[place].total.amount &+= Int64(bitPattern: arguments[1]) }
+      case .memory:
+        guard let first = arguments.first else { return }
+        let count = Int64(bitPattern: first)
+        if count > 0 { effects[place].total.amount += count } else { effects[place].total.other -= count }
+      case .state:
+        if let first = arguments.first { note(place, ofVM: record.vm, Int64(bitPattern: first)) }
+      }
+    }
+    record.forEachRest { number, count in
+      guard Int(number) < numbers.count, numbers[Int(number)] >= 0 else { return }
+      effects[numbers[Int(number)]].total.count += UInt64(count)
+    }
+  }
+
+  /// What there is of a VM: the sum over all of them, and the most that it ever was.
+  private mutating func note(_ place: Int, ofVM vm: UInt32, _ value: Int64) {
+    let before = states.updateValue(value, forKey: StateKey(vm: vm, name: place)) ?? 0
+    effects[place].total.amount += value - before
+    effects[place].total.other = max(effects[place].total.other, effects[place].total.amount)
+  }
+}
+
+extension SideTotals.Results {
+  @inline(__always)
+  fileprivate mutating func add(_ result: Int64) {
+    calls += 1
+    if result == 1 { truths += 1 }
+    if result < 0 { if result == -11 { again += 1 } else { errors += 1 } }
+  }
+}

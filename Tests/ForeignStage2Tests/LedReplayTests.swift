@@ -1,0 +1,90 @@
+import ForeignStage2
+import Foundation
+import KVMTypes
+import Stage2Model
+import Testing
+import ToyBackend
+
+/// Two sides that follow the model's calls, in this process. `PatchTests` has those in others.
+@Suite("Led calls")
+struct LedReplayTests {
+  private let profile = Profile(path: .pkvm, era: .v7_3)
+
+  /// What comes of some VMs with random calls, on the toy and on the toy with a macro.
+  private func findings(_ macros: String, vms: Int = 2, calls: Int = 6000) throws -> PatchFindings {
+    let paths = [try ToyBackend.build(), try macros.isEmpty ? ToyBackend.build() : ToyBackend.build(macros)]
+    defer { for path in paths { try? FileManager.default.removeItem(atPath: path) } }
+    let libraries = try paths.map { try BackendLibrary(path: $0) }
+    return try findings(libraries.map { .local($0) }, vms: vms, calls: calls)
+  }
+
+  private func findings(_ choices: [FollowerChoice], vms: Int, calls: Int) throws -> PatchFindings {
+    let conductor = try CallConductor(choices)
+    let host = StockCase(profile)
+    for vm in 0..<vms {
+      let model = PKVMStage2(try profile.pkvmConfiguration())
+      var led = LedStage2(model, host.shape, conductor)
+      for call in host.calls(seed: UInt64(vm), count: calls) {
+        led.note(CallCause(.fault, time: Nanoseconds(call.number), cpu: CPUIndex(1), tid: ThreadID(7)))
+        if let topUp = host.topUp(before: call) { _ = topUp.perform(on: &led, knowsFrame: false) }
+        _ = call.perform(on: &led, knowsFrame: false)
+      }
+    }
+    return try conductor.finish()
+  }
+
+  @Test("Equal sides do not differ")
+  func equal() throws {
+    let found = try findings("")
+    #expect(found.differing == 0 && found.first == nil && found.lost.isEmpty && found.counts.isEmpty)
+    #expect(found.vms == 2 && found.calls > 15_000 && found.compared == found.calls)
+    let totals = found.sides.map { side in side.totals.effects.map { [$0.name.text: $0.total] } }
+    #expect(totals[0] == totals[1] && !totals[0].isEmpty)
+  }
+
+  @Test(
+    "What one side does otherwise is found where it does so first",
+    arguments: [
+      ("TOY_LEAVES_OLD=1", "map", "leaf"), ("TOY_WARNS=1", "unmap", "warnings"),
+      ("TOY_BATCHES=1", "map", "hypercalls"),
+    ])
+  func different(macros: String, operation: String, kind: String) throws {
+    let found = try findings(macros)
+    let first = try #require(found.first)
+    #expect(first.call.function.name == operation && first.kinds.names == [kind])
+    #expect(first.call.cause.tid == ThreadID(7) && first.call.cause.kind == .fault)
+    #expect(found.differing >= found.counts[0].count && found.lost.isEmpty)
+  }
+
+  @Test("A kernel that stops loses the VM, and the calls that show it are kept")
+  func panic() throws {
+    let found = try findings("TOY_PANIC_AT=50")
+    #expect(found.lost.count == 2 && found.lost.allSatisfy { $0.side == 1 })
+    for lost in found.lost {
+      guard case .panic(let text) = lost.reason else {
+        Issue.record("\(lost.reason)")
+        continue
+      }
+      #expect(text.hasPrefix("toy-backend.c:") && text.hasSuffix(": the n-th map"))
+      #expect(lost.calls.count { $0.function == .map } == 50 && lost.calls.last?.number == lost.call.number)
+    }
+  }
+
+  @Test("The model itself is a side that does not differ from what it leads")
+  func model() throws {
+    let path = try ToyBackend.build()
+    defer { try? FileManager.default.removeItem(atPath: path) }
+    let library = try BackendLibrary(path: path)
+    let found = try findings([.model(profile), .local(library)], vms: 2, calls: 6000)
+    // The toy's tree is a list, whose nodes lie deeper.
+    let counts = found.counts.map { [$0.function.name, $0.kind] }
+    #expect(counts == [["look", "state"]], "\(String(describing: found.first))")
+    let first = try #require(found.first)
+    let told = [first.before, first.after].map { told in told.effects.filter { !$0.contains("tree") } }
+    #expect(Set(told[0]).isSubset(of: told[1]))
+    let older = FollowerChoice.model(Profile(path: .pkvm, era: .v6_18))
+    let other = try findings([older, .local(library)], vms: 1, calls: 6000)
+    // Before 6.19 EL2 did not tell that there is nothing to relax.
+    #expect(other.first?.call.function == .relaxPerms && other.first?.kinds.names == ["result"])
+  }
+}
