@@ -77,6 +77,7 @@ let package = Package(
       name: "Reporting",
       dependencies: [
         "KVMTypes", "KVMTrace", "Stage2Model", "Stage2Replay", "Pictures", "CostFit", "LockModel",
+        "ForeignStage2",
       ],
       exclude: ["Schemas"], swiftSettings: own, plugins: ["EmbeddedSchemas"]),
     // The JSON Schemas go into the library itself: the program is often copied alone.
@@ -109,7 +110,7 @@ let package = Package(
       dependencies: [
         "KVMTypes", "KVMTrace", "Stage2Model", "Stage2Replay", "CostFit", "Reporting", "TraceSynth",
         "TraceExport", "PerfettoExport", "SQLiteExport", "Pictures", "HTMLReport",
-        "CMemoryHints", .product(name: "ArgumentParser", package: "swift-argument-parser"),
+        "CMemoryHints", "ForeignStage2", .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ],
       swiftSettings: own, plugins: ["CommitOfBuild"]),
     // Tells the program which commit it is built from.
@@ -215,7 +216,7 @@ let package = Package(
       swiftSettings: strict),
     .testTarget(
       name: "CommandLineTests",
-      dependencies: ["pkvm-replay", "TraceSynth", "DatabaseReader", "UnnamedFiles"],
+      dependencies: ["pkvm-replay", "TraceSynth", "DatabaseReader", "UnnamedFiles", "ToyBackend"],
       swiftSettings: strict),
     // The libraries as somebody outside of the package has them: without what only the package sees.
     .testTarget(

@@ -22,9 +22,11 @@ struct PKVMReplay: ParsableCommand {
       """,
     version: ToolIdentity.current.line,
     subcommands: [
-      InfoCommand.self, EventsCommand.self, ReplayCommand.self, CompareCommand.self, CapacityCommand.self,
-      CalibrateCommand.self, RulesCommand.self, ProfilesCommand.self, SchemaCommand.self,
-      ConvertCommand.self, SliceCommand.self, SynthCommand.self,
+      InfoCommand.self, EventsCommand.self, ReplayCommand.self, CompareCommand.self, PatchCommand.self,
+      CapacityCommand.self, CalibrateCommand.self, RulesCommand.self, ProfilesCommand.self,
+      SchemaCommand.self,
+      ConvertCommand.self, SliceCommand.self, SynthCommand.self, FollowCallsCommand.self,
+      CheckBackendCommand.self,
     ]
   )
 

@@ -1,5 +1,6 @@
 import ArgumentParser
 import CostFit
+import ForeignStage2
 import HTMLReport
 import KVMTrace
 import KVMTypes
@@ -169,6 +170,15 @@ struct ReplayCommand: CheckedCommand {
       """)
   var heatmap = false
 
+  @Option(
+    help: ArgumentHelp(
+      """
+      Put the stage-2 MMU of a shared object in the place of the model: a kernel's own C, see the page Patch. VMs are then executed \
+      one after the other.
+      """, valueName: "file"),
+    completion: .file())
+  var backend: String?
+
   @OptionGroup var spool: SpoolOptions
   @OptionGroup var jobs: JobsOptions
   @OptionGroup var terminal: TerminalOptions
@@ -244,6 +254,7 @@ struct ReplayCommand: CheckedCommand {
     }
     let traces = try Diagnostics.open(all: inputs, spool, allowLoss: allowLoss)
     let costModel = try costs?.resolve()
+    let library = try backend.map { try SideArgument.load($0) }
     let request = try profileRequest()
     let jobs = jobs.available()
     let files = ReplayFiles(
@@ -251,7 +262,7 @@ struct ReplayCommand: CheckedCommand {
       tracks: try perfettoTarget.map { try TracksFile($0, inputs: inputs.count) },
       database: try databaseTarget.map { try DatabaseFile($0) })
     let replayed = try traces.enumerated().map { position, trace in
-      try replay(position, trace, request, jobs: jobs, costModel, files, series?[position])
+      try replay(position, trace, request, jobs: jobs, costModel, library, files, series?[position])
     }
     let reports = replayed.map(\.report)
     try files.finish()
@@ -289,7 +300,7 @@ struct ReplayCommand: CheckedCommand {
   /// Replays one input, and writes what does not wait for the others.
   private func replay(
     _ position: Int, _ trace: TraceFile, _ request: ProfileRequest, jobs: Int, _ costModel: CostModel?,
-    _ files: ReplayFiles, _ series: SeriesFiles?
+    _ library: BackendLibrary?, _ files: ReplayFiles, _ series: SeriesFiles?
   ) throws -> Replayed {
     let input = inputs[position]
     let window = try TraceTime.window(of: trace, from: from, to: to)
@@ -316,7 +327,7 @@ struct ReplayCommand: CheckedCommand {
       try written.add(operation)
     }
     var (result, statistics) = try Replays.run(
-      trace, profile: request, options: options,
+      trace, profile: request, options: options, backend: library,
       observer: (written.observers + [pictures?.observer].compactMap(\.self)).reduce(ReplayObserver()) {
         $0.and($1)
       },

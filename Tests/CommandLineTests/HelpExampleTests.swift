@@ -1,5 +1,6 @@
 import Foundation
 import Testing
+import ToyBackend
 
 /// The examples that the helps end with: what somebody copies first.
 @Suite("Examples of the helps")
@@ -29,7 +30,11 @@ struct HelpExampleTests {
   func examples(verb: String) throws {
     let examples = try Self.examples(verb.isEmpty ? [] : [verb])
     #expect(!examples.isEmpty)
-    let links = Self.files.map { "ln -s \"$root/traces/\($1)\" \($0)" }.joined(separator: "\n")
+    let toy = try ToyBackend.build()
+    defer { try? FileManager.default.removeItem(atPath: toy) }
+    let links =
+      Self.files.map { "ln -s \"$root/traces/\($1)\" \($0)" }.joined(separator: "\n")
+      + "\nln -s \(toy) old.so; ln -s \(toy) new.so; export XDG_CACHE_HOME=$d/cache"
     for example in examples {
       #expect(example.hasPrefix("pkvm-replay \(verb)") && example.count + 2 <= Self.columnsMax, "\(example)")
       let outcome = try Tool.shell(

@@ -28,6 +28,7 @@ enum ImportRules {
     "ForeignStage2": system.union(["KVMTypes", "Stage2Model", "SeededRandom", "CStage2Backend"]),
     "Reporting": system.union([
       "KVMTypes", "KVMTrace", "Stage2Model", "Stage2Replay", "Pictures", "CostFit", "LockModel",
+      "ForeignStage2",
     ]),
     // What a replay looks like, for those who draw it.
     "Pictures": ["KVMTypes", "Stage2Model", "Stage2Replay"],
@@ -66,6 +67,7 @@ enum ImportRules {
     "pkvm-replay": system.union([
       "KVMTypes", "KVMTrace", "Stage2Model", "Stage2Replay", "Reporting", "TraceSynth", "ArgumentParser",
       "CMemoryHints", "CostFit", "TraceExport", "PerfettoExport", "SQLiteExport", "Pictures", "HTMLReport",
+      "ForeignStage2",
     ]),
   ]
 

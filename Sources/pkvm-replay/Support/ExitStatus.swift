@@ -6,6 +6,10 @@ enum ExitStatus {
   static let divergence = ExitCode(1)
   /// The input is damaged or lost events, and `--allow-loss` was not given.
   static let incomplete = ExitCode(2)
+  /// A shared object is not the kernel that it says it is.
+  static let selfTest = ExitCode(3)
+  /// A shared object cannot be built, loaded or used.
+  static let noBackend = ExitCode(4)
   /// EX_DATAERR: the input is no trace.
   static let notATrace = ExitCode(65)
   /// EX_NOINPUT: there is no such input.

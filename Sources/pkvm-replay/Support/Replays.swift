@@ -1,4 +1,5 @@
 import ArgumentParser
+import ForeignStage2
 import KVMTrace
 import Reporting
 import Stage2Model
@@ -6,9 +7,11 @@ import Stage2Replay
 
 /// Replays as commands make them: a profile that does not go with the trace is one line and status 64.
 enum Replays {
+  /// - Parameter library: the shared object in the place of the model, nil for the model.
   static func run(
     _ trace: TraceFile, profile request: ProfileRequest, options: ReplayOptions,
-    observer: ReplayObserver = ReplayObserver(), onOperation: ((Stage2Operation) throws -> Void)? = nil
+    backend library: BackendLibrary? = nil, observer: ReplayObserver = ReplayObserver(),
+    onOperation: ((Stage2Operation) throws -> Void)? = nil
   ) throws -> (result: ReplayResult, statistics: EventStatistics) {
     Phases.begin("survey of \(trace.path)")
     var observer = observer
@@ -18,9 +21,37 @@ enum Replays {
       onBegin?(profile)
     }
     let found = try explaining(trace) { [observer] in
-      try Replay.run(trace, profile: request, options: options, observer: observer, onOperation: onOperation)
+      if let library {
+        return try run(trace, request, options, on: library, observer, onOperation)
+      }
+      return try Replay.run(
+        trace, profile: request, options: options, observer: observer, onOperation: onOperation)
     }
     Phases.begin("report")
+    return found
+  }
+
+  /// Replays a trace on the stage-2 MMU of a shared object.
+  private static func run(
+    _ trace: TraceFile, _ request: ProfileRequest, _ options: ReplayOptions, on library: BackendLibrary,
+    _ observer: ReplayObserver, _ onOperation: ((Stage2Operation) throws -> Void)?
+  ) throws -> (result: ReplayResult, statistics: EventStatistics) {
+    let traced = try Replay.profiles(of: trace, traced: request, others: []).traced
+    do {
+      try library.check(ForeignShape(traced.profile, isProtected: false))
+    } catch {
+      throw Diagnostics.failure(error)
+    }
+    var vms = 0
+    let found = try Replay.run(
+      trace, profile: request, options: options, observer: observer, onOperation: onOperation
+    ) { vm in
+      defer { vms += 1 }
+      let shape = vm.foreignShape
+      return ForeignStage2(
+        library, shape, frameOffset: shape.frameOffset(ofVM: vms), accounting: vm.profile.profile.accounting)
+    }
+    if let refusal = library.refusal { throw Diagnostics.failure(refusal) }
     return found
   }
 

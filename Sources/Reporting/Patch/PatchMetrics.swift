@@ -1,0 +1,88 @@
+internal import ForeignStage2
+internal import KVMTypes
+
+/// The figures of one side of `patch`, over all recordings.
+enum PatchMetrics {
+  /// The figures by the names that thresholds use.
+  static func metrics(_ totals: [SideTotals]) -> [Metric] {
+    var values: [(name: String, unit: Metric.Unit, value: Double)] = []
+    func add(_ name: String, _ value: some BinaryInteger, _ unit: Metric.Unit = .count) {
+      if let place = values.firstIndex(where: { $0.name == name }) {
+        values[place].value += Double(value)
+      } else {
+        values.append((name, unit, Double(value)))
+      }
+    }
+    for side in totals {
+      for function in StageCall.Function.allCases where function != .look {
+        let results = side.results[Int(function.rawValue)]
+        guard results.calls > 0 else { continue }
+        let name = "operations.\(camel(function.name))"
+        add("\(name).count", results.calls)
+        add("\(name).eagain", results.again)
+        add("\(name).errors", results.errors)
+        if function == .testClearYoung { add("\(name).young", results.truths) }
+      }
+      for name in ["hypercallsTotal", "warningsTotal", "tlbInvalidations"] { add(name, 0) }
+      for (name, total) in side.effects { note(name, total) { add($0, $1, $2) } }
+    }
+    return values.map { Metric(name: $0.name, unit: $0.unit, least: $0.value, most: $0.value) }
+  }
+
+  /// What a model tells, too, where one side is one: no maintenance, no memory by objects, no warnings.
+  static func common(_ sides: [[Metric]]) -> [[Metric]] {
+    let known = sides.map { Set($0.map(\.name)) }
+    return sides.map { metrics in
+      metrics.filter { metric in
+        ["operations.", "hypercalls"].contains { metric.name.hasPrefix($0) }
+          || metric.name.hasSuffix(".peak") && known.allSatisfy { $0.contains(metric.name) }
+      }
+    }
+  }
+
+  private static func note(
+    _ name: EffectNames.Name, _ total: SideTotals.Total, _ add: (String, Int64, Metric.Unit) -> Void
+  ) {
+    let count = Int64(clamping: total.count)
+    switch name.kind {
+    case .hypercall:
+      add("hypercalls.\(name.text)", count, .count)
+      add("hypercallsTotal", count, .count)
+    case .warning: add("warningsTotal", count, .count)
+    case .panic: break
+    case .maintenance:
+      add("maintenance.\(camel(name.text)).count", count, .count)
+      add("maintenance.\(camel(name.text)).bytes", total.amount, .bytes)
+      if name.text.hasPrefix("TLBI") { add("tlbInvalidations", count, .count) }
+    case .memory:
+      add("memory.\(camel(name.text)).taken", total.amount, .count)
+      add("memory.\(camel(name.text)).givenBack", total.other, .count)
+    case .state: add("\(camel(name.text)).peak", total.other, .count)
+    }
+  }
+
+  /// The warnings of either side.
+  static func warnings(_ findings: [PatchFindings]) -> [PatchReport.Warning] {
+    var found: [EffectNames.Name: (words: [String], counts: [UInt64])] = [:]
+    for finding in findings {
+      for (side, totals) in finding.sides.map(\.totals).enumerated() {
+        for (name, total) in totals.effects where name.kind == .warning {
+          found[name, default: ([], [0, 0])].counts[side] += total.count
+          if !found[name]!.words.contains(name.words) { found[name]!.words.append(name.words) }
+        }
+      }
+    }
+    return found.map { name, entry in
+      PatchReport.Warning(
+        text: entry.words.count == 1 ? entry.words[0] : name.text, before: entry.counts[0],
+        after: entry.counts[1])
+    }.sorted { $0.text < $1.text }
+  }
+
+  /// `tableOfLevel3` of "table of level 3", `testClearYoung` of "test_clear_young".
+  static func camel(_ text: String) -> String {
+    let words = text.split { !$0.isLetter && !$0.isNumber }
+    let first = words.first.map { $0.allSatisfy(\.isUppercase) ? $0.lowercased() : String($0) } ?? ""
+    return words.dropFirst().reduce(first) { $0 + $1.prefix(1).uppercased() + $1.dropFirst() }
+  }
+}

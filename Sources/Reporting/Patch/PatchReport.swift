@@ -1,0 +1,79 @@
+package import ForeignStage2
+
+/// What a patch changes: two trees' own C under the same recordings.
+public struct PatchReport: Encodable, Sendable {
+  /// The version of this layout.
+  public var schemaVersion = 1
+  /// The program.
+  public var tool = "pkvm-replay"
+  /// The first side.
+  public var before: Side
+  /// The second side.
+  public var after: Side
+  /// same or differs.
+  public var verdict: String
+  /// What came of each recording.
+  public var recordings: [PatchRecording]
+  /// Figures of all recordings together, by name, as `compare` has them.
+  public var metrics: [String: ComparisonReport.Entry]
+  /// Warnings of either side, by what they warn of.
+  public var warnings: [Warning]
+  /// The thresholds that are exceeded.
+  public var exceeded: [String]
+
+  /// The figures side by side.
+  public let comparison: Comparison
+
+  private enum CodingKeys: String, CodingKey {
+    case schemaVersion, tool, before, after, verdict, recordings, metrics, warnings, exceeded
+  }
+
+  /// One side.
+  public struct Side: Encodable, Sendable {
+    /// What it calls itself.
+    public var name: String
+    /// The shared object; nil of a model.
+    public var path: String?
+    /// What of it is not the kernel's own C.
+    public var restated: [String]
+    /// What came of random calls on it and on the model; nil where none were made.
+    public var selfTest: String?
+
+    package init(_ findings: SideFindings, selfTest: String?) {
+      name = findings.name
+      path = findings.path
+      restated = findings.restated
+      self.selfTest = selfTest
+    }
+  }
+
+  /// A warning of the kernel.
+  public struct Warning: Encodable, Sendable {
+    /// File and condition; with the line where both sides have the same.
+    public var text: String
+    /// How often at the first side.
+    public var before: UInt64
+    /// How often at the second side.
+    public var after: UInt64
+  }
+
+  /// The report of recordings that were replayed, one at least.
+  ///
+  /// - Parameters:
+  ///   - findings: of each, both sides.
+  ///   - recordings: the same for a reader.
+  package init(_ findings: [PatchFindings], _ recordings: [PatchRecording], selfTests: [String?]) {
+    self.recordings = recordings
+    before = Side(findings[0].sides[0], selfTest: selfTests[0])
+    after = Side(findings[0].sides[1], selfTest: selfTests[1])
+    var metrics = (0..<2).map { side in PatchMetrics.metrics(findings.map { $0.sides[side].totals }) }
+    if findings[0].sides.contains(where: { $0.path == nil }) { metrics = PatchMetrics.common(metrics) }
+    comparison = Comparison(
+      .kernels, Comparison.Side(before.name, [metrics[0]]), Comparison.Side(after.name, [metrics[1]]))
+    self.metrics = ComparisonReport(comparison, exceeded: []).metrics
+    warnings = PatchMetrics.warnings(findings)
+    exceeded = []
+    let isSame = recordings.allSatisfy { $0.differing == 0 && $0.lost.isEmpty }
+    verdict = isSame ? "same" : "differs"
+  }
+}

@@ -1,0 +1,161 @@
+import Foundation
+import Testing
+import ToyBackend
+
+/// `patch`, `replay --backend` and `check-backend` with backends that are compiled here.
+@Suite("Patch")
+struct PatchTests {
+  /// A directory with a toy for each macro, where files of the program go, too.
+  private func inDirectory(
+    _ macros: [String], _ body: (_ directory: URL, _ toys: [String]) throws -> Void
+  )
+    throws
+  {
+    let directory = FileManager.default.temporaryDirectory.appending(path: "patch-\(UUID().uuidString)")
+    try FileManager.default.createDirectory(at: directory, withIntermediateDirectories: true)
+    defer { try? FileManager.default.removeItem(at: directory) }
+    let toys = try macros.enumerated().map { number, macro in
+      let built = try macro.isEmpty ? ToyBackend.build() : ToyBackend.build(macro)
+      let place = directory.appending(path: "\(number).so")
+      try FileManager.default.moveItem(at: URL(fileURLWithPath: built), to: place)
+      return place.path
+    }
+    try body(directory, toys)
+  }
+
+  private func run(_ directory: URL, _ arguments: [String]) throws -> Tool.Outcome {
+    try Tool.shell(
+      "export XDG_CACHE_HOME=$1/cache; cd \"$1\"; shift; \"$tool\" \"$@\"", [directory.path] + arguments)
+  }
+
+  private func json(_ outcome: Tool.Outcome) throws -> [String: Any] {
+    try #require(
+      try JSONSerialization.jsonObject(with: Data(outcome.output.utf8)) as? [String: Any],
+      "\(outcome.errors)")
+  }
+
+  private func recordings(_ report: [String: Any]) throws -> [[String: Any]] {
+    try #require(report["recordings"] as? [[String: Any]])
+  }
+
+  @Test("Two sides that are alike do not differ, and the stock side is tested once")
+  func alike() throws {
+    try inDirectory(["", ""]) { directory, toys in
+      let arguments = ["patch", Tool.recording, "--before", toys[0], "--after", toys[1]]
+      let outcome = try run(directory, arguments)
+      #expect(outcome.status == 0 && outcome.output.contains("differences none"), "\(outcome.errors)")
+      #expect(outcome.output.contains("100000 random calls as the model of 7.3"))
+      #expect(outcome.output.contains("everything: it is a toy"))
+      let stamps = directory.appending(path: "cache/pkvm-replay/self-tests").path
+      #expect(try FileManager.default.contentsOfDirectory(atPath: stamps).count == 1)
+      let inProcess = try run(directory, arguments + ["--in-process"])
+      #expect(inProcess.output == outcome.output)
+    }
+  }
+
+  @Test("What differs is told with the event that led to it, in text and JSON")
+  func different() throws {
+    try inDirectory(["", "TOY_WARNS=1"]) { directory, toys in
+      let arguments = ["patch", Tool.recording, "--before", toys[0], "--after", toys[1]]
+      let outcome = try run(directory, arguments + ["--json", "-"])
+      #expect(outcome.status == 1, "\(outcome.errors)")
+      let report = try json(outcome)
+      #expect(report["verdict"] as? String == "differs")
+      let recording = try recordings(report)[0]
+      let first = try #require(recording["first"] as? [String: Any])
+      #expect(first["operation"] as? String == "unmap" && first["kinds"] as? [String] == ["warnings"])
+      #expect(first["timeNs"] != nil && first["tid"] != nil && first["ipa"] != nil)
+      let text = try run(directory, arguments)
+      #expect(text.output.contains("warning: toy-backend.c:"), "\(text.output)")
+      #expect(text.output.contains("first difference: warnings"), "\(text.output)")
+      let allowed = try run(directory, arguments + ["--fail-if", "hypercallsTotal>0", "--quiet"])
+      #expect(allowed.status == 0, "\(allowed.errors)")
+      let exceeded = try run(directory, arguments + ["--fail-if", "warningsTotal>0"])
+      #expect(exceeded.status == 1 && exceeded.errors.contains("exceeded: warningsTotal>0"))
+      let unknown = try run(directory, arguments + ["--fail-if", "warningTotal>0"])
+      #expect(unknown.status == 64 && unknown.errors.contains("did you mean warningsTotal?"))
+    }
+  }
+
+  @Test("A crash loses its VM alone, and leaves the calls that show it once more")
+  func crash() throws {
+    try inDirectory(["", "TOY_CRASH_AT=20"]) { directory, toys in
+      let outcome = try run(
+        directory, ["patch", Tool.recording, "--before", toys[0], "--after", toys[1], "--json", "-"])
+      #expect(outcome.status == 1, "\(outcome.errors)")
+      let recording = try recordings(try json(outcome))[0]
+      let lost = try #require(recording["lost"] as? [[String: Any]])
+      #expect(!lost.isEmpty && lost.allSatisfy { $0["side"] as? String == "after" })
+      #expect((lost[0]["reason"] as? String)?.hasPrefix("crashed with signal 4") == true)
+      #expect(recording["differing"] as? Int == 0)
+      let file = try #require(lost[0]["reproducer"] as? String)
+      let again = try run(directory, ["patch", "--reproduce", file, "--after", toys[1]])
+      #expect(again.status == 1 && again.output.contains("crashed with signal 4"), "\(again.errors)")
+      let other = try run(directory, ["patch", "--reproduce", file, "--after", toys[0]])
+      #expect(other.status == 0 && other.output.contains("calls return"), "\(other.errors)")
+    }
+  }
+
+  @Test("A side that makes no VM loses each, with its reason; in the place of the model it is an error")
+  func refusal() throws {
+    try inDirectory(["", "TOY_REFUSES=1"]) { directory, toys in
+      let outcome = try run(
+        directory, ["patch", Tool.recording, "--before", toys[0], "--after", toys[1]])
+      #expect(outcome.status == 1, "\(outcome)")
+      #expect(outcome.output.contains("after stopped: no VM can be made: it does not want to"))
+      let replay = try run(directory, ["replay", Tool.recording, "--backend", toys[1]])
+      #expect(replay.status == 4 && replay.errors.contains("cannot make a VM: it does not want to"))
+    }
+  }
+
+  @Test("A stock side that is not its model is told, with status 3; without a test it is compared")
+  func selfTest() throws {
+    try inDirectory(["TOY_LEAVES_OLD=1", ""]) { directory, toys in
+      let arguments = ["patch", Tool.recording, "--before", toys[0], "--after", toys[1]]
+      let outcome = try run(directory, arguments)
+      #expect(outcome.status == 3 && outcome.errorLines.count == 1, "\(outcome.errors)")
+      #expect(outcome.errors.contains("is not what the model of Linux 7.3 is"))
+      #expect(try run(directory, arguments + ["--no-self-test"]).status == 1)
+      let check = try run(directory, ["check-backend", toys[0]])
+      #expect(check.status == 3 && check.output.contains("# pkvm-replay patch reproducer 1"))
+      #expect(try run(directory, ["check-backend", toys[1], "--calls", "5000"]).status == 0)
+    }
+  }
+
+  @Test("A recording through the toy gives the report that the model gives")
+  func backend() throws {
+    try inDirectory([""]) { directory, toys in
+      func report(_ more: [String]) throws -> [String: Any] {
+        try json(try run(directory, ["replay", Tool.recording, "--json", "-", "--no-series"] + more))
+      }
+      let (model, toy) = (try report([]), try report(["--backend", toys[0]]))
+      let vms = try [model, toy].map { try #require($0["vms"] as? [[String: Any]]) }
+      #expect(!vms[0].isEmpty && vms[0].count == vms[1].count)
+      for (model, toy) in zip(vms[0], vms[1]) {
+        for field in ["operations", "hypercalls", "divergences", "faults"] {
+          #expect((model[field] as? NSObject) == (toy[field] as? NSObject), "\(field)")
+        }
+      }
+      #expect((model["divergences"] as? NSObject) == (toy["divergences"] as? NSObject))
+      #expect((model["agreement"] as? NSObject) == (toy["agreement"] as? NSObject))
+    }
+  }
+
+  @Test(
+    "What is no side, or not enough of one, is one line",
+    arguments: [
+      (["--before", "7.3"], 64, "--after is missing"), (["--after", "none.so"], 64, "--before is missing"),
+      (["--before", "7.3", "--after", "7.3"], 64, "compare holds one model against another"),
+      (["--before", "/dev/null", "--after", "/dev/null"], 4, "/dev/null: cannot be loaded"),
+      (["--before", "7.3", "--after", "none.so"], 66, "none.so"),
+      (["--before", "7.3-traditional", "--after", "TOY"], 64, "has another MMU"),
+    ] as [([String], Int32, String)])
+  func usage(options: [String], status: Int32, words: String) throws {
+    try inDirectory([""]) { directory, toys in
+      let options = options.map { $0 == "TOY" ? toys[0] : $0 }
+      let outcome = try run(directory, ["patch", Tool.recording] + options)
+      #expect(outcome.status == status && outcome.errors.contains(words), "\(outcome)")
+      #expect(outcome.errorLines.count == 1 && outcome.output.isEmpty, "\(outcome)")
+    }
+  }
+}
