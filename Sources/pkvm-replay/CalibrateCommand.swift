@@ -74,7 +74,7 @@ struct CalibrateCommand: ParsableCommand {
       throw ExitCode(1)
     }
     if let modelTarget { try Output.write(JSON.signed(calibration.model), to: modelTarget) }
-    if !StandardOutput.isMeant(by: outputPath), terminal.printsPage(besides: [outputPath]) {
+    if terminal.printsPage(besides: [outputPath]) {
       try Output.write(calibration.text(in: terminal.form), to: textTarget)
     }
     try losses.finish(allowLoss: allowLoss)

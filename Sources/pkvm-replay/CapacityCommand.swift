@@ -181,8 +181,7 @@ struct CapacityCommand: CheckedCommand {
       let page = HTMLReport.page(plan, maker: ToolIdentity.current.line)
       try Output.write(page.source, to: htmlTarget)
     }
-    let files = [jsonPath, csvPath, curvePath, htmlPath]
-    if !files.contains(where: StandardOutput.isMeant), terminal.printsPage(besides: files) {
+    if terminal.printsPage(besides: [jsonPath, csvPath, curvePath, htmlPath]) {
       try Output.write(plan.text(in: terminal.form), to: textTarget)
     }
     try losses.finish(allowLoss: allowLoss)

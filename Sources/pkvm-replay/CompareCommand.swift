@@ -138,8 +138,7 @@ struct CompareCommand: CheckedCommand {
       let page = HTMLReport.page(comparison, thresholds: named, maker: ToolIdentity.current.line)
       try Output.write(page.source, to: htmlTarget)
     }
-    let files = [jsonPath, htmlPath]
-    if !files.contains(where: StandardOutput.isMeant), terminal.printsPage(besides: files) {
+    if terminal.printsPage(besides: [jsonPath, htmlPath]) {
       try Output.write(comparison.text(all: all, in: terminal.form), to: textTarget)
     }
     let held = zip(failIf, thresholds).filter { !checked.exceeded.contains($0.1) }

@@ -122,7 +122,7 @@ struct PatchCommand: CheckedCommand {
     let exceeded = zip(failIf, thresholds).filter { checked.exceeded.contains($0.1) }
     report.exceeded = exceeded.map(\.0)
     if let jsonTarget { try Output.write(JSON.signed(report), to: jsonTarget) }
-    if jsonPath != "-", terminal.printsPage(besides: [jsonPath]) {
+    if terminal.printsPage(besides: [jsonPath]) {
       try Output.write(report.text(all: all, in: terminal.form), to: textTarget)
     }
     for (text, threshold) in exceeded {

@@ -272,10 +272,8 @@ struct ReplayCommand: CheckedCommand {
       try Output.write(page.source, to: htmlTarget)
     }
     let paths = [jsonPath, htmlPath, operationsPath, perfettoPath, sqlitePath]
-    // Who asks for maps asks for the page.
-    if !paths.contains(where: StandardOutput.isMeant),
-      heatmap || terminal.printsPage(besides: paths + [csvDirectory])
-    {
+    // Who asks for maps asks for the page, and for no file on standard output.
+    if heatmap || terminal.printsPage(besides: paths + [csvDirectory]) {
       let page = ReplayReport.text(shown(reports), in: terminal.form, heat: shown(replayed.map(\.heat)))
       try Output.write(page, to: textTarget)
     }

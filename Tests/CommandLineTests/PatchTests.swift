@@ -65,6 +65,8 @@ struct PatchTests {
       let first = try #require(recording["first"] as? [String: Any])
       #expect(first["operation"] as? String == "unmap" && first["kinds"] as? [String] == ["warnings"])
       #expect(first["timeNs"] != nil && first["tid"] != nil && first["ipa"] != nil)
+      let piped = try run(directory, arguments + ["--json", "/dev/stdout"])
+      #expect(piped.output == outcome.output, "nothing stands behind the file")
       let text = try run(directory, arguments)
       #expect(text.output.contains("warning: toy-backend.c:"), "\(text.output)")
       #expect(text.output.contains("first difference: warnings"), "\(text.output)")

@@ -41,10 +41,12 @@ struct TerminalOptions: ParsableArguments {
       environment: ProcessInfo.processInfo.environment)
   }
 
-  /// Whether the page is printed.
+  /// Whether the page is printed: not where a file goes to standard output, which then has that alone.
   ///
   /// - Parameter files: the files that were asked for, each nil where it was not.
-  func printsPage(besides files: [String?]) -> Bool { !quiet || files.allSatisfy { $0 == nil } }
+  func printsPage(besides files: [String?]) -> Bool {
+    !files.contains(where: StandardOutput.isMeant) && (!quiet || files.allSatisfy { $0 == nil })
+  }
 }
 
 /// What the system says of terminals.
