@@ -118,7 +118,7 @@ struct CompareCommand: CheckedCommand {
   func run() throws {
     try check()
     terminal.takeEffect()
-    let thresholds = try failIf.map(Self.threshold)
+    let thresholds = try failIf.map(Threshold.init(failIf:))
     var outputs = try OutputPlan(
       inputs: sides.flatMap(\.self) + memslots.paths + profiles.map(\.text))
     let jsonTarget = try jsonPath.map { try outputs.target($0) }
@@ -158,22 +158,12 @@ struct CompareCommand: CheckedCommand {
     _ comparison: Comparison, _ checked: Comparison.Checked, _ losses: Losses
   ) throws {
     if let unknown = checked.unknown.first, !comparison.rows.isEmpty {
-      let near = comparison.metrics(near: unknown.metric).first.map { "did you mean \($0)? " } ?? ""
-      throw ValidationError(
-        "--fail-if \(unknown.metric): no such metric; \(near)--all prints those of this comparison")
+      throw comparison.lacksMetric(of: unknown)
     }
     guard let missing = (checked.unknown + checked.unrecorded).first else { return }
     let recordings = comparison.recordings(without: missing).map { "\($0) (\(losses.why($0)))" }
     throw Diagnostics.failure(
       "--fail-if \(missing.metric): unknown of \(recordings.joined(separator: " and "))", .usage)
-  }
-
-  private static func threshold(_ text: String) throws -> Threshold {
-    do {
-      return try Threshold(text)
-    } catch {
-      throw ValidationError("--fail-if \(error.message)")
-    }
   }
 
   /// What the command line says of the traced hosts.

@@ -106,7 +106,7 @@ struct PatchCommand: CheckedCommand {
     try check()
     terminal.takeEffect()
     if let reproduce { return try Reproduction(file: reproduce, inProcess: inProcess).run(on: after!) }
-    let thresholds = try failIf.map(Self.threshold)
+    let thresholds = try failIf.map(Threshold.init(failIf:))
     var outputs = try OutputPlan(inputs: inputs + memslots.paths)
     let jsonTarget = try jsonPath.map { try outputs.target($0) }
     let textTarget = try outputs.target("-")
@@ -114,11 +114,7 @@ struct PatchCommand: CheckedCommand {
     var losses = Losses()
     var report = try compare(traces, &losses)
     let checked = report.comparison.check(thresholds)
-    if let unknown = checked.unknown.first {
-      let near = report.comparison.metrics(near: unknown.metric).first.map { "did you mean \($0)? " } ?? ""
-      throw ValidationError(
-        "--fail-if \(unknown.metric): no such metric; \(near)--all prints those of this comparison")
-    }
+    if let unknown = checked.unknown.first { throw report.comparison.lacksMetric(of: unknown) }
     let exceeded = zip(failIf, thresholds).filter { checked.exceeded.contains($0.1) }
     report.exceeded = exceeded.map(\.0)
     if let jsonTarget { try Output.write(JSON.signed(report), to: jsonTarget) }
@@ -132,14 +128,6 @@ struct PatchCommand: CheckedCommand {
     let isLost = report.recordings.contains { !$0.lost.isEmpty }
     let fails = failIf.isEmpty ? report.verdict == "differs" : !exceeded.isEmpty || isLost
     if fails { throw ExitStatus.divergence }
-  }
-
-  private static func threshold(_ text: String) throws -> Threshold {
-    do {
-      return try Threshold(text)
-    } catch {
-      throw ValidationError("--fail-if \(error.message)")
-    }
   }
 
   private func compare(_ traces: [TraceFile], _ losses: inout Losses) throws -> PatchReport {
