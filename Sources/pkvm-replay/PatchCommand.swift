@@ -154,12 +154,11 @@ struct PatchCommand: CheckedCommand {
     if let size = pageSize.size { request.pageSize = size }
     var options = ReplayOptions()
     options.memslots = try memslots.resolve(position, for: trace, pageSize.size)
-    // What the probes recorded is the traced kernel's affair.
-    options.ignoresProbes = false
-    let choices = try sides.choices(for: trace, request)
+    let (traced, choices) = try sides.choices(for: trace, request)
     do {
       let conductor = try CallConductor(choices)
-      let (result, statistics) = try Replays.run(trace, profile: request, options: options, led: conductor)
+      let (result, statistics) = try Replays.run(
+        trace, profile: request, of: traced, options: options, led: conductor)
       losses.note(trace, statistics)
       losses.note(trace, result, statistics, memslots: options.memslots)
       Phases.begin("comparison of \(trace.path)")

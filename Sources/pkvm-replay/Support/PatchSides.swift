@@ -22,8 +22,10 @@ struct PatchSides {
     self.testsFirst = testsFirst
   }
 
-  /// Who follows in the replay of a recording.
-  mutating func choices(for trace: TraceFile, _ request: ProfileRequest) throws -> [FollowerChoice] {
+  /// The kernel that a recording is of, and who follows in its replay.
+  mutating func choices(
+    for trace: TraceFile, _ request: ProfileRequest
+  ) throws -> (traced: ReplayProfile, choices: [FollowerChoice]) {
     let traced = try Self.profiles(trace, request, [])[0]
     let sides = try sides(traced.pageSize)
     var choices: [FollowerChoice] = []
@@ -45,7 +47,7 @@ struct PatchSides {
         choices.append(.model(profile))
       }
     }
-    return choices
+    return (traced, choices)
   }
 
   private static func profiles(
@@ -76,14 +78,14 @@ struct PatchSides {
 }
 
 extension Replays {
-  /// Replays a trace by its kernel's model, which leads those who follow.
+  /// Replays a trace by the model of its kernel, `traced`, which leads those who follow.
   static func run(
-    _ trace: TraceFile, profile request: ProfileRequest, options: ReplayOptions, led conductor: CallConductor
+    _ trace: TraceFile, profile request: ProfileRequest, of traced: ReplayProfile, options: ReplayOptions,
+    led conductor: CallConductor
   ) throws -> (result: ReplayResult, statistics: EventStatistics) {
     Phases.begin("replay of \(trace.path)")
     return try explaining(trace) {
-      let isPKVM = try Replay.profiles(of: trace, traced: request, others: []).traced.isPKVM
-      return isPKVM
+      traced.isPKVM
         ? try Replay.run(trace, profile: request, options: options) { vm in
           LedStage2(vm.makePKVM(), vm.foreignShape, conductor)
         }
