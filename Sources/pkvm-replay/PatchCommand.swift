@@ -132,12 +132,12 @@ struct PatchCommand: CheckedCommand {
 
   private func compare(_ traces: [TraceFile], _ losses: inout Losses) throws -> PatchReport {
     var sides = PatchSides(before: before!, after: after!, inProcess: inProcess, testsFirst: !noSelfTest)
-    var found: [PatchFindings] = []
+    var found: [(sides: PatchFindings, certainty: CallCertainty)] = []
     var recordings: [PatchRecording] = []
     var files = ReproducerFiles(directory: reproducers)
     for (position, trace) in traces.enumerated() {
-      let findings = try replay(position, trace, &sides, &losses)
-      found.append(findings)
+      let (findings, certainty) = try replay(position, trace, &sides, &losses)
+      found.append((findings, certainty))
       let lost = findings.lost.map { lost in
         PatchLostVM(lost, reproducer: files.write(lost, of: trace.path, findings.sides[lost.side]))
       }
@@ -149,7 +149,7 @@ struct PatchCommand: CheckedCommand {
   /// Replays one recording, with both sides behind.
   private func replay(
     _ position: Int, _ trace: TraceFile, _ sides: inout PatchSides, _ losses: inout Losses
-  ) throws -> PatchFindings {
+  ) throws -> (sides: PatchFindings, certainty: CallCertainty) {
     var request = ProfileRequest()
     if let size = pageSize.size { request.pageSize = size }
     var options = ReplayOptions()
@@ -162,7 +162,7 @@ struct PatchCommand: CheckedCommand {
       losses.note(trace, statistics)
       losses.note(trace, result, statistics, memslots: options.memslots)
       Phases.begin("comparison of \(trace.path)")
-      return try conductor.finish()
+      return (try conductor.finish(), CallCertainty(result))
     } catch let failure as FollowerFailure {
       throw Diagnostics.failure("\(trace.path): \(failure)", .inputOutput)
     }

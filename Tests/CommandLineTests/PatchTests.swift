@@ -65,6 +65,13 @@ struct PatchTests {
       let first = try #require(recording["first"] as? [String: Any])
       #expect(first["operation"] as? String == "unmap" && first["kinds"] as? [String] == ["warnings"])
       #expect(first["timeNs"] != nil && first["tid"] != nil && first["ipa"] != nil)
+      // The recording does not decide whose pages were where, so that what comes of all calls is no more than assumed.
+      let metrics = try #require(report["metrics"] as? [String: [String: Any]])
+      for name in ["hypercallsTotal", "operations.map.eagain", "warningsTotal"] {
+        let basis = try #require(metrics[name]?["basis"] as? [String: String], "\(name)")
+        #expect(basis == ["before": "assumed", "after": "assumed"], "\(name)")
+      }
+      #expect(metrics["warningsTotal"]?["kind"] as? String == "assumed")
       let piped = try run(directory, arguments + ["--json", "/dev/stdout"])
       #expect(piped.output == outcome.output, "nothing stands behind the file")
       let text = try run(directory, arguments)

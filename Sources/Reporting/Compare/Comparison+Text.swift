@@ -31,7 +31,8 @@ extension Comparison {
     return page.rendered
   }
 
-  private func writeTable(of shown: [Row], _ page: inout TextPage) {
+  /// The figures of some rows as a table.
+  func writeTable(of shown: [Row], _ page: inout TextPage) {
     let noise = hasNoiseFloor
     page.table(
       header: ["", "before", "after", "difference", ""] + (noise ? ["noise"] : []) + ["kind"],
@@ -48,7 +49,8 @@ extension Comparison {
       })
   }
 
-  private static func kernelNotes(_ rows: [Row]) -> [String] {
+  /// What the kinds of difference among the rows say.
+  static func kernelNotes(_ rows: [Row]) -> [String] {
     var notes: [String] = []
     if rows.contains(where: { $0.kind == .range }) { notes.append("A range: \(Row.Kind.range.meaning)") }
     if rows.contains(where: { $0.kind == .assumed }) { notes.append("assumed: \(Row.Kind.assumed.meaning)") }

@@ -4,29 +4,37 @@ internal import KVMTypes
 /// The figures of one side of `patch`, over all recordings.
 enum PatchMetrics {
   /// The figures by the names that thresholds use.
-  static func metrics(_ totals: [SideTotals]) -> [Metric] {
-    var values: [(name: String, unit: Metric.Unit, value: Double)] = []
-    func add(_ name: String, _ value: some BinaryInteger, _ unit: Metric.Unit = .count) {
-      if let place = values.firstIndex(where: { $0.name == name }) {
-        values[place].value += Double(value)
-      } else {
-        values.append((name, unit, Double(value)))
+  ///
+  /// - Parameter replays: what a side did in the replay of each recording, and how the calls of that are known.
+  static func metrics(_ replays: [(totals: SideTotals, certainty: CallCertainty)]) -> [Metric] {
+    var metrics: [Metric] = []
+    func add(_ name: String, _ value: some BinaryInteger, _ unit: Metric.Unit, _ basis: Basis) {
+      let place = metrics.firstIndex { $0.name == name } ?? metrics.count
+      if place == metrics.count {
+        metrics.append(Metric(name: name, unit: unit, least: 0, most: 0, basis: basis))
       }
+      metrics[place].least += Double(value)
+      metrics[place].most = metrics[place].least
+      metrics[place].basis = max(metrics[place].basis, basis)
     }
-    for side in totals {
+    for (side, certainty) in replays {
       for function in StageCall.Function.allCases where function != .look {
         let results = side.results[Int(function.rawValue)]
         guard results.calls > 0 else { continue }
         let name = "operations.\(camel(function.name))"
-        add("\(name).count", results.calls)
-        add("\(name).eagain", results.again)
-        add("\(name).errors", results.errors)
-        if function == .testClearYoung { add("\(name).young", results.truths) }
+        add("\(name).count", results.calls, .count, certainty.calls(of: function))
+        add("\(name).eagain", results.again, .count, certainty.effects)
+        add("\(name).errors", results.errors, .count, certainty.effects)
+        if function == .testClearYoung {
+          add("\(name).young", results.truths, .count, certainty.effects)
+        }
       }
-      for name in ["hypercallsTotal", "warningsTotal", "tlbInvalidations"] { add(name, 0) }
-      for (name, total) in side.effects { note(name, total) { add($0, $1, $2) } }
+      for name in ["hypercallsTotal", "warningsTotal", "tlbInvalidations"] {
+        add(name, 0, .count, certainty.effects)
+      }
+      for (name, total) in side.effects { note(name, total) { add($0, $1, $2, certainty.effects) } }
     }
-    return values.map { Metric(name: $0.name, unit: $0.unit, least: $0.value, most: $0.value) }
+    return metrics
   }
 
   /// What a model tells, too, where one side is one: no maintenance, no memory by objects, no warnings.

@@ -17,11 +17,14 @@ extension PatchReport {
       Self.writeRestated(after, of: "after", &page)
     }
     page.blank()
-    page.line(
-      "The recording is replayed by the model of the kernel that was traced, which decides the course; both sides get the calls that it "
-        + "makes, and what only one of them would cause later, such as another fault, is not among them.")
+    page.line(Self.course)
     return page.rendered
   }
+
+  /// Who decides which calls are made.
+  package static let course =
+    "The recording is replayed by the model of the kernel that was traced, which decides the course; both sides get the calls that it "
+    + "makes, and what only one of them would cause later, such as another fault, is not among them."
 
   private static func write(_ recording: PatchRecording, _ page: inout TextPage) {
     page.blank()
@@ -73,16 +76,13 @@ extension PatchReport {
   private func writeFigures(all: Bool, _ page: inout TextPage) {
     let rows = comparison.rows.filter { all || $0.isWorthShowing }
     page.blank()
-    if !rows.isEmpty {
-      page.table(
-        header: ["", "before", "after", "difference", ""], alignRight: [false, true, true, true, true],
-        rows: rows.map {
-          [$0.metric.name, $0.text($0.before), $0.text($0.after), $0.differenceText, $0.relativeText]
-        },
-        spare: [3, SpareColumns([4], called: "percent")])
-    }
+    if !rows.isEmpty { comparison.writeTable(of: rows, &page) }
     let rest = comparison.rows.count - rows.count
     if rest > 0 { page.line("\(Quantity.count(rest)) figures are the same on both sides (--all shows them)") }
+    for line in Comparison.kernelNotes(rows) {
+      page.blank()
+      page.line(line)
+    }
   }
 
   private func writeWarnings(_ page: inout TextPage) {

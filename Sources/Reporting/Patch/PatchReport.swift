@@ -1,4 +1,5 @@
 package import ForeignStage2
+internal import KVMTypes
 
 /// What a patch changes: two trees' own C under the same recordings.
 public struct PatchReport: Encodable, Sendable {
@@ -60,18 +61,24 @@ public struct PatchReport: Encodable, Sendable {
   /// The report of recordings that were replayed, one at least.
   ///
   /// - Parameters:
-  ///   - findings: of each, both sides.
+  ///   - findings: of each, both sides, and how the calls are known that they got.
   ///   - recordings: the same for a reader.
-  package init(_ findings: [PatchFindings], _ recordings: [PatchRecording], selfTests: [String?]) {
+  package init(
+    _ findings: [(sides: PatchFindings, certainty: CallCertainty)], _ recordings: [PatchRecording],
+    selfTests: [String?]
+  ) {
     self.recordings = recordings
-    before = Side(findings[0].sides[0], selfTest: selfTests[0])
-    after = Side(findings[0].sides[1], selfTest: selfTests[1])
-    var metrics = (0..<2).map { side in PatchMetrics.metrics(findings.map { $0.sides[side].totals }) }
-    if findings[0].sides.contains(where: { $0.path == nil }) { metrics = PatchMetrics.common(metrics) }
+    let sides = findings[0].sides.sides
+    before = Side(sides[0], selfTest: selfTests[0])
+    after = Side(sides[1], selfTest: selfTests[1])
+    var metrics = (0..<2).map { side in
+      PatchMetrics.metrics(findings.map { ($0.sides.sides[side].totals, $0.certainty) })
+    }
+    if sides.contains(where: { $0.path == nil }) { metrics = PatchMetrics.common(metrics) }
     comparison = Comparison(
       .kernels, Comparison.Side(before.name, [metrics[0]]), Comparison.Side(after.name, [metrics[1]]))
     self.metrics = ComparisonReport(comparison, exceeded: []).metrics
-    warnings = PatchMetrics.warnings(findings)
+    warnings = PatchMetrics.warnings(findings.map(\.sides))
     exceeded = []
     let isSame = recordings.allSatisfy { $0.differing == 0 && $0.lost.isEmpty }
     verdict = isSame ? "same" : "differs"
