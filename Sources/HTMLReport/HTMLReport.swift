@@ -54,6 +54,17 @@ public enum HTMLReport {
     ComparePage(comparison: comparison, thresholds: thresholds, maker: maker).markup
   }
 
+  /// The page of a patch.
+  ///
+  /// - Parameters:
+  ///   - thresholds: what it was held against.
+  ///   - maker: the program that made it, in one line.
+  public static func page(
+    _ report: PatchReport, thresholds: [NamedThreshold], maker: String
+  ) -> Markup {
+    PatchPage(report: report, thresholds: thresholds, maker: maker).markup
+  }
+
   /// The page of a plan.
   ///
   /// - Parameter maker: the program that made it, in one line.

@@ -1,5 +1,6 @@
 import ArgumentParser
 import ForeignStage2
+import HTMLReport
 import KVMTrace
 import KVMTypes
 import Reporting
@@ -30,7 +31,7 @@ struct PatchCommand: CheckedCommand {
 
       Examples:
         pkvm-replay patch trace.dat --before old.so --after new.so
-        pkvm-replay patch trace.dat --before old.so --after new.so --json p.json
+        pkvm-replay patch trace.dat --before old.so --after new.so --html p.html
         pkvm-replay patch before.dat after.dat --before old.so --after new.so --all
       """)
 
@@ -79,6 +80,14 @@ struct PatchCommand: CheckedCommand {
     completion: .file())
   var jsonPath: String?
 
+  @Option(
+    name: .customLong("html"),
+    help: ArgumentHelp(
+      "Write the report to this file, as a page for a browser that needs no network; - is standard output.",
+      valueName: "file"),
+    completion: .file())
+  var htmlPath: String?
+
   @OptionGroup var spool: SpoolOptions
 
   @OptionGroup var terminal: TerminalOptions
@@ -98,6 +107,7 @@ struct PatchCommand: CheckedCommand {
       throw ValidationError("--before is missing: a kernel tree, a shared object or a profile's name")
     }
     if inputs.isEmpty { throw ValidationError("a recording is missing") }
+    try checkStandardOutput(["--json": jsonPath, "--html": htmlPath])
     try checkStandardInput(inputs)
     try memslots.check(inputs: inputs.count)
   }
@@ -109,6 +119,7 @@ struct PatchCommand: CheckedCommand {
     let thresholds = try failIf.map(Threshold.init(failIf:))
     var outputs = try OutputPlan(inputs: inputs + memslots.paths)
     let jsonTarget = try jsonPath.map { try outputs.target($0) }
+    let htmlTarget = try htmlPath.map { try outputs.target($0) }
     let textTarget = try outputs.target("-")
     let traces = try Diagnostics.open(all: inputs, spool, allowLoss: allowLoss)
     var losses = Losses()
@@ -118,7 +129,12 @@ struct PatchCommand: CheckedCommand {
     let exceeded = zip(failIf, thresholds).filter { checked.exceeded.contains($0.1) }
     report.exceeded = exceeded.map(\.0)
     if let jsonTarget { try Output.write(JSON.signed(report), to: jsonTarget) }
-    if terminal.printsPage(besides: [jsonPath]) {
+    if let htmlTarget {
+      let named = zip(failIf, thresholds).map { HTMLReport.NamedThreshold($0, $1) }
+      let page = HTMLReport.page(report, thresholds: named, maker: ToolIdentity.current.line)
+      try Output.write(page.source, to: htmlTarget)
+    }
+    if terminal.printsPage(besides: [jsonPath, htmlPath]) {
       try Output.write(report.text(all: all, in: terminal.form), to: textTarget)
     }
     for (text, threshold) in exceeded {

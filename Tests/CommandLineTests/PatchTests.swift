@@ -86,6 +86,33 @@ struct PatchTests {
     }
   }
 
+  @Test("The page has what the text has")
+  func page() throws {
+    try inDirectory(["", "TOY_WARNS=1", "TOY_CRASH_AT=20"]) { directory, toys in
+      func page(_ after: String, _ more: [String] = []) throws -> String {
+        let arguments = [
+          "patch", Tool.recording, "--before", toys[0], "--after", after, "--no-self-test", "--html", "-",
+        ]
+        let outcome = try run(directory, arguments + more)
+        #expect(outcome.status == 1 && outcome.output.hasPrefix("<!DOCTYPE html>"), "\(outcome.errors)")
+        return outcome.output
+      }
+      let warns = try page(toys[1], ["--fail-if", "warningsTotal>0"])
+      for words in [
+        "The sides differ in 1 of 1 recording.", "First difference: warnings", "warning: toy-backend.c:",
+        "1 of 1 threshold is exceeded", "everything: it is a toy", "Warnings of the kernel",
+      ] {
+        #expect(warns.contains(words), "\(words)")
+      }
+      let crashes = try page(toys[2])
+      #expect(crashes.contains("No call that could be compared differs, but VMs were lost."))
+      #expect(crashes.contains("crashed with signal 4") && crashes.contains("patch --reproduce"))
+      #expect(!crashes.contains("Where they differ first"))
+      let both = ["patch", Tool.recording, "--before", toys[0], "--after", toys[1], "--html", "-"]
+      #expect(try run(directory, both + ["--json", "-"]).status == 64)
+    }
+  }
+
   @Test("A crash loses its VM alone, and leaves the calls that show it once more")
   func crash() throws {
     try inDirectory(["", "TOY_CRASH_AT=20"]) { directory, toys in
