@@ -142,8 +142,12 @@ struct PatchCommand: CheckedCommand {
     }
     try losses.finish(allowLoss: allowLoss)
     let isLost = report.recordings.contains { !$0.lost.isEmpty }
-    let fails = failIf.isEmpty ? report.verdict == "differs" : !exceeded.isEmpty || isLost
+    let fails = failIf.isEmpty ? report.verdict == .differs : !exceeded.isEmpty || isLost
     if fails { throw ExitStatus.divergence }
+    if report.verdict == .unknown {
+      throw Diagnostics.failure(
+        "nothing was compared: no recording leads to a call of a stage-2 function", .usage)
+    }
   }
 
   private func compare(_ traces: [TraceFile], _ losses: inout Losses) throws -> PatchReport {
@@ -159,7 +163,7 @@ struct PatchCommand: CheckedCommand {
       }
       recordings.append(PatchRecording(trace.path, findings, lost: lost))
     }
-    return PatchReport(found, recordings, selfTests: sides.selfTests)
+    return PatchReport(found, recordings, selfTests: sides.selfTests, notes: losses.notes + losses.lacks)
   }
 
   /// Replays one recording, with both sides behind.

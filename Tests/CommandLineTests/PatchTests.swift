@@ -113,6 +113,29 @@ struct PatchTests {
     }
   }
 
+  @Test("A recording that leads to no call is no evidence, and damage and losses are told in every form")
+  func nothingCompared() throws {
+    try inDirectory([""]) { directory, toys in
+      let sides = ["--before", toys[0], "--after", toys[0], "--no-self-test"]
+      let untold = directory.appending(path: "entries.dat").path
+      let slice = ["slice", Tool.recording, untold, "--event", "kvm_entry", "--to", "+0.1"]
+      #expect(try Tool.run(slice).status == 0)
+      let outcome = try run(directory, ["patch", untold, "--json", "-"] + sides)
+      #expect(outcome.status == 64 && outcome.errors.contains("nothing was compared"), "\(outcome.errors)")
+      let report = try json(outcome)
+      #expect(report["verdict"] as? String == "unknown")
+      let notes = try #require(report["notes"] as? [String])
+      #expect(notes.contains { $0.contains("tells nothing of the patch") }, "\(notes)")
+      let both = try json(try run(directory, ["patch", untold, Tool.recording, "--json", "-"] + sides))
+      #expect(both["verdict"] as? String == "same" && (both["notes"] as? [String])?.isEmpty == false)
+      let lost = Tool.root.appending(path: "traces/inputs/perf/lost.data").path
+      let lossy = try json(try run(directory, ["patch", lost, "--json", "-"] + sides))
+      #expect((lossy["notes"] as? [String])?.contains { $0.contains("the kernel lost") } == true)
+      let page = try run(directory, ["patch", lost, "--html", "-"] + sides).output
+      #expect(page.contains("its figures are of the events that are there"))
+    }
+  }
+
   @Test("A crash loses its VM alone, and leaves the calls that show it once more")
   func crash() throws {
     try inDirectory(["", "TOY_CRASH_AT=20"]) { directory, toys in

@@ -33,6 +33,14 @@ package struct SideTotals {
   package private(set) var results = [Results](repeating: Results(), count: StageCall.Function.allCases.count)
   private var states: [StateKey: Int64] = [:]
 
+  /// How many of the calls were such as faults and notifications lead to.
+  package var operationCalls: UInt64 {
+    let functions: [StageCall.Function] = [
+      .map, .unmap, .wrprotect, .testClearYoung, .relaxPerms, .mkyoung, .flush, .split,
+    ]
+    return functions.reduce(0) { $0 + results[Int($1.rawValue)].calls }
+  }
+
   /// A name has a number.
   mutating func learn(_ number: UInt32, _ name: EffectNames.Name) {
     let place = places[name] ?? effects.count

@@ -39,6 +39,7 @@ struct FirstDifferenceSection {
   private static func markup(_ told: PatchDifference.Told, _ side: String, _ same: Int) -> Markup {
     let returns = "\(side) returns \(told.result)" + (told.leaf.map { "; \($0)" } ?? "")
     return .paragraph(returns) + .list(told.effects)
-      + LeftOut.note(told.effectCount - same - told.effects.count, "effect", "the first of each call are told")
+      + LeftOut.note(
+        told.effectCount - same - told.effects.count, "effect", "the first of each call are told")
   }
 }

@@ -48,14 +48,16 @@ struct PatchPage {
         Quantity.count(recording.lost.count))
     }
     let differing = report.recordings.count { $0.differing > 0 }
-    let isWhole = report.recordings.allSatisfy(\.lost.isEmpty)
     let verdict =
-      differing > 0
-      ? "The sides differ in \(Quantity.count(differing)) of \(Quantity.count(report.recordings.count, "recording"))."
-      : isWhole
-        ? "No call of any recording returns or does anything else on the second side than on the first."
-        : "No call that could be compared differs, but VMs were lost."
-    return .paragraph(verdict) + table.markup
+      switch report.verdict {
+      case .same:
+        "No call of any recording returns or does anything else on the second side than on the first."
+      case .unknown: "Nothing was compared: no recording leads to a call of a stage-2 function."
+      case .differs where differing == 0: "No call that could be compared differs, but VMs were lost."
+      case .differs:
+        "The sides differ in \(Quantity.count(differing)) of \(Quantity.count(report.recordings.count, "recording"))."
+      }
+    return .paragraph(verdict) + .list(report.notes) + table.markup
       + LeftOut.note(report.recordings.count - PageLimits.rows, "recording", "all are in the figures")
   }
 

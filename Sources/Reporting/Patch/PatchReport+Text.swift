@@ -16,8 +16,10 @@ extension PatchReport {
       Self.writeRestated(before, of: "before", &page)
       Self.writeRestated(after, of: "after", &page)
     }
-    page.blank()
-    page.line(Self.course)
+    for note in notes + [Self.course] {
+      page.blank()
+      page.line(note)
+    }
     return page.rendered
   }
 
@@ -34,7 +36,8 @@ extension PatchReport {
     page.row(
       "differences",
       recording.differing == 0
-        ? "none" : "\(Quantity.count(recording.differing)) calls differ in what they return or do")
+        ? "none"
+        : "\(Quantity.count(recording.differing, "call")) in which the sides return or do something else")
     for lost in recording.lost {
       page.row("lost", "VM \(lost.vm): \(lost.side) \(lost.reason) in \(lost.words)", .bad)
       if let file = lost.reproducer { page.row("", "patch --reproduce \(file) shows it once more") }
@@ -78,7 +81,11 @@ extension PatchReport {
     page.blank()
     if !rows.isEmpty { comparison.writeTable(of: rows, &page) }
     let rest = comparison.rows.count - rows.count
-    if rest > 0 { page.line("\(Quantity.count(rest)) figures are the same on both sides (--all shows them)") }
+    if rest > 0 {
+      page.line(
+        "\(Quantity.count(rest, "figure")) \(rest == 1 ? "is" : "are") the same on both sides (--all shows them)"
+      )
+    }
     for line in Comparison.kernelNotes(rows) {
       page.blank()
       page.line(line)

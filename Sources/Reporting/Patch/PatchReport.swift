@@ -11,8 +11,10 @@ public struct PatchReport: Encodable, Sendable {
   public var before: Side
   /// The second side.
   public var after: Side
-  /// same or differs.
-  public var verdict: String
+  /// same, differs, or unknown where no recording leads to any call that could differ.
+  public var verdict: Verdict
+  /// Of which events the figures are where some are missing, and which recordings tell nothing: a sentence each.
+  public var notes: [String]
   /// What came of each recording.
   public var recordings: [PatchRecording]
   /// Figures of all recordings together, by name, as `compare` has them.
@@ -26,7 +28,16 @@ public struct PatchReport: Encodable, Sendable {
   public let comparison: Comparison
 
   private enum CodingKeys: String, CodingKey {
-    case schemaVersion, tool, before, after, verdict, recordings, metrics, warnings, exceeded
+    case schemaVersion, tool, before, after, verdict, recordings, metrics, warnings, exceeded, notes
+  }
+
+  /// Whether a patch changes anything.
+  public enum Verdict: String, Encodable, Sendable {
+    /// Every call that was compared is alike, and no VM was lost.
+    case same
+    case differs
+    /// Nothing was compared.
+    case unknown
   }
 
   /// One side.
@@ -63,9 +74,10 @@ public struct PatchReport: Encodable, Sendable {
   /// - Parameters:
   ///   - findings: of each, both sides, and how the calls are known that they got.
   ///   - recordings: the same for a reader.
+  ///   - notes: of which events the figures of the recordings are.
   package init(
     _ findings: [(sides: PatchFindings, certainty: CallCertainty)], _ recordings: [PatchRecording],
-    selfTests: [String?]
+    selfTests: [String?], notes: [String]
   ) {
     self.recordings = recordings
     let sides = findings[0].sides.sides
@@ -81,6 +93,14 @@ public struct PatchReport: Encodable, Sendable {
     warnings = PatchMetrics.warnings(findings.map(\.sides))
     exceeded = []
     let isSame = recordings.allSatisfy { $0.differing == 0 && $0.lost.isEmpty }
-    verdict = isSame ? "same" : "differs"
+    let untold = zip(findings, recordings).filter { found, recording in
+      recording.lost.isEmpty && found.sides.sides.allSatisfy { $0.totals.operationCalls == 0 }
+    }
+    verdict = !isSame ? .differs : untold.count == recordings.count ? .unknown : .same
+    self.notes =
+      notes
+      + untold.map {
+        "\($0.1.path): it leads to no call of a stage-2 function, and tells nothing of the patch."
+      }
   }
 }
