@@ -67,8 +67,11 @@ public struct HostLockPlan: Sendable, Encodable {
     saturatesAtLeast = 1 / most
     saturatesAtMost = perVMLeast > 0 ? 1 / perVMLeast : nil
     let threads = max(1, Int(mean { Double($0.vcpus) }.rounded()))
-    utilisationLeast = Self.simulate(vms, threads: threads, rate: rate, load: perVMLeast).utilisation
-    (utilisationMost, meanWaitMostNs) = Self.simulate(vms, threads: threads, rate: rate, load: most)
+    // The simulation draws its times, so that it comes near what is asked for from both sides.
+    let leastHeld = Self.simulate(vms, threads: threads, rate: rate, load: perVMLeast).utilisation
+    let (mostHeld, wait) = Self.simulate(vms, threads: threads, rate: rate, load: perVMMost)
+    (utilisationLeast, utilisationMost) = (min(leastHeld, demandLeast), min(mostHeld, demandMost))
+    meanWaitMostNs = wait
   }
 
   private static func error(_ costs: CostModel) -> Double? {
