@@ -54,9 +54,9 @@ struct CapacityPage {
     table.row(
       "tables", "the PGD, which is one for each VM: by page size and IPA",
       basis: max(plan.pageSizeBasis, plan.ipaBasis))
-    table.row("caches", "spare pages of each vCPU as after its first faults", basis: .assumed)
+    table.row("memcaches", "spare pages of each vCPU as after its first faults", basis: .assumed)
     if !plan.samples.isEmpty {
-      table.row("caches", "of recorded vCPUs, where they had more", basis: .modelled)
+      table.row("memcaches", "of recorded vCPUs, where they had more", basis: .modelled)
     }
     table.row("EL2", "structures of each VM and vCPU; none on the traditional path", basis: .assumed)
     if plan.hypVMemmapBytes > 0 {

@@ -29,7 +29,7 @@ struct CaseSection {
     [need.mappingTreeBytes, need.tableBytes + need.pgdBytes, need.memcacheBytes, need.hypBytes]
   }
 
-  private static let partNames = ["tree", "tables", "caches", "EL2"]
+  private static let partNames = ["tree", "tables", "memcaches", "EL2"]
 
   // MARK: The chart
 
@@ -68,7 +68,7 @@ struct CaseSection {
     var words = FigureWords(
       id: group.isProtected ? "cases-protected" : "cases-all", title: "Stage-2 memory of a VM, by case",
       description:
-        "A bar for each case, of the tree, the tables, the caches and EL2's structures one after the other"
+        "A bar for each case, of the tree, the tables, the memcaches and EL2's structures one after the other"
         + (cases.first.map { ", from \($0.name): \(Quantity.bytes($0.vmTotalBytes)) a VM" } ?? "")
         + (cases.last.map { " to \($0.name): \(Quantity.bytes($0.vmTotalBytes)) a VM" } ?? "") + ".",
       basis: BasisMark.markup(.modelled))

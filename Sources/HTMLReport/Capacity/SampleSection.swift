@@ -35,8 +35,8 @@ struct SampleSection {
     var table = DataTable(
       caption: "At the peak",
       header: [
-        "VM", "RAM", "vCPUs", "touched", "tree", "tables", "caches", "EL2", "total", "settled", "protected",
-        "basis",
+        "VM", "RAM", "vCPUs", "touched", "tree", "tables", "memcaches", "EL2", "total", "settled",
+        "protected", "basis",
       ], numbers: [1, 2, 3, 4, 5, 6, 7, 8])
     for sample in plan.samples.prefix(PageLimits.rows) {
       let sizes = zip(Self.words(sample.peak), Self.words(sample.peakMost)).map { least, most in

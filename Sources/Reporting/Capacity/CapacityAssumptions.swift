@@ -29,7 +29,7 @@ struct CapacityAssumptions {
         ? "\(profile.bytesPerNode) bytes for each mapping (a kmalloc-64 object; 72 with the slab's memcg extension)"
         : "no object for each mapping on the traditional path")
     lines.append(
-      "caches: of each vCPU as after its first faults (assumed), or as recorded vCPUs had them "
+      "memcaches: of each vCPU as after its first faults (assumed), or as recorded vCPUs had them "
         + "(modelled from the recording)"
     )
     lines.append(

@@ -61,7 +61,7 @@ extension CapacityPlan {
           ? ", under \(profile) from the least to the most that the recording allows" : "")
         + (shown.count < samples.count ? "; \(shown.count) are shown, all are in the JSON" : ""))
     page.table(
-      header: ["VM", "RAM", "vCPUs", "touched", "tree", "tables", "caches", "EL2", "total", "settled"],
+      header: ["VM", "RAM", "vCPUs", "touched", "tree", "tables", "memcaches", "EL2", "total", "settled"],
       alignRight: [false] + Array(repeating: true, count: 8) + [false],
       rows: shown.flatMap { sample in
         let row =
@@ -150,7 +150,7 @@ extension CapacityPlan {
         page.line(group.isProtected ? "protected guests" : "guests that are not protected")
       }
       page.table(
-        header: ["case", "tree", "tables", "caches", "EL2", "a VM", "all VMs"],
+        header: ["case", "tree", "tables", "memcaches", "EL2", "a VM", "all VMs"],
         alignRight: [false] + Array(repeating: true, count: 6),
         rows: cases.filter { $0.isProtected == group.isProtected }.map { item in
           let need = item.need
@@ -252,7 +252,7 @@ extension CapacityPlan {
 extension SampleDistribution {
   private static let words = [
     "touchedShare": "touched", "mappingTreeBytesPerGiB": "tree", "tableBytesPerGiB": "tables",
-    "memcacheBytesPerGiB": "caches", "hypBytesPerGiB": "EL2", "totalBytesPerGiB": "total",
+    "memcacheBytesPerGiB": "memcaches", "hypBytesPerGiB": "EL2", "totalBytesPerGiB": "total",
   ]
 
   /// The word that pages have for the figure.
