@@ -18,8 +18,9 @@ extension FaultChecks {
     return window
   }
 
+  /// A VM may have run since before the trace; behind a gap what is missing there is reason enough.
   private func reasonUnknown(in epoch: Epoch, _ vm: KnownVM) -> DivergenceException {
-    epoch == vm.firstEpoch ? .begunMidLife : .lostEvents
+    epoch == vm.firstEpoch && epoch == Epoch(0) ? .begunMidLife : .lostEvents
   }
 
   /// Whether all of a region is known at a fault: the VM began in that epoch, or a fault showed that there was nothing.

@@ -66,6 +66,18 @@ struct UncertaintyTests {
     try expect(story, ["D2 unknown E7"])
   }
 
+  @Test("E6: a VM that appears behind a gap may have been there before it, and a gap is reason enough")
+  func appearsBehindGap() throws {
+    let story = Scenario()
+    story.age(.kswapd, story.crookedHVA)
+    story.loseEvents(cpu: Scenario.Thread.kswapd.cpu)
+    story.age(.kswapd, story.crookedHVA)
+    story.setFlags(0)
+    story.enter(.vcpu0)
+    story.handle(.vcpu0, story.memory, .permission, .exec)
+    try expect(story, ["D2 unknown E6"])
+  }
+
   @Test("E6: after a gap nothing is known until an event shows it")
   func loss() throws {
     let story = Scenario()
