@@ -15,11 +15,11 @@ struct EventsOutputTests {
       "trace-cmd report -N -R -t -i \"$1\" 2>/dev/null | grep kvm_guest_fault", [Tool.recording])
     let lines = own.output.split(separator: "\n")
     let reported = report.output.split(separator: "\n")
-    #expect(lines.first == "timeNs,cpu,tid,command,event,vcpu_pc,hsr,hxfar,ipa")
+    #expect(lines.first == "timeNs,cpu,tid,command,event,vcpu_pc,hsr,hxfar,ipa,lost")
     #expect(lines.count - 1 == reported.count && reported.count > 100)
     for (line, other) in zip(lines.dropFirst(), reported) {
       let cells = line.split(separator: ",", omittingEmptySubsequences: false)
-      try #require(cells.count == 9)
+      try #require(cells.count == 10)
       // `NAME-TID [CPU] SECONDS.FRACTION: EVENT: name=0x... name=0x...`
       let words = other.split(separator: " ")
       let time = try #require(words.first { $0.hasSuffix(":") && $0.contains(".") })
@@ -32,8 +32,21 @@ struct EventsOutputTests {
         guard parts.count == 2, parts[1].hasPrefix("0x") else { return nil }
         return UInt64(parts[1].dropFirst(2), radix: 16)
       }
-      #expect(cells[5...].map { UInt64($0) } == values, "\(other)")
+      #expect(cells[5..<9].map { UInt64($0) } == values, "\(other)")
     }
+  }
+
+  @Test("CSV tells how many events were lost, as JSON lines do")
+  func lost() throws {
+    let path = Tool.root.appending(path: "traces/inputs/perf/lost.data").path
+    let rows = try Tool.run(["events", path, "--format", "csv", "--allow-loss"]).output.split(separator: "\n")
+    let objects = try Tool.run(["events", path, "--format", "jsonl", "--allow-loss"]).output
+      .split(separator: "\n").map { try JSONSerialization.jsonObject(with: Data($0.utf8)) as? [String: Any] }
+    let counts = objects.filter { $0?["event"] as? String == "lost_events" }.map { $0?["count"] as? Int }
+    let lost = rows.map { $0.split(separator: ",", omittingEmptySubsequences: false) }
+      .filter { $0[4] == "lost_events" }
+    #expect(!counts.isEmpty && lost.map { Int($0.last ?? "") } == counts)
+    #expect(rows.count == objects.count + 1)
   }
 
   @Test("filters keep what they name")

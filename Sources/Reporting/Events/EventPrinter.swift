@@ -58,7 +58,9 @@ public struct EventPrinter {
   /// The line that precedes all events, if the form has one.
   public var header: String? {
     guard format == .csv else { return nil }
-    return ([timeName, "cpu", "tid", "command", "event"] + (tellsVM ? ["vm"] : []) + columns).map(Safe.cell)
+    return
+      ([timeName, "cpu", "tid", "command", "event"] + (tellsVM ? ["vm"] : []) + columns
+      + ["lost"]).map(Safe.cell)
       .joined(separator: ",")
   }
 
@@ -164,7 +166,8 @@ public struct EventPrinter {
       ([
         String(record.time.rawValue), String(record.cpu.rawValue), String(record.tid.rawValue),
         Safe.cell(command ?? ""), Safe.cell(name),
-      ] + (tellsVM ? [vms.map(String.init).joined(separator: " ")] : []) + cells).joined(separator: ",")
+      ] + (tellsVM ? [vms.map(String.init).joined(separator: " ")] : []) + cells
+      + [record.kind == .lost ? record.lostCount.map(String.init) ?? "" : ""]).joined(separator: ",")
   }
 
   private func jsonLine(
