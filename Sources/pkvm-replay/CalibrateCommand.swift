@@ -66,6 +66,7 @@ struct CalibrateCommand: ParsableCommand {
     }
     let source =
       "least squares over \(inputs.joined(separator: ", ")): of these hosts, which say nothing of hardware where they were emulated"
+      + losses.notes.map { "; \($0)" }.joined()
     let calibration = Calibration(name: name, source: source, results)
     guard !calibration.isEmpty else {
       Diagnostics.error(

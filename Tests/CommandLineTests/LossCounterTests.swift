@@ -41,6 +41,11 @@ struct LossCounterTests {
     let json = try Tool.run(["info", file.path, "--json", "--allow-loss"]).output
     let object = try JSONSerialization.jsonObject(with: Data(json.utf8)) as? [String: Any]
     #expect((object?["lostByCounters"] as? Int).map(String.init) ?? "" == count)
+    let compared = try Tool.run(["compare", file.path, file.path, "--json", "-", "--allow-loss"])
+    let comparison = try JSONSerialization.jsonObject(with: Data(compared.output.utf8)) as? [String: Any]
+    let notes = (comparison?["notes"] as? [String] ?? []).joined(separator: " ")
+    let told = count.isEmpty ? "" : isLost ? "1,357 events by the kernel's counters" : "tell of 5 lost events"
+    #expect(told.isEmpty ? !notes.contains("counters") : notes.contains(told), "\(notes)")
     // What follows from the pages stays what it was.
     #expect(object?["lossCount"] as? Int == (isLost ? 1 : 0))
   }

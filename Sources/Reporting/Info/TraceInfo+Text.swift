@@ -233,7 +233,12 @@ extension TraceInfo {
           + (lossCount == 0 ? ", and how many events are missing there is unknown" : ""))
     }
     if lossCount > 0 {
-      parts.append(gapCount == nil ? "the kernel lost \(toldLossText)" : "missing are \(toldLossText)")
+      parts.append(
+        gapCount == nil ? "the kernel lost \(toldLossText)" : "what is missing: \(toldLossText)")
+    } else if let lostByCounters {
+      parts.append(
+        "the kernel's counters tell of \(Quantity.count(lostByCounters, "lost event")), behind the last events or before the recording"
+      )
     }
     if let lossesUnknownWhy {
       parts.append("\(lossCount > 0 ? "more " : "")lost events: unknown, for \(lossesUnknownWhy)")
