@@ -93,11 +93,7 @@ extension ReplayReport {
       header: ["longest holds", "held", "mode", "thread", "CPU", "in", "IPA"],
       alignRight: [true, true, false, true, true, false, false],
       rows: holds.map {
-        [
-          Quantity.seconds($0.timeNs), Quantity.duration($0.heldNs), $0.mode.word, String($0.tid),
-          String($0.cpu),
-          $0.operation.name, hex($0.ipa),
-        ]
+        moment($0.timeNs, $0.heldNs, $0.mode, $0.tid, $0.cpu) + [$0.operation.name, hex($0.ipa)]
       }, spare: [4, 2, 3])
   }
 
@@ -106,12 +102,20 @@ extension ReplayReport {
     page.table(
       header: ["longest waits", "waited", "mode", "thread", "CPU", "for", "IPA", "behind"],
       alignRight: [true, true, false, true, true, false, false, false],
-      rows: waits.map { wait in
-        [
-          Quantity.seconds(wait.timeNs), Quantity.duration(wait.waitedNs), wait.mode.word, String(wait.tid),
-          String(wait.cpu), wait.operation?.name ?? "unknown", wait.ipa.map(hex) ?? "unknown",
-          wait.holder.map { "\($0.operation.name) by \($0.tid)" } ?? "unknown",
+      rows: waits.map {
+        moment($0.timeNs, $0.waitedNs, $0.mode, $0.tid, $0.cpu) + [
+          $0.operation?.name ?? "unknown", $0.ipa.map(hex) ?? "unknown",
+          $0.holder.map { "\($0.operation.name) by \($0.tid)" } ?? "unknown",
         ]
       }, spare: [4, 2, 6, 3])
+  }
+
+  /// When, how long, and by whom: the first cells of a hold and of a wait.
+  private static func moment(
+    _ timeNs: UInt64, _ durationNs: UInt64, _ mode: LockMode, _ tid: Int32, _ cpu: UInt16
+  ) -> [String] {
+    [
+      Quantity.seconds(timeNs), Quantity.duration(durationNs), mode.word, String(tid), String(cpu),
+    ]
   }
 }
