@@ -168,6 +168,8 @@ public final class ReplayTracks {
     var statements = window.map { [(key: "window", value: $0)] } ?? []
     statements.append(("lost events", losses))
     if let damage { statements.append(("damage", damage)) }
+    let missing = result.missingEvents.map(\.statement)
+    if !missing.isEmpty { statements.append(("not recorded", missing.joined(separator: "; "))) }
     if !result.recordingSettings.isEmpty {
       let settings = result.recordingSettings.map { "\($0.key)=\($0.value)" }
       statements.append(("recording", settings.joined(separator: " ")))

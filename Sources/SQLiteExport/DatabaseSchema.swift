@@ -25,7 +25,7 @@ enum DatabaseSchema {
       to_ns INTEGER,                  -- NULL where it ends with the trace
       events INTEGER NOT NULL,        -- of the whole trace
       part_events INTEGER,            -- of the part that was replayed, NULL where that is the whole trace
-      lost_events INTEGER NOT NULL,
+      lost_events INTEGER NOT NULL,   -- of the places that tell how many
       loss_count INTEGER NOT NULL,    -- places; the first of them are in losses
       losses_unknown INTEGER NOT NULL, -- 1 where the recording would not tell of losses
       unattributed_faults INTEGER NOT NULL,
@@ -232,7 +232,7 @@ enum DatabaseSchema {
     ) STRICT;
     CREATE TABLE not_known (
       recording INTEGER NOT NULL REFERENCES recordings,
-      what TEXT NOT NULL,
+      what TEXT NOT NULL,             -- as in notKnown of the JSON report; 'events' for what is not known for want of some
       count INTEGER,
       words TEXT NOT NULL
     ) STRICT;

@@ -39,6 +39,13 @@ struct ReportRows {
       try unknown.add(entry.words)
       try unknown.end()
     }
+    for entry in report.notRecorded ?? [] {
+      try unknown.add(position)
+      try unknown.add("events")
+      try unknown.add(entry.events.count)
+      try unknown.add(entry.statement)
+      try unknown.end()
+    }
   }
 
   private func writeRecording(

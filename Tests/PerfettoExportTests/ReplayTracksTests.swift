@@ -71,7 +71,9 @@ struct ReplayTracksTests {
   func losses() throws {
     let name = "inputs/perfetto/pf-lost.perfetto-trace"
     for vms in [nil, []] as [Set<Int>?] {
-      let (bytes, _, _, losses) = try Self.replay(name, vms: vms)
+      let (bytes, _, result, losses) = try Self.replay(name, vms: vms)
+      let missing = try #require(result.missingEvents.first).statement
+      #expect(String(decoding: bytes, as: UTF8.self).contains(missing))
       let tracks = ReadTracks(bytes)
       let lost = tracks.instants.filter { $0.name == EventName.eventsLost.rawValue }
       #expect(!losses.isEmpty && tracks.problems.isEmpty)
