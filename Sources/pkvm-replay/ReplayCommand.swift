@@ -339,6 +339,9 @@ struct ReplayCommand: CheckedCommand {
       result.divergences = result.divergences.limited(to: asked)
     }
     var report = ReplayReport(trace, statistics, result, window: window)
+    report.backend = library.map {
+      ReplayReport.BackendEntry(name: $0.name, path: $0.path, restated: $0.restated)
+    }
     let span = result.part.span(statistics)
     try written.finish(
       result, statistics, part: Nanoseconds(span.lowerBound)..<Nanoseconds(span.upperBound),

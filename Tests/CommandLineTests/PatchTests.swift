@@ -188,6 +188,11 @@ struct PatchTests {
         try json(try run(directory, ["replay", Tool.recording, "--json", "-", "--no-series"] + more))
       }
       let (model, toy) = (try report([]), try report(["--backend", toys[0]]))
+      let backend = try #require(toy["backend"] as? [String: Any])
+      #expect(backend["path"] as? String == toys[0] && model["backend"] == nil)
+      #expect(backend["restated"] as? [String] == ["everything: it is a toy"])
+      let text = try run(directory, ["replay", Tool.recording, "--backend", toys[0]]).output
+      #expect(text.contains("in the place of the model's stage 2 stood"), "\(text)")
       let vms = try [model, toy].map { try #require($0["vms"] as? [[String: Any]]) }
       #expect(!vms[0].isEmpty && vms[0].count == vms[1].count)
       for (model, toy) in zip(vms[0], vms[1]) {

@@ -83,7 +83,7 @@ extension ReplayReport {
 
   /// What a reader has to know of the figures, a sentence each, besides what is missing.
   package var caveats: [String] {
-    [accessFlagCaveat, releaseCaveat].compactMap(\.self)
+    [accessFlagCaveat, releaseCaveat, backend?.statement].compactMap(\.self)
   }
 
   /// What is not known of a part that does not begin with the trace, and what follows.

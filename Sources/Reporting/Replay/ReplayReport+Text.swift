@@ -67,6 +67,7 @@ extension ReplayReport {
         + "\(profile[.hardwareAF] == .bool(true) ? "" : "no ")hardware access flag (\(basis(.hardwareAF)))")
     if let accessFlagCaveat { page.row("", accessFlagCaveat) }
     if let releaseCaveat { page.row("", releaseCaveat) }
+    if let backend { page.row("", backend.statement) }
     if let notKnown { page.row("unknown", notKnown.map(\.words).joined(separator: "; "), .doubt) }
     if vms.count > 1 { page.row("VMs", "\(Quantity.count(vms.count)), those with most faults first") }
     for (position, missing) in (notRecorded ?? []).enumerated() {

@@ -18,6 +18,8 @@ public struct ReplayReport: Encodable, Sendable {
   public var profileBasis: [ProfileField.ID: Basis]
   /// The release that is modelled as the nearest era, as nothing is known of its own; nil for one that is listed.
   public var unlistedRelease: String?
+  /// The shared object in the place of the model's stage 2; nil without one.
+  public var backend: BackendEntry?
   /// The length of the intervals in which all series count, nil where those of several inputs differ.
   public var seriesIntervalNs: UInt64?
   /// "ticks" where the clock does not count nanoseconds: the intervals and times of all series are in them then, whatever their
