@@ -30,7 +30,10 @@ public struct Comparison: Sendable {
     func lacking(_ metric: Metric) -> [Int] {
       replays.indices.filter { position in
         let list = replays[position]
-        return !list.contains { $0.name == metric.name } && (metric.isOfLock || !Metric.tellTables(list))
+        guard let own = list.first(where: { $0.name == metric.name }) else {
+          return metric.isOfLock || !Metric.tellTables(list)
+        }
+        return own.isUnknown
       }
     }
 
@@ -116,9 +119,9 @@ public struct Comparison: Sendable {
     self.after = after
     var metrics: [Metric] = []
     var known: Set<String> = []
-    for metric in (before.replays + after.replays).joined() where known.insert(metric.name).inserted {
-      metrics.append(metric)
-    }
+    // What no side tells is no figure.
+    for metric in (before.replays + after.replays).joined()
+    where !metric.isUnknown && known.insert(metric.name).inserted { metrics.append(metric) }
     rows = metrics.map { metric in
       Row(metric: metric, subject: subject, before: before.values(metric), after: after.values(metric))
     }

@@ -19,6 +19,8 @@ public struct Metric: Hashable, Sendable {
   public var most: Double
   /// How it is known: `assumed` if any decision that it rests on is.
   public var basis: Basis
+  /// Whether nothing tells it: its value means nothing then.
+  public private(set) var isUnknown = false
 
   /// The figure `name`, from `least` to `most`.
   public init(
@@ -30,6 +32,13 @@ public struct Metric: Hashable, Sendable {
     self.least = least
     self.most = most
     self.basis = basis
+  }
+
+  /// The figure `name` of a replay that does not tell it.
+  static func unknown(_ name: String, or otherName: String? = nil) -> Self {
+    var metric = Self(name: name, otherName: otherName, unit: .count, least: 0, most: 0, basis: .assumed)
+    metric.isUnknown = true
+    return metric
   }
 
   /// Whether it is a time, or comes with times: where it lacks it was not recorded. Of all else nothing means none.
@@ -61,6 +70,7 @@ public struct Metric: Hashable, Sendable {
       metric.least = found.map { $0?.least ?? 0 }.min() ?? 0
       metric.most = found.map { $0?.most ?? 0 }.max() ?? 0
       metric.basis = found.compactMap { $0?.basis }.max() ?? metric.basis
+      metric.isUnknown = found.contains { $0?.isUnknown == true }
       return metric
     }
   }
