@@ -28,7 +28,7 @@ enum DatabaseSchema {
       lost_events INTEGER NOT NULL,   -- of the places that tell how many
       loss_count INTEGER NOT NULL,    -- places; the first of them are in losses
       losses_unknown INTEGER NOT NULL, -- 1 where the recording would not tell of losses
-      unattributed_faults INTEGER NOT NULL,
+      unattributed_faults INTEGER,    -- NULL where kvm_guest_fault was not recorded
       divergences_unexplained INTEGER NOT NULL,
       divergences_explained INTEGER NOT NULL,
       divergences_unknown INTEGER NOT NULL,

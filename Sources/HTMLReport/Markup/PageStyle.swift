@@ -43,7 +43,8 @@ enum PageStyle {
     .wide { overflow-x: auto; margin: 10px 0; max-width: 100%; }
     .wide:focus-visible { outline: 2px solid var(--link); outline-offset: 2px; }
     table { border-collapse: collapse; font-size: .9em; }
-    caption { text-align: left; font-weight: 600; padding: 2px 0 4px; white-space: nowrap; }
+    caption { text-align: left; font-weight: 600; padding: 2px 0 4px; white-space: nowrap; position: sticky; left: 0; width: max-content;
+      max-width: calc(100vw - 32px); }
     th, td { padding: 3px 12px 3px 0; vertical-align: top; border-top: 1px solid var(--rule); text-align: left; font-weight: normal;
       overflow-wrap: normal; }
     thead th { color: var(--soft); border-top: 0; white-space: nowrap; }

@@ -23,31 +23,33 @@ enum MemorySection {
     let basis = memory.basis
     var table = DataTable(
       caption: "Sizes", header: ["what", "at the end", "at most", "basis"], numbers: [1, 2])
-    func row(_ name: String, _ live: Int, _ peak: Int, _ text: (UInt64) -> String) {
+    func row(
+      _ name: String, _ live: Int, _ peak: Int, _ basis: Basis?, _ text: (UInt64) -> String
+    ) {
       table.row(name, text(UInt64(max(live, 0))), text(UInt64(max(peak, 0))), basis: basis)
     }
-    func row(_ name: String, _ level: ReplayReport.Level?, _ text: (UInt64) -> String) {
-      if let level { row(name, level.live, level.peak, text) }
+    func row(_ name: String, _ level: ReplayReport.Level?, _ basis: Basis?, _ text: (UInt64) -> String) {
+      if let level { row(name, level.live, level.peak, basis, text) }
     }
     let count: (UInt64) -> String = { Quantity.count($0) }
     if let mappings = memory.mappings {
-      row("mappings", mappings.live, mappings.peak, count)
-      row("of pages", mappings.page, count)
-      row("of blocks", mappings.block, count)
+      row("mappings", mappings.live, mappings.peak, memory.mappingsBasis, count)
+      row("of pages", mappings.page, memory.mappingsBasis, count)
+      row("of blocks", mappings.block, memory.mappingsBasis, count)
     }
-    row("mapping tree", memory.mappingTreeBytes, Quantity.bytes)
+    row("mapping tree", memory.mappingTreeBytes, memory.mappingsBasis, Quantity.bytes)
     if let tables = memory.tablePages {
-      row("table pages", tables.live, tables.peak, count)
+      row("table pages", tables.live, tables.peak, basis, count)
       for (level, pages) in tables.byLevel.sorted(by: { $0.key < $1.key }) {
-        row("of level \(level)", pages, count)
+        row("of level \(level)", pages, basis, count)
       }
     }
-    row("pages in memcaches", memory.memcachePages, count)
-    row("all bytes", memory.totalBytes, Quantity.bytes)
+    row("pages in memcaches", memory.memcachePages, basis, count)
+    row("all bytes", memory.totalBytes, basis, Quantity.bytes)
     if let depth = memory.treeDepth {
       table.row(
         "depth of the tree", Quantity.fixed(depth.mean, digits: 1) + " mean", Quantity.count(depth.max),
-        basis: basis)
+        basis: memory.mappingsBasis)
     }
     return table
   }

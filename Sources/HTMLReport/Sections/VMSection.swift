@@ -37,7 +37,7 @@ enum VMSection {
     where count > 0 {
       table.row(
         "faults without an operation", "\(Quantity.count(count)) \(reason.phrase)",
-        basis: reason.isUnknown ? nil : .derived)
+        basis: reason.isUnknown ? nil : vm.faultsWithoutOperationBasis)
     }
     if let hypercalls = vm.hypercallsTotal {
       table.row("hypercalls", Quantity.count(hypercalls), basis: vm.hypercallsBasis)

@@ -7,14 +7,9 @@ enum WorkingSetSection {
     guard let set = subject.vm.workingSet, set.pages > 0 else { return Markup() }
     var table = DataTable(
       caption: "Pages that faults showed in use", header: ["what", "pages", "basis"], numbers: [1])
-    table.row("all", Quantity.count(set.pages), basis: Self.basis(set))
-    table.row("first shown by a block", Quantity.count(set.blockPages), basis: .derived)
+    table.row("all", Quantity.count(set.pages), basis: set.basis)
+    table.row("first shown by a block", Quantity.count(set.blockPages), basis: set.basis)
     return VMSection.part("Working set", table.markup + curve(subject, set) + idle(subject, set))
-  }
-
-  /// That a page was in use a fault records; which pages a block has, its map tells.
-  private static func basis(_ set: ReplayReport.WorkingSetEntry) -> Basis {
-    set.blockPages > 0 ? .derived : .recorded
   }
 
   private static func curve(_ subject: VMSubject, _ set: ReplayReport.WorkingSetEntry) -> Markup {
@@ -52,7 +47,7 @@ enum WorkingSetSection {
     var plot = subject.plot(
       "pages", "Pages that faults showed in use",
       "Pages that faults showed in use in each interval of \(words), and all that had been shown by then: "
-        + "\(Quantity.count(set.pages)) in the end.", basis(set))
+        + "\(Quantity.count(set.pages)) in the end.", set.basis)
     plot.note =
       "In intervals of \(words). A fault that maps a block shows all of its pages, of which the guest may touch few; what it touches through a "
       + "mapping that is there leaves no event."
@@ -76,7 +71,7 @@ enum WorkingSetSection {
       id: "\(subject.page)-idle", title: "Working-set curve",
       description:
         "How many pages faults showed in use within some time before the end: \(Quantity.count(set.pages)) within all of it.",
-      basis: BasisMark.markup(basis(set)), time: axis,
+      basis: BasisMark.markup(set.basis), time: axis,
       note: "Pages that were shown within so long before the end: an upper bound of how long they were idle.")
     return values.figure(plot)
   }

@@ -25,6 +25,23 @@ extension Metric {
   }
 }
 
+/// What a recording tells no number of for want of the notifiers that lead to it.
+private struct UntoldCalls {
+  private(set) var operations: Set<OperationKind> = []
+  private(set) var hypercalls: Set<Hypercall> = []
+
+  init(_ missing: Set<EventKind>) {
+    if missing.contains(.unmapHVARange) {
+      operations.insert(.unmap)
+      hypercalls.formUnion([.hostUnshareGuest, .forceReclaimGuestPage])
+    }
+    if !missing.isDisjoint(with: [.ageHVA, .testAgeHVA]) {
+      operations.insert(.testClearYoung)
+      hypercalls.insert(.hostTestClearYoungGuest)
+    }
+  }
+}
+
 /// The figures of one replay, as they are collected.
 private struct FigureList {
   private(set) var metrics: [Metric] = []
@@ -61,37 +78,58 @@ private struct FigureList {
       // Under another kernel: what is no fault on memory stays, the rest is what the accesses take.
       vm.faults.total - vm.accesses + vm.modelledFaults
     }
+    let untold = UntoldCalls(result.events.missing)
     for kind in OperationKind.allCases {
-      let basis = certainty.operations(kind)
       let name = "operations.\(kind.word)"
+      if untold.operations.contains(kind) {
+        metrics += ["count", "eagain", "errors"].map { .unknown("\(name).\($0)") }
+        continue
+      }
+      let basis = certainty.operations(kind)
       add("\(name).count", basis, ifAny: true) { $0.operations[kind]?.count ?? 0 }
       add("\(name).eagain", basis, ifAny: true) { $0.operations[kind]?.again ?? 0 }
       add("\(name).errors", basis, ifAny: true) { $0.operations[kind]?.errors ?? 0 }
     }
+    addHypercalls(untold)
+  }
+
+  /// The traditional path makes none, whatever was recorded.
+  private mutating func addHypercalls(_ untold: UntoldCalls) {
     let basis = certainty.hypercalls
-    add("hypercallsTotal", or: "hypercalls", basis) { $0.hypercalls?.values.reduce(0, +) ?? 0 }
-    for call in Set(result.vms.flatMap { ($0.hypercalls ?? [:]).keys }).sorted(by: { $0.word < $1.word }) {
-      add("hypercalls.\(call.word)", basis) { $0.hypercalls?[call] ?? 0 }
+    let isPartial = result.profile.isPKVM && !untold.operations.isEmpty
+    if isPartial {
+      metrics.append(.unknown("hypercallsTotal", or: "hypercalls"))
+    } else {
+      add("hypercallsTotal", or: "hypercalls", basis) { $0.hypercalls?.values.reduce(0, +) ?? 0 }
+    }
+    let isUntold = { isPartial && untold.hypercalls.contains($0) }
+    let calls = Set(result.vms.flatMap { ($0.hypercalls ?? [:]).keys })
+    for call in calls.union(isPartial ? untold.hypercalls : []).sorted(by: { $0.word < $1.word }) {
+      if isUntold(call) {
+        metrics.append(.unknown("hypercalls.\(call.word)"))
+      } else {
+        add("hypercalls.\(call.word)", basis) { $0.hypercalls?[call] ?? 0 }
+      }
     }
   }
 
   mutating func addMemory() {
-    let basis = certainty.memory
+    let (mappings, basis) = (certainty.mappings, certainty.memory)
     func name(_ rest: String) -> String { "memory.\(rest)" }
-    add(name("mappings.live"), or: "mappings.live", basis) { $0.memory.mappings.live }
-    add(name("mappings.peak"), or: "mappings.peak", basis) { $0.memory.mappings.peak }
-    add(name("mappings.page.peak"), or: "mappings.pagePeak", basis) { $0.memory.pageMappings.peak }
-    add(name("mappings.block.peak"), or: "mappings.blockPeak", basis) { $0.memory.blockMappings.peak }
-    add(name("mappingTreeBytes.live"), or: "mappingTreeBytes.live", in: .bytes, basis) {
+    add(name("mappings.live"), or: "mappings.live", mappings) { $0.memory.mappings.live }
+    add(name("mappings.peak"), or: "mappings.peak", mappings) { $0.memory.mappings.peak }
+    add(name("mappings.page.peak"), or: "mappings.pagePeak", mappings) { $0.memory.pageMappings.peak }
+    add(name("mappings.block.peak"), or: "mappings.blockPeak", mappings) { $0.memory.blockMappings.peak }
+    add(name("mappingTreeBytes.live"), or: "mappingTreeBytes.live", in: .bytes, mappings) {
       $0.memory.mappingBytesLive
     }
-    add(name("mappingTreeBytes.peak"), or: "mappingTreeBytes.peak", in: .bytes, basis) {
+    add(name("mappingTreeBytes.peak"), or: "mappingTreeBytes.peak", in: .bytes, mappings) {
       $0.memory.mappingBytesPeak
     }
     add("treeNodesVisited", certainty.allOperations, ifAny: true) {
       $0.work.values.reduce(0) { $0 + $1.treeNodes }
     }
-    add(name("treeDepth.max"), or: "treeDepth.max", basis, ifAny: true, by: .greatest) {
+    add(name("treeDepth.max"), or: "treeDepth.max", mappings, ifAny: true, by: .greatest) {
       $0.treeDepth?.maximum ?? 0
     }
     add(name("tablePages.live"), or: "tablePages.live", in: .pages, basis) { $0.memory.tables.live }
@@ -99,9 +137,8 @@ private struct FigureList {
     add(name("memcachePages.live"), or: "memcachePages.live", in: .pages, basis) {
       $0.memory.pages(.hostMemcache).live + $0.memory.pages(.hypMemcache).live
     }
-    let total = certainty.totalBytes
-    add(name("totalBytes.live"), or: "totalBytes.live", in: .bytes, total) { $0.memory.totalBytes.live }
-    add(name("totalBytes.peak"), or: "totalBytes.peak", in: .bytes, total) { $0.memory.totalBytes.peak }
+    add(name("totalBytes.live"), or: "totalBytes.live", in: .bytes, basis) { $0.memory.totalBytes.live }
+    add(name("totalBytes.peak"), or: "totalBytes.peak", in: .bytes, basis) { $0.memory.totalBytes.peak }
     add("workingSet.pages", or: "touchedPages", in: .pages, certainty.touched) { $0.workingSet.pages }
   }
 

@@ -130,7 +130,7 @@ extension ReplayReport {
         "  \(Quantity.count(nothing, "figure")) of what neither side has any of, as where no VM is left, \(nothing == 1 ? "is" : "are") "
           + "left out; --json has them.")
     }
-    if figures.contains(where: { $0.least < $0.most }) {
+    if figures.contains(where: { $0.reason == nil && $0.least < $0.most }) {
       page.line("  A range is what the model may have, given what the trace leaves open.")
     }
     if figures.contains(where: { $0.verdict == .covers }) {

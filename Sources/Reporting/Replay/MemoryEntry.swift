@@ -63,6 +63,8 @@ extension ReplayReport {
     public var lastState: LastStateEntry?
     /// How the figures are known; nil, `unknown`, where the trace cannot tell what is mapped.
     @OrUnknown public var basis: Basis?
+    /// How those of mappings and their tree are known, which no size of an IPA changes; nil where there are none.
+    public var mappingsBasis: Basis?
     /// The memory over time.
     public var series: [MemorySeriesEntry]?
   }
@@ -116,7 +118,7 @@ extension ReplayReport {
 }
 
 extension ReplayReport.MemoryEntry {
-  init(_ vm: VMResult, _ grid: TimeGrid, isPKVM: Bool) {
+  init(_ vm: VMResult, _ certainty: Certainty, _ grid: TimeGrid, isPKVM: Bool) {
     guard vm.isTableKnown else {
       basis = nil
       return
@@ -153,9 +155,8 @@ extension ReplayReport.MemoryEntry {
     series = samples.indices.filter { $0 == 0 || samples[$0] != samples[$0 - 1] }.map { index in
       ReplayReport.MemorySeriesEntry(samples[index], at: grid.end(of: vm.memorySeries.first + index))
     }
-    // Every figure follows from the operations, whose own basis is stated with them.
-    let isAssumed = vm.tableBasis != .derived || vm.operations.values.contains { $0.assumed > 0 }
-    basis = isAssumed ? .assumed : .derived
+    basis = certainty.memory
+    mappingsBasis = isPKVM ? certainty.mappings : nil
   }
 }
 

@@ -1,3 +1,4 @@
+internal import KVMTrace
 internal import KVMTypes
 internal import Stage2Replay
 
@@ -26,33 +27,34 @@ extension ReplayReport {
     }
   }
 
-  /// Calls of the MMU notifier, by kind.
+  /// Calls of the MMU notifier, by kind; a kind that was not recorded is nil.
   public struct NotifiersEntry: Encodable, Sendable {
     /// `kvm_unmap_hva_range`, and `kvm_set_spte_hva`.
-    public var unmap: Int
+    public var unmap: Int?
     /// `kvm_age_hva`.
-    public var age: Int
+    public var age: Int?
     /// `kvm_test_age_hva`.
-    public var testAge: Int
+    public var testAge: Int?
 
-    init(_ counts: NotifierCounts) {
-      unmap = counts.unmap
-      age = counts.age
-      testAge = counts.testAge
+    init(_ counts: NotifierCounts, missing: Set<EventKind>) {
+      unmap = missing.contains(.unmapHVARange) ? nil : counts.unmap
+      age = missing.contains(.ageHVA) ? nil : counts.age
+      testAge = missing.contains(.testAgeHVA) ? nil : counts.testAge
     }
 
-    var total: Int { unmap + age + testAge }
+    var total: Int { (unmap ?? 0) + (age ?? 0) + (testAge ?? 0) }
 
     /// "1,200 unmap, 34 age".
     var words: String {
-      [("unmap", unmap), ("age", age), ("test age", testAge)].filter { $0.1 > 0 }
-        .map { "\(Quantity.count($0.1)) \($0.0)" }.joined(separator: ", ")
+      [("unmap", unmap), ("age", age), ("test age", testAge)].map { ($0, $1 ?? 0) }
+        .filter { $0.1 > 0 }.map { "\(Quantity.count($0.1)) \($0.0)" }.joined(separator: ", ")
     }
 
     static func += (sum: inout Self, other: Self) {
-      sum.unmap += other.unmap
-      sum.age += other.age
-      sum.testAge += other.testAge
+      func add(_ first: Int?, _ second: Int?) -> Int? { first.flatMap { first in second.map { first + $0 } } }
+      sum.unmap = add(sum.unmap, other.unmap)
+      sum.age = add(sum.age, other.age)
+      sum.testAge = add(sum.testAge, other.testAge)
     }
   }
 

@@ -36,7 +36,7 @@ extension ReplayReport {
       var all = [
         Self(.nestedFaults, result.nestedFaults), Self(.faultsInUnknownSlots, faults(.unknownSlots)),
         Self(.faultsCutOff, faults(.cutOff)),
-        Self(.faultsOfNoVM, report.unattributedFaults),
+        Self(.faultsOfNoVM, report.unattributedFaults ?? 0),
         Self(.notifiersInUnknownSlots, notifiers.total, " (\(notifiers.words))"),
         Self(.holdsOfNoVM, holds?.count ?? 0, holds.map { " (\(Quantity.duration($0.heldNs)))" } ?? ""),
         Self(.runningVMs, result.vms.count(where: \.wasRunning)), Self(.losses, losses),

@@ -20,8 +20,8 @@ extension ReplayReport {
     public var agreement: AgreementTable?
     /// Events that contradict the model.
     public var divergences: CountsEntry
-    /// Faults of threads that belong to no VM.
-    public var unattributedFaults: Int
+    /// Faults of threads that belong to no VM; nil where kvm_guest_fault was not recorded.
+    public var unattributedFaults: Int?
     /// Notifiers on memory in no slot that is known.
     public var unattributedNotifiers: NotifiersEntry
     /// Recorded holds of the lock of no VM that is known; nil where there are none.
@@ -58,8 +58,8 @@ extension ReplayReport {
     public var faultsWithoutOperation: [NoOperationReason: Int]
     /// Hypercalls that the operations took.
     public var hypercalls: [Hypercall: Int]
-    /// All of them.
-    public var hypercallsTotal: Int
+    /// All of them; nil where those of a VM are unknown.
+    public var hypercallsTotal: Int?
     /// How they are known: as the least certain VM's; nil where there are none.
     public var hypercallsBasis: Basis?
   }
@@ -99,7 +99,9 @@ extension ReplayReport {
     divergences.explained = reports.reduce(0) { $0 + $1.divergences.explained }
     divergences.unknown = reports.reduce(0) { $0 + $1.divergences.unknown }
     divergences.uncheckedWhy = UncheckedDivergences.why(reports)
-    unattributedFaults = reports.reduce(0) { $0 + $1.unattributedFaults }
+    unattributedFaults = reports.reduce(0) { sum, report in
+      sum.flatMap { sum in report.unattributedFaults.map { sum + $0 } }
+    }
     unattributedNotifiers = reports[1...].reduce(into: unattributedNotifiers) {
       $0 += $1.unattributedNotifiers
     }
@@ -153,7 +155,7 @@ extension ReplayReport {
       "traces",
       "\(Quantity.count(totals.events, "event")), \(Quantity.count(totals.vms, "VM"))"
     )
-    page.row("faults", totals.faults?.words ?? "unknown")
+    page.row("faults", totals.faults.map { $0.words + untoldFaults } ?? "unknown")
     if let idle = Self.words(totals.faultsWithoutOperation) { page.row("", idle) }
     if let notKnown { page.row("unknown", notKnown.map(\.words).joined(separator: "; "), .doubt) }
     page.row("divergences", divergences.words)
@@ -180,7 +182,8 @@ extension ReplayReport.TotalsEntry {
       faultsWithoutOperation.merge(vm.faultsWithoutOperation ?? [:], uniquingKeysWith: +)
       hypercalls.merge(vm.hypercalls ?? [:], uniquingKeysWith: +)
     }
-    hypercallsTotal = hypercalls.values.reduce(0, +)
+    let areKnown = all.allSatisfy { $0.hypercalls != nil || $0.memory.basis != nil }
+    hypercallsTotal = areKnown ? hypercalls.values.reduce(0, +) : nil
     hypercallsBasis = all.compactMap(\.hypercallsBasis).max()
   }
 }
@@ -191,7 +194,7 @@ extension ReplayReport.FaultsEntry {
     sum.translation += other.translation
     sum.permission += other.permission
     sum.accessFlag += other.accessFlag
-    if let mmio = other.mmio { sum.mmio = (sum.mmio ?? 0) + mmio }
+    sum.mmio = sum.mmio.flatMap { mmio in other.mmio.map { mmio + $0 } }
     sum.other += other.other
     sum.byLevel.merge(other.byLevel, uniquingKeysWith: +)
     if let unknown = other.unknownLevel { sum.unknownLevel = (sum.unknownLevel ?? 0) + unknown }

@@ -31,7 +31,8 @@ extension ReplayReport {
   /// Whether the recording tells of VMs, should there be any: a VM faults, and a fault is of one.
   private var tellsVMs: Bool {
     !vms.isEmpty
-      || !(notRecorded ?? []).contains { $0.events.contains("kvm_guest_fault") } && unattributedFaults == 0
+      || !(notRecorded ?? []).contains { $0.events.contains("kvm_guest_fault") }
+        && (unattributedFaults ?? 0) == 0
   }
 
   /// How many there are.
@@ -48,7 +49,13 @@ extension ReplayReport {
     guard tellsVMs, known.count == vms.count else { return .unknown("faults") }
     return StatedFigure(
       "faults", Quantity.count(known.reduce(0) { $0 + $1.total }),
-      unattributedFaults == 0 ? .recorded : .assumed)
+      (unattributedFaults ?? 0) == 0 ? .recorded : .assumed)
+  }
+
+  /// What a sum of faults leaves out: ", and those of 2 VMs are unknown", or nothing.
+  package var untoldFaults: String {
+    let untold = vms.count { $0.faults == nil }
+    return untold == 0 ? "" : ", and those of \(Quantity.count(untold, "VM")) are unknown"
   }
 
   /// Events that contradict the model, with nothing to account for them.

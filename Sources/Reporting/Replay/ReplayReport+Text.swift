@@ -150,13 +150,15 @@ extension ReplayReport {
         "mappings",
         "\(Quantity.count(mappings.live)) at the end, \(Quantity.count(mappings.peak)) at most "
           + "(\(Quantity.count(mappings.page.peak, "page")), \(Quantity.count(mappings.block.peak, "block"))); "
-          + "tree \(Quantity.bytes(UInt64(bytes.live))), at most \(Quantity.bytes(UInt64(bytes.peak)))")
+          + "tree \(Quantity.bytes(UInt64(bytes.live))), at most \(Quantity.bytes(UInt64(bytes.peak))) "
+          + "(\(memory.mappingsBasis?.name ?? "unknown"))")
     }
     page.row(
       "tables",
       "\(Quantity.count(tables.live, "page")) at the end, \(Quantity.count(tables.peak)) at most, "
         + "PGD \(Quantity.count(memory.pgdPages ?? 0, "page")), "
-        + "memcaches \(Quantity.count(memory.memcachePages?.live ?? 0, "page"))")
+        + "memcaches \(Quantity.count(memory.memcachePages?.live ?? 0, "page")) "
+        + "(\(memory.basis?.name ?? "unknown"))")
     let parts = memory.parts.flatMap { $0.bytes.isEmpty ? nil : ": \($0.words)" } ?? ""
     page.row(
       "memory",
@@ -238,5 +240,6 @@ extension ReplayReport.FaultsEntry {
   package var words: String {
     "\(Quantity.count(total)): \(Quantity.count(translation)) translation (\(mmio.map { Quantity.count($0) } ?? "unknown how many") of them MMIO), "
       + "\(Quantity.count(permission)) permission, \(Quantity.count(accessFlag)) access flag"
+      + (other > 0 ? ", \(Quantity.count(other)) of another status" : "")
   }
 }

@@ -33,8 +33,8 @@ public struct ReplayReport: Encodable, Sendable {
   public var divergences: DivergencesEntry
   /// What the host counted at quiet points, against the model; nil where no marker tells.
   public var memoryMarkers: [MarkerEntry]?
-  /// Faults of threads that belong to no VM.
-  public var unattributedFaults: Int
+  /// Faults of threads that belong to no VM; nil where kvm_guest_fault was not recorded.
+  public var unattributedFaults: Int?
   /// Notifiers on memory in no slot that is known.
   public var unattributedNotifiers: NotifiersEntry
   /// Recorded holds of `mmu_lock` that are in the figures of no VM, as nothing tells whose lock it was; nil where there
@@ -113,8 +113,8 @@ public struct ReplayReport: Encodable, Sendable {
       result.divergences,
       uncheckedWhy: UncheckedDivergences.why(
         faults: result.events.tellsFaults ? faults : nil, missing: result.missingEvents))
-    unattributedFaults = result.unattributedFaults
-    unattributedNotifiers = NotifiersEntry(result.unattributedNotifiers)
+    unattributedFaults = result.events.tellsFaults ? result.unattributedFaults : nil
+    unattributedNotifiers = NotifiersEntry(result.unattributedNotifiers, missing: result.events.missing)
     unattributedHolds =
       result.unattributedHolds.count > 0 ? UnattributedHoldsEntry(result.unattributedHolds) : nil
     notRecorded = result.missingEvents.isEmpty ? nil : result.missingEvents.map(MissingEntry.init)

@@ -30,6 +30,8 @@ extension ReplayReport {
     public var operations: [OperationKind: OperationEntry]
     /// Faults that led to none.
     public var faultsWithoutOperation: [NoOperationReason: Int]?
+    /// How those are known.
+    public var faultsWithoutOperationBasis: Basis?
     /// Hypercalls that the operations took; nil on the traditional path, and where it is not known what is mapped. Those that
     /// end a VM and those that load and put a vCPU are not among them, and those that create the VM are only where it was not
     /// there before.
@@ -166,9 +168,12 @@ extension ReplayReport.VMEntry {
     faultsWithoutOperation = tellsFaults ? vm.faultsWithoutOperation : nil
     hypercalls = vm.isTableKnown ? vm.hypercalls : nil
     hypercallsTotal = hypercalls.map { $0.values.reduce(0, +) }
-    hypercallsBasis = hypercalls.map { _ in Certainty(result, of: vm).hypercalls }
-    memory = ReplayReport.MemoryEntry(vm, result.grid, isPKVM: result.profile.isPKVM)
-    workingSet = tellsFaults ? ReplayReport.WorkingSetEntry(vm.workingSet, result.grid) : nil
+    let certainty = Certainty(result, of: vm)
+    faultsWithoutOperationBasis = tellsFaults ? certainty.faultsWithoutOperation : nil
+    hypercallsBasis = hypercalls.map { _ in certainty.hypercalls }
+    memory = ReplayReport.MemoryEntry(vm, certainty, result.grid, isPKVM: result.profile.isPKVM)
+    workingSet =
+      tellsFaults ? ReplayReport.WorkingSetEntry(vm.workingSet, certainty.touched, result.grid) : nil
     lock = vm.lock.map {
       ReplayReport.LockEntry(
         $0, result.grid, spanNs: span.upperBound - span.lowerBound, lifeNs: vm.lifeNs(in: span))

@@ -1,4 +1,4 @@
-internal import KVMTypes
+public import KVMTypes
 internal import Stage2Replay
 
 extension ReplayReport {
@@ -9,6 +9,8 @@ extension ReplayReport {
     public var pages: Int
     /// Those of them that were mapped with blocks.
     public var blockPages: Int
+    /// How both are known.
+    public var basis: Basis
     /// How long they were not shown again.
     public var idle: [IdleEntry]
     /// The touches over time.
@@ -35,9 +37,10 @@ extension ReplayReport {
 }
 
 extension ReplayReport.WorkingSetEntry {
-  init(_ set: WorkingSetResult, _ grid: TimeGrid) {
+  init(_ set: WorkingSetResult, _ basis: Basis, _ grid: TimeGrid) {
     pages = set.pages
     blockPages = set.blockPages
+    self.basis = basis
     idle = set.idle.sorted { $0.key < $1.key }.map {
       ReplayReport.IdleEntry(idleNs: UInt64($0) * grid.interval.rawValue, pages: $1)
     }

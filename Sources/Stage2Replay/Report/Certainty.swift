@@ -1,18 +1,17 @@
-internal import KVMTypes
+package import KVMTypes
 internal import Stage2Model
-internal import Stage2Replay
 
 /// How the figures of a replay are known: as the weakest of what they rest on.
 ///
 /// Under another kernel, operations of accesses are as certain as the accesses; that kernel's answer follows.
-struct Certainty {
+package struct Certainty {
   private let vms: [VMResult]
   private let isOtherKernel: Bool
   private let isWholeTraceAttributed: Bool
   private let isIPASizeKnown: Bool
 
   /// Of a whole replay, or of one of its VMs.
-  init(_ result: ReplayResult, of vm: VMResult? = nil) {
+  package init(_ result: ReplayResult, of vm: VMResult? = nil) {
     vms = vm.map { [$0] } ?? result.vms
     isOtherKernel = result.isOtherKernel
     isWholeTraceAttributed = result.unattributedFaults == 0
@@ -24,19 +23,19 @@ struct Certainty {
   }
 
   /// Of which VMs there are.
-  var slots: Basis {
+  package var slots: Basis {
     Self.basis(
       !vms.isEmpty && vms.allSatisfy { !$0.slots.isEmpty && $0.slots.allSatisfy { $0.basis <= .derived } })
   }
 
   /// Of the number of faults: recorded, or what the accesses take under another kernel.
-  var faults: Basis {
+  package var faults: Basis {
     isOtherKernel
       ? Self.basis(areAccessesCertain && areRightsCertain) : Self.basis(isWholeTraceAttributed, .recorded)
   }
 
   /// Of the number of calls of one function.
-  func operations(_ kind: OperationKind) -> Basis {
+  package func operations(_ kind: OperationKind) -> Basis {
     switch kind {
     case .map where isOtherKernel, .mkyoung where isOtherKernel: Self.basis(areAccessesCertain)
     case .relaxPerms where isOtherKernel: Self.basis(areAccessesCertain && areRightsCertain)
@@ -46,27 +45,33 @@ struct Certainty {
   }
 
   /// Of what all operations together come to.
-  var allOperations: Basis { OperationKind.allCases.map { operations($0) }.max() ?? .derived }
+  package var allOperations: Basis { OperationKind.allCases.map { operations($0) }.max() ?? .derived }
 
   /// Whether the trace tells what is mapped at all: without faults, or slots for them, it does not.
-  var tellsTables: Bool { vms.allSatisfy(\.isTableKnown) }
+  package var tellsTables: Bool { vms.allSatisfy(\.isTableKnown) }
 
   /// Of which tables there are: of the path, the page size, and what was there before.
   private var tables: Basis { vms.map(\.tableBasis).max() ?? .derived }
 
   /// Of hypercalls.
-  var hypercalls: Basis { max(allOperations, tables) }
+  package var hypercalls: Basis { max(allOperations, tables) }
 
-  /// Of mappings and tables, which access flags and rights do not change.
-  var memory: Basis {
+  /// Of the faults that led to no operation: of all those that did not lead to one.
+  package var faultsWithoutOperation: Basis {
+    [OperationKind.map, .relaxPerms, .mkyoung].map { operations($0) }.reduce(.derived, max)
+  }
+
+  /// Of mappings and their tree, which access flags and rights do not change.
+  package var mappings: Basis {
     [OperationKind.map, .unmap, .wrprotect, .split].map { operations($0) }.reduce(tables, max)
   }
 
-  /// Of all bytes: the PGD is among them.
-  var totalBytes: Basis { isIPASizeKnown ? memory : .assumed }
+  /// Of tables, of the PGD, and of the pages that are kept ready for them, and so of all bytes: the size of an IPA says at which level a
+  /// walk begins.
+  package var memory: Basis { isIPASizeKnown ? mappings : .assumed }
 
   /// Of the pages that faults show in use.
-  var touched: Basis {
+  package var touched: Basis {
     isOtherKernel ? Self.basis(areAccessesCertain) : max(operations(.map), operations(.mkyoung))
   }
 
