@@ -298,9 +298,10 @@ extension Attribution {
 
   // MARK: Races for mmu_lock
 
-  /// contention_begin and contention_end: a thread waits for a VM's `mmu_lock`, or another lock.
+  /// contention_begin and contention_end: a thread waits for a VM's `mmu_lock`, or another lock. What it was at before a gap may be over,
+  /// and the lock one that it takes for something else.
   mutating func contention(_ record: TraceRecord) {
-    guard let thread = threads.known(record.tid) else { return }
+    guard let thread = threads.known(record.tid), threads[thread].epoch == clock.epoch else { return }
     if threads[thread].notifier.last != nil {
       if record.kind == .contentionBegin {
         threads[thread].notifier.waitsSince = clock.now

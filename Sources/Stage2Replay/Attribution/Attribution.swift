@@ -16,6 +16,7 @@ internal import Stage2Model
 /// | `Attribution+Notifiers.swift` | the MMU notifier's events, and which unmaps are under way |
 /// | `Attribution+OwnNotifications.swift` | those by a fault's own thread |
 /// | `Attribution+GuestMemfd.swift` | holes in a guest_memfd |
+/// | `Attribution+Gaps.swift` | what of threads is open where events are missing |
 struct Attribution: ~Copyable {
   let context: ReplayContext
   var clock: EventClock
@@ -158,7 +159,9 @@ struct Attribution: ~Copyable {
   /// Events are missing from here on, or are missing no more.
   private mutating func noteBreak() {
     lookahead.note(breakAt: clock.now)
-    guard clock.isInGap, slots.probe != nil else { return }
+    guard clock.isInGap else { return }
+    doubtOpenNotifications()
+    guard slots.probe != nil else { return }
     // What a commit among them changes is in force a little before it, but not before the VM's last one.
     let since = vms.live.map { vms[$0].slots.lastChange }.min() ?? .start
     lookahead.doubtLogging(since: since, threads)

@@ -204,7 +204,8 @@ struct VMExecution<Backend: Stage2Backend & ~Copyable>: ~Copyable {
       host.unmap(frames, by: origin.tid, &checks.table.regions)
       kvm.kvmUnmapGFNRange(frames.start..<frames.end, mayBlock: true)
       emitRangeCalls(basis: .derived, origin)
-      checks.table.noteUnmapped(frames, isAssumed: !origin.doubts.subtracting(.lostCommit).isEmpty)
+      checks.table.noteUnmapped(
+        frames, isAssumed: !origin.doubts.subtracting([.lostCommit, .lostWait]).isEmpty)
       remember(.unmap, frames, origin)
     case .deleteSlot(let frames):
       host.unmap(frames, by: origin.tid, &checks.table.regions)

@@ -85,6 +85,24 @@ extension LagQueue where Element == PendingRecord {
     count == 0 || self[count - 1].sequence <= record.sequence
   }
 
+  /// Of what waits at positions from the head, the notifications of a VM's frames may have met another slot.
+  mutating func doubtNotifications(at positions: Range<Int>, of frames: FrameRange, vm: VMIndex) {
+    for position in positions where self[position].vm == vm {
+      if let range = self[position].notified, range.start < frames.end, frames.start < range.end {
+        self[position].doubts.insert(.otherSlot)
+      }
+    }
+  }
+
+  /// It is not known when a notification at `sequence` was done, if it waits.
+  mutating func doubtNotification(at sequence: Sequence) {
+    var position = position { $0.sequence < sequence }
+    while position < count, self[position].sequence == sequence {
+      if self[position].notified != nil { self[position].doubts.insert(.lostWait) }
+      position += 1
+    }
+  }
+
   /// The dirty log of the frames was cleared before it ended at `sequence`, if that waits.
   mutating func proveClear(of frames: FrameRange, vm: VMIndex, at sequence: Sequence) {
     var position = position { $0.sequence < sequence }

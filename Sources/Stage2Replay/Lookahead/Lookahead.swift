@@ -434,16 +434,11 @@ struct Lookahead: ~Copyable {
 
   /// A slot with these frames goes. From some moment after `since` notifications of its memory met it where it is next.
   mutating func doubtNotifications(of frames: FrameRange, vm: VMIndex, since: Sequence) {
-    for position in positions(after: since) where queue[position].vm == vm {
-      switch queue[position].action {
-      case .unmap(let range), .age(let range, _, _, _):
-        if range.start < frames.end, frames.start < range.end {
-          queue[position].doubts.insert(.otherSlot)
-        }
-      default: break
-      }
-    }
+    queue.doubtNotifications(at: positions(after: since), of: frames, vm: vm)
   }
+
+  /// It is not known when a notification at `sequence` was done.
+  mutating func doubtNotification(at sequence: Sequence) { queue.doubtNotification(at: sequence) }
 
   /// Moves what a notifier's event at `sequence` did to a VM to the end of the queue, which is now.
   ///

@@ -42,6 +42,14 @@ struct PendingRecord: BitwiseCopyable {
   /// The place in the merged trace at which that other record was settled; nil for what waits for its own turn.
   var moment: Sequence?
 
+  /// The frames of a notification.
+  var notified: FrameRange? {
+    switch action {
+    case .unmap(let frames), .age(let frames, _, _, _): frames
+    default: nil
+    }
+  }
+
   /// Whether it is a check alone.
   var isCheck: Bool { if case .check = action { true } else { false } }
 }

@@ -12,4 +12,6 @@ struct RangeDoubts: OptionSet, BitwiseCopyable {
   static let lostCommit = RangeDoubts(rawValue: 1 << 4)
   /// It may have come before what is replayed.
   static let beforePart = RangeDoubts(rawValue: 1 << 3)
+  /// It may have waited for `mmu_lock`, and for want of events it is not known until when.
+  static let lostWait = RangeDoubts(rawValue: 1 << 5)
 }

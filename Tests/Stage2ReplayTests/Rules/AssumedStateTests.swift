@@ -84,6 +84,7 @@ struct AssumedStateTests {
     story.createSlot()
     story.enter(.vcpu0)
     story.age(.kswapd, story.crookedHVA + 5 * story.page)
+    story.run(.kswapd)
     story.exit(.vcpu0)
     story.wait(microseconds: 10)
     story.loseEvents(cpu: 0)

@@ -47,4 +47,37 @@ struct GapTests {
       #expect(!profile.isPKVM && profile.basis[.path] == .derived)
     }
   }
+
+  @Test("Until when an unmap waited is not known where events are missing")
+  func notification() throws {
+    for (waits, isLost) in [(true, false), (true, true), (false, true)] {
+      let story = NotifierTests.running()
+      story.unmap(.kswapd, story.crookedHVA)
+      let time = story.now
+      if waits { story.contend(.kswapd, lock: Self.kvm, flags: 4) }
+      if isLost { story.loseEvents(cpu: Scenario.Thread.kswapd.cpu) }
+      story.acquire(.kswapd, lock: Self.kvm)
+      let unmap = try story.replay().all.last
+      #expect(unmap?.line == "unmap 40000000+1000 = 0, \(isLost ? "assumed" : "derived")")
+      #expect(unmap?.time == Nanoseconds(isLost ? time : story.now))
+    }
+  }
+
+  @Test("Whether an unmap waited after its event, and until when, is not known where a gap follows")
+  func lastBeforeGap() throws {
+    for (waits, follows, isLost) in [
+      (false, false, true), (true, false, true), (false, true, true), (false, false, false),
+    ] {
+      let story = NotifierTests.running()
+      story.unmap(.kswapd, story.crookedHVA)
+      if waits { story.contend(.kswapd, lock: Self.kvm, flags: 4) }
+      // What the thread does next comes when it is done.
+      if follows { (0..<2).forEach { _ in story.run(.kswapd) } }
+      if isLost { story.loseEvents(cpu: Scenario.Thread.kswapd.cpu) }
+      story.run(.kswapd)
+      let unmap = try story.replay().operations(.unmap)
+      let isOpen = isLost && !follows
+      #expect(unmap == ["unmap 40000000+1000 = 0, \(isOpen ? "assumed" : "derived")"])
+    }
+  }
 }
