@@ -107,6 +107,7 @@ struct Attribution: ~Copyable {
         && vcpus.allSatisfy { tid in threads.known(tid).map { threads[$0].vcpu.isInUserspace } ?? false }
     }
     lookahead.stop(Set(stopped))
+    if !clock.isInGap { noteUnseenThreads(before: Epoch(clock.epoch.rawValue + 1)) }
     // A window that the trace cuts: what KVM did is not known, so nothing is said about it.
     for cut in threads.open.all.sorted(by: { lookahead[$0.fault].begin < lookahead[$1.fault].begin }) {
       if context.events.missing.contains(.entry) {
@@ -160,6 +161,7 @@ struct Attribution: ~Copyable {
   private mutating func noteBreak() {
     lookahead.note(breakAt: clock.now)
     guard clock.isInGap else { return }
+    noteUnseenThreads(before: clock.epoch)
     doubtOpenNotifications()
     guard slots.probe != nil else { return }
     // What a commit among them changes is in force a little before it, but not before the VM's last one.

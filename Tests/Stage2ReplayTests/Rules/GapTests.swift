@@ -80,4 +80,27 @@ struct GapTests {
       #expect(unmap == ["unmap 40000000+1000 = 0, \(isOpen ? "assumed" : "derived")"])
     }
   }
+
+  // MARK: vCPUs
+
+  @Test("A vCPU that is not seen between two gaps, or until the end, may be in a fault all the while")
+  func silentVCPU() throws {
+    for (isSeen, isLostAgain) in [(true, false), (true, true), (false, false), (false, true)] {
+      let story = Scenario()
+      story.createSlot()
+      for (number, vcpu) in [Scenario.Thread.vcpu0, .vcpu1].enumerated() {
+        story.enter(vcpu)
+        story.handle(vcpu, story.memory + UInt64(number) * story.page)
+      }
+      lose(story)
+      story.enter(.vcpu0)
+      if isSeen { story.enter(.vcpu1) }
+      // A vCPU gets on, so no unmap goes on that began in the gap.
+      for page in 16..<20 as Range<UInt64> { story.handle(.vcpu0, story.memory + page * story.page) }
+      if isLostAgain { lose(story) }
+      let maps = try story.replay().operations
+      #expect(maps.first == "map 40000000+1000 = 0, derived")
+      #expect(maps.last == "map 40013000+1000 = 0, \(isSeen ? "derived" : "assumed")")
+    }
+  }
 }
