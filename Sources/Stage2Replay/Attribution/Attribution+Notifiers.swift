@@ -138,6 +138,7 @@ extension Attribution {
   /// Whose memory a range in a VM's slots is.
   @inline(__always)
   private func memoryOwner(of range: HVARange, _ thread: ThreadIndex, vm: VMIndex) -> MemoryChange.Owner {
+    if threads[thread].mayBeOfOtherVM { return .unknown }
     let isCreator = context.survey.isCreator(threads[thread].tid)
     if isOneProcess, !isCreator { return .own }
     return MemoryChange(

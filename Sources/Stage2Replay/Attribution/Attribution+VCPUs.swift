@@ -20,6 +20,7 @@ extension Attribution {
     }
     threads[thread].vcpu.lastEntry = clock.now
     threads[thread].vcpu.entryEpoch = clock.epoch
+    if threads[thread].firstEntryEpoch == nil { threads[thread].firstEntryEpoch = clock.epoch }
     threads[thread].vcpu.run = .inside
     if threads[thread].nesting.isNested { enterNested(record.entryPC, thread) }
     threads[thread].place.windows &+= 1
@@ -265,37 +266,6 @@ extension Attribution {
     lookahead.abandon(fault, vm: vm)
   }
 
-  // MARK: The VM of a vCPU's thread
-
-  /// The VM whose vCPU a thread runs: the one it was last known to run, unless that is gone; else the one that the first
-  /// pass settled on; else a VM whose slots hold the address; else any; a VM without slots where no probe told of any.
-  @inline(__always)
-  private mutating func vm(ofThread thread: ThreadIndex, touching gfn: GFN, at record: TraceRecord) -> VMIndex
-  {
-    if let known = threads[thread].vcpu.vm, !vms[known].isGone { return known }
-    return findVM(ofThread: thread, touching: gfn, at: record)
-  }
-
-  private mutating func findVM(
-    ofThread thread: ThreadIndex, touching gfn: GFN, at record: TraceRecord
-  )
-    -> VMIndex
-  {
-    let tid = threads[thread].tid
-    let vm =
-      vms.owner(ofThread: tid, touching: gfn, vcpuEvidence) ?? addVMWithoutSlots(at: record.time)
-    // What the thread did since the VM is there was for it; what a thread did before its first fault, too.
-    let since = threads[thread].vcpu.vm == nil ? Nanoseconds(0) : vms[vm].identity.since
-    found.vcpuSpans.append(VCPUSpan(tid: tid, vm: vm.position, since: since))
-    found.timeline?.note(thread: tid, ofVM: vm.position, since: since)
-    if vms[vm].vcpus.isEmpty { vms[vm].resets.begin(with: record.guestFault) }
-    threads[thread].vcpu.vm = vm
-    threads[thread].vcpu.index = vms[vm].vcpus.count
-    vms[vm].vcpus.append(tid)
-    if let level = context.survey.lowestLevels[tid] { lookahead.settled.append(.startLevel(level), vm) }
-    return vm
-  }
-
   // MARK: Races for mmu_lock
 
   /// contention_begin and contention_end: a thread waits for a VM's `mmu_lock`, or another lock. What it was at before a gap may be over,
@@ -309,6 +279,7 @@ extension Attribution {
         notificationHasLock(thread, record)
       }
     } else if let fault = threads[thread].vcpu.openFault, let vm = threads[thread].vcpu.vm {
+      if threads[thread].mayBeOfOtherVM { settleVM(of: thread, waitingFor: record.contendedLock) }
       lookahead.noteWait(record, of: fault, at: clock.now, isMMULock: isMMULock(record, of: vm))
     }
   }
@@ -490,7 +461,9 @@ extension Attribution {
   /// (`mmu_invalidate_retry`), but for one that still waited for mmu_lock.
   @inline(__always)
   private mutating func settleUnmaps(_ thread: ThreadIndex, _ event: GuestFault) {
-    if let vm = threads[thread].vcpu.vm, !isSettled(vm) { settleUnmaps(of: vm, thread, event) }
+    if let vm = threads[thread].vcpu.vm, !isSettled(vm), !threads[thread].mayBeOfOtherVM {
+      settleUnmaps(of: vm, thread, event)
+    }
   }
 
   @inline(never)
@@ -515,6 +488,7 @@ extension Attribution {
     evidence.repeatsRetry = threads[thread].vcpu.hasRetried
     threads[thread].vcpu.hasRetried = false
     guard isInSlot else { return evidence }
+    evidence.mayBeOfOtherVM = threads[thread].mayBeOfOtherVM
     let region = lookahead.touch(gfn, vm: vm, lastUnmap: vms[vm].unmapsBefore(clock.epoch))
     evidence.region = region
     // The age that a thread asked for last is under way until the thread does anything else.

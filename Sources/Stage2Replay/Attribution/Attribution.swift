@@ -9,6 +9,7 @@ internal import Stage2Model
 /// |---|---|
 /// | `Attribution.swift` | VMs and their memslots, losses |
 /// | `Attribution+VCPUs.swift` | kvm_entry, kvm_exit, kvm_guest_fault and what else happens in a fault's window |
+/// | `Attribution+Membership.swift` | whose vCPU a thread runs |
 /// | `Attribution+Exceptions.swift` | vCPUs that go on elsewhere than where they faulted |
 /// | `Attribution+Nesting.swift` | guests of guests |
 /// | `Attribution+Resets.swift` | vCPUs that the VMM initialises again |
@@ -241,6 +242,7 @@ extension Attribution {
     for tid in vms[vm].vcpus {
       guard let thread = threads.known(tid), threads[thread].vcpu.vm == vm else { continue }
       threads[thread].nesting = NestingContext()
+      threads[thread].firstEntryEpoch = nil
     }
     forgetCopies()
   }

@@ -6,6 +6,10 @@ struct TracedThread {
   let tid: ThreadID
   /// Where it is in its own stream of events.
   var place = ThreadPlace(windows: 0, notifiers: 0)
+  /// Whether it is a guess alone which VM's vCPU it runs: it may be that of one that appeared where events are missing.
+  var mayBeOfOtherVM = false
+  /// The epoch of its first kvm_entry since the last VM went that it ran a vCPU of; nil before that.
+  var firstEntryEpoch: Epoch?
   /// Its part as the thread of a vCPU.
   var vcpu = VCPUThread()
   /// Its part as one that notifies of changes of memory.

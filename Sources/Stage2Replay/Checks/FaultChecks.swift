@@ -351,7 +351,8 @@ extension FaultWindow {
   /// Why the window says nothing of the table, nil where it does.
   var reasonUnknown: DivergenceException? {
     @inline(__always) get {
-      evidence.entryEpoch != evidence.endEpoch || evidence.endEpoch.isInGap ? .lostEvents : nil
+      evidence.entryEpoch != evidence.endEpoch || evidence.endEpoch.isInGap || evidence.mayBeOfOtherVM
+        ? .lostEvents : nil
     }
   }
 }

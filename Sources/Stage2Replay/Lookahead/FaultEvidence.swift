@@ -37,6 +37,7 @@ struct FaultEvidence: BitwiseCopyable {
     static let loggingSwitched = Signs(rawValue: 512)
     static let loggingSwitchedAgain = Signs(rawValue: 1024)
     static let lacksCommit = Signs(rawValue: 2048)
+    static let otherVM = Signs(rawValue: 4096)
   }
 
   /// An age of the region was under way at some moment of the window.
@@ -96,6 +97,11 @@ struct FaultEvidence: BitwiseCopyable {
   var mayLackCommit: Bool {
     get { signs[.lacksCommit] }
     set { signs[.lacksCommit] = newValue }
+  }
+  /// It is a guess alone of which VM it is (`TracedThread.mayBeOfOtherVM`).
+  var mayBeOfOtherVM: Bool {
+    get { signs[.otherVM] }
+    set { signs[.otherVM] = newValue }
   }
   /// Whether it is open if the fault found that the slot logs.
   var isLoggingOpen: Bool { !signs.isDisjoint(with: [.loggingSwitched, .lacksCommit]) }

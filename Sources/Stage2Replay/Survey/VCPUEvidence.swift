@@ -130,6 +130,9 @@ struct VCPUEvidence {
     revision += 1
   }
 
+  /// Whether a marker names a thread as that of a vCPU.
+  func isTold(of tid: ThreadID) -> Bool { told[tid] != nil }
+
   /// Settles what is still open. Must be the last call.
   mutating func finish() {
     let open = threads.indices.filter { threads[$0].isOfVCPU && threads[$0].vm == nil }.map {

@@ -103,4 +103,63 @@ struct GapTests {
       #expect(maps.last == "map 40013000+1000 = 0, \(isSeen ? "derived" : "assumed")")
     }
   }
+
+  @Test("A thread that appears behind a gap is of a VM from before it only if something says so")
+  func newThread() throws {
+    let new = Scenario.Thread(tid: 1005, cpu: 1)
+    for (wasThere, waits) in [(true, false), (false, true), (false, false)] {
+      let story = Scenario()
+      story.createSlot()
+      story.enter(.vcpu0)
+      if wasThere { story.enter(new) }
+      story.handle(.vcpu0, story.memory)
+      lose(story)
+      story.enter(.vcpu0)
+      for page in 16..<20 as Range<UInt64> { story.handle(.vcpu0, story.memory + page * story.page) }
+      story.enter(new)
+      for page in 32..<36 as Range<UInt64> {
+        story.fault(new, story.memory + page * story.page)
+        if page == 33, waits { story.contend(new, lock: Self.kvm, flags: 4) }
+        story.enter(new)
+      }
+      let maps = try story.replay().operations
+      #expect(maps.last == "map 40023000+1000 = 0, \(wasThere || waits ? "derived" : "assumed")")
+    }
+  }
+
+  @Test("What a thread does that may be of another VM contradicts nothing, and no one's table is known by it")
+  func strangerContradictsNothing() throws {
+    let new = Scenario.Thread(tid: 1005, cpu: 1)
+    let story = Scenario()
+    story.createSlot()
+    story.enter(.vcpu0)
+    story.handle(.vcpu0, story.memory, level: 1)
+    lose(story)
+    story.enter(.vcpu0)
+    for page in 16..<20 as Range<UInt64> { story.handle(.vcpu0, story.memory + page * story.page) }
+    story.enter(new)
+    // Both are given the same pages.
+    for page in 18..<24 as Range<UInt64> { story.handle(new, story.memory + page * story.page) }
+    for page in 20..<24 as Range<UInt64> { story.handle(.vcpu0, story.memory + page * story.page) }
+    #expect(try story.replay().result.divergences.unexplained == 0)
+  }
+
+  @Test("A thread that ran a vCPU of a VM that is gone is like one that appears")
+  func reusedThread() throws {
+    for isLost in [false, true] {
+      let story = Scenario(formats: Scenario.markedFormats)
+      let (old, other) = (Self.kvm + 0x1000, Scenario.Thread(tid: 1004, cpu: 2))
+      story.createSlot(kvm: old)
+      story.enter(.vcpu0)
+      story.handle(.vcpu0, story.memory)
+      story.createSlot(other, kvm: Self.kvm)
+      story.destroyVM(kvm: old)
+      if isLost { lose(story) }
+      story.enter(.vcpu0)
+      for page in 16..<20 as Range<UInt64> { story.handle(.vcpu0, story.memory + page * story.page) }
+      let maps = try story.replay().operations
+      #expect(maps.first == "map 40000000+1000 = 0, derived")
+      #expect(maps.last == "map 40013000+1000 = 0, \(isLost ? "assumed" : "derived")")
+    }
+  }
 }

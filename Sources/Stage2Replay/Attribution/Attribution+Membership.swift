@@ -1,0 +1,60 @@
+internal import KVMTrace
+internal import KVMTypes
+internal import Stage2Model
+
+// Whose vCPU a thread runs, and whether that is more than a guess. No event of a vCPU names its VM.
+
+extension Attribution {
+  /// The VM whose vCPU a thread runs: the one it was last known to run, unless that is gone; else the one that the first
+  /// pass settled on; else a VM whose slots hold the address; else any; a VM without slots where no probe told of any.
+  @inline(__always)
+  mutating func vm(ofThread thread: ThreadIndex, touching gfn: GFN, at record: TraceRecord) -> VMIndex {
+    if let known = threads[thread].vcpu.vm, !vms[known].isGone { return known }
+    return findVM(ofThread: thread, touching: gfn, at: record)
+  }
+
+  private mutating func findVM(
+    ofThread thread: ThreadIndex, touching gfn: GFN, at record: TraceRecord
+  )
+    -> VMIndex
+  {
+    let tid = threads[thread].tid
+    let vm =
+      vms.owner(ofThread: tid, touching: gfn, vcpuEvidence) ?? addVMWithoutSlots(at: record.time)
+    // What the thread did since the VM is there was for it; what a thread did before its first fault, too.
+    let since = threads[thread].vcpu.vm == nil ? Nanoseconds(0) : vms[vm].identity.since
+    found.vcpuSpans.append(VCPUSpan(tid: tid, vm: vm.position, since: since))
+    found.timeline?.note(thread: tid, ofVM: vm.position, since: since)
+    threads[thread].mayBeOfOtherVM = mayBeOfOtherVM(thread, than: vm)
+    if vms[vm].vcpus.isEmpty { vms[vm].resets.begin(with: record.guestFault) }
+    threads[thread].vcpu.vm = vm
+    threads[thread].vcpu.index = vms[vm].vcpus.count
+    vms[vm].vcpus.append(tid)
+    if let level = context.survey.lowestLevels[tid] { lookahead.settled.append(.startLevel(level), vm) }
+    return vm
+  }
+
+  /// Whether a thread, which just turns out to run a vCPU, may run one of a VM that nothing told of, instead of one of `vm`. That one
+  /// appeared where events are missing, and so did the thread, or behind that: a thread that entered a guest before is of a VM that was
+  /// there then, and one that does so in the stretch in which a VM is seen to appear is taken to be of that.
+  private func mayBeOfOtherVM(_ thread: ThreadIndex, than vm: VMIndex) -> Bool {
+    let first = threads[thread].firstEntryEpoch ?? clock.epoch
+    if first <= clock.partEpoch || first == vms[vm].knownFrom { return false }
+    // Of a VM without slots and name nothing more is known than of one that is not there.
+    if vms.roster.kvm(of: vm) == nil, vms[vm].vcpus.isEmpty { return false }
+    let tid = threads[thread].tid
+    return vms.creator(of: vm) != tid && vms[vm].identity.tids?.contains(tid) != true
+      && !vcpuEvidence.isTold(of: tid)
+  }
+
+  /// A thread in a fault waits for the lock of the VM that it is taken to run a vCPU of. It does run one, if no other VM can have come to
+  /// the address: another vCPU of this one runs on in the same stretch.
+  @inline(never)
+  mutating func settleVM(of thread: ThreadIndex, waitingFor lock: KernelAddress) {
+    guard let vm = threads[thread].vcpu.vm, vms.roster.kvm(of: vm) == lock, !clock.isInGap else { return }
+    let isThere = vms[vm].vcpus.contains { tid in
+      threads.known(tid).map { !threads[$0].mayBeOfOtherVM && threads[$0].epoch == clock.epoch } ?? false
+    }
+    if isThere { threads[thread].mayBeOfOtherVM = false }
+  }
+}
