@@ -341,8 +341,8 @@ extension Attribution {
   private mutating func compareWithLastFault(of thread: ThreadIndex, _ event: GuestFault) {
     guard let last = threads[thread].vcpu.lastFault else { return }
     threads[thread].vcpu.lastFault = nil
-    // Another instruction's fault says nothing.
-    if event.pc == last.event.pc { takeIn(event, last, thread) }
+    // Another instruction's fault says nothing, nor does one behind a gap: in that the thread may have got on, and come back.
+    if event.pc == last.event.pc, last.epoch == clock.epoch { takeIn(event, last, thread) }
   }
 
   @inline(never)

@@ -245,6 +245,11 @@ extension RegionTimelines {
     return false
   }
 
+  /// From where on events are missing, among which what took the page of `fault` away may be; `pending` if none are.
+  private func firstBreak(after fault: FaultWindow) -> Sequence {
+    fault.evidence.endEpoch.isInGap ? fault.end : breaks.first(after: fault.end)
+  }
+
   /// Whether the page of `fault` may be gone before a place in the merged trace though it was mapped: it was unmapped, its slot went,
   /// if only in the window, for the fault may have been handled before, or
   /// there was a permission fault on a block around it, for a map that breaks the block leaves nothing of it but its own
@@ -254,6 +259,7 @@ extension RegionTimelines {
   private func isLost(
     after fault: FaultWindow, before sequence: Sequence, from index: inout TimelineNode.Index
   ) -> Bool {
+    if firstBreak(after: fault) < sequence { return true }
     let gfn = fault.page.gfn(pageSize)
     while index != TimelineNode.none, self[index].sequence < sequence {
       switch self[index].kind {
@@ -270,8 +276,9 @@ extension RegionTimelines {
     return false
   }
 
-  /// Whether the page of `fault` was unmapped between its end and a place in the merged trace.
+  /// Whether the page of `fault` was unmapped between its end and a place in the merged trace, or may have been, for events are missing.
   func isUnmapped(after fault: FaultWindow, of vm: VMIndex, upTo sequence: Sequence) -> Bool {
+    if firstBreak(after: fault) < sequence { return true }
     let gfn = fault.page.gfn(pageSize)
     // A region can have thousands of faults, but seldom is much taken away while one waits.
     var index = firstLoss(around: gfn, of: vm)

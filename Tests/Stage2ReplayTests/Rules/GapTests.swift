@@ -162,4 +162,23 @@ struct GapTests {
       #expect(maps.last == "map 40013000+1000 = 0, \(isLost ? "assumed" : "derived")")
     }
   }
+
+  // MARK: What follows
+
+  @Test("That a page faults again behind a gap does not show that the fault before came to nothing")
+  func faultedAgain() throws {
+    for (next, isLost) in [
+      (Scenario.Thread.vcpu0, false), (.vcpu0, true), (.vcpu1, false), (.vcpu1, true),
+    ] {
+      let story = Scenario()
+      story.createSlot()
+      story.enter(.vcpu0)
+      story.unmap(.kswapd, story.crookedHVA + 9 * story.page)
+      story.handle(.vcpu0, story.memory)
+      if isLost { lose(story) }
+      story.enter(next)
+      story.handle(next, story.memory)
+      #expect(try story.replay().nothing == (isLost ? [:] : [.faultedAgain: 1]))
+    }
+  }
 }

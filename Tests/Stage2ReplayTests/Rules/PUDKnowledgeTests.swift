@@ -80,6 +80,7 @@ struct PUDKnowledgeTests {
     // It is held against the model before its thread unmaps other memory, and relaxes the block after the loss.
     story.fault(.vcpu0, story.memory, .permission, level: 1, .write)
     story.unmap(.vcpu0, story.congruentHVA + 2 * Self.gib)
+    story.run(.kswapd)
     story.loseEvents(cpu: Scenario.Thread.kswapd.cpu)
     story.run(.kswapd)
     story.enter(.vcpu0)
