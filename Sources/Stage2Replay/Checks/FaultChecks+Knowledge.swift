@@ -24,7 +24,7 @@ extension FaultChecks {
   }
 
   /// Whether all of a region is known at a fault: the VM began in that epoch, or a fault showed that there was nothing.
-  private func isWholeKnown(_ fault: SettledFault, _ vm: KnownVM) -> Bool {
+  func isWholeKnown(_ fault: SettledFault, _ vm: KnownVM) -> Bool {
     vm.knownFrom == fault.evidence.endEpoch || table.isRegionKnown(fault) || table.isSpanKnown(fault)
   }
 

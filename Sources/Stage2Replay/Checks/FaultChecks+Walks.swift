@@ -216,14 +216,16 @@ extension FaultChecks {
       fault.kind == .permission && isYoung
       && (fault.isWrite ? !prot.contains(.write) : fault.isExec && !prot.isSuperset(of: .execute))
     let isOld = fault.kind == .accessFlag && !isYoung
+    let isFromBeforeGap = !table.leaf(fault, walk).contains(.isEstablished) && !isWholeKnown(fault, vm)
     defer {
+      if isFromBeforeGap, !vm.isProtected { forgetRights(of: fault, walk, &backend) }
       table.setLeaf(fault, walk) {
         if !fault.mayHaveUntoldHoles { $0.remove(.isAssumed) }
         $0.insert(.isEstablished)
       }
       if !fault.isStage1Walk, let region = fault.evidence.region { table.regions[region].mayBeBlock = false }
     }
-    if lacksRight || isOld { return CheckResult(walk: walk) }
+    if lacksRight || isOld { return CheckResult(walk: isFromBeforeGap ? nil : walk) }
     var window = windowEvidence(fault, walk)
     window.knowledge = knowledge(ofLeaf: fault, walk, vm, &backend)
     // Other vCPUs' faults on other pages make those young, not this one.
@@ -241,6 +243,15 @@ extension FaultChecks {
     guard let rights = check.rights else { return CheckResult() }
     put(rights, fault.window, at: time, walk, vm.id)
     return CheckResult(verdict: rights.verdict)
+  }
+
+  /// A fault shows a leaf that the model has from before a gap. It may be another one, mapped since, so of its rights none is known.
+  private mutating func forgetRights<Backend: Stage2Backend & ~Copyable>(
+    of fault: SettledFault, _ walk: Stage2Walk, _ backend: inout Backend
+  ) {
+    guard case .leaf(let level, _, _) = walk else { return }
+    backend.mapProven(fault, pageSize.granule(level), minPages: context.profile.minPages)
+    note(.map(size: pageSize.granule(level), before: walk))
   }
 
   /// Maps what a permission or access flag fault shows to be mapped, with no right that is not known: what a leaf

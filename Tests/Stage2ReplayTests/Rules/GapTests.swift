@@ -181,4 +181,24 @@ struct GapTests {
       #expect(try story.replay().nothing == (isLost ? [:] : [.faultedAgain: 1]))
     }
   }
+
+  @Test("A right that a leaf had before a gap is not one of the leaf that is met behind it")
+  func rights() throws {
+    for isLost in [false, true] {
+      let story = Scenario()
+      story.createSlot(flags: 2)
+      story.setFlags(0)
+      story.enter(.vcpu0)
+      story.handle(.vcpu0, story.memory, level: 1)
+      story.handle(.vcpu0, story.memory, .permission, .exec)
+      if isLost {
+        lose(story)
+        story.enter(.vcpu0)
+      }
+      story.handle(.vcpu0, story.memory, .permission, .write)
+      for page in 16..<20 as Range<UInt64> { story.handle(.vcpu0, story.memory + page * story.page) }
+      story.handle(.vcpu0, story.memory, .permission, .exec)
+      #expect(try story.replay().divergences == [isLost ? "D11 unknown E6" : "D13 unexplained"])
+    }
+  }
 }
