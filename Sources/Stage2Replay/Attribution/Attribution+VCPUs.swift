@@ -429,7 +429,8 @@ extension Attribution {
     }
   }
 
-  /// D9, D19 and D20: what an event must satisfy by itself.
+  /// D9, D19 and D20: what an event must satisfy by itself. Where events are missing because the file is damaged, the last one
+  /// before them may be, too.
   @inline(__always)
   private mutating func checkAlone(_ fault: GuestFault, _ thread: ThreadIndex, _ record: TraceRecord) {
     if let rule = SyndromeRules.check(fault.esr, fault.ipa) { report(rule, fault, thread, record) }
@@ -441,14 +442,18 @@ extension Attribution {
   ) {
     // What EL2 makes up for a protected guest lacks a bit in some kernels.
     if fault.isMemShare, let vm = threads[thread].vcpu.vm, vms[vm].identity.isProtected { return }
-    reportBroken(.unexplained(rule), thread, record)
+    reportBroken(besideGap(rule), thread, record)
   }
 
   mutating func checkAlone(unmap range: HVARange, _ thread: ThreadIndex, _ record: TraceRecord) {
     let coversPages = SyndromeRules.coversPages(start: range.start, end: range.end, context.pageSize)
     if !coversPages {
-      reportBroken(.unexplained(.notifierCoversPages), thread, record)
+      reportBroken(besideGap(.notifierCoversPages), thread, record)
     }
+  }
+
+  private func besideGap(_ rule: DivergenceRule) -> Judgement {
+    clock.isInGap ? .unknown(rule, .lostEvents) : .unexplained(rule)
   }
 
   /// Whether every unmap that may be under way has been seen to begin, or is taken to have.
@@ -483,12 +488,12 @@ extension Attribution {
     var evidence = FaultEvidence()
     evidence.entry = threads[thread].vcpu.lastEntry
     evidence.entryEpoch = threads[thread].vcpu.entryEpoch
+    evidence.mayBeOfOtherVM = threads[thread].mayBeOfOtherVM
     evidence.ranOn = threads[thread].vcpu.ranOn
     evidence.peers = peers
     evidence.repeatsRetry = threads[thread].vcpu.hasRetried
     threads[thread].vcpu.hasRetried = false
     guard isInSlot else { return evidence }
-    evidence.mayBeOfOtherVM = threads[thread].mayBeOfOtherVM
     let region = lookahead.touch(gfn, vm: vm, lastUnmap: vms[vm].unmapsBefore(clock.epoch))
     evidence.region = region
     // The age that a thread asked for last is under way until the thread does anything else.

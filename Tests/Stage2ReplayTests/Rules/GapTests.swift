@@ -201,4 +201,17 @@ struct GapTests {
       #expect(try story.replay().divergences == [isLost ? "D11 unknown E6" : "D13 unexplained"])
     }
   }
+
+  @Test("What the last event before a gap says may be damaged, too")
+  func damagedEvent() throws {
+    for isLost in [false, true] {
+      let story = NotifierTests.running()
+      story.guestFault(.vcpu0, story.memory, esr: 0)
+      if isLost { story.loseEvents(cpu: Scenario.Thread.vcpu0.cpu) }
+      story.enter(.vcpu0)
+      let divergences = try story.replay().divergences
+      #expect(divergences.contains("D19 unknown E6") == isLost)
+      #expect(divergences.contains("D19 unexplained") == !isLost)
+    }
+  }
 }
