@@ -132,6 +132,9 @@ struct Replayer<Backend: Stage2Backend & ~Copyable>: ~Copyable {
     case .contentionBegin, .contentionEnd:
       attribution.take(record)
       contention(record)
+    case .lost:
+      attribution.take(record)
+      locks.lose(record.cpu, until: record.time)
     default: attribution.take(record)
     }
   }

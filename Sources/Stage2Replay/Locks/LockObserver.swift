@@ -31,6 +31,8 @@ struct LockObserver {
   private var unowned = UnownedHolds()
   /// Who holds and who waits for locks at the moment.
   private var waits = LockWaits()
+  /// For each CPU, until when events of it are missing.
+  private var lossEnds: ContiguousArray<Nanoseconds> = []
   private let modes: RecordedLockModes
   private let grid: TimeGrid
   private let longest: Int
@@ -51,6 +53,20 @@ struct LockObserver {
   mutating func takeObserved() -> ObservedLockTimes {
     defer { observed = ObservedLockTimes() }
     return observed
+  }
+
+  // MARK: Losses
+
+  /// Events of a CPU are missing until a moment. Who holds `mmu_lock`, or spins for it, stays on its CPU: so what was begun on this one
+  /// before may have ended among them, and what ends on it behind them may have been begun there.
+  mutating func lose(_ cpu: CPUIndex, until time: Nanoseconds) {
+    while lossEnds.count <= Int(cpu.rawValue) { lossEnds.append(Nanoseconds(0)) }
+    lossEnds[Int(cpu.rawValue)] = time
+  }
+
+  /// Whether all events of a CPU are there since a moment.
+  private func isComplete(_ cpu: CPUIndex, since time: Nanoseconds) -> Bool {
+    Int(cpu.rawValue) >= lossEnds.count || lossEnds[Int(cpu.rawValue)] <= time
   }
 
   // MARK: Holds
@@ -107,11 +123,13 @@ struct LockObserver {
 
   private mutating func end(_ kind: OperationKind, _ record: TraceRecord, _ thread: Thread) {
     guard let call = threads[thread.index.position].call, call.operation.kind == kind else { return }
+    let isTimed = isComplete(call.cpu, since: call.time)
+    if !isTimed { noteUntimed(thread.index) }
     threads[thread.index.position].call = nil
     waits.end(thread.index)
-    let request = threads[thread.index.position].waitedSince ?? call.time
-    threads[thread.index.position].waitedSince = nil
-    guard record.time >= call.time else { return }
+    let wait = threads[thread.index.position].waitBefore.take()
+    guard isTimed, record.time >= call.time else { return }
+    let request = wait.flatMap { isComplete($0.cpu, since: $0.time) ? $0.time : nil } ?? call.time
     let hold = RecordedHold(
       time: call.time, duration: Nanoseconds(record.time.rawValue - call.time.rawValue), cpu: call.cpu,
       tid: record.tid, mode: modes.mode(of: kind), operation: call.operation)
@@ -178,9 +196,9 @@ struct LockObserver {
   /// The first thread but `waiter` that is in a stage-2 function of a VM.
   private mutating func holder(of vm: VMIndex, besides waiter: ThreadIndex) -> LockHolder? {
     for thread in waits.running where thread != waiter {
-      guard let call = threads[thread.position].call, pageTables.owner(of: call.pageTable) == vm else {
-        continue
-      }
+      guard let call = threads[thread.position].call, pageTables.owner(of: call.pageTable) == vm,
+        isComplete(call.cpu, since: call.time)
+      else { continue }
       return holder(of: call, threads[thread.position].tid)
     }
     return nil
@@ -189,8 +207,9 @@ struct LockObserver {
   private mutating func end(_ wait: ProbedWait, _ record: TraceRecord, _ thread: Thread) {
     threads[thread.index.position].wait = nil
     waits.endWait(thread.index)
-    threads[thread.index.position].waitedSince = wait.time
-    guard record.time >= wait.time else { return }
+    threads[thread.index.position].waitBefore = nil
+    guard record.time >= wait.time, isComplete(wait.cpu, since: wait.time) else { return }
+    threads[thread.index.position].waitBefore = wait
     let duration = record.time.rawValue - wait.time.rawValue
     grow(to: wait.vm)
     vms[wait.vm.position].times.wait(wait.mode, from: wait.time, duration, grid)
@@ -206,7 +225,9 @@ struct LockObserver {
   private mutating func settleWait(of thread: ThreadIndex, by call: ProbedCall?, at place: ThreadPlace) {
     guard var finished = threads[thread.position].finishedWait else { return }
     threads[thread.position].finishedWait = nil
-    if let call, finished.place == place { finished.wait.operation = call.operation }
+    if let call, finished.place == place, isComplete(finished.wait.cpu, since: finished.wait.time) {
+      finished.wait.operation = call.operation
+    }
     vms[finished.vm.position].times.add(finished.wait)
     if observedKinds.contains(.waits) { observed.waits.append((finished.vm, finished.wait)) }
   }
@@ -265,8 +286,8 @@ private struct ThreadLocks {
   var wait: ProbedWait?
   /// Its last wait, while it is one of the longest and what it was for is not known.
   var finishedWait: FinishedWait?
-  /// When it began to wait for the lock that it has now.
-  var waitedSince: Nanoseconds?
+  /// Its wait for the lock that it has now.
+  var waitBefore: ProbedWait?
 }
 
 /// What was recorded of one VM's lock.

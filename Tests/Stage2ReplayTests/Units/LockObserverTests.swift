@@ -203,6 +203,54 @@ struct LockObserverTests {
     #expect(requests == [12], "a section is asked for when the wait for it begins")
   }
 
+  @Test("What began before a loss on its CPU does not end behind it")
+  func losses() throws {
+    for lossy in [CPUIndex(0), CPUIndex(1)] {
+      var observer = Self.observer(sections: true)
+      let (first, second) = (Self.thread(0, faultIn: 0), Self.thread(1, faultIn: 0))
+      Self.call(.probeMap, at: 10, by: first, &observer)
+      Self.contend(.contentionBegin, Self.locks[0], of: 0, at: 12, by: second, &observer)
+      observer.lose(lossy, until: Nanoseconds(15))
+      Self.contend(.contentionEnd, Self.locks[0], of: 0, at: 20, by: second, &observer)
+      Self.call(.probeMapReturn, at: 30, by: first, &observer)
+      // All of this came behind it, but for what the thread had waited for.
+      Self.call(.probeRelaxPerms, at: 40, by: second, &observer)
+      Self.call(.probeRelaxPermsReturn, at: 41, by: second, &observer)
+      observer.finish()
+      let isLost = lossy == CPUIndex(1)
+      let lock = try #require(observer.result(of: VMIndex(0)))
+      #expect(lock.byOperation[.map]?.hold.count == (isLost ? nil : 1))
+      #expect(lock.untimed[.map]?.count == (isLost ? 1 : nil))
+      #expect(lock.writeWait?.count == (isLost ? nil : 1))
+      #expect(observer.sections(of: VMIndex(0))[second.tid]?.map(\.request.rawValue) == [isLost ? 40 : 12])
+    }
+  }
+
+  @Test("A loss parts a wait from what comes behind it, and who may have left the lock is not its holder")
+  func lossesBetween() throws {
+    for lossy in [CPUIndex(0), CPUIndex(1)] {
+      var observer = Self.observer(sections: true)
+      let (first, second) = (Self.thread(0, faultIn: 0), Self.thread(1, faultIn: 0))
+      Self.call(.probeMap, at: 10, by: first, &observer)
+      Self.call(.probeMapReturn, at: 11, by: first, &observer)
+      Self.contend(.contentionBegin, Self.locks[0], of: 0, at: 12, by: second, &observer)
+      Self.contend(.contentionEnd, Self.locks[0], of: 0, at: 20, by: second, &observer)
+      Self.call(.probeMap, at: 21, by: first, &observer)
+      observer.lose(lossy, until: Nanoseconds(25))
+      Self.call(.probeRelaxPerms, at: 30, by: second, &observer)
+      Self.call(.probeRelaxPermsReturn, at: 31, by: second, &observer)
+      let third = Self.thread(2)
+      Self.contend(.contentionBegin, Self.locks[0], of: 0, at: 32, by: third, &observer)
+      Self.contend(.contentionEnd, Self.locks[0], of: 0, at: 33, by: third, &observer)
+      observer.finish()
+      let isLost = lossy == CPUIndex(1)
+      let waits = try #require(observer.result(of: VMIndex(0))?.longestWaits)
+      #expect(waits.map(\.operation?.kind) == [isLost ? nil : .relaxPerms, nil])
+      #expect(waits.map(\.holder?.tid) == [nil, isLost ? nil : first.tid])
+      #expect(observer.sections(of: VMIndex(0))[second.tid]?.map(\.request.rawValue) == [isLost ? 30 : 12])
+    }
+  }
+
   @Test("Holds and waits that are together longer than time is are as long as that")
   func endOfTime() {
     var observer = Self.observer()
