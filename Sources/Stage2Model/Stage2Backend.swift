@@ -98,7 +98,8 @@ public protocol Stage2Backend: SendableMetatype, ~Copyable {
   /// The hypercalls made so far, nil where the path makes none.
   var hypercallCounts: HypercallCounts? { get }
 
-  /// The calls that follow are made for `cause`. Nothing of what they do depends on it.
+  /// The calls that follow are made for `cause`. Nothing of what they do depends on it. With `end`, the VM is gone, and all that came
+  /// before has been called: what it accounted for is still asked for.
   mutating func note(_ cause: CallCause)
 
   /// The calls up to `forgetHypercalls(since:)` correct the model: no kernel makes them.

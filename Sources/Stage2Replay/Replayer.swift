@@ -160,6 +160,7 @@ struct Replayer<Backend: Stage2Backend & ~Copyable>: ~Copyable {
   private mutating func execute() {
     pool.wait()
     takeEffects()
+    attribution.settleEnds()
     while pool.count < attribution.vms.count {
       let vm = attribution.vms[VMIndex(pool.count)]
       let isProtected = context.model.modelsProtected(vm.identity.isProtected)

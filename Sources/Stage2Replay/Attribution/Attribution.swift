@@ -124,6 +124,11 @@ struct Attribution: ~Copyable {
   /// Settles all that waits: nothing more comes.
   mutating func settleRest() { lookahead.finish(vms) }
 
+  /// Says of the VMs that have ended, and of which nothing of before waits any more, that they are gone.
+  mutating func settleEnds() {
+    lookahead.settled.settleEnds(before: lookahead.oldestWaiting(.pending))
+  }
+
   /// Puts something behind all else that happened to a VM.
   mutating func enqueue(
     _ action: PendingRecord.Action, vm: VMIndex, _ record: TraceRecord, _ place: ThreadPlace,
@@ -239,6 +244,7 @@ extension Attribution {
     let end = VMEnd(time: time, basis: basis)
     vms[vm].identity.end = end
     lookahead.settled.append(.ended(end), vm)
+    lookahead.settled.noteEnd(of: vm, at: clock.now)
     for tid in vms[vm].vcpus {
       guard let thread = threads.known(tid), threads[thread].vcpu.vm == vm else { continue }
       threads[thread].nesting = NestingContext()

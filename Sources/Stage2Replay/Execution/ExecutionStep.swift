@@ -129,6 +129,8 @@ enum VMFact {
   case unseenFault(since: Sequence, until: Sequence)
   /// The VM is gone, or another one has taken its place.
   case ended(VMEnd)
+  /// All that was settled of it and happened before its end has been told.
+  case gone
 }
 
 /// The steps of one VM that wait for their execution.
@@ -199,6 +201,8 @@ struct ExecutionQueue: ~Copyable {
   /// The memory markers among the steps: what comes before one is executed first.
   private(set) var markers: [(order: UInt64, marker: Int)] = []
   private var order: UInt64 = 0
+  /// VMs that have ended, and where in the trace, while something of before may wait for its turn.
+  private var ending: ContiguousArray<(vm: VMIndex, end: Sequence)> = []
   /// The last number that was given before.
   private var begin: UInt64 = 0
   /// Steps that wait.
@@ -249,6 +253,16 @@ struct ExecutionQueue: ~Copyable {
     return nextOrder()
   }
 
+  /// A VM ends.
+  mutating func noteEnd(of vm: VMIndex, at now: Sequence) { ending.append((vm, now)) }
+
+  /// Says of the VMs that ended before `oldest` that they are gone: nothing of before waits any more.
+  mutating func settleEnds(before oldest: Sequence) {
+    let count = ending.firstIndex { $0.end >= oldest } ?? ending.count
+    for (vm, _) in ending.prefix(count) { append(.gone, vm) }
+    ending.removeFirst(count)
+  }
+
   mutating func append(marker: Int) {
     count += 1
     markers.append((nextOrder(), marker))
@@ -267,6 +281,7 @@ struct ExecutionQueue: ~Copyable {
     removeAll()
     (order, begin) = (other.order, other.order)
     swap(&self, &other)
+    swap(&ending, &other.ending)
   }
 
   private mutating func removeAll() {

@@ -52,7 +52,7 @@ struct KnownVM {
       strongestBasis = min(strongestBasis ?? removal.basis, removal.basis)
     case .startLevel(let level): startLevel = min(startLevel, level)
     case .ended(let end): self.end = end
-    case .regionTouched, .unseenFault: break
+    case .regionTouched, .unseenFault, .gone: break
     }
   }
 

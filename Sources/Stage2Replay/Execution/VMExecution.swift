@@ -152,6 +152,10 @@ struct VMExecution<Backend: Stage2Backend & ~Copyable>: ~Copyable {
       checks.table.regions[region].host = host.mappings.touch(block)
     } else if case .unseenFault(let since, let end) = fact {
       checks.table.noteUnseenFault(since: since, until: end)
+    } else if case .gone = fact {
+      // Which processor or thread that was, is nobody's concern any more.
+      let time = known.end?.time ?? Nanoseconds(0)
+      kvm.stage2.note(CallCause(.end, time: time, cpu: CPUIndex(0), tid: ThreadID(0)))
     } else {
       known.learn(fact)
     }

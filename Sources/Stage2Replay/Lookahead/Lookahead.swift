@@ -262,7 +262,10 @@ struct Lookahead: ~Copyable {
   /// Hands a record down, behind those that were ahead of it though their turn comes later.
   private mutating func settle(_ record: PendingRecord, _ vms: borrowing VMRegister) {
     guard !record.isSettled else { return }
-    if case .marker(let marker) = record.action { return settled.append(marker: marker) }
+    if case .marker(let marker) = record.action {
+      settled.settleEnds(before: record.sequence)
+      return settled.append(marker: marker)
+    }
     guard let vm = record.vm else { return }
     let origin = StepOrigin(record)
     switch record.action {
