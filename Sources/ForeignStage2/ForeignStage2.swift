@@ -8,15 +8,14 @@ package import Stage2Model
 /// two VMs share one. A vCPU is loaded when it is the first time, or another one's turn; the model has all of them loaded, so the
 /// hypercalls that only load and put are not counted.
 ///
-/// Invariant: `effects` points to initialised effects until deinit, and is handed to the backend as what its callbacks get; `vm` is the
-/// backend's until `release`.
+/// Invariant: `effects` points to initialised effects until deinit, when `vm` is released, and is handed to the backend as what its
+/// callbacks get.
 package struct ForeignStage2: ~Copyable {
   /// The shared object.
   package let library: BackendLibrary
   /// What it was told of the VM.
   package let shape: ForeignShape
-  /// Nil where the backend refused to make it, and when it is gone.
-  private(set) var vm: OpaquePointer?
+  let vm: ForeignVM
   let effects: UnsafeMutablePointer<ForeignEffects>
   private let table: UnsafeMutablePointer<s2_backend>
   private let frameOffset: UInt64
@@ -24,6 +23,8 @@ package struct ForeignStage2: ~Copyable {
   /// The vCPU that was loaded last.
   private var loaded: Int32 = -1
   private let countsMappings: Bool
+  /// What there was of the VM at its end.
+  private var last: (tree: TreeShape, counters: s2_counters)?
 
   /// An empty table for a VM. Where the backend has none, every operation returns -EIO, and the library's `refusal` says why.
   ///
@@ -43,45 +44,21 @@ package struct ForeignStage2: ~Copyable {
     effects = .allocate(capacity: 1)
     effects.initialize(
       to: ForeignEffects(library.names, nothing ?? MemoryAccounting(pageSize: shape.pageSize)))
-    vm = Self.create(library, shape, effects)
-    effects.pointee.memory.settle(inTree: nil, isBlock: false)
+    vm = ForeignVM(library, shape, effects)
   }
 
   deinit {
-    if let vm { table.pointee.release(vm) }
+    vm.release()
     effects.deinitialize(count: 1)
     effects.deallocate()
   }
 
-  private static func create(
-    _ library: BackendLibrary, _ shape: ForeignShape, _ effects: UnsafeMutablePointer<ForeignEffects>
-  ) -> OpaquePointer? {
-    var config = s2_config()
-    config.size = UInt32(MemoryLayout<s2_config>.size)
-    config.path = shape.isPKVM ? S2_PATH_PKVM.rawValue : S2_PATH_TRADITIONAL.rawValue
-    config.ipa_bits = UInt32(shape.ipaBits)
-    config.pa_bits = UInt32(shape.paBits)
-    config.features = shape.features
-    config.is_protected = shape.isProtected ? 1 : 0
-    config.vcpus = UInt32(ForeignShape.vcpus)
-    var host = s2_host(telling: effects)
-    var why: UnsafePointer<CChar>?
-    if let vm = library.table.pointee.create(&config, &host, &why) { return vm }
-    let reason = why.map { String(cString: $0) } ?? "it gives no reason"
-    if library.refusal == nil { library.refusal = .refusedVM(path: library.path, reason: reason) }
-    effects.pointee.refuse(reason)
-    return nil
-  }
-
   /// The VM is gone.
-  package mutating func release() {
-    if let vm { table.pointee.release(vm) }
-    vm = nil
-  }
+  package mutating func release() { vm.release() }
 
   /// The VM, if there is one that can be called.
   @inline(__always)
-  private var callable: OpaquePointer? { effects.pointee.hasPanicked ? nil : vm }
+  private var callable: OpaquePointer? { effects.pointee.hasPanicked ? nil : vm.pointer }
 
   /// The VM with `vcpu` loaded.
   @inline(__always)
@@ -240,9 +217,15 @@ extension ForeignStage2: Stage2Backend {
   }
 
   package mutating func passGracePeriod() {
-    guard let vm = callable, let pass = table.pointee.grace_period else { return }
+    guard vm.isMade, let vm = callable, let pass = table.pointee.grace_period else { return }
     pass(vm)
     _ = finish(vm, 0)
+  }
+
+  package mutating func note(_ cause: CallCause) {
+    guard cause.kind == .end else { return }
+    if let vm = callable { last = (treeShape(), counters(vm)) }
+    vm.release()
   }
 
   package mutating func takeByForce(_ page: IPA) -> Bool {
@@ -272,11 +255,19 @@ extension ForeignStage2: Stage2Backend {
 // MARK: What a report tells of it
 
 extension ForeignStage2 {
-  package var accountedMemory: MemoryAccounting? { effects.pointee.memory.accounting }
+  package var accountedMemory: MemoryAccounting? {
+    makeVM()
+    return effects.pointee.memory.accounting
+  }
 
   package var hypercallCounts: HypercallCounts? {
-    shape.isPKVM ? effects.pointee.tally.hypercalls : nil
+    makeVM()
+    return shape.isPKVM ? effects.pointee.tally.hypercalls : nil
   }
+
+  /// What making a VM took and called is the VM's: it is made before anybody is told of either.
+  @inline(__always)
+  private func makeVM() { if !vm.isMade { _ = vm.pointer } }
 
   package mutating func forgetHypercalls(since counts: HypercallCounts?) {
     if let counts { effects.pointee.tally.hypercalls = counts }
@@ -290,8 +281,9 @@ extension ForeignStage2 {
         hypercalls: effects.pointee.tally.hypercalls.total, tlbInvalidations: counters.tlbiAll,
         cachePages: counters.dcachePages + counters.icachePages,
         tablePages: effects.pointee.memory.accounting.tables.added)
-      if let vm = callable, table.pointee.counters != nil {
-        let found = self.counters(vm)
+      var found = last?.counters
+      if found == nil, let vm = callable { found = self.counters(vm) }
+      if let found {
         work.treeNodes = Int(clamping: found.tree_nodes_visited)
         work.descriptors = Int(clamping: found.descriptors_visited)
       }
@@ -322,7 +314,7 @@ extension ForeignStage2 {
 
   func treeShape() -> TreeShape {
     var shape = TreeShape()
-    guard let vm = callable, let tree = table.pointee.tree else { return shape }
+    guard let vm = callable, let tree = table.pointee.tree else { return last?.tree ?? shape }
     withUnsafeMutablePointer(to: &shape) { place in
       tree(
         vm,

@@ -167,6 +167,29 @@ struct PatchTests {
     }
   }
 
+  @Test("A VM that ends in the recording makes room for the next one")
+  func ended() throws {
+    let recording = Tool.root.appending(path: "traces/pkvm-nvhe-7.3.4-short-lived-guests.dat").path
+    try inDirectory(["TOY_VMS_MAX=2", "TOY_VMS_MAX=2"]) { directory, toys in
+      let sides = ["--before", toys[0], "--after", toys[1]]
+      let outcome = try run(directory, ["patch", recording, "--json", "-", "--no-self-test"] + sides)
+      #expect(outcome.status == 0, "\(outcome)")
+      let compared = try recordings(try json(outcome))[0]
+      #expect((compared["vms"] as? Int ?? 0) > 4 && (compared["lost"] as? [Any])?.isEmpty == true)
+      func vms(_ more: [String]) throws -> [[String: Any]] {
+        let outcome = try run(directory, ["replay", recording, "--json", "-", "--no-series"] + more)
+        return try #require(try json(outcome)["vms"] as? [[String: Any]])
+      }
+      let (model, toy) = (try vms([]), try vms(["--backend", toys[0]]))
+      #expect(model.count == toy.count)
+      for (model, toy) in zip(model, toy) {
+        for field in ["operations", "hypercalls", "divergences", "faults"] {
+          #expect((model[field] as? NSObject) == (toy[field] as? NSObject), "\(field)")
+        }
+      }
+    }
+  }
+
   @Test("A stock side that is not its model is told, with status 3; without a test it is compared")
   func selfTest() throws {
     try inDirectory(["TOY_LEAVES_OLD=1", ""]) { directory, toys in

@@ -10,6 +10,7 @@
  *	-DTOY_HANG_AT=n		does not return from it
  *	-DTOY_PANIC_AT=n	stops the kernel in it
  *	-DTOY_REFUSES=1		makes no VM
+ *	-DTOY_VMS_MAX=n		makes no VM while there are n
  *	-DTOY_LEAVES_OLD=1	leaves what is mapped old
  *	-DTOY_WARNS=1		warns in each unmap
  *	-DTOY_BATCHES=1		takes neighbouring pages back with one hypercall
@@ -32,6 +33,9 @@
 #endif
 #ifndef TOY_REFUSES
 #define TOY_REFUSES 0
+#endif
+#ifndef TOY_VMS_MAX
+#define TOY_VMS_MAX 255
 #endif
 #ifndef TOY_LEAVES_OLD
 #define TOY_LEAVES_OLD 0
@@ -155,6 +159,8 @@ static void unshare(struct s2_vm *vm, uint64_t gfn, uint64_t end)
 	count_tables(vm, -1);
 }
 
+static int vms;
+
 static struct s2_vm *create(const struct s2_config *config, const struct s2_host *host, const char **why)
 {
 	struct s2_vm *vm;
@@ -163,6 +169,11 @@ static struct s2_vm *create(const struct s2_config *config, const struct s2_host
 		*why = config->is_protected ? "protected guests are not for toys" : "it does not want to";
 		return NULL;
 	}
+	if (vms >= TOY_VMS_MAX) {
+		*why = "there is no room for another VM";
+		return NULL;
+	}
+	vms++;
 	vm = calloc(1, sizeof(*vm));
 	vm->config = *config;
 	vm->host = *host;
@@ -174,6 +185,7 @@ static struct s2_vm *create(const struct s2_config *config, const struct s2_host
 
 static void release(struct s2_vm *vm)
 {
+	vms--;
 	free(vm->leaves);
 	free(vm);
 }

@@ -21,7 +21,7 @@ protocol TellingBackend: ~Copyable {
 extension ForeignStage2: TellingBackend {
   mutating func carryOut(_ call: StageCall) -> Int64 {
     // What making the VM called is told of its creation.
-    if call.function == .create { return vm == nil ? -5 : 0 }
+    if call.function == .create { return vm.pointer == nil ? -5 : 0 }
     effects.pointee.begin()
     if call.function == .look { tellState() }
     let result = call.perform(on: &self, knowsFrame: true)

@@ -9,8 +9,18 @@ package import Stage2Model
 package final class CallConductor {
   /// What is known of a VM that is led.
   private struct Led {
+    enum Life {
+      /// No call has come for it: nobody has made it.
+      case awaited
+      case living
+      /// It has ended.
+      case over
+      /// A side could not go on with it.
+      case leftOut
+    }
+
     var shape: ForeignShape
-    var isLeftOut = false
+    var life = Life.awaited
     /// The highest number of a vCPU that had a memory cache.
     var lastVCPU: Int32 = -1
     /// Maps so far, and calls since the VM was looked at as a whole.
@@ -55,20 +65,30 @@ package final class CallConductor {
 
   // MARK: Calls
 
-  /// A VM appears.
+  /// A VM appears. It is made with its first call: a replay knows of VMs long before it is their turn, and a host has never had so many.
   ///
   /// - Returns: its number.
   func create(_ shape: ForeignShape) -> UInt32 {
-    let number = UInt32(vms.count)
     vms.append(Led(shape: shape))
-    make(.create(shape, vm: number))
-    return number
+    return UInt32(vms.count - 1)
+  }
+
+  /// Whether a VM can be called, which is made where it was awaited.
+  @inline(__always)
+  private func isLiving(_ vm: UInt32) -> Bool {
+    if vms[Int(vm)].life == .awaited { begin(vm) }
+    return vms[Int(vm)].life == .living
+  }
+
+  private func begin(_ vm: UInt32) {
+    vms[Int(vm)].life = .living
+    make(.create(vms[Int(vm)].shape, vm: vm))
   }
 
   /// Hands on a call that is made now.
   @inline(__always)
   func make(_ call: StageCall) {
-    if vms[Int(call.vm)].isLeftOut { return }
+    guard isLiving(call.vm) else { return }
     var call = call
     call.cause = cause
     call.isCorrection = isCorrecting
@@ -81,12 +101,17 @@ package final class CallConductor {
     if vms[Int(call.vm)].unseen >= max(Self.callsBetweenLooks, vms[Int(call.vm)].maps) { look(at: call.vm) }
   }
 
+  /// An RCU grace period passes, if the VM is there.
+  func passGracePeriod(of vm: UInt32) {
+    if vms[Int(vm)].life == .living { make(StageCall(.gracePeriod, vm: vm)) }
+  }
+
   /// Hands on a call of a reproducer, as it is.
   package func repeatCall(_ call: StageCall) {
     if call.function == .create, let shape = call.shape {
       while vms.count <= Int(call.vm) { vms.append(Led(shape: shape)) }
     }
-    if Int(call.vm) < vms.count, !vms[Int(call.vm)].isLeftOut { hand(call) }
+    if Int(call.vm) < vms.count, !isLeftOut(call.vm) { hand(call) }
   }
 
   private func look(at vm: UInt32) {
@@ -94,9 +119,9 @@ package final class CallConductor {
     hand(StageCall(.look, vm: vm))
   }
 
-  /// The VM ends: its table is destroyed as `kvm_arch_destroy_vm` does it.
+  /// The VM ends: its table is destroyed as `kvm_arch_destroy_vm` does it. What comes for it afterwards is not handed on.
   func end(_ vm: UInt32) {
-    if vms[Int(vm)].isLeftOut || problem != nil { return }
+    guard problem == nil, isLiving(vm) else { return }
     isCorrecting = false
     cause.kind = .end
     look(at: vm)
@@ -111,6 +136,7 @@ package final class CallConductor {
     }
     make(StageCall(.freeSplitCache, vm: vm))
     make(StageCall(.release, vm: vm))
+    if vms[Int(vm)].life == .living { vms[Int(vm)].life = .over }
   }
 
   @inline(__always)
@@ -153,7 +179,7 @@ package final class CallConductor {
   }
 
   @inline(__always)
-  private func isLeftOut(_ vm: UInt32) -> Bool { Int(vm) < vms.count && vms[Int(vm)].isLeftOut }
+  private func isLeftOut(_ vm: UInt32) -> Bool { Int(vm) < vms.count && vms[Int(vm)].life == .leftOut }
 
   /// Somebody has to go on before anything else can.
   private func wait() {
@@ -238,12 +264,12 @@ package final class CallConductor {
 
   private func lose(_ side: Int, _ reason: LostVM.Reason, _ call: StageCall) {
     guard Int(call.vm) < vms.count else { return }
-    if !vms[Int(call.vm)].isLeftOut || lost.last.map({ $0.call.number == call.number }) ?? false {
+    if !isLeftOut(call.vm) || lost.last.map({ $0.call.number == call.number }) ?? false {
       var calls: [StageCall] = []
       for number in 0...call.number where history[number].vm == call.vm { calls.append(history[number]) }
       lost.append(LostVM(side: side, reason: reason, call: call, calls: calls))
     }
-    vms[Int(call.vm)].isLeftOut = true
+    vms[Int(call.vm)].life = .leftOut
   }
 
   // MARK: The end

@@ -154,7 +154,7 @@ extension LedStage2: Stage2Backend where Lead: ~Copyable {
 
   package mutating func passGracePeriod() {
     lead.passGracePeriod()
-    hand(.gracePeriod)
+    conductor.passGracePeriod(of: vm)
   }
 
   // MARK: What changes nothing
@@ -171,7 +171,10 @@ extension LedStage2: Stage2Backend where Lead: ~Copyable {
 
   package borrowing func mappingTreeDepth() -> (maximum: Int, mean: Double)? { lead.mappingTreeDepth() }
 
-  package mutating func note(_ cause: CallCause) { conductor.cause = cause }
+  package mutating func note(_ cause: CallCause) {
+    lead.note(cause)
+    if cause.kind == .end { conductor.end(vm) } else { conductor.cause = cause }
+  }
 
   package mutating func beginCorrection() { conductor.isCorrecting = true }
 
