@@ -190,6 +190,24 @@ struct PatchTests {
     }
   }
 
+  @Test("A directory that is no kernel tree is one line, and so is one that nothing can build")
+  func trees() throws {
+    try inDirectory([]) { directory, _ in
+      let tree = directory.appending(path: "tree").path
+      try FileManager.default.createDirectory(atPath: tree, withIntermediateDirectories: true)
+      let arguments = ["patch", Tool.recording, "--before", tree, "--after", tree]
+      let outcome = try run(directory, arguments)
+      #expect(outcome.status == 4 && outcome.errorLines.count == 1 && outcome.output.isEmpty, "\(outcome)")
+      #expect(outcome.errors.contains("no backend can be built of it"))
+      #expect(outcome.errors.contains("is not the source of a kernel with KVM for arm64"))
+      // Elsewhere there is nothing beside the program.
+      let alone = try Tool.shell(
+        "cd \"$1\"; cp \"$tool\" alone; shift; ./alone \"$@\"", [directory.path] + arguments)
+      #expect(alone.status == 4 && alone.errorLines.count == 1 && alone.output.isEmpty, "\(alone)")
+      #expect(alone.errors.contains("'tools/kernel-backend \(tree) --pages 4k' there prints"))
+    }
+  }
+
   @Test("A stock side that is not its model is told, with status 3; without a test it is compared")
   func selfTest() throws {
     try inDirectory(["TOY_LEAVES_OLD=1", ""]) { directory, toys in

@@ -24,11 +24,13 @@ enum OtherProgram {
     return String(cString: path)
   }
 
-  /// Runs a program. What it writes to standard error goes to this one's.
+  /// Runs a program.
   ///
-  /// - Parameter seconds: so long it may take; nil for as long as it likes.
+  /// - Parameters:
+  ///   - seconds: so long it may take; nil for as long as it likes.
+  ///   - takesErrors: whether what it writes to standard error is part of its output, instead of going to this program's.
   /// - Returns: nil where it cannot be started.
-  static func run(_ arguments: [String], seconds: Int? = nil) -> Outcome? {
+  static func run(_ arguments: [String], seconds: Int? = nil, takesErrors: Bool = false) -> Outcome? {
     var ends: [Int32] = [-1, -1]
     guard pipe(&ends) == 0 else { return nil }
     defer { close(ends[0]) }
@@ -37,6 +39,7 @@ enum OtherProgram {
     posix_spawn_file_actions_init(&actions)
     defer { posix_spawn_file_actions_destroy(&actions) }
     posix_spawn_file_actions_adddup2(&actions, ends[1], 1)
+    if takesErrors { posix_spawn_file_actions_adddup2(&actions, ends[1], 2) }
     posix_spawn_file_actions_addclose(&actions, ends[1])
     var words: [UnsafeMutablePointer<CChar>?] = arguments.map { strdup($0) }
     words.append(nil)

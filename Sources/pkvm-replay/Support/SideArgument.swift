@@ -89,13 +89,16 @@ enum KernelBackend {
       throw ExitStatus.noBackend
     }
     Phases.begin("build of \(tree)")
-    guard let outcome = OtherProgram.run([script, tree, "--pages", pages]) else {
+    guard let outcome = OtherProgram.run([script, tree, "--pages", pages], takesErrors: true) else {
       Diagnostics.error("\(script): cannot be run")
       throw ExitStatus.noBackend
     }
     guard outcome.status == 0, let path = outcome.lastLine else {
+      let name = "kernel-backend: "
+      let reason = outcome.lastLine.map { $0.hasPrefix(name) ? String($0.dropFirst(name.count)) : $0 }
       Diagnostics.error(
-        "\(tree): no backend can be built of it: \(script) ended with status \(outcome.status)")
+        "\(tree): no backend can be built of it: "
+          + (reason ?? "\(script) ended with status \(outcome.status)"))
       throw ExitStatus.noBackend
     }
     return path
