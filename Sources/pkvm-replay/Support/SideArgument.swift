@@ -70,7 +70,7 @@ enum KernelBackend {
     func place(_ rest: [String], in directory: [String]) -> String {
       "/" + (directory + rest).joined(separator: "/")
     }
-    var places = [place(["share", "pkvm-replay", "kernel-backend"], in: directory.dropLast())]
+    var places = [place(["share", "pkvm-replay", "tools", "kernel-backend"], in: directory.dropLast())]
     while !directory.isEmpty {
       places.append(place(["tools", "kernel-backend"], in: directory))
       directory.removeLast()
