@@ -21,7 +21,7 @@ struct ForeignMemory {
   /// What reports call memory of that kind.
   static func name(_ object: UInt32, level: Int32) -> String {
     switch s2_object(rawValue: object) {
-    case S2_OBJECT_TABLE: "table of level \(level)"
+    case S2_OBJECT_TABLE: level == S2_LEVEL_UNKNOWN ? "table that never hung" : "table of level \(level)"
     case S2_OBJECT_PGD: "PGD page"
     case S2_OBJECT_MAPPING: "mapping object"
     case S2_OBJECT_MEMCACHE: "memory cache page"
