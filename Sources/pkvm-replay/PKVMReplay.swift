@@ -36,6 +36,8 @@ struct PKVMReplay: ParsableCommand {
     cmemory_keep_freed()
     // A file that may not grow further (ulimit -f) is then an error of the write that failed, with a line of its own.
     signal(SIGXFSZ, SIG_IGN)
+    // Where whoever started this one ignores it, nobody would ever learn how a process ended that this one starts.
+    signal(SIGCHLD, SIG_DFL)
     do {
       var command = try parseAsRoot()
       try command.run()

@@ -29,7 +29,7 @@ enum OtherProgram {
   /// - Parameters:
   ///   - seconds: so long it may take; nil for as long as it likes.
   ///   - takesErrors: whether what it writes to standard error is part of its output, instead of going to this program's.
-  /// - Returns: nil where it cannot be started.
+  /// - Returns: nil where it cannot be started, or nobody can say how it ended.
   static func run(_ arguments: [String], seconds: Int? = nil, takesErrors: Bool = false) -> Outcome? {
     var ends: [Int32] = [-1, -1]
     guard pipe(&ends) == 0 else { return nil }
@@ -51,7 +51,7 @@ enum OtherProgram {
     var outcome = Outcome(status: 0, output: "")
     outcome.output = read(ends[0], of: pid, seconds, &outcome.isLate)
     var status: Int32 = 0
-    while waitpid(pid, &status, 0) < 0, errno == EINTR {}
+    while waitpid(pid, &status, 0) < 0 { if errno != EINTR { return nil } }
     outcome.status = status & 0x7f != 0 ? 128 + status & 0x7f : status >> 8 & 0xff
     return outcome
   }
