@@ -56,6 +56,48 @@ struct LedReplayTests {
     #expect(found.differing >= found.counts[0].count && found.lost.isEmpty)
   }
 
+  /// What comes of one VM on two toys, the second of which does something wrong.
+  private func findings(
+    _ macros: String, vms: Int = 1, of calls: (inout LedStage2<PKVMStage2>) -> Void
+  ) throws -> PatchFindings {
+    let paths = [try ToyBackend.build(), try macros.isEmpty ? ToyBackend.build() : ToyBackend.build(macros)]
+    defer { for path in paths { try? FileManager.default.removeItem(atPath: path) } }
+    let conductor = try CallConductor(try paths.map { .local(try BackendLibrary(path: $0)) })
+    for _ in 0..<vms {
+      var led = LedStage2(PKVMStage2(try profile.pkvmConfiguration()), StockCase(profile).shape, conductor)
+      calls(&led)
+    }
+    return try conductor.finish()
+  }
+
+  /// Maps pages one by one from the first address on.
+  private static func map(_ led: inout LedStage2<PKVMStage2>, pages: UInt64) {
+    for page in 0..<pages {
+      _ = led.map(IPA(page << 12), size: 4096, pfn: nil, prot: .rwx, vcpu: VCPUIndex(0))
+    }
+  }
+
+  @Test("What a call does beyond what is told one by one is compared and counted like the rest")
+  func manyEffects() throws {
+    let found = try findings("TOY_MISTAKES_AT=300") { led in
+      Self.map(&led, pages: 400)
+      _ = led.unmap(IPA(0), size: 400 << 12)
+    }
+    let first = try #require(found.first)
+    #expect(first.call.function == .unmap && first.kinds.names == ["hypercalls"] && found.differing == 1)
+    // One effect more moves where the others are no longer told one by one.
+    let warns = try findings("TOY_WARNS=1") { led in
+      Self.map(&led, pages: 400)
+      _ = led.unmap(IPA(0), size: 400 << 12)
+    }
+    #expect(warns.first?.kinds.names == ["warnings"])
+    #expect(first.sameEffects + first.after.counts.reduce(0, +) == first.after.effectCount)
+    for side in found.sides {
+      let objects = side.totals.effects.first { $0.name.text == "mapping object" }?.total
+      #expect(objects?.amount == 400 && objects?.other == 400, "\(String(describing: objects))")
+    }
+  }
+
   @Test("A kernel that stops loses the VM, and the calls that show it are kept")
   func panic() throws {
     let found = try findings("TOY_PANIC_AT=50")

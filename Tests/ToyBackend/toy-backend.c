@@ -13,6 +13,7 @@
  *	-DTOY_VMS_MAX=n		makes no VM while there are n
  *	-DTOY_LEAVES_OLD=1	leaves what is mapped old
  *	-DTOY_WARNS=1		warns in each unmap
+ *	-DTOY_MISTAKES_AT=n	names a page too many in the n-th hypercall of an unmap
  *	-DTOY_BATCHES=1		takes neighbouring pages back with one hypercall
  */
 #include <stdlib.h>
@@ -42,6 +43,9 @@
 #endif
 #ifndef TOY_WARNS
 #define TOY_WARNS 0
+#endif
+#ifndef TOY_MISTAKES_AT
+#define TOY_MISTAKES_AT 0
 #endif
 #ifndef TOY_BATCHES
 #define TOY_BATCHES 0
@@ -144,7 +148,7 @@ static void remove_leaf(struct s2_vm *vm, uint64_t at)
 
 static void unshare(struct s2_vm *vm, uint64_t gfn, uint64_t end)
 {
-	uint64_t at = first(vm, gfn);
+	uint64_t at = first(vm, gfn), calls = 0;
 
 	while (overlaps(vm, at, end)) {
 		uint64_t start = vm->leaves[at].gfn, pages = vm->leaves[at].pages;
@@ -154,7 +158,7 @@ static void unshare(struct s2_vm *vm, uint64_t gfn, uint64_t end)
 			pages += vm->leaves[at].pages;
 			remove_leaf(vm, at);
 		}
-		hypercall(vm, "__pkvm_host_unshare_guest", 2, start, pages, 0, 0);
+		hypercall(vm, "__pkvm_host_unshare_guest", 2, start, pages + (++calls == TOY_MISTAKES_AT), 0, 0);
 	}
 	count_tables(vm, -1);
 }

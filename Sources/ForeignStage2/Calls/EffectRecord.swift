@@ -10,8 +10,8 @@ package import KVMTypes
 /// | 3, 4 | digests of all effects in their order, and of the hypercalls' names in any |
 /// | 5, 6 | the leaf behind it: level, flags and rights; its frame |
 /// | 7 | how many effects there were; how many are told one by one |
-/// | 8 | how many names follow behind these, with how often each was; the call's function; whether it is a correction; the VM |
-/// | 9... | the effects: name and number of arguments, result, arguments; then the names |
+/// | 8 | how many names have effects that are not told one by one; the call's function; whether it is a correction; the VM |
+/// | 9... | the effects: name and number of arguments, result, arguments; then these names with their sums, and the digest of each kind |
 ///
 /// Invariant: `base` points to a record of `length` words until the reader goes on.
 package struct EffectRecord {
@@ -34,8 +34,8 @@ package struct EffectRecord {
   @inline(__always) var function: StageCall.Function? {
     StageCall.Function(rawValue: UInt8(truncatingIfNeeded: base[8] >> 16))
   }
-  /// Names that follow behind the effects.
-  private var restCount: Int { Int(base[8] & 0xffff) }
+  /// Names of which effects are not told one by one.
+  private var untoldCount: Int { Int(base[8] & 0xffff) }
   @inline(__always) var itemCount: Int { Int(base[7] & 0xffff_ffff) }
 
   /// One effect.
@@ -61,14 +61,22 @@ package struct EffectRecord {
     }
   }
 
-  /// Calls `body` for each name of what is not told by itself.
-  func forEachRest(_ body: (_ name: UInt32, _ count: Int) -> Void) {
-    guard restCount > 0 else { return }
-    let end = base + Int(base[0] & 0xffff_ffff)
-    for place in 1...restCount {
-      let word = (end - place).pointee
-      body(UInt32(truncatingIfNeeded: word), Int(word >> 32))
+  /// Calls `body` for each name of which effects are not told by themselves.
+  func forEachUntold(_ body: (_ name: UInt32, _ sum: UntoldEffects.Sum) -> Void) {
+    guard untoldCount > 0 else { return }
+    var place = base + Int(base[0] & 0xffff_ffff) - KindDigests.words - UntoldEffects.words * untoldCount
+    for _ in 0..<untoldCount {
+      let (name, sum) = UntoldEffects.sum(at: place)
+      body(name, sum)
+      place += UntoldEffects.words
     }
+  }
+
+  /// The digests of each kind; nil where all effects are told one by one.
+  var kindDigests: [UInt64]? {
+    guard untoldCount > 0 else { return nil }
+    let end = base + Int(base[0] & 0xffff_ffff)
+    return Array(UnsafeBufferPointer(start: end - KindDigests.words, count: KindDigests.words))
   }
 
   /// The effects, taken out of the ring.

@@ -23,16 +23,19 @@ struct EffectWriter {
   ///
   /// - Parameters:
   ///   - kept: the words of the effects that are told one by one.
-  ///   - rest: how often there were others, by name.
+  ///   - untold: the others.
+  ///   - kinds: all of them by kinds, where there are others.
   /// - Returns: whether there was room for all of it; else it is to be tried again.
   @inline(__always)
   mutating func write(
-    _ told: borrowing Told, kept: UnsafeBufferPointer<UInt64>, rest: borrowing ContiguousArray<UInt32>,
+    _ told: borrowing Told, kept: UnsafeBufferPointer<UInt64>, untold: borrowing UntoldEffects,
+    _ kinds: borrowing KindDigests,
     names: UnsafeMutablePointer<EffectNames>
   ) -> Bool {
     if announced < names.pointee.all.count, !announce(names) { return false }
-    let others = rest.isEmpty ? [] : rest.indices.filter { rest[$0] > 0 }
-    let count = EffectRecord.headWords + kept.count + others.count
+    let others = untold.isEmpty ? [] : untold.sums.indices.filter { untold.sums[$0].count > 0 }
+    var count = EffectRecord.headWords + kept.count
+    if !others.isEmpty { count += UntoldEffects.words * others.count + KindDigests.words }
     guard let place = ring.reserve(count) else { return false }
     place[0] = UInt64(count) | EffectRecord.kind << 32 | (told.hasPanicked ? 1 << 40 : 0)
     place[1] = told.call.number
@@ -48,8 +51,12 @@ struct EffectWriter {
     if let base = kept.baseAddress {
       (place + EffectRecord.headWords).update(from: base, count: kept.count)
     }
-    let end = EffectRecord.headWords + kept.count
-    for (index, name) in others.enumerated() { place[end + index] = UInt64(name) | UInt64(rest[name]) << 32 }
+    var end = place + EffectRecord.headWords + kept.count
+    for name in others {
+      UntoldEffects.write(name, untold.sums[name], at: end)
+      end += UntoldEffects.words
+    }
+    if !others.isEmpty { for (kind, digest) in kinds.values.enumerated() { end[kind] = digest.value } }
     ring.publish(count)
     return true
   }

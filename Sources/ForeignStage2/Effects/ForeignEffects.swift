@@ -25,8 +25,10 @@ struct ForeignEffects: ~Copyable {
   private(set) var counts = Counts()
   /// The leaf behind it, and its frame, as an `EffectRecord` has them.
   var walked: (word: UInt64, frame: UInt64) = (0, 0)
-  /// How often there was what is not kept any more, by the name's number.
-  private(set) var rest: ContiguousArray<UInt32> = []
+  /// Those that are not kept any more.
+  private(set) var untold = UntoldEffects()
+  /// All of them by kinds, where there are some that are not kept.
+  private(set) var kinds = KindDigests()
   /// Everything about the operation's effects, in order.
   private(set) var digest = Digest()
   /// Which hypercalls it made, in any order.
@@ -59,7 +61,7 @@ struct ForeignEffects: ~Copyable {
     walked = (0, 0)
     digest = Digest()
     hypercallSum = 0
-    if !rest.isEmpty { rest.removeAll(keepingCapacity: true) }
+    if !untold.isEmpty { untold.removeAll() }
   }
 
   mutating func hypercall(
@@ -139,7 +141,9 @@ struct ForeignEffects: ~Copyable {
     digest.add(names.pointee.all[Int(id)].hash)
     digest.add(UInt64(bitPattern: result))
     for index in 0..<count { digest.add(arguments[index]) }
-    guard counts.words + 2 + count <= Self.roomInWords, rest.isEmpty else { return noteRest(id) }
+    guard counts.words + 2 + count <= Self.roomInWords, untold.isEmpty else {
+      return noteUntold(id, UnsafeBufferPointer(rebasing: arguments[..<count]), result: result)
+    }
     let item = words + counts.words
     item[0] = UInt64(id) | UInt64(count) << 32
     item[1] = UInt64(bitPattern: result)
@@ -149,9 +153,27 @@ struct ForeignEffects: ~Copyable {
   }
 
   @inline(never)
-  private mutating func noteRest(_ id: UInt32) {
-    while rest.count <= Int(id) { rest.append(0) }
-    rest[Int(id)] += 1
+  private mutating func noteUntold(
+    _ id: UInt32, _ arguments: UnsafeBufferPointer<UInt64>, result: Int64
+  ) {
+    if untold.isEmpty { digestKept() }
+    let name = names.pointee.all[Int(id)]
+    untold.add(id, name.kind, arguments)
+    kinds.add(name, arguments, result: result)
+  }
+
+  /// From here on effects are not kept any more: those that are begin the digests of all.
+  private mutating func digestKept() {
+    kinds = KindDigests()
+    var place = 0
+    for _ in 0..<counts.kept {
+      let count = Int(words[place] >> 32)
+      kinds.add(
+        names.pointee.all[Int(UInt32(truncatingIfNeeded: words[place]))],
+        UnsafeBufferPointer(start: words + place + 2, count: count),
+        result: Int64(bitPattern: words[place + 1]))
+      place += 2 + count
+    }
   }
 }
 

@@ -43,7 +43,8 @@ extension ForeignStage2: TellingBackend {
       leafFrame: effects.pointee.walked.frame, items: effects.pointee.counts.all,
       keptItems: effects.pointee.counts.kept, hasPanicked: effects.pointee.hasPanicked)
     return writer.write(
-      told, kept: effects.pointee.keptWords, rest: effects.pointee.rest, names: effects.pointee.names)
+      told, kept: effects.pointee.keptWords, untold: effects.pointee.untold, effects.pointee.kinds,
+      names: effects.pointee.names)
   }
 }
 
@@ -54,7 +55,9 @@ struct TellingModel<Inner: Stage2Backend & ~Copyable>: TellingBackend, ~Copyable
   private var inner: Inner
   private let names: UnsafeMutablePointer<EffectNames>
   private var before = HypercallCounts()
-  private var rest: ContiguousArray<UInt32> = []
+  private var untold = UntoldEffects()
+  /// It tells no arguments.
+  private let kinds = KindDigests()
   private var (hypercallSum, items) = (UInt64(0), 0)
   private var walked: UInt64 = 0
   private var state: [UInt64] = []
@@ -66,7 +69,7 @@ struct TellingModel<Inner: Stage2Backend & ~Copyable>: TellingBackend, ~Copyable
   }
 
   mutating func carryOut(_ call: StageCall) -> Int64 {
-    rest.removeAll(keepingCapacity: true)
+    untold.removeAll()
     state.removeAll(keepingCapacity: true)
     (hypercallSum, items, stateItems, walked) = (0, 0, 0, 0)
     if call.function == .look { tellState() }
@@ -87,12 +90,11 @@ struct TellingModel<Inner: Stage2Backend & ~Copyable>: TellingBackend, ~Copyable
   private mutating func noteHypercalls() {
     guard let counts = inner.hypercallCounts, counts.total != before.total else { return }
     for call in Hypercall.allCases where counts[call] != before[call] {
-      let id = Int(names.pointee.number(of: EffectNames.Name(.hypercall, call.name)))
-      while rest.count <= id { rest.append(0) }
+      let id = names.pointee.number(of: EffectNames.Name(.hypercall, call.name))
       let made = counts[call] - before[call]
-      rest[id] += UInt32(made)
+      untold.add(id, count: UInt32(made))
       items += made
-      hypercallSum &+= UInt64(made) &* names.pointee.all[id].hash
+      hypercallSum &+= UInt64(made) &* names.pointee.all[Int(id)].hash
     }
     before = counts
   }
@@ -118,7 +120,7 @@ struct TellingModel<Inner: Stage2Backend & ~Copyable>: TellingBackend, ~Copyable
     let told = EffectWriter.Told(
       call: call, result: result, digest: 0, hypercallSum: hypercallSum, leaf: walked,
       items: items + stateItems, keptItems: stateItems)
-    return state.withUnsafeBufferPointer { writer.write(told, kept: $0, rest: rest, names: names) }
+    return state.withUnsafeBufferPointer { writer.write(told, kept: $0, untold: untold, kinds, names: names) }
   }
 
   mutating func release() {}

@@ -77,15 +77,21 @@ struct CallComparison {
     }
     if a.leaf != b.leaf || a.leafFrame != b.leafFrame { kinds.insert(.leaf) }
     if a.digest == b.digest { return kinds }
-    var isTold = false
-    for kind in EffectKind.allCases {
-      if aEffects.filter({ $0.name.kind == kind }) != bEffects.filter({ $0.name.kind == kind }) {
-        kinds.insert(DifferenceKinds(kind))
-        isTold = true
-      }
-    }
-    if !isTold { kinds.insert(.order) }
+    let (aKinds, bKinds) = (Self.byKind(a, aEffects), Self.byKind(b, bEffects))
+    let differing = EffectKind.allCases.filter { aKinds[Int($0.rawValue)] != bKinds[Int($0.rawValue)] }
+    for kind in differing { kinds.insert(DifferenceKinds(kind)) }
+    if differing.isEmpty { kinds.insert(.order) }
     return kinds
+  }
+
+  /// The effects of each kind as one number.
+  private static func byKind(_ record: EffectRecord, _ effects: [NamedEffect]) -> [UInt64] {
+    if let digests = record.kindDigests { return digests }
+    var digests = KindDigests()
+    for effect in effects {
+      effect.arguments.withUnsafeBufferPointer { digests.add(effect.name, $0, result: effect.result) }
+    }
+    return digests.values.map(\.value)
   }
 
   /// Whether what both sides tell of a VM is the same in numbers.
@@ -102,11 +108,13 @@ struct CallComparison {
       guard let name = totals.name(item.name) else { continue }
       effects.append(NamedEffect(name: name, result: item.result, arguments: item.arguments))
     }
-    record.forEachRest { number, count in
+    // Their numbers are each side's own: neither has them in the other's order.
+    var untold: [NamedEffect] = []
+    record.forEachUntold { number, sum in
       guard let name = totals.name(number) else { return }
-      effects.append(NamedEffect(name: name, result: 0, arguments: [], times: count))
+      untold.append(NamedEffect(name, sum))
     }
-    return effects
+    return effects + untold.sorted { $0.name.text < $1.name.text }
   }
 
   /// A difference with what both sides tell from the first effect on in which they differ.
@@ -114,14 +122,15 @@ struct CallComparison {
     _ call: StageCall, _ kinds: DifferenceKinds, _ a: (record: EffectRecord, effects: [NamedEffect]),
     _ b: (record: EffectRecord, effects: [NamedEffect])
   ) -> Difference {
-    let same = zip(a.effects, b.effects).prefix { $0 == $1 }.count
+    let same = zip(a.effects, b.effects).prefix { $0 == $1 }.map(\.0)
     func told(_ record: EffectRecord, _ effects: [NamedEffect]) -> Difference.Told {
-      Difference.Told(
-        result: record.result, leaf: record.walked,
-        effects: effects.dropFirst(same).prefix(wordsMax).map(\.words), effectCount: record.itemCount)
+      let lines = effects.dropFirst(same.count).prefix(wordsMax)
+      return Difference.Told(
+        result: record.result, leaf: record.walked, effects: lines.map(\.words),
+        counts: lines.map(\.count), effectCount: record.itemCount)
     }
     return Difference(
-      call: call, kinds: kinds, sameEffects: same, before: told(a.record, a.effects),
-      after: told(b.record, b.effects))
+      call: call, kinds: kinds, sameEffects: same.reduce(0) { $0 + $1.count },
+      before: told(a.record, a.effects), after: told(b.record, b.effects))
   }
 }

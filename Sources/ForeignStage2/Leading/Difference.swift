@@ -53,6 +53,8 @@ package struct Difference: Sendable {
     package var leaf: EffectRecord.Leaf?
     /// The effects in words from the first on that the other side does not have, in their order.
     package var effects: [String]
+    /// How many effects each of these lines is.
+    package var counts: [Int]
     /// All of them.
     package var effectCount: Int
   }
@@ -70,13 +72,24 @@ struct NamedEffect: Hashable {
   var name: EffectNames.Name
   var result: Int64
   var arguments: [UInt64]
-  /// How often, where it is not told each time.
-  var times: Int?
+  /// All of that name, where they are not told one by one.
+  var untold: UntoldEffects.Sum?
+
+  init(name: EffectNames.Name, result: Int64, arguments: [UInt64]) {
+    (self.name, self.result, self.arguments) = (name, result, arguments)
+  }
+
+  init(_ name: EffectNames.Name, _ untold: UntoldEffects.Sum) {
+    (self.name, result, arguments, self.untold) = (name, 0, [], untold)
+  }
+
+  /// How many effects it is.
+  var count: Int { untold.map { Int($0.count) } ?? 1 }
 
   /// `share_guest(0x1, 0x40000, 0x1) = 0`.
   var words: String {
     func hex(_ value: UInt64) -> String { "0x" + String(value, radix: 16) }
-    if let times { return times == 1 ? name.words : "\(name.words), \(times) times" }
+    if untold != nil { return count == 1 ? name.words : "\(name.words), \(count) times" }
     switch name.kind {
     case .hypercall: return "\(name.text)(\(arguments.map(hex).joined(separator: ", "))) = \(result)"
     case .warning: return "warning: \(name.words)"

@@ -87,9 +87,12 @@ package struct SideTotals {
         if let first = arguments.first { note(place, ofVM: record.vm, Int64(bitPattern: first)) }
       }
     }
-    record.forEachRest { number, count in
+    record.forEachUntold { number, sum in
       guard Int(number) < numbers.count, numbers[Int(number)] >= 0 else { return }
-      effects[numbers[Int(number)]].total.count += UInt64(count)
+      let place = numbers[Int(number)]
+      effects[place].total.count += UInt64(sum.count)
+      effects[place].total.amount &+= sum.amount
+      effects[place].total.other &+= sum.other
     }
   }
 

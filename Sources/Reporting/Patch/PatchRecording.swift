@@ -88,8 +88,14 @@ public struct PatchDifference: Encodable, Sendable {
     public var leaf: String?
     /// What it did, from the first on that the other side did not, in order; the first forty of many.
     public var effects: [String]
+    /// How many effects each of these lines is: more than one where there were too many to tell them one by one.
+    var counts: [Int]
     /// How many effects it had in all.
     public var effectCount: Int
+
+    private enum CodingKeys: String, CodingKey {
+      case result, leaf, effects, effectCount
+    }
   }
 
   /// The first difference of a kind.
@@ -127,6 +133,7 @@ extension PatchDifference.Told {
     result = told.result
     leaf = told.leaf?.words
     effects = told.effects
+    counts = told.counts
     effectCount = told.effectCount
   }
 }

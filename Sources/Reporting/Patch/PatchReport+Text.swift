@@ -68,7 +68,7 @@ extension PatchReport {
     for (name, told) in [("before", difference.before), ("after", difference.after)] {
       page.row(name, "returns \(told.result)" + (told.leaf.map { "; \($0)" } ?? ""))
       for effect in told.effects.prefix(effectsMax) { page.line("                - \(effect)") }
-      let rest = told.effectCount - difference.sameEffects - min(told.effects.count, effectsMax)
+      let rest = told.effectCount - difference.sameEffects - told.counts.prefix(effectsMax).reduce(0, +)
       if rest > 0 { page.line("                and \(Quantity.count(rest)) more") }
     }
   }
