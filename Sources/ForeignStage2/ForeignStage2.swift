@@ -357,22 +357,22 @@ extension ForeignStage2 {
       let counters = counters(vm)
       withUnsafeBytes(of: counters.table_pages) { pages in
         for (place, count) in pages.bindMemory(to: UInt64.self).enumerated() where (2...4).contains(place) {
-          effects.pointee.state("tables of level \(place - 1)", count)
+          effects.pointee.state(EffectNames.Name(.state, "tables of level \(place - 1)"), count)
         }
       }
-      if shape.isPKVM { effects.pointee.state("mappings", counters.mappings) }
-      effects.pointee.state("memory cache pages", counters.memcache_pages)
-      if shape.isPKVM { effects.pointee.state("pool pages", counters.pool_pages) }
+      if shape.isPKVM { effects.pointee.state(EffectNames.Name(.state, "mappings"), counters.mappings) }
+      effects.pointee.state(EffectNames.Name(.state, "memory cache pages"), counters.memcache_pages)
+      if shape.isPKVM { effects.pointee.state(EffectNames.Name(.state, "pool pages"), counters.pool_pages) }
     }
     if table.pointee.leaves != nil {
       let leaves = leafList()
-      effects.pointee.state("leaves", leaves.count, digest: leaves.digest.value)
-      effects.pointee.state("block leaves", leaves.blocks)
+      effects.pointee.state(EffectNames.Name(.state, "leaves"), leaves.count, digest: leaves.digest.value)
+      effects.pointee.state(EffectNames.Name(.state, "block leaves"), leaves.blocks)
     }
     if shape.isPKVM, table.pointee.tree != nil {
       let tree = treeShape()
-      effects.pointee.state("tree nodes", tree.nodes, digest: tree.digest.value)
-      effects.pointee.state("tree depth", UInt64(tree.deepest))
+      effects.pointee.state(EffectNames.Name(.state, "tree nodes"), tree.nodes, digest: tree.digest.value)
+      effects.pointee.state(.treeDepth, UInt64(tree.deepest))
     }
   }
 }

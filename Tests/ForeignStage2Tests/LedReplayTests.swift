@@ -98,6 +98,16 @@ struct LedReplayTests {
     }
   }
 
+  @Test("What there is of a VM that has ended is no part of what there is at once")
+  func peaks() throws {
+    let found = try findings("", vms: 3) { Self.map(&$0, pages: 400) }
+    for side in found.sides {
+      let most = side.totals.effects.filter { $0.name.kind == .state }.map { ($0.name.text, $0.total.other) }
+      let peaks = Dictionary(uniqueKeysWithValues: most)
+      #expect(peaks["leaves"] == 400 && peaks["mappings"] == 400 && peaks["tree depth"] == 400, "\(peaks)")
+    }
+  }
+
   @Test("A kernel that stops loses the VM, and the calls that show it are kept")
   func panic() throws {
     let found = try findings("TOY_PANIC_AT=50")

@@ -53,6 +53,12 @@ package struct EffectNames: ~Copyable {
       call = kind == .hypercall ? HypercallNames.known[text] : nil
     }
 
+    /// The depth of a VM's tree of mappings, which no other VM's makes any deeper.
+    static let treeDepth = Name(.state, "tree depth")
+
+    /// Whether what there is of several VMs is more than what there is of one.
+    var addsUp: Bool { self != Self.treeDepth }
+
     package static func == (a: Name, b: Name) -> Bool { a.kind == b.kind && a.text == b.text }
 
     package func hash(into hasher: inout Hasher) { hasher.combine(hash) }

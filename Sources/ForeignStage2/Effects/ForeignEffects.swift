@@ -128,8 +128,8 @@ struct ForeignEffects: ~Copyable {
   }
 
   /// Something that there is of the VM, not an effect.
-  mutating func state(_ text: String, _ value: UInt64, digest: UInt64 = 0) {
-    let id = names.pointee.number(of: EffectNames.Name(.state, text))
+  mutating func state(_ name: EffectNames.Name, _ value: UInt64, digest: UInt64 = 0) {
+    let id = names.pointee.number(of: name)
     let arguments: (UInt64, UInt64) = (value, digest)
     withUnsafeBytes(of: arguments) { note(id, $0.assumingMemoryBound(to: UInt64.self), result: 0) }
   }

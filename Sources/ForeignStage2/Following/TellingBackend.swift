@@ -103,15 +103,15 @@ struct TellingModel<Inner: Stage2Backend & ~Copyable>: TellingBackend, ~Copyable
     if let memory = inner.accountedMemory {
       for level in 1...3 {
         let tables = memory.tables(level: TranslationLevel(Int8(level))).live
-        tell("tables of level \(level)", tables)
+        tell(EffectNames.Name(.state, "tables of level \(level)"), tables)
       }
-      if inner.hypercallCounts != nil { tell("mappings", memory.mappings.live) }
+      if inner.hypercallCounts != nil { tell(EffectNames.Name(.state, "mappings"), memory.mappings.live) }
     }
-    if let depth = inner.mappingTreeDepth() { tell("tree depth", depth.maximum) }
+    if let depth = inner.mappingTreeDepth() { tell(.treeDepth, depth.maximum) }
   }
 
-  private mutating func tell(_ text: String, _ value: Int) {
-    let id = names.pointee.number(of: EffectNames.Name(.state, text))
+  private mutating func tell(_ name: EffectNames.Name, _ value: Int) {
+    let id = names.pointee.number(of: name)
     state += [UInt64(id) | 2 << 32, 0, UInt64(value), 0]
     stateItems += 1
   }

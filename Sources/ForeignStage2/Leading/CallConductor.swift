@@ -270,6 +270,7 @@ package final class CallConductor {
       lost.append(LostVM(side: side, reason: reason, call: call, calls: calls))
     }
     vms[Int(call.vm)].life = .leftOut
+    for side in sides { side.forget(vm: call.vm) }
   }
 
   // MARK: The end

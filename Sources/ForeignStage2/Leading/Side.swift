@@ -121,6 +121,9 @@ final class Side {
     return nil
   }
 
+  /// A VM is left out from here on.
+  func forget(vm: UInt32) { totals.forget(vm: vm) }
+
   /// The record that `next` gave has been looked at.
   @inline(__always)
   func take(_ record: EffectRecord) {

@@ -3,9 +3,9 @@ package struct SideTotals {
   /// One effect by name.
   package struct Total: Hashable, Sendable {
     package var count: UInt64 = 0
-    /// Bytes that were maintained, objects that were taken, the last sum over all VMs of what there was.
+    /// Bytes that were maintained, objects that were taken, what there is of all VMs.
     package var amount: Int64 = 0
-    /// Objects that were given back, the most that there was.
+    /// Objects that were given back, the most that there was when VMs were looked at.
     package var other: Int64 = 0
   }
 
@@ -20,18 +20,14 @@ package struct SideTotals {
     package var truths: UInt64 = 0
   }
 
-  private struct StateKey: Hashable {
-    var vm: UInt32
-    var name: Int
-  }
-
   /// Every name that was ever told, with its sum.
   package private(set) var effects: [(name: EffectNames.Name, total: Total)] = []
   private var places: [EffectNames.Name: Int] = [:]
   /// Where the sum of a name is, by its number in the process that follows now.
   private var numbers: ContiguousArray<Int> = []
   package private(set) var results = [Results](repeating: Results(), count: StageCall.Function.allCases.count)
-  private var states: [StateKey: Int64] = [:]
+  /// What there was of each VM when it was looked at last, by the place of the name.
+  private var states: [UInt32: [Int: Int64]] = [:]
 
   /// How many of the calls were such as faults and notifications lead to.
   package var operationCalls: UInt64 {
@@ -67,6 +63,14 @@ package struct SideTotals {
     if record.isCorrection { return }
     if let function = record.function { results[Int(function.rawValue)].add(record.result) }
     if record.itemCount > 0 { addItems(record) }
+    if record.function == .release { forget(vm: record.vm) }
+  }
+
+  /// Nothing more is there of a VM, or nobody looks at it any more.
+  mutating func forget(vm: UInt32) {
+    for (place, value) in states.removeValue(forKey: vm) ?? [:] where effects[place].name.addsUp {
+      effects[place].total.amount -= value
+    }
   }
 
   private mutating func addItems(_ record: EffectRecord) {
@@ -96,10 +100,14 @@ package struct SideTotals {
     }
   }
 
-  /// What there is of a VM: the sum over all of them, and the most that it ever was.
+  /// What there is of a VM: of all VMs together, and the most that it ever was.
   private mutating func note(_ place: Int, ofVM vm: UInt32, _ value: Int64) {
-    let before = states.updateValue(value, forKey: StateKey(vm: vm, name: place)) ?? 0
-    effects[place].total.amount += value - before
+    let before = states[vm, default: [:]].updateValue(value, forKey: place) ?? 0
+    if effects[place].name.addsUp {
+      effects[place].total.amount += value - before
+    } else {
+      effects[place].total.amount = value
+    }
     effects[place].total.other = max(effects[place].total.other, effects[place].total.amount)
   }
 }

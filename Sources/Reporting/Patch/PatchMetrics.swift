@@ -13,7 +13,9 @@ enum PatchMetrics {
       if place == metrics.count {
         metrics.append(Metric(name: name, unit: unit, least: 0, most: 0, basis: basis))
       }
-      metrics[place].least += Double(value)
+      // No two recordings are of the same moment.
+      let sum = metrics[place].least + Double(value)
+      metrics[place].least = name.hasSuffix(peak) ? max(metrics[place].least, Double(value)) : sum
       metrics[place].most = metrics[place].least
       metrics[place].basis = max(metrics[place].basis, basis)
     }
@@ -37,13 +39,16 @@ enum PatchMetrics {
     return metrics
   }
 
+  /// The most that there was of something when all of a VM was compared.
+  private static let peak = ".peak"
+
   /// What a model tells, too, where one side is one: no maintenance, no memory by objects, no warnings.
   static func common(_ sides: [[Metric]]) -> [[Metric]] {
     let known = sides.map { Set($0.map(\.name)) }
     return sides.map { metrics in
       metrics.filter { metric in
         ["operations.", "hypercalls"].contains { metric.name.hasPrefix($0) }
-          || metric.name.hasSuffix(".peak") && known.allSatisfy { $0.contains(metric.name) }
+          || metric.name.hasSuffix(peak) && known.allSatisfy { $0.contains(metric.name) }
       }
     }
   }
@@ -65,7 +70,7 @@ enum PatchMetrics {
     case .memory:
       add("memory.\(camel(name.text)).taken", total.amount, .count)
       add("memory.\(camel(name.text)).givenBack", total.other, .count)
-    case .state: add("\(camel(name.text)).peak", total.other, .count)
+    case .state: add(camel(name.text) + peak, total.other, .count)
     }
   }
 
