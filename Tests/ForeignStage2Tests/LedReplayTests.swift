@@ -98,9 +98,28 @@ struct LedReplayTests {
     }
   }
 
+  @Test(
+    "A VM that is there to the end is compared as a whole, torn down and released; one without calls is not made"
+  )
+  func living() throws {
+    var isFirst = true
+    let found = try findings("", vms: 3) { led in
+      if !isFirst { Self.map(&led, pages: 10) }
+      isFirst = false
+    }
+    for side in found.sides {
+      for function in [StageCall.Function.create, .look, .destroyRange, .release] {
+        #expect(side.totals.results[Int(function.rawValue)].calls == 2, "\(function.name)")
+      }
+    }
+  }
+
   @Test("What there is of a VM that has ended is no part of what there is at once")
   func peaks() throws {
-    let found = try findings("", vms: 3) { Self.map(&$0, pages: 400) }
+    let found = try findings("", vms: 3) { led in
+      Self.map(&led, pages: 400)
+      led.note(CallCause(.end, time: Nanoseconds(1), cpu: CPUIndex(0), tid: ThreadID(0)))
+    }
     for side in found.sides {
       let most = side.totals.effects.filter { $0.name.kind == .state }.map { ($0.name.text, $0.total.other) }
       let peaks = Dictionary(uniqueKeysWithValues: most)

@@ -121,7 +121,8 @@ package final class CallConductor {
 
   /// The VM ends: its table is destroyed as `kvm_arch_destroy_vm` does it. What comes for it afterwards is not handed on.
   func end(_ vm: UInt32) {
-    guard problem == nil, isLiving(vm) else { return }
+    if vms[Int(vm)].life == .awaited { vms[Int(vm)].life = .over }
+    guard problem == nil, vms[Int(vm)].life == .living else { return }
     isCorrecting = false
     cause.kind = .end
     look(at: vm)
@@ -275,10 +276,11 @@ package final class CallConductor {
 
   // MARK: The end
 
-  /// Waits until everything is compared.
+  /// Ends the VMs that are still there, and waits until everything is compared.
   ///
   /// - Returns: what was found.
   package func finish() throws(FollowerFailure) -> PatchFindings {
+    for vm in vms.indices { end(UInt32(vm)) }
     let mark = history.count
     hand(StageCall(.look, vm: StageCall.everyVM))
     while compared <= mark, problem == nil {

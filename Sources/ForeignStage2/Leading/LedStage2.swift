@@ -20,8 +20,6 @@ package struct LedStage2<Lead: Stage2Backend & ~Copyable>: ~Copyable {
     frameOffset = shape.frameOffset(ofVM: Int(vm))
   }
 
-  deinit { conductor.end(vm) }
-
   @inline(__always)
   private func hand(
     _ function: StageCall.Function, _ ipa: IPA = IPA(0), size: UInt64 = 0, prot: Stage2Prot = [],
