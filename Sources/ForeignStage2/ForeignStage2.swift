@@ -53,9 +53,6 @@ package struct ForeignStage2: ~Copyable {
     effects.deallocate()
   }
 
-  /// The VM is gone.
-  package mutating func release() { vm.release() }
-
   /// The VM, if there is one that can be called.
   @inline(__always)
   private var callable: OpaquePointer? { effects.pointee.hasPanicked ? nil : vm.pointer }

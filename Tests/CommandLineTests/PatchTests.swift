@@ -155,6 +155,23 @@ struct PatchTests {
     }
   }
 
+  @Test(
+    "A call that does not return loses its VM, be it the last one of a VM",
+    arguments: [("TOY_HANG_AT=20", "map"), ("TOY_HANGS_AT_END=1", "release")])
+  func hang(macro: String, function: String) throws {
+    try inDirectory(["", macro]) { directory, toys in
+      let outcome = try run(
+        directory,
+        ["patch", Tool.recording, "--no-self-test", "--before", toys[0], "--after", toys[1], "--json", "-"])
+      #expect(outcome.status == 1, "\(outcome.errors)")
+      let recording = try recordings(try json(outcome))[0]
+      let lost = try #require((recording["lost"] as? [[String: Any]])?.first)
+      #expect(lost["reason"] as? String == "did not return for 10 s" && lost["side"] as? String == "after")
+      #expect((lost["words"] as? String)?.hasPrefix("\(function) of VM") == true, "\(lost)")
+      #expect(recording["differing"] as? Int == 0)
+    }
+  }
+
   @Test("A side that makes no VM loses each, with its reason; in the place of the model it is an error")
   func refusal() throws {
     try inDirectory(["", "TOY_REFUSES=1"]) { directory, toys in

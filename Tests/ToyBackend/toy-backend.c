@@ -8,6 +8,7 @@
  *	-DTOY_ABI=2		knows another version only
  *	-DTOY_CRASH_AT=n	crashes in the n-th map of a VM
  *	-DTOY_HANG_AT=n		does not return from it
+ *	-DTOY_HANGS_AT_END=1	does not return from the release of a VM
  *	-DTOY_PANIC_AT=n	stops the kernel in it
  *	-DTOY_REFUSES=1		makes no VM
  *	-DTOY_VMS_MAX=n		makes no VM while there are n
@@ -28,6 +29,9 @@
 #endif
 #ifndef TOY_HANG_AT
 #define TOY_HANG_AT 0
+#endif
+#ifndef TOY_HANGS_AT_END
+#define TOY_HANGS_AT_END 0
 #endif
 #ifndef TOY_PANIC_AT
 #define TOY_PANIC_AT 0
@@ -189,6 +193,8 @@ static struct s2_vm *create(const struct s2_config *config, const struct s2_host
 
 static void release(struct s2_vm *vm)
 {
+	while (TOY_HANGS_AT_END)
+		;
 	vms--;
 	free(vm->leaves);
 	free(vm);

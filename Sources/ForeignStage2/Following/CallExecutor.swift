@@ -33,7 +33,6 @@ struct CallExecutor<Backend: TellingBackend & ~Copyable>: ~Copyable {
     let result = backend.pointee.carryOut(call)
     returned()
     while !backend.pointee.tell(call, result: result, to: &writer) { wait() }
-    if call.function == .release { backend.pointee.release() }
   }
 
   /// Tells that all calls before this one have been told.

@@ -13,9 +13,6 @@ protocol TellingBackend: ~Copyable {
   ///
   /// - Returns: whether there was room for it.
   func tell(_ call: StageCall, result: Int64, to writer: inout EffectWriter) -> Bool
-
-  /// The VM is gone.
-  mutating func release()
 }
 
 extension ForeignStage2: TellingBackend {
@@ -24,6 +21,7 @@ extension ForeignStage2: TellingBackend {
     if call.function == .create { return vm.pointer == nil ? -5 : 0 }
     effects.pointee.begin()
     if call.function == .look { tellState() }
+    if call.function == .release { vm.release() }
     let result = call.perform(on: &self, knowsFrame: true)
     if call.function.isOfAddress {
       let leaf = leaf(IPA(call.ipa))
@@ -122,6 +120,4 @@ struct TellingModel<Inner: Stage2Backend & ~Copyable>: TellingBackend, ~Copyable
       items: items + stateItems, keptItems: stateItems)
     return state.withUnsafeBufferPointer { writer.write(told, kept: $0, untold: untold, kinds, names: names) }
   }
-
-  mutating func release() {}
 }
