@@ -300,6 +300,8 @@ extension ForeignStage2 {
   package var otherHypercallCount: Int { effects.pointee.tally.otherHypercalls }
   /// Whether the kernel stopped.
   package var hasPanicked: Bool { effects.pointee.hasPanicked }
+  /// Why, in the backend's words.
+  var lastPanic: String { effects.pointee.panic?.words ?? "it does not say why" }
 
   /// The host's tree of mappings, node by node.
   struct TreeShape {

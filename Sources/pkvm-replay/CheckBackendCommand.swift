@@ -25,6 +25,10 @@ struct CheckBackendCommand: ParsableCommand {
   @Option(help: "The kernel to hold it against, such as 7.3, in place of the one that it says it is.")
   var kernel: String?
 
+  func validate() throws {
+    if calls < 1 { throw ValidationError("--calls \(calls): what made no call has shown nothing") }
+  }
+
   func run() throws {
     let library = try SideArgument.load(path)
     let release = kernel.map { KernelRelease($0) } ?? library.release

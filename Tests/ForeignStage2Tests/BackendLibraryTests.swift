@@ -47,6 +47,9 @@ struct BackendLibraryTests {
     let other = try ToyBackend.build("TOY_ABI=2")
     defer { try? FileManager.default.removeItem(atPath: other) }
     #expect(problem(other) == .unknownVersion(path: other))
+    let empty = try ToyBackend.build("TOY_PATHS=0")
+    defer { try? FileManager.default.removeItem(atPath: empty) }
+    #expect(problem(empty) == .malformed(path: empty, what: "it offers neither path of stage 2"))
     #expect(problem("libz.so.1")?.description.contains("libz.so.1") == true)
   }
 

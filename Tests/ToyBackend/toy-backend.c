@@ -6,6 +6,7 @@
  * What it does wrong is chosen when it is compiled:
  *
  *	-DTOY_ABI=2		knows another version only
+ *	-DTOY_PATHS=0		offers no path
  *	-DTOY_CRASH_AT=n	crashes in the n-th map of a VM
  *	-DTOY_HANG_AT=n		does not return from it
  *	-DTOY_HANGS_AT_END=1	does not return from the release of a VM
@@ -23,6 +24,9 @@
 
 #ifndef TOY_ABI
 #define TOY_ABI S2_ABI_VERSION
+#endif
+#ifndef TOY_PATHS
+#define TOY_PATHS (1 << S2_PATH_PKVM)
 #endif
 #ifndef TOY_CRASH_AT
 #define TOY_CRASH_AT 0
@@ -414,7 +418,7 @@ const struct s2_backend *s2_backend(uint32_t abi)
 		.size = sizeof(backend),
 		.name = "Toy (as Linux 7.3.4)",
 		.restated = "everything: it is a toy\n",
-		.paths = 1 << S2_PATH_PKVM,
+		.paths = TOY_PATHS,
 		.page_shift = PAGE_SHIFT,
 		.capabilities = S2_CAN_MAP_BLOCKS,
 		.create = create,

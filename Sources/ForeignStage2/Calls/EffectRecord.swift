@@ -1,4 +1,5 @@
 package import KVMTypes
+internal import Stage2Model
 
 /// What a follower tells of one call, as words in a ring.
 ///
@@ -96,17 +97,13 @@ package struct EffectRecord {
     package var prot: Stage2Prot
     package var frame: UInt64
 
-    /// `no leaf below level 2`, `leaf of level 3 RW, young, frame 0x8000`.
+    /// `no leaf, the walk ends at level 2`, `leaf of level 3, RW, young, frame 0x8000`.
     package var words: String {
-      guard isValid else { return "no leaf, the walk ends at level \(level)" }
-      let execute: [Stage2Prot: String] = [
-        .execute: "X", .privilegedExecute: "X at EL1", .userExecute: "X at EL0",
-      ]
-      let rights =
-        (prot.contains(.read) ? "R" : "") + (prot.contains(.write) ? "W" : "")
-        + (execute[prot.intersection(.execute)] ?? "")
-      return "leaf of level \(level), \(rights.isEmpty ? "no rights" : rights), \(isYoung ? "young" : "old")"
-        + ", frame 0x\(String(frame, radix: 16))"
+      let walk: Stage2Walk =
+        isValid
+        ? .leaf(level: TranslationLevel(level), prot: prot, young: isYoung)
+        : .invalid(level: TranslationLevel(level))
+      return walk.words + (isValid ? ", frame 0x\(String(frame, radix: 16))" : "")
     }
   }
 

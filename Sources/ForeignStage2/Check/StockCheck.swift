@@ -65,7 +65,6 @@ package struct StockCheck {
     counters: (borrowing Model) -> Stage2Counters?
   ) -> (position: Int, what: String)? {
     var foreign = ForeignStage2(library, host.shape, frameOffset: host.shape.frameOffset(ofVM: 0))
-    if let refusal = library.refusal { return (0, refusal.description) }
     var touched: Set<UInt64> = []
     for (position, call) in calls.enumerated() {
       if let topUp = host.topUp(before: call) {
@@ -75,7 +74,7 @@ package struct StockCheck {
       let wanted = call.perform(on: &model, knowsFrame: false)
       let got = call.perform(on: &foreign, knowsFrame: false)
       if call.function == .map { touched.insert(call.ipa) }
-      if foreign.hasPanicked { return (position, "the kernel stops") }
+      if let stop = stop(foreign) { return (position, stop) }
       if call.function != .topUpSplitCache, got != wanted {
         return (position, "returns \(got), not \(wanted) as the model")
       }
@@ -90,12 +89,18 @@ package struct StockCheck {
     return end(host, &model, &foreign).map { (calls.count, "at the end of the VM: \($0)") }
   }
 
+  /// Why nothing can be called any more.
+  private func stop(_ foreign: borrowing ForeignStage2) -> String? {
+    library.refusal?.description ?? (foreign.hasPanicked ? "the kernel stops: \(foreign.lastPanic)" : nil)
+  }
+
   private func compareWalk<Model: Stage2Backend & ~Copyable>(
     _ model: inout Model, _ foreign: inout ForeignStage2, _ ipa: UInt64
   ) -> String? {
     let (wanted, got) = (model.walk(IPA(ipa)), foreign.walk(IPA(ipa)))
     return got == wanted
-      ? nil : "a walk of 0x\(String(ipa, radix: 16)) finds \(got), not \(wanted) as the model's"
+      ? nil
+      : "a walk of 0x\(String(ipa, radix: 16)) finds \(got.words), and the model's \(wanted.words)"
   }
 
   private func compareCounts(
@@ -141,6 +146,7 @@ package struct StockCheck {
     foreign.passGracePeriod()
     model.destroyRange(IPA(0), size: all)
     foreign.destroyRange(IPA(0), size: all)
+    if let stop = stop(foreign) { return stop }
     return compareCounts(model.hypercallCounts, foreign, nil) ?? compareMemory(model.accountedMemory, foreign)
   }
 

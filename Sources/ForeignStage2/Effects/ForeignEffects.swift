@@ -39,8 +39,9 @@ struct ForeignEffects: ~Copyable {
   var memory: ForeignMemory
   /// The host loads a vCPU that the kernel loaded long ago: its `vcpu_load` and `vcpu_put` are of nobody.
   var isLoading = false
-  /// The kernel has stopped: the VM is not called any more.
-  private(set) var hasPanicked = false
+  /// Why the kernel has stopped, which is not called any more for the VM; nil as long as it goes on.
+  private(set) var panic: EffectNames.Name?
+  var hasPanicked: Bool { panic != nil }
 
   init(_ names: UnsafeMutablePointer<EffectNames>, _ nothing: MemoryAccounting) {
     self.names = names
@@ -89,15 +90,17 @@ struct ForeignEffects: ~Copyable {
   mutating func panic(_ file: UnsafePointer<CChar>?, line: UInt32, _ text: UnsafePointer<CChar>?) {
     let what = text.map { String(cString: $0) } ?? "the kernel stops"
     let name = file.map { Self.placed(.panic, $0, line: line, what) } ?? EffectNames.Name(.panic, what)
-    hasPanicked = true
+    stop(name)
+  }
+
+  private mutating func stop(_ name: EffectNames.Name) {
+    if panic == nil { panic = name }
     note(names.pointee.number(of: name), UnsafeBufferPointer(start: nil, count: 0), result: 0)
   }
 
   /// The backend makes no VM: it is as if the kernel stopped at once.
   mutating func refuse(_ reason: String) {
-    hasPanicked = true
-    let name = EffectNames.Name(.panic, "no VM can be made: \(reason)")
-    note(names.pointee.number(of: name), UnsafeBufferPointer(start: nil, count: 0), result: 0)
+    stop(EffectNames.Name(.panic, "no VM can be made: \(reason)"))
   }
 
   /// A name with its place; one without words is told apart by its line.

@@ -104,6 +104,10 @@ package final class BackendLibrary {
       "mkyoung": made.mkyoung != nil, "walk": made.walk != nil,
     ]
     if let missing = required.first(where: { !$0.value }) { throw .lacks(path: path, function: missing.key) }
+    // Random calls on neither path would find nothing.
+    guard made.paths & (1 << S2_PATH_TRADITIONAL.rawValue | 1 << S2_PATH_PKVM.rawValue) != 0 else {
+      throw .malformed(path: path, what: "it offers neither path of stage 2")
+    }
     guard made.page_shift < 64, PageSize(bytes: 1 << UInt64(made.page_shift)) != nil else {
       throw .malformed(path: path, what: "there are no pages of 2^\(made.page_shift) bytes")
     }
