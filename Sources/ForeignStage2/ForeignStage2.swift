@@ -22,6 +22,8 @@ package struct ForeignStage2: ~Copyable {
   private let pageShift: UInt64
   /// The vCPU that was loaded last.
   private var loaded: Int32 = -1
+  /// What the last function returned that KVM gives up a fault for: of loading a vCPU, or of a top-up.
+  private(set) var preparation: Int64 = 0
   private let countsMappings: Bool
   /// What there was of the VM at its end.
   private var last: (tree: TreeShape, counters: s2_counters)?
@@ -57,25 +59,31 @@ package struct ForeignStage2: ~Copyable {
   @inline(__always)
   private var callable: OpaquePointer? { effects.pointee.hasPanicked ? nil : vm.pointer }
 
-  /// The VM with `vcpu` loaded.
+  /// The VM with `vcpu` loaded; nil where it could not be, and `preparation` says why.
   @inline(__always)
   private mutating func callable(with vcpu: VCPUIndex) -> OpaquePointer? {
+    preparation = Int64(Self.notThere.rawValue)
     guard let vm = callable else { return nil }
     let number = Int32(truncatingIfNeeded: max(vcpu.rawValue, 0) % ForeignShape.vcpus)
-    if loaded != number { load(number, vm) }
-    return vm
+    preparation = 0
+    return loaded == number || load(number, vm) ? vm : nil
   }
 
   @inline(never)
-  private mutating func load(_ vcpu: Int32, _ vm: OpaquePointer) {
-    guard shape.isPKVM, let load = table.pointee.load_vcpu else {
-      loaded = vcpu
-      return
+  private mutating func load(_ vcpu: Int32, _ vm: OpaquePointer) -> Bool {
+    if shape.isPKVM, let load = table.pointee.load_vcpu {
+      effects.pointee.isLoading = true
+      preparation = load(vm, vcpu, 0)
+      effects.pointee.isLoading = false
+      _ = finish(vm, preparation)
     }
-    effects.pointee.isLoading = true
-    if load(vm, vcpu, 0) == 0 { loaded = vcpu }
-    effects.pointee.isLoading = false
+    guard preparation == 0, !effects.pointee.hasPanicked else { return false }
+    loaded = vcpu
+    return true
   }
+
+  /// What an operation returns for which no vCPU could be loaded.
+  private var notPrepared: KernelResult { KernelResult(Int32(clamping: preparation)) }
 
   /// An operation has ended.
   @inline(__always)
@@ -106,7 +114,7 @@ extension ForeignStage2: Stage2Backend {
   package mutating func map(
     _ ipa: IPA, size: UInt64, pfn: PFN?, prot: Stage2Prot, vcpu: VCPUIndex
   ) -> KernelResult {
-    guard let vm = callable(with: vcpu) else { return Self.notThere }
+    guard let vm = callable(with: vcpu) else { return notPrepared }
     let frame = pfn?.rawValue ?? shape.frame(of: GFN(ipa.rawValue >> pageShift), offset: frameOffset)
     let result = table.pointee.map(
       vm, ipa.rawValue, size, frame, prot.rawValue, loaded, Self.faultFlags)
@@ -136,7 +144,7 @@ extension ForeignStage2: Stage2Backend {
   }
 
   package mutating func relaxPerms(_ ipa: IPA, prot: Stage2Prot) -> KernelResult {
-    guard let vm = callable(with: VCPUIndex(Int(max(loaded, 0)))) else { return Self.notThere }
+    guard let vm = callable(with: VCPUIndex(Int(max(loaded, 0)))) else { return notPrepared }
     return finish(vm, table.pointee.relax_perms(vm, ipa.rawValue, prot.rawValue, loaded, Self.faultFlags))
   }
 
@@ -169,7 +177,8 @@ extension ForeignStage2: Stage2Backend {
 
   package mutating func topUpMemcache(vcpu: VCPUIndex, pages: Int) {
     guard let vm = callable(with: vcpu), let topUp = table.pointee.topup_memcache else { return }
-    _ = finish(vm, topUp(vm, loaded, UInt64(pages)))
+    preparation = topUp(vm, loaded, UInt64(pages))
+    _ = finish(vm, preparation)
   }
 
   package mutating func freeMemcache(vcpu: VCPUIndex) {

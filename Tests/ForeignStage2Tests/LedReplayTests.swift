@@ -141,6 +141,25 @@ struct LedReplayTests {
     }
   }
 
+  @Test("A vCPU that cannot be loaded is an operation that fails; a kernel that stops there is not called")
+  func load() throws {
+    func topUpAndMap(_ led: inout LedStage2<PKVMStage2>) {
+      led.topUpMemcache(vcpu: VCPUIndex(0), pages: 3)
+      Self.map(&led, pages: 1)
+    }
+    let fails = try findings("TOY_LOAD_FAILS=1", of: topUpAndMap)
+    let first = try #require(fails.first)
+    #expect(first.call.function == .topUpMemcache && first.kinds.contains(.result))
+    #expect(first.before.result == 0 && first.after.result == -12)
+    #expect(fails.counts.contains { $0.function == .map && $0.kind == "result" } && fails.lost.isEmpty)
+    let stops = try findings("TOY_LOAD_PANICS=1", of: topUpAndMap)
+    guard case .panic(let text) = stops.lost.first?.reason else {
+      Issue.record("\(stops.lost)")
+      return
+    }
+    #expect(text.hasSuffix(": no vCPU can be loaded"), "\(text)")
+  }
+
   @Test("The model itself is a side that does not differ from what it leads")
   func model() throws {
     let path = try ToyBackend.build()

@@ -11,6 +11,8 @@
  *	-DTOY_HANG_AT=n		does not return from it
  *	-DTOY_HANGS_AT_END=1	does not return from the release of a VM
  *	-DTOY_PANIC_AT=n	stops the kernel in it
+ *	-DTOY_LOAD_FAILS=1	has no memory for a vCPU
+ *	-DTOY_LOAD_PANICS=1	stops the kernel where a vCPU is loaded
  *	-DTOY_REFUSES=1		makes no VM
  *	-DTOY_VMS_MAX=n		makes no VM while there are n
  *	-DTOY_LEAVES_OLD=1	leaves what is mapped old
@@ -40,6 +42,12 @@
 #ifndef TOY_PANIC_AT
 #define TOY_PANIC_AT 0
 #endif
+#ifndef TOY_LOAD_FAILS
+#define TOY_LOAD_FAILS 0
+#endif
+#ifndef TOY_LOAD_PANICS
+#define TOY_LOAD_PANICS 0
+#endif
 #ifndef TOY_REFUSES
 #define TOY_REFUSES 0
 #endif
@@ -63,6 +71,7 @@
 #define BITS_A_LEVEL 9
 #define EPERM_ (-1)
 #define EAGAIN_ (-11)
+#define ENOMEM_ (-12)
 #define EINVAL_ (-22)
 
 struct leaf {
@@ -204,9 +213,22 @@ static void release(struct s2_vm *vm)
 	free(vm);
 }
 
+/* The kernel stops. Nobody may call for the VM any more but to release it. */
+static void stop(struct s2_vm *vm, uint32_t line, const char *text)
+{
+	vm->host.panic(vm->host.user, "toy-backend.c", line, text);
+	vm->is_stopped = 1;
+}
+
 static int64_t load_vcpu(struct s2_vm *vm, int32_t vcpu, int32_t cpu)
 {
 	(void)cpu;
+	if (TOY_LOAD_FAILS)
+		return ENOMEM_;
+	if (TOY_LOAD_PANICS) {
+		stop(vm, __LINE__, "no vCPU can be loaded");
+		return S2_STOPPED;
+	}
 	if (!vm->has_run)
 		hypercall(vm, "__pkvm_init_vm", 0, 0, 0, 0, 0);
 	vm->has_run = 1;
@@ -219,6 +241,8 @@ static int64_t load_vcpu(struct s2_vm *vm, int32_t vcpu, int32_t cpu)
 
 static int64_t topup(struct s2_vm *vm, int32_t vcpu, uint64_t pages)
 {
+	if (vm->is_stopped)
+		stop(vm, __LINE__, "it was called though it had stopped");
 	if (vm->spare[vcpu] < pages) {
 		vm->host.memory(vm->host.user, S2_OBJECT_MEMCACHE, -1, (int64_t)(pages - vm->spare[vcpu]), 1 << PAGE_SHIFT);
 		vm->spare[vcpu] = pages;
@@ -241,10 +265,8 @@ static int go_wrong(struct s2_vm *vm)
 		__builtin_trap();
 	while (vm->maps == TOY_HANG_AT)
 		;
-	if (vm->maps == TOY_PANIC_AT) {
-		vm->host.panic(vm->host.user, "toy-backend.c", __LINE__, "the n-th map");
-		vm->is_stopped = 1;
-	}
+	if (vm->maps == TOY_PANIC_AT)
+		stop(vm, __LINE__, "the n-th map");
 	return vm->is_stopped;
 }
 
