@@ -57,13 +57,13 @@ struct RunningReplay {
     _ prepared: PreparedReplay, _ onOperation: ((Stage2Operation) throws -> Void)?,
     _ observer: ReplayObserver,
     _ makeBackend: @escaping (VMToModel) -> Backend
-  ) {
+  ) throws {
     let kept = Kept(
       Replayer(
         prepared.context, vcpuEvidence: prepared.found.evidence, memslots: prepared.found.memslots,
         lockModes: prepared.lockModes, probes: prepared.probes, collectsOperations: onOperation != nil,
         makeBackend: makeBackend))
-    observer.onBegin?(prepared.model)
+    try observer.onBegin?(prepared.model)
     let observes = onOperation != nil || !observer.kinds.isEmpty
     func emit() throws {
       guard observes else { return }

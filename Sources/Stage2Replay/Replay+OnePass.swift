@@ -10,7 +10,7 @@ extension Replay {
   /// Replays what `source` delivers in one pass.
   static func runOnce(
     over source: any EventSource, _ request: ProfileRequest, _ options: ReplayOptions,
-    _ begin: (PreparedReplay) -> RunningReplay
+    _ begin: (PreparedReplay) throws -> RunningReplay
   ) throws -> (result: ReplayResult, statistics: EventStatistics) {
     var prefix = TracePrefix(of: source)
     var ahead: SurveyAhead?
@@ -22,7 +22,7 @@ extension Replay {
       ahead = try SurveyAhead(after: &prefix, of: source, stated: request.pageSize, options) { found in
         let prepared = try PreparedReplay(found, ProbeRecording(source), request, options)
         decided = (prepared.context.profile, found.memslots, prepared.context.events.isUnordered)
-        return begin(prepared)
+        return try begin(prepared)
       }
     }
     guard var ahead, let decided else {

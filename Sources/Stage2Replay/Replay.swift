@@ -45,7 +45,9 @@ public enum Replay {
       var options = options
       options.jobs = 1
       options.observed = observer.kinds
-      return try drive(source, request, options) { RunningReplay($0, onOperation, observer, makeBackend) }
+      return try drive(source, request, options) {
+        try RunningReplay($0, onOperation, observer, makeBackend)
+      }
     }
   }
 
@@ -60,8 +62,8 @@ public enum Replay {
     options.observed = observer.kinds
     return try drive(source, request, options) { prepared in
       prepared.model.isPKVM
-        ? RunningReplay(prepared, onOperation, observer) { $0.makePKVM(keepsMappingTree: keepsTree) }
-        : RunningReplay(prepared, onOperation, observer) { $0.makeTraditional() }
+        ? try RunningReplay(prepared, onOperation, observer) { $0.makePKVM(keepsMappingTree: keepsTree) }
+        : try RunningReplay(prepared, onOperation, observer) { $0.makeTraditional() }
     }
   }
 
@@ -71,7 +73,7 @@ public enum Replay {
   /// each run of events.
   private static func drive(
     _ source: any EventSource, _ request: ProfileRequest, _ options: ReplayOptions,
-    _ begin: (PreparedReplay) -> RunningReplay
+    _ begin: (PreparedReplay) throws -> RunningReplay
   ) throws -> (result: ReplayResult, statistics: EventStatistics) {
     guard source.canBeReadTwice else { return try runOnce(over: source, request, options, begin) }
     return try source.withSeveralPasses { try runTwice(over: source, request, options, begin) }
@@ -80,12 +82,12 @@ public enum Replay {
   /// Replays what `source` delivers in a second pass, by what the first one found.
   static func runTwice(
     over source: any EventSource, _ request: ProfileRequest, _ options: ReplayOptions,
-    _ begin: (PreparedReplay) -> RunningReplay
+    _ begin: (PreparedReplay) throws -> RunningReplay
   ) throws -> (result: ReplayResult, statistics: EventStatistics) {
     let found = SurveyedTrace(source, stated: request.pageSize, options: options)
     let probes = found.hasOperationProbes == false ? .none : ProbeRecording(source)
     let prepared = try PreparedReplay(found, probes, request, options)
-    let replay = begin(prepared)
+    let replay = try begin(prepared)
     var selection = EventSelection.replay(probes: !options.ignoresProbes, reader: prepared.context.reader)
     selection.isLast = true
     selection.mixesCPUs = true

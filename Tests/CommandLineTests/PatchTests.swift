@@ -181,6 +181,11 @@ struct PatchTests {
       #expect(outcome.output.contains("after stopped: no VM can be made: it does not want to"))
       let replay = try run(directory, ["replay", Tool.recording, "--backend", toys[1]])
       #expect(replay.status == 4 && replay.errors.contains("cannot make a VM: it does not want to"))
+      // Of another kind of host nothing is asked of it.
+      let other = Tool.root.appending(path: "traces/kvm-nvhe-6.12.107-dirty-log-thp.dat").path
+      let refused = try run(directory, ["replay", other, "--backend", toys[0]])
+      #expect(refused.status == 4 && refused.errors.contains("does not have the traditional path"))
+      #expect(refused.errorLines.count == 1 && refused.output.isEmpty, "\(refused)")
     }
   }
 

@@ -43,6 +43,21 @@ struct ObserverTests {
     return (told, result)
   }
 
+  @Test("Who does not want the kernel that is modelled ends the replay before anything else")
+  func refusal() throws {
+    struct Refusal: Error {}
+    let told = Told()
+    var observer = told.observer
+    observer.onBegin = { _ in throw Refusal() }
+    let trace = try Recordings.trace("pkvm-nvhe-7.3.4-guest-boot.dat")
+    #expect(throws: Refusal.self) {
+      try Replay.run(
+        trace, profile: ProfileRequest(), options: ReplayOptions(), observer: observer.and(ReplayObserver()),
+        onOperation: { told.operations.append($0) }, backend: { $0.makePKVM() })
+    }
+    #expect(told.vms.isEmpty && told.operations.isEmpty)
+  }
+
   @Test(
     "Faults, holds, waits and divergences of a recording add up to its result",
     arguments: [

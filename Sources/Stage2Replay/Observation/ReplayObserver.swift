@@ -5,8 +5,8 @@
 /// kinds are not in order with each other: a fault's window is told when it ends, its operation some thousand events later.
 /// Under another kernel than the traced one there are no divergences.
 public struct ReplayObserver {
-  /// Receives the kernel and machine that are modelled, before anything else.
-  public var onBegin: ((ReplayProfile) -> Void)?
+  /// Receives the kernel and machine that are modelled, before anything else. What it throws ends the replay.
+  public var onBegin: ((ReplayProfile) throws -> Void)?
   /// Receives each VM when it appears, before anything that is told of it.
   public var onVM: ((ObservedVM) throws -> Void)?
   /// Receives the window of each fault of a VM's own stage 2.
@@ -26,10 +26,7 @@ public struct ReplayObserver {
   /// One that tells both what they want to know.
   public func and(_ other: ReplayObserver) -> ReplayObserver {
     var both = ReplayObserver()
-    both.onBegin = { profile in
-      onBegin?(profile)
-      other.onBegin?(profile)
-    }
+    both.onBegin = Self.both(onBegin, other.onBegin)
     both.onVM = Self.both(onVM, other.onVM)
     both.onFault = Self.both(onFault, other.onFault)
     both.onHold = Self.both(onHold, other.onHold)

@@ -18,7 +18,7 @@ enum Replays {
     let onBegin = observer.onBegin
     observer.onBegin = { profile in
       Phases.begin("replay of \(trace.path)")
-      onBegin?(profile)
+      try onBegin?(profile)
     }
     let found = try explaining(trace) { [observer] in
       if let library {
@@ -36,11 +36,15 @@ enum Replays {
     _ trace: TraceFile, _ request: ProfileRequest, _ options: ReplayOptions, on library: BackendLibrary,
     _ observer: ReplayObserver, _ onOperation: ((Stage2Operation) throws -> Void)?
   ) throws -> (result: ReplayResult, statistics: EventStatistics) {
-    let traced = try Replay.profiles(of: trace, traced: request, others: []).traced
-    do {
-      try library.check(ForeignShape(traced.profile, isProtected: false))
-    } catch {
-      throw Diagnostics.failure(error)
+    var observer = observer
+    let onBegin = observer.onBegin
+    observer.onBegin = { model in
+      do throws(BackendProblem) {
+        try library.check(ForeignShape(model.profile, isProtected: false))
+      } catch {
+        throw Diagnostics.failure(error)
+      }
+      try onBegin?(model)
     }
     var vms = 0
     let found = try Replay.run(
