@@ -136,6 +136,35 @@ struct PatchTests {
     }
   }
 
+  @Test("A bound on what one side does not do is one on 0; one on what it does not tell is wrong usage")
+  func untold() throws {
+    try inDirectory(["", "TOY_ASKS=1", "TOY_TELLS_LEAVES=0"]) { directory, toys in
+      func patch(_ after: String, _ bound: String) throws -> Tool.Outcome {
+        try run(
+          directory,
+          [
+            "patch", Tool.recording, "--no-self-test", "--quiet", "--before", toys[0], "--after", after,
+            "--fail-if", bound,
+          ])
+      }
+      let asks = try patch(toys[1], "hypercalls.toy>0")
+      #expect(asks.status == 1 && asks.errors.contains("exceeded: hypercalls.toy>0: +"), "\(asks)")
+      // The other figures are there, and no leaf differs.
+      #expect(try patch(toys[2], "hypercallsTotal>0").status == 0)
+      let untold = try patch(toys[2], "leaves.peak>0")
+      #expect(untold.status == 64 && untold.errorLines.count == 1 && untold.output.isEmpty, "\(untold)")
+      #expect(untold.errors.contains("--fail-if leaves.peak: unknown of after, Toy (as Linux 7.3.4)"))
+      let model = try run(
+        directory,
+        ["patch", Tool.recording, "--before", "7.3", "--after", toys[0], "--fail-if", "warningsTotal>0"])
+      #expect(model.status == 64 && model.errors.contains("--fail-if warningsTotal: unknown of before, "))
+      let same = try run(
+        directory, ["patch", Tool.recording, "--no-self-test", "--before", toys[0], "--after", toys[2]])
+      #expect(same.status == 0 && same.output.contains("differences none"), "\(same.output)")
+      #expect(same.output.contains("2 figures are not told by one of the sides"), "\(same.output)")
+    }
+  }
+
   @Test("A crash loses its VM alone, and leaves the calls that show it once more")
   func crash() throws {
     try inDirectory(["", "TOY_CRASH_AT=20"]) { directory, toys in

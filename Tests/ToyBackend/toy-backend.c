@@ -18,6 +18,8 @@
  *	-DTOY_LEAVES_OLD=1	leaves what is mapped old
  *	-DTOY_WARNS=1		warns in each unmap
  *	-DTOY_MISTAKES_AT=n	names a page too many in the n-th hypercall of an unmap
+ *	-DTOY_TELLS_LEAVES=0	does not tell its leaves
+ *	-DTOY_ASKS=1		makes a hypercall of its own in each unmap
  *	-DTOY_BATCHES=1		takes neighbouring pages back with one hypercall
  */
 #include <stdlib.h>
@@ -62,6 +64,12 @@
 #endif
 #ifndef TOY_MISTAKES_AT
 #define TOY_MISTAKES_AT 0
+#endif
+#ifndef TOY_TELLS_LEAVES
+#define TOY_TELLS_LEAVES 1
+#endif
+#ifndef TOY_ASKS
+#define TOY_ASKS 0
 #endif
 #ifndef TOY_BATCHES
 #define TOY_BATCHES 0
@@ -302,6 +310,8 @@ static int64_t unmap(struct s2_vm *vm, uint64_t ipa, uint64_t size)
 {
 	if (TOY_WARNS)
 		vm->host.warning(vm->host.user, "toy-backend.c", __LINE__, "TOY_WARNS");
+	if (TOY_ASKS)
+		hypercall(vm, "__pkvm_toy", 0, 0, 0, 0, 0);
 	unshare(vm, ipa >> PAGE_SHIFT, (ipa + size) >> PAGE_SHIFT);
 	return 0;
 }
@@ -457,7 +467,7 @@ const struct s2_backend *s2_backend(uint32_t abi)
 		.load_vcpu = load_vcpu,
 		.flush_remote_tlbs = flush_remote_tlbs,
 		.walk = walk,
-		.leaves = leaves,
+		.leaves = TOY_TELLS_LEAVES ? leaves : NULL,
 		.tree = tree,
 		.counters = counters,
 	};

@@ -112,7 +112,7 @@ struct TellingModel<Inner: Stage2Backend & ~Copyable>: TellingBackend, ~Copyable
 
   private mutating func tell(_ name: EffectNames.Name, _ value: Int) {
     let id = names.pointee.number(of: name)
-    state += [UInt64(id) | 2 << 32, 0, UInt64(value), 0]
+    state += [UInt64(id) | 1 << 32, 0, UInt64(value)]
     stateItems += 1
   }
 

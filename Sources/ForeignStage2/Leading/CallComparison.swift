@@ -77,6 +77,8 @@ struct CallComparison {
     }
     if a.leaf != b.leaf || a.leafFrame != b.leafFrame { kinds.insert(.leaf) }
     if a.digest == b.digest { return kinds }
+    // What one side does not tell of a VM is no difference.
+    if a.function == .look { return Self.haveSameState(aEffects, bEffects) ? kinds : kinds.union(.state) }
     let (aKinds, bKinds) = (Self.byKind(a, aEffects), Self.byKind(b, bEffects))
     let differing = EffectKind.allCases.filter { aKinds[Int($0.rawValue)] != bKinds[Int($0.rawValue)] }
     for kind in differing { kinds.insert(DifferenceKinds(kind)) }
@@ -94,12 +96,14 @@ struct CallComparison {
     return digests.values.map(\.value)
   }
 
-  /// Whether what both sides tell of a VM is the same in numbers.
+  /// Whether what both sides tell of a VM is the same: a number, and of many things what they are all together, which no model tells.
   private static func haveSameState(_ a: [NamedEffect], _ b: [NamedEffect]) -> Bool {
     let other = Dictionary(
-      b.filter { $0.name.kind == .state }.map { ($0.name, $0.arguments.first) }, uniquingKeysWith: { $1 })
-    return a.filter { $0.name.kind == .state }
-      .allSatisfy { other[$0.name] == nil || other[$0.name] == $0.arguments.first }
+      b.filter { $0.name.kind == .state }.map { ($0.name, $0.arguments) }, uniquingKeysWith: { $1 })
+    return a.filter { $0.name.kind == .state }.allSatisfy { state in
+      guard let told = other[state.name] else { return true }
+      return zip(told, state.arguments).allSatisfy { $0 == $1 }
+    }
   }
 
   private static func named(_ record: EffectRecord, _ totals: borrowing SideTotals) -> [NamedEffect] {

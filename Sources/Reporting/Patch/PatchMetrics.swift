@@ -5,8 +5,12 @@ internal import KVMTypes
 enum PatchMetrics {
   /// The figures by the names that thresholds use.
   ///
-  /// - Parameter replays: what a side did in the replay of each recording, and how the calls of that are known.
-  static func metrics(_ replays: [(totals: SideTotals, certainty: CallCertainty)]) -> [Metric] {
+  /// - Parameters:
+  ///   - replays: what a side did in the replay of each recording, and how the calls of that are known.
+  ///   - isModel: whether it is a model's side, which tells nothing of warnings and TLBs.
+  static func metrics(
+    _ replays: [(totals: SideTotals, certainty: CallCertainty)], isModel: Bool
+  ) -> [Metric] {
     var metrics: [Metric] = []
     func add(_ name: String, _ value: some BinaryInteger, _ unit: Metric.Unit, _ basis: Basis) {
       let place = metrics.firstIndex { $0.name == name } ?? metrics.count
@@ -31,7 +35,7 @@ enum PatchMetrics {
           add("\(name).young", results.truths, .count, certainty.effects)
         }
       }
-      for name in ["hypercallsTotal", "warningsTotal", "tlbInvalidations"] {
+      for name in isModel ? ["hypercallsTotal"] : ["hypercallsTotal", "warningsTotal", "tlbInvalidations"] {
         add(name, 0, .count, certainty.effects)
       }
       for (name, total) in side.effects { note(name, total) { add($0, $1, $2, certainty.effects) } }
@@ -42,15 +46,14 @@ enum PatchMetrics {
   /// The most that there was of something when all of a VM was compared.
   private static let peak = ".peak"
 
-  /// What a model tells, too, where one side is one: no maintenance, no memory by objects, no warnings.
-  static func common(_ sides: [[Metric]]) -> [[Metric]] {
-    let known = sides.map { Set($0.map(\.name)) }
-    return sides.map { metrics in
-      metrics.filter { metric in
-        ["operations.", "hypercalls"].contains { metric.name.hasPrefix($0) }
-          || metric.name.hasSuffix(peak) && known.allSatisfy { $0.contains(metric.name) }
-      }
-    }
+  /// The figures of `others` that a side does not tell: how much there was at once, if its backend does not say; of a model all but what
+  /// functions returned and which hypercalls they made. Of anything else it would have told.
+  static func untold(_ metrics: [Metric], others: [Metric], isModel: Bool) -> [Metric] {
+    let told = Set(metrics.map(\.name))
+    return others.map(\.name).filter { name in
+      let isModels = ["operations.", "hypercalls"].contains { name.hasPrefix($0) }
+      return name.hasSuffix(peak) ? !told.contains(name) : isModel && !isModels
+    }.map { .unknown($0) }
   }
 
   private static func note(

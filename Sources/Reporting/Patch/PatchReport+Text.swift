@@ -80,11 +80,12 @@ extension PatchReport {
     let rows = comparison.rows.filter { all || $0.isWorthShowing }
     page.blank()
     if !rows.isEmpty { comparison.writeTable(of: rows, &page) }
-    let rest = comparison.rows.count - rows.count
-    if rest > 0 {
-      page.line(
-        "\(Quantity.count(rest, "figure")) \(rest == 1 ? "is" : "are") the same on both sides (--all shows them)"
-      )
+    let hidden = comparison.rows.filter { !all && !$0.isWorthShowing }
+    let unknown = hidden.count { $0.verdict == .unknown }
+    for (count, what) in [
+      (hidden.count - unknown, "the same on both sides"), (unknown, "not told by one of the sides"),
+    ] where count > 0 {
+      page.line("\(Quantity.count(count, "figure")) \(count == 1 ? "is" : "are") \(what) (--all shows them)")
     }
     for line in Comparison.kernelNotes(rows) {
       page.blank()

@@ -83,12 +83,19 @@ public struct PatchReport: Encodable, Sendable {
     let sides = findings[0].sides.sides
     before = Side(sides[0], selfTest: selfTests[0])
     after = Side(sides[1], selfTest: selfTests[1])
-    var metrics = (0..<2).map { side in
-      PatchMetrics.metrics(findings.map { ($0.sides.sides[side].totals, $0.certainty) })
+    let areModels = sides.map { $0.path == nil }
+    let metrics = (0..<2).map { side in
+      PatchMetrics.metrics(
+        findings.map { ($0.sides.sides[side].totals, $0.certainty) }, isModel: areModels[side])
     }
-    if sides.contains(where: { $0.path == nil }) { metrics = PatchMetrics.common(metrics) }
-    comparison = Comparison(
-      .kernels, Comparison.Side(before.name, [metrics[0]]), Comparison.Side(after.name, [metrics[1]]))
+    let compared = (0..<2).map { side in
+      let name = sides[side].name
+      let described = Comparison.Described("\(side == 0 ? "before" : "after"), \(name)", [])
+      let untold = PatchMetrics.untold(
+        metrics[side], others: metrics[1 - side], isModel: areModels[side])
+      return Comparison.Side(name, [metrics[side] + untold], of: [described])
+    }
+    comparison = Comparison(.kernels, compared[0], compared[1])
     self.metrics = ComparisonReport(comparison, exceeded: []).metrics
     warnings = PatchMetrics.warnings(findings.map(\.sides))
     exceeded = []
