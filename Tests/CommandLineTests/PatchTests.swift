@@ -227,6 +227,10 @@ struct PatchTests {
       #expect(outcome.status == 0, "\(outcome)")
       let compared = try recordings(try json(outcome))[0]
       #expect((compared["vms"] as? Int ?? 0) > 4 && (compared["lost"] as? [Any])?.isEmpty == true)
+      // In one process one file is as good as two.
+      let one = ["--before", toys[0], "--after", toys[0], "--in-process"]
+      let inProcess = try run(directory, ["patch", recording, "--no-self-test"] + one)
+      #expect(inProcess.status == 0 && inProcess.output.contains("differences none"), "\(inProcess)")
       func vms(_ more: [String]) throws -> [[String: Any]] {
         let outcome = try run(directory, ["replay", recording, "--json", "-", "--no-series"] + more)
         return try #require(try json(outcome)["vms"] as? [[String: Any]])

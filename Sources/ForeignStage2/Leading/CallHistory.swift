@@ -13,12 +13,12 @@ final class CallHistory {
   private var written: UInt64 = 0
 
   init() throws(FollowerFailure) {
-    let directory = getenv("TMPDIR").map { String(cString: $0) } ?? "/tmp"
-    var template = Array("\(directory)/.pkvm-replay-XXXXXX".utf8CString)
-    descriptor = mkstemp(&template)
-    guard descriptor >= 0 else { throw FollowerFailure("\(directory): no file can be made there") }
-    unlink(&template)
-    _ = fcntl(descriptor, F_SETFD, FD_CLOEXEC)
+    let directory = TemporaryFile.directory
+    guard let file = TemporaryFile(in: directory) else {
+      throw FollowerFailure("\(directory): no file can be made there")
+    }
+    file.unlink()
+    descriptor = file.descriptor
     buffer = .allocate(capacity: Self.bufferCalls)
   }
 

@@ -28,12 +28,8 @@ package final class BackendLibrary {
 
   /// Loads the shared object at `path`.
   package init(path: String) throws(BackendProblem) {
-    // Without a slash the dynamic linker would look among its own libraries.
-    let place = path.contains("/") ? path : "./\(path)"
-    guard let handle = dlopen(place, RTLD_NOW | RTLD_LOCAL) else {
-      let reason = dlerror().map { String(cString: $0) } ?? "no reason is given"
-      throw .notLoaded(path: path, reason: Self.shortened(reason, place))
-    }
+    let (loaded, reason) = SharedObject.load(path)
+    guard let handle = loaded else { throw .notLoaded(path: path, reason: reason) }
     guard let symbol = dlsym(handle, "s2_backend") else { throw .noEntry(path: path) }
     typealias Entry = @convention(c) (UInt32) -> UnsafePointer<s2_backend>?
     let entry = unsafeBitCast(symbol, to: Entry.self)
@@ -112,10 +108,5 @@ package final class BackendLibrary {
       throw .malformed(path: path, what: "there are no pages of 2^\(made.page_shift) bytes")
     }
     return made
-  }
-
-  /// What the dynamic linker says begins with the file, which is named anyway.
-  private static func shortened(_ reason: String, _ place: String) -> String {
-    reason.hasPrefix("\(place): ") ? String(reason.dropFirst(place.count + 2)) : reason
   }
 }
