@@ -201,6 +201,20 @@ struct PatchTests {
     }
   }
 
+  /// Whether a process may have a /dev/shm of its own here.
+  static let hasOwnMounts =
+    (try? Tool.shell("unshare -rm mount -t tmpfs -o size=64k none /dev/shm 2>&1", []).status) == 0
+
+  @Test("Where /dev/shm has no room, what both processes share is elsewhere", .enabled(if: hasOwnMounts))
+  func sharedMemory() throws {
+    try inDirectory(["", ""]) { directory, toys in
+      let outcome = try Tool.shell(
+        "exec unshare -rm sh -c 'mount -t tmpfs -o size=64k none /dev/shm; exec \"$@\"' sh \"$tool\" \"$@\"",
+        ["patch", Tool.recording, "--no-self-test", "--before", toys[0], "--after", toys[1]])
+      #expect(outcome.status == 0 && outcome.output.contains("differences none"), "\(outcome)")
+    }
+  }
+
   @Test("A side that makes no VM loses each, with its reason; in the place of the model it is an error")
   func refusal() throws {
     try inDirectory(["", "TOY_REFUSES=1"]) { directory, toys in

@@ -16,10 +16,10 @@ final class SharedRings {
 
   /// Memory of its own.
   init() throws(FollowerFailure) {
-    descriptor = Self.makeFile()
-    guard descriptor >= 0, ftruncate(descriptor, off_t(Self.bytes)) == 0, let memory = Self.map(descriptor)
-    else { throw FollowerFailure("no memory can be shared with another process") }
-    self.memory = memory
+    guard let (descriptor, memory) = Self.make() else {
+      throw FollowerFailure("no memory can be shared with another process in /dev/shm or /tmp")
+    }
+    (self.descriptor, self.memory) = (descriptor, memory)
   }
 
   /// The memory that another process made.
@@ -35,16 +35,17 @@ final class SharedRings {
     close(descriptor)
   }
 
-  private static func makeFile() -> Int32 {
+  private static func make() -> (Int32, UnsafeMutableRawPointer)? {
     for directory in ["/dev/shm", "/tmp"] {
-      var template = Array("\(directory)/.pkvm-replay-XXXXXX".utf8CString)
-      let descriptor = mkstemp(&template)
-      if descriptor < 0 { continue }
-      unlink(&template)
-      _ = fcntl(descriptor, F_SETFD, FD_CLOEXEC)
-      return descriptor
+      guard let file = TemporaryFile(in: directory) else { continue }
+      file.unlink()
+      // All of it is to be there: where there is no room for what is written to, both processes would end by SIGBUS.
+      if posix_fallocate(file.descriptor, 0, off_t(bytes)) == 0, let memory = map(file.descriptor) {
+        return (file.descriptor, memory)
+      }
+      close(file.descriptor)
     }
-    return -1
+    return nil
   }
 
   private static func map(_ descriptor: Int32) -> UnsafeMutableRawPointer? {
