@@ -188,7 +188,7 @@ struct PatchCommand: CheckedCommand {
       Phases.begin("comparison of \(trace.path)")
       return (try conductor.finish(), CallCertainty(result))
     } catch let failure as FollowerFailure {
-      throw Diagnostics.failure("\(trace.path): \(failure)", .inputOutput)
+      throw Diagnostics.failure(failure, of: trace.path)
     }
   }
 }

@@ -201,6 +201,16 @@ struct PatchTests {
     }
   }
 
+  @Test("A side that writes over the memory that both processes share is one line, and not believed")
+  func wild() throws {
+    try inDirectory(["", "TOY_SCRIBBLES_AT=20"]) { directory, toys in
+      let outcome = try run(
+        directory, ["patch", Tool.recording, "--no-self-test", "--before", toys[0], "--after", toys[1]])
+      #expect(outcome.status == 4 && outcome.errorLines.count == 1 && outcome.output.isEmpty, "\(outcome)")
+      #expect(outcome.errors.contains("Toy (as Linux 7.3.4): wrote over the memory that it shares"))
+    }
+  }
+
   /// Whether a process may have a /dev/shm of its own here.
   static let hasOwnMounts =
     (try? Tool.shell("unshare -rm mount -t tmpfs -o size=64k none /dev/shm 2>&1", []).status) == 0

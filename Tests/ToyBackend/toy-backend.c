@@ -10,6 +10,7 @@
  *	-DTOY_CRASH_AT=n	crashes in the n-th map of a VM
  *	-DTOY_HANG_AT=n		does not return from it
  *	-DTOY_HANGS_AT_END=1	does not return from the release of a VM
+ *	-DTOY_SCRIBBLES_AT=n	writes over what it shares with the replay in it
  *	-DTOY_PANIC_AT=n	stops the kernel in it
  *	-DTOY_LOAD_FAILS=1	has no memory for a vCPU
  *	-DTOY_LOAD_PANICS=1	stops the kernel where a vCPU is loaded
@@ -22,6 +23,7 @@
  *	-DTOY_ASKS=1		makes a hypercall of its own in each unmap
  *	-DTOY_BATCHES=1		takes neighbouring pages back with one hypercall
  */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include "stage2_backend.h"
@@ -40,6 +42,9 @@
 #endif
 #ifndef TOY_HANGS_AT_END
 #define TOY_HANGS_AT_END 0
+#endif
+#ifndef TOY_SCRIBBLES_AT
+#define TOY_SCRIBBLES_AT 0
 #endif
 #ifndef TOY_PANIC_AT
 #define TOY_PANIC_AT 0
@@ -265,6 +270,19 @@ static void free_memcache(struct s2_vm *vm, int32_t vcpu)
 	vm->spare[vcpu] = 0;
 }
 
+static void scribble(void)
+{
+	FILE *maps = fopen("/proc/self/maps", "r");
+	char line[512];
+	unsigned long begin, end;
+
+	while (maps != NULL && fgets(line, sizeof(line), maps) != NULL)
+		if (strstr(line, "/.pkvm-replay-") != NULL && sscanf(line, "%lx-%lx rw-s", &begin, &end) == 2)
+			memset((void *)begin, 0xa5, end - begin);
+	if (maps != NULL)
+		fclose(maps);
+}
+
 /* What a bug would do. */
 static int go_wrong(struct s2_vm *vm)
 {
@@ -273,6 +291,8 @@ static int go_wrong(struct s2_vm *vm)
 		__builtin_trap();
 	while (vm->maps == TOY_HANG_AT)
 		;
+	if (vm->maps == TOY_SCRIBBLES_AT)
+		scribble();
 	if (vm->maps == TOY_PANIC_AT)
 		stop(vm, __LINE__, "the n-th map");
 	return vm->is_stopped;

@@ -14,14 +14,21 @@ internal import Stage2Model
 /// | 8 | how many names have effects that are not told one by one; the call's function; whether it is a correction; the VM |
 /// | 9... | the effects: name and number of arguments, result, arguments; then these names with their sums, and the digest of each kind |
 ///
-/// Invariant: `base` points to a record of `length` words until the reader goes on.
+/// Invariant: `base` points to a record of `length` words, which are more than `headWords`, until the reader goes on. Nothing behind them
+/// is looked at, whatever they say.
 package struct EffectRecord {
   static let headWords = 9
   static let kind: UInt64 = 1
 
   private let base: UnsafePointer<UInt64>
+  private let length: Int
 
-  init(at base: UnsafePointer<UInt64>) { self.base = base }
+  /// The record at a place of a ring; nil where it is none.
+  init?(at base: UnsafePointer<UInt64>) {
+    length = Int(base[0] & 0xffff_ffff)
+    self.base = base
+    if length < Self.headWords { return nil }
+  }
 
   @inline(__always) package var number: UInt64 { base[1] }
   @inline(__always) package var result: Int64 { Int64(bitPattern: base[2]) }
@@ -53,7 +60,9 @@ package struct EffectRecord {
     _ body: (_ name: UInt32, _ result: Int64, _ arguments: UnsafeBufferPointer<UInt64>) -> Void
   ) {
     var place = base + Self.headWords
+    let end = base + length
     for _ in 0..<Int(base[7] >> 32) {
+      guard end - place >= 2, Int(place[0] >> 32) <= end - place - 2 else { return }
       let count = Int(place[0] >> 32)
       body(
         UInt32(truncatingIfNeeded: place[0]), Int64(bitPattern: place[1]),
@@ -64,8 +73,7 @@ package struct EffectRecord {
 
   /// Calls `body` for each name of which effects are not told by themselves.
   func forEachUntold(_ body: (_ name: UInt32, _ sum: UntoldEffects.Sum) -> Void) {
-    guard untoldCount > 0 else { return }
-    var place = base + Int(base[0] & 0xffff_ffff) - KindDigests.words - UntoldEffects.words * untoldCount
+    guard var place = untold else { return }
     for _ in 0..<untoldCount {
       let (name, sum) = UntoldEffects.sum(at: place)
       body(name, sum)
@@ -73,11 +81,16 @@ package struct EffectRecord {
     }
   }
 
+  /// Where these names are; nil where there are none.
+  private var untold: UnsafePointer<UInt64>? {
+    let words = KindDigests.words + UntoldEffects.words * untoldCount
+    return untoldCount > 0 && words <= length - Self.headWords ? base + length - words : nil
+  }
+
   /// The digests of each kind; nil where all effects are told one by one.
   var kindDigests: [UInt64]? {
-    guard untoldCount > 0 else { return nil }
-    let end = base + Int(base[0] & 0xffff_ffff)
-    return Array(UnsafeBufferPointer(start: end - KindDigests.words, count: KindDigests.words))
+    guard untold != nil else { return nil }
+    return Array(UnsafeBufferPointer(start: base + length - KindDigests.words, count: KindDigests.words))
   }
 
   /// The effects, taken out of the ring.

@@ -28,7 +28,7 @@ struct CallExecutor<Backend: TellingBackend & ~Copyable>: ~Copyable {
       places[number] = backends.count
       backends.append(make(call))
     }
-    guard number < places.count, places[number] >= 0 else { return }
+    guard number < places.count, places[number] >= 0 else { return returned() }
     let backend = backends.place(of: places[number])
     let result = backend.pointee.carryOut(call)
     returned()

@@ -184,7 +184,12 @@ package final class CallConductor {
 
   /// Somebody has to go on before anything else can.
   private func wait() {
-    if problem != nil || drain() > 0 { return }
+    if problem != nil {
+      // Who follows here waits for room, which nobody makes any more.
+      for side in sides { side.discard() }
+      return
+    }
+    if drain() > 0 { return }
     for side in sides.indices {
       checkEnd(of: side)
       if sides[side].isProcess { offerHistory(to: side) }
@@ -199,13 +204,13 @@ package final class CallConductor {
   /// - Returns: how many calls that were.
   private func drain() -> Int {
     var count = 0
-    while let record = sides[0].next(isLeftOut: isLeftOut) {
+    while let record = sides[0].next(before: history.count, isLeftOut: isLeftOut) {
       guard sides.count == 2 else {
         finish(record, nil)
         count += 1
         continue
       }
-      guard let other = sides[1].next(isLeftOut: isLeftOut) else { break }
+      guard let other = sides[1].next(before: history.count, isLeftOut: isLeftOut) else { break }
       // A VM that is left out may have been told of by one side only.
       if record.number < other.number {
         sides[0].take(record)
@@ -244,20 +249,23 @@ package final class CallConductor {
   /// Looks whether a side is gone, or in a call that does not return.
   private func checkEnd(of side: Int) {
     guard let (end, number) = sides[side].end(limit: Self.limit) else { return }
-    let reason: LostVM.Reason =
-      switch end {
-      case .signal(let signal): .signal(signal)
-      case .exit(let status): .exit(status)
-      case .hangs(let duration): .hangs(seconds: Int(duration.components.seconds))
-      }
+    let reason: LostVM.Reason
+    switch end {
+    case .signal(let signal): reason = .signal(signal)
+    case .exit(let status): reason = .exit(status)
+    case .hangs(let duration): reason = .hangs(seconds: Int(duration.components.seconds))
+    case .overwrote:
+      // Nor is it known in which call.
+      return give(up: .ofSide("\(sides[side].name): wrote over the memory that it shares with this program"))
+    }
     guard let number, number < history.count else {
-      return give(up: FollowerFailure("\(sides[side].name): \(reason.words) before its first call"))
+      return give(up: .ofSide("\(sides[side].name): \(reason.words) before its first call"))
     }
     let call = history[number]
     if call.vm != StageCall.everyVM { lose(side, reason, call) }
     restarts += 1
     if restarts > Self.restartsMax {
-      return give(up: FollowerFailure("\(sides[side].name): \(reason.words) again and again"))
+      return give(up: .ofSide("\(sides[side].name): \(reason.words) again and again"))
     }
     do { try sides[side].restart(from: compared) } catch { return give(up: error) }
     sent[side] = 0

@@ -19,6 +19,8 @@ final class ChildFollower {
     case exit(Int32)
     /// A call does not return.
     case hangs(Duration)
+    /// What it shares with this process is not what it wrote there to be read.
+    case overwrote
   }
 
   /// Starts a process.
@@ -81,6 +83,9 @@ final class ChildFollower {
 
   /// The number of the call that it is in, or was in last; nil before the first.
   var lastBegun: UInt64? { shared.begun == 0 ? nil : shared.begun - 1 }
+
+  /// Whether it wrote over what this end writes or reads.
+  var isBroken: Bool { calls.isBroken }
 
   /// Whether it follows no more, and why.
   ///

@@ -25,6 +25,8 @@ final class Side {
   private var ring: WordRing
   /// What it told by name, and how often.
   private(set) var totals = SideTotals()
+  /// A record was none that a follower writes.
+  private var isWild = false
   /// Calls before this one were told by an earlier process.
   private var firstOfProcess: UInt64 = 0
 
@@ -106,20 +108,31 @@ final class Side {
 
   /// The next record of a call that is to be compared; nil where there is none yet.
   ///
-  /// - Parameter isLeftOut: whether a VM is.
+  /// - Parameters:
+  ///   - end: calls from this one on have not been made.
+  ///   - isLeftOut: whether a VM is.
   @inline(__always)
-  func next(isLeftOut: (UInt32) -> Bool) -> EffectRecord? {
-    while let place = ring.next() {
+  func next(before end: UInt64, isLeftOut: (UInt32) -> Bool) -> EffectRecord? {
+    while !isWild, let place = ring.next() {
       if place[0] >> 32 & 0xff == EffectRecord.kind {
-        let record = EffectRecord(at: place)
+        guard let record = EffectRecord(at: place), record.number < end else {
+          isWild = true
+          return nil
+        }
         if record.number >= firstOfProcess, !isLeftOut(record.vm) { return record }
-      } else if let told = NameRecord.name(at: place) {
-        totals.learn(told.id, told.name)
+      } else {
+        guard let told = NameRecord.name(at: place), totals.learn(told.id, told.name) else {
+          isWild = true
+          return nil
+        }
       }
       ring.consume(place)
     }
     return nil
   }
+
+  /// Nobody looks any more at what it tells.
+  func discard() { while let place = ring.next() { ring.consume(place) } }
 
   /// A VM is left out from here on.
   func forget(vm: UInt32) { totals.forget(vm: vm) }
@@ -133,8 +146,9 @@ final class Side {
 
   /// Why it follows no more, and the call in which that was.
   func end(limit: Duration) -> (end: ChildFollower.End, call: UInt64?)? {
-    guard case .child(let child) = follower, let end = child.end(limit: limit) else { return nil }
-    return (end, child.lastBegun)
+    guard case .child(let child) = follower else { return nil }
+    if isWild || ring.isBroken || child.isBroken { return (.overwrote, nil) }
+    return child.end(limit: limit).map { ($0, child.lastBegun) }
   }
 
   /// Starts it once more; calls before `number` have been told.

@@ -38,14 +38,17 @@ package struct SideTotals {
   }
 
   /// A name has a number.
-  mutating func learn(_ number: UInt32, _ name: EffectNames.Name) {
+  ///
+  /// - Returns: whether it is one that a process gives.
+  mutating func learn(_ number: UInt32, _ name: EffectNames.Name) -> Bool {
+    guard Int(number) == numbers.count else { return false }
     let place = places[name] ?? effects.count
     if place == effects.count {
       effects.append((name, Total()))
       places[name] = place
     }
-    while numbers.count <= Int(number) { numbers.append(-1) }
-    numbers[Int(number)] = place
+    numbers.append(place)
+    return true
   }
 
   /// Another process gives numbers of its own.
@@ -53,7 +56,7 @@ package struct SideTotals {
 
   /// The name of a number.
   func name(_ number: UInt32) -> EffectNames.Name? {
-    guard Int(number) < numbers.count, numbers[Int(number)] >= 0 else { return nil }
+    guard Int(number) < numbers.count else { return nil }
     return effects[numbers[Int(number)]].name
   }
 
@@ -77,7 +80,6 @@ package struct SideTotals {
     record.forEachItem { number, _, arguments in
       guard Int(number) < numbers.count else { return }
       let place = numbers[Int(number)]
-      guard place >= 0 else { return }
       effects[place].total.count += 1
       switch effects[place].name.kind {
       case .hypercall, .warning, .panic: break
@@ -92,7 +94,7 @@ package struct SideTotals {
       }
     }
     record.forEachUntold { number, sum in
-      guard Int(number) < numbers.count, numbers[Int(number)] >= 0 else { return }
+      guard Int(number) < numbers.count else { return }
       let place = numbers[Int(number)]
       effects[place].total.count += UInt64(sum.count)
       effects[place].total.amount &+= sum.amount

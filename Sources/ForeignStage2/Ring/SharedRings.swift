@@ -89,6 +89,15 @@ final class SharedRings {
 /// A follower that cannot be.
 package struct FollowerFailure: Error, CustomStringConvertible {
   package var description: String
+  /// Whether that is its shared object's doing, and not this machine's.
+  package var isOfSide = false
 
   init(_ description: String) { self.description = description }
+
+  /// One that its shared object does not let be.
+  static func ofSide(_ description: String) -> FollowerFailure {
+    var failure = FollowerFailure(description)
+    failure.isOfSide = true
+    return failure
+  }
 }

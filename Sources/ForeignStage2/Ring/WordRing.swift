@@ -5,6 +5,8 @@ internal import Synchronization
 /// A record lies in one piece and begins with a word whose lower half is its length; a word of 0 says that the next record is at the
 /// beginning. Head and tail count words since the beginning. Writer and reader each have a ring of their own on the same memory.
 ///
+/// Whoever is at the other end may have gone wild: a position or a length that cannot be is not followed, and the ring is broken.
+///
 /// Invariant: `memory` points to `bytes(capacity)` bytes, zeroed at first, that outlive the ring and that only these two use; what lies
 /// between tail and head is the reader's, all else the writer's.
 struct WordRing {
@@ -17,6 +19,8 @@ struct WordRing {
   private let capacity: Int
   /// This end's own position, and what it knows of the other's.
   private var (position, other): (UInt64, UInt64) = (0, 0)
+  /// What lies there is not what the other end of a ring writes.
+  private(set) var isBroken = false
 
   /// The bytes that a ring of so many words takes.
   static func bytes(_ capacity: Int) -> Int { headerBytes + capacity * MemoryLayout<UInt64>.stride }
@@ -47,9 +51,10 @@ struct WordRing {
 
   @inline(__always)
   private mutating func hasRoom(_ count: Int) -> Bool {
-    if position + UInt64(count) - other <= UInt64(capacity) { return true }
+    if position &+ UInt64(count) &- other <= UInt64(capacity) { return true }
     other = tail.pointee.load(ordering: .acquiring)
-    return position + UInt64(count) - other <= UInt64(capacity)
+    if position &- other > UInt64(capacity) { isBroken = true }
+    return !isBroken && position &+ UInt64(count) &- other <= UInt64(capacity)
   }
 
   /// The record that was reserved is the reader's.
@@ -61,25 +66,33 @@ struct WordRing {
 
   // MARK: The reader's end
 
-  /// The next record, nil where there is none yet.
+  /// The next record, which lies there as a whole; nil where there is none yet.
   @inline(__always)
   mutating func next() -> UnsafePointer<UInt64>? {
-    while true {
+    while !isBroken {
       if position == other {
         other = head.pointee.load(ordering: .acquiring)
         if position == other { return nil }
       }
       let place = Int(truncatingIfNeeded: position) & (capacity - 1)
       let record = words + place
+      let length = record.pointee & 0xffff_ffff
+      // The rest of the ring, where the record is at its beginning.
+      let step = record.pointee == 0 ? UInt64(capacity - place) : length
+      guard step > 0, step <= UInt64(capacity - place), step <= other &- position,
+        other &- position <= UInt64(capacity)
+      else { break }
       if record.pointee != 0 { return UnsafePointer(record) }
-      position += UInt64(capacity - place)
+      position += step
     }
+    isBroken = true
+    return nil
   }
 
   /// The record that `next` gave is done with.
   @inline(__always)
   mutating func consume(_ record: UnsafePointer<UInt64>) {
-    position += record.pointee & 0xffff_ffff
+    position &+= record.pointee & 0xffff_ffff
     tail.pointee.store(position, ordering: .releasing)
   }
 }

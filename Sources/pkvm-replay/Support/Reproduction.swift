@@ -37,7 +37,7 @@ struct Reproduction {
     } catch let problem as BackendProblem {
       throw Diagnostics.failure(problem)
     } catch let failure as FollowerFailure {
-      throw Diagnostics.failure("\(file): \(failure)", .inputOutput)
+      throw Diagnostics.failure(failure, of: file)
     }
   }
 }

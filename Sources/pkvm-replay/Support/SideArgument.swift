@@ -60,6 +60,12 @@ extension Diagnostics {
     error(problem.description)
     return ExitStatus.noBackend
   }
+
+  /// Prints why nobody can follow the calls of an input, and returns the exit status that goes with it.
+  static func failure(_ failure: FollowerFailure, of input: String) -> ExitCode {
+    error("\(input): \(failure)")
+    return failure.isOfSide ? ExitStatus.noBackend : ExitStatus.inputOutput
+  }
 }
 
 /// Shared objects of the C of a kernel tree.
