@@ -211,6 +211,20 @@ struct PatchTests {
     }
   }
 
+  @Test("Sides that crash in every VM lose each of them, however many there are")
+  func crashes() throws {
+    try inDirectory(["TOY_CRASH_AT=1", "TOY_CRASH_AT=1"]) { directory, toys in
+      let many = ["--events", "5k", "--vms", "64", "--vcpus", "1", "--memory", "8MiB", "--faults-only"]
+      #expect(try run(directory, ["synth", "many.dat"] + many).status == 0)
+      let sides = ["--before", toys[0], "--after", toys[1]]
+      let outcome = try run(directory, ["patch", "many.dat", "--no-self-test", "--json", "-"] + sides)
+      #expect(outcome.status == 1, "\(outcome.errors)")
+      let found = try recordings(try json(outcome))[0]
+      let lost = try #require(found["lost"] as? [[String: Any]])
+      #expect(Set(lost.map { $0["vm"] as? Int }).count == 64 && found["differing"] as? Int == 0)
+    }
+  }
+
   /// Whether a process may have a /dev/shm of its own here.
   static let hasOwnMounts =
     (try? Tool.shell("unshare -rm mount -t tmpfs -o size=64k none /dev/shm 2>&1", []).status) == 0

@@ -50,7 +50,7 @@ package final class CallConductor {
   private static let limit = Duration.seconds(10)
   /// A VM is looked at as a whole after so many calls, or as many as it has had maps.
   private static let callsBetweenLooks = 4096
-  /// A process may be started so many times for no VM's sake.
+  /// A process may be started once more so many times without a VM that is left out from there on.
   private static let restartsMax = 64
 
   /// - Parameter choices: who follows: two to compare, or one to see what it does.
@@ -262,8 +262,7 @@ package final class CallConductor {
       return give(up: .ofSide("\(sides[side].name): \(reason.words) before its first call"))
     }
     let call = history[number]
-    if call.vm != StageCall.everyVM { lose(side, reason, call) }
-    restarts += 1
+    if !lose(side, reason, call) { restarts += 1 }
     if restarts > Self.restartsMax {
       return give(up: .ofSide("\(sides[side].name): \(reason.words) again and again"))
     }
@@ -271,15 +270,21 @@ package final class CallConductor {
     sent[side] = 0
   }
 
-  private func lose(_ side: Int, _ reason: LostVM.Reason, _ call: StageCall) {
-    guard Int(call.vm) < vms.count else { return }
-    if !isLeftOut(call.vm) || lost.last.map({ $0.call.number == call.number }) ?? false {
+  /// A side cannot go on with the VM of a call.
+  ///
+  /// - Returns: whether the other one could up to there.
+  @discardableResult
+  private func lose(_ side: Int, _ reason: LostVM.Reason, _ call: StageCall) -> Bool {
+    guard Int(call.vm) < vms.count else { return false }
+    let isNews = !isLeftOut(call.vm) || lost.last.map { $0.call.number == call.number } ?? false
+    if isNews {
       var calls: [StageCall] = []
       for number in 0...call.number where history[number].vm == call.vm { calls.append(history[number]) }
       lost.append(LostVM(side: side, reason: reason, call: call, calls: calls))
     }
     vms[Int(call.vm)].life = .leftOut
     for side in sides { side.forget(vm: call.vm) }
+    return isNews
   }
 
   // MARK: The end
