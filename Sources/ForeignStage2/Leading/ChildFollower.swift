@@ -8,8 +8,7 @@ final class ChildFollower {
   /// Closed when this end is done with: then the process ends.
   private let life: Int32
   private var status: Int32?
-  /// What was seen of it last, and when.
-  private var (seen, seenAt): (UInt64, ContinuousClock.Instant) = (0, .now)
+  private var watch = CallWatch()
 
   /// Why it follows no more.
   enum End: Hashable {
@@ -97,12 +96,7 @@ final class ChildFollower {
       return status & 0x7f != 0 ? .signal(status & 0x7f) : .exit(status >> 8 & 0xff)
     }
     let begun = shared.begun
-    let now = ContinuousClock.now
     let isInCall = begun != shared.returned || !shared.isReady
-    if !isInCall || begun != seen {
-      (seen, seenAt) = (begun, now)
-      return nil
-    }
-    return now - seenAt > limit ? .hangs(now - seenAt) : nil
+    return watch.isOver(in: isInCall ? begun : nil, at: .now, limit: limit) ? .hangs(limit) : nil
   }
 }
