@@ -46,6 +46,9 @@ struct PatchTests {
       #expect(outcome.status == 0 && outcome.output.contains("differences none"), "\(outcome.errors)")
       #expect(outcome.output.contains("100000 random calls as the model of 7.3"))
       #expect(outcome.output.contains("everything: it is a toy"))
+      // Who reads that nothing differs reads of what that is not said.
+      #expect(outcome.output.contains("No recording leads to a call of test_clear_young, relax"))
+      #expect(!outcome.output.contains("something else than the model"))
       let stamps = directory.appending(path: "cache/pkvm-replay/self-tests").path
       #expect(try FileManager.default.contentsOfDirectory(atPath: stamps).count == 1)
       let inProcess = try run(directory, arguments + ["--in-process"])
@@ -162,6 +165,21 @@ struct PatchTests {
         directory, ["patch", Tool.recording, "--no-self-test", "--before", toys[0], "--after", toys[2]])
       #expect(same.status == 0 && same.output.contains("differences none"), "\(same.output)")
       #expect(same.output.contains("2 figures are not told by one of the sides"), "\(same.output)")
+    }
+  }
+
+  @Test("Calls that return something else than the model are counted, on each side")
+  func offCourse() throws {
+    try inDirectory(["", "TOY_LOAD_FAILS=1"]) { directory, toys in
+      let arguments = ["patch", Tool.recording, "--no-self-test", "--before", toys[0], "--after", toys[1]]
+      let report = try json(try run(directory, arguments + ["--json", "-"]))
+      let unlike = try #require(try recordings(report)[0]["unlikeModel"] as? [String: Int])
+      #expect(unlike["before"] == 0 && unlike["after"] ?? 0 > 0, "\(unlike)")
+      #expect((report["uncalled"] as? [String])?.contains("split") == true)
+      let notes = try #require(report["notes"] as? [String])
+      #expect(notes.contains { $0.contains(/: 0 calls before and [0-9,]+ after return something else/) })
+      let text = try run(directory, arguments)
+      #expect(text.output.contains(": 0 calls before and "), "\(text.output)")
     }
   }
 

@@ -11,7 +11,7 @@ internal import Stage2Model
 /// | 3, 4 | digests of all effects in their order, and of the hypercalls' names in any |
 /// | 5, 6 | the leaf behind it: level, flags and rights; its frame |
 /// | 7 | how many effects there were; how many are told one by one |
-/// | 8 | how many names have effects that are not told one by one; the call's function; whether it is a correction; the VM |
+/// | 8 | how many names have effects that are not told one by one; the call's function; whether it is a correction, whether the model returned something else; the VM |
 /// | 9... | the effects: name and number of arguments, result, arguments; then these names with their sums, and the digest of each kind |
 ///
 /// Invariant: `base` points to a record of `length` words, which are more than `headWords`, until the reader goes on. Nothing behind them
@@ -39,6 +39,7 @@ package struct EffectRecord {
   @inline(__always) var hasPanicked: Bool { base[0] >> 40 & 1 != 0 }
   @inline(__always) var vm: UInt32 { UInt32(base[8] >> 32) }
   @inline(__always) var isCorrection: Bool { base[8] >> 24 & 1 != 0 }
+  @inline(__always) var isUnlikeModel: Bool { base[8] >> 25 & 1 != 0 }
   @inline(__always) var function: StageCall.Function? {
     StageCall.Function(rawValue: UInt8(truncatingIfNeeded: base[8] >> 16))
   }

@@ -17,6 +17,9 @@ struct EffectWriter {
     var items: Int
     var keptItems: Int
     var hasPanicked = false
+
+    /// Whether the replay goes on by another answer.
+    var isUnlikeModel: Bool { call.function.isAnswered && result != Int64(call.expected) }
   }
 
   /// Writes a record, and before it the names that are new.
@@ -47,7 +50,8 @@ struct EffectWriter {
     place[7] = UInt64(told.items) & 0xffff_ffff | UInt64(told.keptItems) << 32
     place[8] =
       UInt64(others.count) | UInt64(told.call.function.rawValue) << 16
-      | (told.call.isCorrection ? 1 << 24 : 0) | UInt64(told.call.vm) << 32
+      | (told.call.isCorrection ? 1 << 24 : 0) | (told.isUnlikeModel ? 1 << 25 : 0) | UInt64(told.call.vm)
+      << 32
     if let base = kept.baseAddress {
       (place + EffectRecord.headWords).update(from: base, count: kept.count)
     }

@@ -47,6 +47,14 @@ package struct StageCall: BitwiseCopyable, Sendable {
       }
     }
 
+    /// Whether the model's answer decides what comes next in a replay.
+    package var isAnswered: Bool {
+      switch self {
+      case .map, .unmap, .wrprotect, .testClearYoung, .relaxPerms, .flush, .split, .takeByForce: true
+      default: false
+      }
+    }
+
     /// Whether it concerns an address, of which a walk then tells what has become.
     var isOfAddress: Bool {
       switch self {

@@ -18,6 +18,8 @@ package struct SideTotals {
     package var errors: UInt64 = 0
     /// 1 of a function that tells a truth.
     package var truths: UInt64 = 0
+    /// Other than what the model returned, which leads.
+    package var unlikeModel: UInt64 = 0
   }
 
   /// Every name that was ever told, with its sum.
@@ -29,13 +31,13 @@ package struct SideTotals {
   /// What there was of each VM when it was looked at last, by the place of the name.
   private var states: [UInt32: [Int: Int64]] = [:]
 
+  /// The functions that faults and notifications lead to.
+  package static let operations: [StageCall.Function] = [
+    .map, .unmap, .wrprotect, .testClearYoung, .relaxPerms, .mkyoung, .flush, .split,
+  ]
+
   /// How many of the calls were such as faults and notifications lead to.
-  package var operationCalls: UInt64 {
-    let functions: [StageCall.Function] = [
-      .map, .unmap, .wrprotect, .testClearYoung, .relaxPerms, .mkyoung, .flush, .split,
-    ]
-    return functions.reduce(0) { $0 + results[Int($1.rawValue)].calls }
-  }
+  package var operationCalls: UInt64 { Self.operations.reduce(0) { $0 + results[Int($1.rawValue)].calls } }
 
   /// A name has a number.
   ///
@@ -64,7 +66,10 @@ package struct SideTotals {
   @inline(__always)
   mutating func add(_ record: EffectRecord) {
     if record.isCorrection { return }
-    if let function = record.function { results[Int(function.rawValue)].add(record.result) }
+    if let function = record.function {
+      results[Int(function.rawValue)].add(record.result)
+      if record.isUnlikeModel { results[Int(function.rawValue)].unlikeModel += 1 }
+    }
     if record.itemCount > 0 { addItems(record) }
     if record.function == .release { forget(vm: record.vm) }
   }

@@ -20,8 +20,18 @@ public struct PatchRecording: Encodable, Sendable {
   public var firstByKind: [PatchDifference.OfKind]
   /// How often a function differed in something.
   public var differences: [Count]
+  /// Calls that returned something else than the model, by whose answer the recording goes on.
+  public var unlikeModel: BySide
   /// VMs that a side could not go on with.
   public var lost: [PatchLostVM]
+
+  /// A count of each side.
+  public struct BySide: Encodable, Sendable {
+    /// Of the first side.
+    public var before: UInt64
+    /// Of the second side.
+    public var after: UInt64
+  }
 
   /// How often a function differed in something.
   public struct Count: Encodable, Sendable {
@@ -43,7 +53,17 @@ public struct PatchRecording: Encodable, Sendable {
     first = findings.first.map(PatchDifference.init)
     firstByKind = findings.firsts.map { .init(kind: $0.kind, difference: PatchDifference($0.difference)) }
     differences = findings.counts.map { .init(operation: $0.function.name, kind: $0.kind, count: $0.count) }
+    let unlikeModel = findings.sides.map { side in side.totals.results.reduce(0) { $0 + $1.unlikeModel } }
+    self.unlikeModel = BySide(before: unlikeModel[0], after: unlikeModel[1])
     self.lost = lost
+  }
+
+  /// That the sides have left the course; nil where they have not.
+  var courseNote: String? {
+    guard unlikeModel.before + unlikeModel.after > 0 else { return nil }
+    let (before, after) = (Quantity.count(unlikeModel.before), Quantity.count(unlikeModel.after))
+    return
+      "\(path): \(before) calls before and \(after) after return something else than the model, by whose answer it goes on."
   }
 }
 

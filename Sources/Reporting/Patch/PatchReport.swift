@@ -13,7 +13,10 @@ public struct PatchReport: Encodable, Sendable {
   public var after: Side
   /// same, differs, or unknown where no recording leads to any call that could differ.
   public var verdict: Verdict
-  /// Of which events the figures are where some are missing, and which recordings tell nothing: a sentence each.
+  /// Functions of which nothing was compared, because no recording led to a call.
+  public var uncalled: [String]
+  /// Of which events the figures are where some are missing, which recordings tell nothing, which functions nothing is told of, and where
+  /// the sides have left the course: a sentence each.
   public var notes: [String]
   /// What came of each recording.
   public var recordings: [PatchRecording]
@@ -28,7 +31,7 @@ public struct PatchReport: Encodable, Sendable {
   public let comparison: Comparison
 
   private enum CodingKeys: String, CodingKey {
-    case schemaVersion, tool, before, after, verdict, recordings, metrics, warnings, exceeded, notes
+    case schemaVersion, tool, before, after, verdict, uncalled, recordings, metrics, warnings, exceeded, notes
   }
 
   /// Whether a patch changes anything.
@@ -103,11 +106,19 @@ public struct PatchReport: Encodable, Sendable {
     let untold = zip(findings, recordings).filter { found, recording in
       recording.lost.isEmpty && found.sides.sides.allSatisfy { $0.totals.operationCalls == 0 }
     }
+    uncalled = SideTotals.operations.filter { function in
+      findings.allSatisfy { $0.sides.sides[0].totals.results[Int(function.rawValue)].calls == 0 }
+    }.map(\.name)
     verdict = !isSame ? .differs : untold.count == recordings.count ? .unknown : .same
     self.notes =
       notes
       + untold.map {
         "\($0.1.path): it leads to no call of a stage-2 function, and tells nothing of the patch."
-      }
+      } + recordings.compactMap(\.courseNote)
+    if verdict != .unknown, !uncalled.isEmpty {
+      self.notes.append(
+        "No recording leads to a call of \(uncalled.joined(separator: ", ")): what differs there is not known."
+      )
+    }
   }
 }
