@@ -74,7 +74,12 @@ extension StageCall {
       default: return nil
       }
     }
+    // Without a shape there is nothing to make, and no replay has so many VMs.
+    if function == .create && shape == nil || vm > Self.vmMax { return nil }
   }
+
+  /// The highest number of a VM in a file.
+  private static let vmMax: UInt32 = 1 << 20
 
   private static func number(_ text: String) -> Int64? {
     guard text.hasPrefix("0x") else { return Int64(text) }
