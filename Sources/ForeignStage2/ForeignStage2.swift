@@ -160,13 +160,10 @@ extension ForeignStage2: Stage2Backend {
   }
 
   package mutating func destroyRange(_ ipa: IPA, size: UInt64) {
-    guard let vm = callable else { return }
-    if let destroy = table.pointee.destroy_range {
-      destroy(vm, ipa.rawValue, size)
-      _ = finish(vm, 0, moves: true)
-    } else {
-      _ = unmap(ipa, size: size)
-    }
+    // A kernel without it, before 6.19, drops everything with the PGD; an unmap would maintain TLBs and caches, which that does not.
+    guard let vm = callable, let destroy = table.pointee.destroy_range else { return }
+    destroy(vm, ipa.rawValue, size)
+    _ = finish(vm, 0, moves: true)
   }
 
   package mutating func destroyPGD() {

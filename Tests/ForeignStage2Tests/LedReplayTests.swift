@@ -114,6 +114,14 @@ struct LedReplayTests {
     }
   }
 
+  @Test("A function that a backend does not have does nothing, also at the end of a VM")
+  func missing() throws {
+    let found = try findings("TOY_DESTROYS=0") { Self.map(&$0, pages: 10) }
+    let first = try #require(found.first)
+    #expect(first.call.function == .destroyRange && first.before.effectCount > 10)
+    #expect(first.after.effectCount == 0, "\(first.after)")
+  }
+
   @Test("What there is of a VM that has ended is no part of what there is at once")
   func peaks() throws {
     let found = try findings("", vms: 3) { led in

@@ -20,6 +20,7 @@
  *	-DTOY_WARNS=1		warns in each unmap
  *	-DTOY_MISTAKES_AT=n	names a page too many in the n-th hypercall of an unmap
  *	-DTOY_TELLS_LEAVES=0	does not tell its leaves
+ *	-DTOY_DESTROYS=0	has no function that destroys ranges
  *	-DTOY_ASKS=1		makes a hypercall of its own in each unmap
  *	-DTOY_BATCHES=1		takes neighbouring pages back with one hypercall
  */
@@ -72,6 +73,9 @@
 #endif
 #ifndef TOY_TELLS_LEAVES
 #define TOY_TELLS_LEAVES 1
+#endif
+#ifndef TOY_DESTROYS
+#define TOY_DESTROYS 1
 #endif
 #ifndef TOY_ASKS
 #define TOY_ASKS 0
@@ -481,7 +485,7 @@ const struct s2_backend *s2_backend(uint32_t abi)
 		.test_clear_young = test_clear_young,
 		.relax_perms = relax_perms,
 		.mkyoung = mkyoung,
-		.destroy_range = destroy_range,
+		.destroy_range = TOY_DESTROYS ? destroy_range : NULL,
 		.topup_memcache = topup,
 		.free_memcache = free_memcache,
 		.load_vcpu = load_vcpu,

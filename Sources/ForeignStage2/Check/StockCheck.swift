@@ -1,3 +1,4 @@
+internal import CStage2Backend
 internal import KVMTypes
 package import Stage2Model
 
@@ -147,7 +148,14 @@ package struct StockCheck {
     model.destroyRange(IPA(0), size: all)
     foreign.destroyRange(IPA(0), size: all)
     if let stop = stop(foreign) { return stop }
-    return compareCounts(model.hypercallCounts, foreign, nil) ?? compareMemory(model.accountedMemory, foreign)
+    if library.table.pointee.destroy_range != nil {
+      return compareCounts(model.hypercallCounts, foreign, nil)
+        ?? compareMemory(model.accountedMemory, foreign)
+    }
+    // What goes with the PGD then is no more than the ranges, and the PGD itself.
+    guard library.table.pointee.destroy_pgd != nil else { return nil }
+    foreign.destroyPGD()
+    return stop(foreign) ?? compareMemory(model.accountedMemory, foreign)
   }
 
   /// Takes away what the mismatch does not need.
