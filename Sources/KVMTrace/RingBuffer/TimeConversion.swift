@@ -54,13 +54,17 @@ struct GuestClock: Hashable {
   /// Whether offsets between two samples lie on the line through them; else the earlier one's holds.
   private let interpolates: Bool
 
-  /// A clock measured by `samples`, in any order; nil where there are none.
+  /// A clock measured by `samples`, in any order; nil where there are none, and where the offsets of two that follow one another
+  /// differ by more than 64 bits hold, which no clock does in 292 years.
   init?(_ samples: [Sample], interpolates: Bool) {
     var ordered: [Sample] = []
     for sample in samples.sorted(by: { $0.time < $1.time }) where sample.time != ordered.last?.time {
       ordered.append(sample)
     }
-    guard !ordered.isEmpty else { return nil }
+    let isSteady = zip(ordered, ordered.dropFirst()).allSatisfy {
+      !$1.offset.subtractingReportingOverflow($0.offset).overflow
+    }
+    guard !ordered.isEmpty, isSteady else { return nil }
     self.samples = ordered
     self.interpolates = interpolates
   }
@@ -83,7 +87,7 @@ struct GuestClock: Hashable {
   }
 
   /// The offset at `stamp` on the line through two samples, rounded as trace-cmd does: half a span is added, and what is
-  /// behind the point is dropped.
+  /// behind the point is dropped. A difference of stamps has 65 bits, and one of offsets 64: their product has room.
   private static func offset(at stamp: UInt64, _ first: Sample, _ second: Sample) -> Int64 {
     let span = Int128(second.time) - Int128(first.time)
     let rise = (Int128(stamp) - Int128(first.time)) * (Int128(second.offset) - Int128(first.offset))

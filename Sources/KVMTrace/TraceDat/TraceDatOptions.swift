@@ -34,13 +34,13 @@ extension TraceDatContents {
     do {
       if option == .cpuCount { cpuCountOffset = offset }
       if option == .version { copyOriginOffset = offset }
-      try apply(option, body)
+      try apply(option, body, at: offset)
     } catch {
       damage.append(Damage(offset: offset, what: "option \(option.rawValue) is shorter than it must be"))
     }
   }
 
-  private mutating func apply(_ option: TraceDatOption, _ body: ByteReader) throws {
+  private mutating func apply(_ option: TraceDatOption, _ body: ByteReader, at offset: Int) throws {
     var body = body
     func text() throws -> String {
       var copy = body
@@ -61,7 +61,7 @@ extension TraceDatContents {
     case .uname: uname = try text().split(whereSeparator: { $0 == "\n" }).first.map(String.init) ?? ""
     case .cpuCount: cpuCount = Int(try body.u32())
     case .version: copyOrigin = CopyOrigin(try text())
-    case .timeShift: guestClocks = try Self.guestClocks(&body)
+    case .timeShift: try readGuestClocks(&body, at: offset)
     case .traceID: traceID = try body.u64()
     case .tsc2nsec:
       let multiplier = try body.u32()
@@ -77,7 +77,7 @@ extension TraceDatContents {
 
   /// The clocks of a guest's CPUs: u64 the host's trace, u32 flags, u32 CPUs; for each u32 samples and their times,
   /// offsets and scalings; then, since trace-cmd 3.0, for each the scalings' fraction bits.
-  private static func guestClocks(_ body: inout ByteReader) throws -> [GuestClock?] {
+  private mutating func readGuestClocks(_ body: inout ByteReader, at offset: Int) throws {
     _ = try body.u64()
     let interpolates = try body.u32() & 1 != 0
     let cpus = try body.u32()
@@ -96,7 +96,14 @@ extension TraceDatContents {
         for index in measured[cpu].indices { measured[cpu][index].fraction = try body.u64() }
       }
     }
-    return measured.map { GuestClock($0, interpolates: interpolates) }
+    guestClocks = measured.map { GuestClock($0, interpolates: interpolates) }
+    for cpu in measured.indices where !measured[cpu].isEmpty && guestClocks[cpu] == nil {
+      damage.append(
+        Damage(
+          offset: offset,
+          what:
+            "the clock of CPU \(cpu) was measured with offsets as far apart as no clock has them; left out"))
+    }
   }
 
   /// Sets the number of CPUs right, if no kernel has so many.

@@ -246,6 +246,23 @@ struct TimeTests {
     #expect(reading.events.map(\.time) == [1000])
   }
 
+  @Test("a clock whose offsets no clock can have is damage, and left out", arguments: [false, true])
+  func wildClock(interpolate: Bool) throws {
+    let wild: [TraceOption.TimeSample] = [.init(time: 0, offset: .min), .init(time: 1, offset: .max)]
+    let page = TraceBuilding.entries([UInt64.max - 2000])
+    let reading = try Reading(
+      try TraceBuilding.file(
+        options: [
+          .timeShift(
+            peer: 1, interpolate: interpolate, cpus: [[.init(time: 0, offset: 5)], wild], withFractions: true)
+        ], pages: [[page], [page]]))
+    #expect(reading.events.map(\.time) == [UInt64.max - 2000, UInt64.max - 1995])
+    #expect(
+      reading.damage.map(\.what) == [
+        "the clock of CPU 1 was measured with offsets as far apart as no clock has them; left out"
+      ])
+  }
+
   @Test(
     "what trace-cmd makes of a guest's clock", .enabled(if: TraceCmd.path != nil, TraceCmd.missing),
     arguments: samples.indices, [false, true])

@@ -23,4 +23,21 @@ struct TimeConversionTests {
       #expect(conversion.nanoseconds(stamp).rawValue == UInt64(truncatingIfNeeded: product) &+ 5)
     }
   }
+
+  @Test(
+    "a guest's clock has no offsets further apart than 64 bits hold, and no stamp overflows the line between others"
+  )
+  func guestClock() throws {
+    func clock(_ first: Int64, _ second: Int64) -> GuestClock? {
+      GuestClock([.init(time: 0, offset: first), .init(time: 1, offset: second)], interpolates: true)
+    }
+    #expect(clock(.min, .max) == nil && clock(.min, 0) == nil && clock(.max, -2) == nil)
+    for (first, second) in [(.min, -1), (.max, -1), (-1, .min), (0, .max)] as [(Int64, Int64)] {
+      let known = try #require(clock(first, second))
+      #expect(known.host(0) == UInt64(bitPattern: first))
+      #expect(known.host(1) == UInt64(bitPattern: second) &+ 1)
+      let steps = UInt64.max &* UInt64(bitPattern: second &- first)
+      #expect(known.host(.max) == UInt64.max &+ UInt64(bitPattern: first) &+ steps)
+    }
+  }
 }
