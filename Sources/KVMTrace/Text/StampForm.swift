@@ -86,6 +86,6 @@ struct LastStamps: ~Copyable {
   func note(_ stamp: UInt64, of cpu: UInt16) -> UInt64? {
     let before = stamps[Int(cpu)]
     stamps[Int(cpu)] = stamp
-    return stamp &+ jitter < before ? before : nil
+    return stamp.addingSaturated(jitter) < before ? before : nil
   }
 }

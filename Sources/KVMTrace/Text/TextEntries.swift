@@ -1,3 +1,5 @@
+internal import KVMTypes
+
 /// Whether a text has as many entries as the headers of `trace` say: if not, somebody cut it, or took lines out of it.
 ///
 ///     # entries-in-buffer/entries-written: 3548/3548   #P:2
@@ -55,7 +57,7 @@ struct TextEntries {
   /// Takes in a line with a head.
   @inline(__always)
   mutating func note(_ head: LineHead) {
-    count &+= 1
+    count = count.addingSaturated(1)
     if head.cpu != cpu {
       if cpu != nil { isOfOneCPU = false }
       cpu = head.cpu
@@ -65,7 +67,7 @@ struct TextEntries {
   /// Takes in a line without one.
   mutating func note(_ line: LineReader.Line) {
     if line.isCut || line.isTooLong {
-      count += 1
+      count = count.addingSaturated(1)
       return
     }
     var facts = TextFacts()
@@ -77,8 +79,8 @@ struct TextEntries {
     switch TextNote(line.text) {
     case .lost(_, let lost):
       if lost == 0 { hasUnknownLoss = true }
-      count = count.addingReportingOverflow(lost).overflow ? .max : count + lost
-    case .unknown: count += 1
+      count = count.addingSaturated(lost)
+    case .unknown: count = count.addingSaturated(1)
     case .begins, .overwritten, .silent: break
     }
   }
@@ -103,7 +105,7 @@ struct TextEntries {
   mutating func find(_ lines: [TextRecords.LinesInside]) {
     for index in lacks.indices {
       for line in lines where lacks[index].range.contains(line.offset) {
-        lacks[index].count += UInt64(line.count)
+        lacks[index].count = lacks[index].count.addingSaturated(UInt64(line.count))
       }
     }
     lacks.removeAll { $0.count >= $0.held }

@@ -113,7 +113,7 @@ struct TextRecords: ~Copyable {
     if slot.isCut { reportLong(head, at: offset, &damage) }
     // What the window does not put in order, the stream of its pages tells.
     if let before = stamps.note(head.stamp, of: head.cpu),
-      head.stamp &+ stamps.jitter >= window.lastTaken
+      head.stamp.addingSaturated(stamps.jitter) >= window.lastTaken
     {
       damage.reportStepBack(
         of: head.cpu, at: offset, from: Nanoseconds(before), to: Nanoseconds(head.stamp),

@@ -66,6 +66,34 @@ struct TextEntriesTests {
       ])
   }
 
+  @Test(
+    "a loss of as many as a number holds is no lack of entries, whatever follows it",
+    arguments: ["unknown line", "             vmm-139   [000]     1.000005: kvm_entry: PC: 0x1"])
+  func greatestLoss(behind: String) throws {
+    let lost = "CPU:0 [LOST \(UInt64.max) EVENTS]"
+    let reading = try Self.read([Self.header(3548)] + Self.both + [lost, behind, behind, Self.line(0, 6)])
+    #expect(reading.trace.untoldLosses == nil && reading.trace.damage.isEmpty)
+  }
+
+  @Test("nor are lines inside others one, where a loss leaves out but one of as many")
+  func greatestCount() throws {
+    let header =
+      "# tracer: nop\n#\n# entries-in-buffer/entries-written: \(UInt64.max)/\(UInt64.max)   #P:2\n#"
+    let joined = Self.joined(
+      "kvm_entry: PC: what", Self.line(1, 5, "kvm_entry: PC: who") + Self.line(1, 5))
+    let lost = "CPU:0 [LOST \(UInt64.max - 4) EVENTS]"
+    let reading = try Self.read([header] + joined + [lost])
+    #expect(reading.trace.untoldLosses == nil && reading.trace.damage.isEmpty)
+  }
+
+  @Test("a line that is cut behind such a loss is no lack either")
+  func cutBehindGreatestLoss() throws {
+    let lost = "CPU:0 [LOST \(UInt64.max) EVENTS]"
+    let text = ([Self.header(3548)] + Self.both + [lost]).map { $0 + "\n" }.joined()
+    let reading = try TextReading(text + "             vmm-139   [000]     1.0")
+    #expect(reading.trace.untoldLosses == nil && reading.trace.damage.isEmpty)
+  }
+
   /// A text of four entries, two of which have run into one line.
   private static func joined(_ first: String, _ second: String = line(1, 5)) -> [String] {
     [line(0, 1), line(0, 4, first) + second, line(1, 6)]
