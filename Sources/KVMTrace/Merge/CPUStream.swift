@@ -245,7 +245,7 @@ extension CPUStream {
 
   private mutating func note(lost count: UInt64, before time: Nanoseconds, isBehindLast: Bool = false) {
     lossCount += 1
-    lostEvents &+= count
+    lostEvents = lostEvents.addingSaturated(count)
     if !isPendingKernels { gapCount += 1 }
     if losses.count < Self.lossesMax {
       losses.append(

@@ -183,7 +183,7 @@ public struct EventReader: ~Copyable {
       result.losses += streams[index].losses
       result.lossCount += streams[index].lossCount
       result.gapCount += streams[index].gapCount
-      result.lostTotal &+= streams[index].lostEvents
+      result.lostTotal = result.lostTotal.addingSaturated(streams[index].lostEvents)
       result.damage += streams[index].damage
       if streams[index].tellsDamage { result.toldDamage += streams[index].damage }
       result.streamEnds += streams[index].ends(ofBuffer: origins[index].bufferIndex, isWhole: file.isWhole)

@@ -1,3 +1,5 @@
+internal import KVMTypes
+
 /// A part of the records, all of whose samples are of one stream.
 struct PerfRun {
   private static let gapBit: UInt64 = 1 << 63
@@ -211,6 +213,6 @@ struct PerfLanes {
   mutating func add(lostAtEnd count: UInt64, cpu: UInt16?) {
     let own = cpu.flatMap { lanesOfCPU[$0] } ?? Array(lanes.indices)
     guard let last = own.max(by: { lanes[$0].greatest < lanes[$1].greatest }) else { return }
-    lanes[last].lostAtEnd &+= count
+    lanes[last].lostAtEnd = lanes[last].lostAtEnd.addingSaturated(count)
   }
 }

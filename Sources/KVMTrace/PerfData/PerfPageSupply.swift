@@ -167,7 +167,7 @@ private struct PerfPages: ~Copyable {
 
   /// So many samples are missing. Where an event may have several, that is no number of events.
   private mutating func lose(_ count: UInt64) {
-    lost = form.events.mayRepeat || lost == 0 ? 0 : (lost ?? 0) &+ count
+    lost = form.events.mayRepeat || lost == 0 ? 0 : (lost ?? 0).addingSaturated(count)
   }
 
   /// Writes a sample into the page; false where that must end before it.

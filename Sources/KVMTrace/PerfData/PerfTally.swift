@@ -1,3 +1,5 @@
+internal import KVMTypes
+
 /// What a perf.data says of samples by their number: those that can be read, those that cannot, those that were lost.
 struct PerfTally {
   /// How many instances are believed whose CPU is told.
@@ -34,16 +36,19 @@ struct PerfTally {
   }
 
   /// A ring of `cpu` lost `count` records, of which samples are some.
-  mutating func note(lost count: UInt64, cpu: UInt16?) { lost[cpu, default: 0] &+= count }
+  mutating func note(lost count: UInt64, cpu: UInt16?) {
+    lost[cpu] = lost[cpu, default: 0].addingSaturated(count)
+  }
 
   /// An instance lost `count` samples in all.
   mutating func note(lostSamples count: UInt64, id: UInt64?) {
-    lostSamples[id.flatMap { cpus[$0] }, default: 0] &+= count
+    let cpu = id.flatMap { cpus[$0] }
+    lostSamples[cpu] = lostSamples[cpu, default: 0].addingSaturated(count)
   }
 
   /// The samples that were lost without a record among others that says so: behind the last one of the CPU.
   var lostAtEnd: [(cpu: UInt16?, count: UInt64)] {
-    func sum(_ counts: [UInt16?: UInt64]) -> UInt64 { counts.values.reduce(0, &+) }
+    func sum(_ counts: [UInt16?: UInt64]) -> UInt64 { counts.values.reduce(0) { $0.addingSaturated($1) } }
     let (told, all) = (sum(lost), sum(lostSamples))
     guard all > told else { return [] }
     var left = all - told

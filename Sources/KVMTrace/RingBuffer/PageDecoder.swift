@@ -85,7 +85,7 @@ struct PageDecoder {
     }
     guard let lost else { return own }
     // Of two gaps in one place, if the size of one is unknown, so is that of both.
-    return lost == 0 || own == 0 ? 0 : lost &+ own
+    return lost == 0 || own == 0 ? 0 : lost.addingSaturated(own)
   }
 
   /// Takes events for as long as they have a short header and a plain plan: nearly all there are. The rest is left to

@@ -63,6 +63,16 @@ struct LossTests {
     #expect(reading.events.contains { $0.kind == .lost })
   }
 
+  @Test("losses whose sum no number holds are not few")
+  func greatest() throws {
+    let flavour = TraceFlavour()
+    let pages = [UInt64.max, 2].enumerated().map { position, count in
+      page(flavour, at: UInt64(100 * position), .counted(count))
+    }
+    let reading = try Reading(try TraceBuilding.file(flavour, pages: [pages, pages]))
+    #expect(reading.statistics.lossCount == 4 && reading.statistics.lostTotal == .max)
+  }
+
   @Test("a full page has no room for the number of lost events", arguments: flavours)
   func fullPage(flavour: TraceFlavour) throws {
     let full = TraceBuilding.page(flavour, at: 100) { page in
