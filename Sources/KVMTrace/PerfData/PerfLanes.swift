@@ -25,6 +25,8 @@ struct PerfRun {
 struct PerfLane {
   let cpu: UInt16
   var runs: [PerfRun] = []
+  /// How many records were lost before runs whose own records do not tell it, by the positions of these.
+  var losses: [Int: UInt64] = [:]
   /// The greatest stamp so far.
   var greatest: UInt64 = 0
   /// How many samples were lost behind the last one.
@@ -129,8 +131,12 @@ struct PerfLanes {
   }
 
   /// Begins a run with a sample, or with a loss, which has no time of its own.
+  ///
+  /// - Parameter lost: how many records were lost before it, as none of its own tells; nil for none.
   @inline(never)
-  mutating func begin(cpu: UInt16, time: UInt64?, at records: Range<Int>, isBehindGap: Bool) {
+  mutating func begin(
+    cpu: UInt16, time: UInt64?, at records: Range<Int>, isBehindGap: Bool, lost: UInt64? = nil
+  ) {
     guard runCount < Self.runsMax else {
       // In whatever order, as long as no other data stand between.
       if openRun != nil {
@@ -146,6 +152,7 @@ struct PerfLanes {
     openRun = OpenRun(
       records, isBehindGap: isBehindGap, cpu: cpu, greatest: max(lanes[openLane].greatest, time ?? 0),
       runCount: runCount)
+    if let lost { lanes[openLane].losses[lanes[openLane].runs.count] = lost }
   }
 
   /// Ends the run that goes on, if one does.
@@ -189,7 +196,14 @@ struct PerfLanes {
   mutating func finish() {
     close()
     guard isBackward else { return }
-    for lane in lanes.indices { lanes[lane].runs.reverse() }
+    for lane in lanes.indices {
+      lanes[lane].runs.reverse()
+      // What was lost before a run in the file was so behind it in time.
+      let (count, losses) = (lanes[lane].runs.count, lanes[lane].losses)
+      lanes[lane].losses = [:]
+      for (position, lost) in losses where position > 0 { lanes[lane].losses[count - position] = lost }
+      if let lost = losses[0] { lanes[lane].lostAtEnd = lost }
+    }
   }
 
   /// Of the CPU's lanes that end before `time` the one that ends last, and its place; a new one where none does.

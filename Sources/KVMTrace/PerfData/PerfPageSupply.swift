@@ -126,8 +126,13 @@ private struct PerfPages: ~Copyable {
   private mutating func enterRun() -> Bool {
     guard nextRun < lane.runs.count else { return false }
     let run = lane.runs[nextRun]
+    let lost = lane.losses[nextRun]
+    guard !run.isBehindGap && lost == nil || writer.eventCount == 0 else { return false }
+    if let lost {
+      lose(lost)
+      repetitions?.reset()
+    }
     if run.isBehindGap {
-      guard writer.eventCount == 0 else { return false }
       isBehindGap = true
       damage.reportGap(
         at: run.records.lowerBound,

@@ -17,8 +17,8 @@ struct PerfScan: ~Copyable {
   private var known: PerfEvents?
   /// Damage behind which no sample has come so far.
   private var gap: Damage?
-  /// Where a loss stands whose CPU is not known: before the next sample.
-  private var lossBegin: Int?
+  /// How many records were lost of a CPU that is not known: before the next sample, of which nothing between tells; nil for none.
+  private var loss: UInt64?
 
   init(
     _ file: FileBytes, _ records: Range<Int>, bigEndian: Bool, _ descriptions: PerfDescriptions,
@@ -67,7 +67,7 @@ struct PerfScan: ~Copyable {
       if let place = reader.damaged { note(place) }
       guard record.type == PerfRecord.Kind.sample else { return reader.stepBack() }
       take(sample: record, events)
-      if let plain, gap == nil, lossBegin == nil, !lanes.isBackward { take(plain) }
+      if let plain, gap == nil, loss == nil, !lanes.isBackward { take(plain) }
     }
     if let place = reader.damaged { note(place) }
   }
@@ -101,14 +101,11 @@ struct PerfScan: ~Copyable {
       return
     }
     let end = record.offset &+ record.size
-    if gap == nil, lanes.extend(cpu: sample.cpu, time: sample.time.rawValue, to: end) {
-      lossBegin = nil
-      return
-    }
+    if gap == nil, loss == nil, lanes.extend(cpu: sample.cpu, time: sample.time.rawValue, to: end) { return }
     lanes.begin(
-      cpu: sample.cpu, time: sample.time.rawValue, at: (lossBegin ?? record.offset)..<end,
-      isBehindGap: gap != nil)
-    (gap, lossBegin) = (nil, nil)
+      cpu: sample.cpu, time: sample.time.rawValue, at: record.offset..<end, isBehindGap: gap != nil,
+      lost: loss)
+    (gap, loss) = (nil, nil)
   }
 
   /// Takes a record that is no sample.
@@ -134,11 +131,11 @@ struct PerfScan: ~Copyable {
       let cpu = UInt16(exactly: record.word32(record.size - trailer.cpuFromEnd)), cpu < HostLimits.cpusMax
     else {
       tally.note(lost: record.word64(16), cpu: nil)
-      if lossBegin == nil { lossBegin = record.offset }
+      loss = (loss ?? 0).addingSaturated(record.word64(16))
       return
     }
     tally.note(lost: record.word64(16), cpu: cpu)
-    if gap == nil, lossBegin == nil, lanes.extendByLoss(cpu: cpu, to: end) { return }
+    if gap == nil, loss == nil, lanes.extendByLoss(cpu: cpu, to: end) { return }
     lanes.begin(cpu: cpu, time: nil, at: record.offset..<end, isBehindGap: false)
   }
 
@@ -211,6 +208,7 @@ struct PerfScan: ~Copyable {
             """))
     }
     if let gap { metadata.damage.append(gap) }
+    if let loss { lanes.add(lostAtEnd: loss, cpu: nil) }
     for (cpu, count) in tally.lostAtEnd { lanes.add(lostAtEnd: count, cpu: cpu) }
   }
 }

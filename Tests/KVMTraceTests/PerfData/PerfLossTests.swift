@@ -1,6 +1,7 @@
 @testable import KVMTrace
 import KVMTypes
 import Testing
+import TraceSynth
 
 /// What perf says of samples that were lost.
 @Suite("Losses of a perf.data")
@@ -40,6 +41,71 @@ struct PerfLossTests {
     builder.lost(5, Place(time: 0))
     builder.entry(Place(time: 2_000, cpu: 1))
     #expect(try PerfReading(builder.file()).losses == [Loss(stream: 1, before: 2_000, count: 5)])
+  }
+
+  @Test("what other data stand between such a loss and the next sample are no samples")
+  func withoutCPUBeforeData() throws {
+    for (type, isLossy) in [(71, false), (71, true), (66, true)] as [(UInt32, Bool)] {
+      var builder = PerfDataBuilder()
+      builder.events[0].flags = 0
+      builder.entry(Place(time: 1_000))
+      if isLossy { builder.lost(5, Place(time: 0)) }
+      let data = builder.sample(Place(time: 300), builder.entryPayload(pc: 9))
+      builder.append(type) { out in
+        if type == 71 { out.u64(UInt64(data.count)) } else { out.u32(UInt32(data.count)) }
+        out.pad(to: 8)
+      }
+      builder.append(raw: data)
+      builder.entry(Place(time: 2_000))
+      builder.entry(Place(time: 3_000))
+      let reading = try PerfReading(builder.file())
+      #expect(reading.streams.map { $0.map(\.time) } == [[1_000, 2_000, 3_000]])
+      #expect(reading.losses == (isLossy ? [Loss(stream: 0, before: 2_000, count: 5)] : []))
+    }
+  }
+
+  @Test("such a loss, then damage: both are told, and what is damaged is read but once")
+  func withoutCPUBeforeDamage() throws {
+    var builder = PerfDataBuilder()
+    builder.events[0].flags = 0
+    builder.entry(Place(time: 1_000))
+    builder.lost(5, Place(time: 0))
+    builder.append(raw: [UInt8](repeating: 0xff, count: 64))
+    for time in 2...5 as ClosedRange<UInt64> { builder.entry(Place(time: 1_000 * time)) }
+    let reading = try PerfReading(builder.file())
+    #expect(reading.times == [1_000, 2_000, 3_000, 4_000, 5_000])
+    #expect(
+      reading.losses == [nil, 5].map { Loss(stream: 0, before: 2_000, count: $0) })
+    #expect(reading.damage.count == 1, "\(reading.damage)")
+  }
+
+  @Test("such losses are told once: several before one sample are one, and so are those behind the last")
+  func withoutCPUAmongOthers() throws {
+    var builder = PerfDataBuilder()
+    builder.events[0].flags = 0
+    builder.entry(Place(time: 1_000))
+    builder.lost(5, Place(time: 0))
+    builder.lost(6, Place(time: 0))
+    builder.entry(Place(time: 2_000))
+    builder.lost(7, Place(time: 0))
+    let reading = try PerfReading(builder.file())
+    #expect(reading.times == [1_000, 2_000])
+    #expect(
+      reading.losses == [
+        Loss(stream: 0, before: 2_000, count: 11), Loss(stream: 0, before: nil, count: 7),
+      ])
+  }
+
+  @Test("in a ring that was written backwards such a loss stands before the sample that follows in time")
+  func withoutCPUBackward() throws {
+    var builder = PerfDataBuilder()
+    builder.events[0].flags = 1 << 27
+    for time in [4_000, 3_000] as [UInt64] { builder.entry(Place(time: time)) }
+    builder.lost(5, Place(time: 0))
+    for time in [2_000, 1_000] as [UInt64] { builder.entry(Place(time: time)) }
+    let reading = try PerfReading(builder.file())
+    #expect(reading.times == [1_000, 2_000, 3_000, 4_000])
+    #expect(reading.losses == [Loss(stream: 0, before: 3_000, count: 5)])
   }
 
   @Test("samples that were lost at the end are told by their number alone")
