@@ -49,6 +49,9 @@ struct TraceDatContents {
   static let buffersMax = 4096
   /// The most options that are read: there are some for each processor of each buffer. Those of a forged file can lie in each other.
   static let optionsMax = 1 << 18
+  /// How long the description of one CPU's events is at least, in bytes: a file has room for so many of them. Those of a forged one can
+  /// lie in each other.
+  static let areaBytesMin = 16
   /// The most damaged places of the metadata that are told. A forged file can have one every few bytes.
   static let damageMax = 1024
 
@@ -85,6 +88,8 @@ struct TraceDatContents {
   var formats: [FormatText] = []
   /// How many options were read.
   private(set) var optionCount = 0
+  /// How many descriptions of one CPU's events were read, of all buffers.
+  private(set) var areaCount = 0
   /// Where sections begin: nothing that lies before one reaches behind it.
   var sectionOffsets: [Int] = []
   /// TIME_SHIFT: the clocks of a guest's CPUs by their numbers, nil for one that was not measured.
@@ -127,6 +132,12 @@ struct TraceDatContents {
   mutating func countOption(at offset: Int) throws(ByteReader.Overrun) {
     optionCount += 1
     guard optionCount <= Self.optionsMax else { throw ByteReader.Overrun(offset: offset) }
+  }
+
+  /// Another description of one CPU's events is read, at `offset` of `fileBytes`.
+  mutating func countArea(at offset: Int, of fileBytes: Int) throws(ByteReader.Overrun) {
+    areaCount += 1
+    guard areaCount <= fileBytes / Self.areaBytesMin else { throw ByteReader.Overrun(offset: offset) }
   }
 
   /// What makes nanoseconds of a CPU's stamps.

@@ -85,6 +85,7 @@ enum TraceDatV6 {
     var found = 0
     var table = reader
     while cpu <= UInt32(UInt16.max), UInt64(table.offset) + 16 <= dataStart {
+      try contents.countArea(at: table.offset, of: reader.count)
       let (offset, count) = (try table.u64(), try table.u64())
       // Behind the table stands the length of the clock's name, or nothing.
       let isCounted = cpu < claimed

@@ -57,6 +57,14 @@ extension TraceDatV7 {
     where section.id == TraceDatOption.buffer.rawValue
       && !index.bufferSections.contains(UInt64(section.offset))
     {
+      guard contents.buffers.count < TraceDatContents.buffersMax else {
+        contents.damage.append(
+          Damage(
+            offset: section.offset,
+            what:
+              "there are more than \(TraceDatContents.buffersMax) buffers; those from here on are left out"))
+        return
+      }
       let pageBytes = contents.subBufferBytes ?? contents.pageBytes
       let ranges =
         section.isCompressed

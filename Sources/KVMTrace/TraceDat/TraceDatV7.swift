@@ -153,6 +153,7 @@ struct TraceDatV7: ~Copyable {
           what: "the buffer \"\(name)\" claims events of \(count) CPUs, and describes those of \(room)"))
     }
     for _ in 0..<(isNumberWrong ? room : Int(count)) {
+      try contents.countArea(at: body.offset, of: file.count)
       let cpu = try body.u32()
       let offset = try body.u64()
       let size = try body.u64()

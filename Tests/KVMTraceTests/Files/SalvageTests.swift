@@ -105,4 +105,18 @@ struct SalvageTests {
     #expect(reading.events.count == 18 && reading.events.map(\.cpu).max() == 2)
     #expect(reading.damage.count == 1 && reading.trace.clock?.name == "local")
   }
+
+  @Test("so many buffers are believed as are where each has a description")
+  func manyBuffers() throws {
+    let (bytes, buffer, _) = try build(TraceFlavour())
+    let empty = [3, 0, 0, 0] + [UInt8](repeating: 0, count: 12)
+    let reading = try Reading(
+      Array(bytes[..<buffer]) + (0..<5000).flatMap { _ in empty })
+    #expect(reading.trace.bufferNames.count == 4096)
+    #expect(
+      reading.damage.contains {
+        $0.offset == buffer + 4096 * 16
+          && $0.what == "there are more than 4096 buffers; those from here on are left out"
+      })
+  }
 }

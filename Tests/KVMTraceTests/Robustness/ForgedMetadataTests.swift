@@ -16,6 +16,10 @@ struct ForgedMetadataTests {
     case emptyOptions
     /// Version 6, options that all name a buffer, each another one, among them options again.
     case instances
+    /// Version 6, buffers whose tables of areas lie in each other.
+    case tables
+    /// Version 7, descriptions of buffers that lie in each other.
+    case descriptions
 
     var bytes: [UInt8] {
       switch self {
@@ -28,7 +32,48 @@ struct ForgedMetadataTests {
           (0..<60_000).flatMap {
             Self.option(99, Array("options  \0".utf8)) + Self.option(3, Self.u64(UInt64(103 + 31 * $0)) + [0])
           })
+      case .tables: Self.tablesInEachOther
+      case .descriptions: Self.descriptionsInEachOther
       }
+    }
+
+    /// Each table begins 16 bytes behind the one before, and has all entries that follow.
+    private static var tablesInEachOther: [UInt8] {
+      let (count, entries) = (1000, 20_000)
+      func bytes(tagsAt base: Int) -> [UInt8] {
+        version6(
+          (0..<count).flatMap { option(3, u64(UInt64(base + 16 * $0)) + Array("a\0".utf8)) } + u16(0),
+          cpus: UInt32(entries))
+      }
+      let head = bytes(tagsAt: 0).count
+      let padding = [UInt8](repeating: 0xff, count: 16 - head % 16)
+      let tags = (0..<count).flatMap { _ in Array("flyrecord\0".utf8) + [UInt8](repeating: 1, count: 6) }
+      let base = head + padding.count
+      let end = (base + tags.count + 10 + 16 * entries) / 4096 * 4096 + 4096
+      let table = [UInt8](repeating: 1, count: 10) + (0..<entries).flatMap { _ in u64(UInt64(end)) + u64(1) }
+      let all = bytes(tagsAt: base) + padding + tags + table
+      return all + [UInt8](repeating: 0, count: end + 4096 - all.count)
+    }
+
+    /// Each section of options begins 40 bytes behind the one before, and describes a buffer with all that follows as its areas, two in
+    /// each beginning of a section. The options that lead to the next section stand at the end.
+    private static var descriptionsInEachOther: [UInt8] {
+      let (count, areas) = (1000, 20_000)
+      let head = head("7") + Array("none\0\0".utf8)
+      let base = head.count + 8
+      let (ends, buffer) = (base + 40 * count + 20 * areas, base + 40 * count + 20 * areas + 20 * count)
+      var bytes = head + u64(UInt64(base))
+      for index in 0..<count {
+        let size = ends + 20 * index - (base + 40 * index + 22)
+        bytes += u16(0) + u16(0) + u32(0) + u64(UInt64(size + 20)) + u16(3) + u32(UInt32(size))
+        bytes += u64(UInt64(buffer)) + [0, 0] + u32(4096) + u32(UInt32((size - 18) / 20))
+      }
+      for cpu in 0..<areas { bytes += u32(UInt32(cpu)) + u64(UInt64(buffer + 16)) + u64(1) }
+      for index in 1...count {
+        bytes +=
+          option(0, u64(index < count ? UInt64(base + 40 * index) : 0)) + [UInt8](repeating: 0, count: 6)
+      }
+      return bytes + u16(3) + u16(0) + u32(0) + u64(4096) + [UInt8](repeating: 0, count: 4096)
     }
 
     private static func bytes(_ value: some FixedWidthInteger) -> [UInt8] {
@@ -52,9 +97,9 @@ struct ForgedMetadataTests {
       return head + u64(UInt64(head.count + 8)) + section + options
     }
 
-    private static func version6(_ options: [UInt8]) -> [UInt8] {
+    private static func version6(_ options: [UInt8], cpus: UInt32 = 1) -> [UInt8] {
       head("6") + Array("header_page\0".utf8) + u64(0) + Array("header_event\0".utf8) + u64(0)
-        + u32(0) + u32(0) + u32(0) + u32(0) + u64(0) + u32(1) + Array("options  \0".utf8) + options
+        + u32(0) + u32(0) + u32(0) + u32(0) + u64(0) + u32(cpus) + Array("options  \0".utf8) + options
     }
   }
 
