@@ -21,27 +21,32 @@ extension TraceDatV7 {
     let buffers = sections.filter { $0.id == TraceDatOption.buffer.rawValue }
     guard let first = buffers.first else { return nil }
     let offsets = Set(buffers.map { UInt64($0.offset) })
+    let begin = max(first.body, file.count - Self.tailBytesMax)
+    let options = optionPlaces(in: sections, from: begin)
     var reader = ByteReader(file, bigEndian: bigEndian)
-    return (max(first.body, file.count - Self.tailBytesMax)..<file.count).first { place in
+    return (begin..<file.count).first { place in
       reader.offset = place
       guard let id = try? reader.u16(), id == TraceDatOption.buffer.rawValue,
         let size = try? reader.u32(), Int(size) <= reader.remaining, let buffer = try? reader.u64(),
         offsets.contains(buffer)
       else { return false }
-      return !sections.contains { leads($0, to: place) }
+      return !options.contains(place)
     }
   }
 
-  /// Whether an option begins at `place` in a section of options.
-  private func leads(_ section: Section, to place: Int) -> Bool {
-    guard section.id == TraceDatOption.done.rawValue, place < section.end else { return false }
-    var options = ByteReader(file, bigEndian: bigEndian, at: section.body, end: section.end)
-    while options.offset < place {
-      guard (try? options.u16()) != nil, let size = try? options.u32(),
-        (try? options.skip(UInt64(size))) != nil
-      else { return false }
+  /// Where options begin in `sections`, from `begin` on: each section of options is walked once.
+  private func optionPlaces(in sections: [Section], from begin: Int) -> Set<Int> {
+    var places: Set<Int> = []
+    for section in sections where section.id == TraceDatOption.done.rawValue && section.end > begin {
+      var options = ByteReader(file, bigEndian: bigEndian, at: section.body, end: section.end)
+      while options.remaining > 0 {
+        if options.offset >= begin { places.insert(options.offset) }
+        guard (try? options.u16()) != nil, let size = try? options.u32(),
+          (try? options.skip(UInt64(size))) != nil
+        else { break }
+      }
     }
-    return options.offset == place
+    return places
   }
 
   /// What describes buffers takes a few bytes for each CPU.

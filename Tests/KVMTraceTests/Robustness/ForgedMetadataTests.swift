@@ -20,6 +20,8 @@ struct ForgedMetadataTests {
     case tables
     /// Version 7, descriptions of buffers that lie in each other.
     case descriptions
+    /// Version 7 without the section that leads to the others, options that all describe one buffer.
+    case lostOptions
 
     var bytes: [UInt8] {
       switch self {
@@ -34,6 +36,7 @@ struct ForgedMetadataTests {
           })
       case .tables: Self.tablesInEachOther
       case .descriptions: Self.descriptionsInEachOther
+      case .lostOptions: Self.optionsWithoutChain
       }
     }
 
@@ -74,6 +77,13 @@ struct ForgedMetadataTests {
           option(0, u64(index < count ? UInt64(base + 40 * index) : 0)) + [UInt8](repeating: 0, count: 6)
       }
       return bytes + u16(3) + u16(0) + u32(0) + u64(4096) + [UInt8](repeating: 0, count: 4096)
+    }
+
+    private static var optionsWithoutChain: [UInt8] {
+      let head = head("7") + Array("none\0\0".utf8) + u64(1 << 40)
+      let buffer = u16(3) + u16(0) + u32(0) + u64(8192) + [UInt8](repeating: 0, count: 8192)
+      let options = (0..<70_000).flatMap { _ in option(3, u64(UInt64(head.count))) } + option(0, u64(0))
+      return head + buffer + u16(0) + u16(0) + u32(0) + u64(UInt64(options.count)) + options
     }
 
     private static func bytes(_ value: some FixedWidthInteger) -> [UInt8] {
