@@ -8,9 +8,11 @@ extension TraceDatContents {
   /// pages contradict it. An instance may have sub-buffers of another size: then they do not.
   mutating func checkPageSizes(in file: FileBytes) {
     let kernels = subBufferBytes ?? pageBytes
+    // One for all, so that what is decompressed of all together has its limit.
+    let kept = KeptChunks(Compression(name: compression) ?? .none, storedBytes: .max)
     for index in buffers.indices where buffers[index].pageBytes != kernels {
       let claimed = buffers[index].pageBytes
-      guard let offset = firstPage(of: buffers[index], shownToTake: kernels, in: file) else { continue }
+      guard let offset = firstPage(of: buffers[index], shownToTake: kernels, in: file, kept) else { continue }
       damage.append(
         Damage(
           offset: offset,
@@ -38,19 +40,23 @@ extension TraceDatContents {
   private static let probedMax = (cpus: 16, pages: 64)
 
   /// Where the first pages lie that are as long as `bytes`, and cannot be as long as their buffer says; nil where none shows that.
-  private func firstPage(of buffer: Buffer, shownToTake bytes: Int, in file: FileBytes) -> Int? {
-    buffer.areas.prefix(Self.probedMax.cpus).first { area in shows(area, of: buffer, bytes, in: file) }?
-      .offset
+  private func firstPage(
+    of buffer: Buffer, shownToTake bytes: Int, in file: FileBytes, _ kept: KeptChunks
+  ) -> Int? {
+    let shown = buffer.areas.prefix(Self.probedMax.cpus).first { area in
+      shows(area, of: buffer, bytes, in: file, kept)
+    }
+    return shown?.offset
   }
 
   /// Whether each place where a page of `bytes` must begin holds a head that fits it, or none, in the order of time; and one of them stands
   /// inside a page as long as the buffer says, or claims more than that holds.
-  private func shows(_ area: CPUArea, of buffer: Buffer, _ bytes: Int, in file: FileBytes) -> Bool {
+  private func shows(
+    _ area: CPUArea, of buffer: Buffer, _ bytes: Int, in file: FileBytes, _ kept: KeptChunks
+  ) -> Bool {
     var parts = buffer
     parts.pageBytes = min(bytes, buffer.pageBytes)
-    let source = PageSource(
-      file: file, area: area, buffer: parts,
-      kept: KeptChunks(Compression(name: compression) ?? .none, storedBytes: .max), bigEndian: bigEndian)
+    let source = PageSource(file: file, area: area, buffer: parts, kept: kept, bigEndian: bigEndian)
     let decoder = PageDecoder(
       bigEndian: bigEndian, headerBytes: 8 + kernelLongSize, time: time(ofCPU: area.cpu),
       cpu: CPUIndex(area.cpu))

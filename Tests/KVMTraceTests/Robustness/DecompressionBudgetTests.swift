@@ -1,9 +1,9 @@
 import KVMTypes
-import TraceSynth
 import Testing
 import UnnamedFiles
 
 @testable import KVMTrace
+@testable import TraceSynth
 
 /// What is forged to hold a thousand times what it takes is not decompressed to its end.
 @Suite("What takes little and holds much")
@@ -94,6 +94,89 @@ struct DecompressionBudgetTests {
         }
       }
     }
+  }
+
+  /// A trace.dat whose kernel has sub-buffers of 1 MiB, and whose buffers are said to have pages of half of that: each of so many CPUs
+  /// with `chunks`, which hold 2 MiB each.
+  private static func halved(_ buffers: [(cpus: Int, chunks: [[UInt8]])]) -> [UInt8] {
+    func option(_ id: UInt16, _ body: (inout TraceBytes) -> Void) -> [UInt8] {
+      var (content, bytes) = (TraceBytes(.little), TraceBytes(.little))
+      body(&content)
+      bytes.u16(id)
+      bytes.u32(UInt32(content.count))
+      return bytes.bytes + content.bytes
+    }
+    var out = TraceBytes(.little)
+    out.raw([0x17, 0x08, 0x44])
+    out.text("tracing7\0\0\u{8}")
+    out.u32(4096)
+    out.text("zstd\0\0")
+    let first = out.count
+    out.u64(0)
+    func section(_ id: UInt16, _ body: [UInt8], isCompressed: Bool = false) -> Int {
+      let place = out.count
+      out.u16(id)
+      out.u16(isCompressed ? 1 : 0)
+      out.u32(0)
+      out.u64(UInt64(body.count))
+      out.raw(body)
+      return place
+    }
+    var headers = TraceBytes(.little)
+    headers.cString("header_page")
+    headers.sized64("\tfield: char data;\toffset:16;\tsize:\((1 << 20) - 16);\tsigned:0;\n")
+    headers.cString("header_event")
+    headers.sized64("a")
+    let headerPlace = section(16, headers.bytes)
+    var options = option(16) { $0.u64(UInt64(headerPlace)) }
+    for (number, buffer) in buffers.enumerated() {
+      var area = TraceBytes(.little)
+      area.u32(UInt32(buffer.chunks.count))
+      for chunk in buffer.chunks {
+        area.u32(UInt32(chunk.count))
+        area.u32(2 << 20)
+        area.raw(chunk)
+      }
+      let areas = [[UInt8]](repeating: area.bytes, count: buffer.cpus)
+      let place = section(3, Array(areas.joined()), isCompressed: true)
+      options += option(3) { option in
+        option.u64(UInt64(place))
+        option.text("b\(number)\0local\0")
+        option.u32(1 << 19)
+        option.u32(UInt32(areas.count))
+        for cpu in areas.indices {
+          option.u32(UInt32(cpu))
+          option.u64(UInt64(place + 16 + cpu * area.count))
+          option.u64(UInt64(area.count))
+        }
+      }
+    }
+    let last = section(0, options + option(0) { $0.u64(0) })
+    var bytes = out.bytes
+    bytes.patch(withUnsafeBytes(of: UInt64(last).littleEndian, Array.init), at: first)
+    return bytes
+  }
+
+  @Test("To look at the sizes of pages has one budget, however many buffers and CPUs there are")
+  func probing() throws {
+    let empty = Self.frame(of: 0, bytes: 2 << 20)
+    // A page that has more than half of 1 MiB.
+    var head = TraceBytes(.little)
+    head.u64(1000)
+    head.u64(600_000)
+    let full = Compressor(.zstd).compress(head.bytes + [UInt8](repeating: 0, count: (2 << 20) - 16))
+    let shown = "the buffer \"b0\" claims pages of 524288 bytes, and has some of 1048576"
+    func damage(_ buffers: [(cpus: Int, chunks: [[UInt8]])]) throws -> [String] {
+      let file = try UnnamedFile(Self.halved(buffers))
+      return try TraceFile(path: file.path).damage.map(\.what)
+    }
+    #expect(try damage([(1, [full])]) == [shown])
+    let empties = [[UInt8]](repeating: empty, count: 32)
+    // 64 MiB of each CPU: after four of them, and what their chunks allow, nothing more is looked at.
+    #expect(try damage([(2, empties), (2, empties), (2, empties), (1, [full])]) == [])
+    #expect(
+      try damage([(2, empties), (1, [full])])
+        == [shown.replacing("b0", with: "b1")])
   }
 
   @Test("Packets of a Perfetto trace")
