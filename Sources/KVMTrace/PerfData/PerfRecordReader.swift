@@ -39,10 +39,12 @@ struct PerfRecordReader: ~Copyable {
 
   /// Goes on with another part.
   ///
-  /// - Parameter isBackward: whether its last record comes first. It is then read at once.
+  /// - Parameter isBackward: whether its last record comes first. It is then read at once, up to where the file has become shorter.
   mutating func enter(_ part: Range<Int>, isBackward: Bool = false) {
     (last, offset, end, damaged, turned) = (part.lowerBound, part.lowerBound, part.upperBound, nil, nil)
     guard isBackward, fill(from: offset, atLeast: part.count, piece: pieceBytes) else { return }
+    // What is not there now must not move the buffer away from what is.
+    end = min(end, start + filled)
     var places: [Int] = []
     while let record = next() { places.append(record.offset) }
     (turned, offset) = (places, end)

@@ -284,6 +284,29 @@ struct PerfDamageTests {
     #expect(!reading.damage.isEmpty && reading.damage.count <= 256)
   }
 
+  @Test(
+    "a part that is read backwards has no record that the file has lost meanwhile", arguments: [0, 30, 48])
+  func shrunkBackwardPart(extra: Int) throws {
+    var builder = PerfDataBuilder()
+    for time in 1...8 as ClosedRange<UInt64> { builder.command("thread \(time)", tid: UInt32(time)) }
+    let bytes = builder.records
+    let size = bytes.count / 8
+    let file = try UnnamedFile(bytes)
+    // The first read ends early, as that of a file which was cut; a later one finds more again.
+    var reads = 0
+    let opened = try FileBytes(path: file.path, descriptor: open(file.path, O_RDONLY)) {
+      reads += 1
+      let limit = reads == 1 ? 3 * size + extra : reads == 2 ? 0 : bytes.count
+      return pread($0, $1, max(0, min($2, limit - $3)), off_t($3))
+    }
+    var reader = PerfRecordReader(opened, bigEndian: false, 0..<0)
+    reader.enter(0..<bytes.count, isBackward: true)
+    var threads: [UInt32] = []
+    while let record = reader.next() { threads.append(record.word32(8)) }
+    #expect(threads == (extra < size ? [3, 2, 1] : [4, 3, 2, 1]))
+    #expect(!opened.isWhole)
+  }
+
   @Test("no damage makes the reader crash, hang or take what is not there")
   func mutants() throws {
     var ring = Self.row(40)
