@@ -53,11 +53,7 @@ extension TraceDatContents {
     case .offset:
       if let nanoseconds = Self.integer(try text()) { time.offset &+= nanoseconds }
     case .cpuStatistics: cpuStatistics.append(try text())
-    case .traceClock:
-      let clocks = try text()
-      if let open = clocks.firstIndex(of: "["), let close = clocks[open...].firstIndex(of: "]") {
-        clock = String(clocks[clocks.index(after: open)..<close])
-      }
+    case .traceClock: setClock(try text())
     case .uname: uname = try text().split(whereSeparator: { $0 == "\n" }).first.map(String.init) ?? ""
     case .cpuCount: cpuCount = Int(try body.u32())
     case .version: copyOrigin = CopyOrigin(try text())
