@@ -89,6 +89,7 @@ struct DecodePlan: ~Copyable {
   private static func loads(
     of format: EventFormat, bigEndian: Bool
   ) -> (kind: EventKind, loads: [FieldLoad]) {
+    guard let schema = format.schema else { return (.other, []) }
     let scalars = format.fields.filter(\.isScalar)
     guard
       let schema = EventSchema.schema(

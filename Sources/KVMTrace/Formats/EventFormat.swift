@@ -65,7 +65,18 @@ extension EventFormat {
     "kprobes", "uprobes", "eprobes", "fprobes", "synthetic", "user_events", "user_events_multi", "probes",
   ]
 
-  private var schema: EventSchema? {
-    EventSchema.schema(system: system, name: name, fieldNames: Set(fields.map(\.name)))
+  /// What is read of its events: of fields that are numbers alone.
+  var schema: EventSchema? { schema(of: \.isScalar) }
+
+  /// Whether it is that of an event of the kernel's own with a meaning here, and names all fields which that has, but one of them is no
+  /// number: no kernel has such a one.
+  var lacksNumbers: Bool {
+    guard schema == nil, let named = schema(of: { _ in true }) else { return false }
+    return named.system != nil
+  }
+
+  private func schema(of isRead: (Field) -> Bool) -> EventSchema? {
+    EventSchema.schema(
+      system: system, name: name, fieldNames: Set(fields.filter(isRead).map(\.name)))
   }
 }

@@ -16,6 +16,8 @@ public final class EventFormats {
   let unparsed: [Int]
   /// Which of the texts name an event but not its fields, by their position.
   let withoutFields: [Int]
+  /// Which of the texts name all fields of their event's kind, of which one is no number, by their position.
+  let withoutNumbers: [Int]
 
   /// The byte order of the records.
   let isBigEndian: Bool
@@ -36,6 +38,7 @@ public final class EventFormats {
     var unreadable: Set<UInt16> = []
     var sources: [UInt16: FormatSource] = [:]
     var parsed: [EventFormat] = []
+    var withoutNumbers: [Int] = []
     var commonNames: Set<String> = []
     var type = ScalarLoad(offset: 0, size: 2, isSigned: false, bigEndian: bigEndian)
     var typeField = (offset: 0, size: 2)
@@ -68,13 +71,16 @@ public final class EventFormats {
         }
         if field.name == "common_pid" { pid = load }
       }
-      parsed.append(EventFormat(id: id, system: system, name: source.name, fields: fields.own))
+      let event = EventFormat(id: id, system: system, name: source.name, fields: fields.own)
+      if event.lacksNumbers { withoutNumbers.append(position) }
+      parsed.append(event)
     }
     parsed.sort { $0.id < $1.id }
     formats = parsed
     self.unparsed = unparsed
     self.withoutFields = withoutFields
     self.unreadable = unreadable
+    self.withoutNumbers = withoutNumbers
     commonType = type
     commonPID = pid
     commonFields = commonNames

@@ -108,22 +108,25 @@ extension TraceDatContents {
 
 extension TraceDatContents {
   /// What to say of formats that cannot be read: those that do not say what they are of, and those of events that a
-  /// replay needs. Any other such format costs its own event alone, and is no damage of the trace.
+  /// replay needs. Any other such format costs its own event alone, and is no damage of the trace. Nor are fields that it names and
+  /// that are no numbers, where nobody here reads them.
   func damage(of parsed: EventFormats) -> [Damage] {
-    let needed = parsed.withoutFields.filter { position in
+    let unread = parsed.withoutFields.filter { position in
       let name = name(ofFormat: position).dropFirst("name ".count)
       return EventSchema.all.contains {
         $0.system == formats[position].system && $0.names.contains(String(name))
       }
     }
-    return (parsed.unparsed.map { ($0, "") } + needed.map { ($0, ", and a replay lacks them") })
+    let counted = "its events are only counted"
+    let unparsed = parsed.unparsed.map { ($0, counted) }
+    let needed = (unread + parsed.withoutNumbers).map { ($0, "\(counted), and a replay lacks them") }
+    return (unparsed + needed)
       .sorted { $0.0 < $1.0 }
       .map { position, cost in
         Damage(
           offset: formats[position].offset,
           what: """
-            a format of the system \(formats[position].system) is damaged (\(name(ofFormat: position))); its events are \
-            only counted\(cost)
+            a format of the system \(formats[position].system) is damaged (\(name(ofFormat: position))); \(cost)
             """)
       }
   }

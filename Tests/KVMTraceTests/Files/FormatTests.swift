@@ -147,6 +147,25 @@ struct FormatTests {
     }
   }
 
+  @Test(
+    "a field that is no number costs its event where a replay needs it, and is damage", arguments: ["9", "0"])
+  func noNumber(size: String) throws {
+    let formats = [KVMEventFormats.entry, KVMEventFormats.unmapHVARange]
+    let flavour = TraceFlavour(version: .v6)
+    var bytes = try TraceBuilding.file(
+      flavour, formats: formats, pages: [[TraceBuilding.entries([1], flavour)]])
+    #expect(try Reading(bytes).damage.isEmpty)
+    let name = try #require(bytes.firstRange(of: Array("name: kvm_unmap_hva_range".utf8)))
+    let field = try #require(bytes.firstRange(of: Array("start;".utf8), from: name.upperBound))
+    let told = try #require(bytes.firstRange(of: Array("size:8".utf8), from: field.upperBound))
+    bytes[told.upperBound - 1] = UInt8(ascii: Unicode.Scalar(size)!)
+    let reading = try Reading(bytes)
+    #expect(reading.damage.map(\.offset) == [name.lowerBound])
+    #expect(reading.damage.first?.what.contains("a replay lacks them") == true)
+    #expect(Set(reading.trace.formats.formats.map(\.kind)) == [.entry, .other])
+    #expect(reading.trace.account.kindsWithoutFields == [.unmapHVARange])
+  }
+
   @Test("every format of a recording is understood", arguments: Recordings.own + Recordings.foreign)
   func understood(path: String) throws {
     let trace = try TraceFile(path: path)
