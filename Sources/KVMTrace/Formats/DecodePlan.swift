@@ -74,8 +74,8 @@ struct DecodePlan: ~Copyable {
     plans.initialize(from: entries, count: entries.count)
     fields = .allocate(capacity: max(loads.count, 1))
     fields.initialize(from: loads, count: loads.count)
-    commonType = formats.commonType
-    commonPID = formats.commonPID
+    commonType = formats.common.type
+    commonPID = formats.common.pid
     formatCount = formats.formats.count
   }
 
@@ -91,10 +91,6 @@ struct DecodePlan: ~Copyable {
   ) -> (kind: EventKind, loads: [FieldLoad]) {
     guard let schema = format.schema else { return (.other, []) }
     let scalars = format.fields.filter(\.isScalar)
-    guard
-      let schema = EventSchema.schema(
-        system: format.system, name: format.name, fieldNames: Set(scalars.map(\.name)))
-    else { return (.other, []) }
     let loads = schema.fields.compactMap { field -> FieldLoad? in
       let name = field.name.description
       guard let source = scalars.first(where: { $0.name == name }) else { return nil }
@@ -169,7 +165,7 @@ struct PlainWords {
     func isAt(_ offset: Int, _ size: Int, _ load: ScalarLoad) -> Bool {
       load.end == offset + size && load.unused == UInt64(64 - 8 * size)
     }
-    return isAt(0, 2, formats.commonType) && (formats.commonPID.map { isAt(4, 4, $0) } ?? false)
+    return isAt(0, 2, formats.common.type) && (formats.common.pid.map { isAt(4, 4, $0) } ?? false)
   }
 
   /// The words of the event whose data begins at `payload`, all of whose fields lie inside.

@@ -8,10 +8,8 @@ internal import CTraceEvent
 public final class EventFormats {
   /// The formats, in the order of their numbers.
   public let formats: [EventFormat]
-  /// Where and how wide the event's number is in every record.
-  let commonType: ScalarLoad
-  /// Where the thread is recorded, nil in traces of the hypervisor, which record none.
-  let commonPID: ScalarLoad?
+  /// What every record begins with.
+  let common: CommonFields
   /// Which of the texts do not even say which event they are of, by their position.
   let unparsed: [Int]
   /// Which of the texts name an event but not its fields, by their position.
@@ -23,8 +21,6 @@ public final class EventFormats {
   let isBigEndian: Bool
   private let kernelLongSize: Int
   private let unreadable: Set<UInt16>
-  private let commonFields: Set<String>
-  private let typeField: (offset: Int, size: Int)
   private let prints: PrintFormats
   private let indexByID: [UInt16: Int]
 
@@ -38,11 +34,8 @@ public final class EventFormats {
     var unreadable: Set<UInt16> = []
     var sources: [UInt16: FormatSource] = [:]
     var parsed: [EventFormat] = []
+    var common = CommonFields.Survey()
     var withoutNumbers: [Int] = []
-    var commonNames: Set<String> = []
-    var type = ScalarLoad(offset: 0, size: 2, isSigned: false, bigEndian: bigEndian)
-    var typeField = (offset: 0, size: 2)
-    var pid: ScalarLoad?
     for (position, (system, format)) in events.enumerated() {
       guard let source = FormatSource(system: system, text: format) else {
         unparsed.append(position)
@@ -60,17 +53,7 @@ public final class EventFormats {
       // Of two with one number, which no kernel has, the first counts.
       guard sources[id] == nil else { continue }
       sources[id] = source
-      for field in fields.common {
-        commonNames.insert(field.name)
-        guard field.isScalar else { continue }
-        let load = ScalarLoad(
-          offset: field.offset, size: field.size, isSigned: field.isSigned, bigEndian: bigEndian)
-        if field.name == "common_type" {
-          type = load
-          typeField = (field.offset, field.size)
-        }
-        if field.name == "common_pid" { pid = load }
-      }
+      common.note(fields.common, at: position)
       let event = EventFormat(id: id, system: system, name: source.name, fields: fields.own)
       if event.lacksNumbers { withoutNumbers.append(position) }
       parsed.append(event)
@@ -81,10 +64,7 @@ public final class EventFormats {
     self.withoutFields = withoutFields
     self.unreadable = unreadable
     self.withoutNumbers = withoutNumbers
-    commonType = type
-    commonPID = pid
-    commonFields = commonNames
-    self.typeField = typeField
+    self.common = common.settled(bigEndian: bigEndian)
     prints = PrintFormats(sources, bigEndian: bigEndian, kernelLongSize: kernelLongSize)
     indexByID = Dictionary(uniqueKeysWithValues: parsed.enumerated().map { ($1.id, $0) })
   }
@@ -115,11 +95,12 @@ public final class EventFormats {
   /// What the kernel's own print format makes of an event's data: the text behind the event's name. Where the
   /// format cannot be used, the fields with their values.
   public func text(of payload: UnsafeRawBufferPointer, time: UInt64, cpu: Int) -> String {
-    guard payload.count >= commonType.end else { return "" }
-    let id = UInt16(truncatingIfNeeded: integer(payload, typeField.offset, typeField.size))
+    guard payload.count >= common.type.end else { return "" }
+    let id = UInt16(
+      truncatingIfNeeded: integer(payload, common.typePlace.offset, common.typePlace.size))
     guard let format = format(id: id) else { return "" }
     if let text = stackTrace(format, payload) { return text }
-    if let text = prints.text(format, commonFields: commonFields, of: payload, time: time, cpu: cpu) {
+    if let text = prints.text(format, commonFields: common.names, of: payload, time: time, cpu: cpu) {
       return text
     }
     return format.fields.map { "\($0.name)=\(value(of: $0, in: payload))" }.joined(separator: " ")

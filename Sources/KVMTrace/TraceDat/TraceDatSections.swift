@@ -109,7 +109,7 @@ extension TraceDatContents {
 extension TraceDatContents {
   /// What to say of formats that cannot be read: those that do not say what they are of, and those of events that a
   /// replay needs. Any other such format costs its own event alone, and is no damage of the trace. Nor are fields that it names and
-  /// that are no numbers, where nobody here reads them.
+  /// that are no numbers, where nobody here reads them; but one that places what all events begin with where no other does is.
   func damage(of parsed: EventFormats) -> [Damage] {
     let unread = parsed.withoutFields.filter { position in
       let name = name(ofFormat: position).dropFirst("name ".count)
@@ -120,7 +120,10 @@ extension TraceDatContents {
     let counted = "its events are only counted"
     let unparsed = parsed.unparsed.map { ($0, counted) }
     let needed = (unread + parsed.withoutNumbers).map { ($0, "\(counted), and a replay lacks them") }
-    return (unparsed + needed)
+    let contradicting = parsed.common.contradicting.map {
+      ($0, "it places what all events begin with elsewhere than other formats, which are believed")
+    }
+    return (unparsed + needed + contradicting)
       .sorted { $0.0 < $1.0 }
       .map { position, cost in
         Damage(

@@ -166,6 +166,24 @@ struct FormatTests {
     #expect(reading.trace.account.kindsWithoutFields == [.unmapHVARange])
   }
 
+  @Test("what one format says of the fields of all events is not believed", arguments: 0..<3)
+  func contradicting(position: Int) throws {
+    let formats = [KVMEventFormats.entry, KVMEventFormats.exit, KVMEventFormats.guestFault]
+    let flavour = TraceFlavour(version: .v6)
+    let whole = try TraceBuilding.file(
+      flavour, formats: formats, pages: [[TraceBuilding.entries([1, 2], flavour)]])
+    let name = try #require(whole.firstRange(of: Array("name: \(formats[position].name)\n".utf8)))
+    for (field, digit) in [("common_pid;\toffset:", "0"), ("common_type;\toffset:", "2")] {
+      var bytes = whole
+      let told = try #require(bytes.firstRange(of: Array(field.utf8), from: name.upperBound))
+      bytes[told.upperBound] = UInt8(ascii: Unicode.Scalar(digit)!)
+      let reading = try Reading(bytes)
+      #expect(reading.events.map(\.kind) == [.entry, .entry] && reading.events.map(\.tid) == [7, 7])
+      #expect(reading.damage.map(\.offset) == [name.lowerBound])
+      #expect(reading.damage.first?.what.contains("elsewhere than other formats") == true)
+    }
+  }
+
   @Test("every format of a recording is understood", arguments: Recordings.own + Recordings.foreign)
   func understood(path: String) throws {
     let trace = try TraceFile(path: path)
@@ -188,7 +206,7 @@ struct FormatTests {
       }
       let format = try #require(formats.formats.first, "\(file.path)")
       #expect(format.name == file.deletingPathExtension().lastPathComponent)
-      #expect((formats.commonPID == nil) == ["hyp", "hypervisor"].contains(system), "\(file.path)")
+      #expect((formats.common.pid == nil) == ["hyp", "hypervisor"].contains(system), "\(file.path)")
     }
   }
 }
