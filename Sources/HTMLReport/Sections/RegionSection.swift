@@ -107,7 +107,7 @@ enum RegionSection {
     let heat = HeatPlot(
       layers: [HeatPlot.Layer(name: "pages", picture: region.drawn)], rows: region.drawn.height,
       rowHeight: rowHeight,
-      time: map.start.rawValue..<max(end, map.start.rawValue + 1),
+      time: map.start.rawValue..<max(end, map.start.rawValue.addingSaturated(1)),
       addresses: stride(from: 0, to: region.drawn.height, by: step).map { row in
         (
           row,

@@ -22,8 +22,8 @@ enum WorkingSetSection {
     var sum = 0
     for entry in series {
       // Intervals in which nothing was touched are not among them.
-      if let last = times.last, entry.timeNs > last + interval {
-        times.append(last + interval)
+      if let end = times.last?.addingSaturated(interval), entry.timeNs > end {
+        times.append(end)
         touched.append(0)
         sums.append(Double(sum))
       }
@@ -32,8 +32,8 @@ enum WorkingSetSection {
       touched.append(Double(entry.touchedPages))
       sums.append(Double(sum))
     }
-    if let last = times.last, last + interval < subject.last {
-      times.append(last + interval)
+    if let end = times.last?.addingSaturated(interval), end < subject.last {
+      times.append(end)
       touched.append(0)
       sums.append(Double(sum))
     }
@@ -61,7 +61,7 @@ enum WorkingSetSection {
       sum += Double(entry.pages)
       return sum
     }
-    let last = (set.idle.last?.idleNs ?? 0) + interval
+    let last = (set.idle.last?.idleNs ?? 0).addingSaturated(interval)
     var axis = TimeAxis(0..<last, subject.time.unit)
     axis.caption = "time before the end"
     let values = SeriesPlot(
