@@ -69,10 +69,7 @@ struct ProfileEvidence {
     if survey.faults.nesting.isSeen { return (.traditional, .derived) }
     // Before 6.14, pKVM left the tables of non-protected guests to the host.
     if !hasPKVMTables { return (.traditional, .derived) }
-    // kvm_fault_lock: only pKVM takes a VM's lock for write in a fault.
-    if survey.locks.faultWaitsForWrite != survey.locks.faultWaitsForRead {
-      return (survey.locks.faultWaitsForWrite > 0 ? .pkvm : .traditional, .derived)
-    }
+    if let shown = pathOfWaits, survey.events.attributesWaits { return (shown, .derived) }
     // pKVM maps no block above level 2, and none at all before it had blocks.
     let highestBlock: TranslationLevel = (kernel?.era ?? .v7_3).hasIntervalTree ? .l2 : .l3
     if let leaf = survey.faults.lowestLeaf, leaf < highestBlock { return (.traditional, .derived) }
@@ -83,9 +80,17 @@ struct ProfileEvidence {
     if let suggestsPKVM = survey.markers.slice?.suggestsPKVM {
       return (suggestsPKVM ? .pkvm : .traditional, .assumed)
     }
+    if let shown = pathOfWaits { return (shown, .assumed) }
     // Faults that overlap and never wait for each other, in a trace that records waits, seldom take the lock for write.
     if survey.saw(.contentionBegin), survey.locks.overlappingFaults > 0 { return (.traditional, .assumed) }
     return (.pkvm, .assumed)
+  }
+
+  /// The path that what threads waited for within faults' windows shows, if the faults did: only pKVM takes a VM's lock to write in one
+  /// (`kvm_fault_lock`).
+  private var pathOfWaits: Profile.Path? {
+    guard survey.locks.faultWaitsForWrite != survey.locks.faultWaitsForRead else { return nil }
+    return survey.locks.faultWaitsForWrite > 0 ? .pkvm : .traditional
   }
 
   /// Puts down what the trace shows of the machine.

@@ -62,6 +62,10 @@ public struct RecordedEvents: Hashable, Sendable {
       ])
   }
 
+  /// Whether what a thread waits for within a fault's window is the fault's: nothing else ends the window, and no notifier's call of the
+  /// thread, which takes the VM's lock to write on every host, can be there without an event.
+  var attributesWaits: Bool { supportsDerivation && doubtful.isDisjoint(with: [.ageHVA, .testAgeHVA]) }
+
   /// Whether an event that breaks a rule contradicts the model, and not only what is missing.
   func allows(_ rule: DivergenceRule) -> Bool {
     switch rule {

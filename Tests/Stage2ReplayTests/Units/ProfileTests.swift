@@ -1,6 +1,7 @@
 import KVMTypes
 import Stage2Model
 import Testing
+import TraceSynth
 
 @testable import Stage2Replay
 
@@ -63,6 +64,26 @@ struct ProfileTests {
       let profile = try Self.profile(.size4K, ProfileRequest(), story)
       #expect(profile.isPKVM)
       #expect(profile.basis[.path] == .assumed)
+    }
+  }
+
+  @Test(
+    "A wait is proof of the fault's only where a notifier's call of the thread would be seen, and the window's end",
+    arguments: [
+      KVMEventFormats.unmapHVARange, KVMEventFormats.ageHVA, KVMEventFormats.testAgeHVA,
+      KVMEventFormats.userspaceExit,
+    ])
+  func unprovenPath(missing: TraceSynth.EventFormat) throws {
+    for (flags, isPKVM) in [(UInt64(4), true), (2, false)] {
+      let story = Scenario(formats: KVMEventFormats.all.filter { $0.name != missing.name })
+      story.request = ProfileRequest()
+      story.createSlot()
+      story.enter(.vcpu0)
+      story.fault(.vcpu0, story.memory)
+      story.contend(.vcpu0, lock: 0xffff_0000, flags: flags)
+      story.enter(.vcpu0)
+      let profile = try story.replay().result.profile
+      #expect(profile.isPKVM == isPKVM && profile.basis[.path] == .assumed, "\(missing.name)")
     }
   }
 
