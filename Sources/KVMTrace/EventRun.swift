@@ -25,12 +25,13 @@ public struct EventRun {
   @usableFromInline let origin: UnsafePointer<Origin>
   /// Which of the trace's buffers the events come from.
   public var bufferIndex: Int { origin.pointee.bufferIndex }
-  /// How many damaged places the CPU's events had so far behind which nothing is certain: what is missing there, no `.lost` record
-  /// tells. Where the number is greater than in the CPU's run before, the damage lies between the two.
+  /// How many damaged places the events' stream had so far behind which nothing is certain: what is missing there, no `.lost` record
+  /// tells. Where the number is greater than in the run before of the same `lane` and CPU, the damage lies between the two.
   @inlinable
   public var damageCount: Int { origin.pointee.damageCount }
 
   /// Which of the trace's streams the events come from, each of which is in order by itself: of one CPU of a buffer, or of several.
+  /// 0 for events of several streams, of which each record tells its own.
   package var stream: Int { origin.pointee.stream }
   /// How many damaged places the stream had so far at which something is missing that nothing else tells of.
   package var lackCount: Int { origin.pointee.lackCount }
@@ -46,7 +47,7 @@ public struct EventRun {
   /// - Parameters:
   ///   - markers: what those of them say that are markers, each by its `RecordLayout.Marker.index`. One without a place in the
   ///     list is somebody else's text.
-  ///   - damageCount: how many damaged places the CPU's events had so far.
+  ///   - damageCount: how many damaged places the events' stream had so far.
   public static func with(
     _ records: UnsafeBufferPointer<TraceRecord>,
     markers: UnsafeBufferPointer<TraceMarker> = UnsafeBufferPointer(start: nil, count: 0),

@@ -92,7 +92,7 @@ public enum Replay {
     selection.isLast = true
     selection.mixesCPUs = true
     let statistics = try source.forEachRun(selection) { run in
-      if !found.survey.knows(damage: run.damageCount, of: run.records[0].cpu) { replay.loseRest() }
+      if !found.survey.knows(damage: run.damageCount, of: run.records[0].stream) { replay.loseRest() }
       try replay.consume(run.records)
     }
     var result = try replay.finish()

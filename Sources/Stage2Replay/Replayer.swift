@@ -101,7 +101,7 @@ struct Replayer<Backend: Stage2Backend & ~Copyable>: ~Copyable {
   mutating func consume(_ records: UnsafeBufferPointer<TraceRecord>) {
     var end = 0
     while end < records.count {
-      // Those of one CPU.
+      // Those of one stream.
       let begin = end
       attribution.clock.beginRun()
       repeat {
@@ -111,8 +111,8 @@ struct Replayer<Backend: Stage2Backend & ~Copyable>: ~Copyable {
         consume(records[end])
         if attribution.lookahead.settled.count >= stepsMax { execute() }
         end += 1
-      } while end < records.count && records[end].cpu == records[begin].cpu
-      attribution.clock.endRun(of: records[begin].cpu)
+      } while end < records.count && records[end].stream == records[begin].stream
+      attribution.clock.endRun(of: records[begin].stream)
       if agreement.isActive { streamEnds.note(UnsafeBufferPointer(rebasing: records[begin..<end])) }
     }
   }

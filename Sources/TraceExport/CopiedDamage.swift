@@ -19,6 +19,7 @@ struct CopiedDamage {
     guard run.lackCount > 0, run.lackCount > lackCounts[run.stream] ?? 0 else { return nil }
     lackCounts[run.stream] = run.lackCount
     var loss = TraceRecord(.lost, at: run[0].time, cpu: run[0].cpu, tid: ThreadID(0))
+    loss.lane = run[0].lane
     loss[RecordLayout.Lost.isDamage] = 1
     return loss
   }
@@ -36,7 +37,7 @@ struct CopiedDamage {
   mutating func origin(
     of trace: TraceFile, _ statistics: EventStatistics, before moment: Nanoseconds?
   ) -> CopyOrigin? {
-    doubt.finish(trace.damage + statistics.untoldDamage, cpuCount: trace.cpuCount)
+    doubt.finish(trace.damage, statistics, cpuCount: trace.cpuCount)
     let earlier = trace.copyOrigin?.damaged
     let from = [doubt.begin, trace.account.uncertainFrom].compactMap(\.self).min()
       .flatMap { begin in moment.map { begin < $0 } ?? true ? begin : nil }

@@ -20,6 +20,8 @@ public struct TraceRecord: BitwiseCopyable, Sendable {
   public var formatID: UInt16
   /// What the event means.
   public var kind: EventKind
+  /// Which of the streams that have events of the processor the event comes from: there are several where the trace has several buffers.
+  public var lane: UInt8 = 0
   /// The fields, as `RecordLayout` orders them.
   public var words: Words
 
@@ -91,7 +93,7 @@ extension TraceRecord {
 
 extension TraceRecord {
   /// A record in four parts, as it lies in memory on a little-endian machine: the time; `tid` and `payloadOffset`;
-  /// `payloadLength`, `cpu`, `formatID` and `kind`; the words. It is written in fewer steps so than field by field.
+  /// `payloadLength`, `cpu`, `formatID`, `kind` and `lane`; the words. It is written in fewer steps so than field by field.
   typealias Packed = (UInt64, UInt64, UInt64, Words)
 
   /// The record of the parts. `kind` must be the raw value of one.

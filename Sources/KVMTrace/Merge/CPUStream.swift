@@ -8,6 +8,9 @@ public import KVMTypes
 struct CPUStream: ~Copyable {
   private var decoder: PageDecoder
   private let source: any PageSupply
+  /// Of the events of the first page's CPU, and of those of others.
+  private let lanes: (own: UInt8, others: UInt8)
+  private let ownCPU: UInt16
   private var continuity: PageContinuity
   /// How many events are missing since the last one, as `PageDecoder.Outcome.lost` counts them.
   private var pendingLoss: UInt64?
@@ -42,10 +45,12 @@ struct CPUStream: ~Copyable {
 
   /// - Parameters:
   ///   - source: where the pages come from.
+  ///   - lanes: which of a CPU's streams it is, for the CPU of its first events and for others.
   ///   - clock: whose stamps they have, nil for one that is not known.
   ///   - mayRepeat: whether the CPU's first event may be written twice.
   init(
-    _ source: any PageSupply, contents: borrowing TraceDatContents, clock: TraceClock?, mayRepeat: Bool
+    _ source: any PageSupply, lanes: (own: UInt8, others: UInt8), contents: borrowing TraceDatContents,
+    clock: TraceClock?, mayRepeat: Bool
   ) {
     let time = contents.time(ofCPU: source.cpu)
     decoder = PageDecoder(
@@ -53,6 +58,8 @@ struct CPUStream: ~Copyable {
       cpu: CPUIndex(source.cpu))
     continuity = PageContinuity(time, clock: clock)
     self.source = source
+    self.lanes = lanes
+    ownCPU = source.cpu
     self.mayRepeat = mayRepeat
   }
 
@@ -91,7 +98,9 @@ struct CPUStream: ~Copyable {
     let missing = isWhole ? missingBehind : 0
     let isKernels = isWhole && isBehindKernels
     func end(_ cpu: UInt16, _ last: Nanoseconds?) -> EventStatistics.StreamEnd {
-      .init(bufferIndex: buffer, cpu: cpu, last: last, missing: missing, isKernels: isKernels)
+      .init(
+        bufferIndex: buffer, cpu: cpu, lane: lane(of: cpu), last: last, missing: missing,
+        isKernels: isKernels, isDamaged: !tellsDamage && !damage.isEmpty)
     }
     let ends = source.lastOfCPUs ?? []
     return ends.isEmpty ? [end(cpu, last)] : ends.map { end($0.cpu, $0.last) }
@@ -106,6 +115,7 @@ struct CPUStream: ~Copyable {
     position = 0
     while let next = source.next() {
       decoder.cpu = CPUIndex(source.cpu)
+      decoder.lane = lane(of: source.cpu)
       let header = decoder.header(of: next)
       if source.isBehindGap { noteGap() }
       if continuity.skips(next, header, room: next.count - decoder.headerBytes, at: source.pageOffset) {
@@ -137,6 +147,9 @@ struct CPUStream: ~Copyable {
 }
 
 extension CPUStream {
+  /// Which of a CPU's streams this one is.
+  private func lane(of cpu: UInt16) -> UInt8 { cpu == ownCPU ? lanes.own : lanes.others }
+
   /// Room for the records of a page of so many bytes. Not before there is one: a damaged table can name thousands of areas that hold no
   /// page.
   @inline(__always)

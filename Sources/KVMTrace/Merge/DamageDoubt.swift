@@ -3,52 +3,38 @@ package import KVMTypes
 /// From when on nothing of a recording is certain, because it is damaged: what a replay finds in its first pass, and what a copy has to
 /// say, for the damage is not in it.
 ///
-/// Behind a damaged place anything may be missing until the end, as far as no loss tells where that is. What is in doubt begins with the
-/// last event of the CPU before.
+/// Behind a damaged place anything may be missing until the end, as far as no loss tells where that is. What is in doubt begins where
+/// `StreamDoubts` says.
 package struct DamageDoubt {
-  /// What is known of a CPU.
-  private struct CPU {
-    /// When the last event of it was that a replay reads; 0 for none.
-    var last = Nanoseconds(0)
-    /// How many damaged places its events had so far.
-    var damageCount = 0
-  }
-
   private static let selection = EventSelection.replay(probes: false)
-  private var cpus: [CPU] = []
+  private var streams = StreamDoubts()
   /// The beginning of what is in doubt, nil where nothing is.
   package private(set) var begin: Nanoseconds?
 
   /// Nothing is in doubt.
   package init() {}
 
-  /// Takes in the next run, which is of one CPU.
+  /// Takes in the next run, which is of one stream and one CPU.
   package mutating func note(_ run: EventRun) {
-    let cpu = Int(run[0].cpu.rawValue)
-    while cpus.count <= cpu { cpus.append(CPU()) }
-    if run.damageCount > cpus[cpu].damageCount {
-      cpus[cpu].damageCount = run.damageCount
-      // Where the time went back, what came before in the file is as doubtful.
-      doubt(from: min(cpus[cpu].last, run[0].time))
+    let stream = run[0].stream
+    if run.damageCount > 0 {
+      doubt(from: streams.begin(ofDamage: run.damageCount, in: stream, before: run[0].time))
     }
     let last = (0..<run.count).last { Self.selection.includes(run[$0].kind) }
-    if let last { cpus[cpu].last = run[last].time }
+    if let last { streams.note(stream, at: run[last].time) }
   }
 
-  /// All runs have been taken in. Behind the last event of a CPU whose buffer is damaged nothing is certain, nor behind that of any where
-  /// it is not known of which CPU the damage is.
+  /// All runs have been taken in.
   ///
   /// - Parameters:
-  ///   - places: the damaged places of which no run tells.
+  ///   - places: the damaged places of what describes the recording.
+  ///   - statistics: what the pass counted.
   ///   - cpuCount: how many processors the host had.
-  package mutating func finish(_ places: [Damage], cpuCount: Int) {
-    for cpu in places.compactMap(\.cpu) { doubt(from: last(ofCPU: Int(cpu))) }
-    guard places.contains(where: { $0.cpu == nil }) else { return }
-    // Of a CPU without events it is not known from the beginning what it did.
-    for cpu in 0..<max(cpuCount, cpus.count) { doubt(from: last(ofCPU: cpu)) }
+  package mutating func finish(_ places: [Damage], _ statistics: EventStatistics, cpuCount: Int) {
+    doubt(from: streams.begin(ofDamageBehindEvents: places, statistics, cpuCount: cpuCount))
   }
 
-  private func last(ofCPU cpu: Int) -> Nanoseconds { cpu < cpus.count ? cpus[cpu].last : Nanoseconds(0) }
-
-  private mutating func doubt(from time: Nanoseconds) { begin = min(begin ?? time, time) }
+  private mutating func doubt(from time: Nanoseconds?) {
+    if let time { begin = min(begin ?? time, time) }
+  }
 }

@@ -56,10 +56,12 @@ public struct EventReader: ~Copyable {
     origins = .allocate(capacity: max(sources.count, 1))
     counts = .allocate(capacity: formats.formats.count + 1)
     counts.initialize(repeating: 0, count: formats.formats.count + 1)
+    let lanes = StreamID.lanes(ofStreamsOf: sources.map(\.source.cpu))
     for (position, stream) in sources.enumerated() {
       (streams + position).initialize(
         to: CPUStream(
-          stream.source, contents: contents, clock: stream.clock, mayRepeat: stream.mayRepeat))
+          stream.source, lanes: lanes[position], contents: contents, clock: stream.clock,
+          mayRepeat: stream.mayRepeat))
       (origins + position).initialize(
         to: EventRun.Origin(
           formats: Unmanaged.passUnretained(formats), bufferIndex: stream.bufferIndex, stream: position))

@@ -24,6 +24,8 @@ public struct EventStatistics: Sendable {
     /// The buffer, and the processor of the last event.
     package var bufferIndex: Int
     package var cpu: UInt16
+    /// Which of the processor's streams it is.
+    package var lane: UInt8 = 0
     /// The greatest stamp of its events, nil where it has none.
     package var last: Nanoseconds?
     /// How many events are missing behind the last one, 0 for an unknown number; nil for none. Where a stream of several CPUs ends with
@@ -31,6 +33,11 @@ public struct EventStatistics: Sendable {
     package var missing: UInt64?
     /// Whether the kernel lost them; else they are missing for damage.
     package var isKernels = false
+    /// Whether there are damaged places in it of which no run may tell.
+    package var isDamaged = false
+
+    /// The stream.
+    package var stream: StreamID { StreamID(CPUIndex(cpu), lane: lane) }
   }
 
   /// The time from the first event to the last.
@@ -83,9 +90,6 @@ public struct EventStatistics: Sendable {
       Loss(cpu: $0.cpu, before: $0.last ?? Nanoseconds(0), count: nil, isKernels: false, isBehindLast: true)
     }
   }
-
-  /// The CPUs of which events are missing behind the last one of a stream.
-  package var cutCPUs: [UInt16] { streamEnds.filter { $0.missing != nil }.map(\.cpu) }
 
   /// All events.
   public var total: UInt64 { counts.reduce(withoutFormat) { $0 + $1.count } }

@@ -18,6 +18,8 @@ struct PageDecoder {
   let time: TimeConversion
   /// The CPU of the page that is decoded.
   var cpu: CPUIndex
+  /// Which of that CPU's streams it is of.
+  var lane: UInt8 = 0
   /// Whether bytes and stamps are as the plain loop takes them.
   private var isPlain: Bool { !bigEndian && time.isOffsetOnly }
 
@@ -96,7 +98,7 @@ struct PageDecoder {
   private func takePlain(_ cursor: inout PageCursor, plan: borrowing DecodePlan) {
     let (base, end, records, counts) = (cursor.base, cursor.end, cursor.records, cursor.counts)
     let clockOffset = UInt64(bitPattern: time.offset)
-    let place = UInt64(cpu.rawValue) << 16
+    let place = UInt64(cpu.rawValue) << 16 | UInt64(lane) << 56
     var (offset, stamp, last, written) = (cursor.offset, cursor.stamp, cursor.last, cursor.written)
     while offset &+ 4 &+ PlainWords.headBytes <= end {
       let header = base.loadUnaligned(fromByteOffset: offset, as: UInt32.self)
@@ -190,7 +192,7 @@ struct PageDecoder {
     var record = TraceRecord(
       time: now, tid: ThreadID(-1), payloadOffset: UInt32(truncatingIfNeeded: payload),
       payloadLength: UInt16(clamping: length), cpu: cpu, formatID: id,
-      kind: fits ? entry.pointee.kind : .other, words: .init())
+      kind: fits ? entry.pointee.kind : .other, lane: lane, words: .init())
     if let pid = plan.commonPID, length >= pid.end {
       record.tid = ThreadID(Int32(truncatingIfNeeded: pid.load(data)))
     }
@@ -201,6 +203,7 @@ struct PageDecoder {
 
   func loss(of count: UInt64, before time: Nanoseconds) -> TraceRecord {
     var record = TraceRecord(.lost, at: time, cpu: cpu, tid: ThreadID(-1))
+    record.lane = lane
     record[RecordLayout.Lost.count] = count
     return record
   }

@@ -175,10 +175,10 @@ struct Attribution: ~Copyable {
     lookahead.doubtLogging(since: since, threads)
   }
 
-  /// Events of a CPU were lost since its last one. Any thread may have run there, and unmapped memory of any VM: faults
+  /// Events of a stream were lost since its last one. Any thread may have run there, and unmapped memory of any VM: faults
   /// whose windows reach into that time may have been made to retry.
   private mutating func lose(_ record: TraceRecord) {
-    let since = clock.lastSequence(of: record.cpu)
+    let since = clock.lastSequence(of: record.stream)
     var mayRetry = [Bool](repeating: false, count: vms.count)
     for vm in vms.live where !vms[vm].identity.isProtected { mayRetry[vm.position] = true }
     lookahead.updateFaults(threads, where: { mayRetry[$0.position] }) { fault in

@@ -12,10 +12,10 @@ struct EventClock {
   /// The epoch of that event.
   private(set) var partEpoch = Epoch(0)
   private var losses: LossLog
-  /// The place before the first event of the run that is being taken in, and for each CPU that of its last event in
+  /// The place before the first event of the run that is being taken in, and for each stream that of its last event in
   /// earlier runs.
   private var runStart = Sequence.start
-  private var lastSequences = CPUSequences()
+  private var lastSequences = StreamTable(none: Sequence.start)
   /// The epoch of which somebody was told.
   private var toldEpoch = Epoch(0)
 
@@ -29,7 +29,7 @@ struct EventClock {
   @inline(__always)
   var isInGap: Bool { losses.epoch.isInGap }
 
-  /// A run of one CPU's events begins.
+  /// A run of one stream's events begins.
   mutating func beginRun() { runStart = now }
 
   /// The next event.
@@ -53,8 +53,8 @@ struct EventClock {
   /// Behind the last event, something else happens.
   mutating func advancePastEnd() { now.advance() }
 
-  /// The run of a CPU's events is over.
-  mutating func endRun(of cpu: CPUIndex) { lastSequences[cpu] = now }
+  /// The run of a stream's events is over.
+  mutating func endRun(of stream: StreamID) { lastSequences[stream] = now }
 
   /// Events are missing that the first pass over the trace still found: from here on nothing is known.
   mutating func loseRest() { losses.loseRest() }
@@ -62,9 +62,9 @@ struct EventClock {
   /// Events are missing, as the survey found while it went on ahead.
   mutating func lose(_ gap: Range<UInt64>) { losses.insert(gap) }
 
-  /// The place of the CPU's last event before this one, `start` where there is none.
-  func lastSequence(of cpu: CPUIndex) -> Sequence {
+  /// The place of the stream's last event before this one, which is of it, too; `start` where there is none.
+  func lastSequence(of stream: StreamID) -> Sequence {
     if now.rawValue - 1 > runStart.rawValue { return Sequence(now.rawValue - 1) }
-    return lastSequences[cpu]
+    return lastSequences[stream]
   }
 }

@@ -6,37 +6,48 @@ struct LossGaps {
   /// How many gaps are kept apart; beyond that neighbours count as one.
   static let gapsMax = 4096
   private var gaps: [Range<UInt64>] = []
-  /// For each CPU the time of its last event.
-  private var last: [UInt64] = []
+  /// Where each stream's begin.
+  private var streams = StreamDoubts()
 
-  /// An event of `cpu`.
+  /// An event of a stream.
   @inline(__always)
-  mutating func note(_ cpu: CPUIndex, at time: Nanoseconds) {
-    let index = Int(cpu.rawValue)
-    if index >= last.count { last.append(contentsOf: repeatElement(0, count: index + 1 - last.count)) }
-    last[index] = time.rawValue
+  mutating func note(_ stream: StreamID, at time: Nanoseconds) { streams.note(stream, at: time) }
+
+  /// Events of a stream are missing between its last event and `time`.
+  mutating func lose(_ stream: StreamID, until time: Nanoseconds) {
+    let start = streams.begin(of: stream)
+    if start < time { insert(start.rawValue..<time.rawValue) }
   }
 
-  /// Events of `cpu` are missing between its last event, or `from` if that is earlier, and `time`, or from there on.
-  mutating func lose(_ cpu: CPUIndex, from: Nanoseconds? = nil, until time: Nanoseconds? = nil) {
-    let index = Int(cpu.rawValue)
-    let start = min(index < last.count ? last[index] : 0, from?.rawValue ?? .max)
-    let end = time?.rawValue ?? .max
-    guard start < end else { return }
-    insert(start..<end)
+  /// A stream has had so many damaged places when it comes to its next event, at `time`. Whether those are more than before.
+  mutating func lose(_ stream: StreamID, damaged count: Int, before time: Nanoseconds) -> Bool {
+    let start = streams.begin(ofDamage: count, in: stream, before: time)
+    loseRest(from: start)
+    return start != nil
+  }
+
+  /// Whether as many damaged places of a stream are known.
+  func knows(damage count: Int, of stream: StreamID) -> Bool { streams.knows(damage: count, of: stream) }
+
+  /// All events have been seen: what is missing behind the last ones of streams. Whether anything is.
+  mutating func loseEnds(damage places: [Damage], _ statistics: EventStatistics, cpuCount: Int) -> Bool {
+    let starts = [
+      streams.begin(ofDamageBehindEvents: places, statistics, cpuCount: cpuCount),
+      streams.begin(ofCutsIn: statistics),
+    ]
+    for start in starts { loseRest(from: start) }
+    return starts.contains { $0 != nil }
+  }
+
+  /// Anything may be missing from a moment on, if there is one.
+  private mutating func loseRest(from start: Nanoseconds?) {
+    if let start, start.rawValue < .max { insert(start.rawValue..<UInt64.max) }
   }
 
   /// A gap that is known.
   mutating func insert(_ gap: Range<UInt64>) {
     gaps.append(gap)
     if gaps.count == 2 * Self.gapsMax { gaps = Self.disjoint(gaps, atMost: Self.gapsMax) }
-  }
-
-  /// Events of each of `cpus` processors may be missing behind its last one.
-  mutating func loseAll(_ cpus: Int) {
-    for cpu in last.indices where last[cpu] > 0 { lose(CPUIndex(UInt16(clamping: cpu))) }
-    // Of the others there is none: what they did is not known from the beginning on.
-    if last.count(where: { $0 > 0 }) < cpus { gaps.append(0..<UInt64.max) }
   }
 
   /// Takes out the gaps that were found since the last time.

@@ -28,17 +28,17 @@ struct FirstPass {
     return source.forEachRun(selection) { consume($0) }
   }
 
-  /// Takes in consecutive events, of one CPU where there is damage.
+  /// Takes in consecutive events, of one stream where there is damage.
   mutating func consume(_ run: EventRun) {
     let records = run.records
-    survey.noteDamage(run.damageCount, of: records[0].cpu, before: records[0].time)
+    survey.noteDamage(run.damageCount, of: records[0].stream, before: records[0].time)
     if run.damageCount > 0 { memslots.lose() }
-    /// Where the last events that are of one CPU begin.
+    /// Where the last events that are of one stream begin.
     var begin = 0
     survey.beginRun(of: records[0].cpu, at: records[0].time)
     for index in records.indices {
-      if records[index].cpu != records[begin].cpu {
-        survey.endRun(of: records[begin].cpu, at: records[index - 1].time)
+      if records[index].stream != records[begin].stream {
+        survey.endRun(of: records[begin].stream, at: records[index - 1].time)
         begin = index
         survey.beginRun(of: records[begin].cpu, at: records[begin].time)
       }
@@ -62,7 +62,7 @@ struct FirstPass {
       default: consume(records[index], previous: index > begin ? records[index - 1].time : nil)
       }
     }
-    survey.endRun(of: records[begin].cpu, at: records[records.count - 1].time)
+    survey.endRun(of: records[begin].stream, at: records[records.count - 1].time)
   }
 
   /// kvm_entry or kvm_exit: most of all events, which mostly end no fault's window.
@@ -126,11 +126,13 @@ struct FirstPass {
   /// All events have been seen.
   ///
   /// - Parameters:
-  ///   - damage: the damaged places of the trace.
-  ///   - cut: the CPUs of which events are missing behind the last one.
+  ///   - damage: the damaged places of what describes the trace.
+  ///   - statistics: what the pass counted.
   ///   - account: what the trace tells of the events that are not in it.
-  mutating func finish(damage: [Damage], cut: [UInt16], cpus: Int, account: SourceAccount) {
-    survey.finish(damage: damage, cut: cut, cpus: cpus, account, windows)
+  mutating func finish(
+    damage: [Damage], _ statistics: EventStatistics, cpus: Int, account: SourceAccount
+  ) {
+    survey.finish(damage: damage, statistics, cpus: cpus, account, windows)
     evidence.finish()
   }
 
@@ -143,7 +145,7 @@ struct FirstPass {
   /// anywhere for it, which says nothing of those to come.
   func finished(_ source: some EventSource) -> FirstPass {
     var copy = self
-    copy.finish(damage: [], cut: [], cpus: source.cpuCount, account: source.account)
+    copy.finish(damage: [], EventStatistics(), cpus: source.cpuCount, account: source.account)
     return copy
   }
 

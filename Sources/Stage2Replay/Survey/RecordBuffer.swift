@@ -15,7 +15,7 @@ struct RecordBuffer {
   /// How many events there are.
   private(set) var count = 0
 
-  /// Adds consecutive events of one CPU.
+  /// Adds consecutive events.
   mutating func append(_ records: UnsafeBufferPointer<TraceRecord>) {
     var rest = records[...]
     while !rest.isEmpty {
@@ -36,7 +36,7 @@ struct RecordBuffer {
 
   /// Takes out the oldest block.
   ///
-  /// - Parameter body: receives consecutive events of one CPU at a time.
+  /// - Parameter body: receives consecutive events of one stream at a time.
   mutating func popFirst(_ body: (UnsafeBufferPointer<TraceRecord>) throws -> Void) rethrows {
     guard !blocks.isEmpty else { return }
     var block = blocks.removeFirst()
@@ -57,7 +57,7 @@ struct RecordBuffer {
     try block.withUnsafeBufferPointer { records in
       var begin = 0
       while begin < records.count {
-        let end = records[begin...].firstIndex { $0.cpu != records[begin].cpu } ?? records.count
+        let end = records[begin...].firstIndex { $0.stream != records[begin].stream } ?? records.count
         try body(UnsafeBufferPointer(rebasing: records[begin..<end]))
         begin = end
       }

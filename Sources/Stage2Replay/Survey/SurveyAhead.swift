@@ -46,9 +46,7 @@ struct SurveyAhead {
   /// - Parameter statistics: what its one pass found.
   mutating func finish(_ statistics: EventStatistics) throws -> (result: ReplayResult, survey: SurveyedTrace)
   {
-    pass.finish(
-      damage: source.damage + statistics.untoldDamage, cut: statistics.cutCPUs, cpus: source.cpuCount,
-      account: source.account)
+    pass.finish(damage: source.damage, statistics, cpus: source.cpuCount, account: source.account)
     let found = SurveyedTrace(pass, host, source, options)
     tellGaps()
     replay.learn(found.survey, found.evidence)

@@ -19,9 +19,7 @@ struct SurveyedTrace {
     let host = HostPageSize(of: source, stated: stated)
     var pass = FirstPass(of: source, pageSize: host.pageSize, options: options)
     let statistics = pass.consume(source, reader: options.jobs > 1 ? WorkerThread() : nil)
-    pass.finish(
-      damage: source.damage + statistics.untoldDamage, cut: statistics.cutCPUs, cpus: source.cpuCount,
-      account: source.account)
+    pass.finish(damage: source.damage, statistics, cpus: source.cpuCount, account: source.account)
     self.init(pass, host, source, options)
     hasOperationProbes = statistics.operationProbes.map { $0 > 0 }
   }

@@ -6,8 +6,8 @@ struct TracePrefix: EventSource {
   private let source: any EventSource
   private(set) var buffer = RecordBuffer()
   private var markers: [TraceMarker] = []
-  /// How many damaged places each CPU's buffer had, from which number of events on.
-  private var damaged: [(from: Int, cpu: CPUIndex, count: Int)] = []
+  /// How many damaged places each stream had, from which number of events on.
+  private var damaged: [(from: Int, stream: StreamID, count: Int)] = []
   /// What the pass over the source counted, if this is all of it.
   var statistics = EventStatistics()
 
@@ -17,8 +17,8 @@ struct TracePrefix: EventSource {
   mutating func append(_ run: EventRun) {
     let first = run.records[0]
     let damage = run.damageCount
-    if damage > 0, damaged.last(where: { $0.cpu == first.cpu }).map({ $0.count < damage }) ?? true {
-      damaged.append((buffer.count, first.cpu, damage))
+    if damage > 0, damaged.last(where: { $0.stream == first.stream }).map({ $0.count < damage }) ?? true {
+      damaged.append((buffer.count, first.stream, damage))
     }
     guard run.records.contains(where: { $0.kind == .marker }) else { return buffer.append(run.records) }
     for position in run.records.indices {
@@ -61,8 +61,8 @@ struct TracePrefix: EventSource {
     try markers.withUnsafeBufferPointer { markers in
       try buffer.forEachRun { glued in
         for records in pieces(of: glued, from: begin) {
-          let cpu = records[0].cpu
-          let damage = damaged.last { $0.cpu == cpu && $0.from <= begin }?.count ?? 0
+          let stream = records[0].stream
+          let damage = damaged.last { $0.stream == stream && $0.from <= begin }?.count ?? 0
           let isWanted = { selection.includesOperationProbes || !records[$0].kind.isOperationProbe }
           var first = 0
           while first < records.count {
@@ -80,11 +80,11 @@ struct TracePrefix: EventSource {
     return statistics
   }
 
-  /// Consecutive events of one CPU, which may have come in several runs, cut where damage lies between them.
+  /// Consecutive events of one stream, which may have come in several runs, cut where damage lies between them.
   private func pieces(
     of records: UnsafeBufferPointer<TraceRecord>, from begin: Int
   ) -> [UnsafeBufferPointer<TraceRecord>] {
-    let cuts = damaged.lazy.filter { $0.cpu == records[0].cpu }.map { $0.from - begin }
+    let cuts = damaged.lazy.filter { $0.stream == records[0].stream }.map { $0.from - begin }
       .filter { $0 > 0 && $0 < records.count }
     var pieces: [UnsafeBufferPointer<TraceRecord>] = []
     var first = 0

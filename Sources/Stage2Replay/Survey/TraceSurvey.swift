@@ -20,8 +20,6 @@ struct TraceSurvey {
   private var creators: [ThreadID] = []
   /// Markers, and the types of VMs.
   private(set) var markers: MarkerSurvey
-  /// Damaged places of each CPU's buffer so far.
-  private var damage: [Int: Int] = [:]
   /// What the stamps can tell.
   private(set) var clock: ClockSurvey
 
@@ -52,42 +50,31 @@ struct TraceSurvey {
   /// By thread, the lowest level of a translation fault.
   var lowestLevels: [ThreadID: TranslationLevel] { faults.lowestLevels }
 
-  /// The buffer of a CPU has had so many damaged places when it comes to its next event, at `time`: what is missing is not
-  /// known, nor where it ends. Where the time went back, what came before that event in the file is as doubtful.
+  /// A stream has had so many damaged places when it comes to its next event, at `time`.
   @inline(__always)
-  mutating func noteDamage(_ count: Int, of cpu: CPUIndex, before time: Nanoseconds) {
-    if count > 0 { lose(cpu, damaged: count, before: time) }
+  mutating func noteDamage(_ count: Int, of stream: StreamID, before time: Nanoseconds) {
+    if count > 0, gaps.lose(stream, damaged: count, before: time) { markers.mapped.lose() }
   }
 
-  private mutating func lose(_ cpu: CPUIndex, damaged count: Int, before time: Nanoseconds) {
-    guard damage[Int(cpu.rawValue), default: 0] < count else { return }
-    damage[Int(cpu.rawValue)] = count
-    gaps.lose(cpu, from: time)
-    markers.mapped.lose()
-  }
+  /// Whether the first pass over the trace found as many damaged places in a stream.
+  func knows(damage count: Int, of stream: StreamID) -> Bool { gaps.knows(damage: count, of: stream) }
 
-  /// Whether the first pass over the trace found as many damaged places in a buffer of `cpu`.
-  func knows(damage count: Int, of cpu: CPUIndex) -> Bool {
-    count == 0 || damage[Int(cpu.rawValue), default: 0] >= count
-  }
-
-  /// All events have been seen. Damage at the end of a CPU's buffer has no event behind it, and damage of the file
-  /// concerns every CPU.
+  /// All events have been seen. Damage at the end of a stream has no event behind it, and damage of the file concerns every CPU.
   ///
   /// - Parameters:
-  ///   - cut: the CPUs of which events are missing behind the last one.
+  ///   - places: the damaged places of what describes the trace.
+  ///   - statistics: what the pass counted.
   ///   - account: what the trace tells of the events that are not in it.
   mutating func finish(
-    damage places: [Damage], cut: [UInt16], cpus: Int, _ account: SourceAccount, _ windows: FaultWindows
+    damage places: [Damage], _ statistics: EventStatistics, cpus: Int, _ account: SourceAccount,
+    _ windows: FaultWindows
   ) {
     faults.finish(windows)
     let known = RecordedEvents.Known(
       account: account, lackedByWhole: markers.slice?.unrecorded, unseen: unseen,
       isUnordered: clock.isUnordered)
     events = recording.recorded(known, lacking: faults.nesting.missing)
-    if !places.isEmpty || !cut.isEmpty { markers.mapped.lose() }
-    for cpu in Set(places.compactMap(\.cpu) + cut) { gaps.lose(CPUIndex(cpu)) }
-    if places.contains(where: { $0.cpu == nil }) { gaps.loseAll(cpus) }
+    if gaps.loseEnds(damage: places, statistics, cpuCount: cpus) { markers.mapped.lose() }
     if let begin = account.uncertainFrom {
       markers.mapped.lose()
       gaps.insert(begin.rawValue..<UInt64.max)
@@ -112,9 +99,9 @@ struct TraceSurvey {
   @inline(__always)
   mutating func beginRun(of cpu: CPUIndex, at time: Nanoseconds) { clock.beginRun(of: cpu, at: time) }
 
-  /// A run of a CPU's events ended with one of `time`.
+  /// A run of a stream's events ended with one of `time`.
   @inline(__always)
-  mutating func endRun(of cpu: CPUIndex, at time: Nanoseconds) { gaps.note(cpu, at: time) }
+  mutating func endRun(of stream: StreamID, at time: Nanoseconds) { gaps.note(stream, at: time) }
 
   /// An event of `ftrace:print`; nil for one that is no marker.
   mutating func note(_ marker: TraceMarker?, at time: Nanoseconds) {
@@ -174,8 +161,8 @@ struct TraceSurvey {
     recording.consume(record, thread)
     switch record.kind {
     case .lost:
-      if let previous { gaps.note(record.cpu, at: previous) }
-      gaps.lose(record.cpu, until: record.time)
+      if let previous { gaps.note(record.stream, at: previous) }
+      gaps.lose(record.stream, until: record.time)
     case .commitMemoryRegion: noteSlot(of: record.memslotCommit.kvm, by: record.tid)
     case .setMemoryRegion: noteSlot(of: record.memslotRequest.kvm, by: record.tid)
     case .initVM:

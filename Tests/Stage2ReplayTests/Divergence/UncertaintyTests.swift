@@ -161,12 +161,13 @@ struct UncertaintyTests {
   @Test("Gaps are joined where they overlap, and epochs change at their ends")
   func gaps() {
     var gaps = LossGaps()
-    gaps.note(CPUIndex(0), at: Nanoseconds(10))
-    gaps.note(CPUIndex(1), at: Nanoseconds(15))
-    gaps.lose(CPUIndex(0), until: Nanoseconds(20))
-    gaps.lose(CPUIndex(1), until: Nanoseconds(30))
-    gaps.note(CPUIndex(0), at: Nanoseconds(40))
-    gaps.lose(CPUIndex(0))
+    gaps.note(StreamID(CPUIndex(0)), at: Nanoseconds(10))
+    gaps.note(StreamID(CPUIndex(1)), at: Nanoseconds(15))
+    gaps.lose(StreamID(CPUIndex(0)), until: Nanoseconds(20))
+    gaps.lose(StreamID(CPUIndex(1)), until: Nanoseconds(30))
+    gaps.note(StreamID(CPUIndex(0)), at: Nanoseconds(40))
+    let isMore = gaps.lose(StreamID(CPUIndex(0)), damaged: 1, before: Nanoseconds(50))
+    #expect(isMore)
     #expect(gaps.boundaries == [10, 30, 40, .max])
     var log = LossLog(gaps)
     let epochs = ([9, 10, 29, 30, 39, 40, 41] as [UInt64]).map { time in
@@ -178,6 +179,24 @@ struct UncertaintyTests {
     // Events of another CPU may be a little older.
     log.advance(to: Nanoseconds(5))
     #expect(log.epoch == Epoch(3))
+  }
+
+  @Test("What one of a CPU's streams lacks begins at its own last event")
+  func gapsOfStreams() {
+    let (first, second) = (StreamID(CPUIndex(0)), StreamID(CPUIndex(0), lane: 1))
+    var gaps = LossGaps()
+    for time in UInt64(10)...19 {
+      gaps.note(first, at: Nanoseconds(time))
+      if time == 12 { gaps.note(second, at: Nanoseconds(time)) }
+    }
+    gaps.lose(second, until: Nanoseconds(20))
+    gaps.note(second, at: Nanoseconds(20))
+    gaps.lose(first, until: Nanoseconds(30))
+    #expect(gaps.boundaries == [12, 30])
+    gaps.note(first, at: Nanoseconds(40))
+    let isMore = [1, 1, 2].map { gaps.lose(first, damaged: $0, before: Nanoseconds(50)) }
+    #expect(isMore == [true, false, true] && gaps.boundaries == [12, 30, 40, .max])
+    #expect(gaps.knows(damage: 2, of: first) && !gaps.knows(damage: 1, of: second))
   }
 
   @Test("A gap that becomes known late begins where it is, or at once, and joins others that it touches")
@@ -230,8 +249,8 @@ struct UncertaintyTests {
   func manyGaps() {
     var gaps = LossGaps()
     for start in stride(from: UInt64(0), to: 100_000, by: 4) {
-      gaps.note(CPUIndex(0), at: Nanoseconds(start + 1))
-      gaps.lose(CPUIndex(0), until: Nanoseconds(start + 3))
+      gaps.note(StreamID(CPUIndex(0)), at: Nanoseconds(start + 1))
+      gaps.lose(StreamID(CPUIndex(0)), until: Nanoseconds(start + 3))
     }
     #expect(gaps.boundaries.count <= 2 * LossGaps.gapsMax)
     var log = LossLog(gaps)

@@ -16,6 +16,38 @@ struct GapTests {
     story.run(.vmm)
   }
 
+  // MARK: Streams
+
+  @Test(
+    "What one buffer lost begins at its own last event, whatever another one has of the CPU meanwhile",
+    arguments: [false, true])
+  func lossOfBuffer(inferring: Bool) throws {
+    func replayed(losesOn cpu: Int, _ lossy: Bool = true) throws -> Replayed {
+      let story = Scenario()
+      let other = Scenario.Thread(tid: 5000, cpu: cpu, buffer: 1)
+      story.options.infersMemslots = inferring
+      story.createSlot()
+      story.enter(.vcpu0)
+      story.handle(.vcpu0, story.memory, level: 1)
+      story.run(other)
+      for page in UInt64(1)...4 { story.handle(.vcpu0, story.memory + page * story.page) }
+      if lossy { story.loseEvents(cpu: cpu, buffer: 1) }
+      story.run(other)
+      story.handle(.vcpu0, story.memory + 5 * story.page)
+      return try story.replay()
+    }
+    // The vCPU's own CPU is as good as any.
+    let (own, another) = (try replayed(losesOn: 0), try replayed(losesOn: 2))
+    #expect(own.operations == another.operations && own.result.gaps == another.result.gaps)
+    let gap = try #require(own.result.gaps.first)
+    #expect(own.result.gaps.count == 1 && gap.upperBound.rawValue - gap.lowerBound.rawValue > 10_000)
+    if !inferring {
+      let whole = try replayed(losesOn: 0, false)
+      #expect(whole.operations(.map).count { $0.hasSuffix("derived") } == 6)
+      #expect(own.operations(.map).count { $0.hasSuffix("derived") } < 4)
+    }
+  }
+
   // MARK: Waits
 
   @Test("A wait behind a gap is not that of a fault from before it, whichever CPU lacks events")

@@ -22,6 +22,8 @@ final class Scenario {
   struct Thread {
     var tid: Int32
     var cpu: Int
+    /// Whose events are recorded where: 1 is a second buffer beside the top one.
+    var buffer = 0
 
     /// The thread of the VMM that sets the VM up, two vCPUs of its, and a thread of the host's own.
     static let vmm = Thread(tid: 1000, cpu: 3)
@@ -50,7 +52,8 @@ final class Scenario {
   let memory: UInt64 = 0x4000_0000
   private let formats: [TraceSynth.EventFormat]
   private let flavour: TraceFlavour
-  private var events: [[Event]] = Array(repeating: [], count: cpus)
+  /// By buffer and CPU.
+  private var events: [[[Event]]] = Array(repeating: Array(repeating: [], count: cpus), count: 2)
   private(set) var now: UInt64 = 1_000_000
 
   private struct Event {
@@ -89,43 +92,54 @@ final class Scenario {
 
   private func emit(_ payload: [UInt8], _ thread: Thread) {
     now += 1000
-    events[thread.cpu].append(Event(time: now, payload: payload))
+    events[thread.buffer][thread.cpu].append(Event(time: now, payload: payload))
   }
 
   /// Time passes.
   func wait(microseconds: UInt64) { now += microseconds * 1000 }
 
   /// Events of a CPU are lost.
-  func loseEvents(cpu: Int) { events[cpu].append(Event(time: now, payload: nil)) }
+  func loseEvents(cpu: Int, buffer: Int = 0) { events[buffer][cpu].append(Event(time: now, payload: nil)) }
 
   // MARK: The trace
 
   /// The trace as bytes.
   func bytes() throws -> [UInt8] {
-    var description = TraceDescription(flavour, formats: formats, cpus: Self.cpus)
+    let cpus = (0..<Self.cpus).map(UInt32.init)
+    let hasSecond = events[1].contains { !$0.isEmpty }
+    var description = TraceDescription(
+      flavour, formats: formats,
+      buffers: [TraceBuffer(cpus: cpus)] + (hasSecond ? [TraceBuffer(name: "second", cpus: cpus)] : []))
     if let uname { description.options.append(.uname(uname)) }
     let writer = TraceDatWriter(description)
-    for (cpu, events) in events.enumerated() {
-      var page = SubBufferPageBuilder(flavour, timestamp: 0)
-      func close() throws {
-        if page.events > 0 { try writer.append(page.finish(), cpu: UInt32(cpu)) }
+    for (buffer, events) in events.enumerated() {
+      for (cpu, events) in events.enumerated() {
+        try pages(of: events) { try writer.append($0, cpu: UInt32(cpu), buffer: buffer) }
       }
-      for event in events {
-        guard let payload = event.payload else {
-          try close()
-          page.reset(timestamp: event.time)
-          page.missed = .unknown
-          continue
-        }
-        if !page.append(payload, at: event.time) {
-          try close()
-          page.reset(timestamp: event.time)
-          precondition(page.append(payload, at: event.time), "an event fits into an empty page")
-        }
-      }
-      try close()
     }
     return try writer.bytes()
+  }
+
+  /// Makes pages of events.
+  private func pages(of events: [Event], _ write: ([UInt8]) throws -> Void) throws {
+    var page = SubBufferPageBuilder(flavour, timestamp: 0)
+    func close() throws {
+      if page.events > 0 { try write(page.finish()) }
+    }
+    for event in events {
+      guard let payload = event.payload else {
+        try close()
+        page.reset(timestamp: event.time)
+        page.missed = .unknown
+        continue
+      }
+      if !page.append(payload, at: event.time) {
+        try close()
+        page.reset(timestamp: event.time)
+        precondition(page.append(payload, at: event.time), "an event fits into an empty page")
+      }
+    }
+    try close()
   }
 
   /// What a replay of the trace found.

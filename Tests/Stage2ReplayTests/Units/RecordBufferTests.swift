@@ -52,4 +52,19 @@ struct TracePrefixTests {
     _ = prefix.forEachRun(.all) { runs.append([$0.records.count, $0.damageCount]) }
     #expect(runs == [[2, 0], [4, 1]])
   }
+
+  @Test("Damage of one of a CPU's streams is none of another")
+  func damageOfStreams() throws {
+    var prefix = TracePrefix(of: try Recordings.trace("kvm-vhe-7.3.4-two-guests.dat"))
+    for (lane, damage) in [(0, 0), (1, 1), (0, 0), (1, 1)] {
+      var record = TraceRecord(.entry, at: Nanoseconds(1), cpu: CPUIndex(2), tid: ThreadID(1))
+      record.lane = UInt8(lane)
+      withUnsafePointer(to: record) {
+        EventRun.with(UnsafeBufferPointer(start: $0, count: 1), damageCount: damage) { prefix.append($0) }
+      }
+    }
+    var runs: [[Int]] = []
+    _ = prefix.forEachRun(.all) { runs.append([Int($0.records[0].lane), $0.damageCount]) }
+    #expect(runs == [[0, 0], [1, 1], [0, 0], [1, 1]])
+  }
 }

@@ -65,8 +65,8 @@ struct PairCollector {
   private(set) var sawVCPU = false
   /// The place of the last loss: of what threads did before, nothing is known any more.
   private var lastLoss = Sequence.start
-  /// The place of each CPU's last event.
-  private var lastSequences = CPUSequences()
+  /// The place of each stream's last event.
+  private var lastSequences = StreamTable(none: Sequence.start)
 
   init(pageSize: PageSize) {
     self.pageSize = pageSize
@@ -102,10 +102,10 @@ struct PairCollector {
     case .ageHVA:
       changes.ages.append(wholePages(record.hvaRange), at: windows.now)
       if let thread = windows.thread { leaveMemoryManagement(thread) }
-    case .lost: lose(record.cpu, at: windows.now)
+    case .lost: lose(record.stream, at: windows.now)
     default: break
     }
-    lastSequences[record.cpu] = windows.now
+    lastSequences[record.stream] = windows.now
   }
 
   /// All events have been seen. Without kvm_entry nothing marks the end of a thread's last fault.
@@ -222,9 +222,9 @@ struct PairCollector {
 
   private func wholePages(_ range: HVARange) -> HVARange { range.rounded(to: pageSize.bytes) }
 
-  /// Events of a CPU are missing since its last one: anything may have been unmapped or aged meanwhile.
-  private mutating func lose(_ cpu: CPUIndex, at now: Sequence) {
-    pairs.remove(from: lastSequences[cpu])
+  /// Events of a stream are missing since its last one: anything may have been unmapped or aged meanwhile.
+  private mutating func lose(_ stream: StreamID, at now: Sequence) {
+    pairs.remove(from: lastSequences[stream])
     frames.removeAll()
     separation.takeAny()
     lastLoss = now
