@@ -50,11 +50,12 @@ private struct LateGuest: EventSource {
 
 @Suite("Stamps at the end of time")
 struct LateStampTests {
-  @Test(
-    "A page is made of whatever stamps there are",
-    arguments: [
-      [UInt64.max], [.max - 1, .max], [1000, .max], [0, 1 << 63, .max - 5], [.max - 1000, .max - 400, .max],
-    ])
+  private static let end = UInt64.max
+  private static let stamps: [[UInt64]] = [
+    [end], [end - 1, end], [1000, end], [0, 1 << 63, end - 5], [end - 1000, end - 400, end],
+  ]
+
+  @Test("A page is made of whatever stamps there are", arguments: stamps)
   func page(times: [UInt64]) throws {
     let source = LateGuest(times: times)
     let pictures = ReplayPictures()
