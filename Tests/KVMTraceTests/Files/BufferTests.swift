@@ -36,8 +36,8 @@ struct BufferTests {
     #expect(reading.events.map(\.buffer) == [0, 1, 3, 0, 1, 3])
     #expect(reading.events.map(\.cpu) == [0, 0, 0, 1, 1, 1])
     #expect(reading.events.map(\.tid) == [0, 1, 3, 0, 1, 3])
-    // Also those of a buffer without events count.
-    #expect(reading.events.map(\.record.lane) == [0, 1, 3, 0, 1, 3])
+    // A buffer without events has no stream.
+    #expect(reading.events.map(\.record.lane) == [0, 1, 2, 0, 1, 2])
     #expect(reading.trace.readPages() == 6 * flavour.pageBytes)
   }
 
