@@ -61,7 +61,7 @@ struct ForgedMetadataTests {
     /// Each section of options begins 40 bytes behind the one before, and describes a buffer with all that follows as its areas, two in
     /// each beginning of a section. The options that lead to the next section stand at the end.
     private static var descriptionsInEachOther: [UInt8] {
-      let (count, areas) = (1000, 20_000)
+      let (count, areas) = (100, 20_000)
       let head = head("7") + Array("none\0\0".utf8)
       let base = head.count + 8
       let (ends, buffer) = (base + 40 * count + 20 * areas, base + 40 * count + 20 * areas + 20 * count)
