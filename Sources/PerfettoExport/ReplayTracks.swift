@@ -149,10 +149,11 @@ public final class ReplayTracks {
       try with(vm.id) { try $0.memory.add(MemorySample(vm.memory), at: end.time, to: tree) }
     }
     if let lock = vm.lock { try LockCounters.write(lock, result.grid, ofVM: vm.id, to: tree) }
-    let basis = Certainty(result, of: vm).memory
+    let certainty = Certainty(result, of: vm)
     let labels = [
       vm.isTableKnown
-        ? "memory \(basis.name)" : "what its stage 2 maps is not known",
+        ? "mappings \(certainty.mappings.name), memory \(certainty.totalBytes.name)"
+        : "what its stage 2 maps is not known",
       vm.end.map { "ended, \($0.basis.name)" }, vm.beganBefore ? "was there before" : nil,
     ]
     let observed = ObservedVM(id: vm.id, creator: vm.creator, isProtected: vm.isProtected)

@@ -268,6 +268,50 @@ struct PageTests {
     #expect(bands == plots - recording.report.vms.count)
   }
 
+  @Test(
+    "Every figure of a VM is known as the report says, on which the page does not improve",
+    arguments: ["pkvm-nvhe-7.3.4-memslot-move", "pkvm-hvhe-7.2.12-protected-guest"])
+  func bases(name: String) throws {
+    let recording = try Self.recording(name)
+    let page = HTMLReport.page([recording], maker: "a program").source
+    var seen: Set<String> = []
+    for vm in recording.report.vms.prefix(PageLimits.vms) {
+      let id = "r0-vm\(vm.id)"
+      func expect(_ row: String, _ caption: String, _ basis: Basis?) throws {
+        let rows = try PageReading.rows(caption, in: page, from: id).filter { $0[0] == row }
+        #expect(!rows.isEmpty, "\(row)")
+        for found in rows { #expect(found.last == basis?.name ?? "unknown", "\(row) of VM \(vm.id)") }
+        seen.insert(rows.first?.last ?? "")
+      }
+      let memory = vm.memory
+      try expect("mappings", "Sizes", memory.mappingsBasis)
+      try expect("mapping tree", "Sizes", memory.mappingTreeBytesBasis)
+      try expect("table pages", "Sizes", memory.tablesBasis)
+      try expect("all bytes", "Sizes", memory.basis)
+      try expect("faults", "The VM", vm.faultsBasis)
+      if vm.faultsWithoutOperation?.contains(where: { !$0.key.isUnknown && $0.value > 0 }) == true {
+        let rows = try PageReading.rows("The VM", in: page, from: id)
+          .filter { $0[0] == "faults without an operation" }
+        #expect(rows.contains { $0.last == vm.faultsWithoutOperationBasis?.name }, "VM \(vm.id)")
+      }
+      if let set = vm.workingSet, set.pages > 0 {
+        try expect("all", "Pages that faults showed in use", set.basis)
+        try expect("first shown by a block", "Pages that faults showed in use", set.basis)
+      }
+    }
+    #expect(seen.isSuperset(of: ["derived", "assumed", "recorded"]), "\(seen)")
+  }
+
+  @Test("A caption stays in sight of a reader of a narrow page, whose table scrolls")
+  func captions() throws {
+    let page = HTMLReport.page([try Self.recording("kvm-nvhe-7.2.12-page-table-thp")], maker: "a program")
+      .source
+    let rule = try #require(page.firstMatch(of: /\n *caption { ([^}]*)}/)).1
+    for declaration in ["position: sticky", "left: 0", "max-width: calc(100vw"] {
+      #expect(rule.contains(declaration), "\(rule)")
+    }
+  }
+
   @Test("Intervals that are not those of the series say so, and why")
   func intervals() throws {
     let recording = try Self.recording("pkvm-nvhe-7.3.4-guest-damon")

@@ -14,28 +14,30 @@ enum FaultSection {
         })
     }
     return VMSection.part(
-      "Faults", table(faults).markup + (subject.pictures.map { rates(subject, $0.faults) } ?? Markup()))
+      "Faults",
+      table(faults, subject.vm.faultsBasis).markup
+        + (subject.pictures.map { rates(subject, $0.faults) } ?? Markup()))
   }
 
-  private static func table(_ faults: ReplayReport.FaultsEntry) -> DataTable {
+  private static func table(_ faults: ReplayReport.FaultsEntry, _ basis: Basis?) -> DataTable {
     var table = DataTable(
       caption: "Faults by kind and level", header: ["faults", "count", "basis"], numbers: [1])
-    table.row("all", Quantity.count(faults.total), basis: .recorded)
-    table.row("translation", Quantity.count(faults.translation), basis: .recorded)
+    table.row("all", Quantity.count(faults.total), basis: basis)
+    table.row("translation", Quantity.count(faults.translation), basis: basis)
     table.row(
       "of these MMIO", faults.mmio.map { Quantity.count($0) } ?? "unknown",
-      basis: faults.mmio == nil ? nil : .recorded)
-    table.row("permission", Quantity.count(faults.permission), basis: .recorded)
-    table.row("access flag", Quantity.count(faults.accessFlag), basis: .recorded)
-    table.row("other", Quantity.count(faults.other), basis: .recorded)
+      basis: faults.mmio == nil ? nil : basis)
+    table.row("permission", Quantity.count(faults.permission), basis: basis)
+    table.row("access flag", Quantity.count(faults.accessFlag), basis: basis)
+    table.row("other", Quantity.count(faults.other), basis: basis)
     for (level, count) in faults.byLevel.sorted(by: { $0.key < $1.key }) {
-      table.row("at level \(level)", Quantity.count(count), basis: .recorded)
+      table.row("at level \(level)", Quantity.count(count), basis: basis)
     }
     if let unknown = faults.unknownLevel {
-      table.row("at a level that the syndrome does not tell", Quantity.count(unknown), basis: .recorded)
+      table.row("at a level that the syndrome does not tell", Quantity.count(unknown), basis: basis)
     }
     if let nested = faults.nested {
-      table.row("of nested guests, not replayed", Quantity.count(nested), basis: .recorded)
+      table.row("of nested guests, not replayed", Quantity.count(nested), basis: basis)
     }
     return table
   }
@@ -59,7 +61,7 @@ enum FaultSection {
     var plot = subject.plot(
       "faults", isTicks ? "Faults in each \(interval)" : "Faults a second",
       "Faults by kind in intervals of \(interval), one on top of the other: at most \(Quantity.count(most)) in one.",
-      .recorded)
+      subject.vm.faultsBasis)
     plot.note = "In \(subject.intervals(of: bins.interval.rawValue))."
     return values.figure(plot)
   }

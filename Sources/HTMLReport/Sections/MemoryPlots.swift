@@ -75,7 +75,7 @@ enum MemoryPlots {
 
   private static func figure(
     _ subject: VMSubject, _ values: SeriesPlot, _ name: String, _ title: String, _ description: String,
-    interval: UInt64
+    _ basis: Basis?, interval: UInt64
   ) -> Markup {
     var plot = subject.plot(name, title, description, subject.vm.memory.basis)
     plot.note = "As it was at the end of each interval of \(subject.time.unit.duration(interval))."
@@ -93,7 +93,8 @@ enum MemoryPlots {
     return figure(
       subject, values, "mappings", "Mappings in the tree",
       "Mapping objects of pages and of blocks over time, one on top of the other: "
-        + "\(most.map { Quantity.count($0) } ?? "unknown") at most.", interval: steps.interval)
+        + "\(most.map { Quantity.count($0) } ?? "unknown") at most.",
+      subject.vm.memory.mappingsBasis, interval: steps.interval)
   }
 
   private static func bytes(
@@ -111,8 +112,8 @@ enum MemoryPlots {
     return figure(
       subject, values, "bytes", "What the stage 2 takes",
       "Bytes of the mapping tree, of table pages, of memcaches and of the rest over time, one on top of the other: "
-        + "\(most.map { Quantity.bytes(UInt64(max($0, 0))) } ?? "unknown") at most.", interval: steps.interval
-    )
+        + "\(most.map { Quantity.bytes(UInt64(max($0, 0))) } ?? "unknown") at most.",
+      subject.vm.memory.basis, interval: steps.interval)
   }
 
   private static func rest(_ entry: ReplayReport.MemorySeriesEntry, _ page: Int) -> Double {
@@ -133,7 +134,8 @@ enum MemoryPlots {
     return figure(
       subject, values, "tables", "Table pages",
       "Tables below the PGD, and pages held ready for tables, over time: "
-        + "\(most.map { Quantity.count($0) } ?? "unknown") tables at most.", interval: steps.interval)
+        + "\(most.map { Quantity.count($0) } ?? "unknown") tables at most.",
+      subject.vm.memory.tablesBasis, interval: steps.interval)
   }
 
   /// What is mapped at all, which the map of guest memory adds up.
@@ -152,6 +154,6 @@ enum MemoryPlots {
       subject, values, "mapped", "Pages that are mapped",
       "The host's pages that are mapped, by pages or blocks, over time: "
         + "\(Quantity.count(UInt64(steps.samples.max() ?? 0))) at most at the ends of intervals.",
-      interval: steps.interval)
+      subject.vm.memory.mappingsBasis, interval: steps.interval)
   }
 }

@@ -20,12 +20,9 @@ enum MemorySection {
   /// The figures at the end and at most.
   private static func sizes(_ subject: VMSubject) -> DataTable {
     let memory = subject.vm.memory
-    let basis = memory.basis
     var table = DataTable(
       caption: "Sizes", header: ["what", "at the end", "at most", "basis"], numbers: [1, 2])
-    func row(
-      _ name: String, _ live: Int, _ peak: Int, _ basis: Basis?, _ text: (UInt64) -> String
-    ) {
+    func row(_ name: String, _ live: Int, _ peak: Int, _ basis: Basis?, _ text: (UInt64) -> String) {
       table.row(name, text(UInt64(max(live, 0))), text(UInt64(max(peak, 0))), basis: basis)
     }
     func row(_ name: String, _ level: ReplayReport.Level?, _ basis: Basis?, _ text: (UInt64) -> String) {
@@ -37,15 +34,15 @@ enum MemorySection {
       row("of pages", mappings.page, memory.mappingsBasis, count)
       row("of blocks", mappings.block, memory.mappingsBasis, count)
     }
-    row("mapping tree", memory.mappingTreeBytes, memory.mappingsBasis, Quantity.bytes)
+    row("mapping tree", memory.mappingTreeBytes, memory.mappingTreeBytesBasis, Quantity.bytes)
     if let tables = memory.tablePages {
-      row("table pages", tables.live, tables.peak, basis, count)
+      row("table pages", tables.live, tables.peak, memory.tablesBasis, count)
       for (level, pages) in tables.byLevel.sorted(by: { $0.key < $1.key }) {
-        row("of level \(level)", pages, basis, count)
+        row("of level \(level)", pages, memory.tablesBasis, count)
       }
     }
-    row("pages in memcaches", memory.memcachePages, basis, count)
-    row("all bytes", memory.totalBytes, basis, Quantity.bytes)
+    row("pages in memcaches", memory.memcachePages, memory.tablesBasis, count)
+    row("all bytes", memory.totalBytes, memory.basis, Quantity.bytes)
     if let depth = memory.treeDepth {
       table.row(
         "depth of the tree", Quantity.fixed(depth.mean, digits: 1) + " mean", Quantity.count(depth.max),
@@ -57,17 +54,18 @@ enum MemorySection {
   /// What it consists of at the end.
   private static func parts(_ subject: VMSubject) -> DataTable {
     let memory = subject.vm.memory
-    let basis = memory.basis
     var table = DataTable(
       caption: "What it consists of at the end", header: ["what", "bytes", "basis"], numbers: [1])
-    func row(_ name: String, _ bytes: Int?) {
+    func row(_ name: String, _ bytes: Int?, _ basis: Basis?) {
       if let bytes { table.row(name, Quantity.bytes(UInt64(max(bytes, 0))), basis: basis) }
     }
-    for part in ReplayReport.MemoryParts.Part.allCases { row(part.title, memory.parts?.bytes[part]) }
-    row("held by the host", memory.hostBytes)
-    row("held by EL2", memory.hypBytes)
-    row("all, before the VM was gone", memory.lastState?.totalBytes)
-    row("for each GiB in use", memory.bytesPerTouchedGiB)
+    for part in ReplayReport.MemoryParts.Part.allCases {
+      row(part.title, memory.parts?.bytes[part], memory.basis(of: part))
+    }
+    row("held by the host", memory.hostBytes, memory.basis)
+    row("held by EL2", memory.hypBytes, memory.tablesBasis)
+    row("all, before the VM was gone", memory.lastState?.totalBytes, memory.basis)
+    row("for each GiB in use", memory.bytesPerTouchedGiB, memory.basis)
     return table
   }
 }

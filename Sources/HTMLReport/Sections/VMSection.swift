@@ -31,7 +31,7 @@ enum VMSection {
     for reset in (vm.resets ?? []).prefix(PageLimits.marks) {
       table.row("vCPUs initialised again", unit.stamp(reset.timeNs), basis: reset.basis)
     }
-    table.row("faults", vm.faults?.words ?? "unknown", basis: vm.faults == nil ? nil : .recorded)
+    table.row("faults", vm.faults?.words ?? "unknown", basis: vm.faultsBasis)
     for (reason, count) in (vm.faultsWithoutOperation ?? [:]).sorted(by: { $0.key.rawValue < $1.key.rawValue }
     )
     where count > 0 {

@@ -88,11 +88,11 @@ public struct VMSample: Sendable, Encodable {
       result.measuresTime
       ? VMCurve(
         vm, ramPages: memory.ramPages, pageSize: result.profile.profile.pageSize,
-        basis: Certainty(result, of: vm).memory)
+        basis: Certainty(result, of: vm).totalBytes)
       : VMCurve(withoutTimeOf: vm)
     kind = Kind(result.profile.profile)
     host = kind.name
-    basis = Certainty(result, of: vm).memory
+    basis = Certainty(result, of: vm).totalBytes
   }
 
   /// The same workload under another kernel of the same page size, with the least and the most that the recording allows.

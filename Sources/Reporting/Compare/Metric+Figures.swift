@@ -114,27 +114,31 @@ private struct FigureList {
   }
 
   mutating func addMemory() {
-    let (mappings, basis) = (certainty.mappings, certainty.memory)
+    let isTold = certainty.tellsTables
+    func told(_ basis: Basis) -> Basis? { isTold ? basis : nil }
+    let (mappings, tables) = (told(certainty.mappings), told(certainty.tables))
+    let (treeBytes, total) = (told(certainty.mappingTreeBytes), told(certainty.totalBytes))
     func name(_ rest: String) -> String { "memory.\(rest)" }
     add(name("mappings.live"), or: "mappings.live", mappings) { $0.memory.mappings.live }
     add(name("mappings.peak"), or: "mappings.peak", mappings) { $0.memory.mappings.peak }
     add(name("mappings.page.peak"), or: "mappings.pagePeak", mappings) { $0.memory.pageMappings.peak }
     add(name("mappings.block.peak"), or: "mappings.blockPeak", mappings) { $0.memory.blockMappings.peak }
-    add(name("mappingTreeBytes.live"), or: "mappingTreeBytes.live", in: .bytes, mappings) {
+    add(name("mappingTreeBytes.live"), or: "mappingTreeBytes.live", in: .bytes, treeBytes) {
       $0.memory.mappingBytesLive
     }
-    add(name("mappingTreeBytes.peak"), or: "mappingTreeBytes.peak", in: .bytes, mappings) {
+    add(name("mappingTreeBytes.peak"), or: "mappingTreeBytes.peak", in: .bytes, treeBytes) {
       $0.memory.mappingBytesPeak
     }
-    add("treeNodesVisited", certainty.allOperations, ifAny: true) {
+    // Every call searches the tree, also one that nothing tells.
+    add("treeNodesVisited", certainty.tellsHypercalls ? told(certainty.work) : nil, ifAny: true) {
       $0.work.values.reduce(0) { $0 + $1.treeNodes }
     }
     add(name("treeDepth.max"), or: "treeDepth.max", mappings, ifAny: true, by: .greatest) {
       $0.treeDepth?.maximum ?? 0
     }
-    add(name("tablePages.live"), or: "tablePages.live", in: .pages, basis) { $0.memory.tables.live }
-    add(name("tablePages.peak"), or: "tablePages.peak", in: .pages, basis) { $0.memory.tables.peak }
-    add(name("memcachePages.live"), or: "memcachePages.live", in: .pages, basis) {
+    add(name("tablePages.live"), or: "tablePages.live", in: .pages, tables) { $0.memory.tables.live }
+    add(name("tablePages.peak"), or: "tablePages.peak", in: .pages, tables) { $0.memory.tables.peak }
+    add(name("memcachePages.live"), or: "memcachePages.live", in: .pages, tables) {
       $0.memory.pages(.hostMemcache).live + $0.memory.pages(.hypMemcache).live
     }
     add(name("totalBytes.live"), or: "totalBytes.live", in: .bytes, basis) { $0.memory.totalBytes.live }

@@ -61,10 +61,14 @@ extension ReplayReport {
     public var bytesPerTouchedGiB: Int?
     /// What a VM that is gone had last; nil for one that is not.
     public var lastState: LastStateEntry?
-    /// How the figures are known; nil, `unknown`, where the trace cannot tell what is mapped.
+    /// How the figures are known, as the weakest of them; nil, `unknown`, where the trace cannot tell what is mapped.
     @OrUnknown public var basis: Basis?
-    /// How those of mappings and their tree are known, which no size of an IPA changes; nil where there are none.
+    /// How it is known what is mapped, and with it mappings and the depth of their tree.
     public var mappingsBasis: Basis?
+    /// How the bytes of mappings are known; nil on the traditional path.
+    public var mappingTreeBytesBasis: Basis?
+    /// How the PGD, tables and the pages in memcaches are known.
+    public var tablesBasis: Basis?
     /// The memory over time.
     public var series: [MemorySeriesEntry]?
   }
@@ -129,6 +133,7 @@ extension ReplayReport.MemoryEntry {
         live: memory.mappings.live, peak: memory.mappings.peak, page: .init(memory.pageMappings),
         block: .init(memory.blockMappings))
       mappingTreeBytes = ReplayReport.Level(live: memory.mappingBytesLive, peak: memory.mappingBytesPeak)
+      mappingTreeBytesBasis = certainty.mappingTreeBytes
       treeDepth = vm.treeDepth.map { ReplayReport.DepthEntry(max: $0.maximum, mean: $0.mean) }
     }
     pgdPages = memory.pages(.pgd).live
@@ -155,8 +160,9 @@ extension ReplayReport.MemoryEntry {
     series = samples.indices.filter { $0 == 0 || samples[$0] != samples[$0 - 1] }.map { index in
       ReplayReport.MemorySeriesEntry(samples[index], at: grid.end(of: vm.memorySeries.first + index))
     }
-    basis = certainty.memory
-    mappingsBasis = isPKVM ? certainty.mappings : nil
+    mappingsBasis = certainty.mappings
+    tablesBasis = certainty.tables
+    basis = certainty.totalBytes
   }
 }
 

@@ -1,4 +1,4 @@
-internal import KVMTypes
+package import KVMTypes
 internal import Stage2Model
 
 extension ReplayReport {
@@ -72,5 +72,15 @@ extension ReplayReport {
 
     /// An object by part.
     public func encode(to encoder: any Encoder) throws { try bytes.encode(to: encoder) }
+  }
+}
+
+extension ReplayReport.MemoryEntry {
+  /// How a part is known.
+  package func basis(of part: ReplayReport.MemoryParts.Part) -> Basis? {
+    switch part {
+    case .mappingTree, .spareMappings, .lostMappings: mappingTreeBytesBasis
+    case .tables, .pgd, .memcaches, .hypStructures, .hypPool, .splitCache: tablesBasis
+    }
   }
 }

@@ -113,7 +113,9 @@ extension ReplayReport {
     }
     page.row("faults", vm.faults?.words ?? "unknown")
     if let faults = vm.faults { page.bars(faults.kinds, of: faults.total) }
-    if let idle = vm.faultsWithoutOperation.flatMap({ ReplayReport.words($0) }) { page.row("", idle) }
+    if let idle = vm.faultsWithoutOperation.flatMap({ ReplayReport.words($0) }) {
+      page.row("", "\(idle) (\((vm.faultsWithoutOperationBasis ?? .assumed).name))")
+    }
     if let nested = vm.faults?.nested {
       page.row("", "\(Quantity.count(nested)) of nested guests besides, whose shadow tables are in no figure")
     }
@@ -151,14 +153,14 @@ extension ReplayReport {
         "\(Quantity.count(mappings.live)) at the end, \(Quantity.count(mappings.peak)) at most "
           + "(\(Quantity.count(mappings.page.peak, "page")), \(Quantity.count(mappings.block.peak, "block"))); "
           + "tree \(Quantity.bytes(UInt64(bytes.live))), at most \(Quantity.bytes(UInt64(bytes.peak))) "
-          + "(\(memory.mappingsBasis?.name ?? "unknown"))")
+          + "(\(Self.bases([("mappings", memory.mappingsBasis), ("bytes", memory.mappingTreeBytesBasis)])))")
     }
     page.row(
       "tables",
       "\(Quantity.count(tables.live, "page")) at the end, \(Quantity.count(tables.peak)) at most, "
         + "PGD \(Quantity.count(memory.pgdPages ?? 0, "page")), "
         + "memcaches \(Quantity.count(memory.memcachePages?.live ?? 0, "page")) "
-        + "(\(memory.basis?.name ?? "unknown"))")
+        + "(\(memory.tablesBasis?.name ?? "unknown"))")
     let parts = memory.parts.flatMap { $0.bytes.isEmpty ? nil : ": \($0.words)" } ?? ""
     page.row(
       "memory",
@@ -166,6 +168,13 @@ extension ReplayReport {
     page.row(
       "",
       "\(Quantity.bytes(UInt64(total.peak))) at most; each figure has its most at a moment of its own")
+  }
+
+  /// "assumed", or "mappings derived, bytes assumed" where they differ.
+  private static func bases(_ bases: [(what: String, basis: Basis?)]) -> String {
+    let names = bases.map { $0.basis?.name ?? "unknown" }
+    return Set(names).count == 1
+      ? names[0] : zip(bases, names).map { "\($0.what) \($1)" }.joined(separator: ", ")
   }
 
   static func write(_ operations: [OperationKind: OperationEntry], _ page: inout TextPage) {
@@ -236,7 +245,7 @@ extension ReplayReport.FaultsEntry {
     ]
   }
 
-  /// "3: 1 translation (0 of them MMIO), 2 permission, 0 access flag".
+  /// "3: 1 translation (0 of them MMIO), 2 permission, 0 access flag", and of other kinds those that there are.
   package var words: String {
     "\(Quantity.count(total)): \(Quantity.count(translation)) translation (\(mmio.map { Quantity.count($0) } ?? "unknown how many") of them MMIO), "
       + "\(Quantity.count(permission)) permission, \(Quantity.count(accessFlag)) access flag"

@@ -26,6 +26,8 @@ extension ReplayReport {
     public var slots: [SlotEntry]
     /// Nil, like what follows from faults, where they were not recorded.
     public var faults: FaultsEntry?
+    /// How they are known: as assumed where there are some that no VM is known to have taken.
+    public var faultsBasis: Basis?
     /// Calls of stage-2 functions.
     public var operations: [OperationKind: OperationEntry]
     /// Faults that led to none.
@@ -160,16 +162,17 @@ extension ReplayReport.VMEntry {
     slots = vm.slots.map { ReplayReport.SlotEntry($0, vm.slotEvidence[$0]) }
     endedNs = vm.end?.time.rawValue
     endBasis = vm.end?.basis
+    let certainty = Certainty(result, of: vm)
     let tellsFaults = result.events.tellsFaults
     faults =
       tellsFaults
       ? ReplayReport.FaultsEntry(vm.faults, tellsMMIO: !result.events.missing.contains(.mmio)) : nil
+    faultsBasis = tellsFaults ? certainty.faults : nil
     operations = vm.operations.mapValues { ReplayReport.OperationEntry($0) }
     faultsWithoutOperation = tellsFaults ? vm.faultsWithoutOperation : nil
+    faultsWithoutOperationBasis = tellsFaults ? certainty.faultsWithoutOperation : nil
     hypercalls = vm.isTableKnown ? vm.hypercalls : nil
     hypercallsTotal = hypercalls.map { $0.values.reduce(0, +) }
-    let certainty = Certainty(result, of: vm)
-    faultsWithoutOperationBasis = tellsFaults ? certainty.faultsWithoutOperation : nil
     hypercallsBasis = hypercalls.map { _ in certainty.hypercalls }
     memory = ReplayReport.MemoryEntry(vm, certainty, result.grid, isPKVM: result.profile.isPKVM)
     workingSet =

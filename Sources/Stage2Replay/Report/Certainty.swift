@@ -1,21 +1,24 @@
+internal import KVMTrace
 package import KVMTypes
-internal import Stage2Model
+package import Stage2Model
 
-/// How the figures of a replay are known: as the weakest of what they rest on.
+/// How the figures of a replay are known: as the weakest of what they rest on. Every report and every track asks here.
 ///
 /// Under another kernel, operations of accesses are as certain as the accesses; that kernel's answer follows.
 package struct Certainty {
   private let vms: [VMResult]
   private let isOtherKernel: Bool
   private let isWholeTraceAttributed: Bool
-  private let isIPASizeKnown: Bool
+  private let profile: ReplayProfile
+  private let events: RecordedEvents
 
   /// Of a whole replay, or of one of its VMs.
   package init(_ result: ReplayResult, of vm: VMResult? = nil) {
     vms = vm.map { [$0] } ?? result.vms
     isOtherKernel = result.isOtherKernel
     isWholeTraceAttributed = result.unattributedFaults == 0
-    isIPASizeKnown = (result.profile.basis[.ipaBits] ?? .assumed) <= .derived
+    profile = result.profile
+    events = result.events
   }
 
   private static func basis(_ isCertain: Bool, _ certain: Basis = .derived) -> Basis {
@@ -36,7 +39,8 @@ package struct Certainty {
 
   /// Of the number of calls of one function.
   package func operations(_ kind: OperationKind) -> Basis {
-    switch kind {
+    guard tells(kind) else { return .assumed }
+    return switch kind {
     case .map where isOtherKernel, .mkyoung where isOtherKernel: Self.basis(areAccessesCertain)
     case .relaxPerms where isOtherKernel: Self.basis(areAccessesCertain && areRightsCertain)
     case .map, .relaxPerms, .mkyoung: Self.basis(isDecided(kind) && areOutcomesCertain)
@@ -50,29 +54,61 @@ package struct Certainty {
   /// Whether the trace tells what is mapped at all: without faults, or slots for them, it does not.
   package var tellsTables: Bool { vms.allSatisfy(\.isTableKnown) }
 
-  /// Of which tables there are: of the path, the page size, and what was there before.
-  private var tables: Basis { vms.map(\.tableBasis).max() ?? .derived }
-
-  /// Of hypercalls.
-  package var hypercalls: Basis { max(allOperations, tables) }
-
-  /// Of the faults that led to no operation: of all those that did not lead to one.
-  package var faultsWithoutOperation: Basis {
-    [OperationKind.map, .relaxPerms, .mkyoung].map { operations($0) }.reduce(.derived, max)
+  /// Whether the trace tells of all calls of a function: of those that notifiers lead to, not without the notifiers.
+  package func tells(_ kind: OperationKind) -> Bool {
+    tellsTables && events.missing.isDisjoint(with: kind.notifiers)
   }
 
-  /// Of mappings and their tree, which access flags and rights do not change.
+  /// Whether the trace tells of all hypercalls of a kind; the traditional path makes none, whatever was recorded.
+  package func tells(_ call: Hypercall) -> Bool {
+    !profile.isPKVM
+      || tellsTables && events.missing.isDisjoint(with: call.operations.flatMap(\.notifiers))
+  }
+
+  /// Whether the trace tells of all hypercalls.
+  package var tellsHypercalls: Bool { !profile.isPKVM || OperationKind.allCases.allSatisfy { tells($0) } }
+
+  /// Of any table at all: of the path, the page size, and what was there before.
+  private var state: Basis { vms.map(\.tableBasis).max() ?? .derived }
+
+  /// Of hypercalls: the kernel makes one for each mapping, and what a profile states instead is an assumption about it.
+  package var hypercalls: Basis {
+    let isBatchOfKernel = isOtherKernel || profile.profile.hypercallBatch == 1
+    return isBatchOfKernel ? max(allOperations, state) : .assumed
+  }
+
+  /// Of what searches in the tree of mappings visit.
+  package var work: Basis { max(allOperations, state) }
+
+  /// Of mappings, which access flags, rights and the size of an IPA do not change.
   package var mappings: Basis {
-    [OperationKind.map, .unmap, .wrprotect, .split].map { operations($0) }.reduce(tables, max)
+    [OperationKind.map, .unmap, .wrprotect, .split].map { operations($0) }.reduce(state, max)
   }
 
-  /// Of tables, of the PGD, and of the pages that are kept ready for them, and so of all bytes: the size of an IPA says at which level a
-  /// walk begins.
-  package var memory: Basis { isIPASizeKnown ? mappings : .assumed }
+  /// Of the bytes of mappings: what the host's slab takes for one is of its configuration.
+  package var mappingTreeBytes: Basis {
+    profile.isPKVM ? max(mappings, isKnown(.bytesPerNode)) : mappings
+  }
+
+  /// Of tables, the PGD and the pages that wait for tables: how many levels there are follows from the size of an IPA.
+  package var tables: Basis { max(mappings, isKnown(.ipaBits)) }
+
+  /// Of all bytes.
+  package var totalBytes: Basis { max(tables, mappingTreeBytes) }
+
+  /// Of the faults that led to no operation: they are what those leave that did.
+  package var faultsWithoutOperation: Basis {
+    Self.basis(areOutcomesCertain && [.map, .relaxPerms, .mkyoung].allSatisfy(isDecided))
+  }
 
   /// Of the pages that faults show in use.
   package var touched: Basis {
     isOtherKernel ? Self.basis(areAccessesCertain) : max(operations(.map), operations(.mkyoung))
+  }
+
+  /// Of what a field of the profile decides.
+  private func isKnown(_ field: ProfileField.ID) -> Basis {
+    Self.basis((profile.basis[field] ?? .assumed) <= .derived)
   }
 
   private func isDecided(_ kind: OperationKind) -> Bool {
@@ -88,4 +124,26 @@ package struct Certainty {
   }
 
   private var areRightsCertain: Bool { vms.allSatisfy { $0.doubts.rights == 0 } }
+}
+
+extension OperationKind {
+  /// The events of the MMU notifiers that lead to calls of the function.
+  fileprivate var notifiers: [EventKind] {
+    switch self {
+    case .unmap: [.unmapHVARange]
+    case .testClearYoung: [.ageHVA, .testAgeHVA]
+    case .map, .relaxPerms, .mkyoung, .wrprotect, .flush, .split: []
+    }
+  }
+}
+
+extension Hypercall {
+  /// The functions of the kinds that notifiers lead to which make it.
+  fileprivate var operations: [OperationKind] {
+    switch self {
+    case .hostUnshareGuest, .forceReclaimGuestPage: [.unmap]
+    case .hostTestClearYoungGuest, .tlbFlushVMID: [.testClearYoung]
+    default: []
+    }
+  }
 }
