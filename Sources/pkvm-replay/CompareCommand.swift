@@ -195,6 +195,7 @@ struct CompareCommand: CheckedCommand {
     let (result, statistics) = try Replays.run(trace, profile: traced, options: options)
     losses.note(trace, statistics)
     losses.note(trace, result, statistics, memslots: options.memslots)
+    losses.noteUnknown(trace, result)
     return (result, statistics)
   }
 
@@ -291,6 +292,7 @@ struct CompareCommand: CheckedCommand {
     }
     guard let result = results.first, let statistics else { return [] }
     losses.note(trace, result, statistics, memslots: options.memslots)
+    losses.noteUnknown(trace, result)
     return Metric.metrics(results, statistics)
   }
 }

@@ -125,6 +125,48 @@ struct CompareTests {
     }
   }
 
+  @Test(
+    "How often notifiers led to a call is unknown, not 0, where they were not recorded, and no regression")
+  func untoldNotifiers() throws {
+    let whole = Tool.root.appendingPathComponent("traces/pkvm-nvhe-7.3.4-plain-guest.dat").path
+    for (events, untold, told) in [
+      (
+        "kvm_guest_fault,kvm_entry,kvm_exit",
+        [
+          "operations.unmap.count", "operations.testClearYoung.count", "hypercalls.unshare_guest",
+          "hypercallsTotal",
+        ], ["operations.map.count", "hypercalls.share_guest", "faults.total"]
+      ),
+      (
+        "kvm_guest_fault,kvm_entry,kvm_exit,kvm_unmap_hva_range,kvm_userspace_exit",
+        [
+          "operations.testClearYoung.count", "hypercalls.test_clear_young_guest", "hypercallsTotal",
+          "treeNodesVisited",
+        ],
+        ["operations.unmap.count", "hypercalls.unshare_guest"]
+      ),
+    ] {
+      let part = try UnnamedFile()
+      #expect(try Tool.run(["slice", whole, part.path, "--event", events]).status == 0)
+      for sides in [[part.path, whole], [whole, part.path]] {
+        let outcome = try Tool.run(["compare"] + sides + ["--json", "-"])
+        #expect(outcome.status == 0, "\(outcome.errors)")
+        let report = try JSONSerialization.jsonObject(with: Data(outcome.output.utf8)) as? [String: Any]
+        let metrics = try #require(report?["metrics"] as? [String: [String: Any]])
+        for name in untold {
+          let metric = try #require(metrics[name], "\(name)")
+          #expect(metric["verdict"] as? String == "unknown" && metric["difference"] == nil, "\(name)")
+          #expect((metric["before"] == nil) != (metric["after"] == nil), "\(name)")
+        }
+        for name in told { #expect(metrics[name]?["difference"] != nil, "\(name)") }
+        let notes = try #require(report?["notes"] as? [String])
+        #expect(notes.contains { $0.hasPrefix(part.path) && $0.contains("test_clear_young is unknown") })
+        let held = try Tool.run(["compare"] + sides + ["--fail-if", "\(untold[1])>+5%"])
+        #expect(held.status == 64 && held.errors.contains("unknown of \(part.path) ("), "\(held.errors)")
+      }
+    }
+  }
+
   @Test("Two recordings are compared with their times")
   func recordings() throws {
     let outcome = try Tool.run(["compare", Tool.recording, Tool.recording, "--all"])

@@ -57,7 +57,8 @@ struct ComparisonTests {
   @Test("Shares differ by percentage points")
   func points() {
     func side(_ value: Double) -> Comparison.Side {
-      .init("s", [[Metric(name: "lock.utilisation", unit: .share, least: value, most: value)]])
+      .init(
+        "s", [[Metric(name: "lock.utilisation", unit: .share, least: value, most: value, isMeasured: true)]])
     }
     let text = Comparison(.recordings, side(0.02), side(0.001)).text(all: true)
     #expect(text.contains("-1.9 pp") && !text.contains("-1.9 %"), "\(text)")
@@ -105,8 +106,8 @@ struct ComparisonTests {
     #expect(comparison.rows.map(\.metric.name) == ["x", "y"])
     #expect(comparison.rows.map { $0.before?.most } == [1, 0])
     #expect(comparison.rows.map { $0.after?.most } == [0, 2])
-    let time = Self.metric("lock.write.heldNs", 7, nil, .recorded)
-    let unknown = Self.compare([time], []).rows[0]
+    let time = Metric(name: "lock.write.heldNs", unit: .nanoseconds, least: 7, most: 7, isMeasured: true)
+    let unknown = Self.compare([time], [Self.metric("x", 1)]).rows[0]
     #expect(unknown.after == nil && unknown.difference == nil)
     #expect(unknown.kind == .unknown && unknown.verdict == .unknown)
   }
@@ -116,7 +117,8 @@ struct ComparisonTests {
     let whole = [
       Self.metric("vms", 1), Self.metric("faults.total", 7), Self.metric("memory.mappings.peak", 5),
     ]
-    let rows = Self.compare(whole, [Self.metric("vms", 1)]).rows
+    let blind = [Self.metric("vms", 1), .unknown("faults.total"), .unknown("memory.mappings.peak")]
+    let rows = Self.compare(whole, blind).rows
     #expect(rows.map(\.kind) == [.exact, .unknown, .unknown])
     // A recording without a VM tells nothing at all.
     let none = Self.compare(whole, [])
@@ -210,12 +212,29 @@ struct ComparisonTests {
 
   @Test("A metric that neither side has is named, one that was not recorded apart")
   func unknown() throws {
-    let time = Self.metric("lock.read.waitNs", 3)
+    let time = Metric(name: "lock.read.waitNs", unit: .nanoseconds, least: 3, most: 3, isMeasured: true)
     let comparison = Self.compare([Self.metric("x", 1), time], [Self.metric("x", 1)])
     let checked = comparison.check(
       [try Threshold("z>1"), try Threshold("x>1"), try Threshold("lock.read.waitNs>1")])
     #expect(checked.exceeded.isEmpty && checked.unknown.map(\.metric) == ["z"])
     #expect(checked.unrecorded.map(\.metric) == ["lock.read.waitNs"])
+  }
+
+  @Test("What a recording does not tell is unknown beside any number, not nothing")
+  func besideUntold() throws {
+    let untold = Metric.unknown("x")
+    let (threshold, neither) = (try Threshold("x>+5%"), try Threshold("y>1"))
+    for sides in [([untold], [Self.metric("x", 1546)]), ([Self.metric("x", 0)], [untold])] {
+      let comparison = Self.compare(sides.0 + [.unknown("y")], sides.1)
+      #expect(comparison.rows.map(\.metric.name) == ["x"] && comparison.rows[0].verdict == .unknown)
+      let checked = comparison.check([threshold, neither])
+      #expect(
+        checked.exceeded.isEmpty && checked.unrecorded == [threshold, neither] && checked.unknown.isEmpty)
+    }
+    // What is not there was counted, and is none.
+    #expect(
+      Self.compare([Self.metric("y", 1)], [Self.metric("x", 1)]).rows.allSatisfy { $0.difference != nil })
+    #expect(Metric.span([[untold], [Self.metric("x", 2)]]).map(\.isUnknown) == [true])
   }
 
   @Test("A figure has its name in the report and may have a shorter one, in thresholds and in JSON")

@@ -21,7 +21,7 @@ struct TracedKernelTests {
   /// Of the least and the most that a trace allows the most is replayed here: where nothing is open they are the same.
   @Test("Its operations, hypercalls and memory are those of the replay", arguments: names)
   func same(name: String) async throws {
-    let replayed = try await ReplayedRecordings.shared.replay(name).metrics.filter { !$0.isOfLock }
+    let replayed = try await ReplayedRecordings.shared.replay(name).metrics.filter { !$0.isMeasured }
     var options = ReplayOptions()
     options.otherKernel = OtherKernel(ProfileRequest(), .most)
     let trace = try TraceFile(path: Recordings.path(name))

@@ -38,7 +38,7 @@ extension Comparison {
     }
 
     /// Whether the figure has this name.
-    func isCalled(_ name: String) -> Bool { metric.name == name || metric.otherName == name }
+    func isCalled(_ name: String) -> Bool { metric.isCalled(name) }
 
     /// What the difference is worth.
     public var kind: Kind {

@@ -30,16 +30,14 @@ public struct Comparison: Sendable {
     func lacking(_ metric: Metric) -> [Int] {
       replays.indices.filter { position in
         let list = replays[position]
-        guard let own = list.first(where: { $0.name == metric.name }) else {
-          return metric.isOfLock || !Metric.tellTables(list)
-        }
-        return own.isUnknown
+        // Of a recording that tells of no VM there is nothing at all.
+        return list.first { $0.name == metric.name }.map(\.isUnknown) ?? (metric.isMeasured || list.isEmpty)
       }
     }
 
     /// A figure in every replay, nil where one lacks it and lacking means unknown.
     func values(_ metric: Metric) -> Figure? {
-      if !lacking(metric).isEmpty || metric.isOfLock && replays.isEmpty { return nil }
+      if !lacking(metric).isEmpty || metric.isMeasured && replays.isEmpty { return nil }
       let found = replays.map { list in list.first { $0.name == metric.name } }
       return Figure(
         ranges: found.map { ($0?.least ?? 0, $0?.most ?? 0) },
@@ -109,7 +107,7 @@ public struct Comparison: Sendable {
   }
   /// The recording that was replayed under both kernels; nil where recordings are compared.
   public var recording: Described?
-  /// Every figure that either side has.
+  /// Every figure that either side knows.
   public let rows: [Row]
 
   /// Compares two sides.
@@ -119,7 +117,6 @@ public struct Comparison: Sendable {
     self.after = after
     var metrics: [Metric] = []
     var known: Set<String> = []
-    // What no side tells is no figure.
     for metric in (before.replays + after.replays).joined()
     where !metric.isUnknown && known.insert(metric.name).inserted { metrics.append(metric) }
     rows = metrics.map { metric in
@@ -149,7 +146,7 @@ public struct Comparison: Sendable {
 
   /// The names of the recordings of which nothing tells the figure of a threshold; all where none of either side tells any.
   public func recordings(without threshold: Threshold) -> [String] {
-    let metric = rows.first { $0.isCalled(threshold.metric) }?.metric
+    let metric = rows.first { $0.isCalled(threshold.metric) }?.metric ?? unknown(threshold.metric)
     var names: [String] = []
     for side in [before, after] {
       for position in metric.map(side.lacking) ?? Array(side.replays.indices) {
@@ -158,6 +155,11 @@ public struct Comparison: Sendable {
       }
     }
     return names
+  }
+
+  /// A figure that neither side knows.
+  private func unknown(_ name: String) -> Metric? {
+    (before.replays + after.replays).joined().first { $0.isCalled(name) && $0.isUnknown }
   }
 
   /// Metrics that somebody may have meant by `name`, the nearest first.
@@ -170,7 +172,11 @@ public struct Comparison: Sendable {
     var checked = Checked()
     for threshold in thresholds {
       guard let row = rows.first(where: { $0.isCalled(threshold.metric) }) else {
-        checked.unknown.append(threshold)
+        if unknown(threshold.metric) == nil {
+          checked.unknown.append(threshold)
+        } else {
+          checked.unrecorded.append(threshold)
+        }
         continue
       }
       if row.difference == nil {

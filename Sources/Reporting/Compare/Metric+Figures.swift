@@ -14,31 +14,11 @@ extension Metric {
         // Of a recording without a VM nothing tells what VMs would have done: it began late, or lacks what would tell of them.
         guard !result.vms.isEmpty else { return [] }
         figures.addVMs()
-        // What nothing tells is no figure, and unknown beside the other side's.
-        if figures.certainty.tellsTables {
-          figures.addOperations()
-          figures.addMemory()
-        }
+        figures.addOperations()
+        figures.addMemory()
         figures.addLock(result.part.span(statistics))
         return figures.metrics
       })
-  }
-}
-
-/// What a recording tells no number of for want of the notifiers that lead to it.
-private struct UntoldCalls {
-  private(set) var operations: Set<OperationKind> = []
-  private(set) var hypercalls: Set<Hypercall> = []
-
-  init(_ missing: Set<EventKind>) {
-    if missing.contains(.unmapHVARange) {
-      operations.insert(.unmap)
-      hypercalls.formUnion([.hostUnshareGuest, .forceReclaimGuestPage])
-    }
-    if !missing.isDisjoint(with: [.ageHVA, .testAgeHVA]) {
-      operations.insert(.testClearYoung)
-      hypercalls.insert(.hostTestClearYoungGuest)
-    }
   }
 }
 
@@ -60,10 +40,16 @@ private struct FigureList {
     case greatest
   }
 
+  /// - Parameters:
+  ///   - basis: how it is known, nil where it is not.
+  ///   - ifAny: whether there is no such figure where all VMs have none of it.
   private mutating func add(
-    _ name: String, or otherName: String? = nil, in unit: Metric.Unit = .count, _ basis: Basis,
+    _ name: String, or otherName: String? = nil, in unit: Metric.Unit = .count, _ basis: Basis?,
     ifAny: Bool = false, by combination: Combination = .sum, _ value: (VMResult) -> Int
   ) {
+    guard let basis else {
+      return metrics.append(.unknown(name, or: otherName))
+    }
     let values = result.vms.map(value)
     if ifAny, !values.contains(where: { $0 != 0 }) { return }
     let all = Double(combination == .sum ? values.reduce(0, +) : values.max() ?? 0)
@@ -74,41 +60,23 @@ private struct FigureList {
   mutating func addVMs() { add("vms", certainty.slots) { _ in 1 } }
 
   mutating func addOperations() {
-    add("faults.total", certainty.faults) { vm in
+    add("faults.total", certainty.tellsTables ? certainty.faults : nil) { vm in
       // Under another kernel: what is no fault on memory stays, the rest is what the accesses take.
       vm.faults.total - vm.accesses + vm.modelledFaults
     }
-    let untold = UntoldCalls(result.events.missing)
     for kind in OperationKind.allCases {
+      let basis = certainty.tells(kind) ? certainty.operations(kind) : nil
       let name = "operations.\(kind.word)"
-      if untold.operations.contains(kind) {
-        metrics += ["count", "eagain", "errors"].map { .unknown("\(name).\($0)") }
-        continue
-      }
-      let basis = certainty.operations(kind)
       add("\(name).count", basis, ifAny: true) { $0.operations[kind]?.count ?? 0 }
       add("\(name).eagain", basis, ifAny: true) { $0.operations[kind]?.again ?? 0 }
       add("\(name).errors", basis, ifAny: true) { $0.operations[kind]?.errors ?? 0 }
     }
-    addHypercalls(untold)
-  }
-
-  /// The traditional path makes none, whatever was recorded.
-  private mutating func addHypercalls(_ untold: UntoldCalls) {
-    let basis = certainty.hypercalls
-    let isPartial = result.profile.isPKVM && !untold.operations.isEmpty
-    if isPartial {
-      metrics.append(.unknown("hypercallsTotal", or: "hypercalls"))
-    } else {
-      add("hypercallsTotal", or: "hypercalls", basis) { $0.hypercalls?.values.reduce(0, +) ?? 0 }
+    add("hypercallsTotal", or: "hypercalls", certainty.tellsHypercalls ? certainty.hypercalls : nil) {
+      $0.hypercalls?.values.reduce(0, +) ?? 0
     }
-    let isUntold = { isPartial && untold.hypercalls.contains($0) }
-    let calls = Set(result.vms.flatMap { ($0.hypercalls ?? [:]).keys })
-    for call in calls.union(isPartial ? untold.hypercalls : []).sorted(by: { $0.word < $1.word }) {
-      if isUntold(call) {
-        metrics.append(.unknown("hypercalls.\(call.word)"))
-      } else {
-        add("hypercalls.\(call.word)", basis) { $0.hypercalls?[call] ?? 0 }
+    for call in Hypercall.allCases.sorted(by: { $0.word < $1.word }) {
+      add("hypercalls.\(call.word)", certainty.tells(call) ? certainty.hypercalls : nil, ifAny: true) {
+        $0.hypercalls?[call] ?? 0
       }
     }
   }
@@ -141,9 +109,9 @@ private struct FigureList {
     add(name("memcachePages.live"), or: "memcachePages.live", in: .pages, tables) {
       $0.memory.pages(.hostMemcache).live + $0.memory.pages(.hypMemcache).live
     }
-    add(name("totalBytes.live"), or: "totalBytes.live", in: .bytes, basis) { $0.memory.totalBytes.live }
-    add(name("totalBytes.peak"), or: "totalBytes.peak", in: .bytes, basis) { $0.memory.totalBytes.peak }
-    add("workingSet.pages", or: "touchedPages", in: .pages, certainty.touched) { $0.workingSet.pages }
+    add(name("totalBytes.live"), or: "totalBytes.live", in: .bytes, total) { $0.memory.totalBytes.live }
+    add(name("totalBytes.peak"), or: "totalBytes.peak", in: .bytes, total) { $0.memory.totalBytes.peak }
+    add("workingSet.pages", or: "touchedPages", in: .pages, told(certainty.touched)) { $0.workingSet.pages }
   }
 
   /// Times and counts of the locks, each VM's of its own, as the probes recorded them. Nothing stands for what was not recorded.
@@ -189,7 +157,8 @@ private struct FigureList {
   }
 
   private mutating func addRecorded(_ name: String, _ unit: Metric.Unit, _ value: Double) {
-    metrics.append(Metric(name: name, unit: unit, least: value, most: value, basis: .recorded))
+    metrics.append(
+      Metric(name: name, unit: unit, least: value, most: value, basis: .recorded, isMeasured: true))
   }
 }
 

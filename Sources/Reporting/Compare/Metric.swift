@@ -13,18 +13,21 @@ public struct Metric: Hashable, Sendable {
   public let otherName: String?
   /// What it counts.
   public let unit: Unit
+  /// Whether what was recorded has it or nothing does, as a time: where it lacks it is unknown. Of all else none is 0.
+  public let isMeasured: Bool
+  /// Whether nothing in the recording tells it: it is not the 0 that it has then.
+  public private(set) var isUnknown = false
   /// The least and the most that the trace allows; equal where it decides.
   public var least: Double
   /// The most that the trace allows.
   public var most: Double
   /// How it is known: `assumed` if any decision that it rests on is.
   public var basis: Basis
-  /// Whether nothing tells it: its value means nothing then.
-  public private(set) var isUnknown = false
 
   /// The figure `name`, from `least` to `most`.
   public init(
-    name: String, otherName: String? = nil, unit: Unit, least: Double, most: Double, basis: Basis = .derived
+    name: String, otherName: String? = nil, unit: Unit, least: Double, most: Double, basis: Basis = .derived,
+    isMeasured: Bool = false
   ) {
     self.name = name
     self.otherName = otherName
@@ -32,6 +35,7 @@ public struct Metric: Hashable, Sendable {
     self.least = least
     self.most = most
     self.basis = basis
+    self.isMeasured = isMeasured
   }
 
   /// The figure `name` of a replay that does not tell it.
@@ -41,15 +45,8 @@ public struct Metric: Hashable, Sendable {
     return metric
   }
 
-  /// Whether it is a time, or comes with times: where it lacks it was not recorded. Of all else nothing means none.
-  var isOfLock: Bool { name.hasPrefix("lock.") }
-
-  /// Whether the figures of a replay speak of faults and tables: those of a trace that tells neither are its VMs and locks, and of one
-  /// that tells of no VM there are none.
-  static func tellTables(_ metrics: [Metric]) -> Bool {
-    !metrics.isEmpty
-      && (!metrics.contains { $0.name == "vms" } || metrics.contains { $0.name == "faults.total" })
-  }
+  /// Whether it has this name.
+  func isCalled(_ name: String) -> Bool { self.name == name || otherName == name }
 
   /// The smallest amount by which it moves: a mapping object, an event, a nanosecond.
   var step: Double {
@@ -60,17 +57,18 @@ public struct Metric: Hashable, Sendable {
     }
   }
 
-  /// The range that replays of the least and the most span. What only one of them has is nothing in the other.
+  /// The range that replays of the least and the most span. What only one of them has is nothing in the other, and what either does
+  /// not know is unknown.
   static func span(_ lists: [[Metric]]) -> [Metric] {
     var names: [String] = []
     for name in lists.joined().map(\.name) where !names.contains(name) { names.append(name) }
     return names.compactMap { name in
       let found = lists.map { list in list.first { $0.name == name } }
       guard var metric = found.compactMap(\.self).first else { return nil }
+      metric.isUnknown = found.contains { $0?.isUnknown == true }
       metric.least = found.map { $0?.least ?? 0 }.min() ?? 0
       metric.most = found.map { $0?.most ?? 0 }.max() ?? 0
       metric.basis = found.compactMap { $0?.basis }.max() ?? metric.basis
-      metric.isUnknown = found.contains { $0?.isUnknown == true }
       return metric
     }
   }

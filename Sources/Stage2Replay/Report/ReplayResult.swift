@@ -60,6 +60,12 @@ public struct ReplayResult: Sendable {
     return statements.isEmpty ? nil : statements.joined(separator: "; ")
   }
 
+  /// For want of which events it is not known how often memory was aged, whatever else the replay tells: a line each.
+  public var unknownAges: [String] {
+    missingEvents.filter { $0.events.contains { RecordedEvents.ages.contains($0) } && events.tellsFaults }
+      .map(\.statement)
+  }
+
   /// Faults of guests' guests, which are not replayed.
   public var nestedFaults: Int { vms.reduce(0) { $0 + $1.faults.nested } }
 

@@ -132,6 +132,9 @@ public struct RecordedEvents: Hashable, Sendable {
     MissingEvents.Reason.allCases.compactMap { reason in names[reason].map { (reason, $0) } }
   }
 
+  /// The names of the events that tell of ages.
+  static let ages = ["kvm_age_hva", "kvm_test_age_hva"]
+
   /// The events that a replay looks at, with their names, whether they are essential, and what it costs to do without.
   static let allCosts: [([(EventKind, String)], Bool, String)] = [
     ([(.guestFault, "kvm_guest_fault")], true, "faults, what they mapped, and memory are unknown"),
@@ -153,7 +156,7 @@ public struct RecordedEvents: Hashable, Sendable {
     ([(.mmio, "kvm_mmio")], false, "which faults are device accesses only memslots tell"),
     ([(.accessFault, "kvm_access_fault")], false, "rule D5 is not checked"),
     (
-      [(.ageHVA, "kvm_age_hva"), (.testAgeHVA, "kvm_test_age_hva")], false,
+      [(.ageHVA, ages[0]), (.testAgeHVA, ages[1])], false,
       "test_clear_young is unknown, access flags are not checked"
     ),
     (

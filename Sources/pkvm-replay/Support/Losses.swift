@@ -35,7 +35,18 @@ struct Losses {
     if reasons[trace.path]?.contains(where: lack.contains) != true {
       reasons[trace.path, default: []] += lack
     }
-    let found = lack + MemslotFit.doubts(memslots, result, statistics)
+    note(trace, lack + MemslotFit.doubts(memslots, result, statistics))
+  }
+
+  /// Which figures of a trace are unknown, besides, where their numbers are held against those of others.
+  mutating func noteUnknown(_ trace: TraceFile, _ result: ReplayResult) {
+    if reasons[trace.path]?.contains(where: result.unknownAges.contains) != true {
+      reasons[trace.path, default: []] += result.unknownAges
+    }
+    note(trace, result.unknownAges)
+  }
+
+  private mutating func note(_ trace: TraceFile, _ found: [String]) {
     for line in found.map({ "\(trace.path): \($0)" }) where !lacks.contains(line) {
       lacks.append(line)
       Diagnostics.note(line)
