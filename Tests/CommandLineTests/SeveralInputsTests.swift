@@ -59,6 +59,44 @@ struct SeveralInputsTests {
     #expect(outcome.output == (try Tool.run(["replay", "--vm", "0", Self.other]).output))
   }
 
+  @Test("What is unknown of one is in no sum as 0: the sum is unknown, and words say what is not in it")
+  func unknownParts() throws {
+    let part = try UnnamedFile()
+    #expect(
+      try Tool.run(["slice", Tool.recording, part.path, "--event", "kvm_entry,kvm_exit"]).status == 0)
+    let alone = try Self.object([part.path])
+    #expect(
+      alone["unattributedFaults"] == nil
+        && (alone["unattributedNotifiers"] as? [String: Any])?.isEmpty == true)
+    for inputs in [[part.path, Tool.recording], [Tool.recording, part.path]] {
+      let several = try Self.object(inputs)
+      let totals = try #require(several["totals"] as? [String: Any])
+      for field in ["faults", "faultsWithoutOperation", "hypercalls", "hypercallsTotal", "hypercallsBasis"] {
+        #expect(totals[field] == nil, "\(field)")
+      }
+      #expect(several["unattributedFaults"] == nil)
+      let rest = "and those of 1 VM are unknown"
+      let text = try Tool.run(["replay"] + inputs)
+      #expect(Tool.words(text.output).contains(rest), "\(text.output)")
+      let page = try Tool.run(["replay", "--html", "-"] + inputs).output
+      let row = try #require(page.firstMatch(of: />all<\/th>.*?<\/tr>/)).0
+      #expect(row.contains(rest), "\(row)")
+    }
+  }
+
+  @Test("How many faults are accesses to devices is unknown of all where it is of one")
+  func unknownMMIO() throws {
+    let part = try UnnamedFile()
+    #expect(
+      try Tool.run(["slice", Tool.recording, part.path, "--event", "kvm_guest_fault,kvm_entry,kvm_exit"])
+        .status == 0)
+    let totals = try #require(try Self.object([part.path, Tool.recording])["totals"] as? [String: Any])
+    let faults = try #require(totals["faults"] as? [String: Any])
+    #expect(faults["total"] != nil && faults["mmio"] == nil)
+    #expect(
+      try Tool.run(["replay", part.path, Tool.recording]).output.contains("unknown how many of them MMIO"))
+  }
+
   @Test("Sums are those of the parts, and only what all have in common is said of all")
   func totals() throws {
     let several = try Self.object(Self.both)

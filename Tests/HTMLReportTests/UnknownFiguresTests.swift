@@ -158,6 +158,14 @@ struct UnknownFiguresTests {
         "0", "unknown: there is no fault to hold against the model",
         "unknown: none can be told of 1 of the 2 recordings",
       ])
+    // Both recordings have VMs, and the faults of one of these are known.
+    let faults = Quantity.count(
+      try #require(recordings[0].report.vms.compactMap(\.faults?.total).reduce(0, +)))
+    let unknown = recordings[1].report.vms.count
+    #expect(
+      rows.map { $0[3] } == [
+        faults, "unknown", "\(faults), and those of \(Quantity.count(unknown, "VM")) are unknown",
+      ])
     let text = Self.words(ReplayReport.text(recordings.map(\.report)))
     #expect(
       text.contains("divergences unknown: none can be told of 1 of the 2 recordings")

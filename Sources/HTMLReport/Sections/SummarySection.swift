@@ -72,8 +72,8 @@ enum TotalsSection {
     }
     if let totals = all.totals {
       table.row(
-        "all", Quantity.count(totals.events), Quantity.count(totals.vms),
-        totals.faults.map { Quantity.count($0.total) + all.untoldFaults } ?? "unknown", all.unexplained.value)
+        "all", Quantity.count(totals.events), all.vmCount.value, all.faultCount.value,
+        all.unexplained.value)
     }
     return table.markup + LeftOut.note(reports.count - PageLimits.rows, "recording")
       + (all.totals.map { OperationSection.operations($0.operations).markup } ?? Markup())

@@ -27,7 +27,7 @@ extension ReplayReport {
     }
   }
 
-  /// Calls of the MMU notifier, by kind; a kind that was not recorded is nil.
+  /// Calls of the MMU notifier, by kind; nil of a kind that was not recorded.
   public struct NotifiersEntry: Encodable, Sendable {
     /// `kvm_unmap_hva_range`, and `kvm_set_spte_hva`.
     public var unmap: Int?
@@ -42,19 +42,20 @@ extension ReplayReport {
       testAge = missing.contains(.testAgeHVA) ? nil : counts.testAge
     }
 
-    var total: Int { (unmap ?? 0) + (age ?? 0) + (testAge ?? 0) }
+    /// All that are known.
+    var total: Int { [unmap, age, testAge].reduce(0) { $0 + ($1 ?? 0) } }
 
     /// "1,200 unmap, 34 age".
     var words: String {
-      [("unmap", unmap), ("age", age), ("test age", testAge)].map { ($0, $1 ?? 0) }
-        .filter { $0.1 > 0 }.map { "\(Quantity.count($0.1)) \($0.0)" }.joined(separator: ", ")
+      [("unmap", unmap), ("age", age), ("test age", testAge)]
+        .compactMap { name, count in count.flatMap { $0 > 0 ? "\(Quantity.count($0)) \(name)" : nil } }
+        .joined(separator: ", ")
     }
 
     static func += (sum: inout Self, other: Self) {
-      func add(_ first: Int?, _ second: Int?) -> Int? { first.flatMap { first in second.map { first + $0 } } }
-      sum.unmap = add(sum.unmap, other.unmap)
-      sum.age = add(sum.age, other.age)
-      sum.testAge = add(sum.testAge, other.testAge)
+      sum.unmap = sum.unmap.adding(other.unmap)
+      sum.age = sum.age.adding(other.age)
+      sum.testAge = sum.testAge.adding(other.testAge)
     }
   }
 

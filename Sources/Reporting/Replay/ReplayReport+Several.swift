@@ -20,7 +20,7 @@ extension ReplayReport {
     public var agreement: AgreementTable?
     /// Events that contradict the model.
     public var divergences: CountsEntry
-    /// Faults of threads that belong to no VM; nil where kvm_guest_fault was not recorded.
+    /// Faults of threads that belong to no VM; nil where faults were not recorded.
     public var unattributedFaults: Int?
     /// Notifiers on memory in no slot that is known.
     public var unattributedNotifiers: NotifiersEntry
@@ -42,7 +42,8 @@ extension ReplayReport {
     public var uncheckedWhy: String?
   }
 
-  /// Sums over all VMs of several inputs. There is none of memory: the recordings are not of one moment of one host.
+  /// Sums over all VMs of several inputs; nil where that of some VM is not known. There is none of memory: the recordings are not
+  /// of one moment of one host.
   public struct TotalsEntry: Encodable, Sendable {
     /// All events.
     public var events: UInt64
@@ -50,17 +51,17 @@ extension ReplayReport {
     public var lostEvents: UInt64
     /// How many VMs there are.
     public var vms: Int
-    /// Of the VMs whose faults were recorded; nil where those of none were.
+    /// Faults.
     public var faults: FaultsEntry?
-    /// Calls of stage-2 functions.
+    /// Calls of stage-2 functions, without those of faults that were not recorded.
     public var operations: [OperationKind: OperationEntry]
     /// Faults that led to none.
-    public var faultsWithoutOperation: [NoOperationReason: Int]
-    /// Hypercalls that the operations took.
-    public var hypercalls: [Hypercall: Int]
-    /// All of them; nil where those of a VM are unknown.
+    public var faultsWithoutOperation: [NoOperationReason: Int]?
+    /// Hypercalls that the operations took; of VMs on the traditional path there are none.
+    public var hypercalls: [Hypercall: Int]?
+    /// All of them.
     public var hypercallsTotal: Int?
-    /// How they are known: as the least certain VM's; nil where there are none.
+    /// How they are known: as the least certain VM's; nil where there are none, or where they are not known.
     public var hypercallsBasis: Basis?
   }
 
@@ -99,9 +100,7 @@ extension ReplayReport {
     divergences.explained = reports.reduce(0) { $0 + $1.divergences.explained }
     divergences.unknown = reports.reduce(0) { $0 + $1.divergences.unknown }
     divergences.uncheckedWhy = UncheckedDivergences.why(reports)
-    unattributedFaults = reports.reduce(0) { sum, report in
-      sum.flatMap { sum in report.unattributedFaults.map { sum + $0 } }
-    }
+    unattributedFaults = reports.reduce(0) { $0.adding($1.unattributedFaults) }
     unattributedNotifiers = reports[1...].reduce(into: unattributedNotifiers) {
       $0 += $1.unattributedNotifiers
     }
@@ -120,7 +119,7 @@ extension ReplayReport {
         unattributedNotifiers: report.unattributedNotifiers, unattributedHolds: report.unattributedHolds,
         notRecorded: report.notRecorded)
     }
-    totals = TotalsEntry(inputs, vms)
+    totals = TotalsEntry(reports)
   }
 
   /// The agreement over all reports that have one.
@@ -153,10 +152,13 @@ extension ReplayReport {
     page.title("all \(inputs.count) recordings")
     page.row(
       "traces",
-      "\(Quantity.count(totals.events, "event")), \(Quantity.count(totals.vms, "VM"))"
+      "\(Quantity.count(totals.events, "event")), \(Quantity.count(totals.vms, "VM"))" + unknownRest()
     )
-    page.row("faults", totals.faults.map { $0.words + untoldFaults } ?? "unknown")
-    if let idle = Self.words(totals.faultsWithoutOperation) { page.row("", idle) }
+    page.row("faults", faultWords)
+    let idle = vms.compactMap(\.faultsWithoutOperation).reduce(into: [:]) {
+      $0.merge($1, uniquingKeysWith: +)
+    }
+    if let idle = Self.words(idle) { page.row("", idle) }
     if let notKnown { page.row("unknown", notKnown.map(\.words).joined(separator: "; "), .doubt) }
     page.row("divergences", divergences.words)
     if !totals.operations.isEmpty { Self.write(totals.operations, &page) }
@@ -166,35 +168,43 @@ extension ReplayReport {
 }
 
 extension ReplayReport.TotalsEntry {
-  init(_ inputs: [TraceInfo], _ all: [ReplayReport.VMEntry]) {
+  init(_ reports: [ReplayReport]) {
+    let inputs = reports.flatMap(\.inputs)
+    let all = reports.flatMap(\.vms)
     events = inputs.reduce(0) { $0 + $1.events }
     lostEvents = inputs.reduce(0) { $0 + $1.lostEvents }
     vms = all.count
     let known = all.compactMap(\.faults)
-    faults =
-      known.isEmpty && !all.isEmpty
-      ? nil : known.dropFirst().reduce(into: known.first ?? .init(FaultCounts())) { $0 += $1 }
+    let tellsAllVMs = reports.allSatisfy(\.tellsAllVMs)
+    faults = known.count < all.count || !tellsAllVMs ? nil : .sum(known)
     operations = [:]
-    faultsWithoutOperation = [:]
-    hypercalls = [:]
+    faultsWithoutOperation = tellsAllVMs ? [:] : nil
     for vm in all {
       operations.merge(vm.operations, uniquingKeysWith: +)
-      faultsWithoutOperation.merge(vm.faultsWithoutOperation ?? [:], uniquingKeysWith: +)
-      hypercalls.merge(vm.hypercalls ?? [:], uniquingKeysWith: +)
+      faultsWithoutOperation = faultsWithoutOperation.adding(vm.faultsWithoutOperation)
     }
-    let areKnown = all.allSatisfy { $0.hypercalls != nil || $0.memory.basis != nil }
-    hypercallsTotal = areKnown ? hypercalls.values.reduce(0, +) : nil
-    hypercallsBasis = all.compactMap(\.hypercallsBasis).max()
+    hypercalls = tellsAllVMs ? [:] : nil
+    // What makes no hypercalls makes none, whatever else is unknown of it.
+    for report in reports where report.isPKVM {
+      for vm in report.vms { hypercalls = hypercalls.adding(vm.hypercalls) }
+    }
+    hypercallsTotal = hypercalls.map { $0.values.reduce(0, +) }
+    hypercallsBasis = hypercalls == nil ? nil : all.compactMap(\.hypercallsBasis).max()
   }
 }
 
 extension ReplayReport.FaultsEntry {
+  /// The sum of several.
+  static func sum(_ all: [Self]) -> Self {
+    all.dropFirst().reduce(into: all.first ?? .init(FaultCounts())) { $0 += $1 }
+  }
+
   fileprivate static func += (sum: inout Self, other: Self) {
     sum.total += other.total
     sum.translation += other.translation
     sum.permission += other.permission
     sum.accessFlag += other.accessFlag
-    sum.mmio = sum.mmio.flatMap { mmio in other.mmio.map { mmio + $0 } }
+    sum.mmio = sum.mmio.adding(other.mmio)
     sum.other += other.other
     sum.byLevel.merge(other.byLevel, uniquingKeysWith: +)
     if let unknown = other.unknownLevel { sum.unknownLevel = (sum.unknownLevel ?? 0) + unknown }

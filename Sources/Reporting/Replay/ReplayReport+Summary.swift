@@ -28,34 +28,50 @@ extension ReplayReport {
     ]
   }
 
-  /// Whether the recording tells of VMs, should there be any: a VM faults, and a fault is of one.
-  private var tellsVMs: Bool {
-    !vms.isEmpty
-      || !(notRecorded ?? []).contains { $0.events.contains("kvm_guest_fault") }
-        && (unattributedFaults ?? 0) == 0
+  /// How many of the recordings do not tell of VMs, should there be any: a VM faults, and a fault is of one.
+  private var silentRecordings: Int {
+    guard let replays else { return vms.isEmpty && unattributedFaults != 0 ? 1 : 0 }
+    return replays.count { replay in
+      replay.unattributedFaults != 0 && !vms.contains { $0.input == replay.input }
+    }
   }
+
+  /// Whether any recording tells of VMs, should there be any.
+  private var tellsVMs: Bool { silentRecordings < inputs.count }
+
+  /// Whether every recording does.
+  var tellsAllVMs: Bool { silentRecordings == 0 }
 
   /// How many there are.
   package var vmCount: StatedFigure {
     guard tellsVMs else { return .unknown("VMs") }
     let isSure =
       !vms.isEmpty && vms.allSatisfy { !$0.slots.isEmpty && $0.slots.allSatisfy { $0.basis <= .derived } }
-    return StatedFigure("VMs", Quantity.count(vms.count), isSure ? .derived : .assumed)
+    return StatedFigure("VMs", Quantity.count(vms.count) + unknownRest(), isSure ? .derived : .assumed)
   }
 
   /// Of all VMs; those of no VM are told by themselves.
   package var faultCount: StatedFigure {
     let known = vms.compactMap(\.faults)
-    guard tellsVMs, known.count == vms.count else { return .unknown("faults") }
+    guard tellsVMs, !known.isEmpty || vms.isEmpty else { return .unknown("faults") }
     return StatedFigure(
-      "faults", Quantity.count(known.reduce(0) { $0 + $1.total }),
-      (unattributedFaults ?? 0) == 0 ? .recorded : .assumed)
+      "faults", Quantity.count(known.reduce(0) { $0 + $1.total }) + unknownRest(vms.count - known.count),
+      vms.compactMap(\.faultsBasis).max() ?? .recorded)
   }
 
-  /// What a sum of faults leaves out: ", and those of 2 VMs are unknown", or nothing.
-  package var untoldFaults: String {
-    let untold = vms.count { $0.faults == nil }
-    return untold == 0 ? "" : ", and those of \(Quantity.count(untold, "VM")) are unknown"
+  /// The faults of all VMs by kind, in words.
+  var faultWords: String {
+    let known = vms.compactMap(\.faults)
+    guard tellsVMs, !known.isEmpty || vms.isEmpty else { return "unknown" }
+    return FaultsEntry.sum(known).words + unknownRest(vms.count - known.count)
+  }
+
+  /// ", and those of 2 VMs are unknown", and of recordings that do not tell of any; nothing where those of all are known.
+  func unknownRest(_ vms: Int = 0) -> String {
+    let parts = [(vms, "VM"), (silentRecordings, "recording")].filter { $0.0 > 0 }.map {
+      Quantity.count($0, $1)
+    }
+    return parts.isEmpty ? "" : ", and those of \(parts.joined(separator: " and ")) are unknown"
   }
 
   /// Events that contradict the model, with nothing to account for them.
@@ -80,11 +96,8 @@ extension ReplayReport {
     guard isPKVM, !vms.isEmpty else { return nil }
     let known = vms.compactMap(\.hypercallsTotal)
     guard !known.isEmpty else { return .unknown("hypercalls") }
-    let rest = vms.count - known.count
     return StatedFigure(
-      "hypercalls",
-      Quantity.count(known.reduce(0, +))
-        + (rest > 0 ? ", and those of \(Quantity.count(rest, "VM")) are unknown" : ""),
+      "hypercalls", Quantity.count(known.reduce(0, +)) + unknownRest(vms.count - known.count),
       vms.compactMap(\.hypercallsBasis).max())
   }
 
