@@ -319,9 +319,17 @@ struct PageTests {
     let own = recording.pictures[0].faults.bins.interval.rawValue
     #expect(own != series)
     let page = HTMLReport.page([recording], maker: "a program").source
-    #expect(
-      page.contains(
-        "In intervals of \(Quantity.duration(own)), which doubled from the VM&#39;s first event on; those of the series are of "
-          + Quantity.duration(series)))
+    let map = try #require(recording.pictures[0].heat)
+    let region = try #require(map.details.first)
+    for (begin, own) in [
+      ("In", own), ("Columns are", map.interval.rawValue), ("Columns are", region.interval.rawValue),
+      ("As it was at the ends of", map.interval.rawValue),
+    ] {
+      #expect(own != series)
+      #expect(
+        page.contains(
+          "\(begin) intervals of \(Quantity.duration(own)), which doubled from the VM&#39;s first event on; those of the series are of "
+            + Quantity.duration(series)), "\(begin)")
+    }
   }
 }

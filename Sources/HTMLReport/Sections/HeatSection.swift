@@ -65,7 +65,7 @@ enum HeatSection {
     plot.basis =
       Markup("faults ") + BasisMark.markup(.recorded) + Markup(" operations ")
       + BasisMark.markup(operationBasis(map))
-    plot.note = note(map, regions.count)
+    plot.note = note(map, subject, regions.count)
     let words = Quantity.bytes(map.rowBytes)
     let data = Markup.element(
       "script",
@@ -128,8 +128,9 @@ enum HeatSection {
       + "\(Quantity.count(sums.assumed)) assumed. Calls that failed are left out."
   }
 
-  private static func note(_ map: HeatMap, _ regions: Int) -> String {
-    "A row is \(Quantity.bytes(map.rowBytes)) of guest memory; where nothing happened there is none. The stronger, the more: each shade "
+  private static func note(_ map: HeatMap, _ subject: VMSubject, _ regions: Int) -> String {
+    "A row is \(Quantity.bytes(map.rowBytes)) of guest memory; where nothing happened there is none. Columns are "
+      + "\(subject.intervals(of: map.interval.rawValue)). The stronger, the more: each shade "
       + "of what happened is about the double of the one before, what is mapped goes from none to all. Calls that failed are left out. "
       + "Slots are at the right. "
       + "\(Quantity.count(regions)) of the \(Quantity.count(map.regionCount, "region")) in which anything happened "

@@ -77,8 +77,8 @@ enum MemoryPlots {
     _ subject: VMSubject, _ values: SeriesPlot, _ name: String, _ title: String, _ description: String,
     _ basis: Basis?, interval: UInt64
   ) -> Markup {
-    var plot = subject.plot(name, title, description, subject.vm.memory.basis)
-    plot.note = "As it was at the end of each interval of \(subject.time.unit.duration(interval))."
+    var plot = subject.plot(name, title, description, basis)
+    plot.note = "As it was at the ends of \(subject.intervals(of: interval))."
     return values.figure(plot)
   }
 

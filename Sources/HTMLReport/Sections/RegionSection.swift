@@ -91,7 +91,7 @@ enum RegionSection {
         + BasisMark.markup(counts.map(\.basis).max() ?? .recorded),
       time: subject.time, gaps: subject.gaps)
     plot.note =
-      "Columns of \(subject.time.unit.duration(region.region.interval.rawValue)). Of what happened to a page in one column the last of the legend "
+      "Columns are \(subject.intervals(of: region.region.interval.rawValue)). Of what happened to a page in one column the last of the legend "
       + "is seen; where a page was mapped and unmapped in one, which came last is taken from how often each was."
     let data = Markup.element(
       "script",
