@@ -1,7 +1,8 @@
 internal import KVMTypes
 internal import Stage2Replay
 
-/// The memory of one VM's stage 2 as counters: a value where it changes.
+/// The memory of one VM's stage 2 as counters: a value where it changes. They begin with the VM's first map: a VM of which none is seen
+/// may have anything mapped, and that nothing tells what is known at the end alone.
 struct MemoryCounters {
   private enum Figure: UInt64, CaseIterable {
     case pageMappings, blockMappings, mappingTreeBytes, tablePages, totalBytes
@@ -36,14 +37,27 @@ struct MemoryCounters {
   private let figures: [Figure]
   /// What was written last.
   private var last: MemorySample?
+  /// What there was before the first map; nil from then on.
+  private var held: [(sample: MemorySample, time: Nanoseconds)]? = []
 
   init(vm: Int, isPKVM: Bool) {
     self.vm = vm
     figures = Figure.allCases.filter { isPKVM || !$0.isOfTree }
   }
 
+  /// The VM's stage 2 maps something.
+  mutating func begin(_ tree: TrackTree) throws {
+    guard let before = held else { return }
+    held = nil
+    for (sample, time) in before { try add(sample, at: time, to: tree) }
+  }
+
   /// The memory is as `sample` from a moment on.
   mutating func add(_ sample: MemorySample, at time: Nanoseconds, to tree: TrackTree) throws {
+    if held != nil {
+      if held?.last?.sample != sample { held?.append((sample, time)) }
+      return
+    }
     for figure in figures {
       let value = figure.value(in: sample)
       if let last, figure.value(in: last) == value { continue }

@@ -99,6 +99,7 @@ public final class ReplayTracks {
   /// An operation was performed.
   public func add(_ operation: Stage2Operation) throws {
     guard isWanted(operation.vm) else { return }
+    if operation.kind == .map { try with(operation.vm) { try $0.memory.begin(tree) } }
     switch operation.kind {
     case .map, .relaxPerms, .mkyoung:
       let isTaken = with(operation.vm) { vm in

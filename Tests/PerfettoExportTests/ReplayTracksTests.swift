@@ -13,7 +13,8 @@ struct ReplayTracksTests {
   private static func trace(_ name: String) throws -> TraceFile {
     let root = URL(fileURLWithPath: #filePath)
       .deletingLastPathComponent().deletingLastPathComponent().deletingLastPathComponent()
-    return try TraceFile(path: root.appendingPathComponent("traces/\(name)").path)
+    return try TraceFile(
+      path: name.hasPrefix("/") ? name : root.appendingPathComponent("traces/\(name)").path)
   }
 
   private static func replay(
@@ -83,6 +84,27 @@ struct ReplayTracksTests {
     }
     let whole = ReadTracks(try Self.replay("pkvm-nvhe-7.3.4-page-fault.dat").bytes)
     #expect(!whole.names.values.contains("events lost"))
+  }
+
+  @Test("Counters of memory begin where a map shows what there is, and a label says how it is known")
+  func counters() throws {
+    let (bytes, _, result, _) = try Self.replay("pkvm-nvhe-7.3.4-memslot-move.dat")
+    let text = String(decoding: bytes, as: UTF8.self)
+    #expect(text.contains("mappings derived, memory assumed") && !text.contains("memory derived"))
+    #expect(!ReadTracks(bytes).counters.isEmpty && result.vms.allSatisfy(\.isTableKnown))
+    let source = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
+      .deletingLastPathComponent().appendingPathComponent("traces/inputs/text/trace.txt")
+    let lines = try String(contentsOf: source, encoding: .utf8).split(separator: "\n")
+    let file = FileManager.default.temporaryDirectory.appendingPathComponent(
+      "faultless-\(UUID().uuidString).txt")
+    defer { try? FileManager.default.removeItem(at: file) }
+    let faultless = lines.filter { !$0.contains("kvm_guest_fault:") }
+    try Data(faultless.joined(separator: "\n").utf8).write(to: file)
+    let (blind, _, unknown, _) = try Self.replay(file.path)
+    #expect(!unknown.vms.isEmpty && unknown.vms.allSatisfy { !$0.isTableKnown })
+    let tracks = ReadTracks(blind)
+    let names = Set(tracks.counters.keys.compactMap { tracks.names[$0] })
+    #expect(names.allSatisfy { $0.hasPrefix("mmu_lock") }, "\(names)")
   }
 
   @Test("Of a chosen VM alone there are tracks")
