@@ -1,5 +1,6 @@
 import Foundation
 import KVMTrace
+import KVMTypes
 import Stage2Model
 import Stage2Replay
 import Testing
@@ -52,6 +53,23 @@ struct MarkerReportTests {
     request.path = .traditional
     let (result, statistics) = try Replay.run(trace, profile: request, options: ReplayOptions())
     return ReplayReport(trace, statistics, result)
+  }
+
+  @Test("A range is explained where a row has one, not where a row says why nothing is known")
+  func ranges() throws {
+    let figure = MarkerFigure.Kind.secPageTables
+    for (reason, isRange) in [(MarkerDoubt.assumedMemslots, false), (nil, true)] as [(MarkerDoubt?, Bool)] {
+      var report = try report(kilobytes: 20)
+      var marker = try #require(report.memoryMarkers?.first)
+      marker.figures = [
+        MarkerEntry.Figure(
+          figure: figure, pid: nil, sinceFirst: true, recorded: 5, modelled: 5, difference: 0, least: 4,
+          most: 6, verdict: reason == nil ? .agrees : .unknown, reason: reason, basis: .assumed)
+      ]
+      report.memoryMarkers = [marker]
+      #expect(report.text.contains("4 to 6") == isRange)
+      #expect(report.text.contains("A range is what") == isRange, "\(report.text)")
+    }
   }
 
   @Test("The JSON report has every figure with its verdict, and how the recording was made")
