@@ -21,6 +21,7 @@ final class PageSource: PageSupply {
   private var position: Int
   private var chunksLeft: UInt32 = 0
   private var hasUncounted = false
+  private var isToldUntouched = false
   private var chunk: SectionBytes?
   private var chunkCount = 0
   private var chunkPosition = 0
@@ -107,7 +108,10 @@ final class PageSource: PageSupply {
   private func loadChunk() -> Bool {
     chunkCount = 0
     chunkPosition = 0
-    guard chunksLeft > 0 || findUncounted() else { return false }
+    guard chunksLeft > 0 || findUncounted() else {
+      tellUntouched()
+      return false
+    }
     let offset = position
     if let known = kept.chunk(at: offset), known.count % pageBytes == 0, known.end <= area.limit {
       take(known, at: offset)
@@ -163,6 +167,17 @@ final class PageSource: PageSupply {
     hasUncounted = true
     chunksLeft = 1
     return true
+  }
+
+  /// Whether the area has room for a chunk and none was found: its beginning is gone, number and all.
+  private func tellUntouched() {
+    let firstChunk = area.offset + 4
+    guard position == firstChunk, area.count > 4 + 8, file.isWhole, !isToldUntouched,
+      window.word(at: area.offset, bigEndian: bigEndian) == 0
+    else { return }
+    isToldUntouched = true
+    damage.report(
+      at: area.offset, "CPU \(area.cpu) has no chunks, and \(area.count - 4) bytes where they must be")
   }
 
   /// Fills `chunk`, or says why it cannot.

@@ -44,6 +44,25 @@ struct ChunkAreaTests {
     #expect(wrong.damage.isEmpty, "\(wrong.damage)")
   }
 
+  @Test("Zeros where the chunks of a CPU begin are damage, number of chunks and all", arguments: packed)
+  func zeros(flavour: TraceFlavour) throws {
+    var bytes = try build(flavour, error: 0)
+    // Three chunks, the first of which has two pages.
+    func word(_ value: UInt32) -> [UInt8] {
+      withUnsafeBytes(of: flavour.byteOrder == .big ? value.bigEndian : value) { Array($0) }
+    }
+    let place = try #require(
+      bytes.indices.dropLast(12).first {
+        Array(bytes[$0..<($0 + 4)]) == word(3) && Array(bytes[($0 + 8)..<($0 + 12)]) == word(8192)
+      })
+    bytes.replaceSubrange(place..<(place + 64), with: repeatElement(0, count: 64))
+    let reading = try Reading(bytes)
+    #expect(reading.events.count == 10)
+    #expect(
+      reading.damage.contains { $0.offset == place && $0.what.contains("has no chunks") },
+      "\(reading.damage)")
+  }
+
   @Test("passes that share what they decompress deliver what a pass by itself does", arguments: packed)
   func passes(flavour: TraceFlavour) throws {
     let file = try UnnamedFile(build(flavour, error: 0))
