@@ -67,6 +67,18 @@ struct UntoldFigureTests {
     }
   }
 
+  @Test("A series of memory has no rows of a VM of which nothing tells what is mapped")
+  func series() throws {
+    try part(Self.pkvm, "kvm_entry,kvm_exit,kvm_unmap_hva_range") { part in
+      let folder = FileManager.default.temporaryDirectory.appending(path: "series-\(UUID().uuidString)")
+      defer { try? FileManager.default.removeItem(at: folder) }
+      let outcome = try Tool.run(["replay", part, "--csv", folder.path])
+      #expect(outcome.status == 0, "\(outcome.errors)")
+      let table = try String(contentsOf: folder.appending(path: "memory.csv"), encoding: .utf8)
+      #expect(table.split(separator: "\n").count == 1, "\(table.prefix(300))")
+    }
+  }
+
   @Test("Tables rest on the size of an IPA, mappings do not")
   func bases() throws {
     let path = Tool.root.appending(path: "traces/pkvm-nvhe-7.3.4-memslot-move.dat").path

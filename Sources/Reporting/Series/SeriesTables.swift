@@ -28,7 +28,8 @@ public struct SeriesTable: Sendable {
   }
 
   private static func memory(_ vms: [VMResult], _ grid: TimeGrid) -> SeriesTable {
-    let rows = vms.flatMap { vm in
+    // Of a VM of which nothing tells what is mapped there is no row, rather than one of zeros.
+    let rows = vms.filter(\.isTableKnown).flatMap { vm in
       vm.memorySeries.samples.enumerated().map { offset, sample in
         [String(vm.id), String(grid.end(of: vm.memorySeries.first + offset).rawValue)]
           + [

@@ -72,16 +72,16 @@ public struct DivergenceReport: Hashable, Sendable {
   /// No divergence.
   public init() {}
 
-  /// Those of some VMs alone.
+  /// Those of some VMs, and those of no VM, which are of the whole recording.
   public func limited(to vms: [Int]) -> DivergenceReport {
-    var result = DivergenceReport()
+    var result = self
     result.byVM = byVM.filter { vms.contains($0.key) }
-    for counts in result.byVM.values {
-      result.unexplained += counts.unexplained
-      result.explained += counts.explained
-      result.unknown += counts.unknown
+    for (vm, counts) in byVM where !vms.contains(vm) {
+      result.unexplained -= counts.unexplained
+      result.explained -= counts.explained
+      result.unknown -= counts.unknown
     }
-    result.items = items.filter { item in item.vm.map(vms.contains) ?? false }
+    result.items = items.filter { item in item.vm.map(vms.contains) ?? true }
     return result
   }
 }
