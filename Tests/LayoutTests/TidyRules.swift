@@ -21,15 +21,20 @@ enum TidyRules {
   /// What is wrong with a text, one line each.
   static func problems(path: String, text: String) -> [String] {
     var problems: [String] = []
-    // C is indented with tabs, as the kernel is.
-    let allowsTabs = path.hasSuffix(".c") || path.hasSuffix(".h")
+    // C is indented with tabs, as the kernel is, also where changes of it are listed; a diff has a blank before each line that stays.
+    let isDiff = path.hasSuffix(".patch")
+    let allowsTabs =
+      isDiff || path.hasSuffix(".c") || path.hasSuffix(".h") || path.hasPrefix("tools/patch-mutants.d/")
     let lines = text.split(separator: "\n", omittingEmptySubsequences: false)
     let isCode = path.hasSuffix(".swift") || path.hasPrefix("tools/")
     if isCode && lines.count - 1 > mostLines { problems.append("\(path): more than \(mostLines) lines") }
     if !text.isEmpty && !text.hasSuffix("\n") { problems.append("\(path): no newline at the end") }
     for (index, line) in lines.enumerated() {
       let place = "\(path):\(index + 1)"
-      if line.last == " " || line.last == "\t" { problems.append("\(place): blanks at the end") }
+      let isBlankContext = isDiff && line == " "
+      if line.last == " " || line.last == "\t", !isBlankContext {
+        problems.append("\(place): blanks at the end")
+      }
       if line.unicodeScalars.contains(where: { isControl($0) && !($0 == "\t" && allowsTabs) }) {
         problems.append("\(place): a tab or another control character")
       }
