@@ -73,13 +73,13 @@ struct NamedEffect: Hashable {
   var result: Int64
   var arguments: [UInt64]
   /// All of that name, where they are not told one by one.
-  var untold: UntoldEffects.Sum?
+  var untold: EffectSum?
 
   init(name: EffectNames.Name, result: Int64, arguments: [UInt64]) {
     (self.name, self.result, self.arguments) = (name, result, arguments)
   }
 
-  init(_ name: EffectNames.Name, _ untold: UntoldEffects.Sum) {
+  init(_ name: EffectNames.Name, _ untold: EffectSum) {
     (self.name, result, arguments, self.untold) = (name, 0, [], untold)
   }
 

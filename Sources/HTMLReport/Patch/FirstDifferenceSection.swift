@@ -15,11 +15,8 @@ struct FirstDifferenceSection {
 
   private static func markup(_ recording: PatchRecording, isFirst: Bool) -> Markup {
     var content = Markup()
-    var shown: Set<UInt64> = []
-    let all =
-      recording.first.map { [("First difference", $0)] } ?? []
-      + recording.firstByKind.map { ("First that differs in \($0.kind)", $0.difference) }
-    for (title, difference) in all where shown.insert(difference.call).inserted {
+    for (kind, difference) in recording.firsts {
+      let title = kind.map { "First that differs in \($0)" } ?? "First difference"
       content += markup(difference, "\(title): \(difference.kinds.joined(separator: ", "))")
     }
     return .folded(recording.path, isOpen: isFirst, content)
@@ -37,9 +34,7 @@ struct FirstDifferenceSection {
   }
 
   private static func markup(_ told: PatchDifference.Told, _ side: String, _ same: Int) -> Markup {
-    let returns = "\(side) returns \(told.result)" + (told.leaf.map { "; \($0)" } ?? "")
-    return .paragraph(returns) + .list(told.effects)
-      + LeftOut.note(
-        told.effectCount - same - told.effects.count, "effect", "the first of each call are told")
+    .paragraph("\(side) \(told.outcome)") + .list(told.effects)
+      + LeftOut.note(told.rest(behind: same), "effect", "the first of each call are told")
   }
 }

@@ -58,6 +58,13 @@ public struct PatchRecording: Encodable, Sendable {
     self.lost = lost
   }
 
+  /// The first difference of all, whose kind is nil, and the first of each kind where that is another call.
+  package var firsts: [(kind: String?, difference: PatchDifference)] {
+    var shown: Set<UInt64> = []
+    let all = (first.map { [(nil, $0)] } ?? []) + firstByKind.map { ($0.kind, $0.difference) }
+    return all.filter { shown.insert($0.1.call).inserted }
+  }
+
   /// That the sides have left the course; nil where they have not.
   var courseNote: String? {
     guard unlikeModel.before + unlikeModel.after > 0 else { return nil }
@@ -115,6 +122,14 @@ public struct PatchDifference: Encodable, Sendable {
 
     private enum CodingKeys: String, CodingKey {
       case result, leaf, effects, effectCount
+    }
+
+    /// What came of the call, in words.
+    package var outcome: String { "returns \(result)" + (leaf.map { "; \($0)" } ?? "") }
+
+    /// How many effects are neither among the first `same` ones, which both sides have, nor in the first lines of `effects`.
+    package func rest(behind same: Int, lines: Int = .max) -> Int {
+      effectCount - same - counts.prefix(lines).reduce(0, +)
     }
   }
 

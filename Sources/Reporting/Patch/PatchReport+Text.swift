@@ -42,13 +42,8 @@ extension PatchReport {
       page.row("lost", "VM \(lost.vm): \(lost.side) \(lost.reason) in \(lost.words)", .bad)
       if let file = lost.reproducer { page.row("", "patch --reproduce \(file) shows it once more") }
     }
-    var shown: Set<UInt64> = []
-    if let first = recording.first {
-      write(first, "first", &page)
-      shown.insert(first.call)
-    }
-    for other in recording.firstByKind where shown.insert(other.difference.call).inserted {
-      write(other.difference, "first \(other.kind)", &page)
+    for (kind, difference) in recording.firsts {
+      write(difference, kind.map { "first \($0)" } ?? "first", &page)
     }
     guard !recording.differences.isEmpty else { return }
     page.blank()
@@ -66,9 +61,9 @@ extension PatchReport {
       page.row("both", "\(Quantity.count(difference.sameEffects, "effect")) alike, and then")
     }
     for (name, told) in [("before", difference.before), ("after", difference.after)] {
-      page.row(name, "returns \(told.result)" + (told.leaf.map { "; \($0)" } ?? ""))
+      page.row(name, told.outcome)
       for effect in told.effects.prefix(effectsMax) { page.line("                - \(effect)") }
-      let rest = told.effectCount - difference.sameEffects - told.counts.prefix(effectsMax).reduce(0, +)
+      let rest = told.rest(behind: difference.sameEffects, lines: effectsMax)
       if rest > 0 { page.line("                and \(Quantity.count(rest)) more") }
     }
   }
