@@ -73,7 +73,7 @@ package struct EffectRecord {
   }
 
   /// Calls `body` for each name of which effects are not told by themselves.
-  func forEachUntold(_ body: (_ name: UInt32, _ sum: UntoldEffects.Sum) -> Void) {
+  func forEachUntold(_ body: (_ name: UInt32, _ sum: EffectSum) -> Void) {
     guard var place = untold else { return }
     for _ in 0..<untoldCount {
       let (name, sum) = UntoldEffects.sum(at: place)

@@ -139,4 +139,14 @@ package struct Digest: Hashable, Sendable {
     value = (value ^ word) &* 0x9e37_79b9_7f4a_7c15
     value ^= value >> 29
   }
+
+  /// An effect is next, of a name with this hash.
+  @inline(__always)
+  mutating func add(
+    effect name: UInt64, _ arguments: UnsafeBufferPointer<UInt64>, result: Int64
+  ) {
+    add(name)
+    add(UInt64(bitPattern: result))
+    for argument in arguments { add(argument) }
+  }
 }

@@ -140,12 +140,11 @@ struct ForeignEffects: ~Copyable {
   @inline(__always)
   private mutating func note(_ id: UInt32, _ arguments: UnsafeBufferPointer<UInt64>, result: Int64) {
     let count = min(arguments.count, Self.argumentsMax)
+    let arguments = UnsafeBufferPointer(start: arguments.baseAddress, count: count)
     counts.all += 1
-    digest.add(names.pointee.all[Int(id)].hash)
-    digest.add(UInt64(bitPattern: result))
-    for index in 0..<count { digest.add(arguments[index]) }
+    digest.add(effect: names.pointee.all[Int(id)].hash, arguments, result: result)
     guard counts.words + 2 + count <= Self.roomInWords, untold.isEmpty else {
-      return noteUntold(id, UnsafeBufferPointer(rebasing: arguments[..<count]), result: result)
+      return noteUntold(id, arguments, result: result)
     }
     let item = words + counts.words
     item[0] = UInt64(id) | UInt64(count) << 32

@@ -85,26 +85,25 @@ package struct SideTotals {
     record.forEachItem { number, _, arguments in
       guard Int(number) < numbers.count else { return }
       let place = numbers[Int(number)]
-      effects[place].total.count += 1
-      switch effects[place].name.kind {
-      case .hypercall, .warning, .panic: break
-      case .maintenance:
-        if arguments.count > 1 { effects[place].total.amount &+= Int64(bitPattern: arguments[1]) }
-      case .memory:
-        guard let first = arguments.first else { return }
-        let count = Int64(bitPattern: first)
-        if count > 0 { effects[place].total.amount += count } else { effects[place].total.other -= count }
-      case .state:
-        if let first = arguments.first { note(place, ofVM: record.vm, Int64(bitPattern: first)) }
+      let kind = effects[place].name.kind
+      var sum = EffectSum()
+      sum.add(kind, arguments)
+      add(sum, at: place)
+      if kind == .state, let first = arguments.first {
+        note(place, ofVM: record.vm, Int64(bitPattern: first))
       }
     }
     record.forEachUntold { number, sum in
       guard Int(number) < numbers.count else { return }
-      let place = numbers[Int(number)]
-      effects[place].total.count += UInt64(sum.count)
-      effects[place].total.amount &+= sum.amount
-      effects[place].total.other &+= sum.other
+      add(sum, at: numbers[Int(number)])
     }
+  }
+
+  @inline(__always)
+  private mutating func add(_ sum: EffectSum, at place: Int) {
+    effects[place].total.count += UInt64(sum.count)
+    effects[place].total.amount &+= sum.amount
+    effects[place].total.other &+= sum.other
   }
 
   /// What there is of a VM: of all VMs together, and the most that it ever was.
