@@ -21,7 +21,6 @@ final class PageSource: PageSupply {
   private var position: Int
   private var chunksLeft: UInt32 = 0
   private var hasUncounted = false
-  private var isToldUntouched = false
   private var chunk: SectionBytes?
   private var chunkCount = 0
   private var chunkPosition = 0
@@ -109,7 +108,7 @@ final class PageSource: PageSupply {
     chunkCount = 0
     chunkPosition = 0
     guard chunksLeft > 0 || findUncounted() else {
-      tellUntouched()
+      tellLackOfChunks()
       return false
     }
     let offset = position
@@ -169,15 +168,14 @@ final class PageSource: PageSupply {
     return true
   }
 
-  /// Whether the area has room for a chunk and none was found: its beginning is gone, number and all.
-  private func tellUntouched() {
-    let firstChunk = area.offset + 4
-    guard position == firstChunk, area.count > 4 + 8, file.isWhole, !isToldUntouched,
+  /// Says once that the area has room for a chunk and tells of none: its beginning is gone, number and all.
+  private func tellLackOfChunks() {
+    guard position == area.offset + 4, area.count > 4 + 8, file.isWhole,
       window.word(at: area.offset, bigEndian: bigEndian) == 0
     else { return }
-    isToldUntouched = true
     damage.report(
       at: area.offset, "CPU \(area.cpu) has no chunks, and \(area.count - 4) bytes where they must be")
+    position = area.offset + area.count
   }
 
   /// Fills `chunk`, or says why it cannot.
