@@ -99,11 +99,11 @@ public final class ReplayTracks {
   /// An operation was performed.
   public func add(_ operation: Stage2Operation) throws {
     guard isWanted(operation.vm) else { return }
-    if operation.kind == .map { try with(operation.vm) { try $0.memory.begin(tree) } }
     switch operation.kind {
     case .map, .relaxPerms, .mkyoung:
-      let isTaken = with(operation.vm) { vm in
-        faults.attach(operation) { begin in
+      let isTaken = try with(operation.vm) { vm in
+        if operation.kind == .map { try vm.memory.begin(tree) }
+        return faults.attach(operation) { begin in
           operation.kind == .map ? vm.taken.map(operation, faultFrom: begin) : []
         }
       }
