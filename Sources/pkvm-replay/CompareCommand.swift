@@ -161,9 +161,7 @@ struct CompareCommand: CheckedCommand {
       throw comparison.lacksMetric(of: unknown)
     }
     guard let missing = (checked.unknown + checked.unrecorded).first else { return }
-    let recordings = comparison.recordings(without: missing).map { "\($0) (\(losses.why($0)))" }
-    throw Diagnostics.failure(
-      "--fail-if \(missing.metric): unknown of \(recordings.joined(separator: " and "))", .usage)
+    throw comparison.lacksFigure(of: missing) { "\($0) (\(losses.why($0)))" }
   }
 
   /// What the command line says of the traced hosts.

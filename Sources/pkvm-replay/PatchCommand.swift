@@ -126,10 +126,7 @@ struct PatchCommand: CheckedCommand {
     var report = try compare(traces, &losses)
     let checked = report.comparison.check(thresholds)
     if let unknown = checked.unknown.first { throw report.comparison.lacksMetric(of: unknown) }
-    if let untold = checked.unrecorded.first {
-      let sides = report.comparison.recordings(without: untold).joined(separator: " and ")
-      throw Diagnostics.failure("--fail-if \(untold.metric): unknown of \(sides)", .usage)
-    }
+    if let untold = checked.unrecorded.first { throw report.comparison.lacksFigure(of: untold) }
     let exceeded = zip(failIf, thresholds).filter { checked.exceeded.contains($0.1) }
     report.exceeded = exceeded.map(\.0)
     if let jsonTarget { try Output.write(JSON.signed(report), to: jsonTarget) }

@@ -21,4 +21,11 @@ extension Comparison {
     return ValidationError(
       "--fail-if \(threshold.metric): no such metric; \(near)--all prints those of this comparison")
   }
+  /// The failure of a threshold on a figure that nothing tells.
+  ///
+  /// - Parameter words: how a recording, or a side, of which nothing tells it is named.
+  func lacksFigure(of threshold: Threshold, _ words: (String) -> String = { $0 }) -> ExitCode {
+    let names = recordings(without: threshold).map(words).joined(separator: " and ")
+    return Diagnostics.failure("--fail-if \(threshold.metric): unknown of \(names)", .usage)
+  }
 }

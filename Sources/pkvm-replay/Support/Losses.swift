@@ -32,18 +32,20 @@ struct Losses {
     _ trace: TraceFile, _ result: ReplayResult, _ statistics: EventStatistics, memslots: MemslotHistory?
   ) {
     let lack = result.lack.map { [$0] } ?? []
-    if reasons[trace.path]?.contains(where: lack.contains) != true {
-      reasons[trace.path, default: []] += lack
-    }
+    noteReasons(trace, lack)
     note(trace, lack + MemslotFit.doubts(memslots, result, statistics))
   }
 
   /// Which figures of a trace are unknown, besides, where their numbers are held against those of others.
   mutating func noteUnknown(_ trace: TraceFile, _ result: ReplayResult) {
-    if reasons[trace.path]?.contains(where: result.unknownAges.contains) != true {
-      reasons[trace.path, default: []] += result.unknownAges
-    }
+    noteReasons(trace, result.unknownAges)
     note(trace, result.unknownAges)
+  }
+
+  private mutating func noteReasons(_ trace: TraceFile, _ found: [String]) {
+    if reasons[trace.path]?.contains(where: found.contains) != true {
+      reasons[trace.path, default: []] += found
+    }
   }
 
   private mutating func note(_ trace: TraceFile, _ found: [String]) {
