@@ -38,7 +38,8 @@ struct PerfLane {
 /// perf writes what the rings hold one ring after another, in rounds. A ring is in the order of time, and mostly that of a CPU; but
 /// with --per-thread a thread's ring has samples of several CPUs, and several rings have samples of one. So a sample goes behind the
 /// last one of its CPU if it is no older; otherwise another lane of that CPU begins, or goes on that ends before it. There are then
-/// as many lanes of a CPU as rings overlap, each is in order without any sorting, and what joins the streams does the rest.
+/// as many lanes of a CPU as rings overlap, each is in order without any sorting, and what joins the streams does the rest. But then a lane
+/// need not be one ring, and what a ring lost is missing since a sample that may be in any: so behind a loss another lane begins.
 ///
 /// An index has 16 bytes for each run of samples that follow one another. Where there are very many, as in a file that was sorted
 /// by time, a run may have samples of several CPUs: that file then needs but one.
@@ -72,6 +73,8 @@ struct PerfLanes {
   /// Where the first run stands that is in no order, because there are as many lanes as can be.
   private(set) var firstUnordered: Int?
   private var runCount = 0
+  /// Whether several rings have samples of one CPU; known when all samples are dealt out.
+  private var sharesCPUs = false
 
   init(isBackward: Bool) { self.isBackward = isBackward }
 
@@ -123,19 +126,20 @@ struct PerfLanes {
     return true
   }
 
-  /// Lets the run go on with a loss that its CPU is told of.
-  mutating func extendByLoss(cpu: UInt16, to end: Int) -> Bool {
-    guard openRun?.cpu == cpu else { return false }
-    openRun?.end = end
+  /// Ends the run that goes on, for a loss that its next samples need not lie behind; false where no more runs can be: the loss then lies in
+  /// this one, as far as one goes on.
+  mutating func closeAtLoss() -> Bool {
+    guard runCount < Self.runsMax else { return openRun == nil }
+    close()
     return true
   }
 
-  /// Begins a run with a sample, or with a loss, which has no time of its own.
+  /// Begins a run with a sample.
   ///
   /// - Parameter lost: how many records were lost before it, as none of its own tells; nil for none.
   @inline(never)
   mutating func begin(
-    cpu: UInt16, time: UInt64?, at records: Range<Int>, isBehindGap: Bool, lost: UInt64? = nil
+    cpu: UInt16, time: UInt64, at records: Range<Int>, isBehindGap: Bool, lost: UInt64? = nil
   ) {
     guard runCount < Self.runsMax else {
       // In whatever order, as long as no other data stand between.
@@ -147,10 +151,10 @@ struct PerfLanes {
       return
     }
     close()
-    let time = time.map(order)
+    let time = order(time)
     (openLane, openPlace) = lane(cpu: cpu, time: time, at: records.lowerBound)
     openRun = OpenRun(
-      records, isBehindGap: isBehindGap, cpu: cpu, greatest: max(lanes[openLane].greatest, time ?? 0),
+      records, isBehindGap: isBehindGap, cpu: cpu, greatest: max(lanes[openLane].greatest, time),
       runCount: runCount)
     if let lost { lanes[openLane].losses[lanes[openLane].runs.count] = lost }
   }
@@ -193,9 +197,29 @@ struct PerfLanes {
   private func order(_ time: UInt64) -> UInt64 { isBackward ? ~time : time }
 
   /// All samples are dealt out.
-  mutating func finish() {
+  ///
+  /// - Parameter sharesCPUs: whether rings were written for threads, so that several have samples of one CPU.
+  mutating func finish(sharesCPUs: Bool) {
     close()
-    guard isBackward else { return }
+    if isBackward { turn() }
+    self.sharesCPUs = sharesCPUs || lanesOfCPU.values.contains { $0.count > 1 }
+    if self.sharesCPUs { for lane in lanes.indices { split(lane) } }
+  }
+
+  /// Ends a lane before its last loss, and begins another with what is behind. Where rings share CPUs, a lane need not have been one ring's
+  /// until then: the sample behind which that ring lost some may be any earlier one, and the new lane has none before the loss.
+  private mutating func split(_ lane: Int) {
+    guard let position = lanes[lane].losses.keys.max(), position > 0 else { return }
+    var rest = PerfLane(cpu: lanes[lane].cpu)
+    rest.runs = Array(lanes[lane].runs[position...])
+    rest.losses[0] = lanes[lane].losses.removeValue(forKey: position)
+    rest.greatest = lanes[lane].greatest
+    lanes[lane].runs.removeSubrange(position...)
+    lanes.append(rest)
+  }
+
+  /// Turns the lanes of backward rings into the order of time.
+  private mutating func turn() {
     for lane in lanes.indices {
       lanes[lane].runs.reverse()
       // What was lost before a run in the file was so behind it in time.
@@ -207,10 +231,9 @@ struct PerfLanes {
   }
 
   /// Of the CPU's lanes that end before `time` the one that ends last, and its place; a new one where none does.
-  private mutating func lane(cpu: UInt16, time: UInt64?, at begin: Int) -> (lane: Int, place: Int) {
+  private mutating func lane(cpu: UInt16, time: UInt64, at begin: Int) -> (lane: Int, place: Int) {
     let own = lanesOfCPU[cpu, default: []]
-    let bound = time.map { $0.addingReportingOverflow(Self.jitterNs) }
-    let latest = bound.map { $0.overflow ? .max : $0.partialValue } ?? .max
+    let latest = time.addingSaturated(Self.jitterNs)
     let fitting = Self.count(of: own[...], lanes) { $0 <= latest }
     if fitting > 0 { return (own[fitting - 1], fitting - 1) }
     guard lanes.count < Self.lanesMax else {
@@ -223,10 +246,15 @@ struct PerfLanes {
     return (lanes.count - 1, 0)
   }
 
-  /// Samples of `cpu` were lost at the end, of any where that is nil.
+  /// Samples of `cpu` were lost at the end, of any where that is nil: it may have been in the lane that ends first. Where rings share CPUs,
+  /// it is not known behind which sample.
   mutating func add(lostAtEnd count: UInt64, cpu: UInt16?) {
     let own = cpu.flatMap { lanesOfCPU[$0] } ?? Array(lanes.indices)
-    guard let last = own.max(by: { lanes[$0].greatest < lanes[$1].greatest }) else { return }
-    lanes[last].lostAtEnd = lanes[last].lostAtEnd.addingSaturated(count)
+    guard var first = own.min(by: { order(lanes[$0].greatest) < order(lanes[$1].greatest) }) else { return }
+    if sharesCPUs {
+      lanes.append(PerfLane(cpu: lanes[first].cpu))
+      first = lanes.count - 1
+    }
+    lanes[first].lostAtEnd = lanes[first].lostAtEnd.addingSaturated(count)
   }
 }

@@ -17,8 +17,8 @@ struct PerfScan: ~Copyable {
   private var known: PerfEvents?
   /// Damage behind which no sample has come so far.
   private var gap: Damage?
-  /// How many records were lost of a CPU that is not known: before the next sample, of which nothing between tells; nil for none.
-  private var loss: UInt64?
+  /// What was lost behind which no sample has come so far.
+  private var losses = PerfPendingLosses()
 
   init(
     _ file: FileBytes, _ records: Range<Int>, bigEndian: Bool, _ descriptions: PerfDescriptions,
@@ -67,7 +67,7 @@ struct PerfScan: ~Copyable {
       if let place = reader.damaged { note(place) }
       guard record.type == PerfRecord.Kind.sample else { return reader.stepBack() }
       take(sample: record, events)
-      if let plain, gap == nil, loss == nil, !lanes.isBackward { take(plain) }
+      if let plain, gap == nil, losses.isEmpty, !lanes.isBackward { take(plain) }
     }
     if let place = reader.damaged { note(place) }
   }
@@ -101,11 +101,12 @@ struct PerfScan: ~Copyable {
       return
     }
     let end = record.offset &+ record.size
-    if gap == nil, loss == nil, lanes.extend(cpu: sample.cpu, time: sample.time.rawValue, to: end) { return }
+    let lost = losses.isEmpty ? nil : losses.take(before: sample.cpu)
+    if gap == nil, lost == nil, lanes.extend(cpu: sample.cpu, time: sample.time.rawValue, to: end) { return }
     lanes.begin(
       cpu: sample.cpu, time: sample.time.rawValue, at: record.offset..<end, isBehindGap: gap != nil,
-      lost: loss)
-    (gap, loss) = (nil, nil)
+      lost: lost)
+    gap = nil
   }
 
   /// Takes a record that is no sample.
@@ -123,20 +124,16 @@ struct PerfScan: ~Copyable {
     }
   }
 
-  /// PERF_RECORD_LOST: u64 instance, u64 number; the ring was full before the next sample of it.
+  /// PERF_RECORD_LOST: u64 instance, u64 number; the ring was full before what comes next of it. Which ring that is, the next sample tells.
   private mutating func takeLoss(_ record: PerfRecord) {
     guard record.size >= 24 else { return }
-    let end = record.offset + record.size
-    guard let trailer = events.trailer(of: record), trailer.cpuFromEnd > 0,
-      let cpu = UInt16(exactly: record.word32(record.size - trailer.cpuFromEnd)), cpu < HostLimits.cpusMax
-    else {
-      tally.note(lost: record.word64(16), cpu: nil)
-      loss = (loss ?? 0).addingSaturated(record.word64(16))
-      return
-    }
+    let trailer = events.trailer(of: record).flatMap { $0.cpuFromEnd > 0 ? $0 : nil }
+    let cpu = trailer.flatMap { UInt16(exactly: record.word32(record.size - $0.cpuFromEnd)) }
+      .flatMap { $0 < HostLimits.cpusMax ? $0 : nil }
     tally.note(lost: record.word64(16), cpu: cpu)
-    if gap == nil, loss == nil, lanes.extendByLoss(cpu: cpu, to: end) { return }
-    lanes.begin(cpu: cpu, time: nil, at: record.offset..<end, isBehindGap: false)
+    // In a run that goes on behind it, it would count once more.
+    guard lanes.closeAtLoss() else { return }
+    losses.add(record.word64(16), cpu: cpu)
   }
 
   /// PERF_RECORD_LOST_SAMPLES: u64 number; perf writes what each instance lost in all, when it ends.
@@ -193,7 +190,7 @@ struct PerfScan: ~Copyable {
 
   /// What is only known at the end.
   private mutating func settle() {
-    lanes.finish()
+    lanes.finish(sharesCPUs: tally.hasThreadRings)
     if let place = lanes.firstLeftOut {
       metadata.damage.append(
         Damage(
@@ -208,7 +205,7 @@ struct PerfScan: ~Copyable {
             """))
     }
     if let gap { metadata.damage.append(gap) }
-    if let loss { lanes.add(lostAtEnd: loss, cpu: nil) }
+    for (cpu, count) in losses.all { lanes.add(lostAtEnd: count, cpu: cpu) }
     for (cpu, count) in tally.lostAtEnd { lanes.add(lostAtEnd: count, cpu: cpu) }
   }
 }

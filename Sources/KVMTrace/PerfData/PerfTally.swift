@@ -11,6 +11,8 @@ struct PerfTally {
   /// Samples of other events than tracepoints.
   private(set) var foreign: UInt64 = 0
   private var cpus: [UInt64: UInt16] = [:]
+  /// Whether rings were written for threads (--per-thread), of whatever CPU.
+  private(set) var hasThreadRings = false
   private var lost: [UInt16?: UInt64] = [:]
   private var lostSamples: [UInt16?: UInt64] = [:]
 
@@ -29,7 +31,9 @@ struct PerfTally {
     let count = min(record.word64(8), UInt64((record.size - 16) / 32))
     for index in 0..<Int(count) where cpus.count < Self.instancesMax {
       let place = 16 + 32 * index
-      if let cpu = UInt16(exactly: record.word64(place + 16)), cpu < HostLimits.cpusMax {
+      let number = record.word64(place + 16)
+      if UInt32(truncatingIfNeeded: number) == .max { hasThreadRings = true }
+      if let cpu = UInt16(exactly: number), cpu < HostLimits.cpusMax {
         cpus[record.word64(place)] = cpu
       }
     }

@@ -125,7 +125,7 @@ struct PerfDamageTests {
         lanes.begin(cpu: cpu, time: UInt64(step), at: (step * 8)..<(step * 8 + 8), isBehindGap: false)
       }
     }
-    lanes.finish()
+    lanes.finish(sharesCPUs: false)
     #expect(lanes.lanes.count == 2)
     #expect(lanes.lanes.reduce(0) { $0 + $1.runs.count } <= 1 << 20 + 2)
   }
@@ -191,7 +191,7 @@ struct PerfDamageTests {
     deal(31 * unit)
     deal(21 * unit)
     deal(41 * unit)
-    lanes.finish()
+    lanes.finish(sharesCPUs: false)
     #expect(lanes.lanes.map(\.greatest) == [31, 41, 40].map { $0 * unit })
   }
 
@@ -219,7 +219,7 @@ struct PerfDamageTests {
       ends[open] = time
       samples[open].append(place)
     }
-    lanes.finish()
+    lanes.finish(sharesCPUs: false)
     #expect(lanes.lanes.map(\.greatest) == ends && ends.count > 10)
     #expect(lanes.lanes.map { $0.runs.flatMap(\.records) } == samples)
   }

@@ -290,7 +290,7 @@ struct PerfDataTests {
         cpu: 0, time: 1_000_000_000 - UInt64(step) * 20_000, at: (8 * step)..<(8 * step + 8),
         isBehindGap: false)
     }
-    lanes.finish()
+    lanes.finish(sharesCPUs: false)
     #expect(lanes.lanes.count == PerfLanes.lanesMax)
     #expect(lanes.firstUnordered == 8 * PerfLanes.lanesMax)
     #expect(lanes.firstLeftOut == nil)

@@ -23,6 +23,25 @@ struct PerfLossTests {
     #expect(reading.streams.map { $0.map(\.time) } == [[1_000, 4_000], [2_000, 3_000]])
   }
 
+  @Test("where several rings have samples of one CPU, nobody knows behind which sample of it a loss begins")
+  func severalRings() throws {
+    let second: UInt64 = 1_000_000_000
+    var builder = PerfDataBuilder()
+    for time in [1, 5, 2] { builder.entry(Place(time: UInt64(time) * second)) }
+    builder.finishedRound()
+    builder.entry(Place(time: 9 * second))
+    builder.lost(5, Place(time: 8 * second))
+    builder.entry(Place(time: 8 * second))
+    builder.finishedRound()
+    builder.lost(6, Place(time: 10 * second))
+    let reading = try PerfReading(builder.file())
+    #expect(reading.streams.map { $0.map { $0.time / second } } == [[1, 5], [2, 9], [8], []])
+    #expect(
+      reading.losses == [
+        Loss(stream: 2, before: 8 * second, count: 5), Loss(stream: 3, before: nil, count: 6),
+      ])
+  }
+
   @Test("several losses before one sample are one")
   func sum() throws {
     var builder = PerfDataBuilder()
