@@ -58,7 +58,7 @@ extension Attribution {
     if vms[vm].identity.isProtected { return !frames.isEmpty }
     let owner = frames.isEmpty ? .another : memoryOwner(of: range, thread, vm: vm)
     if owner == .another {
-      if kind == .unmap, vms[vm].mayHaveOtherMemory { noteUnmapOfUnknownFrames(vm: vm) }
+      if kind == .unmap, vms[vm].mayHaveOtherMemory { beginUnmapOfUnknownFrames(vm: vm, range, thread) }
       return false
     }
     let isOpen =
@@ -155,11 +155,6 @@ extension Attribution {
       let hva = lookahead[open].slot?.hva(of: lookahead[open].page.gfn(context.pageSize), context.pageSize)
     else { return false }
     return range.contains(hva)
-  }
-
-  /// An unmap hits no slot whose host address is known, but perhaps one where it is not: any fault may be retried.
-  private mutating func noteUnmapOfUnknownFrames(vm: VMIndex) {
-    threads.open.forEach(of: vm) { lookahead[$0.fault].mayBeInvalidated = true }
   }
 
   /// Counts identical events of a thread in a row, and says what this one is to the one before.
@@ -322,18 +317,7 @@ extension Attribution {
   private mutating func beginUnmap(
     vm: VMIndex, _ range: HVARange, _ frames: FrameRanges, _ thread: ThreadIndex
   ) {
-    let unmap = UnfinishedUnmap(vm: vm, range: range.rounded(to: context.pageSize.pmdBytes))
-    if !threads[thread].notifier.unfinishedUnmaps.contains(unmap) {
-      if threads[thread].notifier.unfinishedUnmaps.count == UnfinishedUnmap.nestingMax {
-        end(threads[thread].notifier.unfinishedUnmaps.removeFirst(), thread)
-      }
-      vms[vm].unmaps.unfinished += 1
-      threads[thread].notifier.unfinishedUnmaps.append(unmap)
-      frames.forEach { frames in
-        notifiers.unmapsUnderway.append(
-          UnmapUnderway(thread: thread, unmap: unmap, blocks: lookahead.timelines.blocks(frames)))
-      }
-    }
+    noteUnderway(vm: vm, range, frames, thread)
     noteOwnUnmap(frames, of: vm, thread)
     if threads[thread].vcpu.faultBeforeExit != nil { noteReplacement(range, frames, of: vm, thread) }
     let isCopyOnWrite = threads[thread].vcpu.openFault != nil
@@ -341,6 +325,30 @@ extension Attribution {
       guard other.thread != thread else { return }
       lookahead[other.fault].mayBeInvalidated = true
       if isCopyOnWrite { lookahead[other.fault].mayRaceCopyOnWrite = true }
+    }
+  }
+
+  /// An unmap begins that hits no slot whose host address is known, but perhaps one where it is not: until it ends, any fault may have to
+  /// be retried because of it.
+  private mutating func beginUnmapOfUnknownFrames(vm: VMIndex, _ range: HVARange, _ thread: ThreadIndex) {
+    noteUnderway(vm: vm, range, FrameRanges(), thread)
+    threads.open.forEach(of: vm) { lookahead[$0.fault].mayBeInvalidated = true }
+  }
+
+  /// An unmap is under way until its thread does something that it cannot do in one.
+  private mutating func noteUnderway(
+    vm: VMIndex, _ range: HVARange, _ frames: FrameRanges, _ thread: ThreadIndex
+  ) {
+    let unmap = UnfinishedUnmap(vm: vm, range: range.rounded(to: context.pageSize.pmdBytes))
+    if threads[thread].notifier.unfinishedUnmaps.contains(unmap) { return }
+    if threads[thread].notifier.unfinishedUnmaps.count == UnfinishedUnmap.nestingMax {
+      end(threads[thread].notifier.unfinishedUnmaps.removeFirst(), thread)
+    }
+    vms[vm].unmaps.unfinished += 1
+    threads[thread].notifier.unfinishedUnmaps.append(unmap)
+    frames.forEach { frames in
+      notifiers.unmapsUnderway.append(
+        UnmapUnderway(thread: thread, unmap: unmap, blocks: lookahead.timelines.blocks(frames)))
     }
   }
 
@@ -352,7 +360,11 @@ extension Attribution {
       threads[thread].notifier.last = clock.partStart
       for vm in vms.live where !vms[vm].identity.isProtected {
         let frames = vms[vm].slots.table.overlaps(unmap.range)
-        if !frames.isEmpty { beginUnmap(vm: vm, unmap.range, frames, thread) }
+        if !frames.isEmpty {
+          beginUnmap(vm: vm, unmap.range, frames, thread)
+        } else if vms[vm].mayHaveOtherMemory {
+          beginUnmapOfUnknownFrames(vm: vm, unmap.range, thread)
+        }
       }
     }
   }

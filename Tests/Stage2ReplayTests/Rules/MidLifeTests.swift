@@ -56,6 +56,22 @@ struct MidLifeTests {
     #expect(try story.replay().operations(.wrprotect) == [])
   }
 
+  @Test(
+    "While memory is unmapped that is in no known slot, faults may be retried", arguments: [true, false])
+  func unmapOfUnknownSlot(isOver: Bool) throws {
+    let story = Scenario()
+    begin(story)
+    story.moveSlot(id: 2, to: 0x8000_0000)
+    for page in UInt64(0)..<4 { story.handle(.vcpu0, 0x8000_0000 + page * story.page) }
+    story.unmap(.kswapd, 0x1234_5000_0000)
+    if isOver { story.run(.kswapd) }
+    for _ in 0..<2 { story.handle(.vcpu0, 0x8000_0000 + 9 * story.page) }
+    let replayed = try story.replay()
+    #expect(replayed.result.divergences.unexplained == (isOver ? 1 : 0), "\(replayed.divergences)")
+    let maps = replayed.operations(.map).filter { $0.hasPrefix("map 80009000") && $0.hasSuffix("derived") }
+    #expect(maps.count == (isOver ? 1 : 0))
+  }
+
   @Test("A move tells where the slot was, and its memory, which nobody can exchange")
   func moved() throws {
     let story = Scenario()
