@@ -27,6 +27,9 @@ struct Epoch: Hashable, Comparable, Sendable, BitwiseCopyable {
   /// No epoch: what was never known. No event is of it.
   static let never = Epoch(-1)
 
+  /// The stretch before any event is missing.
+  static let beginning = Epoch(0)
+
   /// Whether events are missing in it.
   @inline(__always)
   var isInGap: Bool { rawValue & 1 != 0 }

@@ -27,7 +27,21 @@ extension Replay {
     {
       slice.tell(profile)
     }
-    return SliceMarkers(slice, found.evidence)
+    let gaps = found.survey.gaps.ranges(of: found.survey.events)
+    let isBehindGap = part.from.map { from in gaps.contains { $0.lowerBound < from } } ?? false
+    return SliceMarkers(
+      slice, found.evidence, running: isBehindGap ? threadsRunning(in: source, before: part.from) : [])
+  }
+
+  /// The threads that run guests from before the first event that is missing until a part begins: of these it is known that they are of no
+  /// VM that appeared where events are missing. None, where that cannot be replayed.
+  private static func threadsRunning(
+    in source: some EventSource, before from: Nanoseconds?
+  ) -> [ThreadID] {
+    var options = ReplayOptions()
+    options.to = from
+    let ahead = try? run(over: source, profile: ProfileRequest(), options: options)
+    return ahead?.result.runningFromBeginning ?? []
   }
 }
 
@@ -39,13 +53,14 @@ public struct SliceMarkers {
     let time: Nanoseconds
   }
 
-  /// Its first event.
-  public let slice: SliceMarker
+  /// What stands in its first events.
+  public let headings: [String]
   /// By the first change of a VM's slots, the threads of its vCPUs, of those VMs that have not appeared yet.
   private var threads: [Birth: [ThreadID]]
 
-  init(_ slice: SliceMarker, _ evidence: VCPUEvidence) {
-    self.slice = slice
+  init(_ slice: SliceMarker, _ evidence: VCPUEvidence, running: [ThreadID]) {
+    headings =
+      [slice.text].compactMap(\.self) + ThreadsMarker.markers(.running, naming: running).map(\.text)
     let births = evidence.settledVMs.filter { !$0.threads.isEmpty }.map {
       (Birth(kvm: $0.vm.kvm, time: $0.vm.since), $0.threads)
     }
@@ -53,10 +68,10 @@ public struct SliceMarkers {
   }
 
   /// What stands right behind an event of the part, or of before it.
-  public mutating func take(behind record: TraceRecord) -> [VCPUMarker] {
+  public mutating func take(behind record: TraceRecord) -> [ThreadsMarker] {
     guard record.kind == .commitMemoryRegion, !threads.isEmpty else { return [] }
     let birth = Birth(kvm: record.memslotCommit.kvm, time: record.time)
-    return threads.removeValue(forKey: birth).map { VCPUMarker.markers(naming: $0) } ?? []
+    return threads.removeValue(forKey: birth).map { ThreadsMarker.markers(.vcpus, naming: $0) } ?? []
   }
 }
 

@@ -135,8 +135,8 @@ public final class Anonymizer {
   /// nothing.
   func printed(_ text: String) -> String {
     guard let marker = TraceMarker(text) else { return "." }
-    if case .vcpus(let vcpus) = marker {
-      return VCPUMarker(threads: vcpus.threads.map { ThreadID(thread($0.rawValue)) }).text
+    if case .threads(let list) = marker {
+      return ThreadsMarker(list.role, threads: list.threads.map { ThreadID(thread($0.rawValue)) }).text
     }
     let words = text.split(separator: " ").map { word -> String in
       let parts = word.split(separator: "=", maxSplits: 1)

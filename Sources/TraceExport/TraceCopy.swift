@@ -24,7 +24,7 @@ public final class TraceCopy {
   /// The stamp and CPU of the last event.
   @exclusivity(unchecked) private var last = (time: Nanoseconds(0), cpu: CPUIndex(0))
   /// What stands in the trace before its first event, as a recorder writes it there through trace_marker.
-  @exclusivity(unchecked) public var heading: String?
+  @exclusivity(unchecked) public var headings: [String] = []
   /// What stands in the trace right behind an event, printed by its thread; nil for nothing behind any.
   @exclusivity(unchecked) public var linesBehind: ((TraceRecord) -> [String])?
   /// Whether the end of the recording was told.
@@ -127,16 +127,23 @@ public final class TraceCopy {
     guard payload.count > 0 else { return }
     // trace-cmd reads nothing more of a page from there on where a loss comes next.
     if trace.isUnreadable(record) { return try noteLoss(of: 1, place) }
-    if let heading, pages.page(place) != nil {
-      self.heading = nil
-      try write(formats.marker(heading, tid: 0), at: time, Place(buffer: topBuffer, cpu: place.cpu))
-    }
+    if !headings.isEmpty, pages.page(place) != nil { try writeHeadings(at: time, cpu: place.cpu) }
     if anonymizer != nil, let text = trace.formats.printedText(payload, id: record.formatID) {
       try write(printing: text, record, at: time, place)
     } else {
       try write(payload, at: time, place) { [anonymizer] in anonymizer?.rewrite($0) }
     }
     for line in linesBehind?(record) ?? [] { try write(printing: line, record, at: time, place) }
+  }
+
+  private func writeHeadings(at time: Nanoseconds, cpu: UInt16) throws {
+    let texts = headings
+    headings = []
+    for text in texts {
+      try write(
+        formats.marker(anonymizer?.printed(text) ?? text, tid: 0), at: time,
+        Place(buffer: topBuffer, cpu: cpu))
+    }
   }
 
   /// Writes what the thread of an event prints.

@@ -61,7 +61,7 @@ struct SliceCommand: ParsableCommand {
     try options.write(trace, kinds: kinds, to: target) { copy in
       var markers = Replay.slice(
         of: trace, chosen.part, leavingOutBy: choice.leavingOut, others: chosen.otherVMs)
-      copy.heading = markers.slice.text
+      copy.headings = markers.headings
       copy.linesBehind = { markers.take(behind: $0).map(\.text) }
       statistics = try fill(copy, from: trace, &chosen)
     }

@@ -13,13 +13,13 @@ public enum TraceMarker: Hashable, Sendable {
   case lab([Setting])
   /// `pkvm-replay:slice`: the trace is a part that was cut out of a recording.
   case slice(SliceMarker)
-  /// `pkvm-replay:vcpus`: which threads run the vCPUs of the VM that has just got its first slot.
-  case vcpus(VCPUMarker)
+  /// `pkvm-replay:vcpus` and `pkvm-replay:running`: what the recording tells of threads, of which the trace is a part.
+  case threads(ThreadsMarker)
 
   /// Whether `slice` puts it down about the part that it cuts out: the recording has no such event.
   public var isOfSlice: Bool {
     switch self {
-    case .slice, .vcpus: true
+    case .slice, .threads: true
     case .quiet, .memory, .lab: false
     }
   }
@@ -48,8 +48,10 @@ public enum TraceMarker: Hashable, Sendable {
     case "memory": self = .memory(MemoryMarker(settings))
     case "lab": self = .lab(settings)
     case "slice": self = .slice(SliceMarker(settings))
-    case "vcpus": self = .vcpus(VCPUMarker(settings))
-    default: return nil
+    case let word?:
+      guard let role = ThreadsMarker.Role(rawValue: String(word)) else { return nil }
+      self = .threads(ThreadsMarker(role, settings))
+    case nil: return nil
     }
   }
 }

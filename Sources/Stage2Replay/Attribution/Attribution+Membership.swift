@@ -35,16 +35,53 @@ extension Attribution {
   }
 
   /// Whether a thread, which just turns out to run a vCPU, may run one of a VM that nothing told of, instead of one of `vm`. That one
-  /// appeared where events are missing, and so did the thread, or behind that: a thread that entered a guest before is of a VM that was
-  /// there then, and one that does so in the stretch in which a VM is seen to appear is taken to be of that.
+  /// appeared where events are missing, and so did the thread, or behind that: a thread that entered a guest before any are missing is of a
+  /// VM that was there then, and one that does so in the stretch in which a VM is seen to appear is taken to be of that.
   private func mayBeOfOtherVM(_ thread: ThreadIndex, than vm: VMIndex) -> Bool {
     let first = threads[thread].firstEntryEpoch ?? clock.epoch
-    if first <= clock.partEpoch || first == vms[vm].knownFrom { return false }
+    if first == .beginning || first == vms[vm].knownFrom { return false }
     // Of a VM without slots and name nothing more is known than of one that is not there.
     if vms.roster.kvm(of: vm) == nil, vms[vm].vcpus.isEmpty { return false }
     let tid = threads[thread].tid
     return vms.creator(of: vm) != tid && vms[vm].identity.tids?.contains(tid) != true
-      && !vcpuEvidence.isTold(of: tid)
+  }
+
+  /// A thread enters a guest. In a part of a recording it may have done so before, and before anything was missing.
+  @inline(__always)
+  mutating func noteFirstEntry(of thread: ThreadIndex) {
+    guard threads[thread].firstEntryEpoch == nil else { return }
+    let tid = threads[thread].tid
+    let ranBefore = !threads[thread].sawEndOfVM && context.survey.markers.running.contains(tid)
+    threads[thread].firstEntryEpoch = ranBefore ? .beginning : clock.epoch
+  }
+
+  /// A VM has ended whose vCPU a thread ran: from now on that is of another one.
+  mutating func forgetEntries(of thread: ThreadIndex) {
+    threads[thread].firstEntryEpoch = nil
+    threads[thread].sawEndOfVM = true
+  }
+
+  /// A thread enters a guest before the part that is replayed.
+  mutating func noteEntryAhead(of tid: ThreadID) {
+    if let thread = threads.thread(tid) { noteFirstEntry(of: thread) }
+  }
+
+  /// A VM has ended before the part that is replayed, and whose vCPU a thread ran was not asked.
+  mutating func forgetEntriesAhead() {
+    for thread in threads.indices { forgetEntries(of: thread) }
+  }
+
+  /// The threads that ran guests before any event was missing, and of whose VMs none has ended since.
+  var runningFromBeginning: [ThreadID] {
+    threads.indices.filter { threads[$0].firstEntryEpoch == .beginning }.map { threads[$0].tid }.sorted()
+  }
+
+  /// A fault ends of a thread of which it is a guess that its vCPU is one of `vm`: it may have been a fault of any other.
+  @inline(never)
+  mutating func doubtOthers(than vm: VMIndex, since entry: Sequence) {
+    for other in vms.live where other != vm {
+      lookahead.settled.append(.unseenFault(since: entry, until: clock.now), other)
+    }
   }
 
   /// A thread in a fault waits for the lock of the VM that it is taken to run a vCPU of. It does run one, if no other VM can have come to

@@ -20,7 +20,7 @@ extension Attribution {
     }
     threads[thread].vcpu.lastEntry = clock.now
     threads[thread].vcpu.entryEpoch = clock.epoch
-    if threads[thread].firstEntryEpoch == nil { threads[thread].firstEntryEpoch = clock.epoch }
+    noteFirstEntry(of: thread)
     threads[thread].vcpu.run = .inside
     if threads[thread].nesting.isNested { enterNested(record.entryPC, thread) }
     threads[thread].place.windows &+= 1
@@ -208,6 +208,7 @@ extension Attribution {
     guard let id = threads.closeFault(of: thread) else { return }
     guard let vm = threads[thread].vcpu.vm else { preconditionFailure("a fault is of a vCPU") }
     lookahead.close(id, vm: vm, at: clock.now)
+    if threads[thread].mayBeOfOtherVM { doubtOthers(than: vm, since: lookahead[id].evidence.entry) }
     completeEvidence(of: id, vm: vm, on: cpu)
     if lookahead[id].evidence.isSlotRemoved {
       let slot = vms[vm].slots.table.slot(lookahead[id].page.gfn(context.pageSize))

@@ -55,6 +55,7 @@ struct Attribution: ~Copyable {
     if let from = context.options.from, record.time < from {
       clock.notePartAhead()
       notifiers.ahead.take(record, ())
+      if record.kind == .entry { noteEntryAhead(of: record.tid) }
       takeLife(record)
       takeMemslotProbe(record, performsOperations: false)
       return false
@@ -245,10 +246,11 @@ extension Attribution {
     vms[vm].identity.end = end
     lookahead.settled.append(.ended(end), vm)
     lookahead.settled.noteEnd(of: vm, at: clock.now)
+    if clock.now == clock.partStart { forgetEntriesAhead() }
     for tid in vms[vm].vcpus {
       guard let thread = threads.known(tid), threads[thread].vcpu.vm == vm else { continue }
       threads[thread].nesting = NestingContext()
-      threads[thread].firstEntryEpoch = nil
+      forgetEntries(of: thread)
     }
     forgetCopies()
   }

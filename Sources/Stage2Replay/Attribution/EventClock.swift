@@ -9,8 +9,6 @@ struct EventClock {
   private(set) var now = Sequence.start
   /// The place of the last event before the part that is replayed; `start` where that begins with the trace.
   private(set) var partStart = Sequence.start
-  /// The epoch of that event.
-  private(set) var partEpoch = Epoch(0)
   private var losses: LossLog
   /// The place before the first event of the run that is being taken in, and for each stream that of its last event in
   /// earlier runs.
@@ -48,7 +46,7 @@ struct EventClock {
   }
 
   /// The event that is being taken in lies before the part of the trace that is replayed.
-  mutating func notePartAhead() { (partStart, partEpoch) = (now, epoch) }
+  mutating func notePartAhead() { partStart = now }
 
   /// Behind the last event, something else happens.
   mutating func advancePastEnd() { now.advance() }

@@ -10,6 +10,8 @@ struct TracedThread {
   var mayBeOfOtherVM = false
   /// The epoch of its first kvm_entry since the last VM went that it ran a vCPU of; nil before that.
   var firstEntryEpoch: Epoch?
+  /// Whether a VM has gone that it ran a vCPU of.
+  var sawEndOfVM = false
   /// Its part as the thread of a vCPU.
   var vcpu = VCPUThread()
   /// Its part as one that notifies of changes of memory.

@@ -26,7 +26,7 @@ public struct MarkerCensus: Sendable {
       case .memory(let marker): points.append(marker.point)
       case .lab(let settings): if self.settings.isEmpty { self.settings = settings }
       case .slice: slice = slice ?? SliceMarker(marker, at: records[position].time, first: first)
-      case .quiet, .vcpus, nil: break
+      case .quiet, .threads, nil: break
       }
     }
   }

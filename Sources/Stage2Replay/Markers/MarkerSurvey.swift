@@ -11,6 +11,8 @@ struct MarkerSurvey {
   private(set) var settings: [TraceMarker.Setting] = []
   /// What the trace says of the part of a recording that it is, in its first event; nil for a whole one.
   private(set) var slice: SliceMarker?
+  /// The threads that ran guests before that part, and before anything was missing.
+  private(set) var running: Set<ThreadID> = []
   /// Whether probes tell of VMs.
   private(set) var sawVMs = false
   /// The types of VMs that had memslots.
@@ -49,7 +51,9 @@ struct MarkerSurvey {
       if let mappings = marker.mappings { mapped.note(mappings: mappings) }
     case .lab(let settings): if self.settings.isEmpty { self.settings = settings }
     case .slice: slice = slice ?? SliceMarker(marker, at: time, first: first)
-    case .vcpus, nil: break
+    case .threads(let list) where list.role == .running && slice != nil:
+      running.formUnion(list.threads)
+    case .threads, nil: break
     }
   }
 

@@ -55,8 +55,8 @@ struct FirstPass {
       case .marker:
         let marker = run.marker(index)
         survey.note(marker, at: records[index].time)
-        if case .vcpus(let vcpus)? = marker, survey.markers.slice != nil {
-          evidence.note(vcpus, by: records[index].tid)
+        if case .threads(let list)? = marker, list.role == .vcpus, survey.markers.slice != nil {
+          evidence.note(vcpus: list.threads, by: records[index].tid)
         }
         consume(records[index], previous: index > begin ? records[index - 1].time : nil)
       default: consume(records[index], previous: index > begin ? records[index - 1].time : nil)

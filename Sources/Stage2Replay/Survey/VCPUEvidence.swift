@@ -5,7 +5,7 @@ internal import KVMTypes
 ///
 /// No event of a vCPU names its VM. But some give it away:
 ///
-/// - a part that was cut out of a recording says what the recording as a whole tells (`VCPUMarker`);
+/// - a part that was cut out of a recording says what the recording as a whole tells (`ThreadsMarker`);
 /// - the thread made the VM's slots itself;
 /// - a fault's thread waits for the VM's lock, which is the first field of `struct kvm`;
 /// - a fault's thread unmaps the very page that its VM has at the address (a copy-on-write);
@@ -121,17 +121,14 @@ struct VCPUEvidence {
   }
 
   /// A marker behind the first change of a VM's slots, by the thread of the change, names the threads that run its vCPUs.
-  mutating func note(_ marker: VCPUMarker, by creator: ThreadID) {
+  mutating func note(vcpus threads: [ThreadID], by creator: ThreadID) {
     guard let vm = roster.live.last(where: { vms[$0.position].creator == creator }) else { return }
-    for tid in marker.threads where told[tid]?.contains(vm) != true {
+    for tid in threads where told[tid]?.contains(vm) != true {
       told[tid, default: []].append(vm)
       if settled[tid]?.contains(vm) != true { settled[tid, default: []].append(vm) }
     }
     revision += 1
   }
-
-  /// Whether a marker names a thread as that of a vCPU.
-  func isTold(of tid: ThreadID) -> Bool { told[tid] != nil }
 
   /// Settles what is still open. Must be the last call.
   mutating func finish() {

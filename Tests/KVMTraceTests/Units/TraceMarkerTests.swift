@@ -80,17 +80,18 @@ struct TraceMarkerTests {
     #expect(TraceMarker(odd) == .slice(SliceMarker()))
   }
 
-  @Test("The threads of a VM's vCPUs are told in lines that trace_marker has room for")
-  func vcpus() {
+  @Test(
+    "Threads are told of in lines that trace_marker has room for", arguments: ThreadsMarker.Role.allCases)
+  func threads(role: ThreadsMarker.Role) {
     let threads = (1...250).map { ThreadID(Int32(4_000_000 + $0)) }
-    let markers = VCPUMarker.markers(naming: threads)
+    let markers = ThreadsMarker.markers(role, naming: threads)
     #expect(markers.flatMap(\.threads) == threads)
     #expect(markers.count == 3 && markers.allSatisfy { $0.text.utf8.count < 1000 })
-    for marker in markers { #expect(TraceMarker(marker.text + "\n") == .vcpus(marker)) }
+    for marker in markers { #expect(TraceMarker(marker.text + "\n") == .threads(marker)) }
     #expect(
-      TraceMarker("pkvm-replay:vcpus tids=7,-8,x,,0,9")
-        == .vcpus(VCPUMarker(threads: [ThreadID(7), ThreadID(9)])))
-    #expect(VCPUMarker.markers(naming: []).isEmpty)
+      TraceMarker("pkvm-replay:\(role.rawValue) tids=7,-8,x,,0,9")
+        == .threads(ThreadsMarker(role, threads: [ThreadID(7), ThreadID(9)])))
+    #expect(ThreadsMarker.markers(role, naming: []).isEmpty)
   }
 
   @Test(

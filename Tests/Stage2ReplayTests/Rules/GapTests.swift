@@ -1,6 +1,8 @@
+import KVMTrace
 import KVMTypes
 import Stage2Model
 import Testing
+import UnnamedFiles
 
 @testable import Stage2Replay
 
@@ -174,6 +176,79 @@ struct GapTests {
     for page in 18..<24 as Range<UInt64> { story.handle(new, story.memory + page * story.page) }
     for page in 20..<24 as Range<UInt64> { story.handle(.vcpu0, story.memory + page * story.page) }
     #expect(try story.replay().result.divergences.unexplained == 0)
+  }
+
+  @Test(
+    "What a thread does that may be of another VM may have been done to that one", arguments: [true, false])
+  func strangerRivalsOthers(wasThere: Bool) throws {
+    let (other, otherVCPU) = (Scenario.Thread(tid: 900, cpu: 2), Scenario.Thread(tid: 901, cpu: 3))
+    let new = Scenario.Thread(tid: 1005, cpu: 1)
+    let story = Scenario()
+    story.createSlot(other, kvm: 0xb000, hva: 0xee00_4000_1000)
+    story.createSlot()
+    story.enter(otherVCPU)
+    story.enter(.vcpu0)
+    if wasThere { story.enter(new) }
+    // The first VM's vCPU gives itself away, and so does the second's.
+    for (vcpu, lock) in [(otherVCPU, 0xb000), (.vcpu0, Self.kvm)] as [(Scenario.Thread, UInt64)] {
+      story.fault(vcpu, story.memory)
+      story.contend(vcpu, lock: lock, flags: 4)
+      story.enter(vcpu)
+    }
+    lose(story)
+    story.enter(otherVCPU)
+    story.enter(new)
+    for page in 16..<20 as Range<UInt64> { story.handle(otherVCPU, story.memory + page * story.page) }
+    story.fault(new, story.memory + 20 * story.page)
+    story.fault(otherVCPU, story.memory + 20 * story.page)
+    story.enter(new)
+    story.enter(otherVCPU)
+    let replayed = try story.replay()
+    #expect(replayed.result.vms.map { $0.vcpus.map(\.rawValue) } == [[901], [1001, 1005]])
+    #expect(
+      replayed.operations(vm: 0).last == "map 40014000+1000 = 0, \(wasThere ? "derived" : "assumed")")
+  }
+
+  /// A VM with a vCPU, a gap, and a part that begins behind it, in which another thread faults.
+  private func storyOfPart(wasThere: Bool, entersBehindGap: Bool, heading: [String] = []) -> Scenario {
+    let new = Scenario.Thread(tid: 1005, cpu: 1)
+    let story = Scenario(formats: Scenario.markedFormats)
+    for line in heading { story.print(line) }
+    story.createSlot()
+    story.enter(.vcpu0)
+    if wasThere { story.enter(new) }
+    story.handle(.vcpu0, story.memory)
+    lose(story)
+    story.enter(.vcpu0)
+    for page in 16..<20 as Range<UInt64> { story.handle(.vcpu0, story.memory + page * story.page) }
+    if entersBehindGap { story.enter(new) }
+    story.options.from = Nanoseconds(story.now + 1)
+    story.enter(.vcpu0)
+    story.enter(new)
+    for page in 32..<36 as Range<UInt64> { story.handle(new, story.memory + page * story.page) }
+    return story
+  }
+
+  @Test(
+    "In a part behind a gap, it is no guess whose vCPU a thread runs that ran one before the gap",
+    arguments: [true, false], [true, false])
+  func newThreadOfPart(wasThere: Bool, entersBehindGap: Bool) throws {
+    let story = storyOfPart(wasThere: wasThere, entersBehindGap: entersBehindGap)
+    let maps = try story.replay().operations
+    #expect(maps.last == "map 40023000+1000 = 0, \(wasThere ? "derived" : "assumed")")
+    let file = try UnnamedFile(story.bytes())
+    let markers = Replay.slice(of: try TraceFile(path: file.path), TracePart(from: story.options.from))
+    let threads = ["1001"] + (wasThere ? ["1005"] : [])
+    #expect(markers.headings.last == "pkvm-replay:running tids=" + threads.joined(separator: ","))
+  }
+
+  @Test("A part that was cut out says so", arguments: [true, false])
+  func newThreadOfSlice(isTold: Bool) throws {
+    let heading =
+      ["pkvm-replay:slice path_assumed=pkvm"] + (isTold ? ["pkvm-replay:running tids=1005"] : [])
+    let story = storyOfPart(wasThere: false, entersBehindGap: false, heading: heading)
+    let maps = try story.replay().operations
+    #expect(maps.last == "map 40023000+1000 = 0, \(isTold ? "derived" : "assumed")")
   }
 
   @Test("A thread that ran a vCPU of a VM that is gone is like one that appears")
