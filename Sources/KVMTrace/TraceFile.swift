@@ -263,10 +263,11 @@ public final class TraceFile {
   public var damageOfOriginal: Damage? {
     guard let damaged = copyOrigin?.damaged else { return nil }
     let places = damaged.places == 1 ? "1 place" : "\(damaged.places) places"
+    let reason =
+      damaged.places == 0 ? "lost events of one of several streams of a CPU" : "is damaged in \(places)"
     let from = damaged.uncertainFrom.map { "; nothing is certain from the stamp \($0.rawValue) on" } ?? ""
     return Damage(
-      offset: contents.copyOriginOffset,
-      what: "the recording that this is a copy of is damaged in \(places)\(from)")
+      offset: contents.copyOriginOffset, what: "the recording that this is a copy of \(reason)\(from)")
   }
   /// How many of the losses stand for damage in the recording that the file is a copy of.
   public var gapsOfOriginal: Int { copyOrigin?.damaged?.gaps ?? 0 }

@@ -15,8 +15,9 @@ struct CopiedDamage {
   /// Takes in a run, of whichever part of the recording: the loss that stands before it where its stream was damaged since the run
   /// before; nil where nothing is missing.
   mutating func loss(before run: EventRun) -> TraceRecord? {
-    doubt.note(run)
-    guard run.lackCount > 0, run.lackCount > lackCounts[run.stream] ?? 0 else { return nil }
+    let isBehindLack = run.lackCount > 0 && run.lackCount > lackCounts[run.stream] ?? 0
+    doubt.note(run, isBehindLack: isBehindLack)
+    guard isBehindLack else { return nil }
     lackCounts[run.stream] = run.lackCount
     var loss = TraceRecord(.lost, at: run[0].time, cpu: run[0].cpu, tid: ThreadID(0))
     loss.lane = run[0].lane
@@ -46,6 +47,7 @@ struct CopiedDamage {
     let places = trace.damage.count + statistics.damage.count + (earlier?.places ?? 0)
     // Of a part that ends earlier it is not known whether the place is in it, if nothing is missing for that.
     guard from != nil || gaps > 0 || places > 0 && moment == nil else { return trace.origin(damaged: nil) }
-    return trace.origin(damaged: .init(places: max(1, places), gaps: gaps, uncertainFrom: from))
+    let placesTold = gaps > 0 ? max(1, places) : places
+    return trace.origin(damaged: .init(places: placesTold, gaps: gaps, uncertainFrom: from))
   }
 }

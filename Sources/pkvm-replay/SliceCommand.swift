@@ -76,12 +76,12 @@ struct SliceCommand: ParsableCommand {
     var events = trace.events(.all)
     while let run = events.nextRun() {
       if let loss = copy.loss(before: run), chosen.concerns(loss) {
-        try part.take(loss, buffer: run.bufferIndex)
+        try part.take(loss, in: run)
       }
       for position in 0..<run.count {
         let record = run[position]
         if record.kind == .lost {
-          if chosen.concerns(record) { try part.take(record, buffer: run.bufferIndex) }
+          if chosen.concerns(record) { try part.take(record, in: run) }
           continue
         }
         let marker = run.marker(position)

@@ -8,6 +8,8 @@ package import KVMTypes
 package struct DamageDoubt {
   private static let selection = EventSelection.replay(probes: false)
   private var streams = StreamDoubts()
+  /// When the last event of each buffer's CPUs was that a replay reads, by buffer and CPU.
+  private var lastOfCPUs: [[Nanoseconds]] = []
   /// The beginning of what is in doubt, nil where nothing is.
   package private(set) var begin: Nanoseconds?
 
@@ -15,13 +17,37 @@ package struct DamageDoubt {
   package init() {}
 
   /// Takes in the next run, which is of one stream and one CPU.
-  package mutating func note(_ run: EventRun) {
+  ///
+  /// - Parameter isBehindLack: whether events are missing before it that no `.lost` record of its own tells.
+  package mutating func note(_ run: EventRun, isBehindLack: Bool) {
     let stream = run[0].stream
     if run.damageCount > 0 {
       doubt(from: streams.begin(ofDamage: run.damageCount, in: stream, before: run[0].time))
     }
-    let last = (0..<run.count).last { Self.selection.includes(run[$0].kind) }
-    if let last { streams.note(stream, at: run[last].time) }
+    if isBehindLack || run[0].kind == .lost { doubtLoss(of: stream, buffer: run.bufferIndex) }
+    guard let last = (0..<run.count).last(where: { Self.selection.includes(run[$0].kind) }) else { return }
+    streams.note(stream, at: run[last].time)
+    note(run[last].time, of: stream.cpu, buffer: run.bufferIndex)
+  }
+
+  /// Events of a stream are missing behind its last one. A copy has one stream of each CPU of a buffer: where the last event of that is of
+  /// another of the recording's, and later, its loss says too little.
+  private mutating func doubtLoss(of stream: StreamID, buffer: Int) {
+    let begin = streams.begin(of: stream)
+    if begin < last(of: stream.cpu, buffer: buffer) { doubt(from: begin) }
+  }
+
+  private func last(of cpu: CPUIndex, buffer: Int) -> Nanoseconds {
+    let cpu = Int(cpu.rawValue)
+    guard buffer < lastOfCPUs.count, cpu < lastOfCPUs[buffer].count else { return Nanoseconds(0) }
+    return lastOfCPUs[buffer][cpu]
+  }
+
+  private mutating func note(_ time: Nanoseconds, of cpu: CPUIndex, buffer: Int) {
+    while lastOfCPUs.count <= buffer { lastOfCPUs.append([]) }
+    let missing = Int(cpu.rawValue) + 1 - lastOfCPUs[buffer].count
+    if missing > 0 { lastOfCPUs[buffer] += Array(repeating: Nanoseconds(0), count: missing) }
+    lastOfCPUs[buffer][Int(cpu.rawValue)] = max(time, lastOfCPUs[buffer][Int(cpu.rawValue)])
   }
 
   /// All runs have been taken in.
@@ -32,6 +58,9 @@ package struct DamageDoubt {
   ///   - cpuCount: how many processors the host had.
   package mutating func finish(_ places: [Damage], _ statistics: EventStatistics, cpuCount: Int) {
     doubt(from: streams.begin(ofDamageBehindEvents: places, statistics, cpuCount: cpuCount))
+    for end in statistics.streamEnds where end.missing != nil {
+      doubtLoss(of: end.stream, buffer: end.bufferIndex)
+    }
   }
 
   private mutating func doubt(from time: Nanoseconds?) {

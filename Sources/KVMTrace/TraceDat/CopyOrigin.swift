@@ -9,7 +9,8 @@ package import KVMTypes
 package struct CopyOrigin: Hashable {
   /// What a copy says of the damage of the recording.
   package struct Damaged: Hashable {
-    /// How many places of the recording are damaged.
+    /// How many places of the recording are damaged; 0 where `uncertainFrom` is for a loss alone, of which the copy cannot say where it
+    /// begins.
     package var places: Int
     /// How many of the losses in the copy stand for damage: there the kernel lost nothing.
     package var gaps: Int
@@ -62,13 +63,14 @@ package struct CopyOrigin: Hashable {
     untoldLosses =
       words.contains { $0 == Self.unknownLosses }
       ? value(of: Self.why).flatMap { UntoldLosses.Reason(rawValue: String($0)) } ?? .unknown : nil
-    let (places, gaps) = (count(of: Self.damagedPlaces) ?? 0, count(of: Self.damageGaps) ?? 0)
+    let (places, gaps) = (count(of: Self.damagedPlaces), count(of: Self.damageGaps) ?? 0)
     // What cannot be read may be any moment.
     let uncertain = value(of: Self.uncertain).map { UInt64($0) ?? 0 }
-    // What is missing, or in doubt, is so for a place at least, whatever somebody wrote.
-    if places > 0 || gaps > 0 || uncertain != nil {
+    // What damage took, it took at a place at least, whatever somebody wrote.
+    if places ?? 0 > 0 || gaps > 0 || uncertain != nil {
       damaged = Damaged(
-        places: max(1, places), gaps: gaps, uncertainFrom: uncertain.map { Nanoseconds($0) })
+        places: gaps > 0 ? max(1, places ?? 0) : places ?? 1, gaps: gaps,
+        uncertainFrom: uncertain.map { Nanoseconds($0) })
     }
   }
 

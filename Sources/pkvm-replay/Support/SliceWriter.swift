@@ -7,18 +7,13 @@ import TraceExport
 /// What was lost before the part is as unknown to its replay as to one of the whole with the same `--from`. Of what was lost behind it
 /// counts, of each CPU, what is missing between its last event in the part and its first one behind it.
 struct SliceWriter {
-  private struct Place: Hashable {
-    let buffer: Int
-    let cpu: CPUIndex
-  }
-
   private let copy: TraceCopy
   private let part: TracePart
   private var context = SliceContext()
   /// Whether an event of the part has come.
   private var hasBegun: Bool
-  /// Of which buffers' CPUs an event behind the part has come.
-  private var ended: Set<Place> = []
+  /// Of which streams an event behind the part has come.
+  private var ended: Set<Int> = []
 
   init(_ copy: TraceCopy, _ part: TracePart) {
     (self.copy, self.part) = (copy, part)
@@ -42,11 +37,11 @@ struct SliceWriter {
     return true
   }
 
-  /// Takes in a loss, of whatever time.
-  mutating func take(_ loss: TraceRecord, buffer: Int) throws {
-    if try isAhead(loss.time) { return context.take(loss, buffer: buffer) }
-    if isBehind(loss.time), ended.contains(Place(buffer: buffer, cpu: loss.cpu)) { return }
-    try copy.append(loss, ofBuffer: buffer)
+  /// Takes in a loss that stands before an event of a run, of whatever time.
+  mutating func take(_ loss: TraceRecord, in run: EventRun) throws {
+    if try isAhead(loss.time) { return context.take(loss, buffer: run.bufferIndex) }
+    if isBehind(loss.time), ended.contains(run.stream) { return }
+    try copy.append(loss, ofBuffer: run.bufferIndex)
   }
 
   /// Takes in an event of the part.
@@ -56,8 +51,7 @@ struct SliceWriter {
 
   /// A run has been taken in.
   mutating func end(_ run: EventRun) {
-    guard isBehind(run[run.count - 1].time) else { return }
-    ended.insert(Place(buffer: run.bufferIndex, cpu: run[0].cpu))
+    if isBehind(run[run.count - 1].time) { ended.insert(run.stream) }
   }
 
   /// The recording was read to its end.

@@ -25,6 +25,19 @@ struct CopyOriginTests {
   }
 
   @Test(
+    "A loss alone can leave in doubt what comes behind it: then no place is damaged",
+    arguments: [
+      ("damaged=0 damage_gaps=0 uncertain_from=7", "lost events of one of several streams of a CPU"),
+      ("damaged=0 damage_gaps=2 uncertain_from=7", "is damaged in 1 place"),
+      ("uncertain_from=7", "is damaged in 1 place"),
+    ])
+  func uncertainForALoss(words: String, reason: String) throws {
+    let trace = try Self.opened("page_size=4096 \(words)")
+    #expect(trace.account.uncertainFrom == Nanoseconds(7))
+    #expect(trace.damageOfOriginal?.what.contains("is a copy of \(reason); nothing is certain") == true)
+  }
+
+  @Test(
     "Pages of the host that the sub-buffers contradict are not believed",
     arguments: [
       ("page_size=65536 sub_buffers=kept", nil), ("page_size=4096", nil), ("page_size=65536", nil),

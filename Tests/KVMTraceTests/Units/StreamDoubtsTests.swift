@@ -101,16 +101,58 @@ struct StreamDoubtsTests {
     #expect(doubts.begin(ofCutsIn: statistics) == Nanoseconds(20))
   }
 
-  @Test("A copy is told where the damage of one buffer begins, not where another one had an event last")
-  func damageDoubt() {
+  /// One event of CPU 0, or a loss before one, as a run.
+  private struct Step {
+    var lane: UInt8
+    var time: UInt64
+    var damageCount = 0
+    var isLoss = false
+    var isBehindLack = false
+  }
+
+  private static func doubt(_ steps: [Step]) -> DamageDoubt {
     var doubt = DamageDoubt()
-    for (lane, time, damage) in [(0, 5, 0), (1, 10, 0), (0, 20, 0), (0, 30, 0), (1, 40, 1)] {
-      var record = TraceRecord(.entry, at: Nanoseconds(UInt64(time)), cpu: CPUIndex(0), tid: ThreadID(1))
-      record.lane = UInt8(lane)
+    for step in steps {
+      var record = TraceRecord(
+        step.isLoss ? .lost : .entry, at: Nanoseconds(step.time), cpu: CPUIndex(0), tid: ThreadID(1))
+      record.lane = step.lane
       withUnsafePointer(to: record) {
-        EventRun.with(UnsafeBufferPointer(start: $0, count: 1), damageCount: damage) { doubt.note($0) }
+        EventRun.with(UnsafeBufferPointer(start: $0, count: 1), damageCount: step.damageCount) {
+          doubt.note($0, isBehindLack: step.isBehindLack)
+        }
       }
     }
+    return doubt
+  }
+
+  @Test("A copy is told where the damage of one buffer begins, not where another one had an event last")
+  func damageDoubt() {
+    let doubt = Self.doubt([
+      Step(lane: 0, time: 5), Step(lane: 1, time: 10), Step(lane: 0, time: 20), Step(lane: 0, time: 30),
+      Step(lane: 1, time: 40, damageCount: 1),
+    ])
     #expect(doubt.begin == Nanoseconds(10))
+  }
+
+  @Test("A copy, which has one stream of a CPU, tells where a loss begins that its own would begin later")
+  func lossOfALane() {
+    let steps = [Step(lane: 0, time: 5), Step(lane: 1, time: 10), Step(lane: 0, time: 20)]
+    func begin(_ last: Step) -> Nanoseconds? { Self.doubt(steps + [last]).begin }
+    #expect(begin(Step(lane: 1, time: 40, isLoss: true)) == Nanoseconds(10))
+    #expect(begin(Step(lane: 1, time: 40, isBehindLack: true)) == Nanoseconds(10))
+    // The copy's own loss says as much.
+    #expect(begin(Step(lane: 0, time: 40, isLoss: true)) == nil)
+  }
+
+  @Test("So it is where a stream is cut", arguments: [(UInt8(0), nil), (1, 10)] as [(UInt8, UInt64?)])
+  func cutLane(_ lane: UInt8, _ begin: UInt64?) {
+    var doubt = Self.doubt([Step(lane: 0, time: 5), Step(lane: 1, time: 10), Step(lane: 0, time: 20)])
+    var statistics = EventStatistics()
+    statistics.streamEnds = [0, 1].map {
+      EventStatistics.StreamEnd(
+        bufferIndex: 0, cpu: 0, lane: $0, missing: $0 == lane ? 0 : nil, isDamaged: false)
+    }
+    doubt.finish([], statistics, cpuCount: 1)
+    #expect(doubt.begin?.rawValue == begin)
   }
 }
