@@ -70,6 +70,8 @@ struct PerfLanes {
   private var openPlace = 0
   /// Where the first sample stands that is left out, because there are as many runs as can be.
   private(set) var firstLeftOut: Int?
+  /// Before which sample in the file something is missing that is so behind the last one in time, where rings are backward ones.
+  private(set) var firstGapAtEnd: Int?
   /// Where the first run stands that is in no order, because there are as many lanes as can be.
   private(set) var firstUnordered: Int?
   private var runCount = 0
@@ -221,12 +223,25 @@ struct PerfLanes {
   /// Turns the lanes of backward rings into the order of time.
   private mutating func turn() {
     for lane in lanes.indices {
+      turnGaps(of: lane)
       lanes[lane].runs.reverse()
       // What was lost before a run in the file was so behind it in time.
       let (count, losses) = (lanes[lane].runs.count, lanes[lane].losses)
       lanes[lane].losses = [:]
       for (position, lost) in losses where position > 0 { lanes[lane].losses[count - position] = lost }
       if let lost = losses[0] { lanes[lane].lostAtEnd = lost }
+    }
+  }
+
+  /// What is missing before a run in the file is so behind it in time: before the run that stands ahead of it in the file.
+  private mutating func turnGaps(of lane: Int) {
+    let runs = lanes[lane].runs
+    for (position, run) in runs.enumerated() {
+      let isBehindGap = position + 1 < runs.count && runs[position + 1].isBehindGap
+      lanes[lane].runs[position] = PerfRun(run.records, isBehindGap: isBehindGap)
+    }
+    if let first = runs.first, first.isBehindGap {
+      firstGapAtEnd = min(firstGapAtEnd ?? .max, first.records.lowerBound)
     }
   }
 

@@ -205,6 +205,11 @@ struct PerfScan: ~Copyable {
             """))
     }
     if let gap { metadata.damage.append(gap) }
+    if let place = lanes.firstGapAtEnd {
+      metadata.damage.append(
+        Damage(
+          offset: place, what: "what stands before the newest sample is damaged; newer ones may be missing"))
+    }
     for (cpu, count) in losses.all { lanes.add(lostAtEnd: count, cpu: cpu) }
     for (cpu, count) in tally.lostAtEnd { lanes.add(lostAtEnd: count, cpu: cpu) }
   }

@@ -127,6 +127,20 @@ struct PerfLossTests {
     #expect(reading.losses == [Loss(stream: 0, before: 3_000, count: 5)])
   }
 
+  @Test("so does damage there; ahead of the newest sample it is of the end", arguments: [0, 1, 2])
+  func damageBackward(behind count: Int) throws {
+    var builder = PerfDataBuilder()
+    builder.events[0].flags = 1 << 27
+    let times: [UInt64] = [4_000, 3_000, 2_000, 1_000]
+    for time in times.prefix(count) { builder.entry(Place(time: time)) }
+    builder.append(raw: [UInt8](repeating: 0xff, count: 64))
+    for time in times.dropFirst(count) { builder.entry(Place(time: time)) }
+    let reading = try PerfReading(builder.file())
+    #expect(reading.times == times.reversed())
+    #expect(reading.losses.map(\.before) == (count == 0 ? [] : [times[count - 1]]))
+    #expect(reading.damage.count == 1, "\(reading.damage)")
+  }
+
   @Test("samples that were lost at the end are told by their number alone")
   func atEnd() throws {
     var builder = PerfDataBuilder()
