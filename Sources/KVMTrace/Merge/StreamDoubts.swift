@@ -52,9 +52,10 @@ package struct StreamDoubts: Sendable {
     ofDamageBehindEvents places: [Damage], _ statistics: EventStatistics, cpuCount: Int
   ) -> Nanoseconds? {
     let untold = statistics.untoldDamage
-    var begins = Set(places.compactMap(\.cpu)).map { begin(of: statistics.streamEnds, ofCPU: $0) }
+    let ends = Dictionary(grouping: statistics.streamEnds, by: \.cpu)
+    var begins = Set(places.compactMap(\.cpu)).map { begin(of: ends[$0] ?? [], ofCPU: $0) }
     begins += Set(untold.compactMap(\.cpu)).map { cpu in
-      begin(of: statistics.streamEnds.filter(\.isDamaged), ofCPU: cpu)
+      begin(of: (ends[cpu] ?? []).filter(\.isDamaged), ofCPU: cpu)
     }
     if (places + untold).contains(where: { $0.cpu == nil }) { begins.append(beginOfAny(cpuCount)) }
     return begins.min()
@@ -65,9 +66,9 @@ package struct StreamDoubts: Sendable {
     statistics.streamEnds.filter { $0.missing != nil }.map { last[$0.stream] }.min()
   }
 
-  /// Since when a CPU is in doubt, of whose streams those may be damaged that end with `ends`. Where none of these is one, it may be any.
+  /// Since when a CPU is in doubt, of whose streams those may be damaged that end with `ends`. Where there is none, it may be any.
   private func begin(of ends: [EventStatistics.StreamEnd], ofCPU cpu: UInt16) -> Nanoseconds {
-    let own = ends.filter { $0.cpu == cpu }.map { last[$0.stream] }
+    let own = ends.map { last[$0.stream] }
     let all = own.isEmpty ? last.values(of: CPUIndex(cpu)).filter { $0 > Nanoseconds(0) } : own
     return all.min() ?? Nanoseconds(0)
   }
