@@ -69,7 +69,9 @@ struct ProfileEvidence {
     if survey.faults.nesting.isSeen { return (.traditional, .derived) }
     // Before 6.14, pKVM left the tables of non-protected guests to the host.
     if !hasPKVMTables { return (.traditional, .derived) }
-    if let shown = pathOfWaits, survey.events.attributesWaits { return (shown, .derived) }
+    if let shown = pathOfWaits, shown.isUndisputed, survey.events.attributesWaits {
+      return (shown.path, .derived)
+    }
     // pKVM maps no block above level 2, and none at all before it had blocks.
     let highestBlock: TranslationLevel = (kernel?.era ?? .v7_3).hasIntervalTree ? .l2 : .l3
     if let leaf = survey.faults.lowestLeaf, leaf < highestBlock { return (.traditional, .derived) }
@@ -80,17 +82,18 @@ struct ProfileEvidence {
     if let suggestsPKVM = survey.markers.slice?.suggestsPKVM {
       return (suggestsPKVM ? .pkvm : .traditional, .assumed)
     }
-    if let shown = pathOfWaits { return (shown, .assumed) }
+    if let shown = pathOfWaits { return (shown.path, .assumed) }
     // Faults that overlap and never wait for each other, in a trace that records waits, seldom take the lock for write.
     if survey.saw(.contentionBegin), survey.locks.overlappingFaults > 0 { return (.traditional, .assumed) }
     return (.pkvm, .assumed)
   }
 
   /// The path that what threads waited for within faults' windows shows, if the faults did: only pKVM takes a VM's lock to write in one
-  /// (`kvm_fault_lock`).
-  private var pathOfWaits: Profile.Path? {
-    guard survey.locks.faultWaitsForWrite != survey.locks.faultWaitsForRead else { return nil }
-    return survey.locks.faultWaitsForWrite > 0 ? .pkvm : .traditional
+  /// (`kvm_fault_lock`). Where there are both, one kind is not what it seems, and the more frequent one decides.
+  private var pathOfWaits: (path: Profile.Path, isUndisputed: Bool)? {
+    let (writes, reads) = (survey.locks.faultWaitsForWrite, survey.locks.faultWaitsForRead)
+    guard writes != reads else { return nil }
+    return (writes > reads ? .pkvm : .traditional, min(writes, reads) == 0)
   }
 
   /// Puts down what the trace shows of the machine.

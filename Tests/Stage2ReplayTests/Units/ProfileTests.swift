@@ -41,6 +41,20 @@ struct ProfileTests {
     }
   }
 
+  @Test("Where faults are seen to wait for both, the more frequent wait decides, and the path is assumed")
+  func disputedPath() throws {
+    for (writes, reads, isPKVM) in [(1, 3, false), (3, 1, true), (2, 2, true)] {
+      let profile = try Self.profile { story in
+        for number in 0..<(writes + reads) {
+          story.fault(.vcpu0, story.memory + UInt64(number) * story.page)
+          story.contend(.vcpu0, lock: 0xffff_0000, flags: number < writes ? 4 : 2)
+          story.enter(.vcpu0)
+        }
+      }
+      #expect(profile.isPKVM == isPKVM && profile.basis[.path] == .assumed)
+    }
+  }
+
   @Test("Other locks, other moments and notifiers inside the fault say nothing: pKVM is assumed")
   func unknownPath() throws {
     let stories: [(Scenario) -> Void] = [
