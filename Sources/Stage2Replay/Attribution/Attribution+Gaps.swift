@@ -2,16 +2,28 @@ internal import KVMTrace
 internal import KVMTypes
 
 // What of threads is open where events are missing: what they began before a gap may have ended in it, and something else begun.
+//
+// Each gap asks all threads, and there may be thousands of both: the loops are plain ones over positions, and nothing is copied in them.
 
 extension Attribution {
   /// The stretch before an epoch has ended. The threads of vCPUs that it does not show were last seen before the gap ahead of it: any
   /// of them may have been in a fault all the while, or in one after the other.
   @inline(never)
   mutating func noteUnseenThreads(before next: Epoch) {
-    for thread in threads.indices where threads[thread].epoch.rawValue < next.rawValue - 1 {
-      guard let vm = threads[thread].vcpu.vm, !vms[vm].isGone else { continue }
+    // Of each VM, by its position: where the first of them was seen last.
+    var earliest = [Sequence](repeating: .pending, count: vms.count)
+    var position = 0
+    while position < threads.count {
+      let thread = ThreadIndex(position)
+      position += 1
+      guard threads[thread].epoch.rawValue < next.rawValue - 1, let vm = threads[thread].vcpu.vm,
+        vms[vm].identity.end == nil
+      else { continue }
       let since = threads[thread].vcpu.unseenSince(lookahead.timelines.breaks)
-      lookahead.settled.append(.unseenFault(since: since, until: clock.now), vm)
+      if since < earliest[vm.position] { earliest[vm.position] = since }
+    }
+    for vm in earliest.indices where earliest[vm] < .pending {
+      lookahead.settled.append(.unseenFault(since: earliest[vm], until: clock.now), VMIndex(vm))
     }
   }
 
@@ -19,8 +31,10 @@ extension Attribution {
   /// has it may be among what is missing.
   @inline(never)
   mutating func doubtOpenNotifications() {
-    for thread in threads.indices {
-      if let last = threads[thread].notifier.last { lookahead.doubtNotification(at: last) }
+    var position = 0
+    while position < threads.count {
+      if let last = threads[ThreadIndex(position)].notifier.last { lookahead.doubtNotification(at: last) }
+      position += 1
     }
   }
 }

@@ -6,6 +6,9 @@ struct ThreadRegister: ~Copyable {
   private var table = ThreadTable()
   private(set) var open = OpenFaults()
 
+  /// How many there are.
+  var count: Int { threads.count }
+
   /// All threads, in the order of appearance.
   var indices: some Collection<ThreadIndex> { (0..<threads.count).lazy.map { ThreadIndex($0) } }
 
