@@ -19,6 +19,8 @@ public struct EventRun {
     var stream = 0
     @usableFromInline var damageCount = 0
     var lackCount = 0
+    /// Where in the file the page begins.
+    var pageOffset = 0
   }
 
   package let records: UnsafeBufferPointer<TraceRecord>
@@ -33,6 +35,9 @@ public struct EventRun {
   /// Which of the trace's streams the events come from, each of which is in order by itself: of one CPU of a buffer, or of several.
   /// 0 for events of several streams, of which each record tells its own.
   package var stream: Int { origin.pointee.stream }
+  /// Where in the file the page begins that the events come from: damage that it counts may also lie behind its own events. Those of a run
+  /// are of one page, but for runs that mix CPUs, which have no damage.
+  package var pageOffset: Int { origin.pointee.pageOffset }
   /// How many damaged places the stream had so far at which something is missing that nothing else tells of.
   package var lackCount: Int { origin.pointee.lackCount }
 
@@ -48,13 +53,15 @@ public struct EventRun {
   ///   - markers: what those of them say that are markers, each by its `RecordLayout.Marker.index`. One without a place in the
   ///     list is somebody else's text.
   ///   - damageCount: how many damaged places the events' stream had so far.
+  ///   - pageOffset: where in the file the page began that they come from.
   public static func with(
     _ records: UnsafeBufferPointer<TraceRecord>,
     markers: UnsafeBufferPointer<TraceMarker> = UnsafeBufferPointer(start: nil, count: 0),
-    damageCount: Int = 0, _ body: (EventRun) throws -> Void
+    damageCount: Int = 0, pageOffset: Int = 0, _ body: (EventRun) throws -> Void
   ) rethrows {
     precondition(!records.isEmpty)
-    try withUnsafePointer(to: Origin(markers: markers, damageCount: damageCount)) { origin in
+    let origin = Origin(markers: markers, damageCount: damageCount, pageOffset: pageOffset)
+    try withUnsafePointer(to: origin) { origin in
       try body(EventRun(records: records, origin: origin))
     }
   }

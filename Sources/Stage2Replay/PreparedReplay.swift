@@ -46,6 +46,8 @@ struct RunningReplay {
   let consume: (_ records: UnsafeBufferPointer<TraceRecord>) throws -> Void
   /// Events are missing that the survey still found: from here on nothing is known.
   let loseRest: () -> Void
+  /// Events of a CPU are missing until a moment, for damage.
+  let loseLocks: (_ cpu: CPUIndex, _ until: Nanoseconds) -> Void
   /// The survey, which is ahead, found out more.
   let learn: (_ survey: TraceSurvey, _ evidence: VCPUEvidence) -> Void
   /// The survey found that events are missing between two moments, of which the first may be past.
@@ -76,6 +78,7 @@ struct RunningReplay {
       try emit()
     }
     loseRest = { kept.replayer.pointee.loseRest() }
+    loseLocks = { kept.replayer.pointee.loseLocks(of: $0, until: $1) }
     learn = { kept.replayer.pointee.learn($0, $1) }
     lose = { kept.replayer.pointee.lose($0) }
     finish = {

@@ -91,8 +91,10 @@ public enum Replay {
     var selection = EventSelection.replay(probes: !options.ignoresProbes, reader: prepared.context.reader)
     selection.isLast = true
     selection.mixesCPUs = true
+    var damaged = DamagedRuns()
     let statistics = try source.forEachRun(selection) { run in
       if !found.survey.knows(damage: run.damageCount, of: run.records[0].stream) { replay.loseRest() }
+      if damaged.isBehindDamage(run) { replay.loseLocks(run.records[0].cpu, run.records[0].time) }
       try replay.consume(run.records)
     }
     var result = try replay.finish()

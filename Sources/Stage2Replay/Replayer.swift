@@ -62,6 +62,9 @@ struct Replayer<Backend: Stage2Backend & ~Copyable>: ~Copyable {
   /// Events are missing that the survey of the trace still found: from here on nothing is known.
   mutating func loseRest() { attribution.clock.loseRest() }
 
+  /// Events of a CPU are missing until a moment, as no record of its own tells.
+  mutating func loseLocks(of cpu: CPUIndex, until time: Nanoseconds) { locks.lose(cpu, until: time) }
+
   /// The survey, which is ahead, found out more.
   mutating func learn(_ survey: TraceSurvey, _ evidence: VCPUEvidence) {
     // Executions look at the survey.

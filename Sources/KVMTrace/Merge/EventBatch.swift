@@ -10,6 +10,7 @@ struct EventBatch: ~Copyable {
     var stream: Int
     var damageCount: Int
     var lackCount: Int
+    var pageOffset: Int
   }
 
   /// So many events a batch has at least, unless the trace ends.
@@ -41,7 +42,8 @@ struct EventBatch: ~Copyable {
         let copied = reader.copyMerged(to: records + count, room: eventsMin - count)
         count += copied
         if copied > 0 {
-          runs.append(Run(count: copied, bufferIndex: 0, stream: 0, damageCount: 0, lackCount: 0))
+          runs.append(
+            Run(count: copied, bufferIndex: 0, stream: 0, damageCount: 0, lackCount: 0, pageOffset: 0))
           continue
         }
       }
@@ -62,6 +64,7 @@ struct EventBatch: ~Copyable {
           origin.pointee.stream = run.stream
           origin.pointee.damageCount = run.damageCount
           origin.pointee.lackCount = run.lackCount
+          origin.pointee.pageOffset = run.pageOffset
           let records = UnsafeBufferPointer(start: records + begin, count: run.count)
           try body(EventRun(records: records, origin: origin))
           begin += run.count
@@ -87,7 +90,7 @@ struct EventBatch: ~Copyable {
     runs.append(
       Run(
         count: run.count, bufferIndex: run.bufferIndex, stream: run.stream, damageCount: run.damageCount,
-        lackCount: run.lackCount))
+        lackCount: run.lackCount, pageOffset: run.pageOffset))
   }
 
   private mutating func grow(to needed: Int) {

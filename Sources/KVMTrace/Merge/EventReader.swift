@@ -156,6 +156,7 @@ public struct EventReader: ~Copyable {
       for other in 0..<streamCount { noteDamage(of: other) }
     }
     origins[index].page = stream.pointee.page
+    origins[index].pageOffset = stream.pointee.pageOffset
     noteDamage(of: index)
     return hasRecord
   }

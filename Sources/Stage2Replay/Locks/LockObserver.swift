@@ -61,7 +61,7 @@ struct LockObserver {
   /// before may have ended among them, and what ends on it behind them may have been begun there.
   mutating func lose(_ cpu: CPUIndex, until time: Nanoseconds) {
     while lossEnds.count <= Int(cpu.rawValue) { lossEnds.append(Nanoseconds(0)) }
-    lossEnds[Int(cpu.rawValue)] = time
+    lossEnds[Int(cpu.rawValue)] = max(time, lossEnds[Int(cpu.rawValue)])
   }
 
   /// Whether all events of a CPU are there since a moment.

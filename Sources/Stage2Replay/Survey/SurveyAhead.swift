@@ -14,6 +14,7 @@ struct SurveyAhead {
   private var told: Int
   /// The gaps that were found since the replay began, and those before.
   private var gaps: LossGaps
+  private var damaged = DamagedRuns()
 
   /// Decides by what `prefix` has, and begins a replay.
   init(
@@ -37,6 +38,8 @@ struct SurveyAhead {
   /// Takes in events, and replays as many as are too many to wait.
   mutating func consume(_ run: EventRun) throws {
     pass.consume(run)
+    // It is told early, so that of what waits some counts as unknown that is not.
+    if damaged.isBehindDamage(run) { replay.loseLocks(run.records[0].cpu, run.records[0].time) }
     buffer.append(run.records)
     while buffer.count >= max(options.recordsAhead, 1) { try replayBlock() }
   }

@@ -6,8 +6,8 @@ struct TracePrefix: EventSource {
   private let source: any EventSource
   private(set) var buffer = RecordBuffer()
   private var markers: [TraceMarker] = []
-  /// How many damaged places each stream had, from which number of events on.
-  private var damaged: [(from: Int, stream: StreamID, count: Int)] = []
+  /// How many damaged places each stream had, from which number of events on, and which of its pages began there.
+  private var damaged: [(from: Int, stream: StreamID, count: Int, page: Int)] = []
   /// What the pass over the source counted, if this is all of it.
   var statistics = EventStatistics()
 
@@ -16,10 +16,9 @@ struct TracePrefix: EventSource {
   /// Adds a run of the source.
   mutating func append(_ run: EventRun) {
     let first = run.records[0]
-    let damage = run.damageCount
-    if damage > 0, damaged.last(where: { $0.stream == first.stream }).map({ $0.count < damage }) ?? true {
-      damaged.append((buffer.count, first.stream, damage))
-    }
+    let (damage, page) = (run.damageCount, run.pageOffset)
+    let isKnown = damaged.last { $0.stream == first.stream }.map { $0.count == damage && $0.page == page }
+    if damage > 0, isKnown != true { damaged.append((buffer.count, first.stream, damage, page)) }
     guard run.records.contains(where: { $0.kind == .marker }) else { return buffer.append(run.records) }
     for position in run.records.indices {
       var record = run.records[position]
@@ -62,14 +61,16 @@ struct TracePrefix: EventSource {
       try buffer.forEachRun { glued in
         for records in pieces(of: glued, from: begin) {
           let stream = records[0].stream
-          let damage = damaged.last { $0.stream == stream && $0.from <= begin }?.count ?? 0
+          let damage = damaged.last { $0.stream == stream && $0.from <= begin }
           let isWanted = { selection.includesOperationProbes || !records[$0].kind.isOperationProbe }
           var first = 0
           while first < records.count {
             let last = (first..<records.count).first { !isWanted($0) } ?? records.count
             if last > first {
               let wanted = UnsafeBufferPointer(rebasing: records[first..<last])
-              try EventRun.with(wanted, markers: markers, damageCount: damage, body)
+              try EventRun.with(
+                wanted, markers: markers, damageCount: damage?.count ?? 0, pageOffset: damage?.page ?? 0,
+                body)
             }
             first = max(last, first + 1)
           }
