@@ -314,7 +314,7 @@ extension Replayer where Backend: ~Copyable {
     for vm in attribution.vms.indices { logs.append(pool[vm].log) }
     let isOtherKernel = context.options.otherKernel != nil
     let tellsTimes = !isOtherKernel && context.survey.clock.measuresTime
-    return ReplayResult(
+    var whole = ReplayResult(
       profile: context.model, lockModes: lockModes, part: context.part, grid: context.grid,
       vms: attribution.vms.indices.map { result(of: attribution.vms[$0]) },
       agreement: agreement.result(timesCalls: context.survey.clock.measuresTime),
@@ -327,6 +327,8 @@ extension Replayer where Backend: ~Copyable {
       isOtherKernel: isOtherKernel,
       recordingSettings: context.survey.markers.settings, events: context.survey.events,
       sawKVM: context.survey.sawKVM, measuresTime: context.survey.clock.measuresTime)
+    whole.guessesVCPUs = attribution.found.guessedVCPUs > 0
+    return whole
   }
 
   private func result(of vm: AttributedVM) -> VMResult {

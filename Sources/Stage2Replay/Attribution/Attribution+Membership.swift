@@ -26,6 +26,7 @@ extension Attribution {
     found.vcpuSpans.append(VCPUSpan(tid: tid, vm: vm.position, since: since))
     found.timeline?.note(thread: tid, ofVM: vm.position, since: since)
     threads[thread].mayBeOfOtherVM = mayBeOfOtherVM(thread, than: vm)
+    if threads[thread].mayBeOfOtherVM { found.guessedVCPUs += 1 }
     if vms[vm].vcpus.isEmpty { vms[vm].resets.begin(with: record.guestFault) }
     threads[thread].vcpu.vm = vm
     threads[thread].vcpu.index = vms[vm].vcpus.count
@@ -92,6 +93,8 @@ extension Attribution {
     let isThere = vms[vm].vcpus.contains { tid in
       threads.known(tid).map { !threads[$0].mayBeOfOtherVM && threads[$0].epoch == clock.epoch } ?? false
     }
-    if isThere { threads[thread].mayBeOfOtherVM = false }
+    guard isThere else { return }
+    threads[thread].mayBeOfOtherVM = false
+    found.guessedVCPUs -= 1
   }
 }

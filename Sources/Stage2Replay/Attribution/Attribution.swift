@@ -471,6 +471,8 @@ extension Attribution {
 struct AttributionResult {
   /// Which VMs' vCPUs the threads ran, in the order in which that came out.
   var vcpuSpans: [VCPUSpan] = []
+  /// Of how many of these spans it is a guess alone which VM they are of, behind a gap.
+  var guessedVCPUs = 0
   /// What is put down for a `VMAttributor`, if anything is.
   var timeline: VMTimeline?
   /// Faults of threads that belong to no VM.

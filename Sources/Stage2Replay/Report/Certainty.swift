@@ -9,6 +9,8 @@ package struct Certainty {
   private let vms: [VMResult]
   private let isOtherKernel: Bool
   private let isWholeTraceAttributed: Bool
+  /// Whether faults of one VM may be those of another.
+  private let mayMixVMs: Bool
   private let profile: ReplayProfile
   private let events: RecordedEvents
 
@@ -17,6 +19,7 @@ package struct Certainty {
     vms = vm.map { [$0] } ?? result.vms
     isOtherKernel = result.isOtherKernel
     isWholeTraceAttributed = result.unattributedFaults == 0
+    mayMixVMs = vm != nil && result.guessesVCPUs
     profile = result.profile
     events = result.events
   }
@@ -34,7 +37,8 @@ package struct Certainty {
   /// Of the number of faults: recorded, or what the accesses take under another kernel.
   package var faults: Basis {
     isOtherKernel
-      ? Self.basis(areAccessesCertain && areRightsCertain) : Self.basis(isWholeTraceAttributed, .recorded)
+      ? Self.basis(areAccessesCertain && areRightsCertain)
+      : Self.basis(isWholeTraceAttributed && !mayMixVMs, .recorded)
   }
 
   /// Of the number of calls of one function.

@@ -26,6 +26,8 @@ public struct ReplayResult: Sendable {
   public var unattributedNotifiers: NotifierCounts
   /// Which VMs' vCPUs the threads ran; those of one thread in the order of time.
   public var vcpuSpans: [VCPUSpan]
+  /// Whether it is a guess alone, behind a gap, which VM's vCPU a thread ran.
+  package var guessesVCPUs = false
   /// The threads that ran guests before any event was missing, and of whose VMs none has ended since.
   package var runningFromBeginning: [ThreadID]
   /// Which VM is behind threads and addresses, and when, if that was put down.

@@ -205,6 +205,11 @@ struct GapTests {
     story.enter(otherVCPU)
     let replayed = try story.replay()
     #expect(replayed.result.vms.map { $0.vcpus.map(\.rawValue) } == [[901], [1001, 1005]])
+    // How many faults there are is recorded; how many of each VM is not, where one may be another's.
+    #expect(Certainty(replayed.result).faults == .recorded)
+    for vm in replayed.result.vms {
+      #expect(Certainty(replayed.result, of: vm).faults == (wasThere ? .recorded : .assumed))
+    }
     #expect(
       replayed.operations(vm: 0).last == "map 40014000+1000 = 0, \(wasThere ? "derived" : "assumed")")
   }
