@@ -256,7 +256,8 @@ public final class TraceFile {
         $0.kind == .userspaceExit && !$0.fields.contains { $0.name == "errno" }
       },
       untoldLosses: copyOrigin?.untoldLosses.map { UntoldLosses($0, isOfCopy: transcoded == nil) },
-      uncertainFrom: contents.isDisplaced ? Nanoseconds(0) : copyOrigin?.damaged?.uncertainFrom)
+      uncertainFrom: contents.isDisplaced || contents.lacksStream
+        ? Nanoseconds(0) : copyOrigin?.damaged?.uncertainFrom)
   }
 
   /// What the file says of damage in the recording that it is a copy of, told at the place where it says so; nil where it says nothing.

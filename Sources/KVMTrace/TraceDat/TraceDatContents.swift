@@ -102,6 +102,11 @@ struct TraceDatContents {
   var describedEnd: UInt64 = 0
   /// Whether pieces of the file are missing between others, or are too many, nobody knows where: then nothing is certain.
   var isDisplaced = false
+  /// Whether a buffer is left out, or some CPU's events of one.
+  var lacksBuffer = false
+  var lacksArea = false
+  /// Whether events may be missing at any time of a CPU of which other events are there: those of another buffer.
+  var lacksStream: Bool { lacksBuffer || lacksArea && buffers.count > 1 }
   /// The first damaged places.
   var damage: [Damage] = [] {
     didSet { if damage.count > Self.damageMax { damage.removeLast(damage.count - Self.damageMax) } }

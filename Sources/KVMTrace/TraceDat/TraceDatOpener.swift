@@ -80,7 +80,7 @@ enum TraceDatOpener {
     contents.checkCPUCount()
     contents.checkCopiedPageSize()
     if version == "6" { contents.reportAnother(in: file, at: contents.end(behind: reader.offset)) }
-    contents.separateAreas(fileEnd: file.count)
+    contents.separateAreas(in: file)
     contents.checkPageSizes(in: file)
     contents.checkPlaces(in: file)
     return contents

@@ -32,9 +32,10 @@ enum TraceDatV6 {
       guard visited.insert(instance.offset).inserted else { continue }
       do {
         try reader.seek(to: instance.offset)
+        contents.sectionOffsets.append(Int(instance.offset))
         try readBuffer(&reader, name: instance.name, into: &contents, instances: &instances)
       } catch {
-        contents.damage.append(
+        contents.reportLackOfBuffer(
           Damage(
             offset: min(Int(clamping: instance.offset), reader.count),
             what: "the file ends, or is damaged, before the events of the buffer \(instance.name)"))
@@ -98,15 +99,15 @@ enum TraceDatV6 {
         reader = table
         found = Int(cpu)
       }
-      if isEntry {
-        dataStart = min(dataStart, offset)
+      if isEntry { dataStart = min(dataStart, offset) }
+      if isEntry || isCounted && isBehind {
         contents.addArea(cpu: cpu - 1, offset: offset, count: count, limit: reader.count, to: &areas)
       }
     }
     if found != claimed {
       if claimed > 0, found == 0 { throw ByteReader.Overrun(offset: table.offset) }
       contents.cpuCount = found
-      contents.damage.append(
+      contents.reportLackOfBuffer(
         Damage(
           offset: contents.cpuCountOffset,
           what: "\(claimed) CPUs are claimed, and there is a list of the events of \(found)"))

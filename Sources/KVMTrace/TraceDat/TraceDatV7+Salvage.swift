@@ -58,7 +58,7 @@ extension TraceDatV7 {
       && !index.bufferSections.contains(UInt64(section.offset))
     {
       guard contents.buffers.count < TraceDatContents.buffersMax else {
-        contents.damage.append(
+        contents.reportLackOfBuffer(
           Damage(
             offset: section.offset,
             what:

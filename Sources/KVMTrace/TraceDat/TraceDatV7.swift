@@ -71,6 +71,7 @@ struct TraceDatV7: ~Copyable {
         return false
       }
       do {
+        contents.sectionOffsets.append(Int(next))
         next = try readOptions(at: next, into: &contents, index: &index)
       } catch {
         contents.damage.append(Damage(offset: Int(next), what: "an option section is damaged or cut"))
@@ -110,7 +111,7 @@ struct TraceDatV7: ~Copyable {
         do {
           try readBuffer(&body, into: &contents, index: &index)
         } catch {
-          contents.damage.append(
+          contents.reportLackOfBuffer(
             Damage(
               offset: place, what: "the description of a buffer is damaged; the buffer is left out"))
         }
@@ -147,7 +148,7 @@ struct TraceDatV7: ~Copyable {
     let room = body.remaining / Self.areaBytes
     let isNumberWrong = count != room && (Int(count) > room || body.remaining % Self.areaBytes == 0)
     if isNumberWrong {
-      contents.damage.append(
+      contents.reportLackOfBuffer(
         Damage(
           offset: Int(sectionOffset),
           what: "the buffer \"\(name)\" claims events of \(count) CPUs, and describes those of \(room)"))

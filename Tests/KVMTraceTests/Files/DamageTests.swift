@@ -1,4 +1,5 @@
 import KVMTrace
+import KVMTypes
 import Testing
 import TraceSynth
 
@@ -229,5 +230,53 @@ struct DamageTests {
     let reading = try Reading(bytes)
     #expect(reading.events.map(\.time) == [1, 2])
     #expect(reading.damage.count == 1 && reading.damage[0].what.contains("reach into"))
+  }
+
+  @Test(
+    "An area whose size is less than it was: the pages behind it are told",
+    arguments: [TraceFlavour.Version.v6, .v7], [0, 1])
+  func shortArea(version: TraceFlavour.Version, pages: Int) throws {
+    let flavour = TraceFlavour(version: version)
+    var bytes = try TraceBuilding.file(
+      flavour,
+      pages: [[1, 10, 20], [2]].map { times in
+        times.map { TraceBuilding.entries([UInt64($0)], flavour) }
+      })
+    func word(_ offset: Int) -> UInt64 {
+      (0..<8).reduce(0) { $0 | UInt64(bytes[offset + $1]) << (8 * $1) }
+    }
+    // Where the first CPU's pages begin, and behind it how many bytes they are.
+    let place = try #require(
+      bytes.indices.dropLast(16).first {
+        word($0) > 0 && word($0) < bytes.count && word($0) % 4096 == 0 && word($0 + 8) == 3 * 4096
+      })
+    let end = Int(word(place)) + pages * 4096
+    bytes.patch([0, UInt8(pages * 16)], at: place + 8)
+    let reading = try Reading(bytes)
+    #expect(reading.events.map(\.time) == (pages == 0 ? [2] : [1, 2]))
+    #expect(
+      reading.damage.contains { $0.offset == end && $0.cpu == 0 && $0.what.contains("in no list") },
+      "\(reading.damage)")
+  }
+
+  @Test("Of a buffer that is left out, events may be missing at any time, whatever another has of its CPUs")
+  func lostBuffer() throws {
+    let flavour = TraceFlavour(version: .v7)
+    let description = TraceDescription(
+      flavour, formats: [KVMEventFormats.entry],
+      buffers: [TraceBuffer(cpus: [0]), TraceBuffer(name: "second", cpus: [0])])
+    let writer = TraceDatWriter(description)
+    for buffer in 0..<2 {
+      try writer.append(TraceBuilding.entries([UInt64(buffer) + 1], flavour), cpu: 0, buffer: buffer)
+    }
+    var bytes = try writer.bytes()
+    #expect(try Reading(bytes).trace.account.uncertainFrom == nil)
+    let name = try #require(bytes.firstRange(of: Array("second\0".utf8)))
+    let clock = try #require(bytes[name.upperBound...].firstIndex(of: 0))
+    // Pages of a size that no kernel has.
+    bytes.patch([0x01, 0x10], at: clock + 1)
+    let reading = try Reading(bytes)
+    #expect(reading.damage.contains { $0.what.contains("the buffer is left out") }, "\(reading.damage)")
+    #expect(reading.trace.account.uncertainFrom == Nanoseconds(0))
   }
 }
