@@ -42,7 +42,9 @@ public final class OutputFile {
 }
 
 /// Writes all of `bytes` to a file descriptor.
-func writeAll(_ bytes: [UInt8], to descriptor: Int32, _ name: String) throws(TraceWriteError) {
+func writeAll(
+  _ bytes: [UInt8], to descriptor: Int32, _ name: String, isTemporary: Bool = false
+) throws(TraceWriteError) {
   var done = 0
   while done < bytes.count {
     let wrote = bytes.withUnsafeBytes { memory in
@@ -50,7 +52,7 @@ func writeAll(_ bytes: [UInt8], to descriptor: Int32, _ name: String) throws(Tra
     }
     if wrote < 0 {
       if errno == EINTR { continue }
-      throw TraceWriteError("\(name): cannot be written")
+      throw TraceWriteError("\(name): cannot be written", isOfTemporaryFile: isTemporary)
     }
     done += wrote
   }

@@ -37,7 +37,7 @@ final class SpillStore {
       }
       if got < 0 {
         if errno == EINTR { continue }
-        throw TraceWriteError("\(directory): a temporary file cannot be read")
+        throw TraceWriteError("\(directory): a temporary file cannot be read", isOfTemporaryFile: true)
       }
       if got == 0 { break }
       try output.write(got == buffer.count ? buffer : Array(buffer[..<got]))
@@ -50,10 +50,12 @@ final class SpillStore {
     if descriptor < 0 {
       var path = Array("\(directory)/.pkvm-replay-XXXXXX".utf8CString)
       descriptor = unsafe mkstemp(&path)
-      guard descriptor >= 0 else { throw TraceWriteError("\(directory): a temporary file cannot be made") }
+      guard descriptor >= 0 else {
+        throw TraceWriteError("\(directory): a temporary file cannot be made", isOfTemporaryFile: true)
+      }
       unsafe unlink(&path)
     }
-    try writeAll(tail, to: descriptor, "\(directory): a temporary file")
+    try writeAll(tail, to: descriptor, "\(directory): a temporary file", isTemporary: true)
     tail.removeAll(keepingCapacity: true)
   }
 

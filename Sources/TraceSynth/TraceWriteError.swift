@@ -6,10 +6,13 @@ public struct TraceWriteError: Error, CustomStringConvertible {
   public var action: String
   /// The system's error number.
   public var code: Int32
+  /// Whether it was a temporary file, not the output.
+  public var isOfTemporaryFile: Bool
 
-  init(_ action: String, code: Int32 = errno) {
+  init(_ action: String, code: Int32 = errno, isOfTemporaryFile: Bool = false) {
     self.action = action
     self.code = code
+    self.isOfTemporaryFile = isOfTemporaryFile
   }
 
   /// One line: what failed and why.

@@ -132,6 +132,17 @@ struct StreamTests {
     #expect(outcome.errors.contains("standard output") && outcome.errors.contains("No space left"))
   }
 
+  @Test("a copy into a full output gives no advice on temporary files", arguments: ["convert", "slice"])
+  func fullCopy(verb: String) throws {
+    let outcome = try Tool.shell("$tool \(verb) \"$1\" - >/dev/full", [Tool.recording])
+    #expect(outcome.status == 74 && outcome.errorLines.count == 1)
+    #expect(outcome.errors.contains("No space left"))
+    #expect(!outcome.errors.contains("TMPDIR"), "\(outcome.errors)")
+    let unspooled = try Tool.shell(
+      #"TMPDIR=/nonexistent "$tool" synth --events 2000000 "$(mktemp -u)""#, [])
+    #expect(unspooled.status == 74 && unspooled.errors.contains("/nonexistent"), "\(unspooled.errors)")
+  }
+
   @Test(
     "an output that is full, of what is asked of the program itself",
     arguments: ["--help", "--version", "help replay", "replay --help", "--generate-completion-script bash"])

@@ -44,7 +44,8 @@ struct CopyOptions: ParsableArguments {
       Phases.begin("write \(opened.name)")
       try copy.finish(to: OutputFile(descriptor: opened.descriptor, name: opened.name))
     } catch let error as TraceWriteError {
-      throw Diagnostics.failure("\(error); TMPDIR names where pages wait", .inputOutput)
+      let advice = error.isOfTemporaryFile ? "; TMPDIR names where pages wait" : ""
+      throw Diagnostics.failure("\(error)\(advice)", .inputOutput)
     }
     try opened.finish()
     if copy.leftOut > 0 {
