@@ -39,6 +39,7 @@ struct PKVMReplay: ParsableCommand {
     // Where whoever started this one ignores it, nobody would ever learn how a process ended that this one starts.
     signal(SIGCHLD, SIG_DFL)
     do {
+      try checkArguments()
       var command = try parseAsRoot()
       try command.run()
       finish()
@@ -52,6 +53,19 @@ struct PKVMReplay: ParsableCommand {
       guard exitCode(for: error) == .validationFailure, !(error is ExitCode) else { exit(withError: error) }
       Diagnostics.error(usageLine(for: error))
       exit(withError: ExitCode.validationFailure)
+    }
+  }
+
+  /// Refuses arguments that are no text: as such they could not be told from others, nor named in a report.
+  private static func checkArguments() throws {
+    for position in 1..<max(1, Int(CommandLine.argc)) {
+      guard let argument = unsafe CommandLine.unsafeArgv[position],
+        unsafe String(validatingCString: argument) == nil
+      else { continue }
+      let name = unsafe String(cString: argument)
+      throw Diagnostics.failure(
+        "argument \(position), \(name), is not UTF-8; a symbolic link of another name, or - for standard input, takes the file",
+        .usage)
     }
   }
 

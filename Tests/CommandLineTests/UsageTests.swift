@@ -168,6 +168,19 @@ struct UsageTests {
     try expectUsageError(["events", Tool.recording] + option, naming: option[0])
   }
 
+  @Test("an argument that is no text names the argument, and how the file can be had")
+  func noText() throws {
+    let outcome = try Tool.shell(#"$tool info "$(printf 'caf\351.dat')""#, [])
+    #expect(outcome.status == 64 && outcome.errorLines.count == 1)
+    #expect(outcome.errors.contains("argument 2, caf\u{fffd}.dat, is not UTF-8"), "\(outcome.errors)")
+    let linked = try Tool.shell(
+      #"""
+      d=$(mktemp -d); trap 'rm -rf "$d"' EXIT; name=$(printf 'caf\351.dat')
+      cp "$1" "$d/$name" && ln -s "$name" "$d/link" && "$tool" info --json "$d/link"
+      """#, [Tool.recording])
+    #expect(linked.status == 0, "\(linked.errors)")
+  }
+
   @Test("an event that the trace does not have")
   func unknownEvent() throws {
     try expectUsageError(["events", Tool.recording, "--event", "kvm_etnry"], naming: "kvm_etnry")
