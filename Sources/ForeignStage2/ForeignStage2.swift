@@ -238,10 +238,12 @@ extension ForeignStage2: Stage2Backend {
 
   package mutating func walk(_ ipa: IPA) -> Stage2Walk {
     let leaf = leaf(ipa)
-    let level = TranslationLevel(Int8(truncatingIfNeeded: leaf.level))
+    // No table has a level beyond these, whatever a backend says.
+    let start = shape.startLevel
+    let level = TranslationLevel(Int8(min(max(leaf.level, Int32(start.rawValue)), 3)))
     // Before the first vCPU is loaded EL2 has no table to walk.
     let isThere = !shape.isPKVM || loaded >= 0
-    guard leaf.is_valid != 0 else { return .invalid(level: isThere ? level : shape.startLevel) }
+    guard leaf.is_valid != 0 else { return .invalid(level: isThere ? level : start) }
     return .leaf(
       level: level, prot: Stage2Prot(rawValue: leaf.prot).intersection(shape.walkedProt),
       young: leaf.is_young != 0)
@@ -282,7 +284,7 @@ extension ForeignStage2 {
       let counters = effects.pointee.tally.counters
       var work = Stage2Work(
         hypercalls: effects.pointee.tally.hypercalls.total, tlbInvalidations: counters.tlbiAll,
-        cachePages: counters.dcachePages + counters.icachePages,
+        cachePages: counters.dcachePages &+ counters.icachePages,
         tablePages: effects.pointee.memory.accounting.tables.added)
       var found = last?.counters
       if found == nil, let vm = callable { found = self.counters(vm) }

@@ -282,6 +282,25 @@ struct PatchTests {
     }
   }
 
+  @Test(
+    "A side that counts what cannot be ends and hangs nothing, beside another one and in the place of the model"
+  )
+  func lies() throws {
+    try inDirectory(["", "TOY_LIES=1"]) { directory, toys in
+      let sides = ["--before", toys[0], "--after", toys[1], "--no-self-test"]
+      for more in [[], ["--in-process"], ["--html", "-"], ["--json", "-"]] {
+        let outcome = try run(directory, ["patch", Tool.recording] + sides + more)
+        #expect(
+          outcome.status == 1 && outcome.errors.isEmpty && !outcome.output.contains("did not return"),
+          "\(more) \(outcome)")
+      }
+      for more in [[], ["--costs", "assumed"], ["--html", "-"], ["--json", "-"]] {
+        let outcome = try run(directory, ["replay", Tool.recording, "--backend", toys[1]] + more)
+        #expect(outcome.status <= 1 && outcome.output.count > 1000, "\(more) \(outcome)")
+      }
+    }
+  }
+
   @Test("A VM that ends in the recording makes room for the next one")
   func ended() throws {
     let recording = Tool.root.appending(path: "traces/pkvm-nvhe-7.3.4-short-lived-guests.dat").path

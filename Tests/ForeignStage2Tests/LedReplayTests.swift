@@ -135,6 +135,15 @@ struct LedReplayTests {
     }
   }
 
+  @Test("Whatever a backend counts, both sides go on")
+  func lies() throws {
+    let found = try findings("TOY_LIES=1", vms: 3)
+    #expect(found.vms == 3 && found.lost.isEmpty && found.compared == found.calls)
+    #expect(found.counts.contains { $0.function == .look && $0.kind == "state" })
+    let peaks = found.sides[1].totals.effects.filter { $0.name.text == "memory cache pages" }
+    #expect(peaks.first { $0.name.kind == .state }?.total.other == .max)
+  }
+
   @Test("A kernel that stops loses the VM, and the calls that show it are kept")
   func panic() throws {
     let found = try findings("TOY_PANIC_AT=50")

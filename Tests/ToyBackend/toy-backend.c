@@ -23,6 +23,7 @@
  *	-DTOY_DESTROYS=0	has no function that destroys ranges
  *	-DTOY_ASKS=1		makes a hypercall of its own in each unmap
  *	-DTOY_BATCHES=1		takes neighbouring pages back with one hypercall
+ *	-DTOY_LIES=1		counts what cannot be, where it counts
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -82,6 +83,9 @@
 #endif
 #ifndef TOY_BATCHES
 #define TOY_BATCHES 0
+#endif
+#ifndef TOY_LIES
+#define TOY_LIES 0
 #endif
 
 #define PAGE_SHIFT 12
@@ -260,6 +264,13 @@ static int64_t topup(struct s2_vm *vm, int32_t vcpu, uint64_t pages)
 {
 	if (vm->is_stopped)
 		stop(vm, __LINE__, "it was called though it had stopped");
+	if (TOY_LIES) {
+		vm->host.memory(vm->host.user, S2_OBJECT_POOL, -1, INT64_MAX, 1 << PAGE_SHIFT);
+		vm->host.memory(vm->host.user, S2_OBJECT_PGD, -1, INT64_MIN, 1 << PAGE_SHIFT);
+		vm->host.memory(vm->host.user, S2_OBJECT_MAPPING, -1, INT64_MAX, 64);
+		for (int i = 0; i < 4096; i++)
+			vm->host.maintenance(vm->host.user, S2_DCACHE_CLEAN_INVAL, 0, UINT64_MAX);
+	}
 	if (vm->spare[vcpu] < pages) {
 		vm->host.memory(vm->host.user, S2_OBJECT_MEMCACHE, -1, (int64_t)(pages - vm->spare[vcpu]), 1 << PAGE_SHIFT);
 		vm->spare[vcpu] = pages;
@@ -417,6 +428,8 @@ static void walk(struct s2_vm *vm, uint64_t ipa, struct s2_leaf *leaf)
 
 	if (overlaps(vm, at, gfn + 1)) {
 		describe(vm, at, leaf);
+		if (TOY_LIES)
+			leaf->level = 127;
 		return;
 	}
 	*leaf = (struct s2_leaf) { .ipa = ipa, .level = vm->start_level };
@@ -465,6 +478,12 @@ static void counters(struct s2_vm *vm, struct s2_counters *counters)
 	counters->mapping_bytes = 64;
 	for (int vcpu = 0; vcpu < 64; vcpu++)
 		counters->memcache_pages += vm->spare[vcpu];
+	if (TOY_LIES) {
+		counters->mappings = vm->count % 2 ? INT64_MAX : 1ULL << 63;
+		counters->memcache_pages = counters->mappings;
+		counters->tree_nodes_visited = vm->count % 2 ? UINT64_MAX : 0;
+		counters->descriptors_visited = counters->tree_nodes_visited;
+	}
 }
 
 const struct s2_backend *s2_backend(uint32_t abi)

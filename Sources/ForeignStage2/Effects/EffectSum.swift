@@ -1,4 +1,4 @@
-/// Effects of one name, taken together.
+/// Effects of one name, taken together. A backend may state anything, of which no sum has to be right.
 struct EffectSum: Hashable {
   var count: UInt32 = 0
   /// Bytes that were maintained, objects that were taken.
@@ -9,7 +9,7 @@ struct EffectSum: Hashable {
   /// An effect more.
   @inline(__always)
   mutating func add(_ kind: EffectKind, _ arguments: UnsafeBufferPointer<UInt64>) {
-    count += 1
+    count &+= 1
     switch kind {
     case .maintenance:
       if arguments.count > 1 { amount &+= Int64(bitPattern: arguments[1]) }

@@ -214,8 +214,9 @@ struct EffectTally {
     case S2_TLBI_IPA: counters.tlbiIPA += 1
     case S2_TLBI_IPA_NSH: counters.tlbiIPANonShareable += 1
     case S2_TLBI_RANGE: counters.tlbiRange += 1
-    case S2_DCACHE_CLEAN_INVAL: counters.dcachePages += Int(clamping: size >> pageShift)
-    case S2_ICACHE_INVAL: counters.icachePages += Int(clamping: size >> pageShift)
+    // A backend may state anything.
+    case S2_DCACHE_CLEAN_INVAL: counters.dcachePages &+= Int(clamping: size >> pageShift)
+    case S2_ICACHE_INVAL: counters.icachePages &+= Int(clamping: size >> pageShift)
     default: break
     }
   }

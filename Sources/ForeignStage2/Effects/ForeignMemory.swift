@@ -11,6 +11,8 @@ struct ForeignMemory {
   private(set) var accounting: MemoryAccounting
   private var changes: [10 of Int] = .init(repeating: 0)
   private var isChanged = false
+  /// So many pages, or objects, has no VM: a backend may state anything, and sums of it are to be numbers.
+  private static let most = 1 << 36
   /// Mapping objects that exist, in the tree or not.
   private var objects = 0
   /// Mapping objects of blocks that go in this operation.
@@ -45,13 +47,18 @@ struct ForeignMemory {
     // Whole pages are those of EL2's structures.
     case S2_OBJECT_OTHER where bytes == accounting.pageSize.bytes: use = .hypVM
     case S2_OBJECT_MAPPING:
-      objects += Int(clamping: count)
+      objects = Self.sum(objects, count)
       isChanged = true
       return
     default: return
     }
-    changes[Int(use.rawValue)] += Int(clamping: count)
+    changes[Int(use.rawValue)] = Self.sum(changes[Int(use.rawValue)], count)
     isChanged = true
+  }
+
+  /// The sum, as far as there can be so many.
+  private static func sum(_ a: Int, _ b: Int64) -> Int {
+    min(max(a + min(max(Int(b), -2 * most), 2 * most), -most), most)
   }
 
   /// An operation ends.
@@ -81,7 +88,8 @@ struct ForeignMemory {
     }
     for use in PageUse.allCases {
       let change = changes[Int(use.rawValue)]
-      if change > 0 { accounting.allocate(use, pages: change) }
+      let room = max(Self.most - accounting.allPages.live, 0)
+      if change > 0 { accounting.allocate(use, pages: min(change, room)) }
       let released = min(-change, accounting.pages(use).live)
       if released > 0 { accounting.release(use, pages: released) }
       changes[Int(use.rawValue)] = 0
@@ -89,22 +97,25 @@ struct ForeignMemory {
     settleMappings(inTree: inTree, isBlock: isBlock)
   }
 
-  private mutating func settleMappings(inTree: Int, isBlock: Bool) {
-    while accounting.mappings.live > inTree {
-      let takesBlock = goingBlocks > 0 && accounting.blockMappings.live > 0
-      if takesBlock { goingBlocks -= 1 }
-      accounting.removeMapping(isBlock: takesBlock || accounting.pageMappings.live == 0)
+  /// However many a backend says there are, that takes no longer.
+  private mutating func settleMappings(inTree stated: Int, isBlock: Bool) {
+    let inTree = min(max(stated, 0), Self.most)
+    let gone = accounting.mappings.live - inTree
+    if gone > 0 {
+      var blocks = min(gone, goingBlocks, accounting.blockMappings.live)
+      let pages = min(gone - blocks, accounting.pageMappings.live)
+      blocks = gone - pages
+      if blocks > 0 { accounting.removeMapping(isBlock: true, count: blocks) }
+      if pages > 0 { accounting.removeMapping(isBlock: false, count: pages) }
     }
-    while accounting.mappings.live < inTree {
-      if accounting.spareMappings.live > 0 {
-        accounting.useSpareMapping(isBlock: isBlock)
-      } else {
-        accounting.addMapping(isBlock: isBlock)
-      }
+    if gone < 0 {
+      let spare = min(-gone, accounting.spareMappings.live)
+      if spare > 0 { accounting.useSpareMapping(isBlock: isBlock, count: spare) }
+      if -gone > spare { accounting.addMapping(isBlock: isBlock, count: -gone - spare) }
     }
     goingBlocks = 0
-    let spare = max(objects - inTree, 0)
-    while accounting.spareMappings.live > spare { accounting.removeSpareMapping() }
-    while accounting.spareMappings.live < spare { accounting.addSpareMapping() }
+    let surplus = accounting.spareMappings.live - max(objects - inTree, 0)
+    if surplus > 0 { accounting.removeSpareMapping(count: surplus) }
+    if surplus < 0 { accounting.addSpareMapping(count: -surplus) }
   }
 }

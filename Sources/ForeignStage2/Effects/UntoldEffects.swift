@@ -14,7 +14,7 @@ struct UntoldEffects {
   /// There was a name so often, of which nothing else is known.
   mutating func add(_ name: UInt32, count: UInt32) {
     makeRoom(for: name)
-    sums[Int(name)].count += count
+    sums[Int(name)].count &+= count
   }
 
   /// There was an effect of a name.

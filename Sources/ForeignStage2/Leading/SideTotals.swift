@@ -77,7 +77,7 @@ package struct SideTotals {
   /// Nothing more is there of a VM, or nobody looks at it any more.
   mutating func forget(vm: UInt32) {
     for (place, value) in states.removeValue(forKey: vm) ?? [:] where effects[place].name.addsUp {
-      effects[place].total.amount -= value
+      effects[place].total.amount &-= value
     }
   }
 
@@ -90,7 +90,7 @@ package struct SideTotals {
       sum.add(kind, arguments)
       add(sum, at: place)
       if kind == .state, let first = arguments.first {
-        note(place, ofVM: record.vm, Int64(bitPattern: first))
+        note(place, ofVM: record.vm, Int64(clamping: first))
       }
     }
     record.forEachUntold { number, sum in
@@ -101,16 +101,17 @@ package struct SideTotals {
 
   @inline(__always)
   private mutating func add(_ sum: EffectSum, at place: Int) {
-    effects[place].total.count += UInt64(sum.count)
+    effects[place].total.count &+= UInt64(sum.count)
     effects[place].total.amount &+= sum.amount
     effects[place].total.other &+= sum.other
   }
 
-  /// What there is of a VM: of all VMs together, and the most that it ever was.
+  /// What there is of a VM: of all VMs together, and the most that it ever was. A backend may state anything, of which no sum has to be
+  /// right.
   private mutating func note(_ place: Int, ofVM vm: UInt32, _ value: Int64) {
     let before = states[vm, default: [:]].updateValue(value, forKey: place) ?? 0
     if effects[place].name.addsUp {
-      effects[place].total.amount += value - before
+      effects[place].total.amount &+= value &- before
     } else {
       effects[place].total.amount = value
     }

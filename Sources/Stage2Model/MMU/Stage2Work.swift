@@ -1,4 +1,5 @@
-/// What operations on a stage-2 table cost, in units that a cost model can price.
+/// What operations on a stage-2 table cost, in units that a cost model can price. A backend counts what it likes: what comes of that
+/// may be wrong, and ends nothing.
 @frozen
 public struct Stage2Work: Hashable, Sendable {
   /// Descriptors that walks looked at, by the host or by EL2.
@@ -38,35 +39,35 @@ public struct Stage2Work: Hashable, Sendable {
   @inlinable
   public static func + (a: Stage2Work, b: Stage2Work) -> Stage2Work {
     Stage2Work(
-      descriptors: a.descriptors + b.descriptors, treeNodes: a.treeNodes + b.treeNodes,
-      hypercalls: a.hypercalls + b.hypercalls,
-      tlbInvalidations: a.tlbInvalidations + b.tlbInvalidations, cachePages: a.cachePages + b.cachePages,
-      pageStates: a.pageStates + b.pageStates, tablePages: a.tablePages + b.tablePages,
-      memcachePages: a.memcachePages + b.memcachePages)
+      descriptors: a.descriptors &+ b.descriptors, treeNodes: a.treeNodes &+ b.treeNodes,
+      hypercalls: a.hypercalls &+ b.hypercalls,
+      tlbInvalidations: a.tlbInvalidations &+ b.tlbInvalidations, cachePages: a.cachePages &+ b.cachePages,
+      pageStates: a.pageStates &+ b.pageStates, tablePages: a.tablePages &+ b.tablePages,
+      memcachePages: a.memcachePages &+ b.memcachePages)
   }
 
   /// Adds the work of `b` to `a`.
   @inlinable
   public static func += (a: inout Stage2Work, b: Stage2Work) {
-    a.descriptors += b.descriptors
-    a.treeNodes += b.treeNodes
-    a.hypercalls += b.hypercalls
-    a.tlbInvalidations += b.tlbInvalidations
-    a.cachePages += b.cachePages
-    a.pageStates += b.pageStates
-    a.tablePages += b.tablePages
-    a.memcachePages += b.memcachePages
+    a.descriptors &+= b.descriptors
+    a.treeNodes &+= b.treeNodes
+    a.hypercalls &+= b.hypercalls
+    a.tlbInvalidations &+= b.tlbInvalidations
+    a.cachePages &+= b.cachePages
+    a.pageStates &+= b.pageStates
+    a.tablePages &+= b.tablePages
+    a.memcachePages &+= b.memcachePages
   }
 
   /// The work between `b` and `a`.
   @inlinable
   public static func - (a: Stage2Work, b: Stage2Work) -> Stage2Work {
     Stage2Work(
-      descriptors: a.descriptors - b.descriptors, treeNodes: a.treeNodes - b.treeNodes,
-      hypercalls: a.hypercalls - b.hypercalls,
-      tlbInvalidations: a.tlbInvalidations - b.tlbInvalidations, cachePages: a.cachePages - b.cachePages,
-      pageStates: a.pageStates - b.pageStates, tablePages: a.tablePages - b.tablePages,
-      memcachePages: a.memcachePages - b.memcachePages)
+      descriptors: a.descriptors &- b.descriptors, treeNodes: a.treeNodes &- b.treeNodes,
+      hypercalls: a.hypercalls &- b.hypercalls,
+      tlbInvalidations: a.tlbInvalidations &- b.tlbInvalidations, cachePages: a.cachePages &- b.cachePages,
+      pageStates: a.pageStates &- b.pageStates, tablePages: a.tablePages &- b.tablePages,
+      memcachePages: a.memcachePages &- b.memcachePages)
   }
 }
 

@@ -143,26 +143,27 @@ public struct MemoryAccounting: Sendable {
     }
   }
 
-  /// A mapping object is allocated and filled in at once.
-  public mutating func addMapping(isBlock: Bool) {
-    if isBlock { blockMappings.add() } else { pageMappings.add() }
-    mappings.add()
-    totalBytes.add(bytesPerMapping)
+  /// Mapping objects are allocated and filled in at once.
+  @inline(__always)
+  public mutating func addMapping(isBlock: Bool, count: Int = 1) {
+    if isBlock { blockMappings.add(count) } else { pageMappings.add(count) }
+    mappings.add(count)
+    totalBytes.add(count &* bytesPerMapping)
   }
 
-  /// A mapping object is allocated and held ready.
+  /// Mapping objects are allocated and held ready.
   @inline(__always)
-  public mutating func addSpareMapping() {
-    spareMappings.add()
-    totalBytes.add(bytesPerMapping)
+  public mutating func addSpareMapping(count: Int = 1) {
+    spareMappings.add(count)
+    totalBytes.add(count &* bytesPerMapping)
   }
 
-  /// The object held ready is filled in.
+  /// Objects held ready are filled in.
   @inline(__always)
-  public mutating func useSpareMapping(isBlock: Bool) {
-    spareMappings.remove()
-    if isBlock { blockMappings.add() } else { pageMappings.add() }
-    mappings.add()
+  public mutating func useSpareMapping(isBlock: Bool, count: Int = 1) {
+    spareMappings.remove(count)
+    if isBlock { blockMappings.add(count) } else { pageMappings.add(count) }
+    mappings.add(count)
   }
 
   /// The object held ready is filled in and lost.
@@ -171,16 +172,18 @@ public struct MemoryAccounting: Sendable {
     lostMappings.add()
   }
 
-  /// The object held ready is freed.
-  public mutating func removeSpareMapping() {
-    spareMappings.remove()
-    totalBytes.remove(bytesPerMapping)
+  /// Objects held ready are freed.
+  @inline(__always)
+  public mutating func removeSpareMapping(count: Int = 1) {
+    spareMappings.remove(count)
+    totalBytes.remove(count &* bytesPerMapping)
   }
 
-  /// A mapping object is freed.
-  public mutating func removeMapping(isBlock: Bool) {
-    if isBlock { blockMappings.remove() } else { pageMappings.remove() }
-    mappings.remove()
-    totalBytes.remove(bytesPerMapping)
+  /// Mapping objects are freed.
+  @inline(__always)
+  public mutating func removeMapping(isBlock: Bool, count: Int = 1) {
+    if isBlock { blockMappings.remove(count) } else { pageMappings.remove(count) }
+    mappings.remove(count)
+    totalBytes.remove(count &* bytesPerMapping)
   }
 }
