@@ -199,13 +199,22 @@ struct PatchTests {
       #expect(again.status == 1 && again.output.contains("crashed with signal 4"), "\(again.errors)")
       let other = try run(directory, ["patch", "--reproduce", file, "--after", toys[0]])
       #expect(other.status == 0 && other.output.contains("calls return"), "\(other.errors)")
-      // A VM of no shape, or of no number that a VM has, is no call.
-      for line in ["create vm=1 prot=0", "create vm=4294967294 size=48 prot=3073"] {
+      // A VM of no shape, or of no number that a VM has, is none that can be made.
+      let text = try String(contentsOf: directory.appending(path: file), encoding: .utf8)
+      let number = text.split(separator: "\n").count + 1
+      for (line, words) in [
+        ("create vm=1 prot=0", "makes a VM that cannot be"),
+        ("create vm=1 size=0x1ffffffff prot=3073", "makes a VM that cannot be"),
+        ("create vm=1 size=31 prot=3073", "makes a VM that cannot be"),
+        ("create vm=4294967294 size=48 prot=3073", "is no call of a stage-2 function"),
+      ] {
         let place = directory.appending(path: "edited.calls")
-        let text = try String(contentsOf: directory.appending(path: file), encoding: .utf8)
         try Data("\(text)\(line)\n".utf8).write(to: place)
-        let edited = try run(directory, ["patch", "--reproduce", place.path, "--after", toys[0]])
-        #expect(edited.status == 65 && edited.errors.contains("is no call of a stage-2 function"))
+        for more in [[], ["--in-process"]] {
+          let edited = try run(directory, ["patch", "--reproduce", place.path, "--after", toys[0]] + more)
+          #expect(edited.status == 65 && edited.errorLines.count == 1, "\(edited)")
+          #expect(edited.errors.contains("edited.calls: line \(number): \(words)"), "\(edited)")
+        }
       }
     }
   }

@@ -52,7 +52,7 @@ extension StageCall {
   }
 
   /// Reads what `line` wrote; nil for anything else. What is not named is 0.
-  package init?(line: Substring) {
+  fileprivate init?(line: Substring) {
     let parts = line.split(separator: " ")
     guard let name = parts.first, let function = Function.allCases.first(where: { $0.name == name }) else {
       return nil
@@ -74,8 +74,8 @@ extension StageCall {
       default: return nil
       }
     }
-    // Without a shape there is nothing to make, and no replay has so many VMs.
-    if function == .create && shape == nil || vm > Self.vmMax { return nil }
+    // No replay has so many VMs.
+    if vm > Self.vmMax { return nil }
   }
 
   /// The highest number of a VM in a file.
@@ -100,12 +100,12 @@ package enum Reproducer {
   /// The calls of a file, or the number of the first line that is none.
   package static func calls(in text: String) -> Result<[StageCall], ReproducerProblem> {
     let lines = text.split(separator: "\n", omittingEmptySubsequences: false)
-    guard lines.first == Substring(title) else { return .failure(ReproducerProblem(line: 1)) }
+    guard lines.first == Substring(title) else { return .failure(.noCall(line: 1)) }
     var calls: [StageCall] = []
     for (position, line) in lines.enumerated() where !line.isEmpty && !line.hasPrefix("#") {
-      guard var call = StageCall(line: line) else {
-        return .failure(ReproducerProblem(line: position + 1))
-      }
+      guard var call = StageCall(line: line) else { return .failure(.noCall(line: position + 1)) }
+      // There would be nothing to make.
+      if call.function == .create, call.shape == nil { return .failure(.noSuchVM(line: position + 1)) }
       call.number = UInt64(calls.count)
       calls.append(call)
     }
@@ -113,8 +113,19 @@ package enum Reproducer {
   }
 }
 
-/// A line that is no call.
-package struct ReproducerProblem: Error, Hashable {
-  /// Its number, from 1.
-  package var line: Int
+/// A line that cannot be carried out, by its number from 1.
+package enum ReproducerProblem: Error, Hashable, CustomStringConvertible {
+  /// It is no call.
+  case noCall(line: Int)
+  /// It makes a VM whose table no kernel has.
+  case noSuchVM(line: Int)
+
+  package var description: String {
+    switch self {
+    case .noCall(let line): "line \(line): is no call of a stage-2 function"
+    case .noSuchVM(let line):
+      "line \(line): makes a VM that cannot be: prot >> 8 is 12, 14 or 16, for its pages, and size the bits of an address, "
+        + "\(Stage2Geometry.minimumIPABits) to \(Stage2Geometry.maximumIPABits)"
+    }
+  }
 }

@@ -125,13 +125,13 @@ package struct StageCall: BitwiseCopyable, Sendable {
     return call
   }
 
-  /// What the VM is that `create` makes; nil of another call.
+  /// What the VM is that `create` makes; nil of another call, and where no kernel has such a table.
   package var shape: ForeignShape? {
-    guard function == .create, prot >> 8 < 64, let pageSize = PageSize(bytes: 1 << (prot >> 8)) else {
-      return nil
-    }
+    guard function == .create, prot >> 8 < 64, let pageSize = PageSize(bytes: 1 << (prot >> 8)),
+      let table = try? Stage2Geometry(pageSize: pageSize, ipaBits: Int(clamping: size))
+    else { return nil }
     return ForeignShape(
-      isPKVM: prot & 1 != 0, isProtected: prot & 2 != 0, pageSize: pageSize, ipaBits: Int(clamping: size),
+      isPKVM: prot & 1 != 0, isProtected: prot & 2 != 0, pageSize: pageSize, ipaBits: table.ipaBits,
       features: ipa)
   }
 }

@@ -13,7 +13,7 @@ struct Reproduction {
     switch Reproducer.calls(in: text) {
     case .success(let found): calls = found
     case .failure(let problem):
-      throw Diagnostics.failure("\(file): line \(problem.line): is no call of a stage-2 function", .notATrace)
+      throw Diagnostics.failure("\(file): \(problem)", .notATrace)
     }
     guard let shape = calls.lazy.compactMap(\.shape).first else {
       throw Diagnostics.failure("\(file): makes no VM", .notATrace)
