@@ -310,6 +310,23 @@ struct PatchTests {
     }
   }
 
+  @Test("A VM that one side loses is released on the other one, which goes on with the next ones")
+  func releasesLost() throws {
+    let recording = Tool.root.appending(path: "traces/pkvm-nvhe-7.3.4-short-lived-guests.dat").path
+    try inDirectory(["TOY_VMS_MAX=2", "TOY_PANIC_AT=1"]) { directory, toys in
+      for more in [[], ["--in-process"]] {
+        let outcome = try run(
+          directory,
+          ["patch", recording, "--json", "-", "--no-self-test", "--before", toys[0], "--after", toys[1]]
+            + more)
+        let compared = try recordings(try json(outcome))[0]
+        let lost = try #require(compared["lost"] as? [[String: Any]])
+        #expect(lost.count > 2 && lost.allSatisfy { $0["side"] as? String == "after" }, "\(lost)")
+        #expect(lost.allSatisfy { ($0["reason"] as? String)?.hasSuffix("the n-th map") == true }, "\(lost)")
+      }
+    }
+  }
+
   @Test("A VM that ends in the recording makes room for the next one")
   func ended() throws {
     let recording = Tool.root.appending(path: "traces/pkvm-nvhe-7.3.4-short-lived-guests.dat").path

@@ -43,6 +43,8 @@ package final class CallConductor {
   /// The next calls correct the model.
   package var isCorrecting = false
   private var lost: [LostVM] = []
+  /// VMs that are left out, and that both sides are still to release.
+  private var leavers: [UInt32] = []
   /// Why nothing more is handed on.
   private var problem: FollowerFailure?
 
@@ -157,6 +159,13 @@ package final class CallConductor {
       mayDrainAt = call.number + 64
       _ = drain()
     }
+    if !leavers.isEmpty { releaseLeavers() }
+  }
+
+  /// A VM that is left out is gone on both sides, as it will be on the host: what one of them goes on with is not to be short of the room
+  /// that it takes. Not while a call is handed on, which may wait for what loses a VM.
+  private func releaseLeavers() {
+    while let vm = leavers.popLast() { hand(StageCall(.release, vm: vm)) }
   }
 
   private func give(up reason: FollowerFailure) { if problem == nil { problem = reason } }
@@ -174,7 +183,12 @@ package final class CallConductor {
   private func offerHistory(to side: Int) {
     while sent[side] < history.count {
       let call = history[sent[side]]
-      if !isLeftOut(call.vm), !sides[side].offer(call, makeRoom: { wait() }) { return }
+      // A process that never made a VM does nothing where it is to release it.
+      if !isLeftOut(call.vm) || call.function == .release,
+        !sides[side].offer(call, makeRoom: { wait() })
+      {
+        return
+      }
       sent[side] += 1
     }
   }
@@ -282,6 +296,7 @@ package final class CallConductor {
       for number in 0...call.number where history[number].vm == call.vm { calls.append(history[number]) }
       lost.append(LostVM(side: side, reason: reason, call: call, calls: calls))
     }
+    if vms[Int(call.vm)].life == .living { leavers.append(call.vm) }
     vms[Int(call.vm)].life = .leftOut
     for side in sides { side.forget(vm: call.vm) }
     return isNews
