@@ -15,7 +15,7 @@ struct PatchTests {
     try FileManager.default.createDirectory(at: directory, withIntermediateDirectories: true)
     defer { try? FileManager.default.removeItem(at: directory) }
     let toys = try macros.enumerated().map { number, macro in
-      let built = try macro.isEmpty ? ToyBackend.build() : ToyBackend.build(macro)
+      let built = try ToyBackend.build(macro.split(separator: " ").map(String.init))
       let place = directory.appending(path: "\(number).so")
       try FileManager.default.moveItem(at: URL(fileURLWithPath: built), to: place)
       return place.path
@@ -324,6 +324,21 @@ struct PatchTests {
         #expect(lost.count > 2 && lost.allSatisfy { $0["side"] as? String == "after" }, "\(lost)")
         #expect(lost.allSatisfy { ($0["reason"] as? String)?.hasSuffix("the n-th map") == true }, "\(lost)")
       }
+    }
+  }
+
+  @Test("A process that is started once more makes no VM of which all has been told")
+  func restarts() throws {
+    let recording = Tool.root.appending(path: "traces/pkvm-nvhe-7.3.4-short-lived-guests.dat").path
+    // Some of its VMs map less.
+    try inDirectory(["TOY_SAYS=1 TOY_CRASH_AT=160"]) { directory, toys in
+      let outcome = try run(
+        directory, ["patch", recording, "--before", "7.3", "--after", toys[0], "--json", "-"])
+      let compared = try recordings(try json(outcome))[0]
+      let vms = try #require(compared["vms"] as? Int)
+      let lost = try #require(compared["lost"] as? [[String: Any]])
+      #expect((2..<vms).contains(lost.count), "\(lost)")
+      #expect(outcome.errorLines.count { $0 == "the toy makes a VM" } == vms, "\(outcome.errors)")
     }
   }
 

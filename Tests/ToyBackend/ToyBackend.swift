@@ -6,7 +6,10 @@ package enum ToyBackend {
   private static let root = tests.deletingLastPathComponent().deletingLastPathComponent()
 
   /// A shared object with these macros.
-  package static func build(_ macros: String...) throws -> String {
+  package static func build(_ macros: String...) throws -> String { try build(macros) }
+
+  /// A shared object with these macros.
+  package static func build(_ macros: [String]) throws -> String {
     let name = macros.joined(separator: "-").replacingOccurrences(of: "=", with: "")
     let file = FileManager.default.temporaryDirectory
       .appending(path: "toy-\(name)-\(UUID().uuidString).so").path

@@ -24,6 +24,7 @@
  *	-DTOY_ASKS=1		makes a hypercall of its own in each unmap
  *	-DTOY_BATCHES=1		takes neighbouring pages back with one hypercall
  *	-DTOY_LIES=1		counts what cannot be, where it counts
+ *	-DTOY_SAYS=1		says on standard output that it makes a VM
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -86,6 +87,9 @@
 #endif
 #ifndef TOY_LIES
 #define TOY_LIES 0
+#endif
+#ifndef TOY_SAYS
+#define TOY_SAYS 0
 #endif
 
 #define PAGE_SHIFT 12
@@ -216,6 +220,10 @@ static struct s2_vm *create(const struct s2_config *config, const struct s2_host
 		return NULL;
 	}
 	vms++;
+	if (TOY_SAYS) {
+		puts("the toy makes a VM");
+		fflush(stdout);
+	}
 	vm = calloc(1, sizeof(*vm));
 	vm->config = *config;
 	vm->host = *host;

@@ -21,6 +21,8 @@ package final class CallConductor {
 
     var shape: ForeignShape
     var life = Life.awaited
+    /// The numbers of the call that makes it, and of the last one before it was over.
+    var calls: (first: UInt64, last: UInt64)?
     /// The highest number of a vCPU that had a memory cache.
     var lastVCPU: Int32 = -1
     /// Maps so far, and calls since the VM was looked at as a whole.
@@ -84,6 +86,7 @@ package final class CallConductor {
 
   private func begin(_ vm: UInt32) {
     vms[Int(vm)].life = .living
+    vms[Int(vm)].calls = (history.count, .max)
     make(.create(vms[Int(vm)].shape, vm: vm))
   }
 
@@ -112,6 +115,7 @@ package final class CallConductor {
   package func repeatCall(_ call: StageCall) {
     if call.function == .create, let shape = call.shape {
       while vms.count <= Int(call.vm) { vms.append(Led(shape: shape)) }
+      if vms[Int(call.vm)].calls == nil { vms[Int(call.vm)].calls = (history.count, .max) }
     }
     if Int(call.vm) < vms.count, !isLeftOut(call.vm) { hand(call) }
   }
@@ -139,7 +143,9 @@ package final class CallConductor {
     }
     make(StageCall(.freeSplitCache, vm: vm))
     make(StageCall(.release, vm: vm))
-    if vms[Int(vm)].life == .living { vms[Int(vm)].life = .over }
+    guard vms[Int(vm)].life == .living else { return }
+    vms[Int(vm)].life = .over
+    vms[Int(vm)].calls?.last = history.count - 1
   }
 
   @inline(__always)
@@ -183,6 +189,10 @@ package final class CallConductor {
   private func offerHistory(to side: Int) {
     while sent[side] < history.count {
       let call = history[sent[side]]
+      if isCompared(call.vm) {
+        sent[side] += 1
+        continue
+      }
       // A process that never made a VM does nothing where it is to release it.
       if !isLeftOut(call.vm) || call.function == .release,
         !sides[side].offer(call, makeRoom: { wait() })
@@ -190,6 +200,20 @@ package final class CallConductor {
         return
       }
       sent[side] += 1
+    }
+  }
+
+  /// Whether all calls of a VM have been compared, of which nobody has to tell anything more.
+  private func isCompared(_ vm: UInt32) -> Bool {
+    guard Int(vm) < vms.count, let calls = vms[Int(vm)].calls else { return false }
+    return calls.last < compared
+  }
+
+  /// The first call that a process has to carry out that is started once more: with it the first VM begins that is still there.
+  private var firstNeeded: UInt64 {
+    vms.indices.reduce(compared) { first, vm in
+      guard let calls = vms[vm].calls, vms[vm].life != .leftOut, calls.last >= compared else { return first }
+      return min(first, calls.first)
     }
   }
 
@@ -275,13 +299,15 @@ package final class CallConductor {
     guard let number, number < history.count else {
       return give(up: .ofSide("\(sides[side].name): \(reason.words) before its first call"))
     }
+    // All that it had told before.
+    _ = drain()
     let call = history[number]
     if !lose(side, reason, call) { restarts += 1 }
     if restarts > Self.restartsMax {
       return give(up: .ofSide("\(sides[side].name): \(reason.words) again and again"))
     }
     do { try sides[side].restart(from: compared) } catch { return give(up: error) }
-    sent[side] = 0
+    sent[side] = firstNeeded
   }
 
   /// A side cannot go on with the VM of a call.
