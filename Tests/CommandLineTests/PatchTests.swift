@@ -47,7 +47,7 @@ struct PatchTests {
       #expect(outcome.output.contains("100000 random calls as the model of 7.3"))
       #expect(outcome.output.contains("everything: it is a toy"))
       // Who reads that nothing differs reads of what that is not said.
-      #expect(outcome.output.contains("No recording leads to a call of test_clear_young, relax"))
+      #expect(outcome.output.contains("No call of test_clear_young, relax"))
       #expect(!outcome.output.contains("something else than the model"))
       let stamps = directory.appending(path: "cache/pkvm-replay/self-tests").path
       #expect(try FileManager.default.contentsOfDirectory(atPath: stamps).count == 1)
@@ -194,6 +194,9 @@ struct PatchTests {
       #expect(!lost.isEmpty && lost.allSatisfy { $0["side"] as? String == "after" })
       #expect((lost[0]["reason"] as? String)?.hasPrefix("crashed with signal 4") == true)
       #expect(recording["differing"] as? Int == 0)
+      // What was called for VMs that were lost, a recording led to.
+      let notes = try #require(try json(outcome)["notes"] as? [String])
+      #expect(!notes.contains { $0.contains("No recording leads to a call of") }, "\(notes)")
       let file = try #require(lost[0]["reproducer"] as? String)
       let again = try run(directory, ["patch", "--reproduce", file, "--after", toys[1]])
       #expect(again.status == 1 && again.output.contains("crashed with signal 4"), "\(again.errors)")

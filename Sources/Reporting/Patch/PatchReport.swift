@@ -13,7 +13,7 @@ public struct PatchReport: Encodable, Sendable {
   public var after: Side
   /// same, differs, or unknown where no recording leads to any call that could differ.
   public var verdict: Verdict
-  /// Functions of which nothing was compared, because no recording led to a call.
+  /// Functions of which nothing was compared: no recording led to a call of them, or only VMs were to be called so that were lost.
   public var uncalled: [String]
   /// Of which events the figures are where some are missing, which recordings tell nothing, which functions nothing is told of, and where
   /// the sides have left the course: a sentence each.
@@ -117,7 +117,7 @@ public struct PatchReport: Encodable, Sendable {
       } + recordings.compactMap(\.courseNote)
     if verdict != .unknown, !uncalled.isEmpty {
       self.notes.append(
-        "No recording leads to a call of \(uncalled.joined(separator: ", ")): what differs there is not known."
+        "No call of \(uncalled.joined(separator: ", ")) was compared: what differs there is not known."
       )
     }
   }
