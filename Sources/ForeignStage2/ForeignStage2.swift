@@ -33,9 +33,10 @@ package struct ForeignStage2: ~Copyable {
   /// - Parameters:
   ///   - offset: what sets the frames that are made up for it apart.
   ///   - nothing: how its memory is accounted for; nil where nobody asks.
+  ///   - log: where it is put down what the kernel tells of itself.
   package init(
     _ library: BackendLibrary, _ shape: ForeignShape, frameOffset offset: UInt64,
-    accounting nothing: MemoryAccounting? = nil
+    accounting nothing: MemoryAccounting? = nil, log: KernelLog = KernelLog()
   ) {
     self.library = library
     self.shape = shape
@@ -45,7 +46,7 @@ package struct ForeignStage2: ~Copyable {
     countsMappings = shape.isPKVM && library.table.pointee.counters != nil
     effects = .allocate(capacity: 1)
     effects.initialize(
-      to: ForeignEffects(library.names, nothing ?? MemoryAccounting(pageSize: shape.pageSize)))
+      to: ForeignEffects(library.names, nothing ?? MemoryAccounting(pageSize: shape.pageSize), log))
     vm = ForeignVM(library, shape, effects)
   }
 
@@ -226,7 +227,7 @@ extension ForeignStage2: Stage2Backend {
   }
 
   package mutating func note(_ cause: CallCause) {
-    guard cause.kind == .end else { return }
+    guard cause.kind == .end else { return effects.pointee.log.cause = cause }
     if let vm = callable { last = (treeShape(), counters(vm)) }
     vm.release()
   }
@@ -306,10 +307,9 @@ extension ForeignStage2 {
   package var maintenance: Stage2Counters { effects.pointee.tally.counters }
   /// Hypercalls that the model does not know.
   package var otherHypercallCount: Int { effects.pointee.tally.otherHypercalls }
-  /// Whether the kernel stopped.
-  package var hasPanicked: Bool { effects.pointee.hasPanicked }
-  /// Why, in the backend's words.
-  var lastPanic: String { effects.pointee.panic?.words ?? "it does not say why" }
+  package var hasStopped: Bool { effects.pointee.hasPanicked }
+  /// Why the kernel stopped, in the backend's words.
+  var lastPanic: String { effects.pointee.log.panic?.words ?? "it does not say why" }
 
   /// The host's tree of mappings, node by node.
   struct TreeShape {

@@ -82,6 +82,10 @@ public protocol Stage2Backend: SendableMetatype, ~Copyable {
   /// `kvm_arch_flush_remote_tlbs_range`: invalidates what the TLBs hold for a range.
   mutating func flushRemoteTLBs(_ ipa: IPA, size: UInt64)
 
+  /// Whether the kernel has stopped (`BUG`, a panic of EL2): what the operations did and returned from then on is no kernel's. Mutating
+  /// like `work`.
+  var hasStopped: Bool { mutating get }
+
   /// What the operations cost so far. Mutating, because a getter that borrows copies the backend to the stack.
   var work: Stage2Work { mutating get }
 
@@ -159,6 +163,11 @@ extension Stage2Backend where Self: ~Copyable {
   /// Nothing: the backend splits no blocks.
   @inlinable
   public mutating func freeSplitCache() {}
+
+  /// False: no kernel stops.
+  @inlinable
+  @inline(__always)
+  public var hasStopped: Bool { mutating get { false } }
 
   /// Nothing: the backend counts no work.
   @inlinable

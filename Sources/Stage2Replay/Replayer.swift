@@ -342,8 +342,10 @@ extension Replayer where Backend: ~Copyable {
       result.sections = locks.sections(of: vm.id)
     }
     // Faults tell what is mapped, in slots; and what was mapped before the first of them, or in a gap, none tells.
+    // What is in the table of a kernel that stopped nobody knows.
     result.isTableKnown =
-      context.events.tellsFaults && (!vm.slots.history.isEmpty || vm.faults.total == vm.faults.mmio)
+      !pool[vm.id].hasStopped && context.events.tellsFaults
+      && (!vm.slots.history.isEmpty || vm.faults.total == vm.faults.mmio)
     // Which tables there are follows from the path, which another kernel may state, and from the page size.
     let statesPath =
       context.options.otherKernel.map { $0.request.kernel != nil || $0.request.path != nil } ?? false

@@ -20,7 +20,7 @@ struct ReplayCommand: CheckedCommand {
       are not put together. All inputs are opened before the first is replayed.
 
       Exit status, of several inputs the highest: 0 done; 1 unexplained divergences, see `rules`; 2 the trace is damaged or lost events, unless --allow-loss; \
-      65 not a trace, none of an arm64 KVM host, or not a file of memslots; 66 no such input; 74 read or write error.
+      4 the shared object of --backend cannot be used, or its kernel stopped; 65 not a trace, none of an arm64 KVM host, or not a file of memslots; 66 no such input; 74 read or write error.
 
       Examples:
         pkvm-replay replay trace.dat
@@ -324,8 +324,9 @@ struct ReplayCommand: CheckedCommand {
       pictures?.add(operation)
       try written.add(operation)
     }
+    let backend = library.map { ReplayedBackend($0) }
     var (result, statistics) = try Replays.run(
-      trace, profile: request, options: options, backend: library,
+      trace, profile: request, options: options, backend: backend,
       observer: (written.observers + [pictures?.observer].compactMap(\.self)).reduce(ReplayObserver()) {
         $0.and($1)
       },
@@ -339,8 +340,9 @@ struct ReplayCommand: CheckedCommand {
       result.divergences = result.divergences.limited(to: asked)
     }
     var report = ReplayReport(trace, statistics, result, window: window)
-    report.backend = library.map {
-      ReplayReport.BackendEntry(name: $0.name, path: $0.path, restated: $0.restated)
+    report.backend = backend.map { backend in
+      let told = backend.logs.enumerated().map { (vm: $0, log: $1) }
+      return ReplayReport.BackendEntry(backend.library, told.filter { isWhole || asked.contains($0.vm) })
     }
     let span = result.part.span(statistics)
     try written.finish(
@@ -373,6 +375,10 @@ struct ReplayCommand: CheckedCommand {
 
   /// The exit status that one input would have by itself, and a line about why it is not 0.
   private func status(_ input: String, _ report: ReplayReport) -> ExitCode {
+    if let backend = report.backend, let stopped = backend.stopped {
+      Diagnostics.error("\(input): \(backend.path): \(stopped)")
+      return ExitStatus.noBackend
+    }
     if let incomplete = report.inputs.first(where: \.isIncomplete), !allowLoss {
       Diagnostics.error("\(input): \(incomplete.incompleteness)")
       return ExitStatus.incomplete

@@ -295,6 +295,42 @@ struct PatchTests {
   }
 
   @Test(
+    "In the place of the model, a kernel that stops is told with its VM, and nothing of what it did not do")
+  func stopped() throws {
+    try inDirectory(["TOY_PANIC_AT=1", "TOY_WARNS=1"]) { directory, toys in
+      func replay(_ toy: String, _ more: [String]) throws -> Tool.Outcome {
+        try run(directory, ["replay", Tool.recording, "--backend", toy] + more)
+      }
+      let outcome = try replay(toys[0], ["--json", "-", "--no-series"])
+      #expect(outcome.status == 4 && outcome.errorLines.count == 1, "\(outcome.errors)")
+      #expect(
+        outcome.errors.contains(/0\.so: its kernel stopped in VM 0: toy-backend\.c:[0-9]+: the n-th map/))
+      let report = try json(outcome)
+      let backend = try #require(report["backend"] as? [String: Any])
+      let stop = try #require((backend["stops"] as? [[String: Any]])?.first)
+      #expect(stop["vm"] as? Int == 0 && stop["timeNs"] != nil && backend["warnings"] == nil, "\(stop)")
+      #expect((stop["text"] as? String)?.hasSuffix(": the n-th map") == true, "\(stop)")
+      let vm = try #require((report["vms"] as? [[String: Any]])?.first)
+      #expect(vm["hypercalls"] == nil && (vm["memory"] as? [String: Any])?["basis"] as? String == "unknown")
+      let map = try #require((vm["operations"] as? [String: [String: Any]])?["map"])
+      #expect(map["errors"] as? Int == 0 && map["count"] as? Int ?? 0 > 100, "\(map)")
+      #expect((report["divergences"] as? [String: Any])?["unexplained"] as? Int == 0)
+      let words = "the n-th map; it was not called"
+      let text = try replay(toys[0], []).output
+      #expect(text.contains(words) && !text.contains("contradict the model"), "\(text)")
+      #expect(try replay(toys[0], ["--html", "-"]).output.contains(words))
+      // A warning ends nothing.
+      let warns = try replay(toys[1], ["--json", "-", "--no-series"])
+      let told = try #require(try json(warns)["backend"] as? [String: Any])
+      let warning = try #require((told["warnings"] as? [[String: Any]])?.first)
+      #expect(warns.status == 0 && warning["count"] as? Int ?? 0 > 0 && told["stops"] == nil, "\(told)")
+      for more in [[], ["--html", "-"]] {
+        #expect(try replay(toys[1], more).output.contains(": TOY_WARNS, "))
+      }
+    }
+  }
+
+  @Test(
     "A side that counts what cannot be ends and hangs nothing, beside another one and in the place of the model"
   )
   func lies() throws {

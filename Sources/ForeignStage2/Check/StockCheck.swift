@@ -92,7 +92,7 @@ package struct StockCheck {
 
   /// Why nothing can be called any more.
   private func stop(_ foreign: borrowing ForeignStage2) -> String? {
-    library.refusal?.description ?? (foreign.hasPanicked ? "the kernel stops: \(foreign.lastPanic)" : nil)
+    library.refusal?.description ?? (foreign.hasStopped ? "the kernel stops: \(foreign.lastPanic)" : nil)
   }
 
   private func compareWalk<Model: Stage2Backend & ~Copyable>(

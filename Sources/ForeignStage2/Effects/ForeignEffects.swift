@@ -39,12 +39,13 @@ struct ForeignEffects: ~Copyable {
   var memory: ForeignMemory
   /// The host loads a vCPU that the kernel loaded long ago: its `vcpu_load` and `vcpu_put` are of nobody.
   var isLoading = false
-  /// Why the kernel has stopped, which is not called any more for the VM; nil as long as it goes on.
-  private(set) var panic: EffectNames.Name?
-  var hasPanicked: Bool { panic != nil }
+  /// What the kernel tells of itself.
+  let log: KernelLog
+  var hasPanicked: Bool { log.panic != nil }
 
-  init(_ names: UnsafeMutablePointer<EffectNames>, _ nothing: MemoryAccounting) {
+  init(_ names: UnsafeMutablePointer<EffectNames>, _ nothing: MemoryAccounting, _ log: KernelLog) {
     self.names = names
+    self.log = log
     words = .allocate(capacity: Self.roomInWords)
     tally = EffectTally(pageSize: nothing.pageSize)
     memory = ForeignMemory(nothing)
@@ -84,6 +85,7 @@ struct ForeignEffects: ~Copyable {
       let what = condition.map { String(cString: $0) } ?? ""
       return Self.placed(.warning, file, line: line, what)
     }
+    log.warn(names.pointee.all[Int(id)])
     note(id, UnsafeBufferPointer(start: nil, count: 0), result: 0)
   }
 
@@ -94,7 +96,7 @@ struct ForeignEffects: ~Copyable {
   }
 
   private mutating func stop(_ name: EffectNames.Name) {
-    if panic == nil { panic = name }
+    log.stop(name)
     note(names.pointee.number(of: name), UnsafeBufferPointer(start: nil, count: 0), result: 0)
   }
 

@@ -161,6 +161,8 @@ extension LedStage2: Stage2Backend where Lead: ~Copyable {
 
   package mutating func prefetch(_ ipa: IPA) { lead.prefetch(ipa) }
 
+  package var hasStopped: Bool { mutating get { lead.hasStopped } }
+
   package var work: Stage2Work { mutating get { lead.work } }
 
   package var accountedMemory: MemoryAccounting? { lead.accountedMemory }

@@ -81,6 +81,7 @@ extension ReplayReport {
     }) {
       (seriesIntervalNs, seriesUnit) = (nil, nil)
     }
+    backend = BackendEntry.sum(reports.map(\.backend))
     vms = reports.enumerated().flatMap { position, report in
       report.vms.map { vm in
         var vm = vm

@@ -104,6 +104,8 @@ extension ReplayReport {
   /// What a reader has to know of the figures, a sentence each, besides what is missing.
   package var caveats: [String] {
     [accessFlagCaveat, releaseCaveat, backend?.statement].compactMap(\.self)
+      + (backend?.stopStatements(unit).map { "stopped: \($0)" } ?? [])
+      + (backend?.warningStatements.map { "warning: \($0)" } ?? [])
   }
 
   /// What is not known of a part that does not begin with the trace, and what follows.

@@ -67,11 +67,22 @@ extension ReplayReport {
         + "\(profile[.hardwareAF] == .bool(true) ? "" : "no ")hardware access flag (\(basis(.hardwareAF)))")
     if let accessFlagCaveat { page.row("", accessFlagCaveat) }
     if let releaseCaveat { page.row("", releaseCaveat) }
-    if let backend { page.row("", backend.statement) }
+    if let backend { write(backend, &page) }
     if let notKnown { page.row("unknown", notKnown.map(\.words).joined(separator: "; "), .doubt) }
     if vms.count > 1 { page.row("VMs", "\(Quantity.count(vms.count)), those with most faults first") }
     for (position, missing) in (notRecorded ?? []).enumerated() {
       page.row(position == 0 ? "missing" : "", missing.statement, .doubt)
+    }
+  }
+
+  /// The shared object in the place of the model, and what its kernel tells of itself.
+  private func write(_ backend: BackendEntry, _ page: inout TextPage) {
+    page.row("", backend.statement)
+    for (position, stop) in backend.stopStatements(unit).enumerated() {
+      page.row(position == 0 ? "stopped" : "", stop, .bad)
+    }
+    for (position, warning) in backend.warningStatements.enumerated() {
+      page.row(position == 0 ? "warnings" : "", warning, .doubt)
     }
   }
 

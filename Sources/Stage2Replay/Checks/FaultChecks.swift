@@ -303,6 +303,9 @@ struct FaultChecks: ~Copyable {
 
   // MARK: What is put down
 
+  /// Nothing is known of the table any more: nothing contradicts it.
+  mutating func forgetTable() { log.isOfUnknownState = true }
+
   /// What broke a rule since the last call, if somebody looks at that one by one.
   mutating func takeDivergences() -> [ObservedDivergence] { log.takeObserved() }
 

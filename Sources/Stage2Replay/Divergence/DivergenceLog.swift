@@ -33,6 +33,8 @@ struct DivergenceLog: Sendable {
 
   /// What the trace records: what it lacks contradicts nothing.
   private let events: RecordedEvents
+  /// Whether nothing is known any more of what is held against the events: nothing contradicts that either.
+  var isOfUnknownState = false
   fileprivate private(set) var counts = DivergenceReport()
   fileprivate private(set) var items: [Item] = []
   private var positions: [Cause: Int] = [:]
@@ -70,9 +72,14 @@ struct DivergenceLog: Sendable {
   mutating func count(
     _ judgement: Judgement, vm: VMIndex?, block: UInt64?, at place: DivergencePlace
   ) -> First? {
-    let judgement =
-      judgement.verdict == .unexplained && !events.allows(judgement.rule)
-      ? .unknown(judgement.rule, events.reasonNotAllowed) : judgement
+    var judgement = judgement
+    if judgement.verdict == .unexplained {
+      if !events.allows(judgement.rule) {
+        judgement = .unknown(judgement.rule, events.reasonNotAllowed)
+      } else if isOfUnknownState {
+        judgement = .unknown(judgement.rule)
+      }
+    }
     counts.count(judgement.verdict, vm: vm?.position)
     if isObserved {
       observed.append(

@@ -61,6 +61,9 @@ struct VMExecution<Backend: Stage2Backend & ~Copyable>: ~Copyable {
   /// Whether it is modelled as a protected guest. No kernel's protected guest lets go of memory.
   var modelsProtected: Bool { kvm.profile.isProtected }
 
+  /// Whether the kernel has stopped: nothing is known of the table any more.
+  var hasStopped: Bool { mutating get { kvm.stage2.hasStopped } }
+
   /// The memory of its stage 2, nothing where the backend accounts for none.
   var memory: MemoryAccounting { kvm.stage2.accountedMemory ?? MemoryAccounting(pageSize: pageSize) }
 
@@ -122,6 +125,7 @@ struct VMExecution<Backend: Stage2Backend & ~Copyable>: ~Copyable {
     checks.order = step.pointee.order
     effects.order = step.pointee.order
     sampleMemory(before: origin.time)
+    if hasStopped { checks.forgetTable() }
     kvm.stage2.note(CallCause(step.pointee.action, origin))
     if context.options.measuresWork { workBefore = kvm.stage2.work }
     switch step.pointee.action {
@@ -312,6 +316,8 @@ struct VMExecution<Backend: Stage2Backend & ~Copyable>: ~Copyable {
   ) {
     let weakest = max(slot, context.hypothesisBasis)
     let basis = max(basis, origin.doubts.isEmpty ? weakest : .assumed)
+    // Nobody returned anything.
+    let result = hasStopped ? nil : result
     tally.operations[Int(kind.rawValue)].add(kind, pages: size >> pageSize.shift, result, basis)
     guard effects.areKept || context.options.measuresWork else { return }
     keep(

@@ -7,10 +7,10 @@ import Stage2Replay
 
 /// Replays as commands make them: a profile that does not go with the trace is one line and status 64.
 enum Replays {
-  /// - Parameter library: the shared object in the place of the model, nil for the model.
+  /// - Parameter backend: the shared object in the place of the model, nil for the model.
   static func run(
     _ trace: TraceFile, profile request: ProfileRequest, options: ReplayOptions,
-    backend library: BackendLibrary? = nil, observer: ReplayObserver = ReplayObserver(),
+    backend: ReplayedBackend? = nil, observer: ReplayObserver = ReplayObserver(),
     onOperation: ((Stage2Operation) throws -> Void)? = nil
   ) throws -> (result: ReplayResult, statistics: EventStatistics) {
     Phases.begin("survey of \(trace.path)")
@@ -21,8 +21,8 @@ enum Replays {
       try onBegin?(profile)
     }
     let found = try explaining(trace) { [observer] in
-      if let library {
-        return try run(trace, request, options, on: library, observer, onOperation)
+      if let backend {
+        return try run(trace, request, options, on: backend, observer, onOperation)
       }
       return try Replay.run(
         trace, profile: request, options: options, observer: observer, onOperation: onOperation)
@@ -33,29 +33,23 @@ enum Replays {
 
   /// Replays a trace on the stage-2 MMU of a shared object.
   private static func run(
-    _ trace: TraceFile, _ request: ProfileRequest, _ options: ReplayOptions, on library: BackendLibrary,
+    _ trace: TraceFile, _ request: ProfileRequest, _ options: ReplayOptions, on backend: ReplayedBackend,
     _ observer: ReplayObserver, _ onOperation: ((Stage2Operation) throws -> Void)?
   ) throws -> (result: ReplayResult, statistics: EventStatistics) {
     var observer = observer
     let onBegin = observer.onBegin
     observer.onBegin = { model in
       do throws(BackendProblem) {
-        try library.check(ForeignShape(model.profile, isProtected: false))
+        try backend.library.check(ForeignShape(model.profile, isProtected: false))
       } catch {
         throw Diagnostics.failure(error)
       }
       try onBegin?(model)
     }
-    var vms = 0
     let found = try Replay.run(
       trace, profile: request, options: options, observer: observer, onOperation: onOperation
-    ) { vm in
-      defer { vms += 1 }
-      let shape = vm.foreignShape
-      return ForeignStage2(
-        library, shape, frameOffset: shape.frameOffset(ofVM: vms), accounting: vm.profile.profile.accounting)
-    }
-    if let refusal = library.refusal { throw Diagnostics.failure(refusal) }
+    ) { backend.make($0) }
+    if let refusal = backend.library.refusal { throw Diagnostics.failure(refusal) }
     return found
   }
 
