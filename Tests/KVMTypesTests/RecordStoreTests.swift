@@ -20,4 +20,27 @@ struct RecordStoreTests {
     }
     #expect(first == nil)
   }
+
+  /// Something that is not copied, and has a store of others of that kind.
+  private struct Owner<Record: ~Copyable>: ~Copyable {
+    var records = RecordStore<Record>()
+    var counts: [4 of Int] = .init(repeating: 0)
+  }
+
+  private struct Owned: ~Copyable { let token: Token }
+
+  @Test("Records go with whatever has the store")
+  func owned() {
+    weak var last: Token?
+    do {
+      let token = Token()
+      last = token
+      var owner = Owner<Owner<Owned>>()
+      var inner = Owner<Owned>()
+      inner.records.append(Owned(token: token))
+      owner.records.append(inner)
+      #expect(owner.records.count == 1)
+    }
+    #expect(last == nil)
+  }
 }

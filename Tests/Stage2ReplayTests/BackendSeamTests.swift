@@ -3,6 +3,9 @@ import Stage2Model
 import Stage2Replay
 import Testing
 
+/// Lives as long as the tables that have it.
+private final class Witness {}
+
 /// A table as somebody outside might write it: pages in a dictionary, and no block.
 private struct PageDictionary: ~Copyable, Stage2Backend {
   private struct Page {
@@ -11,9 +14,13 @@ private struct PageDictionary: ~Copyable, Stage2Backend {
   }
 
   private let pageSize: PageSize
+  private let witness: Witness?
   private var pages: [GFN: Page] = [:]
 
-  init(_ pageSize: PageSize) { self.pageSize = pageSize }
+  init(_ pageSize: PageSize, _ witness: Witness? = nil) {
+    self.pageSize = pageSize
+    self.witness = witness
+  }
 
   private func frames(_ ipa: IPA, _ size: UInt64) -> Range<GFN> {
     let first = ipa.gfn(pageSize)
@@ -123,6 +130,22 @@ struct BackendSeamTests {
       #expect(
         other.result.vms.map(\.memory.totalBytes.peak) == found[0].result.vms.map(\.memory.totalBytes.peak))
     }
+  }
+
+  @Test("Its tables go with the replay", arguments: [1, 3])
+  func gone(jobs: Int) throws {
+    weak var last: Witness?
+    do {
+      let witness = Witness()
+      last = witness
+      var options = ReplayOptions()
+      options.jobs = jobs
+      let result = try Replay.run(
+        Recordings.trace(Self.twoGuests), profile: ProfileRequest(), options: options, onOperation: nil
+      ) { PageDictionary($0.geometry.pageSize, witness) }.result
+      #expect(result.vms.count > 1)
+    }
+    #expect(last == nil)
   }
 
   private struct Enough: Error {}
