@@ -293,6 +293,7 @@ extension Attribution {
     threads[thread].notifier.named = []
     threads[thread].notifier.last = nil
     threads[thread].notifier.awaitsName = false
+    if threads[thread].notifier.unmapsUnknown { endUnknownUnmaps(of: thread) }
     let unmaps = threads[thread].notifier.unfinishedUnmaps
     threads[thread].notifier.unfinishedUnmaps = []
     for unmap in unmaps { end(unmap, thread) }
@@ -300,6 +301,7 @@ extension Attribution {
 
   /// The thread begins a notification that can only come inside an unmap that overlaps `range`: its others are over.
   private mutating func endUnmaps(of thread: ThreadIndex, unlike range: HVARange?) {
+    if threads[thread].notifier.unmapsUnknown { endUnknownUnmaps(of: thread, unlike: range) }
     guard !threads[thread].notifier.unfinishedUnmaps.isEmpty else { return }
     let rounded = range?.rounded(to: context.pageSize.pmdBytes)
     var kept: [UnfinishedUnmap] = []
@@ -317,7 +319,18 @@ extension Attribution {
   private mutating func beginUnmap(
     vm: VMIndex, _ range: HVARange, _ frames: FrameRanges, _ thread: ThreadIndex
   ) {
-    noteUnderway(vm: vm, range, frames, thread)
+    let unmap = UnfinishedUnmap(vm: vm, range: range.rounded(to: context.pageSize.pmdBytes))
+    if !threads[thread].notifier.unfinishedUnmaps.contains(unmap) {
+      if threads[thread].notifier.unfinishedUnmaps.count == UnfinishedUnmap.nestingMax {
+        end(threads[thread].notifier.unfinishedUnmaps.removeFirst(), thread)
+      }
+      vms[vm].unmaps.unfinished += 1
+      threads[thread].notifier.unfinishedUnmaps.append(unmap)
+      frames.forEach { frames in
+        notifiers.unmapsUnderway.append(
+          UnmapUnderway(thread: thread, unmap: unmap, blocks: lookahead.timelines.blocks(frames)))
+      }
+    }
     noteOwnUnmap(frames, of: vm, thread)
     if threads[thread].vcpu.faultBeforeExit != nil { noteReplacement(range, frames, of: vm, thread) }
     let isCopyOnWrite = threads[thread].vcpu.openFault != nil
@@ -328,28 +341,31 @@ extension Attribution {
     }
   }
 
-  /// An unmap begins that hits no slot whose host address is known, but perhaps one where it is not: until it ends, any fault may have to
-  /// be retried because of it.
+  /// An unmap begins that hits no slot whose host address is known, but perhaps one where it is not: any fault may have to be retried because
+  /// of it. So may those that come until it ends, unless it is memory that another VM is known to have.
   private mutating func beginUnmapOfUnknownFrames(vm: VMIndex, _ range: HVARange, _ thread: ThreadIndex) {
-    noteUnderway(vm: vm, range, FrameRanges(), thread)
+    let isKnown = vms.live.contains { !vms[$0].slots.table.overlaps(range).isEmpty }
+    if !isKnown {
+      if vms[vm].unmaps.unknown.count == UnknownUnmap.most { vms[vm].unmaps.unknown.removeFirst() }
+      vms[vm].unmaps.unknown.append(UnknownUnmap(thread: thread, range: range, since: clock.now))
+      threads[thread].notifier.unmapsUnknown = true
+    }
     threads.open.forEach(of: vm) { lookahead[$0.fault].mayBeInvalidated = true }
   }
 
-  /// An unmap is under way until its thread does something that it cannot do in one.
-  private mutating func noteUnderway(
-    vm: VMIndex, _ range: HVARange, _ frames: FrameRanges, _ thread: ThreadIndex
-  ) {
-    let unmap = UnfinishedUnmap(vm: vm, range: range.rounded(to: context.pageSize.pmdBytes))
-    if threads[thread].notifier.unfinishedUnmaps.contains(unmap) { return }
-    if threads[thread].notifier.unfinishedUnmaps.count == UnfinishedUnmap.nestingMax {
-      end(threads[thread].notifier.unfinishedUnmaps.removeFirst(), thread)
+  /// A thread does something that it cannot do inside an unmap, but for one that overlaps `range`.
+  @inline(never)
+  private mutating func endUnknownUnmaps(of thread: ThreadIndex, unlike range: HVARange? = nil) {
+    var areAll = true
+    for vm in vms.live {
+      vms[vm].unmaps.unknown.removeAll { unmap in
+        guard unmap.thread == thread else { return false }
+        let goesOn = range.map { $0.overlaps(unmap.range) } ?? false
+        if goesOn { areAll = false }
+        return !goesOn
+      }
     }
-    vms[vm].unmaps.unfinished += 1
-    threads[thread].notifier.unfinishedUnmaps.append(unmap)
-    frames.forEach { frames in
-      notifiers.unmapsUnderway.append(
-        UnmapUnderway(thread: thread, unmap: unmap, blocks: lookahead.timelines.blocks(frames)))
-    }
+    if areAll { threads[thread].notifier.unmapsUnknown = false }
   }
 
   /// The part of the trace begins that is replayed, and with it what was unmapped then: what was done before the part is not known.

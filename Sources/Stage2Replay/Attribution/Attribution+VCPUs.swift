@@ -194,6 +194,7 @@ extension Attribution {
       // Unmaps of memory that is in no known slot were left out of a part by VM.
       signs.insert(.invalidated)
     }
+    if !vms[vm].unmaps.unknown.isEmpty { signs.insert(.invalidated) }
     guard vms[vm].unmaps.unfinished > 0 else { return signs }
     signs.insert(.invalidated)
     let isCopyOnWrite = notifiers.unmapsUnderway.contains {
@@ -221,7 +222,8 @@ extension Attribution {
     }
     if lookahead[id].isOpenToNext {
       threads[thread].vcpu.lastFault = LastFault(
-        end: clock.now, event: lookahead[id].event, epoch: lookahead[id].evidence.entryEpoch)
+        begin: lookahead[id].begin, end: clock.now, event: lookahead[id].event,
+        epoch: lookahead[id].evidence.entryEpoch)
     }
     let place = ThreadPlace(
       windows: lookahead[id].place.windows, notifiers: threads[thread].place.notifiers)
@@ -467,7 +469,9 @@ extension Attribution {
   /// (`mmu_invalidate_retry`), but for one that still waited for mmu_lock.
   @inline(__always)
   private mutating func settleUnmaps(_ thread: ThreadIndex, _ event: GuestFault) {
-    if let vm = threads[thread].vcpu.vm, !isSettled(vm), !threads[thread].mayBeOfOtherVM {
+    if let vm = threads[thread].vcpu.vm, !isSettled(vm) || !vms[vm].unmaps.unknown.isEmpty,
+      !threads[thread].mayBeOfOtherVM
+    {
       settleUnmaps(of: vm, thread, event)
     }
   }
@@ -479,6 +483,7 @@ extension Attribution {
       last.epoch == clock.epoch, event.next(after: last.event) == .progressed
     else { return }
     vms[vm].unmaps.settledEpoch = clock.epoch
+    vms[vm].unmaps.unknown.removeAll { $0.since < last.begin }
   }
 
   /// What is known of a fault when it comes in.

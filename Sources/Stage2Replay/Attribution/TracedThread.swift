@@ -80,6 +80,8 @@ struct NotifierThread {
   /// Its notifications that may still be under way: KVM has not heard of their end, which leaves no event. They nest
   /// two or three deep.
   var unfinishedUnmaps: [UnfinishedUnmap] = []
+  /// Whether it unmaps memory in no known slot.
+  var unmapsUnknown = false
   /// Its last notification, until the thread does anything but wait for a VM's lock.
   var last: Sequence?
   /// When that began to wait for the lock.
@@ -97,6 +99,7 @@ struct NotifierThread {
 
 /// What a thread's next fault is compared with.
 struct LastFault {
+  var begin: Sequence
   /// The end of its window, which is its place in the queue.
   var end: Sequence
   var event: GuestFault
@@ -126,6 +129,15 @@ struct UnfinishedUnmap: Hashable {
   /// What it covers, rounded to blocks.
   var range: HVARange
   static let nestingMax = 16
+}
+
+/// An unmap of memory in no known slot.
+struct UnknownUnmap {
+  var thread: ThreadIndex
+  var range: HVARange
+  var since: Sequence
+  /// So many of a VM are kept: of more the first are over.
+  static let most = 16
 }
 
 /// Identical notifications of one thread without anything of it in between.

@@ -14,6 +14,8 @@ struct VMActivity {
 struct VMUnmaps {
   /// How many.
   var unfinished = 0
+  /// Those of memory in no known slot, which may be the VM's. Nothing tells when most of them are over: their threads may do nothing else.
+  var unknown: [UnknownUnmap] = []
   /// Where in the merged trace the last unmap of any of its memory was over.
   var last = Sequence.start
   /// The epoch in which a fault is known to have operated: unmaps that began before the epoch, of which no event tells,
