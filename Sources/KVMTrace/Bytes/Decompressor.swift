@@ -16,6 +16,20 @@ enum Compression: Hashable {
     default: return nil
     }
   }
+
+  /// So many bytes tell whether something is compressed so.
+  static let markBytes = 4
+
+  /// Whether what begins with the `markBytes` from `base` on may be compressed so: zstd has a number there (RFC 8878, 3.1.1), zlib
+  /// deflate with a check of two bytes (RFC 1950, 2.2).
+  func marks(_ base: UnsafeRawPointer) -> Bool {
+    let byte = { Int(base.load(fromByteOffset: $0, as: UInt8.self)) }
+    return switch self {
+    case .none: true
+    case .zstd: (0..<4).map(byte) == [0x28, 0xb5, 0x2f, 0xfd]
+    case .zlib: byte(0) & 0x0f == 8 && byte(0) >> 4 < 8 && (byte(0) << 8 | byte(1)) % 31 == 0
+    }
+  }
 }
 
 /// Decompresses chunks and sections of a trace.dat v7, one after another, with one context, whatever stream they are of: its tables
@@ -35,7 +49,7 @@ final class Decompressor {
     max(chunkPages * pageBytes, min(chunkBytesMax, chunksBytesMax / max(1, areas)))
   }
 
-  private let compression: Compression
+  let compression: Compression
   private let context: OpaquePointer?
   /// What may come of all that follows. It is that of one pass over a file.
   var budget = DecompressionBudget()
@@ -47,7 +61,7 @@ final class Decompressor {
 
   deinit { if let context { ZSTD_freeDCtx(context) } }
 
-  /// Decompresses `input` so that it fills `output`; false where it does not, or where all that was decompressed comes to too much.
+  /// Decompresses `input`, all of it, so that it fills `output`; false where it does not, or where all that was decompressed comes to too much.
   func decompress(_ input: UnsafeRawBufferPointer, into output: UnsafeMutableRawBufferPointer) -> Bool {
     guard budget.allows(output.count, from: input.count) else { return false }
     switch compression {
@@ -60,11 +74,11 @@ final class Decompressor {
         context, output.baseAddress, output.count, input.baseAddress, input.count)
       return ZSTD_isError(size) == 0 && size == output.count
     case .zlib:
-      var size = uLongf(output.count)
-      let status = uncompress(
+      var (size, used) = (uLongf(output.count), uLong(input.count))
+      let status = uncompress2(
         output.bindMemory(to: Bytef.self).baseAddress, &size,
-        input.bindMemory(to: Bytef.self).baseAddress, uLong(input.count))
-      return status == Z_OK && Int(size) == output.count
+        input.bindMemory(to: Bytef.self).baseAddress, &used)
+      return status == Z_OK && Int(size) == output.count && Int(used) == input.count
     }
   }
 }

@@ -12,15 +12,15 @@ final class PageSource: PageSupply {
   private let area: TraceDatContents.CPUArea
   private let pageBytes: Int
   private let isCompressed: Bool
-  private let chunkBytesMax: Int
-  private let bigEndian: Bool
+  private let form: ChunkForm
   private let kept: KeptChunks
 
   private var window: FileWindow
   /// The position in the file of the next byte to read.
   private var position: Int
   private var chunksLeft: UInt32 = 0
-  private var hasUncounted = false
+  /// Whether the number of chunks has not been shown to be wrong.
+  private var isNumberGood = true
   private var chunk: SectionBytes?
   private var chunkCount = 0
   private var chunkPosition = 0
@@ -41,10 +41,12 @@ final class PageSource: PageSupply {
   ) {
     self.file = file
     self.area = area
-    self.bigEndian = bigEndian
     pageBytes = buffer.pageBytes
     isCompressed = buffer.isCompressed
-    chunkBytesMax = Decompressor.chunkBytesMax(pageBytes: buffer.pageBytes, areas: buffer.areas.count)
+    form = ChunkForm(
+      pageBytes: buffer.pageBytes,
+      bytesMax: Decompressor.chunkBytesMax(pageBytes: buffer.pageBytes, areas: buffer.areas.count),
+      compression: kept.decompressor.compression, bigEndian: bigEndian)
     self.kept = kept
     position = area.offset
     damage = DamageLog(cpu: area.cpu)
@@ -52,6 +54,7 @@ final class PageSource: PageSupply {
     guard isCompressed else { return }
     guard let count = window.word(at: position, bigEndian: bigEndian) else {
       if file.isWhole { damage.report(at: position, "the chunks of CPU \(area.cpu) end before their number") }
+      position += area.count
       return
     }
     chunksLeft = count
@@ -105,44 +108,32 @@ final class PageSource: PageSupply {
 
   /// Decompresses the next chunk that can be; false when there is none.
   private func loadChunk() -> Bool {
-    chunkCount = 0
-    chunkPosition = 0
-    guard chunksLeft > 0 || findUncounted() else {
-      tellLackOfChunks()
-      return false
-    }
+    (chunkCount, chunkPosition) = (0, 0)
+    guard chunksLeft > 0 || hasUncounted() else { return skipRest() }
     let offset = position
     if let known = kept.chunk(at: offset), known.count % pageBytes == 0, known.end <= area.limit {
       take(known, at: offset)
       return true
     }
-    guard offset + 8 <= area.limit, let compressed = window.word(at: offset, bigEndian: bigEndian),
-      let uncompressed = window.word(at: offset + 4, bigEndian: bigEndian),
-      compressed > 0 || uncompressed > 0
-    else {
-      if file.isWhole {
-        damage.report(at: offset, "the chunks of CPU \(area.cpu) end \(chunksLeft) too early")
-      }
-      chunksLeft = 0
-      return false
+    guard let head = form.head(at: offset, before: area.limit, in: &window) else {
+      return leap(from: offset, else: "the chunks of CPU \(area.cpu) end \(chunksLeft) too early")
     }
     chunksLeft -= 1
-    guard Int(compressed) <= area.limit - offset - 8 else {
-      damage.report(
-        at: offset, "a chunk of CPU \(area.cpu) runs past the end; it and \(chunksLeft) more are left out")
+    guard head.end <= area.limit else {
+      return leap(
+        from: offset,
+        else: "a chunk of CPU \(area.cpu) runs past the end; it and \(chunksLeft) more are left out")
+    }
+    (position, pageOffset) = (head.end, offset)
+    guard let problem = unpack(head) else { return true }
+    guard file.isWhole else {
       chunksLeft = 0
       return false
     }
-    position = offset + 8 + Int(compressed)
-    pageOffset = offset
-    if let problem = unpack(at: offset + 8, Int(compressed), to: Int(uncompressed)) {
-      guard file.isWhole else {
-        chunksLeft = 0
-        return false
-      }
-      damage.reportGap(at: offset, problem)
-      isBehindGap = true
-    }
+    damage.reportGap(at: offset, problem)
+    isBehindGap = true
+    // What is damaged may be the head, which says where the next one is.
+    if let next = find(from: head.begin), next != position { goOn(at: next) }
     return true
   }
 
@@ -152,51 +143,89 @@ final class PageSource: PageSupply {
     (chunk, chunkCount, position, pageOffset) = (known.pages, known.count, known.end, offset)
   }
 
+  /// Where the area ends, by its size and by what comes next.
+  private var end: Int { min(area.offset + area.count, area.limit) }
+
   /// Whether another chunk stands where, by the area's size, one more must be, though all that were counted are read.
-  private func findUncounted() -> Bool {
-    guard position + 8 < min(area.offset + area.count, area.limit),
-      let compressed = window.word(at: position, bigEndian: bigEndian),
-      let uncompressed = window.word(at: position + 4, bigEndian: bigEndian), compressed > 0,
-      Int(compressed) <= area.limit - position - 8,
-      uncompressed > 0, uncompressed <= chunkBytesMax, Int(uncompressed) % pageBytes == 0
+  private func hasUncounted() -> Bool {
+    guard position + ChunkHead.bytes < end,
+      let head = form.head(at: position, before: area.limit, in: &window), head.compressed > 0,
+      head.end <= area.limit, form.allows(uncompressed: head.uncompressed)
     else { return false }
-    if !hasUncounted {
+    if isNumberGood {
       damage.report(at: area.offset, "CPU \(area.cpu) has more chunks than its number of them says")
     }
-    hasUncounted = true
+    isNumberGood = false
     chunksLeft = 1
     return true
   }
 
-  /// Says once that the area has room for a chunk and tells of none: its beginning is gone, number and all.
-  private func tellLackOfChunks() {
-    guard position == area.offset + 4, area.count > 4 + 8, file.isWhole,
-      window.word(at: area.offset, bigEndian: bigEndian) == 0
-    else { return }
-    damage.report(
-      at: area.offset, "CPU \(area.cpu) has no chunks, and \(area.count - 4) bytes where they must be")
-    position = area.offset + area.count
+  /// Tells of what stands behind the last chunk, where that is no padding: zeros. Goes on where there is one more; else returns false.
+  private func skipRest() -> Bool {
+    let hasNone = position == area.offset + 4 && end > position + ChunkHead.bytes
+    guard hasNone || !isEmpty(from: position) else { return false }
+    let bytes = end - position
+    return leap(
+      from: hasNone ? area.offset : position,
+      else: hasNone
+        ? "CPU \(area.cpu) has no chunks, and \(bytes) bytes where they must be"
+        : "\(bytes) bytes behind the last chunk of CPU \(area.cpu) are none")
   }
 
-  /// Fills `chunk`, or says why it cannot.
-  private func unpack(at offset: Int, _ compressed: Int, to uncompressed: Int) -> String? {
-    guard compressed <= chunkBytesMax, uncompressed <= chunkBytesMax,
-      uncompressed > 0, uncompressed % pageBytes == 0
-    else { return "a chunk of CPU \(area.cpu) claims \(uncompressed) bytes, not a number of pages; left out" }
-    guard let input = window.bytes(at: offset, count: compressed) else {
+  /// Goes on behind what is no chunk from `offset` on, and tells of the gap; where no chunk follows says `problem`, and returns false.
+  private func leap(from offset: Int, else problem: String) -> Bool {
+    guard file.isWhole, let next = find(from: position) else {
+      if file.isWhole { damage.report(at: offset, problem) }
+      (chunksLeft, position) = (0, max(position, end))
+      return false
+    }
+    damage.reportGap(
+      at: offset, "\(next - offset) bytes of CPU \(area.cpu) are no chunk; what they held is left out")
+    isBehindGap = true
+    goOn(at: next)
+    return true
+  }
+
+  /// A chunk stands at `next`, and how many should stand before it is not known: their number says no more how many are left.
+  private func goOn(at next: Int) { (position, chunksLeft, isNumberGood) = (next, 1, false) }
+
+  /// Where from `begin` on a chunk stands; nil where none does. Of an area whose end is not known what stands there may be another CPU's.
+  private func find(from begin: Int) -> Int? {
+    area.isOpen ? nil : form.find(from: begin, before: end, limit: area.limit, in: &window)
+  }
+
+  /// Whether nothing but zeros stands between `place` and the area's end.
+  private func isEmpty(from place: Int) -> Bool {
+    var place = place
+    while place < end {
+      let count = min(FileWindow.pieceBytes, end - place)
+      guard let piece = window.bytes(at: place, count: count) else { return true }
+      guard piece.allSatisfy({ $0 == 0 }) else { return false }
+      place += piece.count
+    }
+    return true
+  }
+
+  /// Fills `chunk` with what stands behind `head`, or says why it cannot.
+  private func unpack(_ head: ChunkHead) -> String? {
+    guard head.compressed <= form.bytesMax, form.allows(uncompressed: head.uncompressed) else {
+      return
+        "a chunk of CPU \(area.cpu) claims \(head.uncompressed) bytes, not a number of pages; left out"
+    }
+    guard let input = window.bytes(at: head.begin, count: head.compressed) else {
       return "a chunk of CPU \(area.cpu) cannot be read"
     }
     var own = chunk.take()
-    if own == nil || own!.bytes.count < uncompressed || !isKnownUniquelyReferenced(&own) {
-      own = SectionBytes(count: uncompressed)
+    if own == nil || own!.bytes.count < head.uncompressed || !isKnownUniquelyReferenced(&own) {
+      own = SectionBytes(count: head.uncompressed)
     }
-    guard let own, kept.decompressor.decompress(input, into: own.prefix(uncompressed)) else {
+    guard let own, kept.decompressor.decompress(input, into: own.prefix(head.uncompressed)) else {
       return
         "a chunk of CPU \(area.cpu) does not decompress, or not within what a file may hold; "
-        + "its \(uncompressed / pageBytes) pages are left out"
+        + "its \(head.uncompressed / pageBytes) pages are left out"
     }
-    (chunk, chunkCount) = (own, uncompressed)
-    kept.keep(KeptChunks.Chunk(pages: own, count: uncompressed, end: position), at: pageOffset)
+    (chunk, chunkCount) = (own, head.uncompressed)
+    kept.keep(KeptChunks.Chunk(pages: own, count: head.uncompressed, end: head.end), at: head.offset)
     return nil
   }
 }

@@ -24,6 +24,8 @@ struct TraceDatContents {
     var limit: Int
     /// Whether the file ends before the events do.
     var isCut = false
+    /// Whether nobody knows where the events end: those of other CPUs may follow.
+    var isOpen = false
 
     init(cpu: UInt16, offset: Int, count: Int) {
       self.cpu = cpu

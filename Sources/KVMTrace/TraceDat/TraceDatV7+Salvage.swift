@@ -73,8 +73,12 @@ extension TraceDatV7 {
         : plainAreas(
           section, alignment: contents.pageBytes, pageBytes: pageBytes, cpuCount: contents.cpuCount)
       contents.sectionOffsets.append(section.offset)
-      let areas = ranges.prefix(Int(UInt16.max)).enumerated().map { position, range in
-        TraceDatContents.CPUArea(cpu: UInt16(position), offset: range.lowerBound, count: range.count)
+      let areas = ranges.prefix(Int(UInt16.max)).enumerated().map {
+        position, range -> TraceDatContents.CPUArea in
+        var area = TraceDatContents.CPUArea(
+          cpu: UInt16(position), offset: range.lowerBound, count: range.count)
+        area.isOpen = section.isCompressed && range.upperBound == section.end
+        return area
       }
       let hasTop = contents.buffers.contains { $0.name.isEmpty }
       contents.buffers.append(

@@ -44,23 +44,107 @@ struct ChunkAreaTests {
     #expect(wrong.damage.isEmpty, "\(wrong.damage)")
   }
 
-  @Test("Zeros where the chunks of a CPU begin are damage, number of chunks and all", arguments: packed)
+  /// A word as it stands in a file of that flavour.
+  private func word(_ value: UInt32, _ flavour: TraceFlavour) -> [UInt8] {
+    withUnsafeBytes(of: flavour.byteOrder == .big ? value.bigEndian : value) { Array($0) }
+  }
+
+  /// Where the heads of the chunks of the first CPU's area stand, and where the last chunk ends.
+  private func chunks(
+    _ bytes: [UInt8], _ flavour: TraceFlavour
+  ) throws -> (area: Int, heads: [Int], end: Int) {
+    let file = try UnnamedFile(bytes)
+    let area = try TraceDatOpener.open(try FileBytes(path: file.path)).buffers[0].areas[0].offset
+    var heads: [Int] = []
+    var place = area + 4
+    for _ in 0..<3 {
+      heads.append(place)
+      let size = bytes[place..<(place + 4)].reversed().reduce(0) { $0 << 8 | UInt32($1) }
+      place += 8 + Int(flavour.byteOrder == .big ? size.byteSwapped : size)
+    }
+    return (area, heads, place)
+  }
+
+  @Test("zeros where the chunks of a CPU begin are damage, number of chunks and all", arguments: packed)
   func zeros(flavour: TraceFlavour) throws {
     var bytes = try build(flavour, error: 0)
-    // Three chunks, the first of which has two pages.
-    func word(_ value: UInt32) -> [UInt8] {
-      withUnsafeBytes(of: flavour.byteOrder == .big ? value.bigEndian : value) { Array($0) }
-    }
-    let place = try #require(
-      bytes.indices.dropLast(12).first {
-        Array(bytes[$0..<($0 + 4)]) == word(3) && Array(bytes[($0 + 8)..<($0 + 12)]) == word(8192)
-      })
+    let place = try chunks(bytes, flavour).area
     bytes.replaceSubrange(place..<(place + 64), with: repeatElement(0, count: 64))
+    let reading = try Reading(bytes)
+    // Three chunks, the first of which has two pages.
+    #expect(reading.events.count(where: { $0.kind == .entry }) == 16)
+    #expect(
+      reading.damage.contains { $0.offset == place && $0.what.contains("are no chunk") }, "\(reading.damage)")
+    #expect(reading.statistics.losses.map(\.isKernels) == [false])
+  }
+
+  @Test("zeros in place of all chunks of a CPU are damage", arguments: packed)
+  func nothing(flavour: TraceFlavour) throws {
+    var bytes = try build(flavour, error: 0)
+    let (area, _, end) = try chunks(bytes, flavour)
+    bytes.replaceSubrange(area..<end, with: repeatElement(0, count: end - area))
     let reading = try Reading(bytes)
     #expect(reading.events.count == 10)
     #expect(
-      reading.damage.contains { $0.offset == place && $0.what.contains("has no chunks") },
-      "\(reading.damage)")
+      reading.damage.contains { $0.offset == area && $0.what.contains("has no chunks") }, "\(reading.damage)")
+  }
+
+  @Test(
+    "a chunk whose head is zeros is a gap, whatever the number of chunks says",
+    arguments: packed, [0, 1, 2].flatMap { head in [0, 1, 2, 3, 4].map { (head, $0) } })
+  func head(flavour: TraceFlavour, damaged: (head: Int, number: UInt32)) throws {
+    let intact = try Reading(try build(flavour, error: 0)).events
+    for length in [1, 4, 8, 12] {
+      var bytes = try build(flavour, error: 0)
+      let (area, heads, _) = try chunks(bytes, flavour)
+      bytes.patch(word(damaged.number, flavour), at: area)
+      bytes.patch([UInt8](repeating: 0, count: length), at: heads[damaged.head])
+      let reading = try Reading(bytes)
+      guard !reading.events.elementsEqual(intact, by: same) else {
+        // A zero that was there.
+        #expect(length < 4)
+        continue
+      }
+      #expect(reading.events.count(where: { $0.kind == .entry }) == [16, 16, 18][damaged.head])
+      let told = reading.damage.filter {
+        $0.cpu == 0 && $0.offset >= area && $0.offset <= heads[damaged.head]
+      }
+      #expect(!told.isEmpty, "\(reading.damage)")
+      // Before the events behind it, or behind the last ones.
+      #expect(
+        reading.statistics.streamEnds.contains { $0.cpu == 0 && $0.missing == 0 }
+          || reading.statistics.losses.contains { $0.cpu == 0 && !$0.isKernels }, "\(length)")
+    }
+  }
+
+  private func same(_ first: Reading.Event, _ second: Reading.Event) -> Bool {
+    first.time == second.time && first.payload == second.payload
+  }
+
+  @Test("a head that says another length costs its own chunk alone", arguments: packed, [0, 1])
+  func length(flavour: TraceFlavour, head: Int) throws {
+    for change in [-9, -1, 1, 9, 1 << 20, 1 << 30] {
+      var bytes = try build(flavour, error: 0)
+      let (_, heads, end) = try chunks(bytes, flavour)
+      let size = (heads + [end])[head + 1] - heads[head] - 8
+      bytes.patch(word(UInt32(size + change), flavour), at: heads[head])
+      let reading = try Reading(bytes)
+      // Behind its end the data of a stream is not looked at.
+      #expect(reading.events.count(where: { $0.kind == .entry }) >= 16, "\(change)")
+      #expect(reading.damage.contains { $0.offset == heads[head] && $0.cpu == 0 }, "\(reading.damage)")
+    }
+  }
+
+  @Test("what stands behind the last chunk is damage, unless it is zeros", arguments: packed)
+  func rest(flavour: TraceFlavour) throws {
+    var bytes = try build(flavour, error: 40)
+    let end = try chunks(bytes, flavour).end
+    #expect(try Reading(bytes).damage.isEmpty)
+    bytes.patch([1], at: end + 20)
+    let reading = try Reading(bytes)
+    #expect(reading.events.count == 20)
+    #expect(reading.damage.map(\.offset) == [end] && reading.damage[0].cpu == 0, "\(reading.damage)")
+    #expect(reading.statistics.streamEnds.contains { $0.cpu == 0 && $0.missing == 0 })
   }
 
   @Test("passes that share what they decompress deliver what a pass by itself does", arguments: packed)

@@ -156,8 +156,10 @@ struct DamageTests {
     var (bytes, places) = try chunks(flavour)
     bytes[places[1] + 2] = 0x7f
     let reading = try Reading(bytes)
-    #expect(reading.events.map(\.time) == [10])
-    #expect(reading.damage.map(\.what) == ["a chunk of CPU 0 runs past the end; it and 1 more are left out"])
+    #expect(reading.events.map(\.time) == [10, 30, 30] && reading.events[1].kind == .lost)
+    let lost = places[2] - places[1]
+    #expect(reading.damage.map(\.offset) == [places[1]])
+    #expect(reading.damage[0].what == "\(lost) bytes of CPU 0 are no chunk; what they held is left out")
   }
 
   @Test("more chunks are announced than there are", arguments: packed)
