@@ -14,7 +14,7 @@ public final class TraceFile {
   private let transcoded: (any TranscodedTrace)?
   /// How the file is compressed as a whole, nil where it is not.
   private let wrapping: String?
-  private let formatDamage: [Damage]
+  private let formatDamage: (places: [Damage], isNeeded: Bool)
   /// What passes share, while several are made, and how many calls say so.
   private var kept: KeptChunks?
   private var keepingCalls = 0
@@ -68,7 +68,8 @@ public final class TraceFile {
     kept?.isLastPass = selection.isLast && keepingCalls == 1
     return EventReader(
       transcoded?.streams() ?? streams(kept ?? unshared), file: file, contents: contents, formats: formats,
-      selection: selection, lostSomewhere: transcoded?.lostSomewhere ?? 0, pass: readingPass)
+      selection: selection, lostSomewhere: transcoded?.lostSomewhere ?? 0,
+      hasKernelNumbers: transcoded?.hasKernelNumbers ?? true, pass: readingPass)
   }
 
   /// A pass that tells how far it is, if anybody wants to know.
@@ -205,7 +206,7 @@ public final class TraceFile {
   /// The names of the buffers, "" for the top one.
   public var bufferNames: [String] { transcoded == nil ? contents.buffers.map(\.name) : [""] }
   /// Where the file's metadata is damaged or cut.
-  public var damage: [Damage] { contents.damage + formatDamage }
+  public var damage: [Damage] { contents.damage + formatDamage.places }
 
   /// What of the file is passed over, without anything being missing for it: samples of events that are no tracepoints; behind a pass
   /// also those that repeat an event.
@@ -256,7 +257,7 @@ public final class TraceFile {
         $0.kind == .userspaceExit && !$0.fields.contains { $0.name == "errno" }
       },
       untoldLosses: copyOrigin?.untoldLosses.map { UntoldLosses($0, isOfCopy: transcoded == nil) },
-      uncertainFrom: contents.isDisplaced || contents.lacksStream
+      uncertainFrom: contents.isDisplaced || contents.lacksStream || formatDamage.isNeeded
         ? Nanoseconds(0) : copyOrigin?.damaged?.uncertainFrom)
   }
 

@@ -234,7 +234,9 @@ struct CopyTests {
     let heads = zip(common, [(0, 2), (2, 1), (3, 1)]).map {
       "\tfield:\($0);\toffset:\($1.0);\tsize:\($1.1);\tsigned:0;\n"
     }
-    let own = fields.enumerated().map { "\tfield:\($1);\toffset:\(8 + 4 * $0);\tsize:4;\tsigned:1;\n" }
+    let own = fields.enumerated().map { index, field in
+      "\tfield:\(field);\toffset:\(8 + 4 * index);\tsize:4;\tsigned:\(field.hasPrefix("u") ? 0 : 1);\n"
+    }
     let text =
       "name: \(name)\nID: \(id)\nformat:\n" + heads.joined()
       + "\tfield:int common_pid;\toffset:4;\tsize:4;\tsigned:1;\n\n" + own.joined() + "\nprint fmt: \"\"\n"

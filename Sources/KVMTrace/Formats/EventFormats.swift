@@ -10,12 +10,10 @@ public final class EventFormats {
   public let formats: [EventFormat]
   /// What every record begins with.
   let common: CommonFields
-  /// Which of the texts do not even say which event they are of, by their position.
-  let unparsed: [Int]
-  /// Which of the texts name an event but not its fields, by their position.
-  let withoutFields: [Int]
-  /// Which of the texts name all fields of their event's kind, of which one is no number, by their position.
-  let withoutNumbers: [Int]
+  /// What is wrong with their texts.
+  let faults: FormatFaults
+  /// Which of the texts each of `formats` is, by its position.
+  let positions: [Int]
 
   /// The byte order of the records.
   let isBigEndian: Bool
@@ -29,44 +27,67 @@ public final class EventFormats {
     isBigEndian = bigEndian
     self.kernelLongSize = kernelLongSize
     let parser = FormatParser(bigEndian: bigEndian, kernelLongSize: kernelLongSize)
-    var unparsed: [Int] = []
-    var withoutFields: [Int] = []
-    var unreadable: Set<UInt16> = []
+    var faults = FormatFaults()
     var sources: [UInt16: FormatSource] = [:]
-    var parsed: [EventFormat] = []
+    var parsed: [Parsed] = []
     var common = CommonFields.Survey()
-    var withoutNumbers: [Int] = []
+    var renumbered: Set<UInt16> = []
     for (position, (system, format)) in events.enumerated() {
       guard let source = FormatSource(system: system, text: format) else {
-        unparsed.append(position)
+        faults.unparsed.append(position)
         continue
       }
-      let id = source.id
-      guard let fields = source.scalars ?? parser.fields(of: source) else {
-        withoutFields.append(position)
-        guard sources[id] == nil else { continue }
-        sources[id] = source
-        unreadable.insert(id)
-        parsed.append(EventFormat(id: id, system: system, name: source.name, fields: []))
+      let fields = source.scalars ?? parser.fields(of: source)
+      if fields == nil { faults.withoutFields.append(position) }
+      if let other = sources[source.id] {
+        // Of two with one number, which no kernel has, nobody knows which it is of.
+        guard other.name != source.name || other.system != system else { continue }
+        faults.renumbered.append(position)
+        renumbered.insert(source.id)
         continue
       }
-      // Of two with one number, which no kernel has, the first counts.
-      guard sources[id] == nil else { continue }
-      sources[id] = source
-      common.note(fields.common, at: position)
-      let event = EventFormat(id: id, system: system, name: source.name, fields: fields.own)
-      if event.lacksNumbers { withoutNumbers.append(position) }
-      parsed.append(event)
+      sources[source.id] = source
+      if let fields { common.note(fields.common, at: position) }
+      let event = EventFormat(id: source.id, system: system, name: source.name, fields: fields?.own ?? [])
+      if event.lacksNumbers { faults.withoutNumbers.append(position) }
+      parsed.append(
+        Parsed(format: event, position: position, layout: source.layout, common: fields?.common))
     }
-    parsed.sort { $0.id < $1.id }
-    formats = parsed
-    self.unparsed = unparsed
-    self.withoutFields = withoutFields
-    self.unreadable = unreadable
-    self.withoutNumbers = withoutNumbers
-    self.common = common.settled(bigEndian: bigEndian)
+    parsed.sort { $0.format.id < $1.format.id }
+    let settled = common.settled(bigEndian: bigEndian)
+    self.common = settled
+    let long = Self.longSize(parsed)
+    for index in parsed.indices {
+      guard let own = parsed[index].common else { continue }
+      let layout = parsed[index].layout
+      let misfit = layout.misfit(long: long) ?? layout.misfit(behind: settled.end(of: own))
+      if let misfit { faults.misplaced.append((parsed[index].position, misfit)) }
+      if misfit != nil || renumbered.contains(parsed[index].format.id) { parsed[index].forgetFields() }
+    }
+    formats = parsed.map(\.format)
+    positions = parsed.map(\.position)
+    unreadable = Set(parsed.lazy.filter { $0.common == nil }.map(\.format.id))
+    self.faults = faults
     prints = PrintFormats(sources, bigEndian: bigEndian, kernelLongSize: kernelLongSize)
-    indexByID = Dictionary(uniqueKeysWithValues: parsed.enumerated().map { ($1.id, $0) })
+    indexByID = Dictionary(uniqueKeysWithValues: parsed.enumerated().map { ($1.format.id, $0) })
+  }
+
+  /// A format while those of a trace are read.
+  private struct Parsed {
+    var format: EventFormat
+    let position: Int
+    let layout: FieldLayout
+    /// What all events begin with, as it says; nil where its fields cannot be read.
+    var common: [EventFormat.Field]?
+
+    /// What it says of its fields is wrong.
+    mutating func forgetFields() { (format.fields, common) = ([], nil) }
+  }
+
+  /// How long a long is by what most fields of its size have, which is not what a damaged one says.
+  private static func longSize(_ parsed: [Parsed]) -> Int {
+    let (four, eight) = parsed.reduce((0, 0)) { ($0.0 + $1.layout.longs.four, $0.1 + $1.layout.longs.eight) }
+    return four > eight ? 4 : 8
   }
 
   /// The format of the events numbered `id`.

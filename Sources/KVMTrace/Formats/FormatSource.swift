@@ -28,6 +28,8 @@ struct FormatSource {
   let areFieldsReadable: Bool
   /// The fields, if all are numbers or pointers; nil where libtraceevent has to say what they are.
   let scalars: FormatFields?
+  /// Where they lie.
+  let layout: FieldLayout
   /// What stands behind `print fmt:`.
   private let printBytes: [UInt8]
 
@@ -59,12 +61,17 @@ struct FormatSource {
     if areDeclared { line = lines.next() }
     var areReadable = areDeclared
     var scalars: FormatFields? = FormatFields()
+    var layout = FieldLayout(system: system)
     while let declaration = line, !declaration.hasPrefix(Self.printLabel) {
-      if areDeclared, !Self.append(declaration, to: &fields, &scalars) { areReadable = false }
+      let place = declaration.baseAddress! - text.baseAddress!
+      if areDeclared, !Self.append(declaration, at: place, to: &fields, &scalars, &layout) {
+        areReadable = false
+      }
       line = lines.next()
     }
     self.fields = fields
     areFieldsReadable = areReadable
+    self.layout = layout
     self.scalars = areReadable && scalars?.isComplete == true ? scalars : nil
     printBytes = line.map { Self.printFormat(in: text, from: $0) } ?? []
   }
@@ -96,11 +103,13 @@ struct FormatSource {
   /// Appends a line such as `\tfield:TYPE NAME;\toffset:N;\tsize:N;\tsigned:N;` with a declaration that libtraceevent
   /// understands; false where the field cannot be read. Old kernels have no `signed`; a declaration can hold semicolons.
   private static func append(
-    _ line: UnsafeRawBufferPointer, to fields: inout [UInt8], _ scalars: inout FormatFields?
+    _ line: UnsafeRawBufferPointer, at place: Int, to fields: inout [UInt8], _ scalars: inout FormatFields?,
+    _ layout: inout FieldLayout
   ) -> Bool {
     guard !line.isEmpty else {
       fields.append(lineEnd)
       scalars?.endPart()
+      layout.endPart()
       return true
     }
     // From the end: nothing but blanks, perhaps `signed`, `size`, `offset`.
@@ -129,6 +138,8 @@ struct FormatSource {
     }
     fields.append(contentsOf: line[(numbers - 1)...])
     fields.append(lineEnd)
+    layout.take(
+      declaration, offset: offset, size: size, isSigned: sign.map { $0.elementsEqual("1".utf8) }, line: place)
     // libtraceevent takes a number that begins with 0 for an octal one.
     if let name = FieldDeclaration.scalarName(declaration), !sizeText.isOctal, !offsetText.isOctal {
       scalars?.append(
@@ -173,7 +184,7 @@ private struct FormatLines {
 }
 
 extension UnsafeRawBufferPointer {
-  fileprivate func hasPrefix(_ prefix: StaticString) -> Bool {
+  func hasPrefix(_ prefix: StaticString) -> Bool {
     let length = prefix.utf8CodeUnitCount
     return count >= length && memcmp(baseAddress!, prefix.utf8Start, length) == 0
   }
@@ -184,7 +195,7 @@ extension UnsafeRawBufferPointer {
   }
 
   /// The bytes without the blanks and tabs that they begin with.
-  fileprivate var withoutBlanks: UnsafeRawBufferPointer {
+  var withoutBlanks: UnsafeRawBufferPointer {
     var begin = 0
     while begin < count, self[begin] == UInt8(ascii: " ") || self[begin] == 0x09 { begin += 1 }
     return UnsafeRawBufferPointer(rebasing: self[begin...])
@@ -201,7 +212,7 @@ extension UnsafeRawBufferPointer {
   fileprivate var isOctal: Bool { count > 1 && self[0] == UInt8(ascii: "0") }
 
   /// The number whose digits the bytes are, nil where they are something else, or more than 32 bits.
-  fileprivate var decimal: Int? {
+  var decimal: Int? {
     guard !isEmpty else { return nil }
     var number = 0
     for byte in self {

@@ -22,6 +22,8 @@ public struct EventReader: ~Copyable {
   private let pass: ReadingPass?
   /// How many events were lost that no stream has the number of.
   private let lostSomewhere: UInt64
+  /// Where in the file the text of each format lies; none where events bear numbers that were given to them here.
+  private let formatOffsets: [Int]
   /// Whether nothing was missing of the file when the pass began.
   private let beganWhole: Bool
   /// A file that turns out in this pass to be shorter than it was, or not readable, is a damaged place of every buffer.
@@ -43,8 +45,10 @@ public struct EventReader: ~Copyable {
 
   init(
     _ sources: [Stream], file: FileBytes, contents: TraceDatContents, formats: EventFormats,
-    selection: EventSelection, lostSomewhere: UInt64 = 0, pass: ReadingPass? = nil
+    selection: EventSelection, lostSomewhere: UInt64 = 0, hasKernelNumbers: Bool = true,
+    pass: ReadingPass? = nil
   ) {
+    formatOffsets = hasKernelNumbers ? formats.positions.map { contents.formats[$0].offset } : []
     self.pass = pass
     self.lostSomewhere = lostSomewhere
     plan = DecodePlan(formats, selection: selection, bigEndian: contents.bigEndian)
@@ -198,7 +202,27 @@ public struct EventReader: ~Copyable {
       result.damage.insert(Damage(offset: failure.offset ?? 0, what: failure.what), at: 0)
       result.readFailure = failure
     }
+    noteUnnumbered(&result)
     result.losses.sort { ($0.before, $0.cpu) < ($1.before, $1.cpu) }
     return result
+  }
+
+  /// Events whose number no format has may be of a kind of which none came: the number of its format is damaged, or the format is missing.
+  private func noteUnnumbered(_ result: inout EventStatistics) {
+    guard result.withoutFormat > 0, !formatOffsets.isEmpty else { return }
+    let absent = formats.formats.indices.filter {
+      counts[$0] == 0 && ![.other, .marker].contains(formats.formats[$0].kind)
+    }
+    guard let first = absent.first else { return }
+    let names = absent.map { formats.formats[$0].name }
+    let shown = names.prefix(3).joined(separator: ", ") + (names.count > 3 ? " ..." : "")
+    result.mayHideKinds = true
+    result.damage.append(
+      Damage(
+        offset: formatOffsets[first],
+        what: """
+          \(result.withoutFormat == 1 ? "1 event has a number" : "\(result.withoutFormat) events have numbers") that no format has, and of some \
+          formats none came (\(shown)), whose numbers may be damaged: nothing is certain
+          """))
   }
 }

@@ -55,6 +55,8 @@ public struct EventStatistics: Sendable {
   public var operationProbes: UInt64?
   /// Events whose number no format has.
   public var withoutFormat: UInt64 = 0
+  /// Whether those may be of kinds that a replay reads.
+  package var mayHideKinds = false
   /// The least stamp of all events.
   public var first: Nanoseconds?
   /// The greatest one.

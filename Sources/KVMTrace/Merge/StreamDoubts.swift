@@ -41,7 +41,7 @@ package struct StreamDoubts: Sendable {
   }
 
   /// All events came. Behind the last event of a stream that is damaged nothing is certain, nor behind that of any where it is not known of
-  /// which the damage is.
+  /// which the damage is. Where its events may be of other kinds than they say, nothing is at all.
   ///
   /// - Parameters:
   ///   - places: the damaged places of what describes the recording.
@@ -51,6 +51,7 @@ package struct StreamDoubts: Sendable {
   package func begin(
     ofDamageBehindEvents places: [Damage], _ statistics: EventStatistics, cpuCount: Int
   ) -> Nanoseconds? {
+    if statistics.mayHideKinds { return Nanoseconds(0) }
     let untold = statistics.untoldDamage
     let ends = Dictionary(grouping: statistics.streamEnds, by: \.cpu)
     var begins = Set(places.compactMap(\.cpu)).map { begin(of: ends[$0] ?? [], ofCPU: $0) }

@@ -94,6 +94,8 @@ final class PerfData: TranscodedTrace {
     ]
   }
 
+  var hasKernelNumbers: Bool { true }
+
   var streamCount: Int { contents.lanes.count }
 
   func cpu(ofStream stream: Int) -> UInt16 { contents.lanes[stream].cpu }

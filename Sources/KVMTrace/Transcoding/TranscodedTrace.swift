@@ -26,6 +26,8 @@ protocol TranscodedTrace: AnyObject {
   var notes: [String] { get }
   /// Whether the formats are those of all events that were recorded: if not, they are those of the events that came.
   var listsKinds: Bool { get }
+  /// Whether the formats have the numbers that the events were recorded with, not ones that were given to both here.
+  var hasKernelNumbers: Bool { get }
   /// Why it does not tell where events were lost, so that it means nothing if it tells of none; nil where it does.
   var untoldLosses: UntoldLosses.Reason? { get }
   /// How fine the stamps are, in nanoseconds; nil where they are as the recorder read the clock.
@@ -46,6 +48,7 @@ extension TranscodedTrace {
   var hostPageBytes: Int? { nil }
   var notes: [String] { [] }
   var listsKinds: Bool { true }
+  var hasKernelNumbers: Bool { false }
   var untoldLosses: UntoldLosses.Reason? { nil }
   var stampNs: UInt64? { nil }
   var lostSomewhere: UInt64 { 0 }

@@ -100,9 +100,118 @@ struct FormatTests {
   func unknown(formats: [TraceSynth.EventFormat]) throws {
     let reading = try Reading(
       try TraceBuilding.file(formats: formats, pages: [[TraceBuilding.entries([1, 2, 3])]]))
-    #expect(reading.damage.isEmpty)
     #expect(reading.statistics.withoutFormat == 3 && reading.statistics.total == 3)
     #expect(reading.events.map(\.kind) == [.other, .other, .other])
+    // They may be of the format that no event has.
+    #expect(reading.damage.count == formats.count && reading.statistics.mayHideKinds == !formats.isEmpty)
+  }
+
+  @Test("events without a format hide nothing where all formats that a replay reads have some")
+  func foreign() throws {
+    let stray = TraceBuilding.page(at: 5) { page in
+      page.event(TraceBuilding.entry(), delta: 0)
+      page.event([9, 2, 0, 0, 7, 0, 0, 0], delta: 1)
+    }
+    let reading = try Reading(try TraceBuilding.file(formats: [KVMEventFormats.entry], pages: [[stray]]))
+    #expect(reading.statistics.withoutFormat == 1)
+    #expect(reading.damage.isEmpty && !reading.statistics.mayHideKinds)
+  }
+
+  /// A file with two formats and events of the first, in which `digit` of the line of `field` in the second is another one.
+  private func withDigit(
+    _ digit: String, behind label: String, of field: String,
+    in format: TraceSynth.EventFormat = KVMEventFormats.guestFault
+  ) throws -> (reading: Reading, format: Int) {
+    let flavour = TraceFlavour(version: .v6)
+    var bytes = try TraceBuilding.file(
+      flavour, formats: [KVMEventFormats.entry, format], pages: [[TraceBuilding.entries([1], flavour)]])
+    let name = try #require(bytes.firstRange(of: Array("name: \(format.name)\n".utf8)))
+    let line = try #require(bytes.firstRange(of: Array(field.utf8), from: name.upperBound))
+    let place = try #require(bytes.firstRange(of: Array(label.utf8), from: line.lowerBound))
+    bytes.patch(Array(digit.utf8), at: place.upperBound)
+    return (try Reading(bytes), name.lowerBound)
+  }
+
+  @Test(
+    "a digit that puts a field where it cannot lie is damage",
+    arguments: [
+      ("vcpu_pc", "offset:", "9"), ("vcpu_pc", "offset:", "0"), ("vcpu_pc", "size:", "4"),
+      ("hsr", "offset:", "26"), ("hsr", "offset:", "17"), ("hsr", "offset:", "36"), ("hsr", "size:", "1"),
+      ("ipa", "offset:", "33"), ("ipa", "offset:", "42"), ("ipa", "signed:", "1"), ("ipa", "size:", "7"),
+    ])
+  func misplaced(field: String, label: String, digit: String) throws {
+    let (reading, format) = try withDigit(digit, behind: label, of: " \(field);")
+    #expect(reading.damage.map(\.offset) == [format])
+    #expect(reading.damage.first?.what.contains("nothing is certain") == true)
+    #expect(reading.trace.account.uncertainFrom == Nanoseconds(0))
+    #expect(reading.trace.account.kindsWithoutFields == [.guestFault])
+    #expect(reading.events.map(\.kind) == [.entry])
+  }
+
+  @Test("a damaged format that a replay does not read costs its own events alone")
+  func misplacedElsewhere() throws {
+    let other = format(
+      "odd", system: "mine", id: 700,
+      [
+        ("unsigned short common_type", 0, 2), ("int common_pid", 4, 4), ("u8 one", 8, 1),
+        ("u32 two", 14, 4),
+      ])
+    let page = TraceBuilding.entries([1])
+    let reading = try Reading(
+      try TraceBuilding.file(formats: [KVMEventFormats.entry, other], pages: [[page]]))
+    #expect(reading.damage.count == 1 && reading.damage[0].what.contains("its field u32 two cannot lie"))
+    #expect(reading.trace.account.uncertainFrom == nil)
+  }
+
+  @Test("two events of one number: nobody knows which it is of")
+  func renumbered() throws {
+    var twin = KVMEventFormats.exit
+    twin.id = KVMEventFormats.entry.id
+    let reading = try Reading(
+      try TraceBuilding.file(
+        formats: [KVMEventFormats.entry, twin], pages: [[TraceBuilding.entries([1])]]))
+    #expect(reading.damage.count == 1 && reading.damage[0].what.contains("the number of another event"))
+    #expect(reading.events.map(\.kind) == [.other])
+    #expect(reading.trace.account.uncertainFrom == Nanoseconds(0))
+  }
+
+  @Test("fields as kernels lay them are good")
+  func laid() throws {
+    let head = "\tfield:unsigned short common_type;\toffset:0;\tsize:2;\tsigned:0;\n"
+    let fields: [String: [(String, Int, Int, Int)]] = [
+      "mine": [
+        ("unsigned char common_flags", 2, 1, 0), ("int common_pid", 4, 4, 1),
+        ("unsigned char common_preempt_lazy_count", 8, 1, 0), ("", 0, 0, 0),
+        // The head of a record is as long as its alignment asks.
+        ("u8 mac[6]", 12, 6, 0), ("bool is", 18, 1, 0), ("__data_loc char[] name", 20, 4, 0),
+        ("struct foo what", 24, 20, 0), ("enum small kind", 44, 1, 0), ("const void * where", 48, 8, 0),
+        ("__rel_loc unsigned long[] mask", 56, 4, 0), ("dev_t dev", 60, 4, 0), ("ktime_t when", 64, 8, 1),
+        ("unsigned long args[6]", 72, 48, 0), ("char comm[TASK_COMM_LEN]", 120, 16, 1),
+        ("int (*call)(void)", 136, 8, 0), ("s64 last", 144, 8, 1), ("unsigned long rest[]", 152, 0, 0),
+      ],
+      // As old kernels write where the data of an event is, and as f2fs misdeclares an array.
+      "ftrace": [("", 0, 0, 0), ("unsigned long ip", 8, 8, 0), ("char buf", 16, 0, 0)],
+      "f2fs": [("", 0, 0, 0), ("ino_t ino", 8, 8, 0), ("nid_t nid[3]", 28, 4, 0), ("int depth", 28, 4, 1)],
+      "task": [("", 0, 0, 0), ("pid_t pid", 4, 4, 1), ("char comm[32]", 8, 16, 0), ("short adj", 24, 2, 1)],
+      // Probes and EL2 pack.
+      "kprobes": [("", 0, 0, 0), ("u8 one", 2, 1, 0), ("u64 two", 3, 8, 0), ("s16 three", 11, 2, 1)],
+      "syscalls": [("", 0, 0, 0), ("int nr", 8, 4, 1), ("unsigned int fd", 16, 8, 0), ("int x", 40, 8, 1)],
+      "synthetic": [
+        ("", 0, 0, 0), ("pid_t pid", 8, 4, 1), ("char comm[16]", 16, 16, 1), ("u8 x", 272, 1, 1),
+      ],
+    ]
+    for (system, fields) in fields {
+      var text = "name: some\nID: 7\nformat:\n\(head)"
+      for (declaration, offset, size, sign) in fields {
+        text +=
+          declaration.isEmpty
+          ? "\n" : "\tfield:\(declaration);\toffset:\(offset);\tsize:\(size);\tsigned:\(sign);\n"
+      }
+      let formats = Array("\(text)\nprint fmt: \"\"\n".utf8).withUnsafeBytes { bytes in
+        EventFormats([(system, bytes)], bigEndian: false, kernelLongSize: 8)
+      }
+      #expect(formats.faults.misplaced.isEmpty, "\(system)")
+    }
   }
 
   @Test("the same name in two systems")
@@ -187,7 +296,8 @@ struct FormatTests {
   @Test("every format of a recording is understood", arguments: Recordings.own + Recordings.foreign)
   func understood(path: String) throws {
     let trace = try TraceFile(path: path)
-    #expect(trace.damage.isEmpty && trace.formats.unparsed.isEmpty)
+    #expect(
+      trace.damage.isEmpty && trace.formats.faults.unparsed.isEmpty && trace.formats.faults.misplaced.isEmpty)
   }
 
   @Test(
@@ -205,6 +315,7 @@ struct FormatTests {
         EventFormats([(system, text)], bigEndian: false, kernelLongSize: 8)
       }
       let format = try #require(formats.formats.first, "\(file.path)")
+      #expect(formats.faults.misplaced.isEmpty, "\(file.path)")
       #expect(format.name == file.deletingPathExtension().lastPathComponent)
       #expect((formats.common.pid == nil) == ["hyp", "hypervisor"].contains(system), "\(file.path)")
     }

@@ -25,15 +25,15 @@ struct FormatSourceTests {
 
   @Test("a pointer is known for one, whoever reads the declaration")
   func pointers() throws {
-    let pointer = Self.text.replacing("unsigned int esr_ec", with: "const char * esr_ec")
+    let pointer = Self.text.replacing("unsigned long vcpu_pc", with: "const char * vcpu_pc")
     for (text, isPointer) in [(Self.text, false), (pointer, true)] {
       let source = try #require(self.source(text))
-      #expect(source.scalars?.own.first { $0.name == "esr_ec" }?.isPointer == isPointer)
+      #expect(source.scalars?.own.first { $0.name == "vcpu_pc" }?.isPointer == isPointer)
       let bytes = Array(text.utf8)
       let fields = bytes.withUnsafeBytes {
         EventFormats([("kvm", $0)], bigEndian: false, kernelLongSize: 8).formats.flatMap { Array($0.fields) }
       }
-      #expect(fields.first { $0.name == "esr_ec" }?.isPointer == isPointer)
+      #expect(fields.first { $0.name == "vcpu_pc" }?.isPointer == isPointer)
     }
   }
 

@@ -130,6 +130,7 @@ struct PrintLengthsTests {
       ID: 54
       format:
       \tfield:unsigned short common_type;\toffset:0;\tsize:2;\tsigned:0;
+      \tfield:unsigned long common_padding;\toffset:8;\tsize:8;\tsigned:0;
 
       \tfield:int len;\toffset:16;\tsize:4;\tsigned:1;
       \tfield:u64 ctrls[16];\toffset:24;\tsize:128;\tsigned:0;
