@@ -8,6 +8,7 @@ final class PerfData: TranscodedTrace {
   let cpuCount: Int
   let commands: [Int32: String]
   let damage: [Damage]
+  let isDisplaced: Bool
   /// What is passed over, as far as opening the file tells.
   private let fixedNotes: [String]
   /// The size of the host's pages, where the file says it.
@@ -71,6 +72,7 @@ final class PerfData: TranscodedTrace {
       file: records, bigEndian: header.bigEndian, events: events, lanes: lanes, swapping: swapping,
       repetitions: PerfRepetitionCounts(streamCount: lanes.count))
     self.file = file
+    isDisplaced = header.isDisplaced
     compression = isPlain ? "none" : "zstd"
     formats = texts
     hostPageBytes = metadata.formats.map(\.pageBytes)

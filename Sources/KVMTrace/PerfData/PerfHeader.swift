@@ -12,7 +12,6 @@ struct PerfHeader {
   private static let bytesMin: UInt64 = 72
   private static let bytes: UInt64 = 104
   private static let sectionBytes = 16
-  private static let featureBits = 256
 
   let bigEndian: Bool
   /// Where the records lie.
@@ -24,6 +23,8 @@ struct PerfHeader {
   /// Why what must stand behind the records is missing, nil where it is not.
   private(set) var incompleteness: IngestError?
   private(set) var damage: [Damage] = []
+  /// Whether pieces of the records are missing, or are too many, nobody knows where.
+  private(set) var isDisplaced = false
 
   /// Whether a file that begins with `bytes` is a perf.data.
   static func isPerfData(_ bytes: UnsafeRawBufferPointer) -> Bool {
@@ -76,8 +77,12 @@ struct PerfHeader {
     records = Int(data.offset)..<(isWhole ? Int(end) : file.count)
     let bits = headerBytes >= Self.bytes ? try (0..<4).map { _ in try reader.u64() } : []
     readEvents(file, events, entryBytes: entryBytes)
+    if let place = Int(exactly: end), !isOver, data.size > 0 {
+      let table = PerfFeatureTable(file, bigEndian: bigEndian, bits: bits, place: place)
+      if let displaced = table.displaced(behind: records.lowerBound) { return readDisplaced(displaced) }
+    }
     if isWhole {
-      readFeatures(file, bits)
+      read(PerfFeatureTable(file, bigEndian: bigEndian, bits: bits, place: records.upperBound))
       let end = features.reduce(records.upperBound) { max($0, $1.bytes.upperBound) }
       if let another = RecordingSignature.another(in: file, at: end) { damage.append(another) }
     }
@@ -134,19 +139,24 @@ struct PerfHeader {
     for _ in 0..<count { instances.append((try reader.u64(), event)) }
   }
 
-  private mutating func readFeatures(_ file: FileBytes, _ bits: [UInt64]) {
-    var reader = ByteReader(file, bigEndian: bigEndian, at: records.upperBound)
-    for feature in 0..<min(Self.featureBits, 64 * bits.count)
-    where bits[feature / 64] >> UInt64(feature % 64) & 1 != 0 {
-      guard let offset = try? reader.u64(), let size = try? reader.u64(), offset <= UInt64(file.count),
-        size <= UInt64(file.count) - offset
-      else {
-        damage.append(
-          Damage(
-            offset: reader.offset, what: "the table of what stands behind the records ends, or is damaged"))
-        return
-      }
-      features.append((feature, Int(offset)..<Int(offset + size)))
-    }
+  private mutating func read(_ table: PerfFeatureTable) {
+    let (sections, damage) = table.sections()
+    features = sections
+    if let damage { self.damage.append(damage) }
+  }
+
+  /// Takes in what stands behind the records, where they do not end where the file says.
+  private mutating func readDisplaced(_ table: PerfFeatureTable) {
+    isDisplaced = true
+    records = records.lowerBound..<table.place
+    let bytes = abs(table.shift)
+    damage.append(
+      Damage(
+        offset: table.place,
+        what: """
+          the records end here, \(bytes) bytes \(table.shift > 0 ? "before" : "behind") where the file says: pieces of them are \
+          \(table.shift > 0 ? "missing" : "too many"), nobody knows where, so nothing is certain of any event
+          """))
+    read(table)
   }
 }

@@ -150,7 +150,7 @@ struct PerfMetadata {
   }
 
   /// Where `bytes` stand first.
-  private static func find(_ bytes: [UInt8], in file: FileBytes, from begin: Int) -> Int? {
+  static func find(_ bytes: [UInt8], in file: FileBytes, from begin: Int) -> Int? {
     let piece = UnsafeMutableRawBufferPointer.allocate(byteCount: 1 << 20, alignment: 16)
     defer { piece.deallocate() }
     var place = begin

@@ -22,6 +22,8 @@ protocol TranscodedTrace: AnyObject {
   var formatTexts: [(system: String, text: String)] { get }
   /// Where the metadata is damaged or cut, and what was left out because nothing here can read it.
   var damage: [Damage] { get }
+  /// Whether pieces of the file are missing between others, or are too many, nobody knows where: then nothing is certain.
+  var isDisplaced: Bool { get }
   /// What of the file is passed over, without anything being missing for it, as far as opening and the passes so far show.
   var notes: [String] { get }
   /// Whether the formats are those of all events that were recorded: if not, they are those of the events that came.
@@ -46,6 +48,7 @@ protocol TranscodedTrace: AnyObject {
 
 extension TranscodedTrace {
   var hostPageBytes: Int? { nil }
+  var isDisplaced: Bool { false }
   var notes: [String] { [] }
   var listsKinds: Bool { true }
   var hasKernelNumbers: Bool { false }
@@ -72,6 +75,7 @@ extension TranscodedTrace {
     contents.cpuCount = cpuCount
     contents.commands = commands
     contents.damage = damage
+    contents.isDisplaced = isDisplaced
     for (system, text) in formatTexts {
       let held = file.hold(text.utf8.count) { bytes in
         bytes.copyBytes(from: text.utf8)

@@ -1,5 +1,6 @@
 import Foundation
 @testable import KVMTrace
+import KVMTypes
 import SeededRandom
 import Testing
 import TraceSynth
@@ -61,6 +62,30 @@ struct PerfDamageTests {
     #expect(Set(reading.events.map(\.first)).isSuperset(of: [0, 1, 2, 3, 4, 7, 8, 19]))
     #expect(reading.losses.contains { $0.count == nil && $0.before != nil })
     #expect(reading.damage.count == 1)
+  }
+
+  @Test(
+    "where a piece of a file is missing, or there twice, what is behind it is found, and nothing is certain",
+    arguments: [80, 800, 24, 512, 1_000] as [Int])
+  func displaced(length: Int) throws {
+    var builder = Self.row(60)
+    builder.commandLines = "77 vmm\n"
+    let bytes = builder.file()
+    let begin = try #require(bytes.firstRange(of: builder.records)).lowerBound
+    let place = begin + 20 * Self.entryBytes
+    var (shorter, longer) = (bytes, bytes)
+    shorter.removeSubrange(place..<(place + length))
+    longer.insert(contentsOf: bytes[place..<(place + length)], at: place)
+    for displaced in [shorter, longer] {
+      let isLonger = displaced.count > bytes.count
+      let reading = try PerfReading(displaced)
+      let table = begin + builder.records.count + (isLonger ? length : -length)
+      #expect(reading.damage.contains { $0.offset == table && $0.what.contains("nothing is certain") })
+      #expect(reading.events.count >= 60 - length / Self.entryBytes - 2 && reading.events.last?.first == 59)
+      #expect(reading.trace.uname == "Linux host 7.3.4 aarch64" && reading.trace.commands[77] == "vmm")
+      let file = try UnnamedFile(displaced)
+      #expect(try TraceFile(path: file.path).account.uncertainFrom == Nanoseconds(0))
+    }
   }
 
   @Test("raw data that is longer than its sample costs that sample")
