@@ -79,7 +79,7 @@ final class PerfData: TranscodedTrace {
     (uname, commands) = (metadata.uname, metadata.commands)
     clock = events.attributes.first { $0.hasSamples }?.clock ?? "perf"
     cpuCount = max(metadata.cpuCount, (contents.lanes.map { Int($0.cpu) + 1 }.max() ?? 0))
-    self.damage = damage + metadata.damage + Self.unread(scan.tally)
+    self.damage = damage + Self.unread(scan.tally) + metadata.damage
     fixedNotes = Self.notes(scan.tally)
   }
 

@@ -15,8 +15,8 @@ struct PerfScan: ~Copyable {
   private(set) var lanes = PerfLanes(isBackward: false)
   private(set) var tally = PerfTally()
   private var known: PerfEvents?
-  /// Damage behind which no sample has come so far.
-  private var gap: Damage?
+  /// Damage behind which some CPU had no sample so far.
+  private var gaps = PerfPendingGaps()
   /// What was lost behind which no sample has come so far.
   private var losses = PerfPendingLosses()
 
@@ -67,7 +67,7 @@ struct PerfScan: ~Copyable {
       if let place = reader.damaged { note(place) }
       guard record.type == PerfRecord.Kind.sample else { return reader.stepBack() }
       take(sample: record, events)
-      if let plain, gap == nil, losses.isEmpty, !lanes.isBackward { take(plain) }
+      if let plain, !gaps.isFresh, losses.isEmpty, !lanes.isBackward { take(plain) }
     }
     if let place = reader.damaged { note(place) }
   }
@@ -92,8 +92,10 @@ struct PerfScan: ~Copyable {
 
   private mutating func take(sample record: PerfRecord, _ events: PerfEvents) {
     guard let layout = events.layout(of: record) else {
-      let isForeign = events.event(of: record).map { !events.attributes[$0].isTracepoint } ?? false
-      tally.note(unread: record, isForeign: isForeign)
+      let attribute = events.event(of: record).map { events.attributes[$0] }
+      tally.note(unread: record, isForeign: attribute.map { !$0.isTracepoint && $0.hasSamples } ?? false)
+      // What names no event may have been a sample of any.
+      if attribute?.hasSamples != true { note(record.offset..<(record.offset + record.size)) }
       return
     }
     guard let sample = PerfSample(record, layout) else {
@@ -102,15 +104,21 @@ struct PerfScan: ~Copyable {
     }
     let end = record.offset &+ record.size
     let lost = losses.isEmpty ? nil : losses.take(before: sample.cpu)
-    if gap == nil, lost == nil, lanes.extend(cpu: sample.cpu, time: sample.time.rawValue, to: end) { return }
+    let isBehindGap = gaps.take(before: sample.cpu)
+    let goesOn = !isBehindGap && lost == nil
+    if goesOn, lanes.extend(cpu: sample.cpu, time: sample.time.rawValue, to: end) { return }
     lanes.begin(
-      cpu: sample.cpu, time: sample.time.rawValue, at: record.offset..<end, isBehindGap: gap != nil,
+      cpu: sample.cpu, time: sample.time.rawValue, at: record.offset..<end, isBehindGap: isBehindGap,
       lost: lost)
-    gap = nil
   }
 
   /// Takes a record that is no sample.
   private mutating func take(_ record: PerfRecord) {
+    // Records of perf's own say at their end of no event, and some describe those that there are.
+    let isPossible =
+      record.type < PerfRecord.Kind.headerAttribute
+      ? events.allows(record) : PerfRecordForm(record.type)?.allows(record.size) ?? false
+    guard isPossible else { return note(record.offset..<(record.offset + record.size)) }
     switch record.type {
     case PerfRecord.Kind.comm: metadata.takeCommand(record)
     case PerfRecord.Kind.fork: metadata.takeFork(record)
@@ -181,11 +189,10 @@ struct PerfScan: ~Copyable {
 
   private mutating func note(_ place: Range<Int>) {
     guard file.isWhole else { return }
-    gap =
-      gap
-      ?? Damage(
+    gaps.note(
+      Damage(
         offset: place.lowerBound,
-        what: "\(place.count) bytes are no records of a perf.data; samples may be missing")
+        what: "\(place.count) bytes are no records of a perf.data; samples may be missing"))
   }
 
   /// What is only known at the end.
@@ -204,7 +211,7 @@ struct PerfScan: ~Copyable {
             the samples of more than \(PerfLanes.lanesMax) rings overlap from here on, and are not brought into their order
             """))
     }
-    if let gap { metadata.damage.append(gap) }
+    if let place = gaps.place(behindThoseOf: lanes.lanes.lazy.map(\.cpu)) { metadata.damage.append(place) }
     if let place = lanes.firstGapAtEnd {
       metadata.damage.append(
         Damage(

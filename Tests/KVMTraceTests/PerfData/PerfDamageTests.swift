@@ -64,6 +64,94 @@ struct PerfDamageTests {
     #expect(reading.damage.count == 1)
   }
 
+  @Test("a sample whose type is damaged costs what stands in it, and the loss is told", arguments: 0..<32)
+  func badType(bit: UInt32) throws {
+    for isFile in [true, false] {
+      let builder = Self.row(20)
+      var bytes = isFile ? builder.file() : builder.pipe()
+      let record = try #require(bytes.firstRange(of: builder.records)).lowerBound + 5 * Self.entryBytes
+      bytes[record + Int(bit / 8)] ^= 1 << UInt8(bit % 8)
+      let reading = try? PerfReading(bytes)
+      // What is compressed, a sample is not.
+      guard let reading else {
+        #expect([80 ^ 9, 81 ^ 9, 83 ^ 9].contains(1 << bit))
+        continue
+      }
+      #expect(reading.events.map(\.first) == Array(0..<5) + Array(6..<20), "\(bit)")
+      #expect(reading.losses == [PerfReading.Loss(stream: 0, before: 6_000, count: nil)], "\(bit)")
+      #expect(reading.damage.count == 1, "\(bit): \(reading.damage)")
+    }
+  }
+
+  @Test("what is damaged may have been a sample of any CPU: it is missing before the next one of each")
+  func gapOfEach() throws {
+    var builder = PerfDataBuilder()
+    for cpu in 0..<3 as Range<UInt32> { builder.entry(Place(time: UInt64(1_000 + cpu), cpu: cpu)) }
+    builder.append(raw: Self.row(1).records.map { $0 == 9 ? 25 : $0 })
+    builder.entry(Place(time: 2_001, cpu: 1))
+    builder.entry(Place(time: 2_002, cpu: 1))
+    let ended = try PerfReading(builder.file())
+    #expect(ended.losses == [PerfReading.Loss(stream: 1, before: 2_001, count: nil)])
+    #expect(ended.damage.count == 2 && ended.damage.contains { $0.cpu == nil })
+    builder.entry(Place(time: 3_000, cpu: 0))
+    builder.entry(Place(time: 3_002, cpu: 2))
+    builder.entry(Place(time: 3_003, cpu: 2))
+    let reading = try PerfReading(builder.file())
+    #expect(reading.events.count == 8)
+    #expect(
+      reading.losses == [
+        PerfReading.Loss(stream: 0, before: 3_000, count: nil),
+        PerfReading.Loss(stream: 1, before: 2_001, count: nil),
+        PerfReading.Loss(stream: 2, before: 3_002, count: nil),
+      ])
+    #expect(reading.damage.count == 3)
+  }
+
+  @Test("a sample that names no event that there is costs what stands in it, and the loss is told")
+  func badIdentifier() throws {
+    var events = PerfDataBuilder()
+    events.events.append(PerfDataBuilder.Event(config: UInt64(KVMEventFormats.exit.id), ids: [13]))
+    let builder = Self.row(20, events)
+    for bit in 0..<64 {
+      var bytes = builder.file()
+      let record = try #require(bytes.firstRange(of: builder.records)).lowerBound + 5 * Self.entryBytes
+      bytes[record + 8 + bit / 8] ^= 1 << UInt8(bit % 8)
+      let reading = try PerfReading(bytes)
+      // One bit makes of 11 the number of another instance.
+      guard reading.events.count < 20 else { continue }
+      #expect(reading.losses == [PerfReading.Loss(stream: 0, before: 6_000, count: nil)], "\(bit)")
+      #expect(reading.damage.contains { $0.what.contains("of no event that is described") }, "\(bit)")
+    }
+  }
+
+  @Test("records that nobody needs are no damage, whatever their type")
+  func otherRecords() throws {
+    var builder = Self.row(5)
+    let trailer = builder.trailer(Place(time: 5_000), id: 12)
+    let kernels: [UInt32: Int] = [
+      1: 48, 4: 24, 5: 24, 8: 24, 10: 80, 11: 24, 12: 8, 14: 0, 15: 8, 16: 32, 17: 32, 18: 16, 19: 24, 20: 32,
+      21: 8, 22: 16,
+    ]
+    for (type, bytes) in kernels.sorted(by: { $0.key < $1.key }) {
+      builder.append(type) { out in
+        out.raw([UInt8](repeating: 1, count: bytes))
+        trailer(&out)
+      }
+    }
+    let perfs: [UInt32: Int] = [
+      67: 64, 68: 0, 70: 24, 72: 64, 73: 32, 74: 16, 75: 24, 76: 40, 77: 16, 78: 24, 79: 48, 82: 0, 84: 80,
+      85: 40, 86: 40,
+    ]
+    for (type, bytes) in perfs.sorted(by: { $0.key < $1.key }) {
+      builder.append(type) { $0.raw([UInt8](repeating: 1, count: bytes)) }
+    }
+    builder.entry(Place(time: 6_000))
+    for bytes in [builder.file(), builder.pipe()] {
+      let reading = try PerfReading(bytes)
+      #expect(reading.events.count == 6 && reading.damage.isEmpty && reading.losses.isEmpty)
+    }
+  }
+
   @Test(
     "where a piece of a file is missing, or there twice, what is behind it is found, and nothing is certain",
     arguments: [80, 800, 24, 512, 1_000] as [Int])

@@ -163,18 +163,22 @@ struct PerfDataBuilder {
   }
 
   mutating func command(_ text: String, tid: UInt32) {
+    let trailer = trailer(Place(time: 0), id: 0)
     append(3) { out in
       out.u32(tid)
       out.u32(tid)
       out.cString(text)
       out.pad(to: 8)
+      trailer(&out)
     }
   }
 
   mutating func fork(_ tid: UInt32, of parent: UInt32) {
+    let trailer = trailer(Place(time: 0), id: 0)
     append(7) { out in
       for word in [tid, parent, tid, parent] { out.u32(word) }
       out.u64(0)
+      trailer(&out)
     }
   }
 

@@ -72,7 +72,7 @@ struct PerfLossTests {
       let data = builder.sample(Place(time: 300), builder.entryPayload(pc: 9))
       builder.append(type) { out in
         if type == 71 { out.u64(UInt64(data.count)) } else { out.u32(UInt32(data.count)) }
-        out.pad(to: 8)
+        out.pad(to: type == 71 ? 40 : 8)
       }
       builder.append(raw: data)
       builder.entry(Place(time: 2_000))
