@@ -14,7 +14,7 @@ public final class TraceFile {
   private let transcoded: (any TranscodedTrace)?
   /// How the file is compressed as a whole, nil where it is not.
   private let wrapping: String?
-  private let formatDamage: (places: [Damage], isNeeded: Bool)
+  private let formatDamage: (places: [Damage], formats: Set<Int>, isNeeded: Bool)
   /// What passes share, while several are made, and how many calls say so.
   private var kept: KeptChunks?
   private var keepingCalls = 0
@@ -213,9 +213,16 @@ public final class TraceFile {
   public var notes: [String] { transcoded?.notes ?? [] }
 
   /// The events, as "system:name", whose formats tell no fields: they are counted, and nothing more is known of them.
-  public var unreadableEvents: [String] {
-    formats.formats.filter { $0.fields.isEmpty && formats.isWithoutFields($0) }
-      .map { "\($0.system):\($0.name)" }
+  public var unreadableEvents: [String] { unreadableFormats.map(\.name) }
+
+  /// Those of them whose formats are no damage, so that nothing else tells of them.
+  public var untoldUnreadableEvents: [String] {
+    unreadableFormats.filter { !formatDamage.formats.contains($0.position) }.map(\.name)
+  }
+
+  private var unreadableFormats: [(name: String, position: Int)] {
+    zip(formats.formats, formats.positions).filter { $0.0.fields.isEmpty && formats.isWithoutFields($0.0) }
+      .map { ("\($0.system):\($0.name)", $1) }
   }
 
   /// The content of each format file, with its system and the event's number; nil where that cannot be read.

@@ -76,7 +76,10 @@ struct InfoCommand: ParsableCommand {
       ?? (json ? JSON.signed(info) : info.text(in: terminal.form))
     try Output.write(text, to: target)
     Limits.detail(events.statistics, of: input)
-    if events.statistics.total == 0 { Diagnostics.note("\(input): there are no events in it") }
+    // Where something is missing, that is why.
+    if events.statistics.total == 0, !info.isIncomplete || allowLoss {
+      Diagnostics.note("\(input): there are no events in it")
+    }
     for note in trace.notes { Diagnostics.note("\(input): \(note)") }
     try Losses.check(info, events.statistics, of: input, allowLoss: allowLoss)
   }

@@ -31,6 +31,19 @@ struct InputErrorTests {
     #expect(outcome.errorLines.count == 1 && outcome.errors.hasSuffix(": there are no events in it\n"))
   }
 
+  @Test("what is damaged is told once, in one line", arguments: verbs)
+  func damagedFormat(verb: String) throws {
+    let flavour = TraceFlavour(version: .v6)
+    let writer = TraceDatWriter(TraceDescription(flavour, formats: [KVMEventFormats.entry], cpus: 1))
+    var bytes = try writer.bytes()
+    let place = try #require(bytes.firstRange(of: Array("vcpu_pc;\toffset:8".utf8)))
+    bytes[place.upperBound - 1] = UInt8(ascii: "9")
+    let file = try UnnamedFile(bytes)
+    let outcome = try Tool.run([verb, file.path])
+    #expect(outcome.status == 2 && outcome.errorLines.count == 1, "\(outcome.errors)")
+    #expect(outcome.errors.contains("its field unsigned long vcpu_pc cannot lie where it says"))
+  }
+
   @Test("a missing file", arguments: verbs)
   func missing(verb: String) throws {
     try expectFailure(

@@ -8,8 +8,8 @@ extension TraceDatContents {
   /// event alone, and is no damage of the trace. Nor are fields that it names and that are no numbers, where nobody here reads them; but one
   /// that places what all events begin with where no other does is.
   ///
-  /// - Returns: the places, and whether a replay needs what one of them is of: then nothing is certain.
-  func damage(of parsed: EventFormats) -> (places: [Damage], isNeeded: Bool) {
+  /// - Returns: the places, the positions of the formats, and whether a replay needs what one of them is of: then nothing is certain.
+  func damage(of parsed: EventFormats) -> (places: [Damage], formats: Set<Int>, isNeeded: Bool) {
     let faults = parsed.faults
     var costs = faults.unparsed.map { ($0, isNeeded($0) ? Self.lacking : Self.counted) }
     costs += faults.misplaced.map { position, line in
@@ -25,7 +25,7 @@ extension TraceDatContents {
     // What costs most is told of each.
     var told: Set<Int> = []
     let places = costs.filter { told.insert($0.0).inserted }.sorted { $0.0 < $1.0 }
-    return (places.map { damage(ofFormat: $0, $1) }, lacks)
+    return (places.map { damage(ofFormat: $0, $1) }, told, lacks)
   }
 
   private static let counted = "its events are only counted"

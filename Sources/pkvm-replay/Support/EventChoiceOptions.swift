@@ -156,9 +156,10 @@ struct ChosenEvents {
         "\(input): \(unattributed) event\(unattributed == 1 ? " is" : "s are") not known to be about any VM, and left out"
       )
     }
-    if !trace.unreadableEvents.isEmpty {
+    let unreadable = trace.untoldUnreadableEvents
+    if !unreadable.isEmpty {
       Diagnostics.note(
-        "\(input): the formats of \(trace.unreadableEvents.joined(separator: ", ")) cannot be read: their events have no fields"
+        "\(input): the formats of \(unreadable.joined(separator: ", ")) cannot be read: their events have no fields"
       )
     }
   }
