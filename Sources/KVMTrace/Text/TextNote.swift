@@ -15,7 +15,8 @@ enum TextNote {
     var cursor = line
     cursor.skipSpaces()
     switch cursor.byte {
-    case 0 where cursor.isAtEnd: self = .silent
+    // No recorder writes a line of blanks: they stand where something else was.
+    case 0 where cursor.isAtEnd: self = line.isAtEnd ? .silent : .unknown
     case UInt8(ascii: "#"): self = Self.remark(cursor)
     case UInt8(ascii: "="): self = cursor.begins(with: "=>") ? .silent : .unknown
     default: self = Self.loss(cursor) ?? (Self.isFrame(line) ? .silent : .unknown)

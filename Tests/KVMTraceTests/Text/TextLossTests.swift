@@ -29,6 +29,17 @@ struct TextLossTests {
     #expect(reading.events.count == 4)
   }
 
+  @Test(
+    "a line of blanks stands where something else was; an empty one says nothing", arguments: [0, 1, 10, 70])
+  func blanks(count: Int) throws {
+    let blank = String(repeating: " ", count: count)
+    let reading = try Self.read(Self.line(0, 1), blank, Self.line(0, 2))
+    #expect(reading.events.count == 2 && reading.damage.count == (count == 0 ? 0 : 1))
+    #expect(reading.damage.allSatisfy { $0.offset == Self.line(0, 1).utf8.count + 1 })
+    let last = try Self.read(Self.line(0, 1), blank)
+    #expect(last.damage.count == (count == 0 ? 0 : 1))
+  }
+
   @Test("two losses in one place are one, of an unknown number if that of one is")
   func twice() throws {
     let known = try Self.read("CPU:0 [LOST 2 EVENTS]", "CPU:0 [LOST 3 EVENTS]", Self.line(0, 1))
