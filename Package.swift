@@ -180,8 +180,8 @@ let package = Package(
     .testTarget(
       name: "ReportingTests",
       dependencies: [
-        "KVMTypes", "KVMTrace", "Stage2Model", "Stage2Replay", "Pictures", "Reporting", "TraceSynth",
-        "UnnamedFiles",
+        "KVMTypes", "KVMTrace", "Stage2Model", "Stage2Replay", "Pictures", "CostFit", "Reporting",
+        "TraceSynth", "TraceMutation", "UnnamedFiles",
       ],
       swiftSettings: strict),
     .testTarget(

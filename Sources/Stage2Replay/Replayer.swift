@@ -44,9 +44,9 @@ struct Replayer<Backend: Stage2Backend & ~Copyable>: ~Copyable {
     markers = MarkerObserver(context)
     streamEnds = StreamEnds(before: context.options.to)
     agreement = Agreement(
+      probes,
       // What the traced kernel did says nothing about another one.
-      isActive: probes != .none && !context.options.ignoresProbes && context.options.otherKernel == nil,
-      hasEarlyProtBits: probes == .earlyProtBits,
+      isWanted: !context.options.ignoresProbes && context.options.otherKernel == nil,
       keepsTimings: context.options.measuresWork)
     stepsMax = Self.stepsMax(jobs: context.options.jobs, comparesOperations: agreement.isActive)
   }
@@ -317,7 +317,6 @@ extension Replayer where Backend: ~Copyable {
     var whole = ReplayResult(
       profile: context.model, lockModes: lockModes, part: context.part, grid: context.grid,
       vms: attribution.vms.indices.map { result(of: attribution.vms[$0]) },
-      agreement: agreement.result(timesCalls: context.survey.clock.measuresTime),
       unattributedFaults: attribution.found.unattributedFaults,
       unattributedNotifiers: attribution.found.unattributedNotifiers, vcpuSpans: attribution.found.vcpuSpans,
       runningFromBeginning: attribution.runningFromBeginning, timeline: attribution.found.timeline,
@@ -328,6 +327,7 @@ extension Replayer where Backend: ~Copyable {
       recordingSettings: context.survey.markers.settings, events: context.survey.events,
       sawKVM: context.survey.sawKVM, measuresTime: context.survey.clock.measuresTime)
     whole.guessesVCPUs = attribution.found.guessedVCPUs > 0
+    whole.agreement = agreement.result(Certainty(whole), timesCalls: whole.measuresTime)
     return whole
   }
 
@@ -404,15 +404,5 @@ extension VMResult {
         uniqueKeysWithValues: kinds.filter { $0.1.count > 0 }.map {
           ($0.0, work[Int($0.0.rawValue)])
         }), doubts: execution.tally.doubts, sections: [:])
-  }
-}
-
-extension Agreement {
-  fileprivate func result(timesCalls: Bool) -> AgreementResult? {
-    guard hasRecorded else { return nil }
-    let kinds = OperationKind.allCases.map { ($0, scores[Int($0.rawValue)]) }
-    return AgreementResult(
-      scores: Dictionary(uniqueKeysWithValues: kinds.filter { $0.1.recorded > 0 || $0.1.predicted > 0 }),
-      mismatches: mismatches, mismatchCount: mismatchCount, timings: timesCalls ? timings : [])
   }
 }

@@ -90,7 +90,7 @@ struct PageTests {
       "Prediction against the probes of this trace", in: page, from: "r0-agreement")
     #expect(
       PageReading.value("map", agreement)
-        == report.agreement?.byOperation[.map].map { Quantity.count($0.recorded) })
+        == (report.agreement?.byOperation[.map]?.recorded).map { Quantity.count($0) })
     #expect(
       page.contains("id=\"r0-divergences\"")
         && page.contains("id=\"r0-markers\"") == (report.memoryMarkers != nil))

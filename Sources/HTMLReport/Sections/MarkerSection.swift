@@ -32,15 +32,9 @@ enum AgreementSection {
       caption: "Prediction against the probes of this trace",
       header: ["operation", "recorded", "predicted", "agree", "share", "derived and wrong"],
       numbers: [1, 2, 3, 4, 5])
-    for (kind, entry) in agreement.byOperation.sorted(by: {
-      ($1.value.recorded, $0.key.name) < ($0.value.recorded, $1.key.name)
-    }) {
-      table.row(
-        kind.name, Quantity.count(entry.recorded), Quantity.count(entry.predicted),
-        Quantity.count(entry.matched),
-        Quantity.percent(UInt64(entry.matched), of: UInt64(max(entry.recorded, entry.predicted))),
-        Quantity.count(entry.derivedWrong))
+    for (kind, entry) in agreement.ordered {
+      table.rows.append(([kind.name] + entry.words).map(DataTable.Cell.text))
     }
-    return table.markup
+    return table.markup + .list(agreement.notes)
   }
 }

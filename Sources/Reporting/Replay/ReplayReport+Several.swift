@@ -125,13 +125,12 @@ extension ReplayReport {
 
   /// The agreement over all reports that have one.
   private static func sum(_ reports: [ReplayReport]) -> AgreementTable? {
-    var sum: AgreementTable?
-    for (position, report) in reports.enumerated() {
-      guard var agreement = report.agreement else { continue }
-      agreement.setInput(position)
-      sum = sum.map { $0 + agreement } ?? agreement
-    }
-    return sum
+    .sum(
+      reports.enumerated().compactMap { position, report in
+        var agreement = report.agreement
+        agreement?.setInput(position)
+        return agreement
+      })
   }
 
   /// The pages of several reports, one after the other, and the sums behind them.

@@ -225,16 +225,8 @@ extension ReplayReport {
     page.table(
       header: ["operation", "recorded", "predicted", "agree", "share"],
       alignRight: [false, true, true, true, true],
-      rows: agreement.byOperation.sorted {
-        ($1.value.recorded, $0.key.name) < ($0.value.recorded, $1.key.name)
-      }.map {
-        kind, entry in
-        [
-          kind.name, Quantity.count(entry.recorded), Quantity.count(entry.predicted),
-          Quantity.count(entry.matched),
-          Quantity.percent(UInt64(entry.matched), of: UInt64(max(entry.recorded, entry.predicted))),
-        ]
-      }, spare: [3, 2])
+      rows: agreement.ordered.map { kind, entry in [kind.name] + entry.words.dropLast() }, spare: [3, 2])
+    for note in agreement.notes { page.line("  " + note) }
   }
 }
 

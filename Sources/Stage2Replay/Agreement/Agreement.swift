@@ -133,32 +133,32 @@ struct Agreement {
   }
 
   let isActive: Bool
-  /// Whether the recorded `prot` has the bits of a kernel before 6.19.
-  private let hasEarlyProtBits: Bool
+  private let probes: ProbeRecording
   private var streams = StreamTable()
   private var unmet: [ThreadID: Unmet] = [:]
-  private(set) var scores: [AgreementScore] = Array(
+  private var scores: [AgreementScore] = Array(
     repeating: AgreementScore(), count: OperationKind.allCases.count)
-  private(set) var mismatches: [AgreementMismatch] = []
-  private(set) var mismatchCount = 0
+  private var mismatches: [AgreementMismatch] = []
+  /// How many mismatches there are of each kind of operation.
+  private var mismatchCounts = Array(repeating: 0, count: OperationKind.allCases.count)
   /// Recorded operations that are kept, and how many may be before they are looked through.
   private var pendingCount = 0
   private var pendingMax = pendingMin
   private static let pendingMin = 1 << 16
   /// How many mismatches are kept of each kind of operation.
   static let mismatchesMax = 1000
-  private var keptMismatches = Array(repeating: 0, count: OperationKind.allCases.count)
-  var hasRecorded: Bool { scores.contains { $0.recorded > 0 } }
+  private var hasRecorded: Bool { scores.contains { $0.recorded > 0 } }
 
   /// The recorded durations of operations that were predicted, with their work, if they are kept: the first ones.
-  private(set) var timings: [OperationTiming] = []
+  private var timings: [OperationTiming] = []
   private let keepsTimings: Bool
   private static let timingsMax = 1 << 20
 
-  init(isActive: Bool, hasEarlyProtBits: Bool = false, keepsTimings: Bool = false) {
-    self.isActive = isActive
+  /// - Parameter isWanted: whether somebody looks at probes.
+  init(_ probes: ProbeRecording, isWanted: Bool, keepsTimings: Bool = false) {
+    self.probes = probes
+    isActive = isWanted && probes.isAny
     self.keepsTimings = keepsTimings
-    self.hasEarlyProtBits = hasEarlyProtBits
   }
 
   /// Takes in a probe's event.
@@ -173,7 +173,7 @@ struct Agreement {
     let probed = record.probedOperation
     var operation = Stage2Operation(
       time: record.time, cpu: record.cpu, tid: record.tid, vm: 0, kind: kind, address: probed.address,
-      size: probed.size, prot: hasEarlyProtBits ? probed.prot.map(Stage2Prot.init(beforeXNX:)) : probed.prot,
+      size: probed.size, prot: probes.hasEarlyProtBits ? probed.prot.map(Stage2Prot.init(beforeXNX:)) : probed.prot,
       result: nil, basis: .recorded)
     operation.markOld = probed.markOld
     scores[Int(kind.rawValue)].recorded += 1
@@ -254,9 +254,31 @@ struct Agreement {
       for entry in stream.entries[stream.head...] where !entry.isMatched { mismatch(nil, entry.operation) }
     }
     streams = StreamTable()
-    mismatches.sort {
-      ($0.predicted ?? $0.recorded)!.time < ($1.predicted ?? $1.recorded)!.time
+    mismatches.sort { $0.operation.time < $1.operation.time }
+  }
+
+  /// What came of it; nil where nothing was recorded.
+  ///
+  /// A function that no probe tells of, or of which the trace does not tell all calls, is not scored: there nothing is right or wrong.
+  ///
+  /// - Parameters:
+  ///   - certainty: which calls the trace tells of.
+  ///   - timesCalls: whether the clock tells how long they took.
+  func result(_ certainty: Certainty, timesCalls: Bool) -> AgreementResult? {
+    guard hasRecorded else { return nil }
+    var result = AgreementResult(
+      scores: [:], mismatches: [], mismatchCount: 0, timings: timesCalls ? timings : [])
+    for kind in OperationKind.allCases {
+      var score = scores[Int(kind.rawValue)]
+      guard score.recorded > 0 || score.predicted > 0 else { continue }
+      score.isRecorded = score.recorded > 0 || probes.records(kind)
+      score.isTold = certainty.tells(kind)
+      if !score.isRecorded { score.derivedWrong = 0 }
+      if score.isScored { result.mismatchCount += mismatchCounts[Int(kind.rawValue)] }
+      result.scores[kind] = score
     }
+    result.mismatches = mismatches.filter { result.scores[$0.operation.kind]?.isScored ?? false }
+    return result
   }
 
   private mutating func compare(_ predicted: Stage2Operation, _ recorded: Stage2Operation) {
@@ -289,14 +311,17 @@ struct Agreement {
   }
 
   private mutating func mismatch(_ predicted: Stage2Operation?, _ recorded: Stage2Operation?) {
-    if let predicted, predicted.basis == .derived { scores[Int(predicted.kind.rawValue)].derivedWrong += 1 }
-    mismatchCount += 1
-    guard let kind = (predicted ?? recorded)?.kind.rawValue,
-      keptMismatches[Int(kind)] < Self.mismatchesMax
-    else { return }
-    keptMismatches[Int(kind)] += 1
+    guard let kind = (predicted ?? recorded)?.kind.rawValue else { return }
+    if let predicted, predicted.basis == .derived { scores[Int(kind)].derivedWrong += 1 }
+    mismatchCounts[Int(kind)] += 1
+    guard mismatchCounts[Int(kind)] <= Self.mismatchesMax else { return }
     mismatches.append(AgreementMismatch(predicted: predicted, recorded: recorded))
   }
+}
+
+extension AgreementMismatch {
+  /// What was predicted, else what was recorded.
+  fileprivate var operation: Stage2Operation { (predicted ?? recorded)! }
 }
 
 extension OperationKind {

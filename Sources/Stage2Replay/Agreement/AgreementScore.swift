@@ -3,6 +3,12 @@ public import Stage2Model
 
 /// How one kind of operation fared when predictions were held against probes.
 public struct AgreementScore: Hashable, Sendable {
+  /// Whether its calls were recorded, should there be any: where not, that none was is no fact.
+  public var isRecorded = true
+  /// Whether the trace tells of all of its calls: where not, that none was predicted is no prediction.
+  public var isTold = true
+  /// Whether the two can be held against each other.
+  public var isScored: Bool { isRecorded && isTold }
   /// Operations that probes recorded.
   public var recorded = 0
   /// Operations that were predicted.

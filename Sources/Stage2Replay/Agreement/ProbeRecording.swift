@@ -2,13 +2,20 @@ internal import KVMTrace
 internal import Stage2Model
 
 /// How a trace records the kernel's own operations.
-enum ProbeRecording {
+struct ProbeRecording {
   /// Not at all.
-  case none
-  /// With the rights as kernels before 6.19 numbered them.
-  case earlyProtBits
-  /// With the rights as they are numbered since.
-  case present
+  static let none = ProbeRecording(kinds: [], hasEarlyProtBits: false)
+
+  /// The probes that there can be, as far as the source says so: of another one none was recorded.
+  private let kinds: Set<EventKind>
+  /// Whether rights are recorded as kernels before 6.19 numbered them.
+  let hasEarlyProtBits: Bool
+  /// Whether there can be any.
+  let isAny: Bool
+
+  private init(kinds: Set<EventKind>, hasEarlyProtBits: Bool, isAny: Bool = false) {
+    (self.kinds, self.hasEarlyProtBits, self.isAny) = (kinds, hasEarlyProtBits, isAny)
+  }
 
   init(_ source: some EventSource) {
     guard source.hasOperationProbes else {
@@ -16,6 +23,9 @@ enum ProbeRecording {
       return
     }
     let isEarly = KernelRelease(uname: source.uname).map { $0 < KernelRelease(major: 6, minor: 19) } ?? false
-    self = isEarly ? .earlyProtBits : .present
+    self.init(kinds: source.account.kinds ?? [], hasEarlyProtBits: isEarly, isAny: true)
   }
+
+  /// Whether the calls of a function were recorded, should there be any.
+  func records(_ kind: OperationKind) -> Bool { kinds.contains { $0.operation == kind } }
 }

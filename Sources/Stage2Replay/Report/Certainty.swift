@@ -55,8 +55,8 @@ package struct Certainty {
   /// Of what all operations together come to.
   package var allOperations: Basis { OperationKind.allCases.map { operations($0) }.max() ?? .derived }
 
-  /// Whether the trace tells what is mapped at all: without faults, or slots for them, it does not.
-  package var tellsTables: Bool { vms.allSatisfy(\.isTableKnown) }
+  /// Whether the trace tells what is mapped at all: without faults, or slots for them, or any VM, it does not.
+  package var tellsTables: Bool { !vms.isEmpty && vms.allSatisfy(\.isTableKnown) }
 
   /// Whether the trace tells of all calls of a function: of those that notifiers lead to, not without the notifiers.
   package func tells(_ kind: OperationKind) -> Bool {

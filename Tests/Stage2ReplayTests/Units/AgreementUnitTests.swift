@@ -1,6 +1,7 @@
 import KVMTypes
 import Stage2Model
 import Testing
+import TraceSynth
 
 @testable import Stage2Replay
 
@@ -149,6 +150,60 @@ struct AgreementUnitTests {
     story.recordUnmap(.kswapd, story.memory)
     story.options.ignoresProbes = true
     #expect(try story.replay().result.agreement == nil)
+  }
+
+  // MARK: What cannot be scored
+
+  /// A VM whose fault maps a page and whose notifier unmaps it, as a recorder without some kinds of event has it.
+  private static func pageThatGoes(
+    without missing: [TraceSynth.EventFormat], recordsMap: Bool = true, recordsUnmap: Bool = true
+  ) throws -> AgreementResult? {
+    let names = missing.map(\.name)
+    let story = Scenario(formats: KVMEventFormats.all.filter { !names.contains($0.name) })
+    story.createSlot()
+    story.enter(.vcpu0)
+    story.fault(.vcpu0, story.memory)
+    if recordsMap { story.recordMap(.vcpu0, story.memory) }
+    story.enter(.vcpu0)
+    if !names.contains(KVMEventFormats.unmapHVARange.name) { story.unmap(.kswapd, story.crookedHVA) }
+    if recordsUnmap { story.recordUnmap(.kswapd, story.memory) }
+    return try story.replay().result.agreement
+  }
+
+  @Test("A function that no probe tells of is not scored: what is predicted of it is not wrong")
+  func unrecorded() throws {
+    let formats = [StageTwoProbeFormats.map, StageTwoProbeFormats.mapReturn]
+    let result = try #require(try Self.pageThatGoes(without: formats, recordsMap: false))
+    let map = try #require(result.scores[.map])
+    #expect(!map.isRecorded && map.isTold && !map.isScored)
+    #expect(map.predicted == 1 && map.derivedWrong == 0)
+    #expect(result.scores[.unmap].map { $0.isScored && $0.matched == 1 } == true)
+    #expect(result.mismatchCount == 0 && result.mismatches.isEmpty)
+  }
+
+  @Test("A function with a probe that told of no call is scored: what is predicted of it is wrong")
+  func uncalled() throws {
+    let result = try #require(try Self.pageThatGoes(without: [], recordsMap: false))
+    #expect(result.scores[.map].map { $0.isScored && $0.derivedWrong == 1 } == true)
+    #expect(result.mismatchCount == 1)
+  }
+
+  @Test("A function whose cause was not recorded is not scored: that none was predicted is no mismatch")
+  func untold() throws {
+    let result = try #require(try Self.pageThatGoes(without: [KVMEventFormats.unmapHVARange]))
+    let unmap = try #require(result.scores[.unmap])
+    #expect(unmap.isRecorded && !unmap.isTold && unmap.recorded == 1)
+    #expect(result.scores[.map]?.isScored == true)
+    #expect(result.mismatchCount == 0 && result.mismatches.isEmpty)
+  }
+
+  @Test("Where no VM is known, nothing is scored")
+  func withoutVM() throws {
+    let story = Scenario()
+    story.recordUnmap(.kswapd, story.memory)
+    let agreement = try #require(try story.replay().result.agreement)
+    #expect(agreement.scores[.unmap].map { !$0.isTold && $0.recorded == 1 } == true)
+    #expect(agreement.mismatches.isEmpty)
   }
 
   // MARK: Memory

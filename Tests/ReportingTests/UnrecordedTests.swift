@@ -1,0 +1,75 @@
+import CostFit
+import Foundation
+import KVMTrace
+import KVMTypes
+import Pictures
+import Stage2Model
+import Stage2Replay
+import Testing
+import TraceMutation
+
+@testable import Reporting
+
+/// What reports say of recordings that lack kinds of event: a figure of what was not recorded is unknown, and one of a part is no figure
+/// of the whole.
+@Suite("Reports of recordings that lack events")
+struct UnrecordedTests {
+  static let name = "pkvm-nvhe-7.3.4-page-table-thp"
+
+  /// A recording as it would be had somebody recorded it without some kinds of event.
+  static func replay(
+    _ name: String = name, without kinds: Set<EventKind> = [], observer: ReplayObserver = ReplayObserver(),
+    onOperation: ((Stage2Operation) throws -> Void)? = nil
+  ) throws -> (trace: MemoryTrace, statistics: EventStatistics, result: ReplayResult) {
+    let trace = MemoryTrace(try TraceFile(path: Recordings.path(name))).without(kinds, keepsFormats: false)
+    let (result, statistics) = try Replay.run(
+      over: trace, profile: ProfileRequest(), options: ReplayOptions(), observer: observer,
+      onOperation: onOperation)
+    return (trace, statistics, result)
+  }
+
+  static func report(_ name: String = name, without kinds: Set<EventKind> = []) throws -> ReplayReport {
+    let (trace, statistics, result) = try replay(name, without: kinds)
+    return ReplayReport(trace, statistics, result)
+  }
+
+  static func words(_ text: String) -> String {
+    text.split(whereSeparator: \.isWhitespace).joined(separator: " ")
+  }
+
+  // MARK: Agreement
+
+  @Test("Predictions of a function that no probe tells of are neither right nor wrong")
+  func withoutProbe() throws {
+    let report = try Self.report(without: [.probeMap, .probeMapReturn])
+    let map = try #require(report.agreement?.byOperation[.map])
+    #expect(map.recorded == nil && map.matched == nil && map.derivedWrong == nil && map.protCompared == nil)
+    #expect(try #require(map.predicted) > 0 && map.mismatches.isEmpty)
+    let text = Self.words(report.text)
+    #expect(text.contains("map not recorded \(Quantity.count(try #require(map.predicted))) unknown unknown"))
+    let unmap = try #require(report.agreement?.byOperation[.unmap])
+    #expect(try #require(unmap.recorded) > 0 && unmap.matched == unmap.recorded && unmap.derivedWrong == 0)
+  }
+
+  @Test("Recorded calls of a function whose cause was not recorded are not called unpredicted")
+  func withoutCause() throws {
+    let report = try Self.report(without: [.unmapHVARange])
+    let unmap = try #require(report.agreement?.byOperation[.unmap])
+    let recorded = try #require(unmap.recorded)
+    #expect(recorded > 0 && unmap.predicted == nil && unmap.matched == nil && unmap.mismatches.isEmpty)
+    #expect(
+      Self.words(report.text).contains("unmap \(Quantity.count(recorded)) unknown unknown unknown"),
+      "\(report.text)")
+  }
+
+  @Test("The sum over recordings is of those in which the function is scored, and says so")
+  func sumOfAgreement() throws {
+    let whole = try Self.report()
+    let reports = [whole, try Self.report(without: [.probeMap, .probeMapReturn])]
+    let sum = try #require(ReplayReport(reports).agreement?.byOperation)
+    let map = try #require(whole.agreement?.byOperation[.map])
+    #expect(sum[.map]?.recorded == map.recorded && sum[.map]?.predicted == map.predicted)
+    #expect(sum[.map]?.unscoredInputs == 1 && sum[.unmap]?.unscoredInputs == nil)
+    #expect(ReplayReport.text(reports).contains("map: without 1 recording"))
+  }
+}
