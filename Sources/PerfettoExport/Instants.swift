@@ -55,7 +55,11 @@ extension TrackTree {
         for figure in marker.figures {
           let name = figure.kind.name + (figure.process.map { ".\($0.rawValue)" } ?? "")
           event.argument(named: "\(name).recorded", number: Int64(figure.recorded))
-          event.argument(named: "\(name).modelled", number: Int64(figure.modelled))
+          if let modelled = figure.modelled {
+            event.argument(named: "\(name).modelled", number: Int64(modelled))
+          } else {
+            event.argument(named: "\(name).modelled", text: "unknown")
+          }
           event.argument(named: "\(name).verdict", text: figure.verdict.name)
         }
       }

@@ -223,7 +223,7 @@ enum DatabaseSchema {
       pid INTEGER,
       since_first INTEGER,
       recorded INTEGER,
-      modelled INTEGER,
+      modelled INTEGER,               -- NULL, as least, most and basis, where the events were not recorded that would tell
       least INTEGER,
       most INTEGER,
       verdict TEXT,                   -- 'agrees', 'covers', 'differs' or 'unknown'

@@ -235,7 +235,7 @@ struct ReportRows {
         }
         try markers.add(figure?.verdict.word)
         try markers.add(figure?.reason?.word)
-        try markers.add(figure?.basis.word)
+        try markers.add(figure?.basis?.word)
         try markers.end()
       }
     }

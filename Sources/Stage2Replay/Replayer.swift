@@ -341,11 +341,8 @@ extension Replayer where Backend: ~Copyable {
       result.lock = locks.result(of: vm.id, performed: Set(result.operations.keys), tellsWaits: tellsWaits)
       result.sections = locks.sections(of: vm.id)
     }
-    // Faults tell what is mapped, in slots; and what was mapped before the first of them, or in a gap, none tells.
     // What is in the table of a kernel that stopped nobody knows.
-    result.isTableKnown =
-      !pool[vm.id].hasStopped && context.events.tellsFaults
-      && (!vm.slots.history.isEmpty || vm.faults.total == vm.faults.mmio)
+    result.isTableKnown = !pool[vm.id].hasStopped && vm.isTableKnown(context.events)
     // Which tables there are follows from the path, which another kernel may state, and from the page size.
     let statesPath =
       context.options.otherKernel.map { $0.request.kernel != nil || $0.request.path != nil } ?? false

@@ -15,7 +15,7 @@ enum MarkerSection {
       for figure in marker.figures {
         table.row(
           marker.point, unit.moment(marker.timeNs), figure.title, Quantity.count(figure.recorded),
-          Quantity.count(figure.modelled), figure.outcome, basis: figure.basis)
+          figure.modelledWords, figure.outcome, basis: figure.basis)
       }
     }
     let left = table.rows.count - PageLimits.rows

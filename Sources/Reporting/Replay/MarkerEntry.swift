@@ -21,20 +21,20 @@ public struct MarkerEntry: Encodable, Sendable {
     public var sinceFirst: Bool
     /// What the host counted.
     public var recorded: Int
-    /// What the model has.
-    public var modelled: Int
+    /// What the model has; nil where the events were not recorded that would tell, as are what follows from it and its basis.
+    public var modelled: Int?
     /// The former less the latter.
-    public var difference: Int
+    public var difference: Int?
     /// The least that the model may have, given what the trace leaves open.
-    public var least: Int
+    public var least: Int?
     /// The most.
-    public var most: Int
+    public var most: Int?
     /// How the two compare.
     public var verdict: MarkerFigure.Verdict
     /// Why they cannot be compared.
     public var reason: MarkerDoubt?
     /// How the model's figure is known.
-    public var basis: Basis
+    public var basis: Basis?
   }
 
   init(_ marker: MarkerResult) {
@@ -52,8 +52,8 @@ extension MarkerEntry.Figure {
     recorded = figure.recorded
     modelled = figure.modelled
     difference = figure.difference
-    least = figure.range.lowerBound
-    most = figure.range.upperBound
+    least = figure.range?.lowerBound
+    most = figure.range?.upperBound
     verdict = figure.verdict
     reason = figure.doubt
     basis = figure.basis
@@ -77,10 +77,23 @@ extension MarkerEntry.Figure {
     !sinceFirst && recorded == 0 && least == 0 && most == 0
   }
 
+  /// What the model has, in words.
+  package var modelledWords: String { modelled.map { Quantity.count($0) } ?? "unknown" }
+
+  /// What the model may have, where that is not one number.
+  private var range: (least: Int, most: Int)? {
+    guard let least, let most, least < most else { return nil }
+    return (least, most)
+  }
+
+  /// Whether the trace leaves open what the model has, and nothing else is in doubt.
+  fileprivate var isRange: Bool { reason == nil && range != nil }
+
   /// "agrees", with what is open, or what the host's figure covers, or why nothing can be said.
   package var outcome: String {
     if let reason { return "\(verdict.name): \(reason.statement)" }
-    return verdict.name + (least < most ? " \(Quantity.count(least)) to \(Quantity.count(most))" : "")
+    return verdict.name
+      + (range.map { " \(Quantity.count($0.least)) to \(Quantity.count($0.most))" } ?? "")
   }
 }
 
@@ -109,7 +122,7 @@ extension ReplayReport {
       for (position, figure) in marker.figures.filter({ !$0.isOfNothing }).enumerated() {
         rows.append([
           position == 0 ? marker.point : "", figure.title, Quantity.count(figure.recorded),
-          Quantity.count(figure.modelled), figure.outcome,
+          figure.modelledWords, figure.outcome,
         ])
         verdicts.append(figure.verdict)
       }
@@ -130,7 +143,7 @@ extension ReplayReport {
         "  \(Quantity.count(nothing, "figure")) of what neither side has any of, as where no VM is left, \(nothing == 1 ? "is" : "are") "
           + "left out; --json has them.")
     }
-    if figures.contains(where: { $0.reason == nil && $0.least < $0.most }) {
+    if figures.contains(where: \.isRange) {
       page.line("  A range is what the model may have, given what the trace leaves open.")
     }
     if figures.contains(where: { $0.verdict == .covers }) {

@@ -26,6 +26,11 @@ struct AttributedVM {
   /// Whether the VM is gone, or another one has taken its place: no event concerns it any more.
   var isGone: Bool { identity.end != nil }
 
+  /// Whether what it maps is known at all: faults tell that, in slots; what was mapped before the first of them, or in a gap, none tells.
+  func isTableKnown(_ events: RecordedEvents) -> Bool {
+    events.tellsFaults && (!slots.history.isEmpty || faults.total == faults.mmio)
+  }
+
   /// Where the last unmap was over that concerns a region which no fault of `epoch` has touched yet: none where the VM is known from
   /// its creation, for nothing was mapped there.
   @inline(__always)

@@ -106,6 +106,7 @@ struct MarkerObserver {
   ) -> [MarkerFigure] {
     let profile = context.profile
     var figures: [MarkerFigure] = []
+    let unmodelled = MarkerRoster.doubtOfTables(snapshot.roster.vms, context).map { snapshot.doubt ?? $0 }
     if let now = marker.secPageTablesBytes, let before = first.secPageTablesBytes {
       var bounds = bounds
       // The PGD of a VM without slots is there from its creation, except under pKVM.
@@ -116,17 +117,20 @@ struct MarkerObserver {
       let more = bounds.pagesMore + snapshot.roster.vms.count * (pgd.upperBound - profile.geometry.pgdPages)
       let less = bounds.pagesLess + snapshot.roster.vms.count * (profile.geometry.pgdPages - pgd.lowerBound)
       let shift = Int(profile.pageSize.shift)
+      let recorded = Int(now) - Int(before)
       figures.append(
-        MarkerFigure(
-          .secPageTables, recorded: Int(now) - Int(before), modelled: bounds.pages << shift,
-          range: (bounds.pages - less) << shift...(bounds.pages + more) << shift, doubt: snapshot.doubt))
+        unmodelled.map { MarkerFigure(unmodelled: .secPageTables, recorded: recorded, doubt: $0) }
+          ?? MarkerFigure(
+            .secPageTables, recorded: recorded, modelled: bounds.pages << shift,
+            range: (bounds.pages - less) << shift...(bounds.pages + more) << shift, doubt: snapshot.doubt))
     }
     if profile.isPKVM, let now = marker.mappings, let before = first.mappings {
       figures.append(
-        MarkerFigure(
-          .mappings, recorded: now - before, modelled: bounds.mappings,
-          range: bounds.mappings - bounds.mappingsLess...bounds.mappings + bounds.mappingsMore,
-          doubt: snapshot.doubt))
+        unmodelled.map { MarkerFigure(unmodelled: .mappings, recorded: now - before, doubt: $0) }
+          ?? MarkerFigure(
+            .mappings, recorded: now - before, modelled: bounds.mappings,
+            range: bounds.mappings - bounds.mappingsLess...bounds.mappings + bounds.mappingsMore,
+            doubt: snapshot.doubt))
     }
     return figures
   }
@@ -138,11 +142,19 @@ struct MarkerObserver {
     var figures: [MarkerFigure] = []
     let shift = context.pageSize.levelShift(.l2)
     for (process, bytes) in marker.anonHugeBytes.sorted(by: { $0.key < $1.key }) {
-      let own = zip(snapshot.roster.vms, bounds).filter { $0.0.creator == process }.map(\.1)
-      guard !own.isEmpty else { continue }
+      let vms = zip(snapshot.roster.vms, bounds).filter { $0.0.creator == process }
+      guard !vms.isEmpty else { continue }
+      let own = vms.map(\.1)
       let sum = own.reduce(MemoryBounds(), +)
       let others = marker.otherHugeBytes.map { $0[process] ?? 0 }
       let bytes = bytes + (others ?? 0)
+      let kind: MarkerFigure.Kind = (others ?? 0) > 0 ? .huge : .anonHuge
+      if let unknown = MarkerRoster.doubtOfTables(vms.map(\.0), context) {
+        figures.append(
+          MarkerFigure(
+            unmodelled: kind, process: process, recorded: Int(bytes), doubt: snapshot.doubt ?? unknown))
+        continue
+      }
       let doubt: MarkerDoubt? =
         if let doubt = snapshot.doubt {
           doubt
@@ -155,7 +167,7 @@ struct MarkerObserver {
         }
       figures.append(
         MarkerFigure(
-          (others ?? 0) > 0 ? .huge : .anonHuge, process: process, recorded: Int(bytes),
+          kind, process: process, recorded: Int(bytes),
           modelled: sum.blocks.upperBound << shift,
           range: sum.blocks.lowerBound << shift...sum.blocks.upperBound << shift, doubt: doubt, isBound: true)
       )
@@ -173,18 +185,26 @@ struct MarkerObserver {
       }
     if let exits = marker.exits {
       figures.append(
-        MarkerFigure(
-          .exits, recorded: Int(clamping: exits), modelled: snapshot.roster.exits,
-          doubt: doubt ?? (context.survey.sawExit ? nil : .notRecorded)))
+        Self.figure(
+          .exits, recorded: exits, counted: snapshot.roster.exits, isRecorded: context.survey.sawExit, doubt))
     }
     if let user = marker.mmioExitUser, let kernel = marker.mmioExitKernel {
       figures.append(
-        MarkerFigure(
-          .mmioExits, recorded: Int(clamping: user.addingSaturated(kernel)),
-          modelled: snapshot.roster.mmioExits,
-          doubt: doubt ?? (context.survey.sawMMIO ? nil : .notRecorded)))
+        Self.figure(
+          .mmioExits, recorded: user.addingSaturated(kernel), counted: snapshot.roster.mmioExits,
+          isRecorded: context.survey.sawMMIO, doubt))
     }
     return figures
+  }
+
+  /// How many events there were, of which the trace has so many. Where KVM counted none, none need be recorded.
+  private static func figure(
+    _ kind: MarkerFigure.Kind, recorded: UInt64, counted: Int, isRecorded: Bool, _ doubt: MarkerDoubt?
+  ) -> MarkerFigure {
+    let recorded = Int(clamping: recorded)
+    return isRecorded || recorded == 0
+      ? MarkerFigure(kind, recorded: recorded, modelled: counted, doubt: doubt)
+      : MarkerFigure(unmodelled: kind, recorded: recorded, doubt: doubt ?? .notRecorded)
   }
 
   /// Rule D24. That a count of events cannot be compared is no matter of the model.
@@ -201,12 +221,19 @@ struct MarkerObserver {
       Divergence(
         rule: judgement.rule, verdict: judgement.verdict, exception: judgement.exception, time: snapshot.time,
         cpu: snapshot.cpu, tid: snapshot.tid, vm: nil, ipa: nil,
-        expected:
-          "\(judgement.rule.statement); the \(figure.kind.isOfEvents ? "trace" : "model") has \(figure.kind.name) \(figure.modelled)"
-          + (figure.range.count > 1 ? ", or \(figure.range.lowerBound) to \(figure.range.upperBound)" : ""),
+        expected: "\(judgement.rule.statement); \(figure.expected)",
         observed: "\(figure.kind.name) \(figure.recorded) at the marker \(marker.point)",
-        basis: figure.basis, count: 1, state: nil, recentEvents: [])
+        basis: figure.basis ?? .assumed, count: 1, state: nil, recentEvents: [])
     }
+  }
+}
+
+extension MarkerFigure {
+  /// What the model, or the trace, has, in words.
+  fileprivate var expected: String {
+    guard let modelled, let range else { return "what the model has of \(kind.name) is unknown" }
+    return "the \(kind.isOfEvents ? "trace" : "model") has \(kind.name) \(modelled)"
+      + (range.count > 1 ? ", or \(range.lowerBound) to \(range.upperBound)" : "")
   }
 }
 

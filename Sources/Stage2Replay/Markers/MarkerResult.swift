@@ -80,20 +80,20 @@ public struct MarkerFigure: Hashable, Sendable {
   public var process: ThreadID?
   /// What the host counted; since the first marker, where the figure is the whole host's.
   public var recorded: Int
-  /// What the model, or for `exits` and `mmioExits` the trace, has.
-  public var modelled: Int
-  /// The least and the most that it would have, had it decided otherwise what the trace leaves open.
-  public var range: ClosedRange<Int>
+  /// What the model, or for `exits` and `mmioExits` the trace, has; nil where the events were not recorded that would tell.
+  public var modelled: Int?
+  /// The least and the most that it would have, had it decided otherwise what the trace leaves open; nil like that.
+  public var range: ClosedRange<Int>?
   /// How the two compare.
   public var verdict: Verdict
   /// Why they cannot be compared.
   public var doubt: MarkerDoubt?
 
-  /// Recorded less modelled.
-  public var difference: Int { recorded - modelled }
+  /// Recorded less modelled; nil where nothing is modelled.
+  public var difference: Int? { modelled.map { recorded - $0 } }
 
-  /// How the model's figure is known.
-  public var basis: Basis { doubt == nil && range.lowerBound == range.upperBound ? .derived : .assumed }
+  /// How the model's figure is known; nil where there is none.
+  public var basis: Basis? { range.map { doubt == nil && $0.count == 1 ? .derived : .assumed } }
 
   /// A figure and its verdict.
   ///
@@ -106,12 +106,23 @@ public struct MarkerFigure: Hashable, Sendable {
     self.process = process
     self.recorded = recorded
     self.modelled = modelled
-    self.range = range ?? modelled...modelled
-    let fits = isBound ? self.range.lowerBound <= recorded : self.range.contains(recorded)
-    let doubt = fits ? doubt.flatMap { $0.isRefutedByFit ? nil : $0 } : doubt
+    let range = range ?? modelled...modelled
+    self.range = range
+    let fits = isBound ? range.lowerBound <= recorded : range.contains(recorded)
+    // What a bound leaves room for would fit in any case.
+    let agrees = range.contains(recorded)
+    let doubt = agrees ? doubt.flatMap { $0.isRefutedByFit ? nil : $0 } : doubt
     self.doubt = doubt
-    verdict =
-      doubt != nil ? .unknown : !fits ? .differs : self.range.contains(recorded) ? .agrees : .covers
+    verdict = doubt != nil ? .unknown : !fits ? .differs : agrees ? .agrees : .covers
+  }
+
+  /// A figure of which nothing is modelled.
+  init(unmodelled kind: Kind, process: ThreadID? = nil, recorded: Int, doubt: MarkerDoubt) {
+    self.kind = kind
+    self.process = process
+    self.recorded = recorded
+    self.doubt = doubt
+    verdict = .unknown
   }
 }
 

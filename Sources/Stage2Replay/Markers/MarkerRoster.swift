@@ -14,6 +14,8 @@ struct MarkerRoster {
     var wasRunning: Bool
     /// Whether slots of it are assumed, or lie at unknown host addresses.
     var hasUncertainSlots: Bool
+    /// Whether what it maps is known at all.
+    var isTableKnown = true
     /// Whether the host unmapped memory of it since it did anything itself.
     var wasUnmappedSince: Bool
     /// How many vCPUs it has, and how many of them are in a fault that may have filled its memory cache.
@@ -30,6 +32,12 @@ struct MarkerRoster {
   var epoch: Epoch
   /// Whether a VM has guests of its own, whose shadow tables the host counts.
   var hasNestedGuests = false
+
+  /// Why nothing is modelled of the memory of these VMs; nil where it is.
+  static func doubtOfTables(_ vms: [VM], _ context: ReplayContext) -> MarkerDoubt? {
+    if !context.events.tellsFaults { return .notRecorded }
+    return vms.allSatisfy(\.isTableKnown) ? nil : .assumedMemslots
+  }
 
   /// Whether there is any VM.
   var hasVMs: Bool { !vms.isEmpty || !otherVMs.isEmpty }
@@ -74,6 +82,7 @@ extension Attribution {
           index: index, creator: roster.creator(of: index),
           type: roster.kvm(of: index).flatMap { roster.type(of: $0) }, wasRunning: vm.identity.wasRunning,
           hasUncertainSlots: vm.slots.basis == .assumed || vm.slots.hasUnplaced,
+          isTableKnown: vm.isTableKnown(context.events),
           wasUnmappedSince: vm.activity.lastUnmapEvent > vm.activity.last, vcpus: vm.vcpus.count,
           fillingVCPUs: fillingVCPUs(of: index))
       }, otherVMs: roster.types.filter { !known.contains($0.key) }.map(\.value), epoch: clock.epoch)

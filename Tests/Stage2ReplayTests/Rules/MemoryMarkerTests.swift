@@ -443,9 +443,44 @@ struct MemoryMarkerTests {
     let replayed = try story.replay()
     #expect(
       replayed.figures.filter { $0.contains("mmioExits") } == [
-        "none mmioExits 0 0 agrees", "some mmioExits 3 0 unknown: notRecorded",
+        "none mmioExits 0 0 agrees", "some mmioExits 3 unknown unknown: notRecorded",
       ])
     #expect(replayed.divergences == [])
+    let figure = try #require(replayed.result.markers.last?.figures.last)
+    #expect(figure.modelled == nil && figure.difference == nil && figure.range == nil && figure.basis == nil)
+  }
+
+  @Test("Without faults nothing is modelled of memory, and a 0 of the host agrees with nothing")
+  func faultsNotRecorded() throws {
+    let story = Scenario(formats: Scenario.markedFormats.filter { $0.name != "kvm_guest_fault" })
+    story.mark("begin", mappings: 0)
+    story.createVM()
+    story.createSlot()
+    story.enter(.vcpu0)
+    story.exit(.vcpu0)
+    story.mark("mapped", kilobytes: 0, mappings: 3, "anon_huge_kb=1000:2048")
+    let replayed = try story.replay()
+    #expect(
+      replayed.figures == [
+        "mapped secPageTablesBytes 0 unknown unknown: notRecorded",
+        "mapped mappings 3 unknown unknown: notRecorded",
+        "mapped anonHugeBytes 2097152 unknown unknown: notRecorded",
+      ])
+    #expect(
+      replayed.result.divergences.items.allSatisfy {
+        $0.verdict == .unknown && $0.expected.hasSuffix("is unknown") && $0.basis == .assumed
+      })
+  }
+
+  @Test("That a bound is kept to refutes no doubt: it would be in any case")
+  func doubtOfBound() throws {
+    let story = block("anon_huge_kb=1000:2048")
+    story.exit(.vcpu0, exceptionClass: 1)
+    story.exitToVMM(.vcpu0, errno: -4)
+    story.unmap(.kswapd, story.congruentHVA)
+    story.mark("moved", kilobytes: 4 * (2 + 1 + 1 + 2), "anon_huge_kb=1000:4096")
+    #expect(
+      try story.replay().figures.last == "moved anonHugeBytes 4194304 0 unknown: movedMeanwhile")
   }
 
   @Test("What others print, and markers without figures, say nothing")

@@ -29,7 +29,8 @@ extension Replayed {
   var figures: [String] {
     result.markers.filter { !$0.isFirst }.flatMap { marker in
       marker.figures.map { figure in
-        "\(marker.point) \(figure.kind.name) \(figure.recorded) \(figure.modelled) \(figure.verdict.name)"
+        let modelled = figure.modelled.map { String($0) } ?? "unknown"
+        return "\(marker.point) \(figure.kind.name) \(figure.recorded) \(modelled) \(figure.verdict.name)"
           + (figure.doubt.map { ": \($0)" } ?? "")
       }
     }
