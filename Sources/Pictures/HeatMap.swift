@@ -28,6 +28,23 @@ public struct HeatMap: Sendable {
   public var lastMapped: Int?
   /// When events of some CPU are missing: what is seen there may lack something.
   public var gaps: [Range<Nanoseconds>] = []
+  /// Of what the recording tells all that happened; of the others that none is seen is no fact.
+  public var told = Set(Happening.allCases)
+
+  /// What cells count.
+  public enum Happening: CaseIterable, Sendable {
+    /// Faults.
+    case faults
+    /// What faults led to.
+    case maps
+    /// Ages, and tests of them.
+    case ages
+    /// Unmaps, write protections and splits.
+    case unmaps
+  }
+
+  /// Whether nothing happened where nothing is seen.
+  public var isAllTold: Bool { told.count == Happening.allCases.count }
 
   /// Everything that happened in all cells; what is mapped is left out. A call on memory of several rows counts in each.
   public var sums: Sums {
@@ -65,6 +82,16 @@ public struct HeatMap: Sendable {
     public var unmaps: UInt64 = 0
     /// The operations among these whose basis is `assumed`.
     public var assumed: UInt64 = 0
+
+    /// How many there are of something.
+    public subscript(happening: Happening) -> UInt64 {
+      switch happening {
+      case .faults: faults
+      case .maps: maps
+      case .ages: ages
+      case .unmaps: unmaps
+      }
+    }
 
     /// Those whose basis is `derived`.
     public var derived: UInt64 { max(maps + ages + unmaps, assumed) - assumed }
@@ -223,5 +250,21 @@ extension HeatMap.MarkKind {
     case .wrprotect, .split, .unmap: cell.unmaps &+= 1
     }
     if basis == .assumed { cell.assumed &+= 1 }
+  }
+}
+
+extension HeatMap {
+  /// Of what a replay tells all that happened to a VM's memory.
+  static func told(of vm: VMResult, _ result: ReplayResult) -> Set<Happening> {
+    let certainty = Certainty(result, of: vm)
+    return Set(
+      Happening.allCases.filter { happening in
+        switch happening {
+        case .faults: result.events.tellsFaults
+        case .maps: certainty.tells(.map)
+        case .ages: certainty.tells(.testClearYoung)
+        case .unmaps: certainty.tells(.unmap)
+        }
+      })
   }
 }

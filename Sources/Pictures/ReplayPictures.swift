@@ -67,6 +67,7 @@ public final class ReplayPictures {
       vms[vm.id].map { builder in
         var heat = heat(of: vm.id, last: last, end: vm.end?.time)
         heat?.gaps = result.gaps
+        heat?.told = HeatMap.told(of: vm, result)
         return VM(
           id: vm.id, faults: builder.faults, lock: builder.lock, heat: heat,
           lastMemory: vm.lastMemory.map { MemorySample($0) })

@@ -72,4 +72,32 @@ struct UnrecordedTests {
     #expect(sum[.map]?.unscoredInputs == 1 && sum[.unmap]?.unscoredInputs == nil)
     #expect(ReplayReport.text(reports).contains("map: without 1 recording"))
   }
+
+  // MARK: Guest memory over time
+
+  /// What is drawn of each VM's memory.
+  private static func heat(without kinds: Set<EventKind>) throws -> (ReplayReport, [HeatMap]) {
+    let pictures = ReplayPictures()
+    let (trace, statistics, result) = try replay(
+      "pkvm-nvhe-7.3.4-plain-guest", without: kinds, observer: pictures.observer,
+      onOperation: { pictures.add($0) })
+    let report = ReplayReport(trace, statistics, result)
+    let last = Nanoseconds(report.inputs[0].replayed.upperBound)
+    return (report, pictures.finish(result, last: last).compactMap(\.heat))
+  }
+
+  @Test("A map of guest memory has no 0 of what was not recorded")
+  func heat() throws {
+    let (report, maps) = try Self.heat(without: [.guestFault])
+    #expect(maps.contains { $0.sums.ages + $0.sums.unmaps > 0 })
+    let text = Self.words(report.text(in: .filed, heat: maps))
+    #expect(text.contains("in all unknown faults; unknown maps, with relax_perms"), "\(text)")
+    #expect(!text.contains(/\b0 (faults|maps|ages|unmaps)\b/) && !text.contains("nothing happened"))
+    #expect(text.contains("mapped, and nothing seen"))
+
+    let (_, withoutAges) = try Self.heat(without: [.ageHVA, .testAgeHVA])
+    #expect(withoutAges.allSatisfy { $0.told == [.faults, .maps, .unmaps] } && !withoutAges.isEmpty)
+    let (_, whole) = try Self.heat(without: [])
+    #expect(whole.allSatisfy(\.isAllTold) && !whole.isEmpty)
+  }
 }

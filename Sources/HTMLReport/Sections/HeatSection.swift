@@ -15,7 +15,8 @@ enum HeatSection {
       return VMSection.part(
         "Guest memory over time",
         .element("p") {
-          "Nothing happened to the guest's memory, or the VM is not among the first \(ReplayPictures.heatMapsMax) that appeared: there is no map of it."
+          (subject.vm.faults == nil ? "Nothing tells what happened" : "Nothing happened")
+            + " to the guest's memory, or the VM is not among the first \(ReplayPictures.heatMapsMax) that appeared: there is no map of it."
         })
     }
     let layers = HeatLayers(map)
@@ -63,7 +64,8 @@ enum HeatSection {
     var plot = subject.plot(
       "heat", "Guest memory by address and time", description(map, subject), nil)
     plot.basis =
-      Markup("faults ") + BasisMark.markup(.recorded) + Markup(" operations ")
+      Markup("faults ") + BasisMark.markup(map.told.contains(.faults) ? .recorded : nil)
+      + Markup(" operations ")
       + BasisMark.markup(operationBasis(map))
     plot.note = note(map, subject, regions.count)
     let words = Quantity.bytes(map.rowBytes)
@@ -113,8 +115,11 @@ enum HeatSection {
     }
   }
 
-  private static func operationBasis(_ map: HeatMap) -> Basis {
-    map.rows.contains { $0.cells.contains { $0.assumed > 0 } } ? .assumed : .derived
+  /// Of all operations; nil where none is seen, and there may have been some.
+  private static func operationBasis(_ map: HeatMap) -> Basis? {
+    let sums = map.sums
+    if map.told.isSuperset(of: [.maps, .ages, .unmaps]) { return sums.assumed > 0 ? .assumed : .derived }
+    return sums.derived + sums.assumed > 0 ? .assumed : nil
   }
 
   private static func description(_ map: HeatMap, _ subject: VMSubject) -> String {
@@ -122,14 +127,15 @@ enum HeatSection {
     let first = map.rows.first.map { ReplayReport.hex($0.base.rawValue) } ?? "none"
     let last = map.rows.last.map { ReplayReport.hex($0.base.rawValue) } ?? "none"
     return "Guest memory from \(first) to \(last), in rows of \(Quantity.bytes(map.rowBytes)) and columns of "
-      + "\(subject.time.unit.duration(map.interval.rawValue)): \(Quantity.count(sums.faults, "fault")), \(Quantity.count(sums.maps)) times mapped, "
-      + "relaxed or made young, \(Quantity.count(sums.ages)) aged, \(Quantity.count(sums.unmaps)) unmapped, write-protected or split, counted in "
+      + "\(subject.time.unit.duration(map.interval.rawValue)): \(map.words(.faults, "fault")), \(map.words(.maps, "time")) mapped, "
+      + "relaxed or made young, \(map.words(.ages, "time")) aged, \(map.words(.unmaps, "time")) unmapped, write-protected or split, counted in "
       + "each row: \(Quantity.count(sums.derived)) of these operations are derived, "
       + "\(Quantity.count(sums.assumed)) assumed. Calls that failed are left out."
   }
 
   private static func note(_ map: HeatMap, _ subject: VMSubject, _ regions: Int) -> String {
-    "A row is \(Quantity.bytes(map.rowBytes)) of guest memory; where nothing happened there is none. Columns are "
+    "A row is \(Quantity.bytes(map.rowBytes)) of guest memory; where nothing \(map.isAllTold ? "happened" : "was seen to happen") there is none. "
+      + "Columns are "
       + "\(subject.intervals(of: map.interval.rawValue)). The stronger, the more: each shade "
       + "of what happened is about the double of the one before, what is mapped goes from none to all. Calls that failed are left out. "
       + "Slots are at the right. "

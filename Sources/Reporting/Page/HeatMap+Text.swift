@@ -1,5 +1,5 @@
 internal import KVMTypes
-internal import Pictures
+package import Pictures
 
 /// Which digit stands for how much: 1 for the least, 9 for the most, and between them steps by one factor.
 struct HeatDigits {
@@ -85,7 +85,7 @@ struct HeatDrawing {
         page.drawing(
           PageText(
             TextPage.blanks(2 + nameWidth + 1) + pad("...", addressWidth) + " "
-              + "  \(Quantity.bytes(gap)): nothing happened"))
+              + "  \(Quantity.bytes(gap)): \(nothing)"))
       }
       page.drawing(line(row, &named))
     }
@@ -166,19 +166,23 @@ struct HeatDrawing {
         + (merged > 1
           ? ": \(Quantity.count(whole.rows.count, "row")) of \(Quantity.bytes(whole.rowBytes)) are \(Quantity.count(map.rows.count)), "
             + "to fit \(Self.linesMax) lines" : ""))
-    page.line("  \(digits.legend); \(mapped) mapped, and nothing happened")
+    page.line("  \(digits.legend); \(mapped) mapped, and \(nothing)")
     if lacksEvents {
       page.line(
         "  !: events of some CPU are missing there: more may have happened, and what is mapped may differ")
     }
     let sums = whole.sums
     page.line(
-      "  in all \(Quantity.count(sums.faults, "fault")) (recorded); \(Quantity.count(sums.maps, "map")), with relax_perms and mkyoung, "
-        + "\(Quantity.count(sums.ages, "age")), \(Quantity.count(sums.unmaps, "unmap")), with wrprotect and split: "
+      "  in all \(whole.words(.faults, "fault"))\(whole.told.contains(.faults) ? " (recorded)" : ""); "
+        + "\(whole.words(.maps, "map")), with relax_perms and mkyoung, \(whole.words(.ages, "age")), "
+        + "\(whole.words(.unmaps, "unmap")), with wrprotect and split: "
         + "\(Quantity.count(sums.derived)) derived, \(Quantity.count(sums.assumed)) assumed; a call "
         + "counts once in each \(Quantity.bytes(whole.rowBytes)) that it is about, and not at all where it failed"
     )
   }
+
+  /// What is said of memory of which nothing is seen.
+  private var nothing: String { whole.isAllTold ? "nothing happened" : "nothing seen" }
 
   private func pad(_ text: String, _ width: Int) -> String {
     text + TextPage.blanks(max(0, width - text.count))
@@ -186,6 +190,13 @@ struct HeatDrawing {
 }
 
 extension HeatMap {
+  /// "3 faults", or "unknown faults" where it is not known how many there were, with those that are seen.
+  package func words(_ happening: Happening, _ thing: String) -> String {
+    let seen = sums[happening]
+    if told.contains(happening) { return Quantity.count(seen, thing) }
+    return "unknown \(thing)s" + (seen > 0 ? " but \(Quantity.count(seen)) seen" : "")
+  }
+
   /// Draws the map on a page.
   func write(_ slots: [ReplayReport.SlotEntry], _ unit: StampUnit, _ page: inout TextPage) {
     HeatDrawing(self, slots, unit, page.form).write(&page)
