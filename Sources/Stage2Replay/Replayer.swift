@@ -333,16 +333,22 @@ extension Replayer where Backend: ~Copyable {
 
   private func result(of vm: AttributedVM) -> VMResult {
     var result = VMResult(vm, creator: attribution.vms.creator(of: vm.id), pool[vm.id], context)
+    // What is in the table of a kernel that stopped nobody knows.
+    result.isTableKnown = !pool[vm.id].hasStopped && vm.isTableKnown(context.events)
     if context.options.otherKernel == nil, context.survey.clock.measuresTime {
       let events = context.survey.events
       let tellsWaits =
         attribution.vms.roster.kvm(of: vm.id) != nil
         && events.missing.isDisjoint(with: [.contentionBegin, .contentionEnd])
-      result.lock = locks.result(of: vm.id, performed: Set(result.operations.keys), tellsWaits: tellsWaits)
+      // A function with probes that told of no call did not run. One without them that nothing else tells of may have.
+      let untimed = OperationKind.allCases.filter { kind in
+        let isTold = Certainty.tells(kind, of: result, events)
+        return !agreement.probes.times(kind)
+          && (result.operations[kind] != nil || kind.canBeTimed && !isTold)
+      }
+      result.lock = locks.result(of: vm.id, performed: Set(untimed), tellsWaits: tellsWaits)
       result.sections = locks.sections(of: vm.id)
     }
-    // What is in the table of a kernel that stopped nobody knows.
-    result.isTableKnown = !pool[vm.id].hasStopped && vm.isTableKnown(context.events)
     // Which tables there are follows from the path, which another kernel may state, and from the page size.
     let statesPath =
       context.options.otherKernel.map { $0.request.kernel != nil || $0.request.path != nil } ?? false

@@ -100,4 +100,73 @@ struct UnrecordedTests {
     let (_, whole) = try Self.heat(without: [])
     #expect(whole.allSatisfy(\.isAllTold) && !whole.isEmpty)
   }
+
+  // MARK: Time under the lock
+
+  private static let unmapProbes: Set<EventKind> = [.probeUnmap, .probeUnmapReturn]
+
+  @Test("A series of the lock has no 0 where a function ran that was not timed")
+  func lockSeries() throws {
+    let name = "kvm-nvhe-7.3.4-plain-guest"
+    let parts: [Set<EventKind>] = [Self.unmapProbes, Self.unmapProbes.union([.unmapHVARange])]
+    for kinds in parts {
+      // What else notifiers do holds it to write, too.
+      let locks = try Self.report(name, without: kinds).vms.compactMap(\.lock).filter {
+        $0.untimed?[.unmap] != nil && $0.write?.heldNs != nil
+      }
+      #expect(locks.allSatisfy { ($0.series ?? []).allSatisfy { $0.writeHeldNs != 0 } })
+      #expect(locks.contains { ($0.series ?? []).contains { $0.writeHeldNs != nil } })
+    }
+    let whole = try Self.report(name).vms.compactMap(\.lock)
+    #expect(whole.contains { ($0.series ?? []).contains { $0.writeHeldNs == 0 } })
+  }
+
+  /// Figures of recordings as `compare` holds them against each other.
+  private static func metrics(without kinds: Set<EventKind>) throws -> [Metric] {
+    let (_, statistics, result) = try replay(without: kinds)
+    return Metric.metrics([result], statistics)
+  }
+
+  @Test("A sum over a part of the holds is held against one over the same part alone")
+  func lockParts() throws {
+    let whole = try Self.metrics(without: [])
+    let part = try Self.metrics(without: Self.unmapProbes)
+    let unseen = try Self.metrics(without: Self.unmapProbes.union([.unmapHVARange]))
+    func compare(_ before: [Metric], _ after: [Metric]) -> (Comparison, Comparison.Row?) {
+      let comparison = Comparison(
+        .recordings, Comparison.Side("before", [before]), Comparison.Side("after", [after]))
+      return (comparison, comparison.rows.first { $0.metric.name == "lock.write.heldNs" })
+    }
+    for lacking in [part, unseen] {
+      let (comparison, row) = compare(whole, lacking)
+      #expect(row?.before != nil && row?.after == nil && row?.verdict == .unknown)
+      #expect(comparison.statements.contains { $0.contains("of a part of the recordings only: unmap") })
+      let share = comparison.rows.first { $0.metric.name == "lock.utilisation" }
+      #expect(share?.before != nil && share?.after == nil)
+      // What it has of maps is whole.
+      #expect(
+        comparison.rows.first { $0.metric.name == "lock.byOperation.map.totalNs" }?.verdict == .same)
+    }
+    let (comparison, row) = compare(part, unseen)
+    #expect(row?.before != nil && row?.after != nil && row?.verdict == .same)
+    #expect(comparison.statements.contains("Not recorded under mmu_lock, and in no sum over it: unmap."))
+    #expect(compare(whole, whole).0.statements.allSatisfy { !$0.contains("mmu_lock") })
+  }
+
+  @Test("A plan says which functions its shares of the lock lack")
+  func plannedLock() throws {
+    let trace = MemoryTrace(try TraceFile(path: Recordings.path("pkvm-nvhe-7.3.4-plain-guest")))
+    for kinds in [Self.unmapProbes, []] {
+      let (result, _) = try Replay.run(
+        over: trace.without(kinds, keepsFormats: false), profile: ProfileRequest(),
+        options: CapacityRecording.options)
+      let request = CapacityRequest(
+        vms: 2, memoryBytes: 1 << 30, vcpus: 2, profile: result.profile.profile)
+      let plan = try CapacityPlan(
+        request, [CapacityRecording("it", position: 0, result)], costs: nil)
+      #expect(!plan.mmuLock.isEmpty)
+      #expect(plan.mmuLock.allSatisfy { $0.untimed == (kinds.isEmpty ? nil : [.unmap]) })
+      #expect(plan.text.contains("without unmap") == !kinds.isEmpty)
+    }
+  }
 }

@@ -47,6 +47,7 @@ enum LockSection {
       (share ?? "")
         + "A hold is counted from the entry of a stage-2 function to its return: that is a lower bound. "
         + DurationCaveat.recorded + " "
+        + (lock.untold.map { "\($0.prefix(1).uppercased() + $0.dropFirst()). " } ?? "")
       BasisMark.markup(lock.basis)
     }
   }

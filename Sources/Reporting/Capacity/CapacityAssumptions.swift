@@ -139,6 +139,12 @@ struct CapacityAssumptions {
           + "\(Quantity.count(request.vcpus, "vCPU")), cloned from the recorded ones"
       )
     }
+    let lacks = mmuLock.compactMap(\.lack)
+    if !lacks.isEmpty {
+      lines.append(
+        "sections under mmu_lock that no probe timed are in no figure of it: VM \(lacks.joined(separator: "; "))"
+      )
+    }
     if hostLock != nil {
       lines.append(
         "the host lock is one for the machine; VMs ask for it independently, at the rate of the recorded ones in their time"

@@ -26,6 +26,8 @@ public struct MMULockUse: Sendable, Encodable {
   public let readUtilisation: Double?
   /// The share of it in which it is held to write, likewise.
   public let writeUtilisation: Double?
+  /// The functions whose sections were not recorded, which are in no figure; nil for none.
+  public let untimed: [OperationKind]?
   /// The mean wait of a section.
   public let meanWaitNs: Double
   /// How far simulated waits of the recorded vCPUs are from recorded ones; nil where that was not simulated or recorded.
@@ -52,12 +54,19 @@ public struct MMULockUse: Sendable, Encodable {
     recordedNs = study.recordedNs
     readUtilisation = found.readUtilisation
     writeUtilisation = found.writeUtilisation
+    let missing = [LockMode.read, .write].flatMap { vm.lock?.missing($0) ?? [] }
+    untimed = missing.isEmpty ? nil : missing.sorted { $0.rawValue < $1.rawValue }
     meanWaitNs = found.meanWaitNs
     waitError = study.waitError
   }
 
+  /// "0:1 without unmap"; nil where nothing is missing.
+  var lack: String? {
+    untimed.map { "\(input):\(vm) without \($0.map(\.name).joined(separator: ", "))" }
+  }
+
   private enum CodingKeys: String, CodingKey {
     case recording, input, vm, isProtected = "protected", recordedVCPUs, vcpus, faultLock, recordedNs
-    case readUtilisation, writeUtilisation, meanWaitNs, waitError
+    case readUtilisation, writeUtilisation, untimed, meanWaitNs, waitError
   }
 }

@@ -101,10 +101,11 @@ public struct Comparison: Sendable {
   public let after: Side
   /// What a reader must know of the sides, a sentence each.
   public var notes: [String] = []
-  /// The notes, and what durations say, where there are any.
+  /// The notes, of which part figures are, and what durations say, where there are any.
   package var statements: [String] {
-    notes + (rows.contains { $0.metric.unit == .nanoseconds } ? [DurationCaveat.ofSeveral] : [])
+    notes + parts.notes + (rows.contains { $0.metric.unit == .nanoseconds } ? [DurationCaveat.ofSeveral] : [])
   }
+  private let parts: ComparedParts
   /// The recording that was replayed under both kernels; nil where recordings are compared.
   public var recording: Described?
   /// Every figure that either side knows.
@@ -113,6 +114,9 @@ public struct Comparison: Sendable {
   /// Compares two sides.
   public init(_ subject: Subject, _ before: Side, _ after: Side) {
     self.subject = subject
+    let parts = ComparedParts([before, after])
+    let (before, after) = (parts.comparable(before), parts.comparable(after))
+    self.parts = parts
     self.before = before
     self.after = after
     var metrics: [Metric] = []

@@ -114,17 +114,20 @@ private struct FigureList {
     add("workingSet.pages", or: "touchedPages", in: .pages, told(certainty.touched)) { $0.workingSet.pages }
   }
 
-  /// Times and counts of the locks, each VM's of its own, as the probes recorded them. Nothing stands for what was not recorded.
+  /// Times and counts of the locks, each VM's of its own, as the probes recorded them. Nothing stands for what was not recorded, and what
+  /// is of a part says of which it is not.
   mutating func addLock(_ span: Range<UInt64>) {
     guard let lock = result.lock else { return }
-    addLock("lock.read", held: lock.readHold, waited: lock.readWait)
-    addLock("lock.write", held: lock.writeHold, waited: lock.writeWait)
+    for (mode, held, waited) in [
+      (LockMode.read, lock.readHold, lock.readWait), (.write, lock.writeHold, lock.writeWait),
+    ] { addLock(mode, held: held, waited: waited) }
     let spanNs = span.upperBound - span.lowerBound
+    let lacked = lackedHolds(.write)
     if let most = result.vms.compactMap({ $0.lock?.writeHold?.share(ofNs: spanNs) }).max() {
-      addRecorded("lock.utilisation", .share, most)
+      addRecorded("lock.utilisation", .share, most, lacked)
     }
     if let most = result.vms.compactMap({ $0.lock?.writeHold?.share(ofNs: $0.lifeNs(in: span)) }).max() {
-      addRecorded("lock.lifeUtilisation", .share, most)
+      addRecorded("lock.lifeUtilisation", .share, most, lacked)
     }
     for kind in OperationKind.allCases {
       guard let hold = lock.byOperation[kind]?.hold else { continue }
@@ -135,30 +138,47 @@ private struct FigureList {
     }
   }
 
-  private mutating func addLock(_ name: String, held: DurationSummary?, waited: DurationSummary?) {
+  private mutating func addLock(_ mode: LockMode, held: DurationSummary?, waited: DurationSummary?) {
+    let name = "lock.\(mode.word)"
     if let held {
-      addRecorded("\(name).acquisitions", .count, Double(held.count))
-      addRecorded("\(name).heldNs", .nanoseconds, Double(held.total.rawValue))
-      addTimes(held) { "\(name).held\($0)Ns" }
+      let lacked = lackedHolds(mode)
+      addRecorded("\(name).acquisitions", .count, Double(held.count), lacked)
+      addRecorded("\(name).heldNs", .nanoseconds, Double(held.total.rawValue), lacked)
+      addTimes(held, lacked) { "\(name).held\($0)Ns" }
     }
     if let waited {
-      addRecorded("\(name).waits", .count, Double(waited.count))
-      addRecorded("\(name).waitNs", .nanoseconds, Double(waited.total.rawValue))
-      addTimes(waited) { "\(name).wait\($0)Ns" }
+      let lacked = result.vms.filter { $0.lock?.tellsWaits == false }.map { "waits of VM \($0.id)" }
+      addRecorded("\(name).waits", .count, Double(waited.count), lacked)
+      addRecorded("\(name).waitNs", .nanoseconds, Double(waited.total.rawValue), lacked)
+      addTimes(waited, lacked) { "\(name).wait\($0)Ns" }
     }
   }
 
-  private mutating func addTimes(_ times: DurationSummary, _ name: (String) -> String) {
+  /// What is in no figure of the holds of a mode: functions that no probe timed, and holds of no VM that is known.
+  private func lackedHolds(_ mode: LockMode) -> [String] {
+    let functions = result.vms.reduce(into: Set<OperationKind>()) { kinds, vm in
+      kinds.formUnion(vm.lock?.missing(mode) ?? [])
+    }
+    return functions.map(\.name).sorted()
+      + (result.unattributedHolds.count > 0 ? ["calls for page tables of no known VM"] : [])
+  }
+
+  private mutating func addTimes(
+    _ times: DurationSummary, _ lacked: [String] = [], _ name: (String) -> String
+  ) {
     let all = [
       ("Mean", times.mean), ("P50", times.p50), ("P90", times.p90), ("P99", times.p99), ("P999", times.p999),
       ("Max", times.longest),
     ]
-    for (statistic, time) in all { addRecorded(name(statistic), .nanoseconds, Double(time.rawValue)) }
+    for (statistic, time) in all { addRecorded(name(statistic), .nanoseconds, Double(time.rawValue), lacked) }
   }
 
-  private mutating func addRecorded(_ name: String, _ unit: Metric.Unit, _ value: Double) {
-    metrics.append(
-      Metric(name: name, unit: unit, least: value, most: value, basis: .recorded, isMeasured: true))
+  /// - Parameter lacked: what it would have, too, had that been recorded.
+  private mutating func addRecorded(
+    _ name: String, _ unit: Metric.Unit, _ value: Double, _ lacked: [String] = []
+  ) {
+    let metric = Metric(name: name, unit: unit, least: value, most: value, basis: .recorded, isMeasured: true)
+    metrics.append(metric.lacking(lacked))
   }
 }
 

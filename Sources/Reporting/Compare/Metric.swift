@@ -23,6 +23,8 @@ public struct Metric: Hashable, Sendable {
   public var most: Double
   /// How it is known: `assumed` if any decision that it rests on is.
   public var basis: Basis
+  /// What it would have, too, had that been recorded, in the order of names: it is the sum of a part.
+  public private(set) var lacked: [String] = []
 
   /// The figure `name`, from `least` to `most`.
   public init(
@@ -42,6 +44,13 @@ public struct Metric: Hashable, Sendable {
   static func unknown(_ name: String, or otherName: String? = nil) -> Self {
     var metric = Self(name: name, otherName: otherName, unit: .count, least: 0, most: 0, basis: .assumed)
     metric.isUnknown = true
+    return metric
+  }
+
+  /// The same, of a part alone.
+  func lacking(_ lacked: [String]) -> Self {
+    var metric = self
+    metric.lacked = lacked
     return metric
   }
 

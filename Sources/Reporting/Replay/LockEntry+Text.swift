@@ -79,11 +79,10 @@ extension ReplayReport {
 
   /// The functions that no probe told of.
   private static func writeUntold(_ lock: LockEntry, _ page: inout TextPage) {
-    let untold = (lock.untimed ?? [:]).filter { $0.value.count == nil }.map(\.key.name).sorted()
     if lock.byOperation.isEmpty {
       page.line("  how long it was held is unknown: no probe recorded that")
-    } else if !untold.isEmpty {
-      page.line("  not recorded, and in no figure: what \(untold.joined(separator: ", ")) took")
+    } else if let untold = lock.untold {
+      page.line("  " + untold)
     }
   }
 

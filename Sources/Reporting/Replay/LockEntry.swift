@@ -19,8 +19,8 @@ extension ReplayReport {
     public var basis: Basis
     /// Holds by the function that ran.
     public var byOperation: [OperationKind: OperationHoldEntry]
-    /// The functions that ran and whose time under the lock was not recorded, which is in none of the figures; nil where
-    /// there are none.
+    /// The functions that ran or, where nothing would tell, may have, and whose time under the lock was not recorded, which is in none of
+    /// the figures; nil where there are none.
     public var untimed: [OperationKind: UntimedEntry]?
     /// The longest holds, the longest first, each with what is known of its circumstances.
     public var longestHolds: [LongHoldEntry]
@@ -139,14 +139,27 @@ extension ReplayReport.LockEntry {
   }
 }
 
+extension ReplayReport.LockEntry {
+  /// "not recorded, and in no figure: what unmap took"; nil where nothing is missing that could be told.
+  package var untold: String? {
+    let names = (untimed ?? [:]).filter { $0.value.count == nil }.map(\.key.name).sorted()
+    return names.isEmpty ? nil : "not recorded, and in no figure: what \(names.joined(separator: ", ")) took"
+  }
+}
+
 extension ReplayReport.LockSeriesEntry {
   /// What `lock` tells of one interval: where it tells nothing of holds or waits, 0 would be wrong.
   init(_ sample: LockSample, of lock: LockResult, at time: Nanoseconds) {
     timeNs = time.rawValue
-    readHeldNs = lock.tellsHolds(.read) ? sample.readHeld : nil
-    writeHeldNs = lock.tellsHolds(.write) ? sample.writeHeld : nil
+    readHeldNs = Self.held(.read, sample.readHeld, lock)
+    writeHeldNs = Self.held(.write, sample.writeHeld, lock)
     readWaitNs = lock.tellsWaits ? sample.readWaited : nil
     writeWaitNs = lock.tellsWaits ? sample.writeWaited : nil
+  }
+
+  /// A function that was not timed may have held the lock where no other did.
+  private static func held(_ mode: LockMode, _ time: UInt64, _ lock: LockResult) -> UInt64? {
+    lock.tellsHolds(mode) && (time > 0 || lock.missing(mode).isEmpty) ? time : nil
   }
 }
 

@@ -133,7 +133,7 @@ struct Agreement {
   }
 
   let isActive: Bool
-  private let probes: ProbeRecording
+  let probes: ProbeRecording
   private var streams = StreamTable()
   private var unmet: [ThreadID: Unmet] = [:]
   private var scores: [AgreementScore] = Array(
@@ -173,7 +173,8 @@ struct Agreement {
     let probed = record.probedOperation
     var operation = Stage2Operation(
       time: record.time, cpu: record.cpu, tid: record.tid, vm: 0, kind: kind, address: probed.address,
-      size: probed.size, prot: probes.hasEarlyProtBits ? probed.prot.map(Stage2Prot.init(beforeXNX:)) : probed.prot,
+      size: probed.size,
+      prot: probes.hasEarlyProtBits ? probed.prot.map(Stage2Prot.init(beforeXNX:)) : probed.prot,
       result: nil, basis: .recorded)
     operation.markOld = probed.markOld
     scores[Int(kind.rawValue)].recorded += 1

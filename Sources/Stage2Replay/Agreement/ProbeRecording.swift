@@ -28,4 +28,9 @@ struct ProbeRecording {
 
   /// Whether the calls of a function were recorded, should there be any.
   func records(_ kind: OperationKind) -> Bool { kinds.contains { $0.operation == kind } }
+
+  /// Whether it was recorded, too, how long they took.
+  func times(_ kind: OperationKind) -> Bool {
+    records(kind) && kinds.contains { $0.returnedOperation == kind }
+  }
 }

@@ -245,7 +245,7 @@ struct LockObserver {
   /// What was recorded of the lock of one VM, nil where nothing was.
   ///
   /// - Parameters:
-  ///   - performed: the functions that ran, as far as the replay knows: where no probe told of one, its time is not known.
+  ///   - performed: the functions that ran or may have, as far as the replay knows: where no probe told of one, its time is not known.
   ///   - tellsWaits: whether waits for this lock leave events.
   func result(
     of vm: VMIndex, performed: Set<OperationKind> = [], tellsWaits: Bool = true

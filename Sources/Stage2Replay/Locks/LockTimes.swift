@@ -76,7 +76,7 @@ struct LockTimes {
   /// What the report says, nil where nothing was recorded.
   ///
   /// - Parameters:
-  ///   - performed: the functions that ran, whether probes told of them or not.
+  ///   - performed: the functions that ran or, where nothing would tell, may have, whether probes told of them or not.
   ///   - tellsWaits: whether waits leave events.
   func result(
     _ modes: RecordedLockModes, performed: Set<OperationKind>, tellsWaits: Bool
@@ -177,7 +177,8 @@ public struct LockResult: Sendable {
   public var tellsWaits: Bool
   /// Holds by the function that ran.
   public var byOperation: [OperationKind: OperationHold]
-  /// The functions that ran and of whose time under the lock nothing was recorded: their holds are in no figure.
+  /// The functions that ran or, where nothing would tell, may have, and of whose time under the lock nothing was recorded: their holds are
+  /// in no figure.
   public var untimed: [OperationKind: UntimedCalls]
   /// By the number of the interval.
   public var series: [Int: LockSample]
@@ -189,6 +190,11 @@ public struct LockResult: Sendable {
   /// Whether the holds of a mode are known at all: some were recorded, or no function ran that holds the lock so.
   public func tellsHolds(_ mode: LockMode) -> Bool {
     (mode == .write ? writeHold : readHold) != nil || !untimed.values.contains { $0.mode == mode }
+  }
+
+  /// The functions that hold the lock so and are in no figure of the mode, but for those that no probe can time.
+  package func missing(_ mode: LockMode) -> Set<OperationKind> {
+    Set(untimed.filter { $0.value.mode == mode && $0.key.canBeTimed }.keys)
   }
 }
 
@@ -225,6 +231,14 @@ public struct OperationHold: Sendable {
 }
 
 extension OperationKind {
+  /// Whether probes can tell how long a call took: mkyoung returns nothing, and of the last two no probe is read.
+  package var canBeTimed: Bool {
+    switch self {
+    case .map, .unmap, .wrprotect, .testClearYoung, .relaxPerms: true
+    case .mkyoung, .flush, .split: false
+    }
+  }
+
   /// How `mmu_lock` is held while the function runs: a fault's own by `kvm_fault_lock`, a notifier's, the dirty log's
   /// and a protected guest's to write.
   public func lockMode(_ profile: Profile, isProtected: Bool) -> LockMode {

@@ -60,7 +60,12 @@ package struct Certainty {
 
   /// Whether the trace tells of all calls of a function: of those that notifiers lead to, not without the notifiers.
   package func tells(_ kind: OperationKind) -> Bool {
-    tellsTables && events.missing.isDisjoint(with: kind.notifiers)
+    !vms.isEmpty && vms.allSatisfy { Self.tells(kind, of: $0, events) }
+  }
+
+  /// Whether a trace of these events tells of all calls of a function for a VM.
+  static func tells(_ kind: OperationKind, of vm: VMResult, _ events: RecordedEvents) -> Bool {
+    vm.isTableKnown && events.missing.isDisjoint(with: kind.notifiers)
   }
 
   /// Whether the trace tells of all hypercalls of a kind; the traditional path makes none, whatever was recorded.

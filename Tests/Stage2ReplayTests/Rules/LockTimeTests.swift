@@ -106,6 +106,23 @@ struct LockTimeTests {
     #expect(waits.untimed[.map] == UntimedCalls(mode: .write, modeBasis: .derived, count: nil))
   }
 
+  @Test("A function that nobody would have seen may have run: its holds are in no figure")
+  func unseen() throws {
+    let names = ["unmap", "unmap_ret", "kvm_unmap_hva_range"]
+    for isSeen in [false, true] {
+      let story = Scenario(formats: KVMEventFormats.all.filter { isSeen || !names.contains($0.name) })
+      story.createSlot()
+      story.enter(.vcpu0)
+      story.fault(.vcpu0, story.memory)
+      story.recordMap(.vcpu0, story.memory)
+      story.enter(.vcpu0)
+      let lock = try #require(try story.replay().result.vms[0].lock)
+      #expect(lock.missing(.write) == (isSeen ? [] : [.unmap]) && lock.missing(.read).isEmpty)
+      #expect(lock.untimed[.unmap]?.mode == (isSeen ? nil : .write))
+      #expect(lock.writeHold?.count == 1 && lock.tellsHolds(.write))
+    }
+  }
+
   @Test("Faults of the traditional path hold the lock to read")
   func readers() throws {
     let story = Scenario()
