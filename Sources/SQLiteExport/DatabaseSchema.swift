@@ -59,7 +59,7 @@ enum DatabaseSchema {
       end_basis TEXT,
       faults INTEGER,                 -- NULL where kvm_guest_fault was not recorded
       faults_without_operation INTEGER,
-      hypercalls INTEGER,             -- NULL on the traditional path
+      hypercalls INTEGER,             -- NULL on the traditional path, and where not all are known
       hypercalls_basis TEXT,
       mappings_live INTEGER,          -- live is at the end; each peak at its own moment; NULL where memory_basis is unknown
       mappings_peak INTEGER,          -- mappings are pKVM's alone

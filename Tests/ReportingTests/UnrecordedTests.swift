@@ -169,4 +169,32 @@ struct UnrecordedTests {
       #expect(plan.text.contains("without unmap") == !kinds.isEmpty)
     }
   }
+
+  // MARK: Hypercalls
+
+  @Test(
+    "The report knows a sum of hypercalls where compare does, and leaves out those that it does not know all of"
+  )
+  func hypercalls() throws {
+    let (trace, statistics, result) = try Self.replay(without: [.unmapHVARange])
+    let report = ReplayReport(trace, statistics, result)
+    let metrics = Metric.metrics([result], statistics)
+    #expect(metrics.first { $0.name == "hypercallsTotal" }?.isUnknown == true)
+    let vm = try #require(report.vms.first)
+    #expect(vm.hypercallsTotal == nil && vm.hypercalls?[.hostUnshareGuest] == nil)
+    let shared = try #require(vm.hypercalls?[.hostShareGuest])
+    #expect(shared > 0 && vm.hypercallsBasis == .assumed)
+    let text = Self.words(report.text)
+    #expect(
+      text.contains(
+        "hypercalls unknown in all, as the calls for notifiers are: share_guest \(Quantity.count(shared))"),
+      "\(text)")
+    #expect(report.summary.first { $0.name == "hypercalls" }.map { $0.value == "unknown" } == true)
+
+    let whole = try Self.report()
+    let totals = try #require(ReplayReport([whole, report]).totals)
+    #expect(totals.hypercallsTotal == nil && totals.hypercalls?[.hostUnshareGuest] == nil)
+    #expect(totals.hypercalls?[.hostShareGuest] == shared + (whole.vms[0].hypercalls?[.hostShareGuest] ?? 0))
+    #expect(whole.vms[0].hypercallsTotal == whole.vms[0].hypercalls?.values.reduce(0, +))
+  }
 }

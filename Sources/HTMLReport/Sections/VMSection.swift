@@ -39,8 +39,9 @@ enum VMSection {
         "faults without an operation", "\(Quantity.count(count)) \(reason.phrase)",
         basis: reason.isUnknown ? nil : vm.faultsWithoutOperationBasis)
     }
-    if let hypercalls = vm.hypercallsTotal {
-      table.row("hypercalls", Quantity.count(hypercalls), basis: vm.hypercallsBasis)
+    if vm.hypercalls != nil {
+      table.row(
+        "hypercalls", vm.hypercallWords, basis: vm.hypercallsTotal == nil ? nil : vm.hypercallsBasis)
     }
     table.row(
       "divergences", vm.divergences.statement, basis: vm.divergences.uncheckedWhy == nil ? .derived : nil)

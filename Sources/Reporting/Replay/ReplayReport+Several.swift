@@ -59,7 +59,7 @@ extension ReplayReport {
     public var faultsWithoutOperation: [NoOperationReason: Int]?
     /// Hypercalls that the operations took; of VMs on the traditional path there are none.
     public var hypercalls: [Hypercall: Int]?
-    /// All of them.
+    /// All of them; nil where some of a VM are not known.
     public var hypercallsTotal: Int?
     /// How they are known: as the least certain VM's; nil where there are none, or where they are not known.
     public var hypercallsBasis: Basis?
@@ -188,7 +188,10 @@ extension ReplayReport.TotalsEntry {
     for report in reports where report.isPKVM {
       for vm in report.vms { hypercalls = hypercalls.adding(vm.hypercalls) }
     }
-    hypercallsTotal = hypercalls.map { $0.values.reduce(0, +) }
+    // Where one VM does not tell of all, what it does not tell of is in no sum.
+    let partial = all.filter { $0.hypercalls != nil && $0.hypercallsTotal == nil }.compactMap(\.hypercalls)
+    hypercalls = hypercalls?.filter { call in partial.allSatisfy { $0[call.key] != nil } }
+    hypercallsTotal = partial.isEmpty ? hypercalls.map { $0.values.reduce(0, +) } : nil
     hypercallsBasis = hypercalls == nil ? nil : all.compactMap(\.hypercallsBasis).max()
   }
 }

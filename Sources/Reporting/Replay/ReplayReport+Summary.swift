@@ -129,6 +129,11 @@ extension ReplayReport {
 }
 
 extension ReplayReport.VMEntry {
+  /// How many hypercalls its operations took.
+  package var hypercallWords: String {
+    hypercallsTotal.map { Quantity.count($0) } ?? "unknown in all, as the calls for notifiers are"
+  }
+
   /// How many vCPUs it has, which faults tell.
   package var vcpuCount: String { faults != nil || !vcpus.isEmpty ? Quantity.count(vcpus.count) : "unknown" }
 }

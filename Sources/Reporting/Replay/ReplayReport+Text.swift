@@ -132,13 +132,12 @@ extension ReplayReport {
     }
     for unknown in ReplayReport.unknownWords(vm.faultsWithoutOperation ?? [:]) { page.row("", unknown) }
     write(vm.memory, &page)
-    if let hypercalls = vm.hypercalls, let total = vm.hypercallsTotal, total > 0 {
+    if let hypercalls = vm.hypercalls, vm.hypercallsTotal != 0 {
+      let calls = hypercalls.sorted { ($1.value, $0.key.word) < ($0.value, $1.key.word) }
+        .map { "\($0.key.word) \(Quantity.count($0.value))" }.joined(separator: ", ")
       page.row(
         "hypercalls",
-        "\(Quantity.count(total)): "
-          + hypercalls.sorted { ($1.value, $0.key.word) < ($0.value, $1.key.word) }
-          .map { "\($0.key.word) \(Quantity.count($0.value))" }.joined(separator: ", ")
-          + " (\(vm.hypercallsBasis?.name ?? "unknown"))")
+        vm.hypercallWords + (calls.isEmpty ? "" : ": \(calls) (\(vm.hypercallsBasis?.name ?? "unknown"))"))
       page.row(
         "",
         hypercalls.keys.contains(where: \.isOfCreation)

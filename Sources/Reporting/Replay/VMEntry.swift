@@ -34,13 +34,13 @@ extension ReplayReport {
     public var faultsWithoutOperation: [NoOperationReason: Int]?
     /// How those are known.
     public var faultsWithoutOperationBasis: Basis?
-    /// Hypercalls that the operations took; nil on the traditional path, and where it is not known what is mapped. Those that
-    /// end a VM and those that load and put a vCPU are not among them, and those that create the VM are only where it was not
+    /// Hypercalls that the operations took; nil on the traditional path, and where it is not known what is mapped. Those of which the
+    /// trace does not tell all, for want of the notifiers that lead to them, are left out. Those that end a VM and those that load and put a vCPU are not among them, and those that create the VM are only where it was not
     /// there before.
     public var hypercalls: [Hypercall: Int]?
-    /// All of them.
+    /// All of them; nil where some are not known.
     public var hypercallsTotal: Int?
-    /// How they are known, nil where they are not.
+    /// How they are known, nil where none is.
     public var hypercallsBasis: Basis?
     /// The memory of its stage 2.
     public var memory: MemoryEntry
@@ -171,8 +171,8 @@ extension ReplayReport.VMEntry {
     operations = vm.operations.mapValues { ReplayReport.OperationEntry($0) }
     faultsWithoutOperation = tellsFaults ? vm.faultsWithoutOperation : nil
     faultsWithoutOperationBasis = tellsFaults ? certainty.faultsWithoutOperation : nil
-    hypercalls = vm.isTableKnown ? vm.hypercalls : nil
-    hypercallsTotal = hypercalls.map { $0.values.reduce(0, +) }
+    hypercalls = vm.isTableKnown ? vm.hypercalls?.filter { certainty.tells($0.key) } : nil
+    hypercallsTotal = certainty.tellsHypercalls ? hypercalls.map { $0.values.reduce(0, +) } : nil
     hypercallsBasis = hypercalls.map { _ in certainty.hypercalls }
     memory = ReplayReport.MemoryEntry(vm, certainty, result.grid, isPKVM: result.profile.isPKVM)
     workingSet =
