@@ -147,7 +147,8 @@ struct PatchCommand: CheckedCommand {
     if fails { throw ExitStatus.divergence }
     if report.verdict == .unknown {
       throw Diagnostics.failure(
-        "nothing was compared: no recording leads to a call of a stage-2 function", .usage)
+        "nothing was compared: no recording leads to a call of a stage-2 function and tells what is mapped",
+        .usage)
     }
   }
 

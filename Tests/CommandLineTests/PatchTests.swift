@@ -116,6 +116,38 @@ struct PatchTests {
     }
   }
 
+  @Test("A figure of calls that nothing tells is unknown, as in compare, and no threshold is held against it")
+  func untoldCalls() throws {
+    try inDirectory([""]) { directory, toys in
+      let sides = ["--before", toys[0], "--after", toys[0], "--no-self-test", "--json", "-"]
+      func part(_ name: String, _ events: String) throws -> String {
+        let path = directory.appending(path: name).path
+        #expect(try Tool.run(["slice", Tool.recording, path, "--event", events]).status == 0)
+        return path
+      }
+      let loop = "kvm_entry,kvm_exit,kvm_userspace_exit,kvm_age_hva"
+      let withoutFaults = try part("without-faults.dat", "\(loop),kvm_unmap_hva_range")
+      let withoutUnmaps = try part("without-unmaps.dat", "\(loop),kvm_guest_fault")
+      for (recording, verdict, status) in [(withoutFaults, "unknown", 64), (withoutUnmaps, "same", 0)] {
+        let outcome = try run(directory, ["patch", recording] + sides)
+        let report = try json(outcome)
+        #expect(outcome.status == status && report["verdict"] as? String == verdict, "\(outcome.errors)")
+        let metrics = try #require(report["metrics"] as? [String: Any])
+        for name in [
+          "operations.unmap.count", "hypercallsTotal", "hypercalls.unshare_guest", "warningsTotal",
+        ] {
+          #expect(metrics[name] == nil, "\(name)")
+          let refused = try run(directory, ["patch", recording, "--fail-if", "\(name)>0"] + sides)
+          #expect(refused.status == 64 && refused.errors.contains("unknown of"), "\(refused.errors)")
+        }
+      }
+      // A sum over recordings is unknown where that of one is.
+      let both = try json(try run(directory, ["patch", withoutUnmaps, Tool.recording] + sides))
+      let metrics = try #require(both["metrics"] as? [String: Any])
+      #expect(metrics["operations.unmap.count"] == nil && metrics["operations.map.count"] != nil)
+    }
+  }
+
   @Test("A recording that leads to no call is no evidence, and damage and losses are told in every form")
   func nothingCompared() throws {
     try inDirectory([""]) { directory, toys in

@@ -20,6 +20,9 @@ package struct SideTotals {
     package var truths: UInt64 = 0
     /// Other than what the model returned, which leads.
     package var unlikeModel: UInt64 = 0
+
+    /// Nothing.
+    package init() {}
   }
 
   /// Every name that was ever told, with its sum.

@@ -1,46 +1,62 @@
 internal import ForeignStage2
 internal import KVMTypes
+internal import Stage2Model
 
 /// The figures of one side of `patch`, over all recordings.
 enum PatchMetrics {
   /// The figures by the names that thresholds use.
   ///
   /// - Parameters:
-  ///   - replays: what a side did in the replay of each recording, and how the calls of that are known.
+  ///   - replays: what a side did in the replay of each recording.
+  ///   - certainty: how the calls of all of them are known.
   ///   - isModel: whether it is a model's side, which tells nothing of warnings and TLBs.
-  static func metrics(
-    _ replays: [(totals: SideTotals, certainty: CallCertainty)], isModel: Bool
-  ) -> [Metric] {
+  static func metrics(_ replays: [SideTotals], _ certainty: CallCertainty, isModel: Bool) -> [Metric] {
     var metrics: [Metric] = []
-    func add(_ name: String, _ value: some BinaryInteger, _ unit: Metric.Unit, _ basis: Basis) {
+    func add(_ name: String, _ value: some BinaryInteger, _ unit: Metric.Unit, _ basis: Basis?) {
       let place = metrics.firstIndex { $0.name == name } ?? metrics.count
       if place == metrics.count {
-        metrics.append(Metric(name: name, unit: unit, least: 0, most: 0, basis: basis))
+        metrics.append(
+          basis.map { Metric(name: name, unit: unit, least: 0, most: 0, basis: $0) } ?? .unknown(name))
       }
       // No two recordings are of the same moment.
       let sum = metrics[place].least + Double(value)
       metrics[place].least = name.hasSuffix(peak) ? max(metrics[place].least, Double(value)) : sum
       metrics[place].most = metrics[place].least
-      metrics[place].basis = max(metrics[place].basis, basis)
     }
-    for (side, certainty) in replays {
+    for side in replays {
       for function in StageCall.Function.allCases where function != .look {
         let results = side.results[Int(function.rawValue)]
-        guard results.calls > 0 else { continue }
-        let name = "operations.\(camel(function.name))"
-        add("\(name).count", results.calls, .count, certainty.calls(of: function))
-        add("\(name).eagain", results.again, .count, certainty.effects)
-        add("\(name).errors", results.errors, .count, certainty.effects)
-        if function == .testClearYoung {
-          add("\(name).young", results.truths, .count, certainty.effects)
-        }
+        if results.calls > 0 { addCalls(of: function, results, certainty, add) }
       }
-      for name in isModel ? ["hypercallsTotal"] : ["hypercallsTotal", "warningsTotal", "tlbInvalidations"] {
+      add("hypercallsTotal", 0, .count, certainty.hypercallsTotal)
+      for name in isModel ? [] : ["warningsTotal", "tlbInvalidations"] {
         add(name, 0, .count, certainty.effects)
       }
-      for (name, total) in side.effects { note(name, total) { add($0, $1, $2, certainty.effects) } }
+      for (name, total) in side.effects {
+        note(name, total) {
+          add($0, $1, $2, $0 == "hypercallsTotal" ? certainty.hypercallsTotal : certainty.effect(name))
+        }
+      }
     }
+    // That there was none of what nothing tells is unknown, too.
+    for function in certainty.untoldFunctions {
+      addCalls(of: function, SideTotals.Results(), certainty, add)
+    }
+    for call in certainty.untoldHypercalls { add("hypercalls.\(call.word)", 0, .count, nil) }
     return metrics
+  }
+
+  /// How often a function was called, and what it returned.
+  private static func addCalls(
+    of function: StageCall.Function, _ results: SideTotals.Results, _ certainty: CallCertainty,
+    _ add: (String, UInt64, Metric.Unit, Basis?) -> Void
+  ) {
+    let name = "operations.\(camel(function.name))"
+    let basis = certainty.results(of: function)
+    add("\(name).count", results.calls, .count, certainty.calls(of: function))
+    add("\(name).eagain", results.again, .count, basis)
+    add("\(name).errors", results.errors, .count, basis)
+    if function == .testClearYoung { add("\(name).young", results.truths, .count, basis) }
   }
 
   /// The most that there was of something when all of a VM was compared.

@@ -11,7 +11,7 @@ public struct PatchReport: Encodable, Sendable {
   public var before: Side
   /// The second side.
   public var after: Side
-  /// same, differs, or unknown where no recording leads to any call that could differ.
+  /// same, differs, or unknown where no recording leads to any call that could differ, or tells what is mapped.
   public var verdict: Verdict
   /// Functions of which nothing was compared: no recording led to a call of them, or only VMs were to be called so that were lost.
   public var uncalled: [String]
@@ -39,7 +39,7 @@ public struct PatchReport: Encodable, Sendable {
     /// Every call that was compared is alike, and no VM was lost.
     case same
     case differs
-    /// Nothing was compared.
+    /// Nothing was compared, or nothing but calls on tables of which nothing tells what they map.
     case unknown
   }
 
@@ -87,9 +87,10 @@ public struct PatchReport: Encodable, Sendable {
     before = Side(sides[0], selfTest: selfTests[0])
     after = Side(sides[1], selfTest: selfTests[1])
     let areModels = sides.map { $0.path == nil }
+    let certainty = CallCertainty(findings.map(\.certainty))
     let metrics = (0..<2).map { side in
       PatchMetrics.metrics(
-        findings.map { ($0.sides.sides[side].totals, $0.certainty) }, isModel: areModels[side])
+        findings.map { $0.sides.sides[side].totals }, certainty, isModel: areModels[side])
     }
     let compared = (0..<2).map { side in
       let name = sides[side].name
@@ -103,18 +104,20 @@ public struct PatchReport: Encodable, Sendable {
     warnings = PatchMetrics.warnings(findings.map(\.sides))
     exceeded = []
     let isSame = recordings.allSatisfy { $0.differing == 0 && $0.lost.isEmpty }
-    let untold = zip(findings, recordings).filter { found, recording in
-      recording.lost.isEmpty && found.sides.sides.allSatisfy { $0.totals.operationCalls == 0 }
+    let untold = zip(findings, recordings).compactMap { found, recording -> String? in
+      guard recording.lost.isEmpty else { return nil }
+      if found.sides.sides.allSatisfy({ $0.totals.operationCalls == 0 }) {
+        return "\(recording.path): it leads to no call of a stage-2 function, and tells nothing of the patch."
+      }
+      return found.certainty.tellsTables
+        ? nil : "\(recording.path): nothing tells what is mapped, so that it tells nothing of the patch."
     }
     uncalled = SideTotals.operations.filter { function in
       findings.allSatisfy { $0.sides.sides[0].totals.results[Int(function.rawValue)].calls == 0 }
     }.map(\.name)
     verdict = !isSame ? .differs : untold.count == recordings.count ? .unknown : .same
     self.notes =
-      notes
-      + untold.map {
-        "\($0.1.path): it leads to no call of a stage-2 function, and tells nothing of the patch."
-      } + recordings.compactMap(\.courseNote)
+      notes + untold + recordings.compactMap(\.courseNote)
     if verdict != .unknown, !uncalled.isEmpty {
       self.notes.append(
         "No call of \(uncalled.joined(separator: ", ")) was compared: what differs there is not known."
