@@ -25,7 +25,7 @@ enum DatabaseSchema {
       to_ns INTEGER,                  -- NULL where it ends with the trace
       events INTEGER NOT NULL,        -- of the whole trace
       part_events INTEGER,            -- of the part that was replayed, NULL where that is the whole trace
-      lost_events INTEGER NOT NULL,   -- of the places that tell how many
+      lost_events INTEGER,            -- NULL where not all places tell how many, or not all places are told
       loss_count INTEGER NOT NULL,    -- places; the first of them are in losses
       losses_unknown INTEGER NOT NULL, -- 1 where the recording would not tell of losses
       unattributed_faults INTEGER,    -- NULL where kvm_guest_fault was not recorded
@@ -58,7 +58,10 @@ enum DatabaseSchema {
       ended_ns INTEGER,
       end_basis TEXT,
       faults INTEGER,                 -- NULL where kvm_guest_fault was not recorded
-      faults_without_operation INTEGER,
+      faults_basis TEXT,
+      faults_without_operation INTEGER, -- that came to nothing
+      faults_of_unknown_outcome INTEGER, -- in slots that nothing tells, or under way at the end: with the others and the calls they are faults
+      faults_without_operation_basis TEXT,
       hypercalls INTEGER,             -- NULL on the traditional path, and where not all are known
       hypercalls_basis TEXT,
       mappings_live INTEGER,          -- live is at the end; each peak at its own moment; NULL where memory_basis is unknown
@@ -72,7 +75,10 @@ enum DatabaseSchema {
       memcache_pages_peak INTEGER,
       total_bytes_live INTEGER,
       total_bytes_peak INTEGER,
-      memory_basis TEXT NOT NULL,     -- 'derived', 'assumed' or 'unknown'
+      memory_basis TEXT NOT NULL,     -- 'derived', 'assumed' or 'unknown': the weakest, that of total_bytes
+      mappings_basis TEXT,
+      mapping_tree_bytes_basis TEXT,
+      tables_basis TEXT,              -- of the PGD, tables and memcaches
       PRIMARY KEY (recording, vm)
     ) STRICT;
     CREATE TABLE vcpus (
@@ -94,6 +100,7 @@ enum DatabaseSchema {
       hva INTEGER,
       flags INTEGER NOT NULL,         -- KVM_MEM_*
       basis TEXT NOT NULL,
+      hva_basis TEXT,                 -- of a slot that was inferred; of others it is basis
       PRIMARY KEY (recording, vm, slot),
       FOREIGN KEY (recording, vm) REFERENCES vms
     ) STRICT;
@@ -110,7 +117,7 @@ enum DatabaseSchema {
       kind TEXT NOT NULL,             -- 'translation', 'permission', 'accessFlag', ...: ESR_EL2.FSC
       level INTEGER,                  -- where the walk stopped; NULL where the syndrome does not tell, as of a walk of the guest's own table
       access TEXT NOT NULL,           -- 'read', 'write' or 'exec'
-      mmio INTEGER NOT NULL,          -- 1: kvm_mmio came
+      mmio INTEGER,                   -- 1: kvm_mmio came; NULL where that was not recorded
       in_slot INTEGER NOT NULL,       -- 1: a slot that is known holds the address
       operation_id INTEGER REFERENCES operations, -- what it led to; NULL for nothing, or where that is not known
       FOREIGN KEY (recording, vm) REFERENCES vms,
@@ -172,6 +179,17 @@ enum DatabaseSchema {
       holder_operation TEXT,
       holder_ipa INTEGER,
       holder_size_bytes INTEGER,
+      FOREIGN KEY (recording, vm) REFERENCES vms
+    ) STRICT;
+    CREATE TABLE lock_operations (    -- a row a function that ran under the lock or, where nothing would tell, may have
+      recording INTEGER NOT NULL,
+      vm INTEGER NOT NULL,
+      operation TEXT NOT NULL,
+      mode TEXT NOT NULL,             -- how the recorded host held the lock
+      mode_basis TEXT NOT NULL,
+      calls INTEGER,                  -- that probes told of; NULL where there is none on the function
+      held_ns INTEGER,                -- NULL where no probe told how long: it is in no row of lock_holds then
+      PRIMARY KEY (recording, vm, operation),
       FOREIGN KEY (recording, vm) REFERENCES vms
     ) STRICT;
     CREATE TABLE divergences (        -- a row a cause

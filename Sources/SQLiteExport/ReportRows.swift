@@ -23,12 +23,11 @@ struct ReportRows {
       try writeVM(vm)
       try writeParts(vm)
     }
-    // That nothing tells what a VM maps is known at the end alone.
-    let unknownVMs = report.vms.filter { $0.memory.basis == nil }.map { String($0.id) }
-    if !unknownVMs.isEmpty {
-      let list = unknownVMs.joined(separator: ", ")
-      try connection.run("DELETE FROM memory WHERE recording = \(position) AND vm IN (\(list))")
-    }
+    // What nothing tells is known at the end alone.
+    try change("DELETE FROM memory", ofVMs: report.vms.filter { $0.memory.basis == nil })
+    try change(
+      "UPDATE faults SET mmio = NULL", ofVMs: report.vms.filter { $0.faults != nil && $0.faults?.mmio == nil }
+    )
     try writeDivergences(report.divergences.items)
     try writeMarkers(report.memoryMarkers ?? [])
     let unknown = try Insertion(connection, into: "not_known", ["recording", "what", "count", "words"])
@@ -46,6 +45,13 @@ struct ReportRows {
       try unknown.add(entry.statement)
       try unknown.end()
     }
+  }
+
+  /// Changes what was written of some VMs.
+  private func change(_ statement: String, ofVMs vms: [ReplayReport.VMEntry]) throws {
+    if vms.isEmpty { return }
+    let list = vms.map { String($0.id) }.joined(separator: ", ")
+    try connection.run("\(statement) WHERE recording = \(position) AND vm IN (\(list))")
   }
 
   private func writeRecording(
@@ -72,7 +78,7 @@ struct ReportRows {
     }
     try recordings.add(input.events)
     try recordings.add(input.window?.events)
-    try recordings.add(input.lostEvents)
+    try recordings.add(input.isLossNumberKnown ? input.lostEvents : nil)
     try recordings.add(input.lossCount)
     try recordings.add(input.lossesUnknown ?? false)
     try recordings.add(report.unattributedFaults)
@@ -138,10 +144,13 @@ struct ReportRows {
     let vms = try Insertion(
       connection, into: "vms",
       [
-        "recording", "vm", "pid", "protected", "ended_ns", "end_basis", "faults", "faults_without_operation",
-        "hypercalls", "hypercalls_basis", "mappings_live", "mappings_peak", "mapping_tree_bytes_live",
+        "recording", "vm", "pid", "protected", "ended_ns", "end_basis", "faults", "faults_basis",
+        "faults_without_operation", "faults_of_unknown_outcome", "faults_without_operation_basis",
+        "hypercalls",
+        "hypercalls_basis", "mappings_live", "mappings_peak", "mapping_tree_bytes_live",
         "mapping_tree_bytes_peak", "pgd_pages", "table_pages_live", "table_pages_peak", "memcache_pages_live",
-        "memcache_pages_peak", "total_bytes_live", "total_bytes_peak", "memory_basis",
+        "memcache_pages_peak", "total_bytes_live", "total_bytes_peak", "memory_basis", "mappings_basis",
+        "mapping_tree_bytes_basis", "tables_basis",
       ])
     let memory = vm.memory
     try vms.add(position)
@@ -151,7 +160,12 @@ struct ReportRows {
     try vms.add(vm.endedNs)
     try vms.add(vm.endBasis?.word)
     try vms.add(vm.faults?.total)
-    try vms.add(vm.faultsWithoutOperation?.values.reduce(0, +))
+    try vms.add(vm.faultsBasis?.word)
+    for isUnknown in [false, true] {
+      try vms.add(
+        vm.faultsWithoutOperation?.reduce(0) { $0 + ($1.key.isUnknown == isUnknown ? $1.value : 0) })
+    }
+    try vms.add(vm.faultsWithoutOperationBasis?.word)
     try vms.add(vm.hypercallsTotal)
     try vms.add(vm.hypercallsBasis?.word)
     for count in [
@@ -163,10 +177,13 @@ struct ReportRows {
       try vms.add(count)
     }
     try vms.add(memory.basis?.word ?? "unknown")
+    for basis in [memory.mappingsBasis, memory.mappingTreeBytesBasis, memory.tablesBasis] {
+      try vms.add(basis?.word)
+    }
     try vms.end()
   }
 
-  /// Its vCPUs and slots.
+  /// Its vCPUs and slots, and the functions under its lock.
   private func writeParts(_ vm: ReplayReport.VMEntry) throws {
     let vcpus = try Insertion(connection, into: "vcpus", ["recording", "vm", "vcpu", "tid", "command"])
     for vcpu in vm.vcpus {
@@ -176,7 +193,7 @@ struct ReportRows {
     }
     let slots = try Insertion(
       connection, into: "slots",
-      ["recording", "vm", "slot", "id", "gfn", "pages", "hva", "flags", "basis"])
+      ["recording", "vm", "slot", "id", "gfn", "pages", "hva", "flags", "basis", "hva_basis"])
     for (number, slot) in vm.slots.enumerated() {
       for number in [position, vm.id, number] { try slots.add(number) }
       try slots.add(slot.id)
@@ -185,7 +202,30 @@ struct ReportRows {
       try slots.add(slot.hva)
       try slots.add(slot.flags)
       try slots.add(slot.basis.word)
+      try slots.add(slot.offsetBasis?.word)
       try slots.end()
+    }
+    if let lock = vm.lock { try write(lock, ofVM: vm.id) }
+  }
+
+  private func write(_ lock: ReplayReport.LockEntry, ofVM vm: Int) throws {
+    let operations = try Insertion(
+      connection, into: "lock_operations",
+      ["recording", "vm", "operation", "mode", "mode_basis", "calls", "held_ns"])
+    func row(_ kind: OperationKind, _ mode: LockMode, _ basis: Basis, _ calls: Int?, _ held: UInt64?) throws {
+      try operations.add(position)
+      try operations.add(vm)
+      for text in [kind.name, mode.word, basis.word] { try operations.add(text) }
+      try operations.add(calls)
+      try operations.add(held)
+      try operations.end()
+    }
+    for kind in OperationKind.allCases {
+      if let hold = lock.byOperation[kind] {
+        try row(kind, hold.mode, hold.modeBasis, hold.count, hold.totalNs)
+      } else if let calls = lock.untimed?[kind] {
+        try row(kind, calls.mode, calls.modeBasis, calls.count, nil)
+      }
     }
   }
 

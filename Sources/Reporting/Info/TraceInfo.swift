@@ -219,4 +219,10 @@ public struct TraceInfo: Encodable, Sendable {
 
   /// Whether the trace is incomplete: damaged, cut, or with events lost.
   public var isIncomplete: Bool { !damage.isEmpty || lossCount > 0 }
+
+  /// Whether `lostEvents` is the number of all that are missing: each place is told, and how many are missing there.
+  package var isLossNumberKnown: Bool {
+    damage.isEmpty && lossesUnknown != true && lostByCounters == nil && losses.count == lossCount
+      && losses.allSatisfy { $0.count != nil }
+  }
 }
