@@ -197,4 +197,41 @@ struct UnrecordedTests {
     #expect(totals.hypercalls?[.hostShareGuest] == shared + (whole.vms[0].hypercalls?[.hostShareGuest] ?? 0))
     #expect(whole.vms[0].hypercallsTotal == whole.vms[0].hypercalls?.values.reduce(0, +))
   }
+
+  // MARK: Costs
+
+  @Test("No time is modelled of calls that nothing tells, and none of their sum")
+  func costs() throws {
+    let (trace, statistics, result) = try Self.replay(without: [.unmapHVARange])
+    var report = ReplayReport(trace, statistics, result)
+    report.price(result, CostModel.builtIn[0])
+    let lock = try #require(report.vms.first?.modelledLock)
+    // Under pKVM a notifier and a fault hold the lock to write.
+    #expect(lock.writeHeldNs == nil && lock.readHeldNs != nil)
+    #expect(lock.byOperation[.unmap] == nil && lock.byOperation[.map] != nil)
+    #expect(Self.words(report.text).contains("the time held to write is unknown"))
+
+    let (silent, counts, nothing) = try Self.replay(without: [.guestFault])
+    var other = ReplayReport(silent, counts, nothing)
+    other.price(nothing, CostModel.builtIn[0])
+    #expect(!other.vms.isEmpty && other.vms.allSatisfy { $0.modelledLock == nil })
+  }
+
+  @Test("A recording that does not tell of all calls asks for no host lock that is known")
+  func hostLock() throws {
+    let trace = MemoryTrace(try TraceFile(path: Recordings.path(Self.name)))
+    for (kinds, isTold) in [([], true), ([.guestFault], false), ([.unmapHVARange], false)]
+      as [(
+        Set<EventKind>, Bool
+      )]
+    {
+      let (result, _) = try Replay.run(
+        over: trace.without(kinds, keepsFormats: false), profile: ProfileRequest(),
+        options: CapacityRecording.options)
+      let recording = CapacityRecording("it", position: 0, result)
+      let request = CapacityRequest(vms: 2, memoryBytes: 1 << 30, vcpus: 2, profile: result.profile.profile)
+      let plan = try CapacityPlan(request, [recording], costs: CostModel.builtIn[0])
+      #expect((plan.hostLock != nil) == isTold, "\(kinds)")
+    }
+  }
 }

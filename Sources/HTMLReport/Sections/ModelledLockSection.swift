@@ -28,7 +28,7 @@ enum ModelledLockSection {
     return VMSection.part(
       "Time under mmu_lock as the costs \(lock.costs) have it",
       .element("p") {
-        "Held to write for \(Quantity.duration(lock.writeHeldNs)), to read for \(Quantity.duration(lock.readHeldNs)). "
+        "Held to write for \(duration(lock.writeHeldNs)), to read for \(duration(lock.readHeldNs)). "
         BasisMark.markup(lock.basis)
         " That is what the replayed calls take if each takes as long as the costs say. "
         if isChecked {
@@ -37,6 +37,10 @@ enum ModelledLockSection {
           "Nobody held these costs against recorded durations: their error is unknown."
         }
       } + table.markup + .note(ReplayReport.ModelledLockEntry.errorNote))
+  }
+
+  private static func duration(_ nanoseconds: UInt64?) -> String {
+    nanoseconds.map(Quantity.duration) ?? "an unknown time"
   }
 
   /// `--contention`.

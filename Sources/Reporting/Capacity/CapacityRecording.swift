@@ -72,8 +72,10 @@ public struct CapacityRecording: Sendable {
 
   /// What its VMs ask of the host lock; nothing of a host without pKVM.
   func hostLockLoads(_ costs: CostModel) -> [HostLockLoad] {
-    result.profile.profile.isPKVM && result.measuresTime
-      ? result.vms.compactMap { HostLockLoad(name, input: position, $0, costs) } : []
+    guard result.profile.profile.isPKVM, result.measuresTime else { return [] }
+    // Where not all calls are told, no rate of them is the VM's.
+    return result.vms.filter { Certainty(result, of: $0).tellsHypercalls }
+      .compactMap { HostLockLoad(name, input: position, $0, costs) }
   }
 }
 

@@ -8,11 +8,11 @@ extension ReplayReport {
   public struct ModelledLockEntry: Encodable, Sendable {
     /// The name of the costs.
     public var costs: String
-    /// Time held to read.
-    public var readHeldNs: UInt64
-    /// Time held to write.
-    public var writeHeldNs: UInt64
-    /// By the function that runs.
+    /// Time held to read; nil where the trace does not tell of all calls that hold it so.
+    public var readHeldNs: UInt64?
+    /// Time held to write, likewise.
+    public var writeHeldNs: UInt64?
+    /// By the function that runs, for those of which the trace tells all calls.
     public var byOperation: [OperationKind: ModelledOperationEntry]
     /// How the figures are known.
     public var basis: Basis
@@ -37,19 +37,28 @@ extension ReplayReport {
 }
 
 extension ReplayReport.ModelledLockEntry {
-  init(_ vm: VMResult, _ profile: Profile, _ model: CostModel) {
+  /// Nil where nothing tells what is mapped, so that what a call does is not known.
+  init?(_ vm: VMResult, _ result: ReplayResult, _ model: CostModel) {
+    let certainty = Certainty(result, of: vm)
+    guard certainty.tellsTables else { return nil }
+    let profile = result.profile.profile
     costs = model.name
     basis = .modelled
-    readHeldNs = 0
-    writeHeldNs = 0
+    (readHeldNs, writeHeldNs) = (0, 0)
     byOperation = [:]
-    for (kind, counts) in vm.operations {
+    for kind in OperationKind.allCases {
+      let mode = kind.lockMode(profile, isProtected: vm.isProtected)
+      guard certainty.tells(kind) else {
+        if mode == .read { readHeldNs = nil }
+        if mode == .write { writeHeldNs = nil }
+        continue
+      }
+      guard let counts = vm.operations[kind] else { continue }
       let work = vm.work[kind] ?? Stage2Work()
       let constant = model.constant(of: kind.name).rawValue.multipliedSaturated(by: UInt64(counts.count))
       let total = constant.addingSaturated(model.time(of: work).rawValue)
-      let mode = kind.lockMode(profile, isProtected: vm.isProtected)
-      if mode == .read { readHeldNs = readHeldNs.addingSaturated(total) }
-      if mode == .write { writeHeldNs = writeHeldNs.addingSaturated(total) }
+      if mode == .read { readHeldNs = readHeldNs?.addingSaturated(total) }
+      if mode == .write { writeHeldNs = writeHeldNs?.addingSaturated(total) }
       let quality = model.quality?.operations[kind.name]
       byOperation[kind] = ReplayReport.ModelledOperationEntry(
         mode: mode, count: counts.count, totalNs: total, error: quality?.relativeError,
@@ -76,11 +85,20 @@ extension ReplayReport {
           Quantity.duration(entry.meanNs), entry.errorText, entry.chanceText, entry.interleavedErrorText,
         ]
       }, spare: [7, SpareColumns([6], called: "what chance makes of the error"), 4, 1, 2])
+    if let untold = lock.untold { page.line("  " + untold) }
     page.line("  " + ModelledLockEntry.errorNote)
   }
 }
 
 extension ReplayReport.ModelledLockEntry {
+  /// What is said where calls are missing; nil where none are.
+  package var untold: String? {
+    let modes = [("read", readHeldNs), ("write", writeHeldNs)].filter { $0.1 == nil }.map(\.0)
+    return modes.isEmpty
+      ? nil
+      : "the time held to \(modes.joined(separator: " and to ")) is unknown: not all calls for notifiers are told"
+  }
+
   /// What the errors are.
   package static let errorNote =
     "error: that of the costs on the total of later calls than they were fitted to, and what chance makes of it; "

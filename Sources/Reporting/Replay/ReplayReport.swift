@@ -52,7 +52,7 @@ public struct ReplayReport: Encodable, Sendable {
   /// Adds the time under the lock as a cost model prices the operations, which the replay must have measured.
   public mutating func price(_ result: ReplayResult, _ model: CostModel) {
     for (index, vm) in result.vms.enumerated() {
-      vms[index].modelledLock = ModelledLockEntry(vm, result.profile.profile, model)
+      vms[index].modelledLock = ModelledLockEntry(vm, result, model)
     }
   }
 
