@@ -102,15 +102,9 @@ struct CaseSection {
       let shares = [item.touchedShare, item.blockShare].map { $0.map(Quantity.share) ?? "" }
       table.rows.append(
         ([Self.name(item)] + bytes.map(Quantity.bytes) + shares).map(DataTable.Cell.text)
-          + [.basis(basis(item.need))])
+          + [.basis(item.basis)])
     }
     return table
-  }
-
-  /// The weakest of what it consists of: mappings and tables are modelled, the rest is assumed, or by what the page size and IPA are.
-  private func basis(_ need: CapacityNeed) -> Basis {
-    if need.mappingTreeBytes + need.tableBytes > 0 { return .modelled }
-    return max(.assumed, plan.pageSizeBasis, plan.ipaBasis)
   }
 
   private static func words(_ range: PredictedRange) -> String {

@@ -68,7 +68,6 @@ struct SampleSection {
   private func distribution(_ group: CapacityGroup, _ host: String) -> DataTable {
     let figures = group.distribution.filter { $0.host == host }
     let count = Quantity.count(figures.first?.samples ?? 0, group.isProtected ? "protected VM" : "VM")
-    let samples = plan.samples.filter { $0.isProtected == group.isProtected && $0.host == host }
     var table = DataTable(
       caption: "For each GiB of RAM, over \(count)" + (hosts.count > 1 ? " on \(host)" : ""),
       header: ["figure", "least", "VM", "median", "VM", "mean", "most", "VM", "basis"],
@@ -77,7 +76,7 @@ struct SampleSection {
       table.row(
         figure.word, figure.text(figure.least.value), figure.least.name, figure.text(figure.median.value),
         figure.median.name, figure.text(figure.mean), figure.text(figure.most.value), figure.most.name,
-        basis: samples.map(\.basis).max())
+        basis: figure.basis)
     }
     return table
   }

@@ -1,4 +1,4 @@
-internal import KVMTypes
+public import KVMTypes
 internal import Stage2Model
 
 /// The VMs of a plan that are alike in being protected or not: what the recordings have of them.
@@ -75,6 +75,8 @@ public struct SampleDistribution: Sendable, Encodable {
   public let mean: Double
   /// The greatest; by the most that the recordings allow.
   public let most: Value
+  /// How they are known, as the least certain VM's.
+  public let basis: Basis
 
   init(_ figure: String, _ samples: [VMSample], _ value: (VMSample, Stage2Peak) -> Double) {
     func sorted(_ value: (VMSample) -> Double) -> [Value] {
@@ -91,6 +93,7 @@ public struct SampleDistribution: Sendable, Encodable {
     median = middle[(middle.count - 1) / 2]
     most = high[high.count - 1]
     mean = middle.reduce(0) { $0 + $1.value } / Double(middle.count)
+    basis = samples.map(\.basis).max() ?? .assumed
   }
 
   /// Those of all figures, for each kind of host in the order of the recordings.

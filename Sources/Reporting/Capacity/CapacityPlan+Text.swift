@@ -173,7 +173,8 @@ extension CapacityPlan {
     if hypVMemmapBytes > 0 {
       page.row(
         "hyp_vmemmap",
-        "\(Quantity.bytes(hypVMemmapBytes)) for the VMs' memory, whatever they touch (modelled)")
+        "\(Quantity.bytes(hypVMemmapBytes)) for the VMs' memory, whatever they touch (\(hypVMemmapBasis.name))"
+      )
     }
   }
 

@@ -29,10 +29,13 @@ public struct CapacityPlan: Sendable, Encodable {
     public let bytesPerGiB: UInt64
     /// What all of them need.
     public let allVMsBytes: UInt64
+    /// How that is known, as the weakest of what it consists of: mappings and tables are modelled, the rest is assumed, or by what the page
+    /// size and the bits of an IPA are.
+    public let basis: Basis
 
     private enum CodingKeys: String, CodingKey {
       case name, isProtected = "protected", recording, input, vm = "recordedVM", touchedShare, blockShare
-      case need = "vm", vmTotalBytes, bytesPerGiB, allVMsBytes
+      case need = "vm", vmTotalBytes, bytesPerGiB, allVMsBytes, basis
     }
   }
 
@@ -64,6 +67,8 @@ public struct CapacityPlan: Sendable, Encodable {
   public let samples: [VMSample]
   /// `hyp_vmemmap`: EL2's word for each page of the host's memory, of which the VMs' is a part. Nothing without pKVM.
   public let hypVMemmapBytes: UInt64
+  /// How they are known.
+  public let hypVMemmapBasis = Basis.modelled
   /// The share of the time of its recorded sections, as simulated, in which a VM's lock is held to write; nil where no
   /// recording tells.
   public let lockLeast: Double?
@@ -139,7 +144,9 @@ private struct CaseBuilder {
       name: name, isProtected: isProtected, recording: sample?.recording, input: sample?.input,
       vm: sample?.vm, touchedShare: touched, blockShare: blocks, need: need, vmTotalBytes: total,
       bytesPerGiB: UInt64(Double(total) / Double(request.memoryBytes) * Double(1 << 30)),
-      allVMsBytes: total.multipliedSaturated(by: UInt64(request.vms)))
+      allVMsBytes: total.multipliedSaturated(by: UInt64(request.vms)),
+      basis: need.mappingTreeBytes + need.tableBytes > 0
+        ? .modelled : max(.assumed, request.pageSizeBasis, request.ipaBasis))
   }
 
   /// VMs that touch as much as the recorded ones: those of the planned kind, where there are any. Of the others only the share of

@@ -38,8 +38,11 @@ public struct HostLockPlan: Sendable, Encodable {
   /// If each takes the least; nil where the costs have nothing for EL2's part.
   public let saturatesAtMost: Double?
 
-  /// Whether the costs are too far off for what they give to say anything.
-  package var isUnknown: Bool { (costError ?? 0) > 1 }
+  /// How all of it is known; nil where the costs are too far off for what they give to say anything.
+  public let basis: Basis?
+
+  /// Whether it is not.
+  package var isUnknown: Bool { basis == nil }
 
   private static let clientsMax = 4096
   private static let acquisitionsWarm = 20_000
@@ -54,6 +57,7 @@ public struct HostLockPlan: Sendable, Encodable {
     self.loads = loads
     self.costs = costs.name
     costError = Self.error(costs)
+    basis = (costError ?? 0) > 1 ? nil : .modelled
     costsBasis = costs.drivers.values.contains { $0.basis == .modelled } ? .modelled : .assumed
     let rate = mean { Double($0.acquisitions) / Double($0.spanNs) }
     acquisitionsPerSecond = rate * 1e9

@@ -1,4 +1,4 @@
-internal import KVMTypes
+public import KVMTypes
 public import Stage2Model
 public import Stage2Replay
 
@@ -32,6 +32,8 @@ public struct MMULockUse: Sendable, Encodable {
   public let meanWaitNs: Double
   /// How far simulated waits of the recorded vCPUs are from recorded ones; nil where that was not simulated or recorded.
   public let waitError: Double?
+  /// How all of it is known.
+  public let basis = Basis.modelled
 
   /// Simulates a VM; nil where no section was recorded, and where the recorded host changes its tables another way than
   /// the planned one, for what a section takes there is not known.
@@ -67,6 +69,6 @@ public struct MMULockUse: Sendable, Encodable {
 
   private enum CodingKeys: String, CodingKey {
     case recording, input, vm, isProtected = "protected", recordedVCPUs, vcpus, faultLock, recordedNs
-    case readUtilisation, writeUtilisation, untimed, meanWaitNs, waitError
+    case readUtilisation, writeUtilisation, untimed, meanWaitNs, waitError, basis
   }
 }

@@ -127,7 +127,7 @@ public struct VMSample: Sendable, Encodable {
     case recording, input, vm, host, isProtected = "protected", nestedFaults, vcpus, ramBytes, fixedBytes,
       pieces,
       touchedFixedBytes, touchedBytes
-    case touchedShare, blockShare, peak, peakMost, curve
+    case touchedShare, blockShare, peak, peakMost, curve, basis
   }
 }
 
