@@ -234,4 +234,23 @@ struct UnrecordedTests {
       #expect((plan.hostLock != nil) == isTold, "\(kinds)")
     }
   }
+
+  // MARK: Words
+
+  @Test("VMs have no order by faults that were not recorded")
+  func order() throws {
+    let name = "pkvm-nvhe-7.3.4-fellow-guests"
+    #expect(Self.words(try Self.report(name).text).contains(", those with most faults first"))
+    let report = try Self.report(name, without: [.guestFault])
+    #expect(report.vms.count > 1 && !report.text.contains("most faults first"))
+  }
+
+  @Test("That a VM that is gone has nothing is known as its end is")
+  func memoryOfGoneVM() throws {
+    let report = try Self.report("pkvm-nvhe-7.3.4-protected-guest")
+    let vm = try #require(report.vms.first { $0.endedNs != nil && $0.memory.basis == .assumed })
+    #expect(vm.endBasis == .recorded && vm.liveBasis == .recorded)
+    #expect(Self.words(report.text).contains("memory 0 B at the end (recorded)"), "\(report.text)")
+    #expect(Self.words(report.text).contains("at most (assumed); each figure"))
+  }
 }

@@ -62,8 +62,9 @@ enum MemorySection {
     for part in ReplayReport.MemoryParts.Part.allCases {
       row(part.title, memory.parts?.bytes[part], memory.basis(of: part))
     }
-    row("held by the host", memory.hostBytes, memory.basis)
-    row("held by EL2", memory.hypBytes, memory.tablesBasis)
+    let isGone = subject.vm.endedNs != nil
+    row("held by the host", memory.hostBytes, isGone ? subject.vm.liveBasis : memory.basis)
+    row("held by EL2", memory.hypBytes, isGone ? subject.vm.liveBasis : memory.tablesBasis)
     row("all, before the VM was gone", memory.lastState?.totalBytes, memory.basis)
     row("for each GiB in use", memory.bytesPerTouchedGiB, memory.basis)
     return table

@@ -103,8 +103,9 @@ enum OtherVMsSection {
         vm.faults.map { Quantity.count($0.total) } ?? "unknown",
         vm.memory.totalBytes.map { Quantity.bytes(UInt64(max($0.peak, 0))) } ?? "unknown")
     }
+    let most = vms.allSatisfy { $0.faults != nil } ? "VMs with most faults" : "first VMs"
     return .note(
-      "Plots are of the \(PageLimits.vms) VMs with most faults, of all recordings of the page; --vm chooses others."
-    ) + table.markup + LeftOut.note(vms.count - PageLimits.rows, "VM")
+      "Plots are of the \(PageLimits.vms) \(most), of all recordings of the page; --vm chooses others.")
+      + table.markup + LeftOut.note(vms.count - PageLimits.rows, "VM")
   }
 }

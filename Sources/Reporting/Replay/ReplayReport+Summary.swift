@@ -129,6 +129,9 @@ extension ReplayReport {
 }
 
 extension ReplayReport.VMEntry {
+  /// How it is known what its stage 2 has at the end: of a VM that is gone that this is nothing, as its end is.
+  package var liveBasis: Basis? { memory.basis == nil || endedNs == nil ? memory.basis : endBasis }
+
   /// How many hypercalls its operations took.
   package var hypercallWords: String {
     hypercallsTotal.map { Quantity.count($0) } ?? "unknown in all, as the calls for notifiers are"

@@ -23,8 +23,11 @@ extension ReplayReport {
     if vms.count > Self.vmsMax {
       page.blank()
       page.line(
-        "and \(Quantity.count(vms.count - Self.vmsMax, "more VM")), with "
-          + Quantity.count(busiest[Self.vmsMax...].reduce(0) { $0 + ($1.faults?.total ?? 0) }, "fault")
+        "and \(Quantity.count(vms.count - Self.vmsMax, "more VM"))"
+          + (knowsFaults
+            ? ", with "
+              + Quantity.count(busiest[Self.vmsMax...].reduce(0) { $0 + ($1.faults?.total ?? 0) }, "fault")
+            : "")
           + "; --json lists \(vms.count == Self.vmsMax + 1 ? "it" : "them")"
       )
     }
@@ -33,6 +36,9 @@ extension ReplayReport {
     if let agreement { Self.write(agreement, &page) }
     return page.rendered
   }
+
+  /// Whether VMs have an order by their faults.
+  package var knowsFaults: Bool { vms.allSatisfy { $0.faults != nil } }
 
   /// How many VMs the page shows.
   private static let vmsMax = 3
@@ -69,7 +75,9 @@ extension ReplayReport {
     if let releaseCaveat { page.row("", releaseCaveat) }
     if let backend { write(backend, &page) }
     if let notKnown { page.row("unknown", notKnown.map(\.words).joined(separator: "; "), .doubt) }
-    if vms.count > 1 { page.row("VMs", "\(Quantity.count(vms.count)), those with most faults first") }
+    if vms.count > 1 {
+      page.row("VMs", Quantity.count(vms.count) + (knowsFaults ? ", those with most faults first" : ""))
+    }
     for (position, missing) in (notRecorded ?? []).enumerated() {
       page.row(position == 0 ? "missing" : "", missing.statement, .doubt)
     }
@@ -131,7 +139,7 @@ extension ReplayReport {
       page.row("", "\(Quantity.count(nested)) of nested guests besides, whose shadow tables are in no figure")
     }
     for unknown in ReplayReport.unknownWords(vm.faultsWithoutOperation ?? [:]) { page.row("", unknown) }
-    write(vm.memory, &page)
+    write(vm.memory, liveBasis: vm.liveBasis, &page)
     if let hypercalls = vm.hypercalls, vm.hypercallsTotal != 0 {
       let calls = hypercalls.sorted { ($1.value, $0.key.word) < ($0.value, $1.key.word) }
         .map { "\($0.key.word) \(Quantity.count($0.value))" }.joined(separator: ", ")
@@ -153,7 +161,7 @@ extension ReplayReport {
     }
   }
 
-  private func write(_ memory: MemoryEntry, _ page: inout TextPage) {
+  private func write(_ memory: MemoryEntry, liveBasis: Basis?, _ page: inout TextPage) {
     guard let tables = memory.tablePages, let total = memory.totalBytes else {
       return page.row("memory", "unknown: nothing tells what is mapped")
     }
@@ -174,10 +182,11 @@ extension ReplayReport {
     let parts = memory.parts.flatMap { $0.bytes.isEmpty ? nil : ": \($0.words)" } ?? ""
     page.row(
       "memory",
-      "\(Quantity.bytes(UInt64(total.live))) at the end\(parts) (\(memory.basis?.name ?? "unknown"))")
+      "\(Quantity.bytes(UInt64(total.live))) at the end\(parts) (\(liveBasis?.name ?? "unknown"))")
     page.row(
       "",
-      "\(Quantity.bytes(UInt64(total.peak))) at most; each figure has its most at a moment of its own")
+      "\(Quantity.bytes(UInt64(total.peak))) at most (\(memory.basis?.name ?? "unknown")); each figure has its most at a moment of its own"
+    )
   }
 
   /// "assumed", or "mappings derived, bytes assumed" where they differ.
