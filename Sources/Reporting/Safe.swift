@@ -39,7 +39,7 @@ public enum Safe {
       switch scalar {
       case "\"": quoted += "\\\""
       case "\\": quoted += "\\\\"
-      case _ where isActive(scalar): quoted += "\\u" + hex(scalar, digits: 4)
+      case _ where isActive(scalar): quoted += escape(scalar)
       default: quoted.unicodeScalars.append(scalar)
       }
     }
@@ -52,7 +52,7 @@ public enum Safe {
     var safe = ""
     for scalar in text.unicodeScalars {
       if scalar.value >= 0x7f, isActive(scalar) {
-        safe += "\\u" + hex(scalar, digits: 4)
+        safe += escape(scalar)
       } else {
         safe.unicodeScalars.append(scalar)
       }
@@ -60,13 +60,24 @@ public enum Safe {
     return safe
   }
 
-  /// Whether a terminal or an editor obeys the character: controls of both sets, and what turns the direction of text
-  /// or ends a line.
+  /// Whether a terminal or an editor obeys the character, or no reader sees it: controls of both sets, what turns the direction of text or
+  /// ends a line, and what has no width, as U+200B.
   private static func isActive(_ scalar: Unicode.Scalar) -> Bool {
     switch scalar.value {
-    case ..<0x20, 0x7f..<0xa0, 0x61c, 0x200e, 0x200f, 0x2028...0x202e, 0x2066...0x206f, 0xfeff: true
-    default: false
+    case ..<0x20, 0x7f..<0xa0, 0x61c, 0x200e, 0x200f, 0x2028...0x202e, 0x2066...0x206f, 0xfeff,
+      0xfff9...0xfffb:
+      true
+    case ..<0xa0: false
+    default: scalar.properties.isDefaultIgnorableCodePoint
     }
+  }
+
+  /// A character in a JSON string by its numbers in UTF-16.
+  private static func escape(_ scalar: Unicode.Scalar) -> String {
+    UTF16.encode(scalar)!.map { unit in
+      let text = String(unit, radix: 16)
+      return "\\u" + String(repeating: "0", count: max(0, 4 - text.count)) + text
+    }.joined()
   }
 
   private static func hex(_ scalar: Unicode.Scalar, digits: Int) -> String {
