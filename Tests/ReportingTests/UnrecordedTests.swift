@@ -37,6 +37,33 @@ struct UnrecordedTests {
     text.split(whereSeparator: \.isWhitespace).joined(separator: " ")
   }
 
+  // MARK: Operations
+
+  @Test("A function of whose calls not all are told is named, and in no sum of several recordings")
+  func partialOperations() throws {
+    let (whole, part) = (try Self.report(), try Self.report(without: [.unmapHVARange]))
+    #expect(whole.vms.allSatisfy { $0.partialOperations == nil } && !whole.text.contains("not all calls"))
+    #expect(part.vms.allSatisfy { $0.partialOperations == [.unmap] })
+    #expect(Self.words(part.text).contains("not all calls are told of unmap: events are missing"))
+    let both = ReplayReport([whole, part])
+    let totals = try #require(both.totals)
+    #expect(totals.partialOperations == [.unmap] && totals.operations[.unmap] == nil)
+    let maps = (whole.vms + part.vms).compactMap { $0.operations[.map]?.count }.reduce(0, +)
+    #expect(maps > 0 && totals.operations[.map]?.count == maps)
+    #expect(
+      Self.words(ReplayReport.text([whole, part])).contains("left out: unmap, of which some recording"))
+    #expect(try #require(ReplayReport([whole, whole]).totals).operations[.unmap] != nil)
+  }
+
+  @Test("What EL2 has is assumed: the sizes of its structures are those of one build of the kernel")
+  func hypStructures() throws {
+    for vm in try Self.report("pkvm-nvhe-7.3.4-plain-guest").vms {
+      #expect(vm.memory.hypBasis == .assumed && vm.memory.basis(of: .hypStructures) == .assumed)
+    }
+    let traditional = try Self.report("kvm-nvhe-7.3.4-plain-guest")
+    #expect(traditional.vms.allSatisfy { $0.memory.hypBasis == nil } && !traditional.vms.isEmpty)
+  }
+
   // MARK: Agreement
 
   @Test("Predictions of a function that no probe tells of are neither right nor wrong")

@@ -64,7 +64,7 @@ enum MemorySection {
     }
     let isGone = subject.vm.endedNs != nil
     row("held by the host", memory.hostBytes, isGone ? subject.vm.liveBasis : memory.basis)
-    row("held by EL2", memory.hypBytes, isGone ? subject.vm.liveBasis : memory.tablesBasis)
+    row("held by EL2", memory.hypBytes, isGone ? subject.vm.liveBasis : memory.hypBasis)
     row("all, before the VM was gone", memory.lastState?.totalBytes, memory.basis)
     row("for each GiB in use", memory.bytesPerTouchedGiB, memory.basis)
     return table

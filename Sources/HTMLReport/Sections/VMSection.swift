@@ -61,7 +61,9 @@ enum VMSection {
 enum OperationSection {
   static func markup(_ subject: VMSubject) -> Markup {
     VMSection.part(
-      "Operations", DataTable.row(of: operations(subject.vm.operations), hypercalls(subject.vm)))
+      "Operations",
+      DataTable.row(of: operations(subject.vm.operations), hypercalls(subject.vm))
+        + (subject.vm.partialOperationWords.map { .note("\($0).") } ?? Markup()))
   }
 
   static func operations(_ operations: [OperationKind: ReplayReport.OperationEntry]) -> DataTable {

@@ -69,6 +69,8 @@ extension ReplayReport {
     public var mappingTreeBytesBasis: Basis?
     /// How the PGD, tables and the pages in memcaches are known.
     public var tablesBasis: Basis?
+    /// How `hypBytes` are known; nil on the traditional path.
+    public var hypBasis: Basis?
     /// The memory over time.
     public var series: [MemorySeriesEntry]?
   }
@@ -162,6 +164,7 @@ extension ReplayReport.MemoryEntry {
     }
     mappingsBasis = certainty.mappings
     tablesBasis = certainty.tables
+    hypBasis = isPKVM ? certainty.hyp : nil
     basis = certainty.totalBytes
   }
 }

@@ -80,7 +80,8 @@ extension ReplayReport.MemoryEntry {
   package func basis(of part: ReplayReport.MemoryParts.Part) -> Basis? {
     switch part {
     case .mappingTree, .spareMappings, .lostMappings: mappingTreeBytesBasis
-    case .tables, .pgd, .memcaches, .hypStructures, .hypPool, .splitCache: tablesBasis
+    case .tables, .pgd, .memcaches, .hypPool, .splitCache: tablesBasis
+    case .hypStructures: hypBasis
     }
   }
 }

@@ -53,8 +53,10 @@ extension ReplayReport {
     public var vms: Int
     /// Faults.
     public var faults: FaultsEntry?
-    /// Calls of stage-2 functions, without those of faults that were not recorded.
+    /// Calls of stage-2 functions, without those of which some VM does not tell all calls.
     public var operations: [OperationKind: OperationEntry]
+    /// Those that are left out for that; nil for none.
+    public var partialOperations: [OperationKind]?
     /// Faults that led to none.
     public var faultsWithoutOperation: [NoOperationReason: Int]?
     /// Hypercalls that the operations took; of VMs on the traditional path there are none.
@@ -162,6 +164,9 @@ extension ReplayReport {
     if let notKnown { page.row("unknown", notKnown.map(\.words).joined(separator: "; "), .doubt) }
     page.row("divergences", divergences.words)
     if !totals.operations.isEmpty { Self.write(totals.operations, &page) }
+    if let partial = totals.partialOperations {
+      page.line("  left out: \(Self.names(partial)), of which some recording does not tell all calls")
+    }
     if let agreement { Self.write(agreement, of: "these traces", &page) }
     return page.rendered
   }
@@ -178,20 +183,23 @@ extension ReplayReport.TotalsEntry {
     let tellsAllVMs = reports.allSatisfy(\.tellsAllVMs)
     faults = known.count < all.count || !tellsAllVMs ? nil : .sum(known)
     operations = [:]
+    let partial = Set(all.compactMap(\.partialOperations).joined())
+    partialOperations = partial.isEmpty ? nil : OperationKind.allCases.filter(partial.contains)
     faultsWithoutOperation = tellsAllVMs ? [:] : nil
     for vm in all {
       operations.merge(vm.operations, uniquingKeysWith: +)
       faultsWithoutOperation = faultsWithoutOperation.adding(vm.faultsWithoutOperation)
     }
+    operations = operations.filter { !partial.contains($0.key) }
     hypercalls = tellsAllVMs ? [:] : nil
     // What makes no hypercalls makes none, whatever else is unknown of it.
     for report in reports where report.isPKVM {
       for vm in report.vms { hypercalls = hypercalls.adding(vm.hypercalls) }
     }
     // Where one VM does not tell of all, what it does not tell of is in no sum.
-    let partial = all.filter { $0.hypercalls != nil && $0.hypercallsTotal == nil }.compactMap(\.hypercalls)
-    hypercalls = hypercalls?.filter { call in partial.allSatisfy { $0[call.key] != nil } }
-    hypercallsTotal = partial.isEmpty ? hypercalls.map { $0.values.reduce(0, +) } : nil
+    let untold = all.filter { $0.hypercalls != nil && $0.hypercallsTotal == nil }.compactMap(\.hypercalls)
+    hypercalls = hypercalls?.filter { call in untold.allSatisfy { $0[call.key] != nil } }
+    hypercallsTotal = untold.isEmpty ? hypercalls.map { $0.values.reduce(0, +) } : nil
     hypercallsBasis = hypercalls == nil ? nil : all.compactMap(\.hypercallsBasis).max()
   }
 }

@@ -1,5 +1,6 @@
 package import KVMTypes
 internal import Stage2Model
+internal import Stage2Replay
 
 /// A figure with how it is known, nil where it is not.
 package struct StatedFigure: Hashable, Sendable {
@@ -45,8 +46,7 @@ extension ReplayReport {
   /// How many there are.
   package var vmCount: StatedFigure {
     guard tellsVMs else { return .unknown("VMs") }
-    let isSure =
-      !vms.isEmpty && vms.allSatisfy { !$0.slots.isEmpty && $0.slots.allSatisfy { $0.basis <= .derived } }
+    let isSure = Certainty.areVMsSure(of: vms.map { $0.slots.map(\.basis) })
     return StatedFigure("VMs", Quantity.count(vms.count) + unknownRest(), isSure ? .derived : .assumed)
   }
 

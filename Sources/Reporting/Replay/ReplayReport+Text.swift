@@ -153,6 +153,7 @@ extension ReplayReport {
           : "without those that create and end the VM, and vcpu_load and vcpu_put")
     }
     if !vm.operations.isEmpty { Self.write(vm.operations, &page) }
+    if let words = vm.partialOperationWords { page.line("  \(words)") }
     if let lock = vm.lock { write(lock, spanNs: spanNs, &page) }
     if let lock = vm.modelledLock { write(lock, &page) }
     if let contention = vm.contention {
@@ -195,6 +196,9 @@ extension ReplayReport {
     return Set(names).count == 1
       ? names[0] : zip(bases, names).map { "\($0.what) \($1)" }.joined(separator: ", ")
   }
+
+  /// "unmap, test_clear_young".
+  static func names(_ kinds: [OperationKind]) -> String { kinds.map(\.name).joined(separator: ", ") }
 
   static func write(_ operations: [OperationKind: OperationEntry], _ page: inout TextPage) {
     page.blank()

@@ -30,6 +30,8 @@ extension ReplayReport {
     public var faultsBasis: Basis?
     /// Calls of stage-2 functions.
     public var operations: [OperationKind: OperationEntry]
+    /// The functions of whose calls the trace does not tell all, for want of the events that lead to them; nil for none.
+    public var partialOperations: [OperationKind]?
     /// Faults that led to none.
     public var faultsWithoutOperation: [NoOperationReason: Int]?
     /// How those are known.
@@ -169,6 +171,8 @@ extension ReplayReport.VMEntry {
       ? ReplayReport.FaultsEntry(vm.faults, tellsMMIO: !result.events.missing.contains(.mmio)) : nil
     faultsBasis = tellsFaults ? certainty.faults : nil
     operations = vm.operations.mapValues { ReplayReport.OperationEntry($0) }
+    let partial = OperationKind.allCases.filter { !certainty.tells($0) }
+    partialOperations = partial.isEmpty ? nil : partial
     faultsWithoutOperation = tellsFaults ? vm.faultsWithoutOperation : nil
     faultsWithoutOperationBasis = tellsFaults ? certainty.faultsWithoutOperation : nil
     hypercalls = vm.isTableKnown ? vm.hypercalls?.filter { certainty.tells($0.key) } : nil
@@ -227,5 +231,14 @@ extension ReplayReport.Level {
   init(_ count: LiveCount) {
     live = count.live
     peak = count.peak
+  }
+}
+
+extension ReplayReport.VMEntry {
+  /// Of which functions not all calls are told; nil where all are, or none is listed.
+  package var partialOperationWords: String? {
+    guard let partialOperations, !operations.isEmpty else { return nil }
+    let names = ReplayReport.names(partialOperations)
+    return "not all calls are told of \(names): events are missing that lead to them"
   }
 }

@@ -29,9 +29,13 @@ package struct Certainty {
   }
 
   /// Of which VMs there are.
-  package var slots: Basis {
-    Self.basis(
-      !vms.isEmpty && vms.allSatisfy { !$0.slots.isEmpty && $0.slots.allSatisfy { $0.basis <= .derived } })
+  package var slots: Basis { Self.basis(Self.areVMsSure(of: vms.map { $0.slots.map(\.basis) })) }
+
+  /// Whether events told of each VM: of all of its slots. There must be one.
+  ///
+  /// - Parameter slots: how each VM's slots are known.
+  package static func areVMsSure(of slots: [[Basis]]) -> Bool {
+    !slots.isEmpty && slots.allSatisfy { !$0.isEmpty && $0.allSatisfy { $0 <= .derived } }
   }
 
   /// Of the number of faults: recorded, or what the accesses take under another kernel.
@@ -102,8 +106,11 @@ package struct Certainty {
   /// Of tables, the PGD and the pages that wait for tables: how many levels there are follows from the size of an IPA.
   package var tables: Basis { max(mappings, isKnown(.ipaBits)) }
 
+  /// Of what EL2 has: the sizes of its structures are those of one build of the kernel, and no event tells of vCPUs that never faulted.
+  package var hyp: Basis { profile.isPKVM ? .assumed : tables }
+
   /// Of all bytes.
-  package var totalBytes: Basis { max(tables, mappingTreeBytes) }
+  package var totalBytes: Basis { [tables, mappingTreeBytes, hyp].max() ?? tables }
 
   /// Of the faults that led to no operation: they are what those leave that did.
   package var faultsWithoutOperation: Basis {
