@@ -6,8 +6,9 @@ struct TracePrefix: EventSource {
   private let source: any EventSource
   private(set) var buffer = RecordBuffer()
   private var markers: [TraceMarker] = []
-  /// How many damaged places each stream had, from which number of events on, and which of its pages began there.
+  /// Behind which number of events damage lies, with how many damaged places the stream had then, and which of its pages began there.
   private var damaged: [(from: Int, stream: StreamID, count: Int, page: Int)] = []
+  private var damagedRuns = DamagedRuns()
   /// What the pass over the source counted, if this is all of it.
   var statistics = EventStatistics()
 
@@ -15,10 +16,9 @@ struct TracePrefix: EventSource {
 
   /// Adds a run of the source.
   mutating func append(_ run: EventRun) {
-    let first = run.records[0]
-    let (damage, page) = (run.damageCount, run.pageOffset)
-    let isKnown = damaged.last { $0.stream == first.stream }.map { $0.count == damage && $0.page == page }
-    if damage > 0, isKnown != true { damaged.append((buffer.count, first.stream, damage, page)) }
+    if damagedRuns.isBehindDamage(run) {
+      damaged.append((buffer.count, run.records[0].stream, run.damageCount, run.pageOffset))
+    }
     guard run.records.contains(where: { $0.kind == .marker }) else { return buffer.append(run.records) }
     for position in run.records.indices {
       var record = run.records[position]
