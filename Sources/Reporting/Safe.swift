@@ -14,8 +14,8 @@ public enum Safe {
       case "\n": safe += "\\n"
       case "\r": safe += "\\r"
       case "\t": safe += "\\t"
-      case _ where scalar.value < 0xa0 && isActive(scalar): safe += "\\x" + hex(scalar, digits: 2)
-      case _ where isActive(scalar): safe += "\\u{" + hex(scalar, digits: 4) + "}"
+      case _ where scalar.value < 0xa0 && isActive(scalar): safe += "\\x" + hex(scalar.value, digits: 2)
+      case _ where isActive(scalar): safe += "\\u{" + hex(scalar.value, digits: 4) + "}"
       default: safe.unicodeScalars.append(scalar)
       }
     }
@@ -74,14 +74,11 @@ public enum Safe {
 
   /// A character in a JSON string by its numbers in UTF-16.
   private static func escape(_ scalar: Unicode.Scalar) -> String {
-    UTF16.encode(scalar)!.map { unit in
-      let text = String(unit, radix: 16)
-      return "\\u" + String(repeating: "0", count: max(0, 4 - text.count)) + text
-    }.joined()
+    UTF16.encode(scalar)!.map { "\\u" + hex($0, digits: 4) }.joined()
   }
 
-  private static func hex(_ scalar: Unicode.Scalar, digits: Int) -> String {
-    let text = String(scalar.value, radix: 16)
+  private static func hex(_ value: some BinaryInteger, digits: Int) -> String {
+    let text = String(value, radix: 16)
     return String(repeating: "0", count: max(0, digits - text.count)) + text
   }
 }
