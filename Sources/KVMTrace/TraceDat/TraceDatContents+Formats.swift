@@ -11,25 +11,45 @@ extension TraceDatContents {
   /// - Returns: the places, the positions of the formats, and whether a replay needs what one of them is of: then nothing is certain.
   func damage(of parsed: EventFormats) -> (places: [Damage], formats: Set<Int>, isNeeded: Bool) {
     let faults = parsed.faults
-    var costs = faults.unparsed.map { ($0, isNeeded($0) ? Self.lacking : Self.counted) }
+    var costs = faults.unparsed.map { FormatCost($0, isNeeded: isNeeded($0)) }
     costs += faults.misplaced.map { position, line in
-      let cost = isNeeded(position) ? Self.lacking : Self.counted
-      return (position, "its field \(declaration(at: line, of: position)) cannot lie where it says; \(cost)")
+      let field = declaration(at: line, of: position)
+      return FormatCost(
+        position, "its field \(field) cannot lie where it says; ", isNeeded: isNeeded(position))
     }
-    costs += (faults.withoutFields.filter(isNeeded) + faults.withoutNumbers).map { ($0, Self.lacking) }
-    costs += faults.renumbered.map { ($0, "it has the number of another event; \(Self.lacking)") }
-    let lacks = costs.contains { $0.1.hasSuffix(Self.lacking) }
-    costs += parsed.common.contradicting.map {
+    let unreadable = faults.withoutFields.filter(isNeeded) + faults.withoutNumbers
+    costs += unreadable.map { FormatCost($0, isNeeded: true) }
+    costs += faults.renumbered.map {
+      FormatCost($0, "it has the number of another event; ", isNeeded: true)
+    }
+    let others = parsed.common.contradicting.map {
       ($0, "it places what all events begin with elsewhere than other formats, which are believed")
     }
     // What costs most is told of each.
     var told: Set<Int> = []
-    let places = costs.filter { told.insert($0.0).inserted }.sorted { $0.0 < $1.0 }
-    return (places.map { damage(ofFormat: $0, $1) }, told, lacks)
+    let places = (costs.map { ($0.position, $0.words) } + others).filter { told.insert($0.0).inserted }
+    return (
+      places.sorted { $0.0 < $1.0 }.map { damage(ofFormat: $0, $1) }, told, costs.contains(where: \.isNeeded)
+    )
   }
 
-  private static let counted = "its events are only counted"
-  private static let lacking = "its events are only counted, and a replay lacks them: nothing is certain"
+  /// That the events of a damaged format are only counted.
+  private struct FormatCost {
+    let position: Int
+    /// What is wrong with it, where there is more to say.
+    let reason: String
+    /// Whether a replay reads them.
+    let isNeeded: Bool
+
+    init(_ position: Int, _ reason: String = "", isNeeded: Bool) {
+      (self.position, self.reason, self.isNeeded) = (position, reason, isNeeded)
+    }
+
+    var words: String {
+      reason + "its events are only counted"
+        + (isNeeded ? ", and a replay lacks them: nothing is certain" : "")
+    }
+  }
 
   private func damage(ofFormat position: Int, _ cost: String) -> Damage {
     let format = formats[position]
