@@ -51,6 +51,18 @@ struct ThreadIndex: Hashable, Comparable, Sendable, BitwiseCopyable {
   static func < (a: ThreadIndex, b: ThreadIndex) -> Bool { a.rawValue < b.rawValue }
 }
 
+/// Threads in the order in which they appear. A type of its own, for a loop over a lazy collection is not specialised: where each of
+/// thousands of gaps asks thousands of threads, that took most of a replay.
+struct ThreadIndices: RandomAccessCollection {
+  let count: Int
+
+  var startIndex: Int { 0 }
+  var endIndex: Int { count }
+
+  @inline(__always)
+  subscript(position: Int) -> ThreadIndex { ThreadIndex(position) }
+}
+
 /// A VM, by the order in which VMs appear: its number in the report. The address of a `struct kvm` is used again; this
 /// is not.
 package struct VMIndex: Hashable, Comparable, Sendable, BitwiseCopyable {

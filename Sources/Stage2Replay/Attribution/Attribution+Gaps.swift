@@ -2,8 +2,6 @@ internal import KVMTrace
 internal import KVMTypes
 
 // What of threads is open where events are missing: what they began before a gap may have ended in it, and something else begun.
-//
-// Each gap asks all threads, and there may be thousands of both: the loops are plain ones over positions, and nothing is copied in them.
 
 extension Attribution {
   /// The stretch before an epoch has ended. The threads of vCPUs that it does not show were last seen before the gap ahead of it: any
@@ -12,13 +10,9 @@ extension Attribution {
   mutating func noteUnseenThreads(before next: Epoch) {
     // Of each VM, by its position: where the first of them was seen last.
     var earliest = [Sequence](repeating: .pending, count: vms.count)
-    var position = 0
-    while position < threads.count {
-      let thread = ThreadIndex(position)
-      position += 1
-      guard threads[thread].epoch.rawValue < next.rawValue - 1, let vm = threads[thread].vcpu.vm,
-        vms[vm].identity.end == nil
-      else { continue }
+    for thread in threads.indices where threads[thread].epoch.rawValue < next.rawValue - 1 {
+      // `isGone` would copy the VM.
+      guard let vm = threads[thread].vcpu.vm, vms[vm].identity.end == nil else { continue }
       let since = threads[thread].vcpu.unseenSince(lookahead.timelines.breaks)
       if since < earliest[vm.position] { earliest[vm.position] = since }
     }
@@ -31,10 +25,8 @@ extension Attribution {
   /// has it may be among what is missing.
   @inline(never)
   mutating func doubtOpenNotifications() {
-    var position = 0
-    while position < threads.count {
-      if let last = threads[ThreadIndex(position)].notifier.last { lookahead.doubtNotification(at: last) }
-      position += 1
+    for thread in threads.indices {
+      if let last = threads[thread].notifier.last { lookahead.doubtNotification(at: last) }
     }
   }
 }

@@ -6,11 +6,8 @@ struct ThreadRegister: ~Copyable {
   private var table = ThreadTable()
   private(set) var open = OpenFaults()
 
-  /// How many there are.
-  var count: Int { threads.count }
-
   /// All threads, in the order of appearance.
-  var indices: some Collection<ThreadIndex> { (0..<threads.count).lazy.map { ThreadIndex($0) } }
+  var indices: ThreadIndices { ThreadIndices(count: threads.count) }
 
   subscript(thread: ThreadIndex) -> TracedThread {
     @inline(__always) unsafeAddress { UnsafePointer(threads.place(of: thread.position)) }
