@@ -83,16 +83,21 @@ struct LockTimeTests {
     }
   }
 
-  @Test("Where waits leave no events, there being none is not known; nor are holds without probes")
-  func untold() throws {
-    let story = Scenario(
-      formats: KVMEventFormats.all.filter { !$0.name.hasPrefix("contention") })
+  /// What is known of the lock of a VM in which one fault maps a page.
+  private func lockOfOneMap(_ story: Scenario) throws -> LockResult {
     story.createSlot()
     story.enter(.vcpu0)
     story.fault(.vcpu0, story.memory)
     story.recordMap(.vcpu0, story.memory)
     story.enter(.vcpu0)
-    let lock = try #require(try story.replay().result.vms[0].lock)
+    return try #require(try story.replay().result.vms[0].lock)
+  }
+
+  @Test("Where waits leave no events, there being none is not known; nor are holds without probes")
+  func untold() throws {
+    let story = Scenario(
+      formats: KVMEventFormats.all.filter { !$0.name.hasPrefix("contention") })
+    let lock = try lockOfOneMap(story)
     #expect(!lock.tellsWaits && lock.tellsHolds(.write) && lock.tellsHolds(.read))
     let other = Scenario()
     other.createSlot()
@@ -111,12 +116,7 @@ struct LockTimeTests {
     let names = ["unmap", "unmap_ret", "kvm_unmap_hva_range"]
     for isSeen in [false, true] {
       let story = Scenario(formats: KVMEventFormats.all.filter { isSeen || !names.contains($0.name) })
-      story.createSlot()
-      story.enter(.vcpu0)
-      story.fault(.vcpu0, story.memory)
-      story.recordMap(.vcpu0, story.memory)
-      story.enter(.vcpu0)
-      let lock = try #require(try story.replay().result.vms[0].lock)
+      let lock = try lockOfOneMap(story)
       #expect(lock.missing(.write) == (isSeen ? [] : [.unmap]) && lock.missing(.read).isEmpty)
       #expect(lock.untimed[.unmap]?.mode == (isSeen ? nil : .write))
       #expect(lock.writeHold?.count == 1 && lock.tellsHolds(.write))
