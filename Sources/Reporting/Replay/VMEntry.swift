@@ -37,8 +37,8 @@ extension ReplayReport {
     /// How those are known.
     public var faultsWithoutOperationBasis: Basis?
     /// Hypercalls that the operations took; nil on the traditional path, and where it is not known what is mapped. Those of which the
-    /// trace does not tell all, for want of the notifiers that lead to them, are left out. Those that end a VM and those that load and put a vCPU are not among them, and those that create the VM are only where it was not
-    /// there before.
+    /// trace does not tell all, for want of the notifiers that lead to them, are left out. Those that end a VM and those that load and
+    /// put a vCPU are not among them, and those that create the VM are only where it was not there before.
     public var hypercalls: [Hypercall: Int]?
     /// All of them; nil where some are not known.
     public var hypercallsTotal: Int?
