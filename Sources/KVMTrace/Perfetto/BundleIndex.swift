@@ -122,12 +122,15 @@ struct BundleIndex {
 
   /// All bundles are there: puts them in order, and finds how much was lost.
   ///
-  /// - Returns: the bundles before which others are missing, though nothing else tells so.
-  mutating func finish(_ recorder: RecorderFacts) -> [(cpu: UInt16, run: BundleRun)] {
-    var behindMissing: [(cpu: UInt16, run: BundleRun)] = []
+  /// - Returns: the bundles before which others are missing, though nothing else tells so, and those that are left out because they are
+  ///   there already.
+  mutating func finish(_ recorder: RecorderFacts) -> (behindMissing: [BundleOfCPU], repeated: [BundleOfCPU]) {
+    var (behindMissing, repeated): ([BundleOfCPU], [BundleOfCPU]) = ([], [])
     for position in streams.indices {
       let (sequence, cpu) = (streams[position].sequence, streams[position].cpu)
-      behindMissing += streams[position].finish().map { (cpu, $0) }
+      let found = streams[position].finish()
+      behindMissing += found.behindMissing.map { BundleOfCPU(cpu: cpu, run: $0) }
+      repeated += found.repeated.map { BundleOfCPU(cpu: cpu, run: $0) }
       let losses = writers[sequence]?.losses ?? 0
       let missing = streams[position].missing
       var lossesBehind = missing.pending.intersection(.losses)
@@ -139,9 +142,17 @@ struct BundleIndex {
         streams[position].knownLoss = recorder.overruns(ofCPU: cpu, sequence: sequence) ?? 0
       }
     }
+    let moments = repeated.map(\.run.first).sorted()
+    for position in streams.indices { streams[position].noteGaps(behind: moments) }
     streams.removeAll { $0.runs.isEmpty }
     streams.sort { ($0.cpu, $0.clock.rawValue, $0.sequence) < ($1.cpu, $1.clock.rawValue, $1.sequence) }
     positions = [:]
-    return behindMissing
+    return (behindMissing, repeated)
   }
+}
+
+/// Where a bundle of a CPU lies.
+struct BundleOfCPU {
+  let cpu: UInt16
+  let run: BundleRun
 }

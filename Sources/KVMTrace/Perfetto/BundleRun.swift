@@ -54,6 +54,7 @@ struct BundleStream {
   let sequence: UInt32
   let clock: FtraceClock
   private(set) var runs: [BundleRun] = []
+  /// Whether each began later than the one before it: then none is there twice, either.
   private var isSorted = true
   /// How many bundles lie behind a loss of the kernel's.
   private(set) var lossCount = 0
@@ -84,7 +85,7 @@ struct BundleStream {
 
   /// - Parameter isBehindMissing: whether packets of the writer, or any part of the file, are missing before it.
   mutating func append(_ run: BundleRun, _ stamps: BundleSurvey.Stamps, isBehindMissing: Bool) {
-    if let last = runs.last, run.first < last.first { isSorted = false }
+    if let last = runs.last, run.first <= last.first { isSorted = false }
     if run.flags.contains(.isBehindLoss) { lossCount += 1 }
     latest = max(latest, stamps.last ?? run.first)
     chain.add(stamps, run: isBehindMissing ? nil : runs.count)
@@ -94,16 +95,46 @@ struct BundleStream {
   /// A bundle none of whose events are wanted.
   mutating func pass(_ stamps: BundleSurvey.Stamps) { chain.add(stamps, run: nil) }
 
-  /// All bundles are there: puts them in the order of their first events.
+  /// All bundles are there: puts them in the order of their first events, and leaves out those that are there already.
   ///
-  /// - Returns: those before which others are missing that were not known to be missing yet.
-  mutating func finish() -> [BundleRun] {
+  /// - Returns: those before which others are missing that were not known to be missing yet, and those that were left out.
+  mutating func finish() -> (behindMissing: [BundleRun], repeated: [BundleRun]) {
     let first = runs.lazy.map(\.first).min() ?? 0
     // Before the first one, some may have been recorded for another trace.
     let behindMissing = chain.behindMissing.filter { runs[$0].first > first }
     for position in behindMissing { runs[position].flags.insert(.isBehindGap) }
-    defer { if !isSorted { runs.sort { $0.first < $1.first } } }
-    return behindMissing.map { runs[$0] }
+    let told = behindMissing.map { runs[$0] }
+    if isSorted { return (told, []) }
+    runs.sort { ($0.first, $0.count, $0.position) < ($1.first, $1.count, $1.position) }
+    return (told, takeRepeated())
+  }
+
+  /// Takes out bundles of the length and the first stamp of another one: a part of the file is there twice.
+  private mutating func takeRepeated() -> [BundleRun] {
+    var repeated: [BundleRun] = []
+    var count = 0
+    for position in runs.indices {
+      let run = runs[position]
+      if count > 0, runs[count - 1].first == run.first, runs[count - 1].count == run.count {
+        repeated.append(run)
+      } else {
+        runs[count] = run
+        count += 1
+      }
+    }
+    runs.removeLast(runs.count - count)
+    return repeated
+  }
+
+  /// Parts of the file are there twice whose bundles began at moments, in ascending order: what they lie in the place of is missing
+  /// behind those.
+  mutating func noteGaps(behind moments: [UInt64]) {
+    var position = 0
+    for moment in moments {
+      while position < runs.count, runs[position].first <= moment { position += 1 }
+      guard position < runs.count else { return }
+      runs[position].flags.insert(.isBehindGap)
+    }
   }
 }
 

@@ -81,10 +81,16 @@ final class PerfettoSurvey {
 
   /// All bundles are there.
   private func finish() {
-    for (cpu, run) in index.finish(recorder) {
+    let (behindMissing, repeated) = index.finish(recorder)
+    for bundle in behindMissing {
       report(
-        at: files.offset(of: run, at: 0),
-        "events of CPU \(cpu) are missing before this bundle: it does not follow the one before")
+        at: files.offset(of: bundle.run, at: 0),
+        "events of CPU \(bundle.cpu) are missing before this bundle: it does not follow the one before")
+    }
+    for bundle in repeated {
+      report(
+        at: files.offset(of: bundle.run, at: 0),
+        "a bundle of events of CPU \(bundle.cpu) is there twice; this one is left out")
     }
   }
 

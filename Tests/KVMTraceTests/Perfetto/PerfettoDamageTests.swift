@@ -39,6 +39,30 @@ struct PerfettoDamageTests {
     #expect(try PerfettoReading(Parts.trace(Parts.packet(Parts.entries(times)))).times == times)
   }
 
+  @Test(
+    "packets that are there twice are read once, and what they lie in the place of is missing",
+    arguments: [2, 3, 8])
+  func repeatedPackets(from first: Int) throws {
+    let packets = Self.packets
+    let inserted = packets[..<(first + 2)] + packets[first..<(first + 2)] + packets[(first + 2)...]
+    let overwritten =
+      packets[..<(first + 2)] + packets[first..<(first + 2)] + packets[(first + 2)...].dropFirst(2)
+    for (trace, isWhole) in [(Array(inserted), true), (Array(overwritten), false)] {
+      let reading = try PerfettoReading(Parts.trace(trace))
+      #expect(reading.times.count == Set(reading.times).count)
+      let isMissing = !isWhole && first < 8
+      #expect(Set(reading.times).count == (isMissing ? 80 : 100))
+      #expect(
+        reading.damage.count == 2
+          && reading.damage.allSatisfy { $0.what.hasSuffix("is there twice; this one is left out") })
+      #expect(reading.damage.map(\.offset).min()! >= Self.begins[first + 2])
+      // Behind the first of them each CPU's next bundle is in doubt.
+      let behind = (isMissing ? [1, 4, 5] : [1, 2, 3]).map { first + $0 }.filter { $0 < 10 }
+      #expect(reading.losses.allSatisfy { $0.count == nil })
+      #expect(Set(reading.losses.compactMap(\.before)).isSuperset(of: behind.map { UInt64($0 * 100 + 1) }))
+    }
+  }
+
   @Test("packets in a compressed packet", arguments: [(50, TraceFlavour.Compression.zlib), (133, .zstd)])
   func compressed(field: Int, method: TraceFlavour.Compression) throws {
     let inner = Parts.trace(Parts.packet(Parts.entries([1, 2])), Parts.packet(Parts.entries(cpu: 1, [3])))
@@ -81,12 +105,14 @@ struct PerfettoDamageTests {
   @Test("where events in a compressed packet are damaged, the packet's place is told")
   func damagedInCompressed() throws {
     let before = Parts.packet(Parts.entries([1]))
-    let bundle = Parts.entries([2]).appending([0x13, 0x13]).adding(2, Parts.entry(3))
-    let inner = ProtoMessage().adding(50, Compressor(.zlib).compress(Parts.trace(Parts.packet(bundle))))
-    let reading = try PerfettoReading(Parts.trace(before, inner, inner))
-    let begin = Parts.trace(before).count + Parts.trace(inner).count - inner.bytes.count + 3
-    #expect(reading.times == [1, 2, 3, 2, 3] || reading.times == [1, 2, 2, 3, 3])
-    #expect(reading.damage.map(\.offset) == [begin, begin + Parts.trace(inner).count])
+    func inner(_ first: UInt64) -> ProtoMessage {
+      let bundle = Parts.entries([first]).appending([0x13, 0x13]).adding(2, Parts.entry(first + 1))
+      return ProtoMessage().adding(50, Compressor(.zlib).compress(Parts.trace(Parts.packet(bundle))))
+    }
+    let reading = try PerfettoReading(Parts.trace(before, inner(2), inner(4)))
+    let begin = Parts.trace(before).count + Parts.trace(inner(2)).count - inner(2).bytes.count + 3
+    #expect(reading.times == [1, 2, 3, 4, 5])
+    #expect(reading.damage.map(\.offset) == [begin, begin + Parts.trace(inner(2)).count])
   }
 
   @Test("a compressed packet that does not decompress is left out, and every CPU has a gap there")
@@ -349,7 +375,7 @@ struct PerfettoDamageTests {
 
   @Test("a file that becomes shorter is read as far as it goes, and tells so itself")
   func shrinking() throws {
-    let unnamed = try UnnamedFile(Self.whole + Self.whole)
+    let unnamed = try UnnamedFile(Self.whole)
     let file = try FileBytes(path: unnamed.path)
     let trace = try PerfettoTrace(file)
     try #require(truncate(unnamed.path, Self.begins[4] + 20) == 0)

@@ -86,9 +86,10 @@ struct PerfettoLossTests {
       try losses(Parts.system(version: "Perfetto v56.0 (N/A)"), packet)
         == [Loss(cpu: 0, count: 0, before: 1)])
     #expect(try losses(Parts.system(version: "Perfetto v28.1 (N/A)"), packet).isEmpty)
+    let next = Parts.packet(Parts.entries([2]), isBehindLoss: true)
     #expect(
-      try losses(Parts.system(version: "Perfetto v28.1 (N/A)"), packet, packet)
-        == [Loss(cpu: 0, count: 0, before: 1)])
+      try losses(Parts.system(version: "Perfetto v28.1 (N/A)"), packet, next)
+        == [Loss(cpu: 0, count: 0, before: 2)])
   }
 
   @Test("a buffer of the recorder that was full has not what came last")
