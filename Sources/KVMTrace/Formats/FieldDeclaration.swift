@@ -52,19 +52,30 @@ enum FieldDeclaration {
     return begin < text.count ? UnsafeRawBufferPointer(rebasing: text[begin...]) : nil
   }
 
-  /// Whether the declaration of a number or pointer says that it is the number of a thread or process.
+  /// Whether the declaration of a number or pointer says that it is the number of a thread or process: the kernel's `pid_t`, and what
+  /// user space is given as one. Not `tid_t`, which numbers transactions of a file system.
   static func isThread(_ text: UnsafeRawBufferPointer) -> Bool {
-    isThread(type: String(decoding: text, as: UTF8.self))
+    if text.contains(UInt8(ascii: "*")) { return false }
+    var begin = 0
+    while begin < text.count {
+      let end = text[begin...].firstIndex { !FormatSource.isWord($0) } ?? text.count
+      let word = UnsafeRawBufferPointer(rebasing: text[begin..<end])
+      if threadTypes.contains(where: {
+        $0.utf8CodeUnitCount == word.count && memcmp($0.utf8Start, word.baseAddress!, word.count) == 0
+      }) {
+        return true
+      }
+      begin = end + 1
+    }
+    return false
   }
 
-  /// Whether words of C declare the number of a thread or process: the kernel's `pid_t`, and what user space is given as one. Not `tid_t`,
-  /// which numbers transactions of a file system.
   static func isThread(type: String) -> Bool {
-    let words = type.split { !($0.isLetter || $0.isNumber || $0 == "_") }
-    return !type.contains("*") && words.contains { Self.threadTypes.contains(String($0)) }
+    var type = type
+    return type.withUTF8 { isThread(UnsafeRawBufferPointer($0)) }
   }
 
-  private static let threadTypes: Set<String> = ["pid_t", "__kernel_pid_t", "compat_pid_t"]
+  private static let threadTypes: [StaticString] = ["pid_t", "__kernel_pid_t", "compat_pid_t"]
 
   /// The declaration of a field of `bytes` bytes in plain words, nil where it has no name.
   static func plain(_ text: Substring, bytes: Int) -> String? {
