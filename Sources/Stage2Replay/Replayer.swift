@@ -281,6 +281,7 @@ struct Replayer<Backend: Stage2Backend & ~Copyable>: ~Copyable {
       lockOf: record.kind == .contentionBegin ? attribution.vms.roster.vm(at: record.contendedLock) : nil)
   }
 
+  @inline(__always)
   private func lockThread(_ thread: ThreadIndex) -> LockObserver.Thread {
     var fault: LockObserver.Fault?
     if let id = attribution.threads[thread].vcpu.openFault, let vm = attribution.threads[thread].vcpu.vm {

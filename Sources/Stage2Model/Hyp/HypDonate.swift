@@ -34,7 +34,7 @@ extension HypVM {
   ///
   /// - Parameter faultIPA: the address of the fault that the host handles, which is the vCPU's last trap
   ///   unless traps are modelled (`PKVMConfiguration.requiresLoadedVCPU`).
-  func vcpuInPoisonFault(_ vcpu: VCPUIndex, faultIPA: IPA) -> KernelResult {
+  mutating func vcpuInPoisonFault(_ vcpu: VCPUIndex, faultIPA: IPA) -> KernelResult {
     guard isLoaded(vcpu) else { return .invalid }
     let trap = vcpus[vcpu.rawValue].translationAbort ?? (requiresLoadedVCPU ? nil : faultIPA)
     guard let trap else { return .invalid }
@@ -113,7 +113,7 @@ extension HypVM {
 
   /// `get_valid_guest_pte`: the page that the guest has at `ipa`; -ERANGE beyond the table, -EHWPOISON for a poisoned
   /// page, -ENOENT for none, -E2BIG for a block.
-  private func validGuestPTE(_ ipa: IPA) -> (leaf: Stage2Descriptor, error: KernelResult) {
+  private mutating func validGuestPTE(_ ipa: IPA) -> (leaf: Stage2Descriptor, error: KernelResult) {
     let (leaf, level) = table.leaf(ipa)
     if ipa.rawValue >= table.ipaLimit { return (leaf, .range) }
     if leaf.guestPageState == .poison { return (leaf, .hwPoison) }

@@ -123,7 +123,7 @@ public struct TraditionalStage2: ~Copyable, Stage2Backend {
   public mutating func walk(_ ipa: IPA) -> Stage2Walk { table.walk(ipa) }
 
   /// Brings the entry for `ipa` nearer.
-  public borrowing func prefetch(_ ipa: IPA) { table.prefetch(ipa) }
+  public mutating func prefetch(_ ipa: IPA) { table.prefetch(ipa) }
 
   /// The CPU sets AF of the leaf at `ipa`, as hardware with FEAT_HAFDBS does without telling KVM.
   public mutating func setAccessFlagInHardware(_ ipa: IPA) { table.setAccessFlag(ipa) }

@@ -30,6 +30,7 @@ extension Attribution {
   }
 
   /// Whether a thread is in a notifier that unmaps frames: it looks for the frames of a range of host addresses.
+  @inline(__always)
   private func isAnnounced(_ frames: FrameRange, vm: VMIndex, _ thread: ThreadIndex) -> Bool {
     guard threads[thread].notifier.last != nil, let run = threads[thread].notifier.run,
       run.kind == .unmapHVARange || run.kind == .setSPTEHVA

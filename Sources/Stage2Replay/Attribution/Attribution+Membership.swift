@@ -38,6 +38,7 @@ extension Attribution {
   /// Whether a thread, which just turns out to run a vCPU, may run one of a VM that nothing told of, instead of one of `vm`. That one
   /// appeared where events are missing, and so did the thread, or behind that: a thread that entered a guest before any are missing is of a
   /// VM that was there then, and one that does so in the stretch in which a VM is seen to appear is taken to be of that.
+  @inline(__always)
   private func mayBeOfOtherVM(_ thread: ThreadIndex, than vm: VMIndex) -> Bool {
     let first = threads[thread].firstEntryEpoch ?? clock.epoch
     if first == .beginning || first == vms[vm].knownFrom { return false }

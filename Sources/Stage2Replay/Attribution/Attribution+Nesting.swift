@@ -38,6 +38,7 @@ extension Attribution {
 
   /// Whether a thread's fault is one of a shadow stage 2. What was known before a gap, or before the trace began, the next event that
   /// tells may contradict.
+  @inline(__always)
   func isNested(_ thread: ThreadIndex, at time: Nanoseconds) -> Bool {
     if threads[thread].nesting.epoch != clock.epoch || clock.isInGap,
       let told = context.survey.faults.nesting.correction(of: threads[thread].tid, at: time)

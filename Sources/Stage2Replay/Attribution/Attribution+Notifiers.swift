@@ -224,6 +224,7 @@ extension Attribution {
   }
 
   /// A VM of a thread's process where there are several: what was counted in one process says nothing of another.
+  @inline(__always)
   private func processVM(of thread: ThreadIndex) -> VMIndex? {
     if let vm = threads[thread].vcpu.vm, !vms[vm].isGone { return vm }
     return vms.roster.vm(createdBy: threads[thread].tid)
@@ -231,6 +232,7 @@ extension Attribution {
 
   /// How many live VMs are known to share the address space in which a range is memory of one: each of them emits the event, even
   /// those that have no slot there.
+  @inline(__always)
   private func fellows(at range: HVARange) -> Int {
     let owners = vms.live.filter { !vms[$0].slots.table.overlaps(range).isEmpty }
     return owners.map { vms.roster.fellows(of: $0) }.max() ?? 1

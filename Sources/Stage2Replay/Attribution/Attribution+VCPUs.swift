@@ -566,11 +566,13 @@ extension Attribution {
   }
 
   /// Whether a leaf of level 1 may hold the page of a fault. That the host has such memory may come out later.
+  @inline(__always)
   private func mayBeInPUD(_ id: FaultID) -> Bool {
     lookahead[id].slot.map { context.mayMapPUD($0, at: lookahead[id].page.gfn(context.pageSize)) } ?? false
   }
 
   /// Whether another vCPU's fault on the same entry of level 1, which may have come first, is still open.
+  @inline(__always)
   private func isOutlasted(_ id: FaultID, _ vm: VMIndex) -> Bool {
     mayBeInPUD(id)
       && threads.open.contains(of: vm) { other in

@@ -18,6 +18,9 @@ internal import Stage2Model
 /// | `Attribution+OwnNotifications.swift` | those by a fault's own thread |
 /// | `Attribution+GuestMemfd.swift` | holes in a guest_memfd |
 /// | `Attribution+Gaps.swift` | what of threads is open where events are missing |
+///
+/// Functions that only read and that each event calls are inlined, here as in `Lookahead` and `Replayer`: a call would copy the whole
+/// value, 1.5 KB, to the stack first.
 struct Attribution: ~Copyable {
   let context: ReplayContext
   var clock: EventClock

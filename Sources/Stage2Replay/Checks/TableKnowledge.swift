@@ -163,6 +163,7 @@ struct TableKnowledge: ~Copyable {
   /// - Parameters:
   ///   - epoch: the one of the moment.
   ///   - knownFrom: the epoch in which everything is known of the table.
+  @inline(__always)
   func isKnownOld(_ frames: FrameRange, in epoch: Epoch, knownFrom: Epoch) -> Bool {
     if epoch.isInGap { return false }
     let isWholeKnown = knownFrom == epoch

@@ -102,6 +102,7 @@ extension Lookahead {
 
   /// Whether a fault, or one that it races with, is proven to have found logging on (true) or off (false): by the size of what was
   /// mapped: off, a block; on, a page where the host has a block.
+  @inline(__always)
   private func provenLogging(_ id: FaultID, _ vm: VMIndex) -> Bool? {
     guard self[id].node != nil, self[id].signs.contains(.blockFits), !sawPUDs,
       self[id].evidence.unmapOfRegion == .none,

@@ -8,6 +8,7 @@ extension Lookahead {
   func isAlone(_ fault: FaultID, of vm: VMIndex) -> Bool { timelines.isAlone(faults[fault], of: vm) }
 
   /// Whether nothing has taken the page of a fault away since, if it mapped that.
+  @inline(__always)
   func isStillMapped(_ fault: FaultID) -> Bool { !timelines.isTaken(after: faults[fault], before: .pending) }
 
   /// Whether the leaf that a fault met was seen to be gone before `sequence`.
@@ -35,6 +36,7 @@ extension Lookahead {
   }
 
   /// What becomes of the mapping of a fault in whose window its slot was removed.
+  @inline(__always)
   func fate(of id: FaultID, _ record: PendingRecord, _ vm: VMIndex) -> MappingFate {
     // Settled in its turn, it comes behind the removal that took what it mapped.
     if faults[id].signs.contains(.waits), faults.waits(of: id).removal != nil {

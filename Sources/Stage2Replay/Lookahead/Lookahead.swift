@@ -79,6 +79,7 @@ struct Lookahead: ~Copyable {
   }
 
   /// What was waited for in the window of a fault.
+  @inline(__always)
   func waits(of fault: FaultID) -> FaultWaits { faults.waits(of: fault) }
 
   /// contention_begin or contention_end of a fault's thread.
@@ -377,6 +378,7 @@ struct Lookahead: ~Copyable {
   // MARK: What still waits
 
   /// The fault whose window ended at `sequence`, if it still waits, and its VM.
+  @inline(__always)
   func waitingFault(endedAt sequence: Sequence) -> (fault: FaultID, vm: VMIndex)? {
     let position = queue.position { $0.sequence < sequence }
     guard position < queue.count, queue[position].sequence == sequence else { return nil }
@@ -387,6 +389,7 @@ struct Lookahead: ~Copyable {
   var waitingCount: Int { queue.count }
 
   /// The fault that waits at a position from the head, and its VM; nil where something else does.
+  @inline(__always)
   func waitingFault(at position: Int) -> (fault: FaultID, vm: VMIndex)? {
     guard !queue[position].isSettled, case .fault(let fault) = queue[position].action,
       let vm = queue[position].vm
@@ -395,6 +398,7 @@ struct Lookahead: ~Copyable {
   }
 
   /// The positions, from the head, of what waits from behind a place in the merged trace up to another one.
+  @inline(__always)
   func positions(after first: Sequence, upTo last: Sequence = .pending) -> Range<Int> {
     let begin = first == .start ? 0 : queue.position { $0.sequence <= first }
     let end = last == .pending ? queue.count : queue.position { $0.sequence <= last }
@@ -557,6 +561,7 @@ struct Lookahead: ~Copyable {
 
   /// Whether everything that its thread did before a fault has been settled, for it is not ahead of that. What is being settled does not
   /// wait any more.
+  @inline(__always)
   private func isNext(windowEndingAt sequence: Sequence) -> Bool {
     guard let (fault, _) = waitingFault(endedAt: sequence) else { return false }
     let tid = faults[fault].tid
@@ -564,6 +569,7 @@ struct Lookahead: ~Copyable {
   }
 
   /// Whether a record of a thread waits that is older than `sequence`.
+  @inline(__always)
   private func isWaiting(tid: ThreadID, before sequence: Sequence) -> Bool {
     let end = queue.position { $0.sequence < sequence }
     return (0..<end).contains { queue[$0].tid == tid && !queue[$0].isSettled }

@@ -76,6 +76,7 @@ extension RegionTimelines {
 
   /// Whether the thread of `fault` entered the guest before a place in the merged trace and faulted on the same page once
   /// more.
+  @inline(__always)
   func faultsAgain(_ fault: FaultWindow, before sequence: Sequence) -> Bool {
     var index = node(of: fault).nextOnPage
     while index != TimelineNode.none, self[index].entry < sequence {
